@@ -1,0 +1,25 @@
+/* err.c: one error text per operation; the first one wins. */
+#include <string.h>
+#include "base.h"
+
+bool err_set(Err *err, const char *format, ...) {
+    if (!err || err->set) return false;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    err->set = true;
+    return false;
+}
+
+void err_prefix(Err *err, const char *format, ...) {
+    if (!err || !err->set) return;
+    char old[sizeof err->text];
+    memcpy(old, err->text, sizeof old);
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(err->text, sizeof err->text, format, args);
+    va_end(args);
+    if (n >= 0 && (size_t)n < sizeof err->text)
+        snprintf(err->text + n, sizeof err->text - (size_t)n, ": %.*s", (int)(sizeof old - 8), old);
+}

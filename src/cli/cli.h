@@ -1,0 +1,45 @@
+/* cli.h: the commands of the program. Each takes its own arguments (argv[0] is the command) and returns an exit code:
+ * 0 ok, 1 failed, 2 usage. Messages go to stderr, results to stdout. */
+#ifndef CLI_H
+#define CLI_H
+#include "../base/base.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+
+typedef struct Command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *summary;
+} Command;
+
+int cmd_tokenize(int argc, char **argv);
+int cmd_run(int argc, char **argv);
+int cmd_chat(int argc, char **argv);
+int cmd_generate(int argc, char **argv);
+int cmd_forward(int argc, char **argv);
+int cmd_plan(int argc, char **argv);
+int cmd_env(int argc, char **argv);
+int cmd_pull(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
+
+/* ---- Options: getopt_long behind one table per command ------------------------------------------------------- */
+
+typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_FLOAT } OptionKind;
+
+typedef struct Option {
+    const char *name;        /* long name, without dashes       */
+    char letter;             /* short name, or 0                */
+    OptionKind kind;
+    void *value;             /* bool*, const char **, int64_t *, double * */
+    double low, high;        /* range of numbers                */
+    const char *argument;    /* "DIR", "N", ...                 */
+    const char *help;
+    bool *given;             /* set when present, or NULL       */
+} Option;
+
+/* Parses argv by the table; --help / -h prints usage, options and `notes` on stdout. Returns -1 to go on (positional
+ * arguments then are argv[*first..argc)), or an exit code. Unknown options and bad numbers name what was expected. */
+int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count, int *first);
+int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns EXIT_FAILED */
+int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+#endif

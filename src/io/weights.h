@@ -1,0 +1,34 @@
+/* weights.h: the tensors of a checkpoint, by name, wherever they are stored. One door in front of a Hugging Face folder
+ * (one or many safetensors files) and a GGUF file; data stays in the mapped file. Names are Hugging Face's in both
+ * cases: GGUF names (blk.0.attn_q.weight) are mapped, and rows that GGUF permuted for rotary embedding are put back. */
+#ifndef WEIGHTS_H
+#define WEIGHTS_H
+#include "dtype.h"
+
+typedef struct WeightTensor {
+    const char *name;       /* Hugging Face name                                                                  */
+    const char *file;       /* path, for messages                                                                 */
+    DType dtype;
+    int rank;               /* <= 4                                                                               */
+    int64_t dim[4];         /* outermost first: [out, in]                                                         */
+    const uint8_t *data;    /* in the mapped file, row after row                                                  */
+    size_t bytes;
+    int64_t permuted_heads; /* 0, or: row r of each of this many heads is stored at weights_row(r)                 */
+    bool used;              /* set by weights_find                                                                */
+} WeightTensor;
+
+typedef struct Weights Weights;
+
+/* `path`: a folder, a .safetensors file, or a .gguf file. NULL on error. */
+Weights *weights_open(const char *path, Err *err);
+void weights_close(Weights *weights);
+int64_t weights_count(const Weights *weights);
+WeightTensor *weights_at(Weights *weights, int64_t i);
+/* By name, or NULL (no error); marks it used. */
+WeightTensor *weights_find(Weights *weights, const char *name);
+/* The GGUF metadata, or NULL when the checkpoint is not GGUF. */
+const struct Gguf *weights_gguf(const Weights *weights);
+
+/* Where row `row` of the matrix starts in the file (undoes the rotary permutation of llama-architecture GGUF files). */
+const uint8_t *weights_row(const WeightTensor *tensor, int64_t row);
+#endif

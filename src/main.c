@@ -1,0 +1,26 @@
+/* main.c: the table of commands, and the only exit of the program. */
+#include <signal.h>
+#include <string.h>
+#include "cli/cli.h"
+
+static const Command commands[] = {
+};
+
+static int help(FILE *out) {
+    fprintf(out, "qwenmesh %s: Qwen2.5 and its relatives, tensor-parallel on any mesh of devices.\n\n"
+                 "Usage: qwenmesh COMMAND [options]    (qwenmesh COMMAND --help lists them)\n\nCommands:\n", QM_VERSION);
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    return out == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported and not fatal by itself */
+    if (argc < 2) return help(stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
+    if (!strcmp(argv[1], "--version")) return printf("qwenmesh %s\n", QM_VERSION) < 0;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "qwenmesh: unknown command '%s'\n\n", argv[1]);
+    return help(stderr);
+}

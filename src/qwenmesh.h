@@ -1,0 +1,116 @@
+/* qwenmesh.h: the public face of libqwenmesh.a, and all that the command line program uses of the model.
+ *
+ * Two handles: an Engine is a model loaded on a mesh of devices, read-only once open; a Session is one
+ * timeline of tokens with its key/value cache. A Tokenizer turns text into ids and back.
+ *
+ * Every function that can fail takes a QmErr and returns false, NULL or -1 after filling it. The first error wins:
+ * a second failure leaves the text alone. Zero a QmErr before its first use.
+ */
+#ifndef QWENMESH_H
+#define QWENMESH_H
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define QM_VERSION "0.1.0"
+#define QM_API __attribute__((visibility("default")))
+
+/* ---- Errors ------------------------------------------------------------------------------------------------- */
+
+typedef struct QmErr {
+    char text[1024]; /* what failed, where, what was expected, what was found */
+    bool set;
+} QmErr;
+
+/* ---- Engine: a model on a mesh ------------------------------------------------------------------------------- */
+
+typedef struct QmEngine QmEngine;
+
+typedef struct QmEngineOptions {
+    const char *model;    /* Hugging Face folder or .gguf file                                             */
+    const char *mesh;     /* "1x1", "2x4", "8", "dp2,tp4"; NULL: one device                                */
+    int threads;          /* workers; 0: one per core this process may use                                 */
+    int slots;            /* sequences that can be held at once; 0: 1                                      */
+    int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
+    int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
+    const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
+    const char *isa;      /* "reference", "avx2", "avx512": use no better kernels than these; NULL: best   */
+    bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
+    bool quiet;           /* no progress bar on a terminal                                                 */
+} QmEngineOptions;
+
+typedef struct QmModelInfo {
+    char architecture[32];
+    int64_t layers, hidden, ffn, vocab, heads, kv_heads, head_dim, max_positions;
+    int64_t context, slots, rows;            /* as opened                                    */
+    int64_t weight_bytes, parameters;        /* packed weights held, parameters of the model */
+    int64_t cache_bytes, activation_bytes;   /* all devices together                         */
+    int64_t decode_bytes;                    /* weight bytes read per decoded token          */
+    int devices, workers;
+    char mesh[32], isa[32], weight_type[32], kv_cache[8];
+    char packed_parts[160];                  /* packed formats and bytes, largest first      */
+} QmModelInfo;
+
+/* Opens a model. NULL on error. Free with qm_engine_close; sessions must be closed before. */
+QM_API QmEngine *qm_engine_open(const QmEngineOptions *options, QmErr *err);
+QM_API void qm_engine_close(QmEngine *engine);
+QM_API const QmModelInfo *qm_engine_info(const QmEngine *engine);
+
+/* ---- Session: one timeline ----------------------------------------------------------------------------------- */
+
+typedef struct QmSession QmSession;
+
+/* Takes a free slot of the engine; NULL when all are taken. A session serves one caller at a time. */
+QM_API QmSession *qm_session_new(QmEngine *engine, QmErr *err);
+QM_API void qm_session_free(QmSession *session);
+QM_API int64_t qm_session_length(const QmSession *session);       /* tokens in the cache                         */
+QM_API bool qm_session_crop(QmSession *session, int64_t length, QmErr *err); /* forget all after the first `length` */
+
+/* One entry of a batch: tokens appended to a session. A session may appear once in a batch. */
+typedef struct QmAppend {
+    QmSession *session;
+    const int32_t *tokens;
+    int64_t count;            /* >= 1                                                                              */
+    const int32_t *positions; /* rotary positions [count]; NULL: 0, 1, 2, ... along the session                    */
+    int64_t logits_from;      /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
+    float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
+    int32_t *argmax;          /* out [logits_from]: id of the largest logit, ties to the lowest id; or NULL        */
+    float *hidden;            /* out [layers+1][count][hidden], after embedding, each layer, the last after the final norm;
+                                 needs QmEngineOptions.hidden; or NULL                                             */
+} QmAppend;
+
+/* Runs the model over all entries: prompts in chunks, single tokens together, any mixture. The bits of each entry's
+ * results do not depend on the others, on the mesh, threads or chunk size. On error no session has changed length. */
+QM_API bool qm_forward(QmEngine *engine, QmAppend *entries, int count, QmErr *err);
+
+/* Asks a running qm_forward to stop at the next chunk; safe in a signal handler. It then fails with "interrupted". */
+QM_API void qm_interrupt(QmEngine *engine);
+
+/* ---- Tokenizer ----------------------------------------------------------------------------------------------- */
+
+typedef struct QmTokenizer QmTokenizer;
+
+/* From a folder with tokenizer.json (and tokenizer_config.json, if there), or a .gguf file. NULL on error. */
+QM_API QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err);
+QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
+QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */
+QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
+
+/* Text (UTF-8, any bytes; invalid ones become U+FFFD as in Hugging Face) to ids. `parse_special`: text of added tokens
+ * becomes that token. *ids is malloc'ed, the caller frees it. Returns the count, -1 on error. */
+QM_API int64_t qm_tokenizer_encode(const QmTokenizer *tokenizer, const char *text, size_t bytes, bool parse_special,
+                                   int32_t **ids, QmErr *err);
+
+/* Ids to text, malloc'ed and NUL-terminated; incomplete UTF-8 becomes U+FFFD. `skip_special` drops special tokens. */
+QM_API char *qm_tokenizer_decode(const QmTokenizer *tokenizer, const int32_t *ids, int64_t count, bool skip_special,
+                                 size_t *bytes, QmErr *err);
+
+/* The raw bytes of one token (may be part of a character); NULL if the id is unknown. Owned by the tokenizer. */
+QM_API const char *qm_tokenizer_piece(const QmTokenizer *tokenizer, int32_t id, size_t *bytes, bool *special);
+
+/* Messages to the model's prompt. `messages_json`: a JSON array of {"role", "content", ...} or an object with "messages"
+ * and "tools"; the text inside a message never becomes a control token. *ids as in qm_tokenizer_encode; *text, if asked
+ * for, is the rendered prompt, malloc'ed. Returns the number of ids, -1 on error. */
+QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messages_json, size_t bytes,
+                                 bool add_generation_prompt, int32_t **ids, char **text, QmErr *err);
+#endif
