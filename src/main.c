@@ -4,13 +4,14 @@
 #include "cli/cli.h"
 
 static const Command commands[] = {
+    {NULL, NULL, NULL},
 };
 
 static int help(FILE *out) {
     fprintf(out, "qwenmesh %s: Qwen2.5 and its relatives, tensor-parallel on any mesh of devices.\n\n"
                  "Usage: qwenmesh COMMAND [options]    (qwenmesh COMMAND --help lists them)\n\nCommands:\n", QM_VERSION);
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-10s %s\n", commands[i].name, commands[i].summary);
+    for (const Command *c = commands; c->name; c++)
+        fprintf(out, "  %-10s %s\n", c->name, c->summary);
     return out == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
@@ -19,8 +20,8 @@ int main(int argc, char **argv) {
     if (argc < 2) return help(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
     if (!strcmp(argv[1], "--version")) return printf("qwenmesh %s\n", QM_VERSION) < 0;
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        if (!strcmp(argv[1], commands[i].name)) return commands[i].run(argc - 1, argv + 1);
+    for (const Command *c = commands; c->name; c++)
+        if (!strcmp(argv[1], c->name)) return c->run(argc - 1, argv + 1);
     fprintf(stderr, "qwenmesh: unknown command '%s'\n\n", argv[1]);
     return help(stderr);
 }
