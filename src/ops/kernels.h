@@ -39,7 +39,8 @@ typedef struct AttentionCall {
     float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned                 */
 } AttentionCall;
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
-    return (heads + 2) * ((channels + 15) / 16 * 16) + 2 * ((heads + 15) / 16 * 16) + 2 * ATTENTION_BLOCK;
+    int64_t c16 = (channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
+    return heads * (ATTENTION_BLOCK + 2 * c16) + 2 * h16 + 16 * ATTENTION_BLOCK; /* s, o, o_b; m, l; a tail of v */
 }
 
 typedef struct Kernels {
@@ -63,7 +64,8 @@ typedef struct Kernels {
      * y[i] = a * cos[i] - b * sin[i], y[i+half] = b * cos[i] + a * sin[i] (two products, one sum, each rounded). y may be x. */
     void (*rope)(const float *x, const float *cosine, const float *sine, int64_t half, float *y);
     void (*add)(const float *a, const float *b, int64_t n, float *y); /* y may be a or b */
-    /* Index of the largest of n values, ties to the lowest; NaN never wins; *best its value. -1 when n = 0 or all NaN. */
+    /* Index of the largest of n values, ties to the lowest; NaN never wins; *best its value. -1 (and *best -inf) when
+     * n = 0 or all are NaN. */
     int64_t (*argmax)(const float *x, int64_t n, float *best);
 } Kernels;
 
