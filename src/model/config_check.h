@@ -1,0 +1,14 @@
+/* config_check.h: parts of reading a configuration that its two sources share. */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+#include <jansson.h>
+#include "config.h"
+
+/* Sizes positive and within limits, heads divisible by key/value heads. */
+bool config_check(const ModelConfig *config, const char *where, Err *err);
+
+/* The rotary part of config.json; `config` has its sizes. */
+bool rope_from_json(Rope *rope, const json_t *root, const ModelConfig *config, const char *where, Err *err);
+/* Numbers of a complete Rope: dim even and inside the head, factors in range. */
+bool rope_check(const Rope *rope, const ModelConfig *config, const char *where, Err *err);
+#endif
