@@ -96,7 +96,8 @@ void workers_run(Workers *w, void (*job)(void *, int), void *argument) {
 /* Worker i on the i-th core this process may use, when there are enough cores. */
 static void pin(Workers *w, int i, const cpu_set_t *allowed) {
     if (w->count > CPU_COUNT(allowed)) return;
-    for (int cpu = 0, n = 0; cpu < CPU_SETSIZE; cpu++) {
+    int n = 0;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
         if (!CPU_ISSET(cpu, allowed) || n++ != i) continue;
         cpu_set_t one;
         CPU_ZERO(&one);
