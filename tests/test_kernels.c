@@ -83,14 +83,12 @@ static void same_bits(const char *isa, const char *what, const float *expected, 
 
 typedef void Check(const Kernels *k);
 
-/* Runs a check on the plain template and on every table of this CPU; names those it lacks. */
+/* Runs a check on the plain template and on every table of this CPU; every_table_ran names those it lacks. */
 static void on_every_table(Check *check) {
     check(&kernels_plain);
     for (int i = 0; kernels_name(i); i++) {
-        Err err = {0};
-        const Kernels *k = kernels_select(kernels_name(i), &err);
+        const Kernels *k = kernels_select(kernels_name(i), NULL);
         if (k) check(k);
-        else print_message("[  SKIP  ] %s\n", err.text);
     }
 }
 
@@ -148,7 +146,8 @@ static void fill_panels(PackedType type, int64_t k, int panels, uint8_t *out) {
 
 /* ---- Packing --------------------------------------------------------------------------------------------------------- */
 
-/* Every file type: a packed and unpacked row has the bits that dtype's own reader gives; missing rows are zero. */
+/* Every file type: a packed and unpacked row has the values that dtype's own reader gives (zeros of either sign are the
+ * same value); missing rows are zero. */
 static void pack_keeps_values(void **state) {
     (void)state;
     for (int t = 0; t < WEIGHT_TYPES; t++)
@@ -175,7 +174,7 @@ static void pack_keeps_values(void **state) {
                 memset(expected, 0, (size_t)k * sizeof *w);
                 if (r < present) type->read(rows[r], 0, k, expected);
                 for (int64_t i = 0; i < k; i++)
-                    if (r < present ? memcmp(&expected[i], &w[i * PANEL + r], 4) != 0 : w[i * PANEL + r] != 0)
+                    if (!(w[i * PANEL + r] == expected[i]))
                         fail_msg("%s: row %d, k %lld of %lld is %a, the file has %a", type->name, r, (long long)i,
                                  (long long)k, (double)w[i * PANEL + r], (double)expected[i]);
             }
@@ -651,6 +650,19 @@ static void tables_are_complete(void **state) {
     on_every_table(check_complete);
 }
 
+/* Skipped, with the name, when some table cannot run on this CPU: the tests above then prove less than they could. */
+static void every_table_ran(void **state) {
+    (void)state;
+    bool missing = false;
+    for (int i = 0; kernels_name(i); i++) {
+        Err err = {0};
+        if (kernels_select(kernels_name(i), &err)) continue;
+        print_message("SKIP %s\n", err.text);
+        missing = true;
+    }
+    if (missing) skip();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(select_by_name),        cmocka_unit_test(tables_are_complete),
@@ -661,6 +673,7 @@ int main(void) {
         cmocka_unit_test(attention_splits),      cmocka_unit_test(attention_near_double),
         cmocka_unit_test(elements_match),        cmocka_unit_test(argmax_matches),
         cmocka_unit_test(exponential_matches),   cmocka_unit_test(exponential_is_accurate),
+        cmocka_unit_test(every_table_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
