@@ -312,9 +312,9 @@ static bool wrong_type(const GgufValue *v, const char *key, const char *expected
     return err_set(err, "GGUF key %s: expected %s, got %s", key, expected, value_types[v->type].name);
 }
 
-bool gguf_integer_at(const GgufValue *v, uint64_t i, int64_t *out) {
+/* Item i as an integer; false if it is none, or over 2^63 - 1. */
+static bool integer_at(const GgufValue *v, uint64_t i, int64_t *out) {
     uint64_t u = 0;
-    if (i >= v->count) return false;
     size_t bytes = value_types[v->item_type].bytes;
     memcpy(&u, v->data + i * bytes, bytes);
     switch (v->item_type) {
@@ -331,18 +331,28 @@ bool gguf_integer_at(const GgufValue *v, uint64_t i, int64_t *out) {
 bool gguf_int(const Gguf *gguf, const char *key, int64_t *out, Err *err) {
     const GgufValue *v = find_or_error(gguf, key, err);
     if (!v) return false;
-    if (v->type != GGUF_ARRAY && gguf_integer_at(v, 0, out)) return true;
-    return v->type == GGUF_U64 ? err_set(err, "GGUF key %s: expected at most 2^63 - 1", key)
-                               : wrong_type(v, key, "an integer", err);
+    for (uint64_t i = 0; i < v->count; i++) {
+        int64_t item;
+        if (!integer_at(v, i, &item))
+            return v->item_type == GGUF_U64 ? err_set(err, "GGUF key %s: expected at most 2^63 - 1", key)
+                                            : wrong_type(v, key, "an integer", err);
+        if (i > 0 && item != *out)
+            return err_set(err, "GGUF key %s: expected the same value for all layers, got %lld and %lld", key,
+                           (long long)*out, (long long)item);
+        *out = item;
+    }
+    return v->count > 0 || err_set(err, "GGUF key %s: expected an integer, got an empty array", key);
 }
 
 bool gguf_float(const Gguf *gguf, const char *key, double *out, Err *err) {
     const GgufValue *v = find_or_error(gguf, key, err);
     float f;
+    int64_t n;
     if (!v) return false;
     if (v->type == GGUF_F64) memcpy(out, v->data, sizeof *out);
-    else if (v->type != GGUF_F32) return wrong_type(v, key, "f32 or f64", err);
-    else memcpy(&f, v->data, sizeof f), *out = (double)f;
+    else if (v->type == GGUF_F32) memcpy(&f, v->data, sizeof f), *out = (double)f;
+    else if (v->type != GGUF_ARRAY && integer_at(v, 0, &n)) *out = (double)n;
+    else return wrong_type(v, key, "a number", err);
     return true;
 }
 

@@ -47,13 +47,12 @@ bool gguf_parse(Gguf *gguf, const uint8_t *data, size_t bytes, const char *path,
 void gguf_close(Gguf *gguf);
 
 const GgufValue *gguf_find(const Gguf *gguf, const char *key);              /* NULL if absent */
-/* Typed reads: false and an error when the key is absent or of another type. Any integer width is taken by _int. */
+/* Typed reads: false and an error when the key is absent or of another type. _int takes any integer width, and an array
+ * of integers that are all equal (values per layer); _float any number. */
 bool gguf_int(const Gguf *gguf, const char *key, int64_t *out, Err *err);
 bool gguf_float(const Gguf *gguf, const char *key, double *out, Err *err);
 bool gguf_bool(const Gguf *gguf, const char *key, bool *out, Err *err);
 bool gguf_text(const Gguf *gguf, const char *key, GgufText *out, Err *err);
-/* Item i of an array of integers, or of an integer (i = 0); false if it is none, past the end, or over 2^63 - 1. */
-bool gguf_integer_at(const GgufValue *value, uint64_t i, int64_t *out);
 /* Walks an array of strings: start with *cursor = value->data; false past the last. Lengths were checked at parse. */
 bool gguf_next_text(const GgufValue *value, const uint8_t **cursor, GgufText *out);
 

@@ -158,19 +158,18 @@ static void hf_name(GgufText name, char out[128]) {
     if (hf) snprintf(out, 128, "model.layers.%.*s.%s.%.*s", (int)digits, data + 4, hf, (int)(end - dot), dot);
 }
 
-/* Heads by which the rows of attn_q and attn_k are permuted in files of architecture "llama" (see weights_row). */
-static bool permuted(const Gguf *gguf, const char *key, int64_t *heads, Err *err) {
-    const GgufValue *v = gguf_find(gguf, key);
-    *heads = 0;
-    if (!v) return true; /* a file without it has no model to load; the configuration says so */
-    for (uint64_t i = 0; i < v->count; i++) {
-        int64_t n;
-        if (!gguf_integer_at(v, i, &n) || n < 1 || n > 1 << 20)
-            return err_set(err, "GGUF key %s: expected integers from 1 to 2^20", key);
-        if (i > 0 && n != *heads) return err_set(err, "GGUF key %s: layers with different head counts are not supported", key);
-        *heads = n;
-    }
-    return true;
+/* Heads by which the rows of attn_q and attn_k are permuted in files of architecture "llama" (see weights_row); 0: none. */
+static bool permuted(const Gguf *gguf, int64_t *q_heads, int64_t *k_heads, Err *err) {
+    GgufText architecture = {0};
+    *q_heads = *k_heads = 0;
+    if (!gguf_text(gguf, "general.architecture", &architecture, err)) return false;
+    if (architecture.bytes != 5 || memcmp(architecture.data, "llama", 5) != 0) return true;
+    const char *q = "llama.attention.head_count", *k = "llama.attention.head_count_kv";
+    if (!gguf_int(gguf, q, q_heads, err)) return false;
+    *k_heads = *q_heads;
+    if (gguf_find(gguf, k) && !gguf_int(gguf, k, k_heads, err)) return false;
+    return (*q_heads > 0 && *q_heads <= 1 << 20 && *k_heads > 0 && *k_heads <= 1 << 20) ||
+           err_set(err, "GGUF keys %s and %s: expected 1 to 2^20, got %lld and %lld", q, k, (long long)*q_heads, (long long)*k_heads);
 }
 
 static bool add_gguf(Weights *w, const GgufTensor *t, int64_t q_heads, int64_t k_heads, Err *err) {
@@ -192,18 +191,12 @@ static bool add_gguf(Weights *w, const GgufTensor *t, int64_t q_heads, int64_t k
 }
 
 static bool open_gguf(Weights *w, const char *path, Err *err) {
-    GgufText architecture = {0};
-    int64_t q_heads = 0, k_heads = 0, parts = 1;
+    int64_t q_heads, k_heads, parts = 1;
     if (!(w->gguf_path = strdup(path))) return err_set(err, "out of memory: path %s", path);
     if (!gguf_open(&w->gguf, path, err)) return false;
-    bool ok = gguf_text(&w->gguf, "general.architecture", &architecture, err);
+    bool ok = permuted(&w->gguf, &q_heads, &k_heads, err);
     if (ok && gguf_find(&w->gguf, "split.count")) ok = gguf_int(&w->gguf, "split.count", &parts, err);
     if (ok && parts > 1) ok = err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
-    if (ok && architecture.bytes == 5 && !memcmp(architecture.data, "llama", 5)) {
-        ok = permuted(&w->gguf, "llama.attention.head_count", &q_heads, err) &&
-             permuted(&w->gguf, "llama.attention.head_count_kv", &k_heads, err);
-        if (!k_heads) k_heads = q_heads;
-    }
     if (!ok) {
         err_prefix(err, "%s", path);
         return false;

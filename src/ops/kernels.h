@@ -40,7 +40,7 @@ typedef struct AttentionCall {
 } AttentionCall;
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
     int64_t c16 = (channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
-    return heads * (ATTENTION_BLOCK + 2 * c16) + 2 * h16 + 16 * ATTENTION_BLOCK; /* s, o, o_b; m, l; a tail of v */
+    return heads * (ATTENTION_BLOCK + 2 * c16) + 4 * h16 + 16 * ATTENTION_BLOCK; /* s, o, o_b; m, l, m_b, l_b; v's tail */
 }
 
 typedef struct Kernels {

@@ -2,9 +2,9 @@
  * rope_parameters; types and their keys as in transformers' modeling_rope_utils.py. Where that warns, we refuse. */
 #include <math.h>
 #include <string.h>
-#include "../io/json.h"
-#include "../io/names.h"
 #include "config_check.h"
+#include "json.h"
+#include "names.h"
 
 static const struct { const char *name; RopeType type; } types[] = {
     {"default", ROPE_DEFAULT}, {"linear", ROPE_LINEAR},     {"dynamic", ROPE_DYNAMIC},
@@ -138,11 +138,14 @@ bool rope_check(const Rope *rope, const ModelConfig *c, const char *where, Err *
     if (rope->dim < least || rope->dim > c->head_dim || rope->dim % 2 != 0)
         return err_set(err, "%s: rotary channels of a head: expected an even number from %lld to %lld, got %lld", where,
                        (long long)least, (long long)c->head_dim, (long long)rope->dim);
-    if (!(rope->theta > 1)) return err_set(err, "%s: rope_theta: expected a number > 1, got %g", where, rope->theta);
-    if (!(rope->factor >= 1) && rope->type != ROPE_LONGROPE)
+    if (!(rope->theta > 1) || !isfinite(rope->theta))
+        return err_set(err, "%s: rope theta: expected a number > 1, got %g", where, rope->theta);
+    if ((!(rope->factor >= 1) && rope->type != ROPE_LONGROPE) || !isfinite(rope->factor))
         return err_set(err, "%s: rope factor: expected a number >= 1, got %g", where, rope->factor);
-    if (rope->beta_fast < rope->beta_slow)
-        return err_set(err, "%s: expected beta_fast >= beta_slow, got %g and %g", where, rope->beta_fast, rope->beta_slow);
+    if (rope->original_max < 1 || rope->original_max > INT32_MAX)
+        return err_set(err, "%s: original positions: expected 1 to 2^31 - 1, got %lld", where, (long long)rope->original_max);
+    if (!(rope->beta_fast >= rope->beta_slow && rope->beta_slow > 0) || !isfinite(rope->beta_fast))
+        return err_set(err, "%s: expected beta_fast >= beta_slow > 0, got %g and %g", where, rope->beta_fast, rope->beta_slow);
     if (rope->type == ROPE_LLAMA3 && rope->high_freq_factor <= rope->low_freq_factor)
         return err_set(err, "%s: expected high_freq_factor > low_freq_factor, got %g and %g", where, rope->high_freq_factor,
                        rope->low_freq_factor);

@@ -3,28 +3,28 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../io/gguf.h"
-#include "../io/json.h"
 #include "config.h"
 #include "config_check.h"
+#include "gguf.h"
+#include "json.h"
 
 enum { FILE_LIMIT = 16 << 20 };
 
-/* What a config.json of a family means where it is silent. */
+/* What a config.json of a family means where it is silent. Sizes have no defaults: a file without them is damaged. */
 typedef struct Family {
     const char *name;
-    int64_t vocab, hidden, ffn, layers, heads, kv_heads, max_positions; /* kv_heads 0: as heads */
+    int64_t kv_heads, max_positions; /* kv_heads 0: as heads                                */
     int32_t bos, eos;
-    bool qkv_bias;       /* on q, k, v whatever the file says                       */
-    bool bias_keys;      /* attention_bias (q, k, v and o) and mlp_bias are read    */
-    int64_t window;      /* default of sliding_window                               */
-    bool window_switch;  /* use_sliding_window and max_window_layers are read       */
+    bool qkv_bias;                   /* on q, k, v whatever the file says                   */
+    bool bias_keys;                  /* attention_bias (q, k, v and o), mlp_bias are read   */
+    int64_t window;                  /* default of sliding_window                           */
+    bool window_switch;              /* use_sliding_window and max_window_layers are read   */
 } Family;
 
 static const Family families[] = {
-    {"qwen2", 151936, 4096, 22016, 32, 32, 32, 32768, -1, -1, .qkv_bias = true, .window = 4096, .window_switch = true},
-    {"llama", 32000, 4096, 11008, 32, 32, 0, 2048, 1, 2, .bias_keys = true},
-    {"mistral", 32000, 4096, 14336, 32, 32, 8, 131072, 1, 2, .window = 4096},
+    {"qwen2", 32, 32768, -1, -1, .qkv_bias = true, .window = 4096, .window_switch = true},
+    {"llama", 0, 2048, 1, 2, .bias_keys = true},
+    {"mistral", 8, 131072, 1, 2, .window = 4096},
 };
 enum { FAMILY_COUNT = sizeof families / sizeof *families };
 
@@ -78,11 +78,6 @@ static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const 
 }
 
 static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
-    c->vocab = f->vocab;
-    c->hidden = f->hidden;
-    c->ffn = f->ffn;
-    c->layers = f->layers;
-    c->heads = f->heads;
     c->max_positions = f->max_positions;
     c->rms_norm_eps = 1e-6;
     const struct { const char *key; int64_t *out; } sizes[] = {
@@ -91,8 +86,8 @@ static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, cons
         {"num_attention_heads", &c->heads},  {"max_position_embeddings", &c->max_positions},
     };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        if (is_null(root, sizes[i].key)) return err_set(err, "%s: %s is null, expected an integer", where, sizes[i].key);
         if (!json_get_int(root, sizes[i].key, where, 1, INT32_MAX, sizes[i].out, err)) return false;
+        if (*sizes[i].out == 0) return err_set(err, "%s: %s is missing, expected an integer", where, sizes[i].key);
     }
     c->kv_heads = f->kv_heads && !is_null(root, "num_key_value_heads") ? f->kv_heads : c->heads;
     if (!json_get_int(root, "num_key_value_heads", where, 1, INT32_MAX, &c->kv_heads, err)) return false;
@@ -192,6 +187,7 @@ static bool load_gguf(ModelConfig *config, const char *path, Err *err) {
     Gguf gguf;
     if (!gguf_open(&gguf, path, err)) return false;
     bool ok = config_from_gguf(config, &gguf, err);
+    if (!ok) err_prefix(err, "%s", path);
     gguf_close(&gguf);
     return ok;
 }
