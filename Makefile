@@ -41,6 +41,6 @@ tests: $(TESTS) qwenmesh
 clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a
 
--include $(OBJ:.o=.d) $(CLIOBJ:.o=.d)
+-include $(OBJ:.o=.d) $(CLIOBJ:.o=.d) $(TESTS:=.d)
 .PHONY: all tests clean check fuzz
 .SECONDARY:
