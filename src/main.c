@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 static const Command commands[] = {
+    {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
     {NULL, NULL, NULL},
 };
 
