@@ -6,7 +6,7 @@ WARN    := -Wall -Wextra -Wshadow -Wconversion -Werror
 PKGS    := jansson libpcre2-8 libutf8proc libcurl libcrypto libedit
 CPPFLAGS += -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # No contraction: a fused multiply-add stands where the source says so, or the same bits would depend on the compiler.
-CFLAGS  += -std=c11 $(OPT) $(WARN) -ffp-contract=off -fvisibility=hidden -MMD -MP
+CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANITIZE) -ffp-contract=off -fvisibility=hidden -MMD -MP
 LDLIBS  += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -ldl -lm
 
 SRC     := $(filter-out src/main.c src/cli/%,$(wildcard src/*/*.c))
@@ -14,10 +14,13 @@ CLI     := src/main.c $(wildcard src/cli/*.c)
 OBJ     := $(SRC:%.c=$(BUILD)/%.o)
 CLIOBJ  := $(CLI:%.c=$(BUILD)/%.o)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
+SCRIPTS := $(wildcard tests/test_*.sh)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+PROGRAM ?= qwenmesh
+HELPERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/http_server.c))
 
-all: qwenmesh
-qwenmesh: $(CLIOBJ) libqwenmesh.a
+all: $(PROGRAM) libqwenmesh.a
+$(PROGRAM): $(CLIOBJ) $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $(CLIOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS)
 
 # The library is one object whose hidden symbols are local: only qm_ names are seen outside.
@@ -28,7 +31,7 @@ libqwenmesh.a: $(OBJ)
 # Instruction sets by file suffix: kernels_avx2.c is the only kind of file that may assume AVX2.
 $(BUILD)/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $(BUILD)/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
-$(BUILD)/src/cpu/kernels_%.o: OPT += -O3
+$(BUILD)/src/cpu/kernels_%.o $(BUILD)/src/ops/pack.o: OPT += -O3
 
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
@@ -37,10 +40,48 @@ $(BUILD)/%.o: %.c Makefile
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $< $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
 
-tests: $(TESTS) qwenmesh
+tests: $(PROGRAM) $(TESTS) $(HELPERS)
+
+# ---- Checks. Sanitizer builds have a folder each; the warnings are the plain build's work. --------------------------
+ASAN    := BUILD=build/asan PROGRAM=build/asan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" \
+           SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer"
+TSAN    := BUILD=build/tsan PROGRAM=build/tsan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" SANITIZE=-fsanitize=thread
+FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuzzer-no-link,address,undefined \
+           -fno-sanitize-recover=all"
+FUZZ_SECONDS ?= 60
+# The tests that start threads.
+TSAN_TESTS := $(filter $(addprefix build/tsan/tests/,test_workers test_mesh),$(TESTS:$(BUILD)/%=build/tsan/%))
+REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
+
+CHECKS  := $(TESTS) $(SCRIPTS) $(TESTS:$(BUILD)/%=build/asan/%) $(TSAN_TESTS) \
+           $(foreach s,$(filter-out tests/test_runner.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
+           $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
+
+check: tests
+	$(MAKE) $(ASAN) tests $(REPLAYS)
+	$(if $(TSAN_TESTS),$(MAKE) $(TSAN) $(TSAN_TESTS))
+	dev/model.sh || echo "check: tests of the real model will be skipped"
+	tests/run.sh $(CHECKS)
+
+$(BUILD)/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(OBJ)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+fuzz:
+	$(MAKE) $(FUZZ) $(FUZZERS:%=build/fuzz/%)
+	tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS:%=build/fuzz/%)
+
+model:
+	dev/model.sh
+demo: qwenmesh model
+	dev/demo.sh
+
 clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a
 
--include $(OBJ:.o=.d) $(CLIOBJ:.o=.d)
-.PHONY: all tests clean check fuzz
+-include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
+.PHONY: all tests check fuzz model demo clean
 .SECONDARY:
