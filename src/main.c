@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 static const Command commands[] = {
+    {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
     {NULL, NULL, NULL},
 };
 
