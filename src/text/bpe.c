@@ -58,11 +58,9 @@ size_t bpe_bytes(const Bpe *bpe) {
     return (CACHE_ENTRIES + 1) * sizeof *bpe->cache + bpe->symbol_room * sizeof *bpe->symbol + bpe->heap_room * sizeof *bpe->heap;
 }
 
-/* The symbol that byte i of a word starts as; -1: none, the byte is dropped. `last` is the symbol before it. */
-static int32_t first_symbol(const Vocab *vocab, uint8_t byte, int32_t last) {
-    int32_t id = vocab->byte_id[byte];
-    if (id >= 0) return id;
-    return vocab->fuse_unknown && last == vocab->unknown ? -1 : vocab->unknown;
+/* The symbol that a byte starts as; -1: none, the byte is dropped. */
+static int32_t first_symbol(const Vocab *vocab, uint8_t byte) {
+    return vocab->byte_id[byte] >= 0 ? vocab->byte_id[byte] : vocab->unknown;
 }
 
 /* ---- Short words ---------------------------------------------------------------------------------------------------- */
@@ -72,7 +70,7 @@ static size_t merge_short(const Vocab *vocab, const uint8_t *word, size_t bytes,
     int32_t result[SHORT_WORD];
     size_t count = 0;
     for (size_t i = 0; i < bytes; i++) {
-        int32_t symbol = first_symbol(vocab, word[i], count ? id[count - 1] : -1);
+        int32_t symbol = first_symbol(vocab, word[i]);
         if (symbol >= 0) id[count++] = symbol;
     }
     for (size_t i = 0; i + 1 < count; i++) {
@@ -132,7 +130,7 @@ static bool merge_long(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t
     int32_t count = 0;
     bpe->heap_count = 0;
     for (size_t i = 0; i < bytes; i++) {
-        int32_t id = first_symbol(vocab, word[i], count ? symbol[count - 1].id : -1);
+        int32_t id = first_symbol(vocab, word[i]);
         if (id < 0) continue;
         symbol[count] = (Symbol){id, count - 1, count + 1};
         count++;

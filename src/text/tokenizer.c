@@ -95,6 +95,10 @@ void qm_tokenizer_close(QmTokenizer *t) {
 
 int32_t qm_tokenizer_vocab(const QmTokenizer *t) { return t->vocab.count; }
 
+int32_t qm_tokenizer_eos(const QmTokenizer *t) { return t->eos; }
+
+bool qm_tokenizer_set_chat(QmTokenizer *t, const char *name, QmErr *err) { return chat_choose(&t->chat, name, err); }
+
 int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes) {
     const Added *added = added_set_find(&t->raw, text, bytes);
     if (!added) added = added_set_find(&t->normal, text, bytes);

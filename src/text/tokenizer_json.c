@@ -145,7 +145,7 @@ static bool load_added(QmTokenizer *t, const json_t *list, Err *err) {
 typedef struct Model {
     ScanText merges;      /* its text in the file */
     Text unknown;         /* unk_token, if any */
-    bool has_vocab;
+    bool has_vocab, fuse_unknown;
 } Model;
 
 static bool scan_null(Scan *scan) { return scan_peek(scan) == 'n'; }
@@ -216,7 +216,7 @@ static bool read_member(QmTokenizer *t, Scan *scan, ScanText key, Model *model) 
         return text_ok(&model->unknown, "unk_token", scan->err);
     }
     if (scan_equal(key, "unk_token")) return scan_skip(scan, &text);
-    if (scan_equal(key, "fuse_unk")) return read_bool(scan, "fuse_unk", &t->vocab.fuse_unknown);
+    if (scan_equal(key, "fuse_unk")) return read_bool(scan, "fuse_unk", &model->fuse_unknown);
     if (scan_equal(key, "ignore_merges")) return read_bool(scan, "ignore_merges", &t->vocab.whole_words);
     if (scan_equal(key, "byte_fallback"))
         return read_bool(scan, "byte_fallback", &on) && (!on || scan_fail(scan, "model: byte_fallback true is not supported"));
@@ -274,6 +274,9 @@ static bool take_up(QmTokenizer *t, const Model *model, json_t *section[SECTIONS
     if (!bytes) return err_set(err, "pre_tokenizer has no ByteLevel: only byte-level BPE is supported");
     if (!load_post_processor(t, section[POST_PROCESSOR], err) || !load_decoder(section[DECODER], err)) return false;
     if (!tokenizer_finish(t, err)) return false;
+    if (model->unknown.data && model->fuse_unknown)
+        for (int b = 0; b < 256; b++)
+            if (t->vocab.byte_id[b] < 0) return err_set(err, "model: fuse_unk true is not supported: byte 0x%02x has no token", (unsigned)b);
     if (model->unknown.data && (t->vocab.unknown = tokenizer_id(t, model->unknown.data, model->unknown.bytes)) < 0)
         return err_set(err, "model: unk_token '%.80s' is not in the vocabulary", model->unknown.data);
     return true;

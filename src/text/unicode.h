@@ -34,7 +34,7 @@ CharClass char_class_wide(int32_t code); /* any code point */
 static inline CharClass char_class(int32_t code) {
     return code < 128 ? (CharClass)ascii_class[code] : char_class_wide(code);
 }
-bool char_is_word(int32_t code); /* a letter, mark, decimal digit or connector: \w of the added tokens' single_word */
+bool char_is_word(int32_t code); /* \w of Unicode Technical Standard 18: what single_word tokens may not touch */
 
 /* ---- Normalisation form C ----------------------------------------------------------------------------------- */
 

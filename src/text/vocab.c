@@ -125,19 +125,17 @@ bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes
     if (bytes == 0) return err_set(err, "added token %" PRId64 " is empty", id);
     if (!utf8_valid(text, bytes)) return err_set(err, "added token %" PRId64 " is not valid UTF-8", id);
     if (!reserve(vocab, id, err)) return false;
-    Piece *old = &vocab->piece[id];
+    PieceKind old = vocab->piece[id].kind;
     size_t start = vocab->bytes.bytes;
-    if (old->kind == PIECE_ADDED) return err_set(err, "added token id %" PRId64 " is given twice", id);
-    if (old->kind == PIECE_WORD || old->kind == PIECE_RAW) {
-        bool word = alphabet_add(text, bytes, &vocab->bytes);
-        size_t spelled = vocab->bytes.bytes - start;
-        bool same = (old->kind == PIECE_WORD) == word && old->bytes == (word ? spelled : bytes) &&
-                    !memcmp(vocab_bytes(vocab, (int32_t)id), word ? vocab->bytes.data + start : (const char *)text, old->bytes);
-        vocab->bytes.bytes = start;
-        if (!same)
-            return err_set(err, "added token '%.*s' has id %" PRId64 ", which is another token of the vocabulary",
-                           (int)(bytes < 80 ? bytes : 80), (const char *)text, id);
-    }
+    if (old == PIECE_ADDED) return err_set(err, "added token id %" PRId64 " is given twice", id);
+    bool word = alphabet_add(text, bytes, &vocab->bytes); /* what the vocabulary would have made of it */
+    if (!word) text_add(&vocab->bytes, (const char *)text, bytes);
+    if (!text_ok(&vocab->bytes, "added token", err)) return false;
+    int32_t same = vocab_find(vocab, (const uint8_t *)vocab->bytes.data + start, vocab->bytes.bytes - start, word ? PIECE_WORD : PIECE_RAW);
+    vocab->bytes.bytes = start;
+    if (same >= 0 ? same != id : old != PIECE_NONE)
+        return err_set(err, "added token '%.*s' has id %" PRId64 ", but the vocabulary %s", (int)(bytes < 80 ? bytes : 80),
+                       (const char *)text, id, same >= 0 ? "has that text under another id" : "has another token there");
     text_add(&vocab->bytes, (const char *)text, bytes);
     return place(vocab, id, start, PIECE_ADDED, special, err);
 }

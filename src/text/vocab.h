@@ -41,7 +41,6 @@ typedef struct Vocab {
     uint64_t seed[2];
     int32_t byte_id[256];  /* token of a single byte, or -1 */
     int32_t unknown;       /* token of a byte that has none; -1: such bytes are dropped, as Hugging Face does */
-    bool fuse_unknown;     /* a run of them becomes one token */
     bool whole_words;      /* "ignore_merges": a word that is a token is that token */
 } Vocab;
 
