@@ -6,6 +6,8 @@
 static const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
     {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
+    {"run", cmd_run, "answer one prompt, streamed"},
+    {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
     {NULL, NULL, NULL},
 };
 
