@@ -5,6 +5,7 @@
 
 static const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
+    {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
     {NULL, NULL, NULL},
 };
 
