@@ -44,10 +44,18 @@ if [ "$(id -u)" != 0 ]; then
         exit 1
     fi
 fi
-apt() { $as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 "$@" </dev/null; }
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+apt() {
+    $as_root env DEBIAN_FRONTEND=noninteractive apt-get -y -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1 </dev/null
+}
 echo "setup: installing$missing" >&2
 # shellcheck disable=SC2086 # a list of words
-if ! apt-cache show $missing >/dev/null 2>&1 || ! apt -y --no-install-recommends install $missing >&2; then
-    apt update # no lists yet, or they are old
-    apt -y --no-install-recommends install $missing >&2
+if ! apt --no-install-recommends install $missing; then
+    # No lists of packages yet, or old ones.
+    if ! { apt update && apt --no-install-recommends install $missing; }; then
+        cat "$log" >&2
+        echo "setup: error: could not install$missing" >&2
+        exit 1
+    fi
 fi

@@ -5,6 +5,7 @@
 
 static const Command commands[] = {
     {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
+    {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
     {NULL, NULL, NULL},
 };
 

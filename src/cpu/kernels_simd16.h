@@ -10,7 +10,7 @@
  *   v16_equal(x, y): bit i set where lane i is equal
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
  *   v16_bf16(p), v16_f16(p), v16_s8(p), v16_u8(p): 16 numbers in a row; v16_bf16_pair(p, &even, &odd): [16][2];
- *   v16_nibbles(p, &low, &high): of 16 bytes
+ *   v16_nibble(p, shift): bits shift..shift+3 of 16 words
  *   V16_PANELS(rows): panels worked on together; V16_TILE_ROWS: most rows of a tile; V16_ACCUMULATORS: most sums of one */
 #include "../ops/kernels.h"
 #include <math.h>
@@ -41,68 +41,45 @@ INLINE Scale scale_of(PackedType type, const uint8_t *group) {
     }
 }
 
-/* Weights k and k + 1 of a group, k even. Types without scales are one endless group. */
-INLINE void weights(PackedType type, const uint8_t *group, int64_t k, const Scale *s, v16 *even, v16 *odd) {
-    switch (type) {
-        case PACKED_F32:
-            *even = v16_load((const float *)group + k * PANEL);
-            *odd = v16_load((const float *)group + (k + 1) * PANEL);
-            return;
-        case PACKED_BF16: v16_bf16_pair(group + k * 2 * PANEL, even, odd); return;
-        case PACKED_F16:
-            *even = v16_f16(group + k * 2 * PANEL);
-            *odd = v16_f16(group + (k + 1) * 2 * PANEL);
-            return;
-        case PACKED_Q8:
-            *even = v16_mul(v16_s8(group + 2 * PANEL + k * PANEL), s->scale);
-            *odd = v16_mul(v16_s8(group + 2 * PANEL + (k + 1) * PANEL), s->scale);
-            return;
-        case PACKED_Q4: v16_nibbles(group + 4 * PANEL + k / 2 * PANEL, even, odd); break;
-        case PACKED_Q4X: v16_nibbles(group + 8 * PANEL + k / 2 * PANEL, even, odd); break;
-        default:
-            *even = v16_u8(group + 8 * PANEL + k * PANEL);
-            *odd = v16_u8(group + 8 * PANEL + (k + 1) * PANEL);
-    }
-    *even = v16_fma(*even, s->scale, s->min);
-    *odd = v16_fma(*odd, s->scale, s->min);
-}
-
-INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale *s) {
-    v16 even, odd;
-    if (type == PACKED_F32) return v16_load((const float *)group + k * PANEL);
-    weights(type, group, k & ~(int64_t)1, s, &even, &odd);
-    return k & 1 ? odd : even;
-}
-
 INLINE bool has_groups(PackedType type) { return type >= PACKED_Q8; }
+INLINE int step_of(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X ? 8 : 2; } /* k decoded in one go */
+
+/* Weight k + i of a group; k a multiple of the step, i below it. Types without scales are one endless group. */
+INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, int i, const Scale *s) {
+    switch (type) {
+        case PACKED_F32: return v16_load((const float *)group + (k + i) * PANEL);
+        case PACKED_BF16: {
+            v16 even, odd;
+            v16_bf16_pair(group + k * 2 * PANEL, &even, &odd);
+            return i ? odd : even;
+        }
+        case PACKED_F16: return v16_f16(group + (k + i) * 2 * PANEL);
+        case PACKED_Q8: return v16_mul(v16_s8(group + 2 * PANEL + (k + i) * PANEL), s->scale);
+        case PACKED_Q4: return v16_fma(v16_nibble(group + 4 * PANEL + k / 2 * PANEL, 4 * i), s->scale, s->min);
+        case PACKED_Q4X: return v16_fma(v16_nibble(group + 8 * PANEL + k / 2 * PANEL, 4 * i), s->scale, s->min);
+        default: return v16_fma(v16_u8(group + 8 * PANEL + (k + i) * PANEL), s->scale, s->min);
+    }
+}
 
 /* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------------- */
 
 enum { PANELS_MOST = 4 };
 typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
 
-INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
-                     const float *x, int64_t x_stride, Sums sum) {
-    UNROLL for (int p = 0; p < panels; p++) {
-        v16 w = weight(type, group + p * step, k, &s[p]);
-        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
-    }
-}
-
-INLINE void rows_two(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
-                     const float *x, int64_t x_stride, Sums sum) {
-    UNROLL for (int p = 0; p < panels; p++) {
-        v16 even, odd;
-        weights(type, group + p * step, k, &s[p], &even, &odd);
-        UNROLL for (int r = 0; r < rows; r++) {
-            sum[p][r] = v16_fma(even, v16_all(x[r * x_stride + k]), sum[p][r]);
-            sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + 1]), sum[p][r]);
+/* k .. k + n - 1 of a group, one after another: a whole step when k is a multiple of it, or part of one. */
+INLINE void rows_step(PackedType type, int panels, int rows, int n, const uint8_t *group, int64_t step, const Scale *s,
+                      int64_t k, const float *x, int64_t x_stride, Sums sum) {
+    int64_t whole = n == step_of(type) ? k : k / step_of(type) * step_of(type);
+    UNROLL for (int i = 0; i < n; i++)
+        UNROLL for (int p = 0; p < panels; p++) {
+            v16 w = weight(type, group + p * step, whole, n == step_of(type) ? i : (int)(k - whole), &s[p]);
+            UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k + i]), sum[p][r]);
         }
-    }
 }
 
 INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
                        const float *x, int64_t x_stride, float *acc) {
+    const int n = step_of(type);
     Sums sum;
     UNROLL for (int p = 0; p < panels; p++)
         UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + (p * rows + r) * PANEL);
@@ -116,9 +93,9 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
         left -= end - k;
         Scale s[PANELS_MOST];
         UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, panel + p * step);
-        if (k & 1) rows_one(type, panels, rows, panel, step, s, k++, x, x_stride, sum);
-        for (; k + 2 <= end; k += 2) rows_two(type, panels, rows, panel, step, s, k, x, x_stride, sum);
-        if (k < end) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k % n && k < end; k++) rows_step(type, panels, rows, 1, panel, step, s, k, x, x_stride, sum);
+        for (; k + n <= end; k += n) rows_step(type, panels, rows, n, panel, step, s, k, x, x_stride, sum);
+        for (; k < end; k++) rows_step(type, panels, rows, 1, panel, step, s, k, x, x_stride, sum);
     }
     UNROLL for (int p = 0; p < panels; p++)
         UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
@@ -135,6 +112,7 @@ INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t
 }
 
 INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, float *w) {
+    const int n = step_of(type);
     const PackedRow *packed = &packed_rows[type];
     int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
     int64_t k = k0 % group, left = k1 - k0;
@@ -143,14 +121,10 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
         int64_t end = left < group - k ? k + left : group;
         left -= end - k;
         Scale s = scale_of(type, panel);
-        for (; (k & 1) && k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
-        for (; k + 2 <= end; k += 2, w += 2 * PANEL) {
-            v16 even, odd;
-            weights(type, panel, k, &s, &even, &odd);
-            v16_store(w, even);
-            v16_store(w + PANEL, odd);
-        }
-        for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
+        for (; k % n && k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k / n * n, (int)(k % n), &s));
+        for (; k + n <= end; k += n, w += n * PANEL)
+            UNROLL for (int i = 0; i < n; i++) v16_store(w + i * PANEL, weight(type, panel, k, i, &s));
+        for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k / n * n, (int)(k % n), &s));
     }
 }
 

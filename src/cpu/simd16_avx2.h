@@ -107,10 +107,10 @@ V16 __m256 v8_u8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32
 V16 v16 v16_u8(const uint8_t *p) {
     return (v16){v8_u8(_mm_loadl_epi64((const void *)p)), v8_u8(_mm_loadl_epi64((const void *)(p + 8)))};
 }
-V16 void v16_nibbles(const uint8_t *p, v16 *low, v16 *high) {
-    __m128i v = _mm_loadu_si128((const void *)p), mask = _mm_set1_epi8(15);
-    __m128i l = _mm_and_si128(v, mask), h = _mm_and_si128(_mm_srli_epi16(v, 4), mask);
-    *low = (v16){v8_u8(l), v8_u8(_mm_srli_si128(l, 8))};
-    *high = (v16){v8_u8(h), v8_u8(_mm_srli_si128(h, 8))};
+/* Four bits at `shift` of 8 words. */
+V16 __m256 v8_nibble(const uint8_t *p, int shift) {
+    __m256i v = _mm256_loadu_si256((const void *)p);
+    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(15)));
 }
+V16 v16 v16_nibble(const uint8_t *p, int shift) { return (v16){v8_nibble(p, shift), v8_nibble(p + 32, shift)}; }
 #endif

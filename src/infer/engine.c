@@ -48,6 +48,7 @@ QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     e->backend = &backend_cpu;
     if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
     else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) && options_check(o, &e->config, &b, err) &&
+             (e->config.rope.bf16 = o->rope_bf16, true) &&
              (e->weights = weights_open(o->model, err)) && model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
              partition_new(&e->partition, &e->config, &mesh, err) && program_new(&e->program, &e->model.graph, &e->partition, err) &&
              (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&

@@ -28,7 +28,7 @@ static bool entries_check(const QmEngine *e, const QmAppend *entries, int count,
 
 /* The rope length of an entry: known before its first chunk, so that chunking changes nothing. */
 static int64_t rope_length(const QmAppend *a) {
-    int64_t most = a->session->rope_length;
+    int64_t most = a->session->rope_length > a->rope_length ? a->session->rope_length : a->rope_length;
     for (int64_t t = 0; t < a->count; t++) {
         int64_t p = (a->positions ? a->positions[t] : a->session->length + t) + 1;
         if (p > most) most = p;

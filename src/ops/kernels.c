@@ -45,14 +45,19 @@ static void decode_q8(const uint8_t *panel, int64_t k, float w[PANEL]) {
     for (int i = 0; i < PANEL; i++) w[i] = f16_at(g, i) * (float)(int8_t)q[i];
 }
 
+/* Weight k of lane i among the [4][PANEL] words of 8 nibbles at q. */
+static float nibble_at(const uint8_t *q, int64_t k, int i) {
+    return (float)((q[(k / 8 * PANEL + i) * 4 + k % 8 / 2] >> (k % 2 * 4)) & 15);
+}
+
 static void decode_q4(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q4, panel, &k), *q = g + 4 * PANEL + k / 2 * PANEL;
-    for (int i = 0; i < PANEL; i++) w[i] = fmaf((float)((q[i] >> (k % 2 * 4)) & 15), f16_at(g, i), f16_at(g, PANEL + i));
+    const uint8_t *g = group_of(PACKED_Q4, panel, &k), *q = g + 4 * PANEL;
+    for (int i = 0; i < PANEL; i++) w[i] = fmaf(nibble_at(q, k, i), f16_at(g, i), f16_at(g, PANEL + i));
 }
 
 static void decode_q4x(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q4X, panel, &k), *q = g + 8 * PANEL + k / 2 * PANEL;
-    for (int i = 0; i < PANEL; i++) w[i] = fmaf((float)((q[i] >> (k % 2 * 4)) & 15), f32_at(g, i), f32_at(g, PANEL + i));
+    const uint8_t *g = group_of(PACKED_Q4X, panel, &k), *q = g + 8 * PANEL;
+    for (int i = 0; i < PANEL; i++) w[i] = fmaf(nibble_at(q, k, i), f32_at(g, i), f32_at(g, PANEL + i));
 }
 
 static void decode_bytes(const uint8_t *group, int64_t k, float w[PANEL]) {

@@ -192,14 +192,16 @@ static void pack_groups(PackedType type, Split *split, const uint8_t *const rows
         memset(q, 0, sizeof q);
         for (int r = 0; r < PANEL; r++)
             if (rows[r]) split(rows[r], g, &scale[r], &min[r], q[r]);
-        int bytes = packed->group;
-        if (type == PACKED_Q4 || type == PACKED_Q4X) {
-            bytes /= 2;
-            for (int r = 0; r < PANEL; r++)
-                for (int i = 0; i < GROUP / 2; i++) q[r][i] = (uint8_t)(q[r][2 * i] | q[r][2 * i + 1] << 4);
-        }
         uint8_t *out = put_scales(type, scale, min, panel + g * packed->group_bytes);
-        for (int b = 0; b < bytes; b += 16) {
+        if (type == PACKED_Q4 || type == PACKED_Q4X) {
+            for (int r = 0; r < PANEL; r++) {
+                for (int i = 0; i < GROUP / 2; i++) q[r][i] = (uint8_t)(q[r][2 * i] | q[r][2 * i + 1] << 4);
+                at[r] = q[r];
+            }
+            transpose_words(at, out);
+            continue;
+        }
+        for (int b = 0; b < packed->group; b += 16) {
             for (int r = 0; r < PANEL; r++) at[r] = &q[r][b];
             transpose_bytes(at, out + b * PANEL);
         }

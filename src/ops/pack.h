@@ -9,9 +9,9 @@
  *   BF16  16    [k/2][R][2] bf16, k padded to even with zero
  *   F16   16    [k][R] f16, k padded to even with zero
  *   Q8     8.5  per 32 k: f16 scale[R]; s8 q[32][R]                                   q8_0
- *   Q4     5    per 32 k: f16 scale[R], f16 min[R]; u8 [16][R], low nibble even k     q4_0 (min = -8 scale), q4_1
+ *   Q4     5    per 32 k: f16 scale[R], f16 min[R]; u32 [4][R]: 8 k, lowest bits first  q4_0 (min = -8 scale), q4_1
  *               (-8 scale is exact in f16 unless |scale| > 8188, where it is infinite; no real file has such weights)
- *   Q4X    6    per 32 k: f32 scale[R], f32 min[R]; u8 [16][R], low nibble even k     q4_K
+ *   Q4X    6    per 32 k: f32 scale[R], f32 min[R]; u32 [4][R]: 8 k, lowest bits first  q4_K
  *   Q8X   10    per 32 k: f32 scale[R], f32 min[R]; u8 q[32][R]                       q5_0, q5_1, q5_K
  *   Q6X   12    per 16 k: f32 scale[R], f32 min[R]; u8 q[16][R]                       q6_K
  */

@@ -37,7 +37,7 @@ static double llama3_frequency(const Rope *r, double base) {
 }
 
 /* Frequency i in f32 for a sequence of `length` tokens. */
-float rope_frequency(const Rope *r, int64_t i, int64_t length) {
+static float rope_frequency(const Rope *r, int64_t i, int64_t length) {
     double theta = r->theta, dim = (double)r->dim;
     if (r->type == ROPE_DYNAMIC && length > r->max_positions) /* NTK-aware: stretch the base */
         theta *= pow(r->factor * (double)length / (double)r->max_positions - (r->factor - 1), dim / (dim - 2));
@@ -70,7 +70,10 @@ static void rope_table_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         if (c->step->length[t] != length) {
             length = c->step->length[t];
-            for (int64_t i = 0; i < half; i++) frequency[i] = rope_frequency(r, i, length);
+            for (int64_t i = 0; i < half; i++) {
+                float f = rope_frequency(r, i, length);
+                frequency[i] = r->bf16 ? bf16_to_f32(f32_to_bf16(f)) : f;
+            }
         }
         float *row = c->out + t * c->out_width;
         for (int64_t i = 0; i < half; i++) {

@@ -1,0 +1,34 @@
+/* cpu.h: the processor this process runs on: what it can execute, how many cores may be used, how fast memory is read. */
+#ifndef BASE_CPU_H
+#define BASE_CPU_H
+#include "base.h"
+
+/* Instruction sets that matter here, by the names of the Intel and AMD manuals. The one list. */
+#define CPU_FEATURES(X)                                                                                               \
+    X(avx2) X(fma) X(f16c) X(avx512f) X(avx512bw) X(avx512vl) X(avx512dq) X(avx512_vnni) X(avx512_bf16)               \
+    X(amx_tile) X(amx_int8) X(amx_bf16)
+
+/* True where the CPU has it and the system saves its registers, so that it can be executed. All false off x86-64. */
+typedef struct CpuFeatures {
+#define X(name) bool name;
+    CPU_FEATURES(X)
+#undef X
+} CpuFeatures;
+
+CpuFeatures cpu_features(void);
+/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq), "avx2" (with fma, f16c) or "reference". */
+const char *cpu_isa_best(void);
+/* Cores this process may be scheduled on: its affinity mask, not the machine. At least 1. */
+int cpu_cores_usable(void);
+/* Pins the calling thread to the `index`-th usable core, counting round. False where the system refuses. */
+bool cpu_pin(int index);
+
+/* Bytes per second read by `threads` threads together (0: one per usable core), each pinned and reading one sequential
+ * stream of its own, far larger than caches; the best of the passes made in `seconds` (at least two). Takes at most a
+ * quarter of the available memory. 0 and an error when there is no memory or a thread cannot start. */
+double cpu_read_bandwidth(int threads, double seconds, Err *err);
+
+/* Memory this process can still use, in bytes: what the system has available, or less where a control group says so.
+ * 0 when unknown. `total`, if asked for, is what there is altogether. */
+int64_t cpu_memory_available(int64_t *total);
+#endif

@@ -1,0 +1,36 @@
+#!/bin/sh
+# test_env.sh: qwenmesh env, and the manners every command shares.
+set -u
+. tests/tap.sh
+
+run env --no-bandwidth
+check "a markdown list of facts" 'is 0' 'out "- \`qwenmesh\` version: "' 'out "- CPU features: "' 'out "- Cores usable: "' \
+    'out "PJRT plugins: none: the PJRT backend is not built"' 'no_out "Read bandwidth"' '[ ! -s "$work/err" ]'
+run env --seconds 0.1
+check "measures memory" 'is 0' 'grep -qE "^- Read bandwidth: [0-9]+\.[0-9] GB/s" "$work/out"'
+run env --json --seconds 0.1
+check "one JSON object" 'is 0' '[ "$(head -c 1 "$work/out")" = "{" ]' '[ "$(tail -n 1 "$work/out")" = "}" ]' \
+    'out "\"read_bandwidth\": "' 'out "\"cores_usable\": "' 'no_out "- CPU"'
+run env --help
+check "help goes to stdout" 'is 0' 'out "Usage: qwenmesh env"' 'out "--json"' '[ ! -s "$work/err" ]'
+run env --wrong
+check "an unknown option is named" 'is 2' 'err "unknown option --wrong"' '[ ! -s "$work/out" ]'
+run env extra
+check "an unexpected argument is named" 'is 2' 'err "unexpected argument '"'extra'"'"'
+run env --seconds many
+check "a bad number says what was expected" 'is 2' 'err "expected a number from 0 to 60, got '"'many'"'"'
+run nonsense
+check "an unknown command is named" 'is 2' 'err "unknown command '"'nonsense'"'"' 'err "Commands:"'
+run
+check "no command prints usage on stderr" 'is 2' 'err "Usage: qwenmesh COMMAND"' '[ ! -s "$work/out" ]'
+run --version
+check "version" 'is 0' 'out "qwenmesh 0."'
+if [ -c /dev/full ]; then
+    status=0
+    "$QWENMESH" env --no-bandwidth >/dev/full 2>"$work/err" || status=$?
+    : >"$work/out"
+    check "a full disk is an error" 'is 1' 'err "cannot write standard output: No space left on device"'
+else
+    skip "a full disk is an error" "no /dev/full"
+fi
+finish
