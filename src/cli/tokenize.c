@@ -14,7 +14,7 @@ typedef struct Tokenize {
     QmTokenizer *tokenizer;
 } Tokenize;
 
-/* ---- Input --------------------------------------------------------------------------------------------------------- */
+/* ---- Input --------------------------------------------------------------------------------------------------- */
 
 /* All of stdin. Binary bytes stay as they are. */
 static bool read_stdin(Text *out, Err *err) {
@@ -22,7 +22,8 @@ static bool read_stdin(Text *out, Err *err) {
     size_t n;
     while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) {
         text_add(out, buffer, n);
-        if (out->bytes > STDIN_LIMIT) return err_set(err, "standard input is too long: expected at most %d bytes", STDIN_LIMIT);
+        if (out->bytes > STDIN_LIMIT)
+            return err_set(err, "standard input is too long: expected at most %d bytes", STDIN_LIMIT);
     }
     if (ferror(stdin)) return err_set(err, "cannot read standard input: %s", strerror(errno));
     text_add(out, "", 0);
@@ -35,7 +36,7 @@ static bool read_all(const char *path, Text *out, Err *err) {
     return out->data != NULL;
 }
 
-/* ---- Output -------------------------------------------------------------------------------------------------------- */
+/* ---- Output -------------------------------------------------------------------------------------------------- */
 
 static bool output_broken(Err *err) { return ferror(stdout) && !err_set(err, "cannot write standard output"); }
 
@@ -62,7 +63,7 @@ static void print_pieces(const QmTokenizer *tokenizer, const int32_t *ids, int64
     }
 }
 
-/* ---- One text, chat or list of ids ----------------------------------------------------------------------------------- */
+/* ---- One text, chat or list of ids --------------------------------------------------------------------------- */
 
 static bool encode_one(const Tokenize *o, const char *text, size_t bytes, Err *err) {
     int32_t *ids;
@@ -88,7 +89,8 @@ static bool decode_one(const Tokenize *o, const char *text, Err *err) {
         size_t n = strcspn(text, " \t\r\n,");
         snprintf(word, sizeof word, "%.*s", (int)(n < 31 ? n : 31), text);
         if (!parse_int(word, 0, INT32_MAX, &id)) ok = err_set(err, "expected token ids, got '%s'", word);
-        else if ((ok = mem_grow((void **)&ids, &capacity, count + 1, sizeof *ids, "token ids", err))) ids[count++] = (int32_t)id;
+        else if ((ok = mem_grow((void **)&ids, &capacity, count + 1, sizeof *ids, "token ids", err)))
+            ids[count++] = (int32_t)id;
         text += n;
     }
     char *decoded = ok ? qm_tokenizer_decode(o->tokenizer, ids, (int64_t)count, o->skip_special, &bytes, err) : NULL;
@@ -121,12 +123,13 @@ static bool chat_one(const Tokenize *o, Err *err) {
     return count >= 0;
 }
 
-/* ---- Lines of JSON --------------------------------------------------------------------------------------------------- */
+/* ---- Lines of JSON ------------------------------------------------------------------------------------------- */
 
 static bool encode_line(const Tokenize *o, const json_t *value, Err *err) {
     int32_t *ids;
     if (!json_is_string(value)) return err_set(err, "expected a JSON string");
-    int64_t count = qm_tokenizer_encode(o->tokenizer, json_string_value(value), json_string_length(value), !o->no_special, &ids, err);
+    int64_t count = qm_tokenizer_encode(o->tokenizer, json_string_value(value), json_string_length(value),
+                                        !o->no_special, &ids, err);
     if (count < 0) return false;
     putchar('[');
     print_ids(ids, count, ", ");
@@ -180,7 +183,7 @@ static bool lines(const Tokenize *o, Err *err) {
     return ok;
 }
 
-/* ---- The command ----------------------------------------------------------------------------------------------------- */
+/* ---- The command --------------------------------------------------------------------------------------------- */
 
 /* The text at hand: arguments joined by spaces, or standard input. */
 static bool plain(const Tokenize *o, int argc, char **argv, Err *err) {
@@ -204,11 +207,14 @@ static const char notes[] =
 /* What goes together; NULL when all does. */
 static const char *clash(const Tokenize *o, int texts) {
     if (!o->model) return "expected -m DIR or -m FILE.gguf";
-    if (o->chat && (o->decode || o->jsonl || o->no_special || texts)) return "--chat goes with none of --decode, --jsonl, --no-special and TEXT";
-    if (o->jsonl && (o->pieces || texts)) return "--jsonl reads standard input, and goes with neither --pieces nor TEXT";
+    if (o->chat && (o->decode || o->jsonl || o->no_special || texts))
+        return "--chat goes with none of --decode, --jsonl, --no-special and TEXT";
+    if (o->jsonl && (o->pieces || texts))
+        return "--jsonl reads standard input, and goes with neither --pieces nor TEXT";
     if (o->decode && (o->pieces || o->no_special)) return "--decode goes with neither --pieces nor --no-special";
     if (o->skip_special && !o->decode) return "--skip-special needs --decode";
-    if ((o->ids || o->no_generation_prompt || o->chat_template) && !o->chat) return "--ids, --no-generation-prompt and --chat-template need --chat";
+    if ((o->ids || o->no_generation_prompt || o->chat_template) && !o->chat)
+        return "--ids, --no-generation-prompt and --chat-template need --chat";
     return NULL;
 }
 
@@ -222,13 +228,17 @@ int cmd_tokenize(int argc, char **argv) {
         {"no-special", 0, OPTION_FLAG, &o.no_special, 0, 0, NULL, "text of special tokens is plain text", NULL},
         {"decode", 0, OPTION_FLAG, &o.decode, 0, 0, NULL, "ids to text", NULL},
         {"skip-special", 0, OPTION_FLAG, &o.skip_special, 0, 0, NULL, "leave special tokens out of decoded text", NULL},
-        {"jsonl", 0, OPTION_FLAG, &o.jsonl, 0, 0, NULL, "a JSON string a line to an array of ids a line, or back", NULL},
+        {"jsonl", 0, OPTION_FLAG, &o.jsonl, 0, 0, NULL, "a JSON string a line to an array of ids a line, or back",
+         NULL},
         {"chat", 0, OPTION_TEXT, &o.chat, 0, 0, "FILE", "render messages (JSON, - for standard input)", NULL},
         {"ids", 0, OPTION_FLAG, &o.ids, 0, 0, NULL, "with --chat: ids, not text", NULL},
-        {"no-generation-prompt", 0, OPTION_FLAG, &o.no_generation_prompt, 0, 0, NULL, "with --chat: end after the last message", NULL},
-        {"chat-template", 0, OPTION_TEXT, &o.chat_template, 0, 0, "NAME", "with --chat: qwen2.5 or chatml, not the model's own", NULL},
+        {"no-generation-prompt", 0, OPTION_FLAG, &o.no_generation_prompt, 0, 0, NULL,
+         "with --chat: end after the last message", NULL},
+        {"chat-template", 0, OPTION_TEXT, &o.chat_template, 0, 0, "NAME",
+         "with --chat: qwen2.5 or chatml, not the model's own", NULL},
     };
-    int code = options_parse(argc, argv, "tokenize -m PATH [options] [TEXT...]", notes, options, sizeof options / sizeof *options, &first);
+    int code = options_parse(argc, argv, "tokenize -m PATH [options] [TEXT...]", notes, options,
+                             sizeof options / sizeof *options, &first);
     if (code >= 0) return code;
     const char *wrong = clash(&o, argc - first);
     if (wrong) return usage_error(argv[0], "%s", wrong);

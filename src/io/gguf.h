@@ -17,7 +17,7 @@ typedef struct GgufValue {
     GgufType item_type;     /* of an array; arrays of arrays are refused */
     uint64_t count;         /* items of an array, else 1 */
     const uint8_t *data;    /* numbers: unaligned little-endian; strings: length-prefixed, one after another */
-    const uint8_t *end;     /* of strings: past the last */
+    size_t bytes;           /* of data */
 } GgufValue;
 
 typedef struct GgufTensor {
@@ -47,7 +47,8 @@ bool gguf_parse(Gguf *gguf, const uint8_t *data, size_t bytes, const char *path,
 void gguf_close(Gguf *gguf);
 
 const GgufValue *gguf_find(const Gguf *gguf, const char *key);              /* NULL if absent */
-/* Typed reads: false and an error when the key is absent or of another type. Any integer width is taken by _int. */
+/* Typed reads: false and an error when the key is absent or of another type. _int takes any integer width, and an array
+ * of integers that are all equal (values per layer); _float any number. */
 bool gguf_int(const Gguf *gguf, const char *key, int64_t *out, Err *err);
 bool gguf_float(const Gguf *gguf, const char *key, double *out, Err *err);
 bool gguf_bool(const Gguf *gguf, const char *key, bool *out, Err *err);

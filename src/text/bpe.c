@@ -1,4 +1,5 @@
-/* bpe.c: words of text repeat, so most are answered from a cache; short ones are merged in place, long ones with a heap. */
+/* bpe.c: words of text repeat, so most are answered from a cache; short ones are merged in place, long ones with a
+ * heap. */
 #include <stdlib.h>
 #include "bpe.h"
 
@@ -55,7 +56,8 @@ void bpe_free(Bpe *bpe) {
 }
 
 size_t bpe_bytes(const Bpe *bpe) {
-    return (CACHE_ENTRIES + 1) * sizeof *bpe->cache + bpe->symbol_room * sizeof *bpe->symbol + bpe->heap_room * sizeof *bpe->heap;
+    return (CACHE_ENTRIES + 1) * sizeof *bpe->cache + bpe->symbol_room * sizeof *bpe->symbol +
+           bpe->heap_room * sizeof *bpe->heap;
 }
 
 /* The symbol that a byte starts as; -1: none, the byte is dropped. */
@@ -63,7 +65,7 @@ static int32_t first_symbol(const Vocab *vocab, uint8_t byte) {
     return vocab->byte_id[byte] >= 0 ? vocab->byte_id[byte] : vocab->unknown;
 }
 
-/* ---- Short words ---------------------------------------------------------------------------------------------------- */
+/* ---- Short words --------------------------------------------------------------------------------------------- */
 
 static size_t merge_short(const Vocab *vocab, const uint8_t *word, size_t bytes, int32_t id[SHORT_WORD]) {
     uint32_t rank[SHORT_WORD];
@@ -97,13 +99,15 @@ static size_t merge_short(const Vocab *vocab, const uint8_t *word, size_t bytes,
     return count;
 }
 
-/* ---- Long words ----------------------------------------------------------------------------------------------------- */
+/* ---- Long words ---------------------------------------------------------------------------------------------- */
 
 static bool heap_push(Bpe *bpe, const Vocab *vocab, int32_t at, Err *err) {
     int32_t after = bpe->symbol[at].after;
     const MergeSlot *slot = after < 0 ? NULL : vocab_pair(vocab, bpe->symbol[at].id, bpe->symbol[after].id);
     if (!slot) return true;
-    if (!mem_grow((void **)&bpe->heap, &bpe->heap_room, bpe->heap_count + 1, sizeof *bpe->heap, "merges of a word", err)) return false;
+    if (!mem_grow((void **)&bpe->heap, &bpe->heap_room, bpe->heap_count + 1, sizeof *bpe->heap, "merges of a word",
+                  err))
+        return false;
     Candidate new = {(uint64_t)slot->rank << 32 | (uint32_t)at, slot->left, slot->right, slot->result};
     size_t i = bpe->heap_count++;
     for (size_t up; i > 0 && bpe->heap[up = (i - 1) / 2].key > new.key; i = up) bpe->heap[i] = bpe->heap[up];
@@ -155,7 +159,7 @@ static bool merge_long(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t
     return true;
 }
 
-/* ---- Words ---------------------------------------------------------------------------------------------------------- */
+/* ---- Words --------------------------------------------------------------------------------------------------- */
 
 bool bpe_word(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t bytes, Ids *out, Err *err) {
     CacheEntry *entry = NULL;
