@@ -67,7 +67,9 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
         if (!json_is_string(prompt)) return err_set(err, "%s: prompt: expected a string", where), -1;
         return qm_tokenizer_encode(job->tokenizer, json_string_value(prompt), json_string_length(prompt), true, ids, err);
     }
-    char *text = json_dumps(o, JSON_COMPACT); /* messages, and tools if there */
+    json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools", json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
+    char *text = chat ? json_dumps(chat, JSON_COMPACT) : NULL;
+    json_decref(chat);
     int64_t n = text ? qm_tokenizer_chat(job->tokenizer, text, strlen(text), true, ids, NULL, err) : -1;
     free(text);
     return n;
