@@ -236,10 +236,11 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
             snprintf(name, sizeof name, "rows %s", packed_rows[type].name);
             add_item(name, k, "GB/s", run_rows, type, 1, threads, read[threads]);
         }
-    for (int type = 0; type < PACKED_COUNT; type++) {
-        snprintf(name, sizeof name, "rows %s, 4 rows", packed_rows[type].name);
-        add_item(name, k, "GB/s", run_rows, type, 4, 1, read[1]);
-    }
+    for (int rows = 2; rows <= ROWS_DIRECT; rows++)
+        for (int type = 0; type < PACKED_COUNT; type++) {
+            snprintf(name, sizeof name, "rows %s, %d rows", packed_rows[type].name, rows);
+            add_item(name, k, "GB/s", run_rows, type, rows, 1, read[1]);
+        }
     for (int type = 0; type < PACKED_COUNT; type++) {
         snprintf(name, sizeof name, "unpack %s", packed_rows[type].name);
         add_item(name, k, "GB/s", run_unpack, type, 1, 1, read[1]);

@@ -17,6 +17,7 @@
 
 /* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors are
  * then unrolled and their sums live in registers. */
+#define V16_APART(memory) __asm__ volatile("" : : "r"(memory) : "memory") /* what follows reads it again */
 #ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -90,18 +91,44 @@ INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale 
 enum { PANELS_MOST = 4 };
 typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
 
+/* Bytes of a step of one panel. */
+INLINE int step_bytes(PackedType type) {
+    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || step_of(type) == 8 ? 4 * PANEL : 2 * PANEL;
+}
+
+/* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
+ * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
+enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
+
 /* A whole step of k, one after another. */
 INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
                       const float *x, int64_t x_stride, Sums sum) {
-    UNROLL for (int p = 0; p < panels; p++)
-        UNROLL for (int i = 0; i < step_of(type); i += 2) {
+    const int n = step_of(type);
+    UNROLL for (int p = 0; p < panels; p++) {
+        const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
+        if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
+        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
+        _Alignas(64) float w[8 * PANEL];
+        UNROLL for (int i = 0; i < n; i += 2) {
             v16 even, odd;
             weights(type, group + p * step, k, i, &s[p], &even, &odd);
+            if (rows == ROWS_DIRECT && n == 8) {
+                v16_store(w + i * PANEL, even);
+                v16_store(w + (i + 1) * PANEL, odd);
+                continue;
+            }
             UNROLL for (int r = 0; r < rows; r++) {
                 sum[p][r] = v16_fma(even, v16_all(x[r * x_stride + k + i]), sum[p][r]);
                 sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
             }
         }
+        if (rows < ROWS_DIRECT || n < 8) continue;
+        /* Four rows and the decoding of nibbles together spill sums; apart, through L1, they do not: a third faster. */
+        V16_APART(w);
+        UNROLL for (int i = 0; i < n; i++)
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[p][r] = v16_fma(v16_load(w + i * PANEL), v16_all(x[r * x_stride + k + i]), sum[p][r]);
+    }
 }
 
 INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
