@@ -98,6 +98,10 @@ QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
 
+QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the end-of-text token, or -1 */
+/* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has. Not while another thread uses it. */
+QM_API bool qm_tokenizer_set_chat(QmTokenizer *tokenizer, const char *name, QmErr *err);
+
 /* Text (UTF-8, any bytes; invalid ones become U+FFFD as in Hugging Face) to ids. `parse_special`: text of added tokens
  * becomes that token. *ids is malloc'ed, the caller frees it. Returns the count, -1 on error. */
 QM_API int64_t qm_tokenizer_encode(const QmTokenizer *tokenizer, const char *text, size_t bytes, bool parse_special,

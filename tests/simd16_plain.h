@@ -85,5 +85,12 @@ V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
 V16 v16 v16_f16(const uint8_t *p) { V16_EACH(f16_to_f32(plain_half(p + 2 * i))); }
 V16 v16 v16_s8(const uint8_t *p) { V16_EACH((float)(int8_t)p[i]); }
 V16 v16 v16_u8(const uint8_t *p) { V16_EACH((float)p[i]); }
-V16 v16 v16_nibble(const uint8_t *p, int shift) { V16_EACH((float)((p[4 * i + shift / 8] >> shift % 8) & 15)); }
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
+    for (int i = 0; i < 16; i++) {
+        uint32_t word;
+        memcpy(&word, p + 4 * i, sizeof word);
+        low->lane[i] = (float)(word >> shift & 15);
+        high->lane[i] = (float)(word >> shift & 240);
+    }
+}
 #endif

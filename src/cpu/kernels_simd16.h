@@ -10,13 +10,14 @@
  *   v16_equal(x, y): bit i set where lane i is equal
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
  *   v16_bf16(p), v16_f16(p), v16_s8(p), v16_u8(p): 16 numbers in a row; v16_bf16_pair(p, &even, &odd): [16][2];
- *   v16_nibble(p, shift): bits shift..shift+3 of 16 words
+ *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows): panels worked on together; V16_TILE_ROWS: most rows of a tile; V16_ACCUMULATORS: most sums of one */
 #include "../ops/kernels.h"
 #include <math.h>
 
 /* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors are
  * then unrolled and their sums live in registers. */
+#define V16_APART(memory) __asm__ volatile("" : : "r"(memory) : "memory") /* what follows reads it again */
 #ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
 #if defined(__clang__)
@@ -28,37 +29,61 @@
 
 /* ---- Decoding weights --------------------------------------------------------------------------------------------- */
 
-typedef struct Scale { v16 scale, min; } Scale; /* of a group; unused by types without */
+/* Of a group; unused by types without. high = scale / 16: a nibble in the high half of a byte is 16 times its value, so
+ * it need not be shifted down, and the product is the same exact number. */
+typedef struct Scale { v16 scale, min, high; } Scale;
 
 INLINE Scale scale_of(PackedType type, const uint8_t *group) {
-    switch (type) {
-        case PACKED_Q8: return (Scale){v16_f16(group), v16_all(0)};
-        case PACKED_Q4: return (Scale){v16_f16(group), v16_f16(group + 2 * PANEL)};
-        case PACKED_Q4X:
-        case PACKED_Q8X:
-        case PACKED_Q6X: return (Scale){v16_load((const float *)group), v16_load((const float *)group + PANEL)};
-        default: return (Scale){v16_all(0), v16_all(0)};
+    Scale s = {v16_all(0), v16_all(0), v16_all(0)};
+    if (type == PACKED_Q8 || type == PACKED_Q4) s.scale = v16_f16(group);
+    if (type == PACKED_Q4) s.min = v16_f16(group + 2 * PANEL);
+    if (type == PACKED_Q4X || type == PACKED_Q8X || type == PACKED_Q6X) {
+        s.scale = v16_load((const float *)group);
+        s.min = v16_load((const float *)group + PANEL);
     }
+    if (type == PACKED_Q4 || type == PACKED_Q4X) s.high = v16_mul(s.scale, v16_all(0.0625f));
+    return s;
 }
 
 INLINE bool has_groups(PackedType type) { return type >= PACKED_Q8; }
 INLINE int step_of(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X ? 8 : 2; } /* k decoded in one go */
 
-/* Weight k + i of a group; k a multiple of the step, i below it. Types without scales are one endless group. */
-INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, int i, const Scale *s) {
+/* Weights k + i and k + i + 1 of a group; k a multiple of the step, i even and below it. Types without scales are one
+ * endless group. */
+INLINE void weights(PackedType type, const uint8_t *group, int64_t k, int i, const Scale *s, v16 *even, v16 *odd) {
     switch (type) {
-        case PACKED_F32: return v16_load((const float *)group + (k + i) * PANEL);
-        case PACKED_BF16: {
-            v16 even, odd;
-            v16_bf16_pair(group + k * 2 * PANEL, &even, &odd);
-            return i ? odd : even;
-        }
-        case PACKED_F16: return v16_f16(group + (k + i) * 2 * PANEL);
-        case PACKED_Q8: return v16_mul(v16_s8(group + 2 * PANEL + (k + i) * PANEL), s->scale);
-        case PACKED_Q4: return v16_fma(v16_nibble(group + 4 * PANEL + k / 2 * PANEL, 4 * i), s->scale, s->min);
-        case PACKED_Q4X: return v16_fma(v16_nibble(group + 8 * PANEL + k / 2 * PANEL, 4 * i), s->scale, s->min);
-        default: return v16_fma(v16_u8(group + 8 * PANEL + (k + i) * PANEL), s->scale, s->min);
+        case PACKED_F32:
+            *even = v16_load((const float *)group + (k + i) * PANEL);
+            *odd = v16_load((const float *)group + (k + i + 1) * PANEL);
+            return;
+        case PACKED_BF16: v16_bf16_pair(group + (k + i) * 2 * PANEL, even, odd); return;
+        case PACKED_F16:
+            *even = v16_f16(group + (k + i) * 2 * PANEL);
+            *odd = v16_f16(group + (k + i + 1) * 2 * PANEL);
+            return;
+        case PACKED_Q8:
+            *even = v16_mul(v16_s8(group + 2 * PANEL + (k + i) * PANEL), s->scale);
+            *odd = v16_mul(v16_s8(group + 2 * PANEL + (k + i + 1) * PANEL), s->scale);
+            return;
+        case PACKED_Q4:
+        case PACKED_Q4X:
+            v16_nibbles(group + (type == PACKED_Q4 ? 4 : 8) * PANEL + k / 2 * PANEL, 4 * i, even, odd);
+            *even = v16_fma(*even, s->scale, s->min);
+            *odd = v16_fma(*odd, s->high, s->min);
+            return;
+        default:
+            *even = v16_fma(v16_u8(group + 8 * PANEL + (k + i) * PANEL), s->scale, s->min);
+            *odd = v16_fma(v16_u8(group + 8 * PANEL + (k + i + 1) * PANEL), s->scale, s->min);
     }
+}
+
+/* Weight k of a group. */
+INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale *s) {
+    const int n = step_of(type);
+    v16 even, odd;
+    if (type == PACKED_F32) return v16_load((const float *)group + k * PANEL);
+    weights(type, group, k / n * n, (int)(k % n) & ~1, s, &even, &odd);
+    return k & 1 ? odd : even;
 }
 
 /* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------------- */
@@ -66,15 +91,52 @@ INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, int i, const
 enum { PANELS_MOST = 4 };
 typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
 
-/* k .. k + n - 1 of a group, one after another: a whole step when k is a multiple of it, or part of one. */
-INLINE void rows_step(PackedType type, int panels, int rows, int n, const uint8_t *group, int64_t step, const Scale *s,
-                      int64_t k, const float *x, int64_t x_stride, Sums sum) {
-    int64_t whole = n == step_of(type) ? k : k / step_of(type) * step_of(type);
-    UNROLL for (int i = 0; i < n; i++)
-        UNROLL for (int p = 0; p < panels; p++) {
-            v16 w = weight(type, group + p * step, whole, n == step_of(type) ? i : (int)(k - whole), &s[p]);
-            UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k + i]), sum[p][r]);
+/* Bytes of a step of one panel. */
+INLINE int step_bytes(PackedType type) {
+    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || step_of(type) == 8 ? 4 * PANEL : 2 * PANEL;
+}
+
+/* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
+ * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
+enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
+
+/* A whole step of k, one after another. */
+INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
+                      const float *x, int64_t x_stride, Sums sum) {
+    const int n = step_of(type);
+    UNROLL for (int p = 0; p < panels; p++) {
+        const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
+        if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
+        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
+        _Alignas(64) float w[8 * PANEL];
+        UNROLL for (int i = 0; i < n; i += 2) {
+            v16 even, odd;
+            weights(type, group + p * step, k, i, &s[p], &even, &odd);
+            if (rows == ROWS_DIRECT && n == 8) {
+                v16_store(w + i * PANEL, even);
+                v16_store(w + (i + 1) * PANEL, odd);
+                continue;
+            }
+            UNROLL for (int r = 0; r < rows; r++) {
+                sum[p][r] = v16_fma(even, v16_all(x[r * x_stride + k + i]), sum[p][r]);
+                sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
+            }
         }
+        if (rows < ROWS_DIRECT || n < 8) continue;
+        /* Four rows and the decoding of nibbles together spill sums; apart, through L1, they do not: a third faster. */
+        V16_APART(w);
+        UNROLL for (int i = 0; i < n; i++)
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[p][r] = v16_fma(v16_load(w + i * PANEL), v16_all(x[r * x_stride + k + i]), sum[p][r]);
+    }
+}
+
+INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
+                     const float *x, int64_t x_stride, Sums sum) {
+    UNROLL for (int p = 0; p < panels; p++) {
+        v16 w = weight(type, group + p * step, k, &s[p]);
+        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
+    }
 }
 
 INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
@@ -93,9 +155,9 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
         left -= end - k;
         Scale s[PANELS_MOST];
         UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, panel + p * step);
-        for (; k % n && k < end; k++) rows_step(type, panels, rows, 1, panel, step, s, k, x, x_stride, sum);
-        for (; k + n <= end; k += n) rows_step(type, panels, rows, n, panel, step, s, k, x, x_stride, sum);
-        for (; k < end; k++) rows_step(type, panels, rows, 1, panel, step, s, k, x, x_stride, sum);
+        for (; k % n && k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k + n <= end; k += n) rows_step(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
     }
     UNROLL for (int p = 0; p < panels; p++)
         UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
@@ -121,10 +183,15 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
         int64_t end = left < group - k ? k + left : group;
         left -= end - k;
         Scale s = scale_of(type, panel);
-        for (; k % n && k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k / n * n, (int)(k % n), &s));
+        for (; k % n && k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
         for (; k + n <= end; k += n, w += n * PANEL)
-            UNROLL for (int i = 0; i < n; i++) v16_store(w + i * PANEL, weight(type, panel, k, i, &s));
-        for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k / n * n, (int)(k % n), &s));
+            UNROLL for (int i = 0; i < n; i += 2) {
+                v16 even, odd;
+                weights(type, panel, k, i, &s, &even, &odd);
+                v16_store(w + i * PANEL, even);
+                v16_store(w + (i + 1) * PANEL, odd);
+            }
+        for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
     }
 }
 

@@ -10,7 +10,7 @@ typedef v16 m16; /* a choice per lane: all bits set or none */
 
 /* Register budget: 16 of 8 floats. */
 enum { V16_TILE_ROWS = 6, V16_ACCUMULATORS = 6 };
-#define V16_PANELS(rows) ((rows) <= 2 ? 2 : 1)
+#define V16_PANELS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 
 #define V16 static inline __attribute__((always_inline))
 
@@ -107,10 +107,13 @@ V16 __m256 v8_u8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32
 V16 v16 v16_u8(const uint8_t *p) {
     return (v16){v8_u8(_mm_loadl_epi64((const void *)p)), v8_u8(_mm_loadl_epi64((const void *)(p + 8)))};
 }
-/* Four bits at `shift` of 8 words. */
-V16 __m256 v8_nibble(const uint8_t *p, int shift) {
-    __m256i v = _mm256_loadu_si256((const void *)p);
-    return _mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(v, shift), _mm256_set1_epi32(15)));
+V16 void v8_nibbles(const uint8_t *p, int shift, __m256 *low, __m256 *high) {
+    __m256i v = _mm256_srli_epi32(_mm256_loadu_si256((const void *)p), shift);
+    *low = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
+    *high = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(240)));
 }
-V16 v16 v16_nibble(const uint8_t *p, int shift) { return (v16){v8_nibble(p, shift), v8_nibble(p + 32, shift)}; }
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
+    v8_nibbles(p, shift, &low->a, &high->a);
+    v8_nibbles(p + 32, shift, &low->b, &high->b);
+}
 #endif

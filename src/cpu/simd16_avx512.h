@@ -69,8 +69,9 @@ V16 v16 v16_s8(const uint8_t *p) {
 V16 v16 v16_u8(const uint8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
 }
-V16 v16 v16_nibble(const uint8_t *p, int shift) {
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     __m512i v = _mm512_srli_epi32(_mm512_loadu_si512(p), (unsigned)shift);
-    return _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(15)));
+    *low = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(15)));
+    *high = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(240)));
 }
 #endif

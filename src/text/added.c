@@ -6,8 +6,10 @@
 
 bool added_set_add(AddedSet *set, const Added *token, Err *err) {
     if (token->bytes == 0 || token->bytes > ADDED_MOST_BYTES)
-        return err_set(err, "added token %d: expected 1 to %d bytes of text, got %zu", (int)token->id, ADDED_MOST_BYTES, token->bytes);
-    if (!mem_grow((void **)&set->token, &set->room, set->count + 1, sizeof *set->token, "added tokens", err)) return false;
+        return err_set(err, "added token %d: expected 1 to %d bytes of text, got %zu", (int)token->id, ADDED_MOST_BYTES,
+                       token->bytes);
+    if (!mem_grow((void **)&set->token, &set->room, set->count + 1, sizeof *set->token, "added tokens", err))
+        return false;
     Added copy = *token;
     copy.text = arena_text(&set->arena, token->text, token->bytes, err);
     if (!copy.text) return false;
@@ -84,7 +86,8 @@ static bool stands_alone(const uint8_t *text, size_t bytes, size_t start, size_t
     return end == bytes || (utf8_read_valid(text + end, &code), !char_is_word(code));
 }
 
-bool added_set_next(const AddedSet *set, const uint8_t *text, size_t bytes, size_t floor, size_t from, size_t limit, AddedMatch *out) {
+bool added_set_next(const AddedSet *set, const uint8_t *text, size_t bytes, size_t floor, size_t from, size_t limit,
+                    AddedMatch *out) {
     for (size_t at = from; set->count && at < limit;) {
         if (set->only >= 0) {
             const uint8_t *p = memchr(text + at, set->only, limit - at);

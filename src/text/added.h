@@ -31,6 +31,8 @@ typedef struct Span { size_t start, end; } Span;
 
 /* What a match covers, stripped white space included. */
 typedef struct AddedMatch { size_t start, end; int32_t id; } AddedMatch;
-/* The first match that starts at `from` or later and whose token lies before `limit`. Strips only within text[floor..bytes). */
-bool added_set_next(const AddedSet *set, const uint8_t *text, size_t bytes, size_t floor, size_t from, size_t limit, AddedMatch *out);
+/* The first match that starts at `from` or later and whose token lies before `limit`. Strips only within
+ * text[floor..bytes). */
+bool added_set_next(const AddedSet *set, const uint8_t *text, size_t bytes, size_t floor, size_t from, size_t limit,
+                    AddedMatch *out);
 #endif

@@ -1,4 +1,5 @@
-/* bpe.c: words of text repeat, so most are answered from a cache; short ones are merged in place, long ones with a heap. */
+/* bpe.c: words of text repeat, so most are answered from a cache; short ones are merged in place, long ones with a
+ * heap. */
 #include <stdlib.h>
 #include "bpe.h"
 
@@ -55,24 +56,23 @@ void bpe_free(Bpe *bpe) {
 }
 
 size_t bpe_bytes(const Bpe *bpe) {
-    return (CACHE_ENTRIES + 1) * sizeof *bpe->cache + bpe->symbol_room * sizeof *bpe->symbol + bpe->heap_room * sizeof *bpe->heap;
+    return (CACHE_ENTRIES + 1) * sizeof *bpe->cache + bpe->symbol_room * sizeof *bpe->symbol +
+           bpe->heap_room * sizeof *bpe->heap;
 }
 
-/* The symbol that byte i of a word starts as; -1: none, the byte is dropped. `last` is the symbol before it. */
-static int32_t first_symbol(const Vocab *vocab, uint8_t byte, int32_t last) {
-    int32_t id = vocab->byte_id[byte];
-    if (id >= 0) return id;
-    return vocab->fuse_unknown && last == vocab->unknown ? -1 : vocab->unknown;
+/* The symbol that a byte starts as; -1: none, the byte is dropped. */
+static int32_t first_symbol(const Vocab *vocab, uint8_t byte) {
+    return vocab->byte_id[byte] >= 0 ? vocab->byte_id[byte] : vocab->unknown;
 }
 
-/* ---- Short words ---------------------------------------------------------------------------------------------------- */
+/* ---- Short words --------------------------------------------------------------------------------------------- */
 
 static size_t merge_short(const Vocab *vocab, const uint8_t *word, size_t bytes, int32_t id[SHORT_WORD]) {
     uint32_t rank[SHORT_WORD];
     int32_t result[SHORT_WORD];
     size_t count = 0;
     for (size_t i = 0; i < bytes; i++) {
-        int32_t symbol = first_symbol(vocab, word[i], count ? id[count - 1] : -1);
+        int32_t symbol = first_symbol(vocab, word[i]);
         if (symbol >= 0) id[count++] = symbol;
     }
     for (size_t i = 0; i + 1 < count; i++) {
@@ -99,13 +99,15 @@ static size_t merge_short(const Vocab *vocab, const uint8_t *word, size_t bytes,
     return count;
 }
 
-/* ---- Long words ----------------------------------------------------------------------------------------------------- */
+/* ---- Long words ---------------------------------------------------------------------------------------------- */
 
 static bool heap_push(Bpe *bpe, const Vocab *vocab, int32_t at, Err *err) {
     int32_t after = bpe->symbol[at].after;
     const MergeSlot *slot = after < 0 ? NULL : vocab_pair(vocab, bpe->symbol[at].id, bpe->symbol[after].id);
     if (!slot) return true;
-    if (!mem_grow((void **)&bpe->heap, &bpe->heap_room, bpe->heap_count + 1, sizeof *bpe->heap, "merges of a word", err)) return false;
+    if (!mem_grow((void **)&bpe->heap, &bpe->heap_room, bpe->heap_count + 1, sizeof *bpe->heap, "merges of a word",
+                  err))
+        return false;
     Candidate new = {(uint64_t)slot->rank << 32 | (uint32_t)at, slot->left, slot->right, slot->result};
     size_t i = bpe->heap_count++;
     for (size_t up; i > 0 && bpe->heap[up = (i - 1) / 2].key > new.key; i = up) bpe->heap[i] = bpe->heap[up];
@@ -132,7 +134,7 @@ static bool merge_long(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t
     int32_t count = 0;
     bpe->heap_count = 0;
     for (size_t i = 0; i < bytes; i++) {
-        int32_t id = first_symbol(vocab, word[i], count ? symbol[count - 1].id : -1);
+        int32_t id = first_symbol(vocab, word[i]);
         if (id < 0) continue;
         symbol[count] = (Symbol){id, count - 1, count + 1};
         count++;
@@ -157,7 +159,7 @@ static bool merge_long(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t
     return true;
 }
 
-/* ---- Words ---------------------------------------------------------------------------------------------------------- */
+/* ---- Words --------------------------------------------------------------------------------------------------- */
 
 bool bpe_word(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t bytes, Ids *out, Err *err) {
     CacheEntry *entry = NULL;

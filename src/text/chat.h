@@ -1,4 +1,5 @@
-/* chat.h: messages to prompt text. Templates are recognised, not interpreted: each kind is rendered by C code of its own.
+/* chat.h: messages to prompt text. Templates are recognised, not interpreted: each kind is rendered by C code of its
+ * own.
  *
  * A chat template (Jinja) says how a model was trained to see a conversation. We know Qwen2.5's, with its tools, and
  * plain ChatML; an unknown one is an error, because a prompt that is almost right is worse than none.
@@ -29,7 +30,8 @@ typedef struct Prompt {
 } Prompt;
 
 /* Renders a JSON array of messages, or an object with "messages" and "tools". */
-bool chat_render(const ChatTemplate *chat, const char *json, size_t bytes, bool add_generation_prompt, Prompt *out, Err *err);
+bool chat_render(const ChatTemplate *chat, const char *json, size_t bytes, bool add_generation_prompt, Prompt *out,
+                 Err *err);
 void prompt_free(Prompt *prompt);
 
 /* Appends `value` as Hugging Face's tojson filter writes it: Python's json.dumps with ensure_ascii=False. */

@@ -1,5 +1,6 @@
 /* nfc.c: normalisation form C. utf8proc knows the decompositions and compositions; the ordering of combining marks is
- * done here, because utf8proc's own is quadratic in a run of marks, which a hostile text can make as long as it likes. */
+ * done here, because utf8proc's own is quadratic in a run of marks, which a hostile text can make as long as it likes.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -94,7 +95,8 @@ static bool chunk_add(const uint8_t *data, size_t bytes, int32_t **code, size_t 
         if (!mem_grow((void **)code, capacity, count + LONGEST_DECOMPOSITION, sizeof **code, "normalisation", err))
             return false;
         utf8proc_ssize_t n = utf8proc_decompose_char(c, *code + count, LONGEST_DECOMPOSITION, NFC, &class);
-        if (n < 0 || n > LONGEST_DECOMPOSITION) return err_set(err, "normalisation: U+%04X: %s", (unsigned)c, utf8proc_errmsg(n));
+        if (n < 0 || n > LONGEST_DECOMPOSITION)
+            return err_set(err, "normalisation: U+%04X: %s", (unsigned)c, utf8proc_errmsg(n));
         count += (size_t)n;
     }
     if (!order_all(*code, count, err)) return false;
@@ -116,7 +118,8 @@ bool nfc_add(const uint8_t *data, size_t bytes, Text *out, Err *err) {
             text_add(out, (const char *)data + i, span);
             break;
         }
-        text_add(out, (const char *)data + i, last); /* a mark may join the last inert character: it goes with the chunk */
+        text_add(out, (const char *)data + i,
+                 last); /* a mark may join the last inert character: it goes with the chunk */
         i += last;
         size_t end = i;
         for (bool first = true; end < bytes; first = false) {

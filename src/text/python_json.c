@@ -38,7 +38,8 @@ static void add_float(double value, Text *out) {
         text_line(out, "0.%.*s%.*s", -point, "000", used, digits);
     } else {
         while (used < point) digits[used++] = '0';
-        text_line(out, "%.*s.%.*s", point, digits, used > point ? used - point : 1, used > point ? digits + point : "0");
+        text_line(out, "%.*s.%.*s", point, digits, used > point ? used - point : 1,
+                  used > point ? digits + point : "0");
     }
 }
 

@@ -16,8 +16,10 @@ typedef struct Regex { pcre2_code *code; } Regex;
 /* Copies the pattern, writing \s as the White_Space that Oniguruma means (PCRE2's takes U+180E too). */
 static bool translate(const char *pattern, size_t bytes, Text *out, Err *err) {
     for (size_t i = 0; i < bytes; i++) {
-        if (i + 1 < bytes && !memcmp(pattern + i, "&&", 2)) return err_set(err, "pattern uses &&, which is not supported");
-        if (i + 1 < bytes && !memcmp(pattern + i, "[:", 2)) return err_set(err, "pattern uses [:, which is not supported");
+        if (i + 1 < bytes && !memcmp(pattern + i, "&&", 2))
+            return err_set(err, "pattern uses &&, which is not supported");
+        if (i + 1 < bytes && !memcmp(pattern + i, "[:", 2))
+            return err_set(err, "pattern uses [:, which is not supported");
         if (pattern[i] != '\\' || i + 1 == bytes) {
             text_add(out, pattern + i, 1);
             continue;
@@ -25,7 +27,8 @@ static bool translate(const char *pattern, size_t bytes, Text *out, Err *err) {
         char c = pattern[++i];
         if (c == 's' || c == 'S') text_line(out, "\\%c{White_Space}", c == 's' ? 'p' : 'P');
         else if (c && strchr("wWbBhHRXZKGyYOM", c))
-            return err_set(err, "pattern uses \\%c, which is not supported: regular expression libraries disagree on it", c);
+            return err_set(err,
+                           "pattern uses \\%c, which is not supported: regular expression libraries disagree on it", c);
         else {
             text_add(out, "\\", 1);
             text_add(out, &c, 1);
@@ -81,7 +84,8 @@ static int find(const Regex *regex, const uint8_t *text, size_t bytes, size_t fr
     if (rc >= 0 && span[0] >= from && span[1] >= span[0] && span[1] <= bytes) return 1; /* \K could break the order */
     PCRE2_UCHAR reason[128] = "match out of order";
     if (rc < 0) pcre2_get_error_message(rc, reason, sizeof reason);
-    err_set(err, "pre_tokenizer: Split: pattern fails on a text of %zu bytes at byte %zu: %s", bytes, from, (char *)reason);
+    err_set(err, "pre_tokenizer: Split: pattern fails on a text of %zu bytes at byte %zu: %s", bytes, from,
+            (char *)reason);
     return -1;
 }
 
@@ -105,12 +109,14 @@ static bool split_all(const Regex *regex, const uint8_t *text, size_t bytes, pcr
         done = from = last_end = end;
         if (turn == 1) deadline = clock_seconds() + SECONDS_AT_LEAST + SECONDS_PER_BYTE * (double)bytes;
         if (turn % CHECK_CLOCK == 0 && clock_seconds() > deadline)
-            return err_set(err, "pre_tokenizer: Split: pattern is too slow: at byte %zu of %zu when time was up", done, bytes);
+            return err_set(err, "pre_tokenizer: Split: pattern is too slow: at byte %zu of %zu when time was up", done,
+                           bytes);
     }
     return done == bytes || sink(context, text + done, bytes - done, err);
 }
 
-bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, WordSink *sink, void *context, Err *err) {
+bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, WordSink *sink, void *context,
+                 Err *err) {
     pcre2_match_data *match = pcre2_match_data_create_from_pattern(regex->code, NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
     bool ok = match && limits;

@@ -24,7 +24,8 @@ bool scan_fail(Scan *scan, const char *format, ...) {
 }
 
 char scan_peek(Scan *scan) {
-    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\t' || *scan->at == '\r')) scan->at++;
+    while (scan->at < scan->end && (*scan->at == ' ' || *scan->at == '\n' || *scan->at == '\t' || *scan->at == '\r'))
+        scan->at++;
     return scan->at < scan->end ? (char)*scan->at : 0;
 }
 
@@ -41,7 +42,9 @@ static bool take(Scan *scan, char c) {
     return true;
 }
 
-bool scan_open(Scan *scan, char bracket) { return take(scan, bracket) || expected(scan, bracket == '{' ? "an object" : "an array"); }
+bool scan_open(Scan *scan, char bracket) {
+    return take(scan, bracket) || expected(scan, bracket == '{' ? "an object" : "an array");
+}
 
 /* Takes what stands before item `index`. False at the closing bracket or on error. */
 static bool next_item(Scan *scan, size_t index, char close) {
@@ -56,7 +59,7 @@ bool scan_member(Scan *scan, size_t index, ScanText *key) {
     return next_item(scan, index, '}') && scan_text(scan, key) && (take(scan, ':') || expected(scan, "':'"));
 }
 
-/* ---- Strings ------------------------------------------------------------------------------------------------------ */
+/* ---- Strings ------------------------------------------------------------------------------------------------- */
 
 /* Four hexadecimal digits at p as a number, or -1. */
 static int32_t hex4(const uint8_t *p, const uint8_t *end) {
@@ -84,7 +87,8 @@ static bool unescape(Scan *scan) {
     if (code < 0) return scan_fail(scan, "invalid escape in a string");
     const uint8_t *next = scan->at + 6;
     if (code >= 0xD800 && code <= 0xDFFF) {
-        int32_t low = code < 0xDC00 && scan->end - next > 6 && next[0] == '\\' && next[1] == 'u' ? hex4(next + 2, scan->end) : -1;
+        int32_t low =
+            code < 0xDC00 && scan->end - next > 6 && next[0] == '\\' && next[1] == 'u' ? hex4(next + 2, scan->end) : -1;
         if (low < 0xDC00 || low > 0xDFFF) return scan_fail(scan, "lone surrogate \\u%04x in a string", (unsigned)code);
         code = 0x10000 + ((code - 0xD800) << 10 | (low - 0xDC00));
         next += 6;
@@ -95,38 +99,47 @@ static bool unescape(Scan *scan) {
     return true;
 }
 
-bool scan_text(Scan *scan, ScanText *out) {
-    if (!take(scan, '"')) return expected(scan, "a string");
+/* Reads up to the closing quote. *wide: bytes that are not ASCII were seen. */
+static bool read_string(Scan *scan, ScanText *out, bool *wide) {
     const uint8_t *start = scan->at, *p = start;
-    bool escaped = false, wide = false;
+    bool escaped = false;
     scan->scratch.bytes = 0;
-    for (;; p++) {
-        while (p < scan->end && *p != '"' && *p != '\\' && *p >= 0x20) wide |= *p++ >= 0x80;
-        if (p == scan->end || *p < 0x20) {
-            scan->at = p;
-            return expected(scan, "the end of a string");
-        }
-        if (*p == '"' && !escaped) break;
-        text_add(&scan->scratch, (const char *)start, (size_t)(p - start));
-        if (*p == '"') break;
-        escaped = true;
+    for (;;) {
+        uint8_t seen = 0;
+        for (; p < scan->end && *p != '"' && *p != '\\' && *p >= 0x20; p++) seen |= *p;
+        *wide = *wide || seen >= 0x80;
         scan->at = p;
+        if (p == scan->end || *p < 0x20) return expected(scan, "the end of a string");
+        if (*p == '"' && !escaped) {
+            *out = (ScanText){start, (size_t)(p - start)};
+            break;
+        }
+        text_add(&scan->scratch, (const char *)start, (size_t)(p - start));
+        if (*p == '"') {
+            *out = (ScanText){(const uint8_t *)scan->scratch.data, scan->scratch.bytes};
+            break;
+        }
+        escaped = true;
         if (!unescape(scan)) return false;
-        start = scan->at;
-        p = start - 1;
+        start = p = scan->at;
     }
-    *out = escaped ? (ScanText){(const uint8_t *)scan->scratch.data, scan->scratch.bytes} : (ScanText){start, (size_t)(p - start)};
-    if (escaped && !text_ok(&scan->scratch, "string", scan->err)) return !(scan->failed = true);
-    if (wide && !utf8_valid(out->data, out->bytes)) return scan_fail(scan, "invalid UTF-8 in a string");
     scan->at = p + 1;
     return true;
+}
+
+bool scan_text(Scan *scan, ScanText *out) {
+    bool wide = false;
+    if (!take(scan, '"')) return expected(scan, "a string");
+    if (!read_string(scan, out, &wide)) return false;
+    if (scan->scratch.failed) return scan_fail(scan, "out of memory: a string");
+    return !wide || utf8_valid(out->data, out->bytes) || scan_fail(scan, "invalid UTF-8 in a string");
 }
 
 bool scan_equal(ScanText text, const char *word) {
     return text.bytes == strlen(word) && !memcmp(text.data, word, text.bytes);
 }
 
-/* ---- Numbers and the rest ------------------------------------------------------------------------------------------ */
+/* ---- Numbers and the rest ------------------------------------------------------------------------------------ */
 
 static const uint8_t *digits(const uint8_t *p, const uint8_t *end) {
     while (p < end && *p >= '0' && *p <= '9') p++;
@@ -158,16 +171,21 @@ static bool skip_number(Scan *scan, bool *whole) {
 }
 
 bool scan_int(Scan *scan, int64_t low, int64_t high, int64_t *out) {
-    char c = scan_peek(scan), text[24];
+    char c = scan_peek(scan);
     if (c != '-' && (c < '0' || c > '9')) return expected(scan, "an integer");
     const uint8_t *start = scan->at;
-    bool whole;
-    if (!skip_number(scan, &whole)) return false;
-    size_t bytes = (size_t)(scan->at - start);
-    snprintf(text, sizeof text, "%.*s", (int)(bytes < 23 ? bytes : 23), (const char *)start);
-    if (whole && bytes < sizeof text && parse_int(text, low, high, out)) return true;
+    bool fits;
+    if (!skip_number(scan, &fits)) return false;
+    int64_t v = 0;
+    for (const uint8_t *p = start + (c == '-'); fits && p < scan->at; p++)
+        fits = !__builtin_mul_overflow(v, 10, &v) &&
+               !__builtin_sub_overflow(v, *p - '0', &v); /* negative: the wider side */
+    if (c != '-') fits = fits && !__builtin_sub_overflow(0, v, &v);
+    if (fits && v >= low && v <= high) return *out = v, true;
+    int bytes = (int)(scan->at - start < 24 ? scan->at - start : 24);
     scan->at = start;
-    return scan_fail(scan, "expected an integer from %" PRId64 " to %" PRId64 ", got %s", low, high, text);
+    return scan_fail(scan, "expected an integer from %" PRId64 " to %" PRId64 ", got %.*s", low, high, bytes,
+                     (const char *)start);
 }
 
 static bool skip_word(Scan *scan, const char *word) {

@@ -12,11 +12,15 @@ typedef struct Scan {
     Err *err;
 } Scan;
 
-typedef struct ScanText { const uint8_t *data; size_t bytes; } ScanText; /* in the file, or in Scan.scratch until the next string */
+typedef struct ScanText {
+    const uint8_t *data;
+    size_t bytes;
+} ScanText; /* in the file, or in Scan.scratch until the next string */
 
 Scan scan_new(const uint8_t *data, size_t bytes, const char *where, Err *err);
 void scan_free(Scan *scan);
-bool scan_fail(Scan *scan, const char *format, ...) __attribute__((format(printf, 2, 3))); /* false; adds where and the byte */
+bool scan_fail(Scan *scan, const char *format, ...)
+    __attribute__((format(printf, 2, 3))); /* false; adds where and the byte */
 
 /* Walking: for (size_t i = 0; scan_member(scan, i, &key); i++) { read exactly one value }; then look at `failed`. */
 bool scan_open(Scan *scan, char bracket);          /* '{' or '['                                     */

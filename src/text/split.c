@@ -1,5 +1,5 @@
-/* split.c: the known pre-tokenisers by hand. Each matcher takes a piece's start and returns its end; the alternatives of
- * the pattern are tried in its order, and greed and backtracking are worked out on paper. */
+/* split.c: the known pre-tokenisers by hand. Each matcher takes a piece's start and returns its end; the alternatives
+ * of the pattern are tried in its order, and greed and backtracking are worked out on paper. */
 #include <stdlib.h>
 #include <string.h>
 #include "split.h"
@@ -38,7 +38,7 @@ void splitter_free(Splitter *splitter) {
     *splitter = (Splitter){0};
 }
 
-/* ---- Matchers --------------------------------------------------------------------------------------------------- */
+/* ---- Matchers ------------------------------------------------------------------------------------------------ */
 
 static CharClass class_at(const uint8_t *p, int *bytes) {
     int32_t code;
@@ -96,7 +96,8 @@ static const uint8_t *match_qwen2(const uint8_t *p, const uint8_t *end, int digi
     if (p + n < end && next == CLASS_LETTER && *p != '\r' && *p != '\n') return run_end(p + n, end, CLASS_LETTER);
     if (class == CLASS_OTHER) return line_ends(run_end(p + n, end, CLASS_OTHER), end);
     if (*p == ' ' && p + n < end && next == CLASS_OTHER) return line_ends(run_end(p + n, end, CLASS_OTHER), end);
-    const uint8_t *q = run_end(p, end, CLASS_SPACE), *line = q; /* \s*[\r\n]+ gives back what follows the last line end */
+    const uint8_t *q = run_end(p, end, CLASS_SPACE),
+                  *line = q; /* \s*[\r\n]+ gives back what follows the last line end */
     while (line > p && line[-1] != '\r' && line[-1] != '\n') line--;
     return line > p ? line : space_end(p, q, end);
 }
@@ -110,7 +111,7 @@ static const uint8_t *match_gpt2(const uint8_t *p, const uint8_t *end) {
     return space_end(p, run_end(p, end, CLASS_SPACE), end);
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------------------------- */
+/* ---- Steps --------------------------------------------------------------------------------------------------- */
 
 typedef struct Run {
     const Splitter *splitter;
@@ -175,7 +176,8 @@ static bool run_step(const Run *run, int step, const uint8_t *p, const uint8_t *
     return true;
 }
 
-bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, WordSink *sink, void *context, Err *err) {
+bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, WordSink *sink, void *context,
+                  Err *err) {
     Run run = {splitter, sink, context};
     return bytes == 0 || pass(&run, 0, text, text + bytes, err);
 }

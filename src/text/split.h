@@ -36,7 +36,7 @@ bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, W
 /* The pattern that a matcher by hand stands for; NULL for the other kinds. */
 const char *split_pattern(SplitKind kind);
 
-/* ---- regex.c --------------------------------------------------------------------------------------------------- */
+/* ---- regex.c ------------------------------------------------------------------------------------------------- */
 
 /* Oniguruma's syntax as tokenizers' Split uses it; what PCRE2 would understand otherwise is refused by name. */
 struct Regex *regex_new(const char *pattern, size_t bytes, Err *err);

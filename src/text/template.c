@@ -3,20 +3,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include "chat.h"
+#include "unicode.h"
 
 /* The form: a literal is LITERAL text LITERAL, an expression EXPRESSION text EXPRESSION, a statement STATEMENT text
  * STATEMENT. Text outside tags and string constants are both literals; neighbours are joined. */
 enum { LITERAL = 1, EXPRESSION = 2, STATEMENT = 3, MOST_BYTES = 1 << 20 };
 
 typedef struct Lexer {
-    const char *at, *end;
+    const char *start, *at, *end;
     Text out;
     bool trim;         /* the last tag takes the white space after it */
     bool block;        /* the last tag was a statement or comment: it takes one line end after it */
 } Lexer;
 
 static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_'; }
+static bool is_name(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+}
 
 static void add_literal(Text *out, const char *text, size_t bytes) {
     if (bytes == 0) return;
@@ -26,7 +29,8 @@ static void add_literal(Text *out, const char *text, size_t bytes) {
     text_add(out, "\1", 1);
 }
 
-/* Text up to a tag that starts at `end` with `kind` after its brace, as Jinja with trim_blocks and lstrip_blocks leaves it. */
+/* Text up to a tag that starts at `end` with `kind` after its brace, as Jinja with trim_blocks and lstrip_blocks leaves
+ * it. */
 static void take_text(Lexer *x, const char *end, char kind, bool strip) {
     const char *p = x->at;
     if (x->trim) while (p < end && is_space(*p)) p++;
@@ -36,73 +40,87 @@ static void take_text(Lexer *x, const char *end, char kind, bool strip) {
     else if (kind == '%' || kind == '#') {
         const char *line = end;
         while (line > p && (line[-1] == ' ' || line[-1] == '\t')) line--;
-        if (line == p ? x->block || x->out.bytes == 0 : line[-1] == '\n') q = line;
+        if (line == x->start || line[-1] == '\n') q = line;
     }
     add_literal(&x->out, p, (size_t)(q - p));
 }
 
-/* A string constant at p; appends what it means to `out`. NULL: an escape we do not know. */
-static const char *take_string(const char *p, const char *end, Text *out) {
-    char quote = *p++;
-    for (; p < end && *p != quote; p++) {
-        if (*p != '\\') {
-            text_add(out, p, 1);
-            continue;
-        }
-        static const char names[] = "nrt\\'\"", values[] = "\n\r\t\\'\"";
-        const char *found = ++p < end && *p ? strchr(names, *p) : NULL;
-        if (!found) return NULL;
-        text_add(out, values + (found - names), 1);
-    }
-    return p < end ? p + 1 : NULL;
+/* A part of an expression between two +, or a whole statement. */
+typedef struct Term {
+    Text code;
+    Text constant;     /* all there is so far, when `is_constant` */
+    bool is_constant;
+    int depth;         /* open brackets */
+} Term;
+
+static void add_code(Term *t, const char *text, size_t bytes) {
+    if (t->is_constant) text_line(&t->code, "'%s'", t->constant.data);
+    t->is_constant = false;
+    text_add(&t->code, text, bytes);
 }
 
-/* Appends an expression's or statement's text: one space between names, none elsewhere, strings in single quotes,
- * a['b'] as a.b. In an expression, terms joined by + become outputs of their own. */
-static bool take_code(const char *p, const char *end, char kind, Text *out) {
-    Text term = {0}, string = {0};
-    bool ok = true, only_string = false;
-    for (int depth = 0; ok && p <= end;) {
-        bool cut = p == end || (kind == EXPRESSION && depth == 0 && *p == '+');
-        if (cut) {
-            if (only_string) add_literal(out, string.data, string.bytes);
-            else if (term.bytes) text_line(out, "%c%s%c", kind, term.data, kind);
-            else ok = kind == EXPRESSION && string.data; /* an empty string constant */
-            term.bytes = 0;
-            only_string = false;
-            p++;
-            continue;
-        }
-        if (*p == '\'' || *p == '"') {
-            bool first = term.bytes == 0;
-            string.bytes = 0;
-            text_add(&string, "", 0);
-            p = take_string(p, end, &string);
-            ok = p != NULL;
-            if (!ok) break;
-            while (p < end && is_space(*p)) p++;
-            only_string = kind == EXPRESSION && first && depth == 0 && (p == end || *p == '+');
-            if (only_string) continue;
-            if (term.bytes && term.data[term.bytes - 1] == '[' && p < end && *p == ']') {
-                term.data[term.bytes - 1] = '.';
-                text_add(&term, string.data, string.bytes);
-                depth--;
-                p++;
-            } else text_line(&term, "'%s'", string.data);
-            continue;
-        }
-        if (is_space(*p)) {
-            while (p < end && is_space(*p)) p++;
-            if (p < end && is_name(*p) && term.bytes && is_name(term.data[term.bytes - 1])) text_add(&term, " ", 1);
-            continue;
-        }
-        depth += *p == '(' || *p == '[' || *p == '{';
-        depth -= *p == ')' || *p == ']' || *p == '}';
-        text_add(&term, p++, 1);
+static bool end_term(Term *t, char kind, Text *out) {
+    if (t->is_constant && kind == EXPRESSION) add_literal(out, t->constant.data, t->constant.bytes);
+    else {
+        add_code(t, "", 0);
+        if (t->code.bytes == 0) return false;
+        text_line(out, "%c%s%c", kind, t->code.data, kind);
     }
-    ok = ok && !term.failed && !string.failed;
-    text_free(&term);
-    text_free(&string);
+    t->is_constant = false;
+    t->code.bytes = 0;
+    return true;
+}
+
+/* Takes the string constant at p. NULL: it never ends, or has an escape we do not know. */
+static const char *take_constant(Term *t, const char *p, const char *end) {
+    bool alone = t->code.bytes == 0 && !t->is_constant;
+    add_code(t, "", 0);
+    t->constant.bytes = 0;
+    text_add(&t->constant, "", 0);
+    char quote = *p++;
+    for (; p < end && *p != quote; p++) {
+        static const char names[] = "nrt\\'\"", values[] = "\n\r\t\\'\"";
+        const char *found = NULL;
+        if (*p == '\\' && (++p == end || !(found = strchr(names, *p)))) return NULL;
+        text_add(&t->constant, found ? values + (found - names) : p, 1);
+    }
+    if (p++ >= end) return NULL;
+    const char *next = p;
+    while (next < end && is_space(*next)) next++;
+    if (t->code.bytes && t->code.data[t->code.bytes - 1] == '[' && next < end && *next == ']') { /* a['b'] is a.b */
+        t->code.data[t->code.bytes - 1] = '.';
+        text_add(&t->code, t->constant.data, t->constant.bytes);
+        t->depth--;
+        return next + 1;
+    }
+    t->is_constant = true;
+    if (!alone) add_code(t, "", 0);
+    return p;
+}
+
+/* Appends an expression or statement: one space between names, none elsewhere, strings in single quotes, a['b'] as a.b.
+ * Terms of an expression that are joined by + become outputs of their own. */
+static bool take_code(const char *p, const char *end, char kind, Text *out) {
+    Term t = {0};
+    bool ok = true;
+    while (ok && p < end) {
+        if (*p == '\'' || *p == '"') {
+            ok = (p = take_constant(&t, p, end)) != NULL;
+        } else if (is_space(*p)) {
+            while (p < end && is_space(*p)) p++;
+            if (p < end && is_name(*p) && t.code.bytes && is_name(t.code.data[t.code.bytes - 1])) add_code(&t, " ", 1);
+        } else if (*p == '+' && t.depth == 0 && kind == EXPRESSION) {
+            ok = end_term(&t, kind, out);
+            p++;
+        } else {
+            t.depth += *p == '(' || *p == '[' || *p == '{';
+            t.depth -= *p == ')' || *p == ']' || *p == '}';
+            add_code(&t, p++, 1);
+        }
+    }
+    ok = ok && end_term(&t, kind, out) && !t.code.failed && !t.constant.failed;
+    text_free(&t.code);
+    text_free(&t.constant);
     return ok;
 }
 
@@ -120,7 +138,7 @@ static const char *tag_end(const char *p, const char *end, char close) {
 
 /* Brings a template to its form. False: not one we can read. */
 static bool canonical(const char *text, size_t bytes, Text *out) {
-    Lexer x = {.at = text, .end = text + bytes};
+    Lexer x = {.start = text, .at = text, .end = text + bytes};
     if (bytes && text[bytes - 1] == '\n') x.end--; /* Jinja drops one line end at the end */
     bool ok = true;
     for (size_t i = 0; i < bytes; i++) ok = ok && (uint8_t)text[i] > STATEMENT;
@@ -146,16 +164,17 @@ static bool canonical(const char *text, size_t bytes, Text *out) {
     return ok && !out->failed;
 }
 
-/* ---- The templates we know ------------------------------------------------------------------------------------------- */
+/* ---- The templates we know ----------------------------------------------------------------------------------- */
 
 #define S(text) "\3" text "\3" /* statement  */
 #define E(text) "\2" text "\2" /* expression */
 #define T(text) "\1" text "\1" /* literal    */
 
-static const char turn[] = T("<|im_start|>") E("message.role") T("\n") E("message.content") T("<|im_end|>\n") S("endfor")
-                           S("if add_generation_prompt") T("<|im_start|>assistant\n") S("endif");
+static const char turn[] = T("<|im_start|>") E("message.role") T("\n") E("message.content") T("<|im_end|>\n")
+    S("endfor") S("if add_generation_prompt") T("<|im_start|>assistant\n") S("endif");
 static const char loop[] = S("for message in messages");
-static const char defaults[] = S("if not add_generation_prompt is defined") S("set add_generation_prompt=false") S("endif");
+static const char defaults[] =
+    S("if not add_generation_prompt is defined") S("set add_generation_prompt=false") S("endif");
 static const char system_open[] = S("if loop.first and messages[0].role!='system'") "\1<|im_start|>system\n";
 static const char system_close[] = "<|im_end|>\n\1" S("endif");
 
@@ -222,7 +241,7 @@ static bool recognise_qwen25(ChatTemplate *chat, const Text *form, Err *err) {
 bool chat_recognise(ChatTemplate *chat, const char *text, size_t bytes, Err *err) {
     Text form = {0};
     *chat = (ChatTemplate){.kind = CHAT_UNKNOWN};
-    if (bytes > MOST_BYTES) return true;
+    if (bytes > MOST_BYTES || !utf8_valid((const uint8_t *)text, bytes)) return true;
     bool ok = true;
     if (canonical(text, bytes, &form) && form.bytes > 0) {
         ok = recognise_chatml(chat, &form, err);
@@ -236,7 +255,8 @@ bool chat_recognise(ChatTemplate *chat, const char *text, size_t bytes, Err *err
 bool chat_choose(ChatTemplate *chat, const char *name, Err *err) {
     static const char qwen[] = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
     bool is_qwen = !strcmp(name, "qwen2.5");
-    if (!is_qwen && strcmp(name, "chatml")) return err_set(err, "chat template: expected qwen2.5 or chatml, got '%s'", name);
+    if (!is_qwen && strcmp(name, "chatml"))
+        return err_set(err, "chat template: expected qwen2.5 or chatml, got '%s'", name);
     chat_free(chat);
     chat->kind = CHAT_CHATML;
     return !is_qwen || keep_system(chat, CHAT_QWEN25, qwen, strlen(qwen), err);

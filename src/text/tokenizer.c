@@ -5,7 +5,7 @@
 
 enum { SPARE_BYTES = 8 << 20 }; /* working space that grew past this is not kept */
 
-/* ---- Building ------------------------------------------------------------------------------------------------------ */
+/* ---- Building ------------------------------------------------------------------------------------------------ */
 
 QmTokenizer *tokenizer_new(Err *err) {
     QmTokenizer *t = mem_new(1, sizeof *t, "tokenizer", err);
@@ -46,7 +46,8 @@ static QmTokenizer *open_folder(const char *folder, Err *err) {
               tokenizer_load_json(t, (const uint8_t *)data, bytes, json, err);
     free(data);
     if (ok && file_exists(config)) {
-        ok = (data = file_read(config, (size_t)16 << 20, &bytes, err)) && tokenizer_load_config(t, data, bytes, config, err);
+        ok = (data = file_read(config, (size_t)16 << 20, &bytes, err)) &&
+             tokenizer_load_config(t, data, bytes, config, err);
         free(data);
     }
     if (ok && file_exists(jinja)) { /* where newer folders keep the template; it wins */
@@ -91,9 +92,13 @@ void qm_tokenizer_close(QmTokenizer *t) {
     free(t);
 }
 
-/* ---- Looking up ---------------------------------------------------------------------------------------------------- */
+/* ---- Looking up ---------------------------------------------------------------------------------------------- */
 
 int32_t qm_tokenizer_vocab(const QmTokenizer *t) { return t->vocab.count; }
+
+int32_t qm_tokenizer_eos(const QmTokenizer *t) { return t->eos; }
+
+bool qm_tokenizer_set_chat(QmTokenizer *t, const char *name, QmErr *err) { return chat_choose(&t->chat, name, err); }
 
 int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes) {
     const Added *added = added_set_find(&t->raw, text, bytes);
@@ -112,7 +117,7 @@ const char *qm_tokenizer_piece(const QmTokenizer *t, int32_t id, size_t *bytes, 
     return (const char *)vocab_bytes(&t->vocab, id);
 }
 
-/* ---- Encoding ------------------------------------------------------------------------------------------------------ */
+/* ---- Encoding ------------------------------------------------------------------------------------------------ */
 
 typedef struct Encoding {
     const QmTokenizer *tokenizer;
@@ -138,19 +143,24 @@ static bool encode_piece(Encoding *e, const uint8_t *text, size_t bytes, bool op
     size_t done = 0;
     AddedMatch m;
     while (open && added_set_next(&t->normal, text, bytes, done, done, bytes, &m)) {
-        if (!splitter_run(&t->splitter, text + done, m.start - done, encode_word, e, err) || !ids_add(e->out, m.id, err)) return false;
+        if (!splitter_run(&t->splitter, text + done, m.start - done, encode_word, e, err) ||
+            !ids_add(e->out, m.id, err))
+            return false;
         done = m.end;
     }
     return splitter_run(&t->splitter, text + done, bytes - done, encode_word, e, err);
 }
 
-static bool encode_spans(Encoding *e, const uint8_t *text, size_t bytes, const Span *open, size_t open_count, Err *err) {
+static bool encode_spans(Encoding *e, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
+                         Err *err) {
     size_t done = 0;
     AddedMatch m;
     for (size_t i = 0; i < open_count; i++) {
         for (size_t from; from = done > open[i].start ? done : open[i].start,
              from < open[i].end && added_set_next(&e->tokenizer->raw, text, bytes, done, from, open[i].end, &m);) {
-            if (!encode_piece(e, text + done, m.start - done, done >= open[i].start, err) || !ids_add(e->out, m.id, err)) return false;
+            if (!encode_piece(e, text + done, m.start - done, done >= open[i].start, err) ||
+                !ids_add(e->out, m.id, err))
+                return false;
             done = m.end;
         }
     }
@@ -158,7 +168,8 @@ static bool encode_spans(Encoding *e, const uint8_t *text, size_t bytes, const S
     return encode_piece(e, text + done, bytes - done, all_open, err);
 }
 
-bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count, Ids *out, Err *err) {
+bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
+                      Ids *out, Err *err) {
     Encoding e = {.tokenizer = t, .bpe = atomic_exchange(&t->spare->bpe, NULL), .out = out};
     if (!e.bpe) e.bpe = bpe_new(err);
     bool ok = e.bpe && encode_spans(&e, text, bytes, open, open_count, err);
@@ -168,7 +179,8 @@ bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, c
     return ok;
 }
 
-int64_t qm_tokenizer_encode(const QmTokenizer *t, const char *text, size_t bytes, bool parse_special, int32_t **ids, QmErr *err) {
+int64_t qm_tokenizer_encode(const QmTokenizer *t, const char *text, size_t bytes, bool parse_special, int32_t **ids,
+                            QmErr *err) {
     Ids out = {0};
     Text repaired = {0};
     bool ok = ids_reserve(&out, 1, err) && (!t->add_bos || ids_add(&out, t->bos, err)); /* *ids is never NULL */
@@ -190,13 +202,15 @@ int64_t qm_tokenizer_chat(const QmTokenizer *t, const char *messages_json, size_
                           int32_t **ids, char **text, QmErr *err) {
     Prompt prompt = {0};
     Ids out = {0};
-    bool ok = ids_reserve(&out, 1, err) && chat_render(&t->chat, messages_json, bytes, add_generation_prompt, &prompt, err);
+    bool ok =
+        ids_reserve(&out, 1, err) && chat_render(&t->chat, messages_json, bytes, add_generation_prompt, &prompt, err);
     for (int i = 0; ok && i < 2; i++) {
         static const char *const control[] = {"<|im_start|>", "<|im_end|>"};
         if (!added_set_find(&t->raw, control[i], strlen(control[i])))
             ok = err_set(err, "the chat template needs the token %s, which this tokenizer lacks", control[i]);
     }
-    ok = ok && tokenizer_encode(t, (const uint8_t *)prompt.text.data, prompt.text.bytes, prompt.open, prompt.open_count, &out, err);
+    ok = ok && tokenizer_encode(t, (const uint8_t *)prompt.text.data, prompt.text.bytes, prompt.open, prompt.open_count,
+                                &out, err);
     if (ok && text) {
         *text = prompt.text.data;
         prompt.text = (Text){0};
@@ -207,9 +221,10 @@ int64_t qm_tokenizer_chat(const QmTokenizer *t, const char *messages_json, size_
     return ok ? (int64_t)out.count : -1;
 }
 
-/* ---- Decoding ------------------------------------------------------------------------------------------------------ */
+/* ---- Decoding ------------------------------------------------------------------------------------------------ */
 
-char *qm_tokenizer_decode(const QmTokenizer *t, const int32_t *ids, int64_t count, bool skip_special, size_t *bytes, QmErr *err) {
+char *qm_tokenizer_decode(const QmTokenizer *t, const int32_t *ids, int64_t count, bool skip_special, size_t *bytes,
+                          QmErr *err) {
     Text raw = {0}, out = {0};
     text_add(&raw, "", 0);
     text_add(&out, "", 0);

@@ -1,4 +1,5 @@
-/* tokenizer.h: what a QmTokenizer holds, and the encoding that chat prompts need: added tokens in chosen places only. */
+/* tokenizer.h: what a QmTokenizer holds, and the encoding that chat prompts need: added tokens in chosen places only.
+ */
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 #include <stdatomic.h>
@@ -24,7 +25,7 @@ struct QmTokenizer {
     Spare *spare;
 };
 
-/* ---- Loading: tokenizer_json.c and tokenizer_gguf.c fill an empty tokenizer ------------------------------------------ */
+/* ---- Loading: tokenizer_json.c and tokenizer_gguf.c fill an empty tokenizer ---------------------------------- */
 
 QmTokenizer *tokenizer_new(Err *err);
 bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, const char *where, Err *err);
@@ -37,9 +38,10 @@ bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normal
 bool tokenizer_finish(QmTokenizer *t, Err *err);
 int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes); /* of an exact token text, or -1 */
 
-/* ---- Encoding ---------------------------------------------------------------------------------------------------- */
+/* ---- Encoding ------------------------------------------------------------------------------------------------ */
 
 /* Appends the ids of well-formed `text`. Added tokens are recognised only if they lie in one of the `open` spans, which
  * are in order and apart; elsewhere their text is plain text, which never becomes a special token. */
-bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count, Ids *out, Err *err);
+bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
+                      Ids *out, Err *err);
 #endif

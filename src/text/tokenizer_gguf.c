@@ -1,6 +1,7 @@
 /* tokenizer_gguf.c: the tokenizer in the metadata of a GGUF file (keys: github.com/ggml-org/ggml, docs/gguf.md). */
 #include <inttypes.h>
 #include "tokenizer.h"
+#include "unicode.h"
 
 /* Values of tokenizer.ggml.token_type. */
 enum { TYPE_NORMAL = 1, TYPE_UNKNOWN, TYPE_CONTROL, TYPE_USER_DEFINED, TYPE_UNUSED, TYPE_BYTE };
@@ -20,12 +21,20 @@ static const struct Pre {
     {"default", {SPLIT_GPT2}, 1, false, false, false},
 };
 
-static bool text_equal(GgufText text, const char *word) { return text.bytes == strlen(word) && !memcmp(text.data, word, text.bytes); }
+static bool text_equal(GgufText text, const char *word) {
+    return text.bytes == strlen(word) && !memcmp(text.data, word, text.bytes);
+}
 
 /* Optional values: left alone when the key is absent. */
-static bool find_int(const Gguf *g, const char *key, int64_t *out, Err *err) { return !gguf_find(g, key) || gguf_int(g, key, out, err); }
-static bool find_bool(const Gguf *g, const char *key, bool *out, Err *err) { return !gguf_find(g, key) || gguf_bool(g, key, out, err); }
-static bool find_text(const Gguf *g, const char *key, GgufText *out, Err *err) { return !gguf_find(g, key) || gguf_text(g, key, out, err); }
+static bool find_int(const Gguf *g, const char *key, int64_t *out, Err *err) {
+    return !gguf_find(g, key) || gguf_int(g, key, out, err);
+}
+static bool find_bool(const Gguf *g, const char *key, bool *out, Err *err) {
+    return !gguf_find(g, key) || gguf_bool(g, key, out, err);
+}
+static bool find_text(const Gguf *g, const char *key, GgufText *out, Err *err) {
+    return !gguf_find(g, key) || gguf_text(g, key, out, err);
+}
 
 static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
     GgufText model = {0}, pre = {"gpt-2", 5};
@@ -33,7 +42,8 @@ static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
     if (!gguf_text(gguf, "tokenizer.ggml.model", &model, err) || !find_text(gguf, "tokenizer.ggml.pre", &pre, err) ||
         !find_bool(gguf, "tokenizer.ggml.add_space_prefix", &space, err)) return false;
     if (!text_equal(model, "gpt2"))
-        return err_set(err, "tokenizer.ggml.model: expected gpt2 (byte-level BPE), got '%.*s'", (int)(model.bytes < 40 ? model.bytes : 40), model.data);
+        return err_set(err, "tokenizer.ggml.model: expected gpt2 (byte-level BPE), got '%.*s'",
+                       (int)(model.bytes < 40 ? model.bytes : 40), model.data);
     if (space) return err_set(err, "tokenizer.ggml.add_space_prefix true is not supported with byte-level BPE");
     for (size_t i = 0; i < sizeof known_pre / sizeof *known_pre; i++) {
         if (!text_equal(pre, known_pre[i].name)) continue;
@@ -53,7 +63,8 @@ static const GgufValue *find_array(const Gguf *gguf, const char *key, GgufType i
     const GgufValue *v = gguf_find(gguf, key);
     if (!v && needed) err_set(err, "%s is missing", key);
     if (!v || (v->type == GGUF_ARRAY && v->item_type == item)) return v;
-    err_set(err, "%s: expected an array of type %d, got type %d of %d", key, (int)item, (int)v->type, (int)v->item_type);
+    err_set(err, "%s: expected an array of type %d, got type %d of %d", key, (int)item, (int)v->type,
+            (int)v->item_type);
     return NULL;
 }
 
@@ -70,10 +81,15 @@ static bool load_tokens(QmTokenizer *t, const GgufValue *tokens, const GgufValue
     for (uint64_t i = 0; i < tokens->count; i++) {
         int32_t type = type_at(types, i);
         bool outside = type == TYPE_CONTROL || type == TYPE_USER_DEFINED || type == TYPE_UNKNOWN;
-        if (!gguf_next_text(tokens, &cursor, &text)) return err_set(err, "tokenizer.ggml.tokens: token %" PRIu64 " is cut off", i);
+        if (!gguf_next_text(tokens, &cursor, &text))
+            return err_set(err, "tokenizer.ggml.tokens: token %" PRIu64 " is cut off", i);
         if (type != TYPE_NORMAL && type != TYPE_UNUSED && !outside)
-            return err_set(err, "tokenizer.ggml.token_type: token %" PRIu64 " has type %d, which byte-level BPE has not", i, (int)type);
+            return err_set(err,
+                           "tokenizer.ggml.token_type: token %" PRIu64 " has type %d, which byte-level BPE has not", i,
+                           (int)type);
         if (type == TYPE_UNUSED || outside != added) continue; /* unused: padding of the embedding, no token */
+        if (!utf8_valid((const uint8_t *)text.data, text.bytes))
+            return err_set(err, "tokenizer.ggml.tokens: token %" PRIu64 " is not valid UTF-8", i);
         Added token = {.text = text.data, .bytes = text.bytes, .id = (int32_t)i};
         if (!added && !vocab_add(&t->vocab, (int64_t)i, (const uint8_t *)text.data, text.bytes, err)) return false;
         if (added && !tokenizer_add(t, &token, type != TYPE_USER_DEFINED, false, err)) return false;
@@ -87,14 +103,19 @@ static bool load_vocab(QmTokenizer *t, const Gguf *gguf, Err *err) {
     const GgufValue *types = merges ? find_array(gguf, "tokenizer.ggml.token_type", GGUF_I32, false, err) : NULL;
     if (!merges || (!types && gguf_find(gguf, "tokenizer.ggml.token_type"))) return false;
     if (types && types->count != tokens->count)
-        return err_set(err, "tokenizer.ggml.token_type: expected %" PRIu64 " items, one for each token, got %" PRIu64, tokens->count, types->count);
+        return err_set(err, "tokenizer.ggml.token_type: expected %" PRIu64 " items, one for each token, got %" PRIu64,
+                       tokens->count, types->count);
     if (tokens->count > VOCAB_MOST_IDS)
-        return err_set(err, "tokenizer.ggml.tokens: expected at most %d items, got %" PRIu64, VOCAB_MOST_IDS, tokens->count);
+        return err_set(err, "tokenizer.ggml.tokens: expected at most %d items, got %" PRIu64, VOCAB_MOST_IDS,
+                       tokens->count);
     if (!load_tokens(t, tokens, types, false, err) || !vocab_index(&t->vocab, err)) return false;
     const uint8_t *cursor = merges->data;
     GgufText line;
     for (uint64_t i = 0; i < merges->count; i++) {
-        if (!gguf_next_text(merges, &cursor, &line)) return err_set(err, "tokenizer.ggml.merges: merge %" PRIu64 " is cut off", i);
+        if (!gguf_next_text(merges, &cursor, &line))
+            return err_set(err, "tokenizer.ggml.merges: merge %" PRIu64 " is cut off", i);
+        if (!utf8_valid((const uint8_t *)line.data, line.bytes))
+            return err_set(err, "tokenizer.ggml.merges: merge %" PRIu64 " is not valid UTF-8", i);
         if (!vocab_merge_line(&t->vocab, (const uint8_t *)line.data, line.bytes, err)) return false;
     }
     return load_tokens(t, tokens, types, true, err);
@@ -113,12 +134,15 @@ bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err) {
     GgufText chat = {0};
     bool add_eos = false;
     if (!load_pre(t, gguf, err) || !load_vocab(t, gguf, err)) return false;
-    if (!load_id(t, gguf, "tokenizer.ggml.bos_token_id", &t->bos, err) || !load_id(t, gguf, "tokenizer.ggml.eos_token_id", &t->eos, err) ||
+    if (!load_id(t, gguf, "tokenizer.ggml.bos_token_id", &t->bos, err) ||
+        !load_id(t, gguf, "tokenizer.ggml.eos_token_id", &t->eos, err) ||
         !find_bool(gguf, "tokenizer.ggml.add_bos_token", &t->add_bos, err) ||
         !find_bool(gguf, "tokenizer.ggml.add_eos_token", &add_eos, err) ||
-        !find_text(gguf, "tokenizer.chat_template", &chat, err)) return false;
+        !find_text(gguf, "tokenizer.chat_template", &chat, err))
+        return false;
     if (add_eos) return err_set(err, "tokenizer.ggml.add_eos_token true is not supported");
-    if (t->add_bos && t->bos < 0) return err_set(err, "tokenizer.ggml.add_bos_token is true, but there is no bos_token_id");
+    if (t->add_bos && t->bos < 0)
+        return err_set(err, "tokenizer.ggml.add_bos_token is true, but there is no bos_token_id");
     if (chat.data && !chat_recognise(&t->chat, chat.data, chat.bytes, err)) return false;
     return tokenizer_finish(t, err);
 }

@@ -76,7 +76,7 @@ void utf8_repair(const uint8_t *data, size_t bytes, Text *out) {
     }
 }
 
-/* ---- Classes ---------------------------------------------------------------------------------------------------- */
+/* ---- Classes ------------------------------------------------------------------------------------------------- */
 
 enum { O = CLASS_OTHER, L = CLASS_LETTER, N = CLASS_NUMBER, S = CLASS_SPACE };
 const uint8_t ascii_class[128] = {
@@ -96,10 +96,17 @@ CharClass char_class_wide(int32_t code) {
     }
 }
 
+/* Alphabetic by property and not by category: circled and squared letters, and the two joiners. */
+static bool word_by_property(int32_t code) {
+    return (code >= 0x24B6 && code <= 0x24E9) || (code >= 0x1F130 && code <= 0x1F149) ||
+           (code >= 0x1F150 && code <= 0x1F169) || (code >= 0x1F170 && code <= 0x1F189) || code == 0x200C ||
+           code == 0x200D;
+}
+
 bool char_is_word(int32_t code) {
     switch (utf8proc_category(code)) {
     case UTF8PROC_CATEGORY_MN: case UTF8PROC_CATEGORY_MC: case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_PC: return true;
-    default: return char_class(code) == CLASS_LETTER;
+    case UTF8PROC_CATEGORY_ND: case UTF8PROC_CATEGORY_NL: case UTF8PROC_CATEGORY_PC: return true;
+    default: return char_class(code) == CLASS_LETTER || word_by_property(code);
     }
 }

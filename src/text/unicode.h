@@ -25,18 +25,23 @@ void utf8_repair(const uint8_t *data, size_t bytes, Text *out);
 /* Bytes at the start that are ASCII. */
 size_t ascii_span(const uint8_t *data, size_t bytes);
 
-/* ---- Classes ---------------------------------------------------------------------------------------------------- */
+/* ---- Classes ------------------------------------------------------------------------------------------------- */
 
-typedef enum CharClass { CLASS_OTHER, CLASS_LETTER, CLASS_NUMBER, CLASS_SPACE } CharClass; /* else, \p{L}, \p{N}, White_Space */
+typedef enum CharClass {
+    CLASS_OTHER,
+    CLASS_LETTER,
+    CLASS_NUMBER,
+    CLASS_SPACE
+} CharClass; /* else, \p{L}, \p{N}, White_Space */
 
 extern const uint8_t ascii_class[128];
 CharClass char_class_wide(int32_t code); /* any code point */
 static inline CharClass char_class(int32_t code) {
     return code < 128 ? (CharClass)ascii_class[code] : char_class_wide(code);
 }
-bool char_is_word(int32_t code); /* a letter, mark, decimal digit or connector: \w of the added tokens' single_word */
+bool char_is_word(int32_t code); /* \w of Unicode Technical Standard 18: what single_word tokens may not touch */
 
-/* ---- Normalisation form C ----------------------------------------------------------------------------------- */
+/* ---- Normalisation form C ------------------------------------------------------------------------------------ */
 
 /* True for characters that form C leaves alone whatever stands around them; false is always safe. */
 bool nfc_inert(int32_t code);

@@ -6,9 +6,11 @@
 #include "unicode.h"
 #include "vocab.h"
 
-/* ---- The alphabet (GPT-2's bytes_to_unicode): printable Latin-1 stands for itself, the other 68 bytes are U+0100.. ---- */
+/* ---- The alphabet (GPT-2's bytes_to_unicode): printable Latin-1 stands for itself, the other 68 bytes are U+0100.. */
 
-static bool printable(int32_t code) { return (code >= 33 && code <= 126) || (code >= 161 && code <= 255 && code != 173); }
+static bool printable(int32_t code) {
+    return (code >= 33 && code <= 126) || (code >= 161 && code <= 255 && code != 173);
+}
 
 /* The byte that U+0100 + i stands for: the i-th byte that is not printable. */
 static int32_t hidden_byte(int32_t i) {
@@ -19,7 +21,8 @@ static int32_t alphabet_byte(int32_t code) {
     return code < 256 ? (printable(code) ? code : -1) : hidden_byte(code - 256);
 }
 
-/* Appends the bytes that well-formed `spelled` stands for. False, nothing kept, when a character is not of the alphabet. */
+/* Appends the bytes that well-formed `spelled` stands for. False, nothing kept, when a character is not of the
+ * alphabet. */
 static bool alphabet_add(const uint8_t *spelled, size_t bytes, Text *out) {
     size_t before = out->bytes;
     uint8_t buffer[256];
@@ -36,7 +39,7 @@ static bool alphabet_add(const uint8_t *spelled, size_t bytes, Text *out) {
     return true;
 }
 
-/* ---- Tokens ------------------------------------------------------------------------------------------------------- */
+/* ---- Tokens -------------------------------------------------------------------------------------------------- */
 
 void vocab_start(Vocab *vocab) {
     *vocab = (Vocab){.unknown = -1};
@@ -71,11 +74,11 @@ static bool place(Vocab *vocab, int64_t id, size_t start, PieceKind kind, bool s
 }
 
 bool vocab_add(Vocab *vocab, int64_t id, const uint8_t *spelled, size_t bytes, Err *err) {
-    if (!utf8_valid(spelled, bytes)) return err_set(err, "token %" PRId64 " is not valid UTF-8", id);
     if (bytes == 0) return err_set(err, "token %" PRId64 " is empty", id);
     if (!reserve(vocab, id, err)) return false;
     if (vocab->piece[id].kind != PIECE_NONE)
-        return err_set(err, "token id %" PRId64 " is given twice, again for '%.*s'", id, (int)(bytes < 80 ? bytes : 80), (const char *)spelled);
+        return err_set(err, "token id %" PRId64 " is given twice, again for '%.*s'", id, (int)(bytes < 80 ? bytes : 80),
+                       (const char *)spelled);
     size_t start = vocab->bytes.bytes;
     bool word = alphabet_add(spelled, bytes, &vocab->bytes);
     if (!word) text_add(&vocab->bytes, (const char *)spelled, bytes);
@@ -97,7 +100,8 @@ int32_t vocab_find(const Vocab *vocab, const uint8_t *bytes, size_t count, Piece
         WordSlot slot = vocab->word[i & vocab->word_mask];
         if (slot.id < 0) return -1;
         const Piece *p = &vocab->piece[slot.id];
-        if (slot.tag == (uint32_t)(hash >> 32) && p->kind == kind && p->bytes == count && !memcmp(vocab_bytes(vocab, slot.id), bytes, count))
+        if (slot.tag == (uint32_t)(hash >> 32) && p->kind == kind && p->bytes == count &&
+            !memcmp(vocab_bytes(vocab, slot.id), bytes, count))
             return slot.id;
     }
 }
@@ -123,36 +127,35 @@ bool vocab_index(Vocab *vocab, Err *err) {
 
 bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes, bool special, Err *err) {
     if (bytes == 0) return err_set(err, "added token %" PRId64 " is empty", id);
-    if (!utf8_valid(text, bytes)) return err_set(err, "added token %" PRId64 " is not valid UTF-8", id);
     if (!reserve(vocab, id, err)) return false;
-    Piece *old = &vocab->piece[id];
+    PieceKind old = vocab->piece[id].kind;
     size_t start = vocab->bytes.bytes;
-    if (old->kind == PIECE_ADDED) return err_set(err, "added token id %" PRId64 " is given twice", id);
-    if (old->kind == PIECE_WORD || old->kind == PIECE_RAW) {
-        bool word = alphabet_add(text, bytes, &vocab->bytes);
-        size_t spelled = vocab->bytes.bytes - start;
-        bool same = (old->kind == PIECE_WORD) == word && old->bytes == (word ? spelled : bytes) &&
-                    !memcmp(vocab_bytes(vocab, (int32_t)id), word ? vocab->bytes.data + start : (const char *)text, old->bytes);
-        vocab->bytes.bytes = start;
-        if (!same)
-            return err_set(err, "added token '%.*s' has id %" PRId64 ", which is another token of the vocabulary",
-                           (int)(bytes < 80 ? bytes : 80), (const char *)text, id);
-    }
+    if (old == PIECE_ADDED) return err_set(err, "added token id %" PRId64 " is given twice", id);
+    bool word = alphabet_add(text, bytes, &vocab->bytes); /* what the vocabulary would have made of it */
+    if (!word) text_add(&vocab->bytes, (const char *)text, bytes);
+    if (!text_ok(&vocab->bytes, "added token", err)) return false;
+    int32_t same = vocab_find(vocab, (const uint8_t *)vocab->bytes.data + start, vocab->bytes.bytes - start,
+                              word ? PIECE_WORD : PIECE_RAW);
+    vocab->bytes.bytes = start;
+    if (same >= 0 ? same != id : old != PIECE_NONE)
+        return err_set(err, "added token '%.*s' has id %" PRId64 ", but the vocabulary %s",
+                       (int)(bytes < 80 ? bytes : 80), (const char *)text, id,
+                       same >= 0 ? "has that text under another id" : "has another token there");
     text_add(&vocab->bytes, (const char *)text, bytes);
     return place(vocab, id, start, PIECE_ADDED, special, err);
 }
 
-/* ---- Merges -------------------------------------------------------------------------------------------------------- */
+/* ---- Merges -------------------------------------------------------------------------------------------------- */
 
 static bool merge_fail(const Vocab *vocab, const char *why, const uint8_t *text, size_t bytes, Err *err) {
-    return err_set(err, "merge %zu: %s: '%.*s'", vocab->row_count, why, (int)(bytes < 80 ? bytes : 80), (const char *)text);
+    return err_set(err, "merge %zu: %s: '%.*s'", vocab->row_count, why, (int)(bytes < 80 ? bytes : 80),
+                   (const char *)text);
 }
 
-bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uint8_t *right, size_t right_bytes, Err *err) {
+bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uint8_t *right, size_t right_bytes,
+                 Err *err) {
     Text *bytes = &vocab->bytes; /* the two sides are decoded behind the last piece, side by side, and dropped again */
     size_t start = bytes->bytes, middle;
-    if (!utf8_valid(left, left_bytes) || !utf8_valid(right, right_bytes))
-        return err_set(err, "merge %zu is not valid UTF-8", vocab->row_count);
     bool ok = alphabet_add(left, left_bytes, bytes);
     if (!ok || bytes->bytes == start) return merge_fail(vocab, "left side is not a token", left, left_bytes, err);
     middle = bytes->bytes;
@@ -161,11 +164,14 @@ bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uin
     const uint8_t *p = (const uint8_t *)bytes->data + start;
     size_t a = middle - start, b = bytes->bytes - middle;
     bytes->bytes = start;
-    MergeRow row = {vocab_find(vocab, p, a, PIECE_WORD), vocab_find(vocab, p + a, b, PIECE_WORD), vocab_find(vocab, p, a + b, PIECE_WORD)};
+    MergeRow row = {vocab_find(vocab, p, a, PIECE_WORD), vocab_find(vocab, p + a, b, PIECE_WORD),
+                    vocab_find(vocab, p, a + b, PIECE_WORD)};
     if (row.left < 0) return merge_fail(vocab, "left side is not in the vocabulary", left, left_bytes, err);
     if (row.right < 0) return merge_fail(vocab, "right side is not in the vocabulary", right, right_bytes, err);
-    if (row.result < 0) return merge_fail(vocab, "the merged token is not in the vocabulary; right side", right, right_bytes, err);
-    if (!mem_grow((void **)&vocab->row, &vocab->row_room, vocab->row_count + 1, sizeof row, "merges", err)) return false;
+    if (row.result < 0)
+        return merge_fail(vocab, "the merged token is not in the vocabulary; right side", right, right_bytes, err);
+    if (!mem_grow((void **)&vocab->row, &vocab->row_room, vocab->row_count + 1, sizeof row, "merges", err))
+        return false;
     vocab->row[vocab->row_count++] = row;
     return true;
 }

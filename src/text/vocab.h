@@ -41,17 +41,17 @@ typedef struct Vocab {
     uint64_t seed[2];
     int32_t byte_id[256];  /* token of a single byte, or -1 */
     int32_t unknown;       /* token of a byte that has none; -1: such bytes are dropped, as Hugging Face does */
-    bool fuse_unknown;     /* a run of them becomes one token */
     bool whole_words;      /* "ignore_merges": a word that is a token is that token */
 } Vocab;
 
-/* Building, in this order: tokens; vocab_index; merges; added tokens; vocab_finish. */
+/* Building, in this order: tokens; vocab_index; merges; added tokens; vocab_finish. All texts are well-formed UTF-8. */
 void vocab_start(Vocab *vocab);
 bool vocab_add(Vocab *vocab, int64_t id, const uint8_t *spelled, size_t bytes, Err *err);
 bool vocab_index(Vocab *vocab, Err *err);
 /* "left right", as merges are written in one string, or the two apart. */
 bool vocab_merge_line(Vocab *vocab, const uint8_t *line, size_t bytes, Err *err);
-bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uint8_t *right, size_t right_bytes, Err *err);
+bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uint8_t *right, size_t right_bytes,
+                 Err *err);
 /* An added token; its id may be one of the vocabulary whose text it is. */
 bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes, bool special, Err *err);
 /* Builds the table of merges. A merge that would make a special token out of plain text is left out. */
@@ -64,7 +64,7 @@ static inline const uint8_t *vocab_bytes(const Vocab *vocab, int32_t id) {
     return (const uint8_t *)vocab->bytes.data + vocab->piece[id].start;
 }
 
-/* ---- Hashing ------------------------------------------------------------------------------------------------------ */
+/* ---- Hashing ------------------------------------------------------------------------------------------------- */
 
 static inline uint64_t hash_mix(uint64_t a, uint64_t b) {
     unsigned __int128 product = (unsigned __int128)a * b;
