@@ -102,7 +102,7 @@ static void header_length_is_checked(void **state) {
     static const uint64_t lengths[] = {0, 1, 100000001, 1ull << 32, 1ull << 63, UINT64_MAX, UINT64_MAX - 7};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         memcpy(file, &lengths[i], 8);
-        expect_bytes(file, bytes, "header", "header length");
+        expect_bytes(file, bytes, lengths[i] > 100000000 ? "expected at most 100000000" : "header", "header length");
     }
     uint64_t longer = bytes - 7;
     memcpy(file, &longer, 8);
@@ -300,7 +300,7 @@ static void writing_is_checked(void **state) {
 static void full_disk_is_reported(void **state) {
     (void)state;
     if (access("/dev/full", W_OK) != 0) {
-        print_message("SKIP: no /dev/full\n");
+        printf("SKIP no /dev/full here\n");
         skip();
     }
     char path[] = "/tmp/qwenmesh-test-XXXXXX", partial[64];

@@ -61,7 +61,7 @@ static bool read_eos(ModelConfig *c, const json_t *value, const char *where, Err
 static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
     static const char *const keys[] = {"bos_token_id", "pad_token_id"};
     int32_t *ids[] = {&c->bos, &c->pad};
-    c->bos = f->bos;
+    c->bos = f->bos < c->vocab ? f->bos : -1;
     c->pad = -1;
     for (int i = 0; i < 2; i++) {
         const json_t *value = json_object_get(root, keys[i]);
@@ -70,7 +70,7 @@ static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const 
         if (value) *ids[i] = read_id(value, c->vocab);
     }
     const json_t *eos = json_object_get(root, "eos_token_id");
-    if (!eos && f->eos >= 0) {
+    if (!eos && f->eos >= 0 && f->eos < c->vocab) {
         c->eos[c->eos_count++] = f->eos;
         return true;
     }
