@@ -1,8 +1,8 @@
 /* gguf_write.h: GGUF files for tests: any keys and tensors, and quantised twins of Hugging Face folders. Header only.
  *
- * twin_gguf() writes a folder's checkpoint as GGUF with its matrices quantised; twin_folder() writes the folder that holds
- * the very same values as f32. An engine must give the same logits for both. Quantisers are the plain ones of ggml
- * (quantize_row_*_ref); those of the K types only search no better scale, any block being a valid block. */
+ * twin_gguf() writes a folder's checkpoint as GGUF with its matrices quantised; twin_folder() writes the folder that
+ * holds the very same values as f32. An engine must give the same logits for both. Quantisers are the plain ones of
+ * ggml (quantize_row_*_ref); those of the K types only search no better scale, any block being a valid block. */
 #ifndef GGUF_WRITE_H
 #define GGUF_WRITE_H
 #include <math.h>
@@ -16,7 +16,7 @@
 
 #define MAYBE_UNUSED __attribute__((unused))
 
-/* ---- Quantisers: rows of whole blocks ------------------------------------------------------------------------------- */
+/* ---- Quantisers: rows of whole blocks --------------------------------------------------------------------------- */
 
 static void put_half(uint8_t *p, float f) {
     uint16_t h = f32_to_f16(f);
@@ -64,9 +64,12 @@ static void quantise_32(DType type, const float *x, uint8_t *p) {
     switch (type) {
     case DTYPE_Q4_0: put_half(p, quantise_signed(x, 32, 8, q)), put_nibbles(p + 2, q); break;
     case DTYPE_Q5_0: put_half(p, quantise_signed(x, 32, 16, q)), put_fifth_bits(p + 2, q), put_nibbles(p + 6, q); break;
-    case DTYPE_Q4_1: put_half(p, quantise_range(x, 32, 15, q, &low)), put_half(p + 2, low), put_nibbles(p + 4, q); break;
+    case DTYPE_Q4_1:
+        put_half(p, quantise_range(x, 32, 15, q, &low)), put_half(p + 2, low), put_nibbles(p + 4, q);
+        break;
     case DTYPE_Q5_1:
-        put_half(p, quantise_range(x, 32, 31, q, &low)), put_half(p + 2, low), put_fifth_bits(p + 4, q), put_nibbles(p + 8, q);
+        put_half(p, quantise_range(x, 32, 31, q, &low)), put_half(p + 2, low), put_fifth_bits(p + 4, q),
+            put_nibbles(p + 8, q);
         break;
     default: /* q8_0 */
         for (int i = 0; i < 32; i++) most = fmaxf(most, fabsf(x[i]));
@@ -145,7 +148,7 @@ static void quantise(DType type, const float *x, int64_t count, uint8_t *out) {
     }
 }
 
-/* ---- A file --------------------------------------------------------------------------------------------------------- */
+/* ---- A file ----------------------------------------------------------------------------------------------------- */
 
 /* Zero-initialised; failures of memory show in gw_file. Dimensions are given outermost first, as in GgufTensor. */
 typedef struct GgufWriter {
@@ -176,7 +179,8 @@ MAYBE_UNUSED static void gw_text(GgufWriter *w, const char *key, const char *s) 
     gw_key(w, key, GGUF_STRING, NULL, 0);
     gw_put_text(&w->keys, s, strlen(s));
 }
-MAYBE_UNUSED static void gw_array(GgufWriter *w, const char *key, GgufType item, const void *items, uint64_t count, size_t bytes) {
+MAYBE_UNUSED static void gw_array(GgufWriter *w, const char *key, GgufType item, const void *items, uint64_t count,
+                                  size_t bytes) {
     gw_key(w, key, GGUF_ARRAY, NULL, 0);
     gw_put_u32(&w->keys, (uint32_t)item);
     gw_put_u64(&w->keys, count);
@@ -203,7 +207,8 @@ static void gw_info(GgufWriter *w, const char *name, int type, uint32_t rank, co
     w->tensor_count++;
 }
 
-static void gw_tensor(GgufWriter *w, const char *name, DType type, uint32_t rank, const int64_t *dim, const void *data, size_t bytes) {
+static void gw_tensor(GgufWriter *w, const char *name, DType type, uint32_t rank, const int64_t *dim, const void *data,
+                      size_t bytes) {
     gw_pad(&w->data, gw_alignment(w));
     gw_info(w, name, dtype_row(type)->gguf, rank, dim, w->data.bytes);
     gw_put(&w->data, data, bytes);
@@ -235,7 +240,7 @@ static bool file_write(const char *path, const void *data, size_t bytes, Err *er
     return file_finish(file, path, err) && ok;
 }
 
-/* ---- Twins ---------------------------------------------------------------------------------------------------------- */
+/* ---- Twins ------------------------------------------------------------------------------------------------------ */
 
 /* The GGUF name of a Hugging Face tensor. */
 static void gguf_name(const char *hf, char *out, size_t size) {
@@ -271,7 +276,8 @@ static float *twin_values(const WeightTensor *t, int64_t *count) {
     return x;
 }
 
-/* The rows of q and k as llama-architecture files store them: row j of the first half of a head, then row j of the second. */
+/* The rows of q and k as llama-architecture files store them: row j of the first half of a head, then row j of the
+ * second. */
 static void twin_permute(float *x, int64_t rows, int64_t columns, int64_t heads) {
     int64_t dim = rows / heads;
     float *old = malloc((size_t)(rows * columns) * sizeof *old);
@@ -322,15 +328,16 @@ static void twin_rope_freqs(GgufWriter *w, const Rope *r) {
     gw_tensor(w, "rope_freqs.weight", DTYPE_F32, 1, (int64_t[]){r->dim / 2}, divisor, 4 * (size_t)(r->dim / 2));
 }
 
-/* Writes the checkpoint of `folder` to the file `path` as GGUF of its own architecture (mistral: as llama), its matrices
- * in `type`. False on error, also for what GGUF cannot say (dynamic rope, sliding windows). */
+/* Writes the checkpoint of `folder` to the file `path` as GGUF of its own architecture (mistral: as llama), its
+ * matrices in `type`. False on error, also for what GGUF cannot say (dynamic rope, sliding windows). */
 MAYBE_UNUSED static bool twin_gguf(const char *folder, DType type, const char *path, Err *err) {
     ModelConfig c;
     if (!config_load(&c, folder, err)) return false;
     const char *arch = !strcmp(c.architecture, "qwen2") ? "qwen2" : "llama";
     for (int64_t l = 0; l < c.layers; l++)
         if (c.window[l]) return err_set(err, "%s: GGUF cannot say that a layer slides", folder);
-    if (c.rope.type == ROPE_DYNAMIC || c.rope.type == ROPE_LONGROPE) return err_set(err, "%s: this rope has no GGUF twin", folder);
+    if (c.rope.type == ROPE_DYNAMIC || c.rope.type == ROPE_LONGROPE)
+        return err_set(err, "%s: this rope has no GGUF twin", folder);
     Weights *weights = weights_open(folder, err);
     if (!weights) return false;
     GgufWriter w = {0};

@@ -9,7 +9,9 @@
 #include <cmocka.h>
 #include "gguf_write.h"
 
-#define SIZES "\"hidden_size\":64,\"intermediate_size\":192,\"num_hidden_layers\":3,\"num_attention_heads\":4,\"vocab_size\":512"
+#define SIZES \
+    "\"hidden_size\":64,\"intermediate_size\":192,\"num_hidden_layers\":3,\"num_attention_heads\":4," \
+    "\"vocab_size\":512"
 #define QWEN2 "\"model_type\":\"qwen2\",\"num_key_value_heads\":2," SIZES
 #define ROPE(body) "{" QWEN2 ",\"rope_scaling\":{" body "}}"
 
@@ -37,7 +39,7 @@ static void refuse(const char *json, const char *words) {
 
 static bool near(double a, double b) { return fabs(a - b) <= 1e-12 * fabs(b); }
 
-/* ---- What is read --------------------------------------------------------------------------------------------------- */
+/* ---- What is read ----------------------------------------------------------------------------------------------- */
 
 /* The published Qwen2.5 sizes: exact parameter counts, tensors and bytes of cache per token in bf16. */
 static void published_sizes(void **state) {
@@ -67,8 +69,9 @@ static void published_sizes(void **state) {
 static void golden_checkpoints(void **state) {
     (void)state;
     static const struct { const char *name; RopeType type; } cases[] = {
-        {"tiny", ROPE_DEFAULT}, {"heads28-4", ROPE_DEFAULT}, {"heads14-2", ROPE_DEFAULT}, {"llama-9-3", ROPE_DEFAULT},
-        {"sliding", ROPE_DEFAULT}, {"yarn", ROPE_YARN}, {"linear", ROPE_LINEAR}, {"dynamic", ROPE_DYNAMIC}, {"llama3", ROPE_LLAMA3},
+        {"tiny", ROPE_DEFAULT},      {"heads28-4", ROPE_DEFAULT}, {"heads14-2", ROPE_DEFAULT},
+        {"llama-9-3", ROPE_DEFAULT}, {"sliding", ROPE_DEFAULT},   {"yarn", ROPE_YARN},
+        {"linear", ROPE_LINEAR},     {"dynamic", ROPE_DYNAMIC},   {"llama3", ROPE_LLAMA3},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[64];
@@ -92,9 +95,11 @@ static void golden_checkpoints(void **state) {
 /* What a silent file means, by family. */
 static void defaults(void **state) {
     (void)state;
-    ModelConfig c = read_good("{\"model_type\":\"qwen2\"," SIZES ",\"num_attention_heads_\":1,\"num_key_value_heads\":null}");
+    ModelConfig c =
+        read_good("{\"model_type\":\"qwen2\"," SIZES ",\"num_attention_heads_\":1,\"num_key_value_heads\":null}");
     assert_true(c.kv_heads == 4 && c.head_dim == 16 && c.max_positions == 32768 && c.rms_norm_eps == 1e-6 && !c.tied);
-    assert_true(c.rope.theta == 10000 && c.rope.dim == 16 && c.rope.original_max == 32768 && c.rope.attention_factor == 1);
+    assert_true(c.rope.theta == 10000 && c.rope.dim == 16 && c.rope.original_max == 32768 &&
+                c.rope.attention_factor == 1);
     assert_true(c.qkv_bias && !c.o_bias && c.eos_count == 0 && c.bos == -1 && c.pad == -1 && c.window[2] == 0);
     c = read_good("{\"model_type\":\"llama\"," SIZES "}");
     assert_true(c.kv_heads == 4 && c.max_positions == 2048 && !c.qkv_bias && !c.o_bias && !c.mlp_bias);
@@ -120,7 +125,8 @@ static void head_sizes(void **state) {
     (void)state;
     ModelConfig c = read_good("{" QWEN2 ",\"head_dim\":128,\"partial_rotary_factor\":0.25}");
     assert_true(c.head_dim == 128 && c.rope.dim == 32);
-    c = read_good("{" QWEN2 ",\"head_dim\":null,\"rope_parameters\":{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}}");
+    c = read_good("{" QWEN2
+                  ",\"head_dim\":null,\"rope_parameters\":{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}}");
     assert_true(c.head_dim == 16 && c.rope.dim == 8);
     refuse("{" QWEN2 ",\"head_dim\":15}", "rotary|even");
     refuse("{" QWEN2 ",\"partial_rotary_factor\":0.05}", "rotary|got 0");
@@ -145,9 +151,11 @@ static void windows(void **state) {
     assert_true(c.window[0] == 0 && c.window[1] == 8 && c.window[2] == 0);
     c = read_good("{\"model_type\":\"mistral\",\"num_key_value_heads\":2," SIZES ",\"sliding_window\":null}");
     assert_true(c.window[0] == 0);
-    refuse("{" QWEN2 ",\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\"]}", "layer 0|no sliding_window");
+    refuse("{" QWEN2 ",\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\"]}",
+           "layer 0|no sliding_window");
     refuse("{" QWEN2 ",\"layer_types\":[\"full_attention\"]}", "layer_types|3 names");
-    refuse("{" QWEN2 ",\"layer_types\":[\"full_attention\",\"full_attention\",\"linear_attention\"]}", "layer 2|linear_attention");
+    refuse("{" QWEN2 ",\"layer_types\":[\"full_attention\",\"full_attention\",\"linear_attention\"]}",
+           "layer 2|linear_attention");
     refuse("{" QWEN2 ",\"layer_types\":[1,2,3]}", "layer 0|no string");
     refuse("{" QWEN2 ",\"sliding_window\":0}", "sliding_window");
 }
@@ -157,7 +165,8 @@ static void token_ids(void **state) {
     (void)state;
     ModelConfig c = read_good("{" QWEN2 ",\"eos_token_id\":[3,511,512,-1],\"bos_token_id\":512,\"pad_token_id\":-1}");
     assert_true(c.eos_count == 2 && c.eos[0] == 3 && c.eos[1] == 511 && c.bos == -1 && c.pad == -1);
-    c = read_good("{\"model_type\":\"llama\"," SIZES ",\"eos_token_id\":null,\"bos_token_id\":null,\"pad_token_id\":7}");
+    c = read_good("{\"model_type\":\"llama\"," SIZES
+                  ",\"eos_token_id\":null,\"bos_token_id\":null,\"pad_token_id\":7}");
     assert_true(c.eos_count == 0 && c.bos == -1 && c.pad == 7);
     c = read_good("{\"model_type\":\"llama\",\"hidden_size\":4,\"intermediate_size\":4,\"num_hidden_layers\":1,"
                   "\"num_attention_heads\":1,\"vocab_size\":1}");
@@ -168,26 +177,32 @@ static void token_ids(void **state) {
     refuse("{" QWEN2 ",\"eos_token_id\":[1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1]}", "at most 16|got 17");
 }
 
-/* ---- Rotary embedding ----------------------------------------------------------------------------------------------- */
+/* ---- Rotary embedding ------------------------------------------------------------------------------------------- */
 
-/* Old and new spellings, and which wins: rope_scaling over rope_parameters, inner theta over outer, outer original over inner. */
+/* Old and new spellings, and which wins: rope_scaling over rope_parameters, inner theta over outer, outer original over
+ * inner. */
 static void rope_spellings(void **state) {
     (void)state;
     ModelConfig c = read_good("{" QWEN2 ",\"rope_theta\":500.0,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}");
     assert_true(c.rope.type == ROPE_LINEAR && c.rope.factor == 2 && c.rope.theta == 500);
-    c = read_good("{" QWEN2 ",\"rope_theta\":500,\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":600}}");
+    c = read_good(
+        "{" QWEN2
+        ",\"rope_theta\":500,\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":600}}");
     assert_true(c.rope.type == ROPE_LINEAR && c.rope.theta == 600);
-    c = read_good("{" QWEN2 ",\"rope_scaling\":{\"rope_type\":\"linear\",\"type\":\"yarn\",\"factor\":3},\"rope_parameters\":{\"rope_theta\":5}}");
+    c = read_good("{" QWEN2 ",\"rope_scaling\":{\"rope_type\":\"linear\",\"type\":\"yarn\",\"factor\":3},"
+                  "\"rope_parameters\":{\"rope_theta\":5}}");
     assert_true(c.rope.type == ROPE_LINEAR && c.rope.factor == 3 && c.rope.theta == 10000);
     c = read_good("{" QWEN2 ",\"rope_scaling\":null,\"rope_theta\":500}");
     assert_true(c.rope.type == ROPE_DEFAULT && c.rope.theta == 500);
-    c = read_good("{" QWEN2 ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":7.0},"
+    c = read_good("{" QWEN2
+                  ",\"rope_parameters\":{\"full_attention\":{\"rope_type\":\"linear\",\"factor\":2,\"rope_theta\":7.0},"
                   "\"sliding_attention\":{\"factor\":2,\"rope_theta\":7.0,\"rope_type\":\"linear\"}}}");
     assert_true(c.rope.type == ROPE_LINEAR && c.rope.factor == 2 && c.rope.theta == 7);
     c = read_good("{" QWEN2 ",\"original_max_position_embeddings\":99,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2,"
                   "\"original_max_position_embeddings\":77}}");
     assert_int_equal(c.rope.original_max, 99);
-    refuse("{" QWEN2 ",\"rope_parameters\":{\"full_attention\":{\"factor\":2},\"sliding_attention\":{\"factor\":3}}}", "differ between layer types");
+    refuse("{" QWEN2 ",\"rope_parameters\":{\"full_attention\":{\"factor\":2},\"sliding_attention\":{\"factor\":3}}}",
+           "differ between layer types");
     refuse("{" QWEN2 ",\"rope_parameters\":{\"full_attention\":{},\"rope_theta\":5}}", "mixes");
     refuse("{" QWEN2 ",\"rope_parameters\":[]}", "rope_parameters|object");
 }
@@ -195,11 +210,13 @@ static void rope_spellings(void **state) {
 /* YaRN as in Qwen's recipe: the factor as given, whatever the lengths say; attention factor given or derived. */
 static void rope_yarn(void **state) {
     (void)state;
-    ModelConfig c = read_good("{" QWEN2 ",\"max_position_embeddings\":32768,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4.0,"
-                              "\"original_max_position_embeddings\":32768}}");
+    ModelConfig c =
+        read_good("{" QWEN2 ",\"max_position_embeddings\":32768,\"rope_scaling\":{\"type\":\"yarn\",\"factor\":4.0,"
+                  "\"original_max_position_embeddings\":32768}}");
     assert_true(c.rope.type == ROPE_YARN && c.rope.factor == 4 && c.rope.original_max == 32768 && c.rope.truncate);
     assert_true(c.rope.beta_fast == 32 && c.rope.beta_slow == 1 && near(c.rope.attention_factor, 0.1 * log(4) + 1));
-    c = read_good(ROPE("\"type\":\"yarn\",\"factor\":8,\"beta_fast\":16,\"beta_slow\":0,\"truncate\":false,\"attention_factor\":null"));
+    c = read_good(ROPE("\"type\":\"yarn\",\"factor\":8,\"beta_fast\":16,\"beta_slow\":0,\"truncate\":false,"
+                       "\"attention_factor\":null"));
     assert_true(c.rope.original_max == 32768 && c.rope.beta_fast == 16 && c.rope.beta_slow == 1 && !c.rope.truncate);
     c = read_good(ROPE("\"type\":\"yarn\",\"factor\":8,\"attention_factor\":0.5"));
     assert_true(c.rope.attention_factor == 0.5);
@@ -213,7 +230,8 @@ static void rope_yarn(void **state) {
     refuse(ROPE("\"type\":\"yarn\",\"factor\":0.5"), "factor");
     refuse(ROPE("\"type\":\"yarn\",\"factor\":4,\"beta_fast\":1,\"beta_slow\":2"), "beta_fast >= beta_slow");
     refuse(ROPE("\"type\":\"yarn\",\"factor\":4,\"attention_factor\":-1"), "attention_factor");
-    refuse(ROPE("\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":0"), "original_max_position_embeddings");
+    refuse(ROPE("\"type\":\"yarn\",\"factor\":4,\"original_max_position_embeddings\":0"),
+           "original_max_position_embeddings");
 }
 
 /* LongRoPE: lists of half the rotated channels; factor given or from the lengths. */
@@ -229,8 +247,10 @@ static void rope_longrope(void **state) {
     c = read_good(ROPE(LISTS ",\"attention_factor\":1.25"));
     assert_true(c.rope.attention_factor == 1.25 && c.rope.factor == 1);
     refuse(ROPE("\"type\":\"longrope\",\"short_factor\":[1,1,1,1,1,1,1,1]"), "long_factor is missing");
-    refuse(ROPE("\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1,2,3,4,5,6,7,8]"), "short_factor|8 numbers");
-    refuse(ROPE("\"type\":\"longrope\",\"short_factor\":[1,1,1,1,1,1,1,0],\"long_factor\":[1,2,3,4,5,6,7,8]"), "short_factor|item 7");
+    refuse(ROPE("\"type\":\"longrope\",\"short_factor\":[1],\"long_factor\":[1,2,3,4,5,6,7,8]"),
+           "short_factor|8 numbers");
+    refuse(ROPE("\"type\":\"longrope\",\"short_factor\":[1,1,1,1,1,1,1,0],\"long_factor\":[1,2,3,4,5,6,7,8]"),
+           "short_factor|item 7");
     refuse(ROPE("\"type\":\"longrope\",\"short_factor\":\"x\",\"long_factor\":[1,2,3,4,5,6,7,8]"), "short_factor");
 #undef LISTS
 }
@@ -242,8 +262,10 @@ static void rope_others(void **state) {
     assert_true(c.rope.type == ROPE_DYNAMIC && c.rope.factor == 4 && c.rope.attention_factor == 1);
     c = read_good(ROPE("\"rope_type\":\"llama3\",\"factor\":8.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
                        "\"original_max_position_embeddings\":8192"));
-    assert_true(c.rope.type == ROPE_LLAMA3 && c.rope.low_freq_factor == 1 && c.rope.high_freq_factor == 4 && c.rope.original_max == 8192);
-    refuse(ROPE("\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4"), "high_freq_factor > low_freq_factor");
+    assert_true(c.rope.type == ROPE_LLAMA3 && c.rope.low_freq_factor == 1 && c.rope.high_freq_factor == 4 &&
+                c.rope.original_max == 8192);
+    refuse(ROPE("\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":4,\"high_freq_factor\":4"),
+           "high_freq_factor > low_freq_factor");
     refuse(ROPE("\"rope_type\":\"llama3\",\"factor\":8,\"low_freq_factor\":1"), "high_freq_factor is missing");
     refuse(ROPE("\"rope_type\":\"llama3\",\"low_freq_factor\":1,\"high_freq_factor\":4"), "factor is missing");
     refuse(ROPE("\"rope_type\":\"linear\""), "factor is missing");
@@ -256,7 +278,7 @@ static void rope_others(void **state) {
     refuse("{" QWEN2 ",\"head_dim\":2,\"rope_scaling\":{\"type\":\"dynamic\",\"factor\":2}}", "rotary|from 4 to 2");
 }
 
-/* ---- What is refused ------------------------------------------------------------------------------------------------ */
+/* ---- What is refused -------------------------------------------------------------------------------------------- */
 
 /* Other models, activations and quantisations are named. */
 static void unknown_models(void **state) {
@@ -276,7 +298,8 @@ static void unknown_models(void **state) {
 /* Sizes that are missing, no integers, not positive, or beyond any model. */
 static void sizes_are_checked(void **state) {
     (void)state;
-    static const char *const keys[] = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size"};
+    static const char *const keys[] = {"hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                                       "vocab_size"};
     static const char *const values[] = {NULL, "null", "0", "-4", "4.0", "\"4\"", "2147483648", "9223372036854775807"};
     for (size_t k = 0; k < 5; k++)
         for (size_t v = 0; v < sizeof values / sizeof *values; v++) {
@@ -295,10 +318,12 @@ static void sizes_are_checked(void **state) {
     refuse("{" QWEN2 ",\"head_dim\":4096}", "head_dim|1024");
     refuse("{" QWEN2 ",\"rms_norm_eps\":2}", "rms_norm_eps");
     refuse("{" QWEN2 ",\"tie_word_embeddings\":\"yes\"}", "tie_word_embeddings");
-    refuse("{\"model_type\":\"qwen2\",\"hidden_size\":65,\"intermediate_size\":1,\"num_hidden_layers\":1,\"num_attention_heads\":4,"
-           "\"num_key_value_heads\":2,\"vocab_size\":5}", "65|no multiple|4");
-    refuse("{\"model_type\":\"qwen2\",\"hidden_size\":64,\"intermediate_size\":1,\"num_hidden_layers\":1025,\"num_attention_heads\":4,"
-           "\"num_key_value_heads\":2,\"vocab_size\":5}", "layers|1024");
+    refuse("{\"model_type\":\"qwen2\",\"hidden_size\":65,\"intermediate_size\":1,\"num_hidden_layers\":1,"
+           "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":5}",
+           "65|no multiple|4");
+    refuse("{\"model_type\":\"qwen2\",\"hidden_size\":64,\"intermediate_size\":1,\"num_hidden_layers\":1025,"
+           "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":5}",
+           "layers|1024");
 }
 
 /* Folders: config.json, the end ids of generation_config.json, and what is missing. */
@@ -308,7 +333,8 @@ static void folders(void **state) {
     Err err = {0};
     ModelConfig c;
     assert_non_null(mkdtemp(folder));
-    char *config = path_join(folder, "config.json", &err), *generation = path_join(folder, "generation_config.json", &err);
+    char *config = path_join(folder, "config.json", &err),
+         *generation = path_join(folder, "generation_config.json", &err);
     assert_false(config_load(&c, folder, &err));
     say(err.text, "config.json|*.gguf");
     err = (Err){0};
@@ -330,12 +356,13 @@ static void folders(void **state) {
     free(config), free(generation);
 }
 
-/* ---- GGUF ----------------------------------------------------------------------------------------------------------- */
+/* ---- GGUF ------------------------------------------------------------------------------------------------------- */
 
 /* The keys a model needs, less those named in `without`. */
 static GgufWriter model_keys(const char *arch, const char *without) {
     static const struct { const char *name; uint32_t value; } keys[] = {
-        {"block_count", 2}, {"context_length", 512}, {"embedding_length", 64}, {"feed_forward_length", 192}, {"attention.head_count", 4},
+        {"block_count", 2},           {"context_length", 512},     {"embedding_length", 64},
+        {"feed_forward_length", 192}, {"attention.head_count", 4},
     };
     GgufWriter w = {0};
     char key[64];
@@ -373,8 +400,10 @@ static void gguf_keys(void **state) {
     GgufWriter w = model_keys("qwen2", "");
     ModelConfig c = gguf_config(&w, NULL);
     assert_string_equal(c.architecture, "qwen2");
-    assert_true(c.layers == 2 && c.max_positions == 512 && c.hidden == 64 && c.ffn == 192 && c.heads == 4 && c.kv_heads == 4);
-    assert_true(c.head_dim == 16 && c.vocab == 128 && c.tied && !c.qkv_bias && c.rope.theta == 10000 && c.rope.dim == 16);
+    assert_true(c.layers == 2 && c.max_positions == 512 && c.hidden == 64 && c.ffn == 192 && c.heads == 4 &&
+                c.kv_heads == 4);
+    assert_true(c.head_dim == 16 && c.vocab == 128 && c.tied && !c.qkv_bias && c.rope.theta == 10000 &&
+                c.rope.dim == 16);
     assert_true(c.rms_norm_eps == (double)1e-5f && c.bos == -1 && c.pad == -1 && c.eos_count == 0);
     w = model_keys("llama", "");
     gw_array(&w, "llama.attention.head_count_kv", GGUF_I32, (int32_t[]){2, 2}, 2, 8);
@@ -384,7 +413,8 @@ static void gguf_keys(void **state) {
     gw_u32(&w, "tokenizer.ggml.eos_token_id", 5), gw_u32(&w, "tokenizer.ggml.eot_token_id", 6);
     gw_u32(&w, "tokenizer.ggml.bos_token_id", 1), gw_u32(&w, "tokenizer.ggml.padding_token_id", 128);
     for (int i = 0; i < 4; i++) {
-        static const char *const names[] = {"output.weight", "blk.0.attn_q.bias", "blk.0.attn_output.bias", "blk.0.ffn_down.bias"};
+        static const char *const names[] = {"output.weight", "blk.0.attn_q.bias", "blk.0.attn_output.bias",
+                                            "blk.0.ffn_down.bias"};
         gw_tensor(&w, names[i], DTYPE_F32, 1, (int64_t[]){1}, "abcd", 4);
     }
     c = gguf_config(&w, NULL);
@@ -412,15 +442,22 @@ static void gguf_rope(void **state) {
     gw_tensor(&w, "rope_freqs.weight", DTYPE_F32, 1, (int64_t[]){8}, divisors, sizeof divisors);
     c = gguf_config(&w, NULL);
     assert_true(c.rope.type == ROPE_LONGROPE && c.rope.attention_factor == 1 && c.rope.original_max == 512);
-    for (int i = 0; i < 8; i++) assert_true(c.rope.short_factor[i] == (double)divisors[i] && c.rope.long_factor[i] == (double)divisors[i]);
+    for (int i = 0; i < 8; i++)
+        assert_true(c.rope.short_factor[i] == (double)divisors[i] && c.rope.long_factor[i] == (double)divisors[i]);
     static const struct { const char *type; float factor; int64_t divisors; const char *words; } bad[] = {
-        {"yarn", 0.5f, 0, "factor|0.5"}, {"yarn", NAN, 0, "factor"}, {"linear", INFINITY, 0, "factor"}, {"su", 1, 0, "rope.scaling.type|su"},
-        {"longrope", 4, 0, "rope_factors_long.weight is missing"}, {"none", 1, 7, "rope_freqs.weight|8 f32"}, {"yarn", 4, 8, "does not go with"},
+        {"yarn", 0.5f, 0, "factor|0.5"},
+        {"yarn", NAN, 0, "factor"},
+        {"linear", INFINITY, 0, "factor"},
+        {"su", 1, 0, "rope.scaling.type|su"},
+        {"longrope", 4, 0, "rope_factors_long.weight is missing"},
+        {"none", 1, 7, "rope_freqs.weight|8 f32"},
+        {"yarn", 4, 8, "does not go with"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         w = model_keys("qwen2", "");
         gw_text(&w, "qwen2.rope.scaling.type", bad[i].type), gw_f32(&w, "qwen2.rope.scaling.factor", bad[i].factor);
-        if (bad[i].divisors) gw_tensor(&w, "rope_freqs.weight", DTYPE_F32, 1, &bad[i].divisors, divisors, 4 * (size_t)bad[i].divisors);
+        if (bad[i].divisors)
+            gw_tensor(&w, "rope_freqs.weight", DTYPE_F32, 1, &bad[i].divisors, divisors, 4 * (size_t)bad[i].divisors);
         gguf_config(&w, bad[i].words);
     }
     divisors[3] = 0;
@@ -440,7 +477,8 @@ static void gguf_llama3_twin(void **state) {
         !config_load(&b, path, &err))
         fail_msg("%s", err.text);
     unlink(path);
-    assert_true(b.rope.type == ROPE_LONGROPE && b.rope.long_factor[0] == 1 && b.rope.long_factor[a.rope.dim / 2 - 1] == a.rope.factor);
+    assert_true(b.rope.type == ROPE_LONGROPE && b.rope.long_factor[0] == 1 &&
+                b.rope.long_factor[a.rope.dim / 2 - 1] == a.rope.factor);
     assert_true(b.rope.long_factor[3] >= 1 && b.rope.long_factor[3] <= a.rope.factor);
     assert_int_equal(config_parameters(&a), config_parameters(&b));
 }
@@ -455,12 +493,20 @@ static void gguf_is_checked(void **state) {
         gguf_config(&w, needed[i]);
     }
     static const struct { const char *key; uint32_t value; const char *words; } bad[] = {
-        {"llama.block_count", 0, "layers"},   {"llama.block_count", 1u << 31, "layers|1024"}, {"llama.attention.head_count", 0, "heads"},
-        {"llama.attention.head_count", UINT32_MAX, "heads"}, {"llama.embedding_length", UINT32_MAX, "hidden"},
-        {"llama.context_length", 0, "positions"}, {"llama.feed_forward_length", 0, "feed-forward"},
-        {"llama.attention.head_count_kv", 3, "4 heads|3"}, {"llama.attention.key_length", 0, "head size"},
-        {"llama.attention.value_length", 8, "value_length|16|8"}, {"llama.rope.dimension_count", 7, "rotary|7"},
-        {"llama.rope.dimension_count", 18, "rotary|18"}, {"llama.expert_count", 8, "experts"}, {"split.count", 2, "2 parts"},
+        {"llama.block_count", 0, "layers"},
+        {"llama.block_count", 1u << 31, "layers|1024"},
+        {"llama.attention.head_count", 0, "heads"},
+        {"llama.attention.head_count", UINT32_MAX, "heads"},
+        {"llama.embedding_length", UINT32_MAX, "hidden"},
+        {"llama.context_length", 0, "positions"},
+        {"llama.feed_forward_length", 0, "feed-forward"},
+        {"llama.attention.head_count_kv", 3, "4 heads|3"},
+        {"llama.attention.key_length", 0, "head size"},
+        {"llama.attention.value_length", 8, "value_length|16|8"},
+        {"llama.rope.dimension_count", 7, "rotary|7"},
+        {"llama.rope.dimension_count", 18, "rotary|18"},
+        {"llama.expert_count", 8, "experts"},
+        {"split.count", 2, "2 parts"},
         {"llama.rope.scaling.original_context_length", 0, "original"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {

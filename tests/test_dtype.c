@@ -18,7 +18,9 @@ static uint32_t bits_of(float f) {
 /* The value of a half by its definition, in double. */
 static double half_value(uint16_t h) {
     int exponent = h >> 10 & 31, fraction = h & 1023;
-    double v = exponent == 31 ? (fraction ? NAN : INFINITY) : exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    double v = exponent == 31 ? (fraction ? NAN : INFINITY)
+               : exponent     ? ldexp(1024 + fraction, exponent - 25)
+                              : ldexp(fraction, -24);
     return h & 0x8000 ? -v : v;
 }
 
@@ -130,7 +132,8 @@ static void blocks_match_reference(void **state) {
             for (int64_t i = first; i < count; i++) {
                 memcpy(&want, values->data + 4 * i, 4);
                 if (bits_of(out[i - first]) != bits_of(want))
-                    fail_msg("%s element %lld: %.9g, expected %.9g", row->name, (long long)i, (double)out[i - first], (double)want);
+                    fail_msg("%s element %lld: %.9g, expected %.9g", row->name, (long long)i, (double)out[i - first],
+                             (double)want);
             }
         }
         free(out);
@@ -177,7 +180,8 @@ static void quantisers_come_back(void **state) {
         dtype_row(cases[k].type)->read(raw, 0, 512, y);
         for (int i = 0; i < 512; i++) worst = fmaxf(worst, fabsf(x[i] - y[i]));
         if (worst > cases[k].most || worst == 0)
-            fail_msg("%s: off by %g, expected at most %g", dtype_row(cases[k].type)->name, (double)worst, (double)cases[k].most);
+            fail_msg("%s: off by %g, expected at most %g", dtype_row(cases[k].type)->name, (double)worst,
+                     (double)cases[k].most);
     }
 }
 

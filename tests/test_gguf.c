@@ -1,4 +1,4 @@
-/* test_gguf.c: GGUF files read: the reference writer's, hand-made ones, and the damaged ones that have broken others. */
+/* test_gguf.c: GGUF files: the reference writer's, hand-made ones, and damaged ones that have broken other readers. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -74,7 +74,11 @@ static void reference_values_are_read(void **state) {
     bool b = false;
     assert_true(gguf_bool(&g, "test.bool", &b, &err) && b);
     GgufText text;
-    assert_true(gguf_text(&g, "test.string", &text, &err) && text.bytes == 7 && !memcmp(text.data, "gr\xc3\xbc\xc3\x9f" "e", 7));
+    assert_true(gguf_text(&g, "test.string", &text, &err) && text.bytes == 7 &&
+                !memcmp(text.data,
+                        "gr\xc3\xbc\xc3\x9f"
+                        "e",
+                        7));
     assert_true(gguf_text(&g, "general.architecture", &text, &err) && text.bytes == 5);
     assert_false(err.set);
     gguf_close(&g);
@@ -203,7 +207,8 @@ static void damaged_bytes_are_survived(void **state) {
 static void header_is_checked(void **state) {
     (void)state;
     static const struct { uint32_t version; const char *words; } cases[] = {
-        {1, "version 1,versions 2 and 3"}, {2, NULL}, {4, "version 4"}, {0x03000000, "big-endian"}, {UINT32_MAX, "version"},
+        {1, "version 1,versions 2 and 3"}, {2, NULL}, {4, "version 4"}, {0x03000000, "big-endian"},
+        {UINT32_MAX, "version"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         GgufWriter w = small();
@@ -235,7 +240,8 @@ static void huge_counts_are_refused(void **state) {
 /* String and array lengths past the file, near 2^64, and products that wrap (ggml#709, CVE-2025-53630). */
 static void huge_lengths_are_refused(void **state) {
     (void)state;
-    static const uint64_t lengths[] = {100, 1ull << 31, 1ull << 32, 1ull << 61, 1ull << 62, 1ull << 63, UINT64_MAX - 7, UINT64_MAX};
+    static const uint64_t lengths[] = {100,        1ull << 31, 1ull << 32,     1ull << 61,
+                                       1ull << 62, 1ull << 63, UINT64_MAX - 7, UINT64_MAX};
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         GgufWriter w = {0};
         gw_put_u64(&w.keys, lengths[i]); /* the key */
@@ -408,12 +414,14 @@ static void files_are_found(void **state) {
     assert_non_null(mkdtemp(folder));
     assert_null(gguf_in_folder(folder, &err));
     assert_false(err.set);
-    char *a = path_join(folder, "a.gguf", &err), *b = path_join(folder, "b.gguf", &err), *c = path_join(folder, "blob", &err);
+    char *a = path_join(folder, "a.gguf", &err), *b = path_join(folder, "b.gguf", &err),
+         *c = path_join(folder, "blob", &err);
     assert_true(file_write(a, "GGUF", 4, &err) && file_write(c, "GGUF?", 5, &err));
     char *found = gguf_in_folder(folder, &err);
     assert_string_equal(found, a);
     free(found);
-    assert_true(gguf_is(a) && gguf_is(b) && gguf_is(c) && !gguf_is(folder) && !gguf_is("/no/such/file") && !gguf_is(".gguf"));
+    assert_true(gguf_is(a) && gguf_is(b) && gguf_is(c) && !gguf_is(folder) && !gguf_is("/no/such/file") &&
+                !gguf_is(".gguf"));
     assert_true(file_write(c, "GGU", 3, &err) && !gguf_is(c));
     assert_true(file_write(b, "GGUF", 4, &err));
     assert_null(gguf_in_folder(folder, &err));

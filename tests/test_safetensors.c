@@ -10,7 +10,8 @@
 
 #define GOOD "\"a\":{\"dtype\":\"F32\",\"shape\":[2,2],\"data_offsets\":[0,16]}"
 
-/* A file in memory: length, header, `data` bytes of data. Its allocation ends with the file, so sanitizers see overruns. */
+/* A file in memory: length, header, `data` bytes of data. Its allocation ends with the file, so sanitizers see
+ * overruns. */
 static uint8_t *file_of(const char *header, size_t data, size_t *bytes) {
     uint64_t length = strlen(header);
     *bytes = 8 + length + data;
@@ -62,7 +63,8 @@ static void tensors_are_read(void **state) {
     assert_string_equal(st.tensors[1].name, "b");
     const SafeTensor *a = safetensors_find(&st, "a"), *b = safetensors_find(&st, "b");
     assert_true(a && a->dtype == DTYPE_F32 && a->rank == 2 && a->dim[0] == 2 && a->dim[1] == 2 && a->bytes == 16);
-    assert_true(b && b->dtype == DTYPE_BF16 && b->rank == 1 && b->dim[0] == 3 && b->data == a->data + 16 && b->data[0] == 16);
+    assert_true(b && b->dtype == DTYPE_BF16 && b->rank == 1 && b->dim[0] == 3 && b->data == a->data + 16 &&
+                b->data[0] == 16);
     assert_int_equal(safetensors_find(&st, "scalar")->rank, 0);
     assert_int_equal(safetensors_find(&st, "none")->bytes, 0);
     assert_null(safetensors_find(&st, "c"));
@@ -163,7 +165,8 @@ static void offsets_are_checked(void **state) {
     (void)state;
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "do not lie inside");
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,8]}}", 4, "do not lie inside");
-    expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9223372036854775803,9223372036854775807]}}", 4, "inside");
+    expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[9223372036854775803,9223372036854775807]}}", 4,
+           "inside");
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4, "data_offsets,>= 0");
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "expected 2");
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4,8]}}", 8, "at most 2");
@@ -196,7 +199,8 @@ static void many_tensors_are_fast(void **state) {
     SafeTensors st;
     size_t bytes;
     for (int i = 0; i < COUNT; i++)
-        text_line(&header, "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i ? "," : "{", i, i, i + 1);
+        text_line(&header, "%s\"t%d\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%d,%d]}", i ? "," : "{", i, i,
+                  i + 1);
     text_line(&header, "}");
     uint8_t *file = file_of(header.data, COUNT, &bytes);
     double start = clock_seconds();
@@ -212,7 +216,7 @@ static void many_tensors_are_fast(void **state) {
     free(file);
 }
 
-/* ---- Writing -------------------------------------------------------------------------------------------------------- */
+/* ---- Writing ---------------------------------------------------------------------------------------------------- */
 
 static const SafeTensor two[] = {
     {.name = "second \"quoted\"", .dtype = DTYPE_F32, .rank = 2, .dim = {2, 3}},

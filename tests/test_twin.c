@@ -13,7 +13,8 @@ enum { TOKENS = 24 };
 /* Logits of the last row after a fixed prompt; malloc'ed. */
 static float *logits_of(const char *model, int64_t *vocab) {
     QmErr err = {0};
-    QmEngineOptions options = {.model = model, .mesh = "1x2", .threads = 2, .slots = 1, .context = 64, .kv_cache = "f32", .quiet = true};
+    QmEngineOptions options = {
+        .model = model, .mesh = "1x2", .threads = 2, .slots = 1, .context = 64, .kv_cache = "f32", .quiet = true};
     QmEngine *engine = qm_engine_open(&options, &err);
     if (!engine) fail_msg("%s: %s", model, err.text);
     int32_t ids[TOKENS];
@@ -42,7 +43,8 @@ static void compare(const char *name, DType type) {
         most = fmaxf(most, fabsf(b[i]));
         worst = fmaxf(worst, fabsf(a[i] - b[i]));
     }
-    if (getenv("TWIN_SHOW")) print_message("%s %s: off by %g of %g\n", name, dtype_row(type)->name, (double)worst, (double)most);
+    if (getenv("TWIN_SHOW"))
+        print_message("%s %s: off by %g of %g\n", name, dtype_row(type)->name, (double)worst, (double)most);
     if (memcmp(a, b, (size_t)vocab * sizeof *a) != 0)
         fail_msg("%s %s: logits off by %g of %g", name, dtype_row(type)->name, (double)worst, (double)most);
     free(a), free(b), free(gguf), free(hf);
@@ -50,7 +52,12 @@ static void compare(const char *name, DType type) {
     assert_int_equal(system(command), 0);
 }
 
-#define TYPE(name, type) static void name(void **state) { (void)state; compare("heads14-2", type); compare("llama-9-3", type); }
+#define TYPE(name, type)                                                                                               \
+    static void name(void **state) {                                                                                   \
+        (void)state;                                                                                                   \
+        compare("heads14-2", type);                                                                                    \
+        compare("llama-9-3", type);                                                                                    \
+    }
 TYPE(f32, DTYPE_F32)
 TYPE(f16, DTYPE_F16)
 TYPE(bf16, DTYPE_BF16)

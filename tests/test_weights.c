@@ -58,12 +58,14 @@ static void expect_error(const char *path, const char *words) {
 static void put_safetensors(const char *name, const char *const *names, int64_t count) {
     Err err = {0};
     SafeTensor list[8] = {0};
-    for (int64_t i = 0; i < count; i++) list[i] = (SafeTensor){.name = names[i], .dtype = DTYPE_U8, .rank = 1, .dim = {1}};
+    for (int64_t i = 0; i < count; i++)
+        list[i] = (SafeTensor){.name = names[i], .dtype = DTYPE_U8, .rank = 1, .dim = {1}};
     SafeWriter *w = safewriter_open(in_folder(name), list, count, &err);
-    if (!w || !safewriter_data(w, "abcdefgh", (size_t)count, &err) || !safewriter_close(w, &err)) fail_msg("%s", err.text);
+    if (!w || !safewriter_data(w, "abcdefgh", (size_t)count, &err) || !safewriter_close(w, &err))
+        fail_msg("%s", err.text);
 }
 
-/* ---- Hugging Face folders ------------------------------------------------------------------------------------------- */
+/* ---- Hugging Face folders --------------------------------------------------------------------------------------- */
 
 /* One file: by folder or by its own path; finding marks as used. */
 static void single_file_is_read(void **state) {
@@ -73,7 +75,8 @@ static void single_file_is_read(void **state) {
         Weights *w = open_good(paths[i]);
         assert_int_equal(weights_count(w), 20);
         WeightTensor *t = weights_find(w, "model.layers.1.mlp.down_proj.weight");
-        assert_true(t && t->dtype == DTYPE_BF16 && t->rank == 2 && t->dim[0] == 144 && t->dim[1] == 384 && t->permuted_heads == 0);
+        assert_true(t && t->dtype == DTYPE_BF16 && t->rank == 2 && t->dim[0] == 144 && t->dim[1] == 384 &&
+                    t->permuted_heads == 0);
         assert_string_equal(t->file, "tests/golden/llama-9-3/model.safetensors");
         assert_true(weights_row(t, 3) == t->data + 3 * 384 * 2);
         assert_null(weights_find(w, "lm_head.weight"));
@@ -171,7 +174,7 @@ static void rank_is_checked(void **state) {
     expect_error(folder, "tensor a,at most 4 dimensions,got 5");
 }
 
-/* ---- GGUF ----------------------------------------------------------------------------------------------------------- */
+/* ---- GGUF ------------------------------------------------------------------------------------------------------- */
 
 static GgufWriter header(const char *architecture, uint32_t heads, uint32_t kv_heads) {
     GgufWriter w = {0};

@@ -1,5 +1,6 @@
-/* config.c: config.json read and checked. Keys, defaults and derivations are those of transformers 5 (configuration_*.py
- * of qwen2, llama, mistral, and modeling_rope_utils.py); both the old and the new spelling of the rotary keys are read. */
+/* config.c: config.json read and checked. Keys, defaults and derivations are those of transformers 5
+ * (configuration_*.py of qwen2, llama, mistral, and modeling_rope_utils.py); both the old and the new spelling of the
+ * rotary keys are read. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,8 @@ static int32_t read_id(const json_t *value, int64_t vocab) {
 
 static bool read_eos(ModelConfig *c, const json_t *value, const char *where, Err *err) {
     size_t count = json_is_array(value) ? json_array_size(value) : value && !json_is_null(value) ? 1 : 0;
-    if (count > MAX_EOS) return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_EOS, count);
+    if (count > MAX_EOS)
+        return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_EOS, count);
     c->eos_count = 0;
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
@@ -94,8 +96,8 @@ static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, cons
     c->head_dim = c->hidden / c->heads;
     const json_t *head_dim = json_object_get(root, "head_dim");
     if ((!head_dim || json_is_null(head_dim)) && c->hidden % c->heads != 0)
-        return err_set(err, "%s: hidden_size %lld is no multiple of num_attention_heads %lld", where, (long long)c->hidden,
-                       (long long)c->heads);
+        return err_set(err, "%s: hidden_size %lld is no multiple of num_attention_heads %lld", where,
+                       (long long)c->hidden, (long long)c->heads);
     return json_get_int(root, "head_dim", where, 1, MAX_HEAD_DIM, &c->head_dim, err) &&
            json_get_float(root, "rms_norm_eps", where, 0, 1, &c->rms_norm_eps, err) &&
            json_get_bool(root, "tie_word_embeddings", where, &c->tied, err);
@@ -117,15 +119,17 @@ static bool read_windows(ModelConfig *c, const Family *f, const json_t *root, co
         return true;
     }
     if (!json_is_array(types) || (int64_t)json_array_size(types) != c->layers)
-        return err_set(err, "%s: layer_types: expected a list of %lld names, one per layer", where, (long long)c->layers);
+        return err_set(err, "%s: layer_types: expected a list of %lld names, one per layer", where,
+                       (long long)c->layers);
     for (int64_t i = 0; i < c->layers; i++) {
         const char *type = json_string_value(json_array_get(types, (size_t)i));
         bool slides = type && !strcmp(type, "sliding_attention");
         if (!slides && !(type && !strcmp(type, "full_attention")))
-            return err_set(err, "%s: layer_types: layer %lld: expected full_attention or sliding_attention, got %s", where,
-                           (long long)i, type ? name_text(type, strlen(type)).text : "no string");
+            return err_set(err, "%s: layer_types: layer %lld: expected full_attention or sliding_attention, got %s",
+                           where, (long long)i, type ? name_text(type, strlen(type)).text : "no string");
         if (slides && window == 0)
-            return err_set(err, "%s: layer_types: layer %lld is sliding_attention, but no sliding_window is set", where, (long long)i);
+            return err_set(err, "%s: layer_types: layer %lld is sliding_attention, but no sliding_window is set", where,
+                           (long long)i);
         c->window[i] = slides ? window : 0;
     }
     return true;
@@ -140,7 +144,8 @@ static bool check_features(const json_t *root, const char *where, Err *err) {
     const json_t *quant = json_object_get(root, "quantization_config");
     if (quant && !json_is_null(quant)) {
         const char *method = json_string_value(json_object_get(quant, "quant_method"));
-        return err_set(err, "%s: quantization_config (%s) is not supported: use the unquantised checkpoint or a GGUF file",
+        return err_set(err,
+                       "%s: quantization_config (%s) is not supported: use the unquantised checkpoint or a GGUF file",
                        where, method ? name_text(method, strlen(method)).text : "no quant_method");
     }
     return true;
@@ -173,7 +178,7 @@ bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const
     return ok;
 }
 
-/* ---- Files -------------------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------ */
 
 static bool load_json(ModelConfig *config, const char *path, Err *err) {
     size_t bytes;
@@ -224,7 +229,7 @@ bool config_load(ModelConfig *config, const char *path, Err *err) {
                                : load_json(config, path, err);
 }
 
-/* ---- What follows from a configuration ----------------------------------------------------------------------------- */
+/* ---- What follows from a configuration -------------------------------------------------------------------------- */
 
 static bool in_range(const char *what, int64_t value, int64_t high, const char *where, Err *err) {
     return (value >= 1 && value <= high) || err_set(err, "%s: %s: expected 1 to %lld, got %lld", where, what,
@@ -232,7 +237,8 @@ static bool in_range(const char *what, int64_t value, int64_t high, const char *
 }
 
 bool config_check(const ModelConfig *c, const char *where, Err *err) {
-    if (!in_range("layers", c->layers, MAX_LAYERS, where, err) || !in_range("hidden size", c->hidden, 1 << 20, where, err) ||
+    if (!in_range("layers", c->layers, MAX_LAYERS, where, err) ||
+        !in_range("hidden size", c->hidden, 1 << 20, where, err) ||
         !in_range("feed-forward size", c->ffn, 1 << 22, where, err) ||
         !in_range("vocabulary", c->vocab, 1 << 24, where, err) || !in_range("heads", c->heads, 1 << 16, where, err) ||
         !in_range("key/value heads", c->kv_heads, c->heads, where, err) ||
@@ -243,14 +249,16 @@ bool config_check(const ModelConfig *c, const char *where, Err *err) {
     if (c->heads % c->kv_heads != 0)
         return err_set(err, "%s: %lld heads are no multiple of %lld key/value heads", where, (long long)c->heads,
                        (long long)c->kv_heads);
-    return (c->rms_norm_eps >= 0 && isfinite(c->rms_norm_eps)) || err_set(err, "%s: the epsilon of the norms is %g", where, c->rms_norm_eps);
+    return (c->rms_norm_eps >= 0 && isfinite(c->rms_norm_eps)) ||
+           err_set(err, "%s: the epsilon of the norms is %g", where, c->rms_norm_eps);
 }
 
 int64_t config_group(const ModelConfig *c) { return c->heads / c->kv_heads; }
 
 int64_t config_parameters(const ModelConfig *c) {
     int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    int64_t attention = (q + 2 * kv) * c->hidden + q * c->hidden + (c->qkv_bias ? q + 2 * kv : 0) + (c->o_bias ? c->hidden : 0);
+    int64_t attention =
+        (q + 2 * kv) * c->hidden + q * c->hidden + (c->qkv_bias ? q + 2 * kv : 0) + (c->o_bias ? c->hidden : 0);
     int64_t mlp = 3 * c->hidden * c->ffn + (c->mlp_bias ? 2 * c->ffn + c->hidden : 0);
     int64_t embed = c->vocab * c->hidden;
     return embed + c->layers * (attention + mlp + 2 * c->hidden) + c->hidden + (c->tied ? 0 : embed);

@@ -32,7 +32,7 @@ typedef struct ModelConfig {
     double rms_norm_eps;
     bool tied;                                  /* lm_head shares embed_tokens                                        */
     bool qkv_bias, o_bias, mlp_bias;
-    int64_t window[MAX_LAYERS];                 /* per layer: sliding window counting the query itself, 0 = full       */
+    int64_t window[MAX_LAYERS];                 /* per layer: sliding window with the query itself, 0 = full         */
     Rope rope;
     int32_t bos, pad;                           /* -1: none; ids past the vocabulary count as none, eos too           */
     int32_t eos[MAX_EOS];

@@ -30,7 +30,9 @@ static bool need_int(const Source *s, const char *name, int64_t *out, Err *err) 
     return gguf_int(s->gguf, key_of(s, name).text, out, err);
 }
 
-static bool is(GgufText text, const char *word) { return text.bytes == strlen(word) && !memcmp(text.data, word, text.bytes); }
+static bool is(GgufText text, const char *word) {
+    return text.bytes == strlen(word) && !memcmp(text.data, word, text.bytes);
+}
 
 /* Ids past the vocabulary are none: no token can ever be one. */
 static bool maybe_id(const Source *s, const char *key, int64_t vocab, int32_t *out, Err *err) {
@@ -77,9 +79,10 @@ static bool read_sizes(ModelConfig *c, const Source *s, Err *err) {
         !gguf_float(s->gguf, key_of(s, "attention.layer_norm_rms_epsilon").text, &c->rms_norm_eps, err))
         return false;
     if (value_length != c->head_dim)
-        return err_set(err, "attention.value_length: expected %lld as attention.key_length, got %lld", (long long)c->head_dim,
-                       (long long)value_length);
-    return experts == 0 || err_set(err, "expert_count: mixtures of experts are not supported, got %lld experts", (long long)experts);
+        return err_set(err, "attention.value_length: expected %lld as attention.key_length, got %lld",
+                       (long long)c->head_dim, (long long)value_length);
+    return experts == 0 ||
+           err_set(err, "expert_count: mixtures of experts are not supported, got %lld experts", (long long)experts);
 }
 
 /* A tensor of one f32 divisor per frequency. */
@@ -90,7 +93,8 @@ static bool read_divisors(const Gguf *gguf, const char *name, int64_t count, dou
     for (int64_t i = 0; i < count; i++) {
         float f;
         memcpy(&f, t->data + 4 * i, sizeof f);
-        if (!(f > 0) || !isfinite(f)) return err_set(err, "tensor %s: item %lld: expected a number > 0", name, (long long)i);
+        if (!(f > 0) || !isfinite(f))
+            return err_set(err, "tensor %s: item %lld: expected a number > 0", name, (long long)i);
         out[i] = (double)f;
     }
     return true;
@@ -98,13 +102,17 @@ static bool read_divisors(const Gguf *gguf, const char *name, int64_t count, dou
 
 /* Llama 3 scaling is stored as its outcome, rope_freqs.weight: divisors for every length. LongRoPE has two tensors. */
 static bool read_divisor_tensors(Rope *rope, const Gguf *gguf, Err *err) {
-    bool one = gguf_tensor(gguf, "rope_freqs.weight") != NULL, two = gguf_tensor(gguf, "rope_factors_long.weight") != NULL;
+    bool one = gguf_tensor(gguf, "rope_freqs.weight") != NULL,
+         two = gguf_tensor(gguf, "rope_factors_long.weight") != NULL;
     if (!one && !two) return rope->type != ROPE_LONGROPE || err_set(err, "tensor rope_factors_long.weight is missing");
     if (rope->type != ROPE_DEFAULT && rope->type != ROPE_LONGROPE)
-        return err_set(err, "rope.scaling.type does not go with the tensor %s", one ? "rope_freqs.weight" : "rope_factors_long.weight");
+        return err_set(err, "rope.scaling.type does not go with the tensor %s",
+                       one ? "rope_freqs.weight" : "rope_factors_long.weight");
     rope->type = ROPE_LONGROPE;
-    return read_divisors(gguf, one ? "rope_freqs.weight" : "rope_factors_short.weight", rope->dim / 2, rope->short_factor, err) &&
-           read_divisors(gguf, one ? "rope_freqs.weight" : "rope_factors_long.weight", rope->dim / 2, rope->long_factor, err);
+    return read_divisors(gguf, one ? "rope_freqs.weight" : "rope_factors_short.weight", rope->dim / 2,
+                         rope->short_factor, err) &&
+           read_divisors(gguf, one ? "rope_freqs.weight" : "rope_factors_long.weight", rope->dim / 2, rope->long_factor,
+                         err);
 }
 
 /* A factor without a type is linear scaling; 0 means none. YaRN's attention factor multiplies the one it implies. */
@@ -124,9 +132,11 @@ static bool read_scaling(Rope *rope, const Source *s, Err *err) {
     else if (is(type, "longrope")) rope->type = ROPE_LONGROPE;
     else if (is(type, "linear") || is(type, "")) rope->type = factor != 0 && factor != 1 ? ROPE_LINEAR : ROPE_DEFAULT;
     else if (!is(type, "none"))
-        return err_set(err, "rope.scaling.type: expected none, linear, yarn or longrope, got %s", name_text(type.data, type.bytes).text);
+        return err_set(err, "rope.scaling.type: expected none, linear, yarn or longrope, got %s",
+                       name_text(type.data, type.bytes).text);
     if (rope->type == ROPE_YARN || rope->type == ROPE_LINEAR) rope->factor = factor;
-    if (!(attention >= 0) || !isfinite(attention)) return err_set(err, "rope.scaling.attn_factor: expected a number >= 0, got %g", attention);
+    if (!(attention >= 0) || !isfinite(attention))
+        return err_set(err, "rope.scaling.attn_factor: expected a number >= 0, got %g", attention);
     if (rope->type == ROPE_YARN) attention *= rope_yarn_mscale(rope->factor, 1);
     if (rope->type == ROPE_YARN || rope->type == ROPE_LONGROPE) rope->attention_factor = attention;
     return true;
@@ -134,10 +144,12 @@ static bool read_scaling(Rope *rope, const Source *s, Err *err) {
 
 static bool read_rope(ModelConfig *c, const Source *s, Err *err) {
     Rope *rope = &c->rope;
-    *rope = (Rope){.type = ROPE_DEFAULT, .theta = 10000, .factor = 1, .dim = c->head_dim, .max_positions = c->max_positions,
-                   .original_max = c->max_positions, .attention_factor = 1, .beta_fast = 32, .beta_slow = 1, .truncate = true};
-    return maybe_float(s, "rope.freq_base", &rope->theta, err) && maybe_int(s, "rope.dimension_count", &rope->dim, err) &&
-           read_scaling(rope, s, err) && rope_check(rope, c, "GGUF", err) && read_divisor_tensors(rope, s->gguf, err);
+    *rope = (Rope){.type = ROPE_DEFAULT, .theta = 10000, .factor = 1, .dim = c->head_dim,
+                   .max_positions = c->max_positions, .original_max = c->max_positions,
+                   .attention_factor = 1, .beta_fast = 32, .beta_slow = 1, .truncate = true};
+    return maybe_float(s, "rope.freq_base", &rope->theta, err) &&
+           maybe_int(s, "rope.dimension_count", &rope->dim, err) && read_scaling(rope, s, err) &&
+           rope_check(rope, c, "GGUF", err) && read_divisor_tensors(rope, s->gguf, err);
 }
 
 bool config_from_gguf(ModelConfig *c, const Gguf *gguf, Err *err) {
@@ -146,19 +158,24 @@ bool config_from_gguf(ModelConfig *c, const Gguf *gguf, Err *err) {
     *c = (ModelConfig){0};
     if (!gguf_text(gguf, "general.architecture", &architecture, err)) return false;
     if (!is(architecture, "qwen2") && !is(architecture, "llama"))
-        return err_set(err, "general.architecture: expected qwen2 or llama, got %s", name_text(architecture.data, architecture.bytes).text);
+        return err_set(err, "general.architecture: expected qwen2 or llama, got %s",
+                       name_text(architecture.data, architecture.bytes).text);
     snprintf(c->architecture, sizeof c->architecture, "%.*s", (int)architecture.bytes, architecture.data);
     if (gguf_find(gguf, "split.count") && !gguf_int(gguf, "split.count", &parts, err)) return false;
-    if (parts > 1) return err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
+    if (parts > 1)
+        return err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
     Source s = {gguf, c->architecture};
-    if (!read_sizes(c, &s, err) || !config_check(c, "GGUF", err) || !read_ids(c, &s, err) || !read_rope(c, &s, err)) return false;
+    if (!read_sizes(c, &s, err) || !config_check(c, "GGUF", err) || !read_ids(c, &s, err) || !read_rope(c, &s, err))
+        return false;
     c->tied = !gguf_tensor(gguf, "output.weight");
     c->qkv_bias = gguf_tensor(gguf, "blk.0.attn_q.bias") != NULL;
     c->o_bias = gguf_tensor(gguf, "blk.0.attn_output.bias") != NULL;
     c->mlp_bias = gguf_tensor(gguf, "blk.0.ffn_down.bias") != NULL;
-    /* Mistral is written as llama with its window. Qwen2's window has a switch that GGUF lacks; released models have it off. */
+    /* Mistral is written as llama with its window. Qwen2's window has a switch that GGUF lacks; released models have it
+     * off. */
     if (is(architecture, "llama") && !maybe_int(&s, "attention.sliding_window", &window, err)) return false;
-    if (window < 0 || window > INT32_MAX) return err_set(err, "attention.sliding_window: expected 0 to 2^31 - 1, got %lld", (long long)window);
+    if (window < 0 || window > INT32_MAX)
+        return err_set(err, "attention.sliding_window: expected 0 to 2^31 - 1, got %lld", (long long)window);
     for (int64_t i = 0; i < c->layers; i++) c->window[i] = window;
     return true;
 }

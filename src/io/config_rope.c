@@ -13,7 +13,8 @@ static const struct { const char *name; RopeType type; } types[] = {
 
 static bool read_type(Rope *rope, const json_t *dict, const char *where, Err *err) {
     const char *name = "default";
-    if (!json_get_text(dict, "type", where, &name, err) || !json_get_text(dict, "rope_type", where, &name, err)) return false;
+    if (!json_get_text(dict, "type", where, &name, err) || !json_get_text(dict, "rope_type", where, &name, err))
+        return false;
     for (size_t i = 0; i < sizeof types / sizeof *types; i++)
         if (!strcmp(types[i].name, name)) {
             rope->type = types[i].type;
@@ -23,8 +24,8 @@ static bool read_type(Rope *rope, const json_t *dict, const char *where, Err *er
                    name_text(name, strlen(name)).text);
 }
 
-/* The dictionary that says how to scale: rope_scaling, else rope_parameters; NULL if there is none. Parameters per layer
- * type ({"full_attention": {...}, ...}) are taken when they are all equal. False on error. */
+/* The dictionary that says how to scale: rope_scaling, else rope_parameters; NULL if there is none. Parameters per
+ * layer type ({"full_attention": {...}, ...}) are taken when they are all equal. False on error. */
 static bool find_dict(const json_t *root, const char *where, const json_t **dict, Err *err) {
     const char *name = "rope_scaling", *key;
     *dict = json_object_get(root, name);
@@ -56,7 +57,8 @@ static bool missing(const json_t *dict, const char *key, const char *where, Err 
 static bool read_list(const json_t *dict, const char *key, int64_t count, double *out, const char *where, Err *err) {
     const json_t *list = json_object_get(dict, key);
     if (!json_is_array(list) || (int64_t)json_array_size(list) != count)
-        return err_set(err, "%s: %s: expected a list of %lld numbers, one per pair of channels", where, key, (long long)count);
+        return err_set(err, "%s: %s: expected a list of %lld numbers, one per pair of channels", where, key,
+                       (long long)count);
     for (int64_t i = 0; i < count; i++) {
         const json_t *item = json_array_get(list, (size_t)i);
         out[i] = json_number_value(item);
@@ -78,9 +80,10 @@ static bool read_yarn(Rope *rope, const json_t *dict, const char *where, Err *er
         return false;
     if (rope->beta_fast == 0) rope->beta_fast = 32; /* as in transformers, 0 means the default */
     if (rope->beta_slow == 0) rope->beta_slow = 1;
-    rope->attention_factor = mscale != 0 && mscale_all_dim != 0
-                                 ? rope_yarn_mscale(rope->factor, mscale) / rope_yarn_mscale(rope->factor, mscale_all_dim)
-                                 : rope_yarn_mscale(rope->factor, 1);
+    rope->attention_factor = rope_yarn_mscale(rope->factor, 1);
+    if (mscale != 0 && mscale_all_dim != 0)
+        rope->attention_factor =
+            rope_yarn_mscale(rope->factor, mscale) / rope_yarn_mscale(rope->factor, mscale_all_dim);
     return true;
 }
 
@@ -115,7 +118,8 @@ bool rope_from_json(Rope *rope, const json_t *root, const ModelConfig *c, const 
     const json_t *dict = NULL;
     double part = 1;
     *rope = (Rope){.type = ROPE_DEFAULT, .theta = 10000, .factor = 1, .max_positions = c->max_positions,
-                   .original_max = c->max_positions, .attention_factor = 1, .beta_fast = 32, .beta_slow = 1, .truncate = true};
+                   .original_max = c->max_positions, .attention_factor = 1, .beta_fast = 32, .beta_slow = 1,
+                   .truncate = true};
     if (!find_dict(root, where, &dict, err)) return false;
     if (!json_get_float(root, "rope_theta", where, 0, 1e30, &rope->theta, err) ||
         !json_get_float(root, "partial_rotary_factor", where, 0, 1, &part, err))
@@ -143,11 +147,13 @@ bool rope_check(const Rope *rope, const ModelConfig *c, const char *where, Err *
     if ((!(rope->factor >= 1) && rope->type != ROPE_LONGROPE) || !isfinite(rope->factor))
         return err_set(err, "%s: rope factor: expected a number >= 1, got %g", where, rope->factor);
     if (rope->original_max < 1 || rope->original_max > INT32_MAX)
-        return err_set(err, "%s: original positions: expected 1 to 2^31 - 1, got %lld", where, (long long)rope->original_max);
+        return err_set(err, "%s: original positions: expected 1 to 2^31 - 1, got %lld", where,
+                       (long long)rope->original_max);
     if (!(rope->beta_fast >= rope->beta_slow && rope->beta_slow > 0) || !isfinite(rope->beta_fast))
-        return err_set(err, "%s: expected beta_fast >= beta_slow > 0, got %g and %g", where, rope->beta_fast, rope->beta_slow);
+        return err_set(err, "%s: expected beta_fast >= beta_slow > 0, got %g and %g", where, rope->beta_fast,
+                       rope->beta_slow);
     if (rope->type == ROPE_LLAMA3 && rope->high_freq_factor <= rope->low_freq_factor)
-        return err_set(err, "%s: expected high_freq_factor > low_freq_factor, got %g and %g", where, rope->high_freq_factor,
-                       rope->low_freq_factor);
+        return err_set(err, "%s: expected high_freq_factor > low_freq_factor, got %g and %g", where,
+                       rope->high_freq_factor, rope->low_freq_factor);
     return true;
 }

@@ -97,7 +97,8 @@ static bool take_value(Cursor *c, GgufValue *v, uint64_t i, Err *err) {
     v->count = 1;
     if (type == GGUF_ARRAY) {
         if (!take_u32(c, &item, what, err) || !known_type(c, item, what, err)) return false;
-        if (item == GGUF_ARRAY) return err_set(err, "%s: %s is an array of arrays, which is not supported", c->path, what);
+        if (item == GGUF_ARRAY)
+            return err_set(err, "%s: %s is an array of arrays, which is not supported", c->path, what);
         if (!take_u64(c, &v->count, what, err)) return false;
         v->item_type = (GgufType)item;
     }
@@ -135,7 +136,8 @@ static bool take_tensor(Cursor *c, GgufTensor *t, uint64_t i, uint64_t *offset, 
         uint64_t n;
         if (!take_u64(c, &n, what, err)) return false;
         if (n < 1 || n > INT64_MAX)
-            return err_set(err, "%s: %s: a dimension is %llu, expected 1 to 2^63 - 1", c->path, what, (unsigned long long)n);
+            return err_set(err, "%s: %s: a dimension is %llu, expected 1 to 2^63 - 1", c->path, what,
+                           (unsigned long long)n);
         t->dim[d] = (int64_t)n;
         if (__builtin_mul_overflow(elements, t->dim[d], &elements))
             return err_set(err, "%s: %s: the number of elements does not fit 63 bits", c->path, what);
@@ -195,7 +197,8 @@ static bool take_alignment(const Gguf *gguf, const char *path, uint64_t *out, Er
         return false;
     }
     if (n < 8 || n > 65536 || (n & (n - 1)) != 0)
-        return err_set(err, "%s: general.alignment: expected a power of two from 8 to 65536, got %lld", path, (long long)n);
+        return err_set(err, "%s: general.alignment: expected a power of two from 8 to 65536, got %lld", path,
+                       (long long)n);
     *out = (uint64_t)n;
     return true;
 }
@@ -236,8 +239,9 @@ static bool place_tensors(Cursor *c, Gguf *gguf, const uint8_t *start, const uin
             return err_set(err, "%s: tensor %s: offset %llu is no multiple of %llu", c->path, name.text,
                            (unsigned long long)offset[i], (unsigned long long)alignment);
         if (offset[i] > c->left || t->bytes > c->left - (size_t)offset[i])
-            return err_set(err, "%s is cut short or damaged: tensor %s needs %zu bytes from byte %llu of the data, %zu are there",
-                           c->path, name.text, t->bytes, (unsigned long long)offset[i], c->left);
+            return err_set(
+                err, "%s is cut short or damaged: tensor %s needs %zu bytes from byte %llu of the data, %zu are there",
+                c->path, name.text, t->bytes, (unsigned long long)offset[i], c->left);
         t->data = c->at + offset[i];
     }
     return check_overlap(gguf, c->path, err);
@@ -378,7 +382,7 @@ bool gguf_next_text(const GgufValue *value, const uint8_t **cursor, GgufText *ou
     return true;
 }
 
-/* ---- Finding files ----------------------------------------------------------------------------------------------- */
+/* ---- Finding files ---------------------------------------------------------------------------------------------- */
 
 static bool ends_with_gguf(const char *path) {
     size_t n = strlen(path);

@@ -11,7 +11,7 @@
  *   q8_0    d, s8 qs[32]                                                      d q
  *   q4_K    d, m, u8 scales[12], u8 qs[128]                                   (d s) q - (m t)     s, t per 32: 6 bits
  *   q5_K    d, m, u8 scales[12], u8 qh[32], u8 qs[128]                        (d s) q - (m t)
- *   q6_K    u8 ql[128], u8 qh[64], s8 scales[16], d                           (d s) (q - 32)      s per 16: signed 8 bits
+ *   q6_K    u8 ql[128], u8 qh[64], s8 scales[16], d                           (d s) (q - 32)   s per 16: 8 bits, signed
  */
 #include <string.h>
 #include "quant.h"
@@ -136,7 +136,8 @@ void read_q6_k(const uint8_t *row, int64_t first, int64_t count, float *out) {
             for (int s = 0; s < 2; s++) {
                 float step = d * (float)(int8_t)scales[s];
                 for (int i = 16 * s; i < 16 * s + 16; i++)
-                    out[i] = step * (float)((low[i] >> 4 * (quarter / 2) & 15) + ((high[i] >> 2 * quarter & 3) << 4) - 32);
+                    out[i] =
+                        step * (float)((low[i] >> 4 * (quarter / 2) & 15) + ((high[i] >> 2 * quarter & 3) << 4) - 32);
             }
         }
     }

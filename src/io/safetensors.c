@@ -1,4 +1,4 @@
-/* safetensors.c: one file read. u64 length of the header, JSON header, data; nothing is believed before it is checked. */
+/* safetensors.c: one file read: u64 length of the header, JSON header, data. Nothing is believed before a check. */
 #include <stdlib.h>
 #include <string.h>
 #include "json.h"
@@ -27,7 +27,8 @@ static int read_integers(const json_t *array, int limit, int64_t *out, const cha
 }
 
 /* {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]} */
-static bool read_tensor(SafeTensor *t, const json_t *entry, const char *where, const uint8_t *data, size_t bytes, Err *err) {
+static bool read_tensor(SafeTensor *t, const json_t *entry, const char *where, const uint8_t *data, size_t bytes,
+                        Err *err) {
     const char *dtype = NULL;
     int64_t offsets[2], elements = 1;
     size_t need;
@@ -41,7 +42,8 @@ static bool read_tensor(SafeTensor *t, const json_t *entry, const char *where, c
     for (int i = 0; i < t->rank; i++)
         if (__builtin_mul_overflow(elements, t->dim[i], &elements))
             return err_set(err, "%s: shape: the number of elements does not fit 63 bits", where);
-    if (!dtype_bytes(t->dtype, elements, &need)) return err_set(err, "%s: the number of bytes does not fit 64 bits", where);
+    if (!dtype_bytes(t->dtype, elements, &need))
+        return err_set(err, "%s: the number of bytes does not fit 64 bits", where);
     int n = read_integers(json_object_get(entry, "data_offsets"), 2, offsets, where, "data_offsets", err);
     if (n < 0) return false;
     if (n != 2) return err_set(err, "%s: data_offsets: expected 2 integers, got %d", where, n);
@@ -50,7 +52,8 @@ static bool read_tensor(SafeTensor *t, const json_t *entry, const char *where, c
                        (long long)offsets[0], (long long)offsets[1], bytes);
     t->bytes = (size_t)(offsets[1] - offsets[0]);
     if (t->bytes != need)
-        return err_set(err, "%s: %s of this shape needs %zu bytes, data_offsets give %zu", where, dtype, need, t->bytes);
+        return err_set(err, "%s: %s of this shape needs %zu bytes, data_offsets give %zu", where, dtype, need,
+                       t->bytes);
     t->data = data + offsets[0];
     return true;
 }
@@ -88,7 +91,8 @@ static bool check_metadata(const json_t *metadata, const char *path, Err *err) {
     return true;
 }
 
-static bool read_header(SafeTensors *st, json_t *header, const uint8_t *data, size_t bytes, const char *path, Err *err) {
+static bool read_header(SafeTensors *st, json_t *header, const uint8_t *data, size_t bytes, const char *path,
+                        Err *err) {
     size_t count = json_object_size(header);
     if (!json_is_object(header)) return err_set(err, "%s: header: expected a JSON object", path);
     if (count > TENSOR_LIMIT) return err_set(err, "%s: %zu tensors, expected at most %d", path, count, TENSOR_LIMIT);

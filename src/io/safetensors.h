@@ -1,4 +1,4 @@
-/* safetensors.h: one safetensors file, read and written. Format: github.com/huggingface/safetensors, README "Format". */
+/* safetensors.h: one safetensors file, read and written. Format: github.com/huggingface/safetensors, README. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "dtype.h"

@@ -19,14 +19,15 @@ struct Weights {
     Arena arena;
 };
 
-/* ---- Safetensors -------------------------------------------------------------------------------------------------- */
+/* ---- Safetensors ------------------------------------------------------------------------------------------------ */
 
 static bool add_safetensor(Weights *w, const SafeTensor *t, const char *file, Err *err) {
     if (t->rank > RANK_LIMIT)
         return err_set(err, "%s: tensor %s: expected at most %d dimensions, got %d", file,
                        name_text(t->name, strlen(t->name)).text, RANK_LIMIT, t->rank);
     WeightTensor *out = &w->tensors[w->count++];
-    *out = (WeightTensor){.name = t->name, .file = file, .dtype = t->dtype, .rank = t->rank, .data = t->data, .bytes = t->bytes};
+    *out = (WeightTensor){
+        .name = t->name, .file = file, .dtype = t->dtype, .rank = t->rank, .data = t->data, .bytes = t->bytes};
     memcpy(out->dim, t->dim, sizeof out->dim);
     return true;
 }
@@ -88,7 +89,8 @@ static bool open_shards(Weights *w, Name *shards, int64_t count, int64_t *distin
     return true;
 }
 
-static bool add_mapped(Weights *w, const json_t *map, const Name *shards, int64_t distinct, const char *path, Err *err) {
+static bool add_mapped(Weights *w, const json_t *map, const Name *shards, int64_t distinct, const char *path,
+                       Err *err) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)map, key, value) {
@@ -119,7 +121,7 @@ static bool open_index(Weights *w, const char *folder, const char *path, Err *er
     return ok;
 }
 
-/* ---- GGUF --------------------------------------------------------------------------------------------------------- */
+/* ---- GGUF ------------------------------------------------------------------------------------------------------- */
 
 /* Names of llama.cpp's src/llama-arch.cpp and of transformers' modeling_llama.py. In the second table the name stands
  * between blk.N. and .weight or .bias. */
@@ -158,7 +160,8 @@ static void hf_name(GgufText name, char out[128]) {
     if (hf) snprintf(out, 128, "model.layers.%.*s.%s.%.*s", (int)digits, data + 4, hf, (int)(end - dot), dot);
 }
 
-/* Heads by which the rows of attn_q and attn_k are permuted in files of architecture "llama" (see weights_row); 0: none. */
+/* Heads by which the rows of attn_q and attn_k are permuted in files of architecture "llama" (see weights_row); 0:
+ * none. */
 static bool permuted(const Gguf *gguf, int64_t *q_heads, int64_t *k_heads, Err *err) {
     GgufText architecture = {0};
     *q_heads = *k_heads = 0;
@@ -169,7 +172,8 @@ static bool permuted(const Gguf *gguf, int64_t *q_heads, int64_t *k_heads, Err *
     *k_heads = *q_heads;
     if (gguf_find(gguf, k) && !gguf_int(gguf, k, k_heads, err)) return false;
     return (*q_heads > 0 && *q_heads <= 1 << 20 && *k_heads > 0 && *k_heads <= 1 << 20) ||
-           err_set(err, "GGUF keys %s and %s: expected 1 to 2^20, got %lld and %lld", q, k, (long long)*q_heads, (long long)*k_heads);
+           err_set(err, "GGUF keys %s and %s: expected 1 to 2^20, got %lld and %lld", q, k, (long long)*q_heads,
+                   (long long)*k_heads);
 }
 
 static bool add_gguf(Weights *w, const GgufTensor *t, int64_t q_heads, int64_t k_heads, Err *err) {
@@ -183,7 +187,8 @@ static bool add_gguf(Weights *w, const GgufTensor *t, int64_t q_heads, int64_t k
     if (strstr(name, ".self_attn.k_proj.")) out->permuted_heads = k_heads;
     if (out->permuted_heads && out->dim[0] % (2 * out->permuted_heads) != 0)
         return err_set(err, "%s: tensor %s: %lld rows are no pairs of rows for %lld heads", w->gguf_path,
-                       name_text(t->name.data, t->name.bytes).text, (long long)out->dim[0], (long long)out->permuted_heads);
+                       name_text(t->name.data, t->name.bytes).text, (long long)out->dim[0],
+                       (long long)out->permuted_heads);
     if (out->rank == 1 && out->permuted_heads && dtype_row(t->dtype)->block > 1)
         return err_set(err, "%s: tensor %s: expected a bias without blocks, got %s", w->gguf_path,
                        name_text(t->name.data, t->name.bytes).text, dtype_row(t->dtype)->name);
@@ -196,7 +201,8 @@ static bool open_gguf(Weights *w, const char *path, Err *err) {
     if (!gguf_open(&w->gguf, path, err)) return false;
     bool ok = permuted(&w->gguf, &q_heads, &k_heads, err);
     if (ok && gguf_find(&w->gguf, "split.count")) ok = gguf_int(&w->gguf, "split.count", &parts, err);
-    if (ok && parts > 1) ok = err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
+    if (ok && parts > 1)
+        ok = err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
     if (!ok) {
         err_prefix(err, "%s", path);
         return false;
@@ -207,7 +213,7 @@ static bool open_gguf(Weights *w, const char *path, Err *err) {
     return true;
 }
 
-/* ---- The door ----------------------------------------------------------------------------------------------------- */
+/* ---- The door --------------------------------------------------------------------------------------------------- */
 
 static bool open_folder(Weights *w, const char *folder, Err *err) {
     char *single = path_join(folder, "model.safetensors", err), *bin = path_join(folder, "pytorch_model.bin", err);
@@ -217,8 +223,9 @@ static bool open_folder(Weights *w, const char *folder, Err *err) {
     else if (ok && file_exists(index)) ok = open_index(w, folder, index, err);
     else if (ok && (gguf = gguf_in_folder(folder, err))) ok = open_gguf(w, gguf, err);
     else if (ok)
-        ok = err_set(err, "%s holds no weights: looked for model.safetensors, model.safetensors.index.json and *.gguf%s",
-                     folder, file_exists(bin) ? "; pytorch_model.bin is there, but pickled weights are not read" : "");
+        ok =
+            err_set(err, "%s holds no weights: looked for model.safetensors, model.safetensors.index.json and *.gguf%s",
+                    folder, file_exists(bin) ? "; pytorch_model.bin is there, but pickled weights are not read" : "");
     free(single);
     free(bin);
     free(index);
@@ -267,8 +274,8 @@ WeightTensor *weights_find(Weights *w, const char *name) {
 
 const Gguf *weights_gguf(const Weights *w) { return w->gguf_path ? &w->gguf : NULL; }
 
-/* convert_hf_to_gguf.py (LlamaModel.permute) reshapes the rows [heads][2][half] and swaps the last two: row j * half + i
- * of a head goes to row 2 i + j, so that rotary pairs lie side by side. */
+/* convert_hf_to_gguf.py (LlamaModel.permute) reshapes the rows [heads][2][half] and swaps the last two: row j * half +
+ * i of a head goes to row 2 i + j, so that rotary pairs lie side by side. */
 const uint8_t *weights_row(const WeightTensor *t, int64_t row) {
     if (t->dim[0] == 0) return t->data; /* a scalar, or nothing */
     if (t->permuted_heads) {

@@ -10,9 +10,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     Err err = {0};
     if (config_from_json(&c, (const char *)data, bytes, "input", &err) == err.set) abort();
     if (err.set) return 0;
-    if (c.layers < 1 || c.layers > MAX_LAYERS || c.heads % c.kv_heads || config_group(&c) < 1 || config_parameters(&c) <= 0) abort();
+    if (c.layers < 1 || c.layers > MAX_LAYERS || c.heads % c.kv_heads || config_group(&c) < 1 ||
+        config_parameters(&c) <= 0)
+        abort();
     if (c.rope.dim % 2 || c.rope.dim < 2 || c.rope.dim > c.head_dim || c.head_dim > MAX_HEAD_DIM) abort();
-    if (!isfinite(c.rope.theta) || !isfinite(c.rope.factor) || !isfinite(c.rope.attention_factor) || c.rope.original_max < 1) abort();
+    if (!isfinite(c.rope.theta) || !isfinite(c.rope.factor) || !isfinite(c.rope.attention_factor) ||
+        c.rope.original_max < 1)
+        abort();
     for (int i = 0; i < c.eos_count; i++)
         if (c.eos[i] < 0 || c.eos[i] >= c.vocab) abort();
     for (int64_t i = 0; i < c.layers; i++)

@@ -1,4 +1,4 @@
-/* fuzz_gguf.c: arbitrary bytes as a GGUF file: its keys walked and read by type, its configuration, its weights by row. */
+/* fuzz_gguf.c: arbitrary bytes as a GGUF file: keys walked and read by type, configuration, weights row by row. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -33,7 +33,8 @@ static void read_value(const Gguf *gguf, const GgufValue *v) {
     gguf_text(gguf, key, &text, NULL);
 }
 
-/* Every row the loader may ask for lies in its tensor. The file goes through a memory file, as weights are opened by path. */
+/* Every row the loader may ask for lies in its tensor. The file goes through a memory file, as weights are opened by
+ * path. */
 static void read_weights(const uint8_t *data, size_t bytes) {
     char path[32];
     float out[256];
