@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "chat.h"
+#include "unicode.h"
 
 /* The form: a literal is LITERAL text LITERAL, an expression EXPRESSION text EXPRESSION, a statement STATEMENT text
  * STATEMENT. Text outside tags and string constants are both literals; neighbours are joined. */
@@ -240,7 +241,7 @@ static bool recognise_qwen25(ChatTemplate *chat, const Text *form, Err *err) {
 bool chat_recognise(ChatTemplate *chat, const char *text, size_t bytes, Err *err) {
     Text form = {0};
     *chat = (ChatTemplate){.kind = CHAT_UNKNOWN};
-    if (bytes > MOST_BYTES) return true;
+    if (bytes > MOST_BYTES || !utf8_valid((const uint8_t *)text, bytes)) return true;
     bool ok = true;
     if (canonical(text, bytes, &form) && form.bytes > 0) {
         ok = recognise_chatml(chat, &form, err);
