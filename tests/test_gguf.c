@@ -75,10 +75,7 @@ static void reference_values_are_read(void **state) {
     assert_true(gguf_bool(&g, "test.bool", &b, &err) && b);
     GgufText text;
     assert_true(gguf_text(&g, "test.string", &text, &err) && text.bytes == 7 &&
-                !memcmp(text.data,
-                        "gr\xc3\xbc\xc3\x9f"
-                        "e",
-                        7));
+                !memcmp(text.data, "gr\xc3\xbc\xc3\x9f" "e", 7));
     assert_true(gguf_text(&g, "general.architecture", &text, &err) && text.bytes == 5);
     assert_false(err.set);
     gguf_close(&g);

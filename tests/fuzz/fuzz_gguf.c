@@ -1,4 +1,4 @@
-/* fuzz_gguf.c: arbitrary bytes as a GGUF file: keys walked and read by type, configuration, weights row by row. */
+/* fuzz_gguf.c: arbitrary bytes as a GGUF file: keys walked and read by type, configuration, tokenizer, weights by row. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -6,6 +6,7 @@
 #include "../../src/io/config.h"
 #include "../../src/io/gguf.h"
 #include "../../src/io/weights.h"
+#include "../../src/text/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -31,6 +32,13 @@ static void read_value(const Gguf *gguf, const GgufValue *v) {
     gguf_float(gguf, key, &number, NULL);
     gguf_bool(gguf, key, &flag, NULL);
     gguf_text(gguf, key, &text, NULL);
+}
+
+static void read_tokenizer(const Gguf *gguf) {
+    Err err = {0};
+    QmTokenizer *t = tokenizer_new(&err);
+    if (!t || tokenizer_load_gguf(t, gguf, &err) == err.set) abort();
+    qm_tokenizer_close(t);
 }
 
 /* Every row the loader may ask for lies in its tensor. The file goes through a memory file, as weights are opened by
@@ -67,6 +75,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     for (uint64_t i = 0; i < gguf.value_count; i++) read_value(&gguf, &gguf.values[i]);
     if (config_from_gguf(&config, &gguf, &err) == err.set) abort();
     if (!err.set && config_parameters(&config) <= 0) abort();
+    read_tokenizer(&gguf);
     gguf_close(&gguf);
     read_weights(data, bytes);
     return 0;
