@@ -1,6 +1,6 @@
 /* kernels.c: how fast each kernel is next to what the machine can do: read bandwidth and peak of fused multiply-adds, from
  * the same run. Repetitions are interleaved, since other guests move the limits; best and median are printed.
- *     build/bench/kernels [REPETITIONS]     (9) */
+ *     build/bench/kernels [REPETITIONS [WORD]]     (9; only kernels whose name has the word) */
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -12,7 +12,8 @@
 #include "../src/cpu/kernels.h"
 
 enum { K = 3584, THREADS = 2, BYTES = 96 << 20, PANELS = 4, REPETITIONS_MOST = 99 };
-enum { TILE_COUNT = 256, TILE_ROWS = 128, HEADS = 7, CHANNELS = 128, POSITIONS = 1024 };
+enum { LIMITS = 3 }; /* ways of reading, side by side in the list */
+enum { TILE_COUNT = 256, TILE_ROWS = 128, HEADS = 7, CHANNELS = 128, POSITIONS = 256 };
 
 /* One thing to time: `run` does the share of one thread and returns the bytes (or flops) it did. */
 typedef struct Item Item;
@@ -21,7 +22,8 @@ struct Item {
     const char *isa, *unit;     /* GB/s or GFLOP/s */
     double (*run)(const Item *item, int thread);
     const Kernels *kernels;
-    int type, rows, threads, limit; /* limit: index of the item this one is a share of, or -1 */
+    int type, rows, threads;
+    int limit; /* this one is a share of the best item of its threads from here up to LIMITS; -1: of none */
     double seen[REPETITIONS_MOST];
 };
 
@@ -31,16 +33,42 @@ static volatile uint64_t sink;
 
 /* ---- The limits ------------------------------------------------------------------------------------------------------- */
 
-static double read_all(const Item *item, int thread) {
-    const int64_t words = BYTES / 8 / item->threads;
-    const uint64_t *p = (const uint64_t *)weights[PACKED_F32] + thread * words;
-    uint64_t sum[8] = {0};
-    for (int64_t i = 0; i + 8 <= words; i += 8)
-        for (int j = 0; j < 8; j++) sum[j] += p[i + j];
-    for (int j = 1; j < 8; j++) sum[0] += sum[j];
-    sink = sum[0];
-    return (double)words * 8;
-}
+/* Reads `streams` parts of the memory side by side: which number is fastest differs between CPUs. */
+#if defined(__x86_64__)
+#define READ(streams)                                                                                                   \
+    __attribute__((target("avx2"))) static double read_##streams(const Item *item, int thread) {                        \
+        const int64_t bytes = BYTES / item->threads / streams / 128 * 128;                                              \
+        const uint8_t *p = weights[PACKED_F32] + thread * bytes * streams;                                              \
+        __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;                                                        \
+        for (int64_t i = 0; i < bytes; i += 128)                                                                        \
+            _Pragma("GCC unroll 4") for (int s = 0; s < streams; s++) {                                                 \
+                const __m256i *line = (const void *)(p + s * bytes + i);                                                \
+                a = _mm256_or_si256(a, _mm256_load_si256(line));                                                        \
+                b = _mm256_or_si256(b, _mm256_load_si256(line + 1));                                                    \
+                c = _mm256_or_si256(c, _mm256_load_si256(line + 2));                                                    \
+                d = _mm256_or_si256(d, _mm256_load_si256(line + 3));                                                    \
+            }                                                                                                           \
+        a = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));                                              \
+        sink = (uint64_t)_mm256_extract_epi64(a, 0);                                                                    \
+        return (double)(bytes * streams);                                                                               \
+    }
+#else
+#define READ(streams)                                                                                                   \
+    static double read_##streams(const Item *item, int thread) {                                                        \
+        const int64_t words = BYTES / item->threads / streams / 64 * 8;                                                 \
+        const uint64_t *p = (const uint64_t *)weights[PACKED_F32] + thread * words * streams;                           \
+        uint64_t sum[8] = {0};                                                                                          \
+        for (int64_t i = 0; i < words; i += 8)                                                                          \
+            for (int s = 0; s < streams; s++)                                                                           \
+                for (int j = 0; j < 8; j++) sum[j] |= p[s * words + i + j];                                             \
+        for (int j = 1; j < 8; j++) sum[0] |= sum[j];                                                                   \
+        sink = sum[0];                                                                                                  \
+        return (double)(words * streams) * 8;                                                                           \
+    }
+#endif
+READ(1)
+READ(2)
+READ(4)
 
 enum { PEAK_ROUNDS = 2000000, CHAINS = 12 };
 #if defined(__x86_64__)
@@ -119,7 +147,7 @@ static double run_attention(const Item *item, int thread) {
                           .last = POSITIONS, .scale = 0.09f, .out = out, .out_stride = CHANNELS,
                           .scratch = out + HEADS * CHANNELS};
     CacheType cache = item->type == PACKED_F32 ? CACHE_F32 : CACHE_BF16;
-    int64_t calls = item->kernels == &kernels_reference ? 1 : 100 / item->rows;
+    int64_t calls = item->kernels == &kernels_reference ? 1 : 1400 / item->rows;
     for (int64_t i = 0; i < calls; i++) item->kernels->attention[cache](&call);
     return 4.0 * CHANNELS * POSITIONS * item->rows * (double)calls;
 }
@@ -175,9 +203,11 @@ static double measure(Crew *crew, const Item *item) {
 
 static Item items[256];
 static int items_n;
+static const char *wanted = "";
 
 static int add_item(const char *name, const Kernels *k, const char *unit, double (*run)(const Item *, int), int type,
                     int rows, int threads, int limit) {
+    if (limit >= 0 && !strstr(name, wanted)) return -1;
     Item *item = &items[items_n];
     *item = (Item){.isa = k ? k->isa : "-", .unit = unit, .run = run, .kernels = k, .type = type, .rows = rows,
                    .threads = threads, .limit = limit};
@@ -185,7 +215,15 @@ static int add_item(const char *name, const Kernels *k, const char *unit, double
     return items_n++;
 }
 
-static void add_table(const Kernels *k, int read1, int read2) {
+/* The limits of reading with 1, 2, ... threads; the first of each LIMITS items. */
+static int add_reads(int threads) {
+    int first = add_item("read, 1 stream", NULL, "GB/s", read_1, 0, 0, threads, -1);
+    add_item("read, 2 streams", NULL, "GB/s", read_2, 0, 0, threads, -1);
+    add_item("read, 4 streams", NULL, "GB/s", read_4, 0, 0, threads, -1);
+    return first;
+}
+
+static void add_table(const Kernels *k, const int read[THREADS + 1]) {
     double (*peak)(const Item *, int) = peak_plain;
 #if defined(__x86_64__)
     if (!strcmp(k->isa, "avx2")) peak = peak_avx2;
@@ -196,22 +234,23 @@ static void add_table(const Kernels *k, int read1, int read2) {
     for (int type = 0; type < PACKED_COUNT; type++)
         for (int threads = 1; threads <= THREADS; threads++) {
             snprintf(name, sizeof name, "rows %s", packed_rows[type].name);
-            add_item(name, k, "GB/s", run_rows, type, 1, threads, threads == 1 ? read1 : read2);
+            add_item(name, k, "GB/s", run_rows, type, 1, threads, read[threads]);
+        }
+    for (int rows = 2; rows <= ROWS_DIRECT; rows++)
+        for (int type = 0; type < PACKED_COUNT; type++) {
+            snprintf(name, sizeof name, "rows %s, %d rows", packed_rows[type].name, rows);
+            add_item(name, k, "GB/s", run_rows, type, rows, 1, read[1]);
         }
     for (int type = 0; type < PACKED_COUNT; type++) {
-        snprintf(name, sizeof name, "rows %s, 4 rows", packed_rows[type].name);
-        add_item(name, k, "GB/s", run_rows, type, 4, 1, read1);
-    }
-    for (int type = 0; type < PACKED_COUNT; type++) {
         snprintf(name, sizeof name, "unpack %s", packed_rows[type].name);
-        add_item(name, k, "GB/s", run_unpack, type, 1, 1, read1);
+        add_item(name, k, "GB/s", run_unpack, type, 1, 1, read[1]);
     }
     add_item("tile 256 x 128 rows", k, "GFLOP/s", run_tile, 0, 0, 1, fma);
     add_item("attention f32, 7 heads", k, "GFLOP/s", run_attention, PACKED_F32, 7, 1, fma);
     add_item("attention bf16, 7 heads", k, "GFLOP/s", run_attention, PACKED_BF16, 7, 1, fma);
     add_item("attention f32, 1 head", k, "GFLOP/s", run_attention, PACKED_F32, 1, 1, fma);
     static const char *const names[] = {"silu_mul", "rms_norm", "add", "argmax"};
-    for (int i = 0; i < 4; i++) add_item(names[i], k, "GB/s", run_elements, i, 1, 1, -1);
+    for (int i = 0; i < 4; i++) add_item(names[i], k, "GB/s", run_elements, i, 1, 1, read[1]);
 }
 
 static int by_value(const void *a, const void *b) {
@@ -227,8 +266,13 @@ static void print_items(int repetitions) {
         double best = item->seen[repetitions - 1], middle = item->seen[repetitions / 2];
         printf("%-26s %-9s %7d %9.2f %9.2f  %-8s", item->name, item->isa, item->threads, best, middle, item->unit);
         if (item->limit >= 0) {
-            const double *limit = items[item->limit].seen;
-            printf(" %3.0f %% %3.0f %%", 100 * best / limit[repetitions - 1], 100 * middle / limit[repetitions / 2]);
+            double top = 0, top_middle = 0;
+            for (int j = item->limit; j < items_n && items[j].run != run_rows && j < item->limit + LIMITS; j++) {
+                if (items[j].unit != item->unit) break;
+                top = items[j].seen[repetitions - 1] > top ? items[j].seen[repetitions - 1] : top;
+                top_middle = items[j].seen[repetitions / 2] > top_middle ? items[j].seen[repetitions / 2] : top_middle;
+            }
+            printf(" %3.0f %% %3.0f %%", 100 * best / top, 100 * middle / top_middle);
         }
         printf("\n");
     }
@@ -263,6 +307,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "kernels: repetitions are 1 to %d, got '%s'\n", REPETITIONS_MOST, argv[1]);
         return 2;
     }
+    if (argc > 2) wanted = argv[2];
     xs = mem_pages_new(1 << 20, "x", &err);
     for (int t = 0; t < THREADS; t++) scratch[t] = mem_pages_new(1 << 20, "scratch", &err);
     if (!make_weights(&err) || !xs || !scratch[THREADS - 1]) {
@@ -270,10 +315,11 @@ int main(int argc, char **argv) {
         return 1;
     }
     for (int i = 0; i < (1 << 20) / 4; i++) xs[i] = (float)(i % 97) * 0.01f - 0.4f;
-    int read1 = add_item("read", NULL, "GB/s", read_all, 0, 0, 1, -1), read2 = add_item("read", NULL, "GB/s", read_all, 0, 0, 2, -1);
+    int read[THREADS + 1];
+    for (int t = 1; t <= THREADS; t++) read[t] = add_reads(t);
     for (int i = 1; kernels_name(i); i++) {
         const Kernels *k = kernels_select(kernels_name(i), &err);
-        if (k) add_table(k, read1, read2);
+        if (k) add_table(k, read);
     }
     Crew crew = {0};
     Worker workers[THREADS];

@@ -10,8 +10,8 @@
 typedef struct v16 { float lane[16]; } v16;
 typedef struct m16 { bool lane[16]; } m16;
 
-enum { V16_TILE_ROWS = 12, V16_ACCUMULATORS = 24 };
-#define V16_PANELS(rows) ((rows) <= 2 ? 4 : 2)
+enum { V16_APART_ROWS = 3, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 20 };
+#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) == 8 ? 1 : 2)
 
 #define V16 static inline
 #define V16_EACH(value)                                                                                               \
@@ -75,7 +75,8 @@ V16 uint16_t plain_half(const uint8_t *p) {
     return h;
 }
 V16 v16 v16_exponent(v16 x, v16 n) { V16_EACH(plain_exponent(x.lane[i], n.lane[i])); }
-V16 v16 v16_bf16(const uint16_t *p) { V16_EACH(bf16_to_f32(p[i])); }
+V16 v16 v16_bf16_split(const uint16_t *p) { V16_EACH(bf16_to_f32(p[15 - i])); } /* some other order */
+V16 v16 v16_unsplit(v16 v) { V16_EACH(v.lane[15 - i]); }
 V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
     for (int i = 0; i < 16; i++) {
         even->lane[i] = bf16_to_f32(plain_half(p + 4 * i));
@@ -85,5 +86,12 @@ V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
 V16 v16 v16_f16(const uint8_t *p) { V16_EACH(f16_to_f32(plain_half(p + 2 * i))); }
 V16 v16 v16_s8(const uint8_t *p) { V16_EACH((float)(int8_t)p[i]); }
 V16 v16 v16_u8(const uint8_t *p) { V16_EACH((float)p[i]); }
-V16 v16 v16_nibble(const uint8_t *p, int shift) { V16_EACH((float)((p[4 * i + shift / 8] >> shift % 8) & 15)); }
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
+    for (int i = 0; i < 16; i++) {
+        uint32_t word;
+        memcpy(&word, p + 4 * i, sizeof word);
+        low->lane[i] = (float)(word >> shift & 15);
+        high->lane[i] = (float)(word >> shift & 240);
+    }
+}
 #endif

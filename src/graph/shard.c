@@ -50,7 +50,7 @@ bool mesh_parse(Mesh *mesh, const char *text, Err *err) {
             *(is_dp ? &mesh->dp : &mesh->tp) = n;
             *(is_dp ? &dp : &tp) = true;
             ok = n > 0;
-        } while (ok && *p == ',' && *++p);
+        } while (ok && *p == ',' && p++);
         mesh->dim[0] = mesh->dp;
         mesh->dim[1] = mesh->tp;
         ok = ok && !*p;
