@@ -244,6 +244,8 @@ static void recognition(void **state) {
               "\\'x\\'.<|im_end|>\\n' }}"
               "{% endif %}" BODY "{% endfor %}" END,
          CHAT_CHATML, "You are 'x'."},
+        {"{% for message in messages -%}\n    " BODY "{% endfor %}" END, CHAT_CHATML, NULL},
+        {"  " LOOP BODY "{% endfor %}" END, CHAT_CHATML, NULL},
         {LOOP " " BODY "{% endfor %}" END, CHAT_UNKNOWN, NULL},
         {LOOP BODY "{% endfor %}", CHAT_UNKNOWN, NULL},
         {LOOP BODY "{% endfor %}" END "x", CHAT_UNKNOWN, NULL},

@@ -160,6 +160,23 @@ static void added_flags(void **state) {
     assert_pieces(&p, "xe\u0301y", true, "x|e\u0301|y");
     assert_pieces(&p, "abab", true, "ab|ab");
     assert_pieces(&p, "abab", false, "a|b|a|b");
+    Err err = {0};
+    Ids out = {0};
+    QmTokenizer *t = small(&p, &err); /* in a prompt: \u00E9 counts where the template wrote it, and there only */
+    static const char text[] = "\u00E9<lon\u00E9";
+    const Span open[] = {{0, 6}};
+    assert_true(t && tokenizer_encode(t, (const uint8_t *)text, strlen(text), open, 1, &out, &err));
+    assert_int_equal(out.count, 4); /* \u00E9 as a token, <lon, two bytes */
+    assert_int_equal(out.data[0], 263);
+    assert_int_equal(out.data[1], 262);
+    out.count = 0;
+    const Span later[] = {{2, 8}};
+    assert_true(tokenizer_encode(t, (const uint8_t *)text, strlen(text), later, 1, &out, &err));
+    assert_int_equal(out.count, 4); /* the other way round */
+    assert_int_equal(out.data[2], 262);
+    assert_int_equal(out.data[3], 263);
+    free(out.data);
+    qm_tokenizer_close(t);
     const Parts merged = {.added = "[" TOKEN(255, "ab", false, false, false, false, true) "]", .merges = wrong};
     assert_pieces(&merged, "ab", true, "ab");
     assert_pieces(&merged, "ab", false, "a|b");
@@ -300,6 +317,8 @@ static void bad_json(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
         if (small_open(cases[i], strlen(cases[i]), &err)) fail_msg("taken: %s", cases[i]);
+        if (cases[i][0] == '{' && cases[i][1] == '"' && cases[i][2] == 'a' && strstr(err.text, "model is missing"))
+            fail_msg("the fault was not seen: %s", cases[i]);
     }
     Text deep = {0};
     text_add(&deep, "{\"a\": ", 6);

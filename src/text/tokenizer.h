@@ -34,7 +34,7 @@ bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const
 bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err);
 /* Takes up an added token. */
 bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err);
-/* Sorts and indexes; nothing is added afterwards. */
+/* Sorts and indexes; nothing is added afterwards. The loaders end with it. */
 bool tokenizer_finish(QmTokenizer *t, Err *err);
 int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes); /* of an exact token text, or -1 */
 

@@ -299,12 +299,14 @@ static bool take_up(QmTokenizer *t, const Model *model, json_t *section[SECTIONS
     if (!bytes) return err_set(err, "pre_tokenizer has no ByteLevel: only byte-level BPE is supported");
     if (!load_post_processor(t, section[POST_PROCESSOR], err) || !load_decoder(section[DECODER], err)) return false;
     if (!tokenizer_finish(t, err)) return false;
-    if (model->unknown.data && model->fuse_unknown)
-        for (int b = 0; b < 256; b++)
-            if (t->vocab.byte_id[b] < 0)
-                return err_set(err, "model: fuse_unk true is not supported: byte 0x%02x has no token", (unsigned)b);
-    if (model->unknown.data && (t->vocab.unknown = tokenizer_id(t, model->unknown.data, model->unknown.bytes)) < 0)
-        return err_set(err, "model: unk_token '%.80s' is not in the vocabulary", model->unknown.data);
+    if (!model->unknown.data) return true;
+    int32_t unknown = tokenizer_id(t, model->unknown.data, model->unknown.bytes);
+    if (unknown < 0) return err_set(err, "model: unk_token '%.80s' is not in the vocabulary", model->unknown.data);
+    if (t->vocab.piece[unknown].special) return true; /* plain text never becomes a special token: its byte is dropped */
+    t->vocab.unknown = unknown;
+    for (int b = 0; b < 256 && model->fuse_unknown; b++)
+        if (t->vocab.byte_id[b] < 0)
+            return err_set(err, "model: fuse_unk true is not supported: byte 0x%02x has no token", (unsigned)b);
     return true;
 }
 

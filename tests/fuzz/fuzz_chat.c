@@ -1,17 +1,31 @@
-/* fuzz_chat.c: any bytes as chat messages, through the Qwen2.5 template. */
+/* fuzz_chat.c: a chat template up to the first NUL byte, then messages. A template that is not recognised is replaced
+ * by one we know. What renders must be well-formed UTF-8 with its open spans in order. */
 #include <stdlib.h>
-#include "../../src/text/tokenizer.h"
+#include <string.h>
+#include "../../src/text/chat.h"
+#include "../../src/text/unicode.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
+static void check(bool holds) {
+    if (!holds) abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
-    static QmTokenizer *t;
+    const uint8_t *nul = bytes ? memchr(data, 0, bytes) : NULL;
+    size_t first = nul ? (size_t)(nul - data) : 0, rest = nul ? first + 1 : 0;
     Err err = {0};
-    int32_t *ids = NULL;
-    char *text = NULL;
-    if (!t) t = qm_tokenizer_open("tests/data/qwen2.5", &err);
-    if (!t) return 0;
-    qm_tokenizer_chat(t, (const char *)data, bytes, true, &ids, &text, &err);
-    free(ids);
-    free(text);
+    ChatTemplate chat = {0};
+    Prompt prompt = {0};
+    check(chat_recognise(&chat, (const char *)data, first, &err));
+    if (chat.kind == CHAT_UNKNOWN) check(chat_choose(&chat, bytes % 2 ? "qwen2.5" : "chatml", &err));
+    bool ok = chat_render(&chat, (const char *)data + rest, bytes - rest, true, &prompt, &err);
+    check(ok != err.set);
+    if (ok) check(utf8_valid((const uint8_t *)prompt.text.data, prompt.text.bytes));
+    for (size_t i = 0, last = 0; i < prompt.open_count; i++) {
+        check(prompt.open[i].start >= last && prompt.open[i].end > prompt.open[i].start &&
+              prompt.open[i].end <= prompt.text.bytes);
+        last = prompt.open[i].end;
+    }
+    prompt_free(&prompt);
+    chat_free(&chat);
     return 0;
 }
