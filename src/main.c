@@ -5,7 +5,14 @@
 
 static const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
+    {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
+    {"run", cmd_run, "answer one prompt, streamed"},
+    {"chat", cmd_chat, "talk with the model at the terminal"},
+    {"generate", cmd_generate, "answer requests from a file, batched"},
+    {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
     {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
+    {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},
+    {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},
     {NULL, NULL, NULL},
 };
 

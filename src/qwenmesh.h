@@ -35,6 +35,7 @@ typedef struct QmEngineOptions {
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
     const char *isa;      /* "reference", "avx2", "avx512": use no better kernels than these; NULL: best   */
+    bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     bool quiet;           /* no progress bar on a terminal                                                 */
 } QmEngineOptions;
@@ -72,6 +73,7 @@ typedef struct QmAppend {
     const int32_t *tokens;
     int64_t count;            /* >= 1                                                                              */
     const int32_t *positions; /* rotary positions [count]; NULL: 0, 1, 2, ... along the session                    */
+    int64_t rope_length;      /* dynamic and longrope go by at least this many positions; 0: the session's own       */
     int64_t logits_from;      /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
     float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
     int32_t *argmax;          /* out [logits_from]: id of the largest logit, ties to the lowest id; or NULL        */
@@ -95,6 +97,10 @@ QM_API QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err);
 QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
+
+QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the end-of-text token, or -1 */
+/* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has. Not while another thread uses it. */
+QM_API bool qm_tokenizer_set_chat(QmTokenizer *tokenizer, const char *name, QmErr *err);
 
 /* Text (UTF-8, any bytes; invalid ones become U+FFFD as in Hugging Face) to ids. `parse_special`: text of added tokens
  * becomes that token. *ids is malloc'ed, the caller frees it. Returns the count, -1 on error. */

@@ -2,6 +2,7 @@
 #ifndef GGUF_H
 #define GGUF_H
 #include "dtype.h"
+#include "names.h"
 
 typedef enum GgufType {
     GGUF_U8, GGUF_I8, GGUF_U16, GGUF_I16, GGUF_U32, GGUF_I32, GGUF_F32, GGUF_BOOL, GGUF_STRING, GGUF_ARRAY,
@@ -16,6 +17,7 @@ typedef struct GgufValue {
     GgufType item_type;     /* of an array; arrays of arrays are refused */
     uint64_t count;         /* items of an array, else 1 */
     const uint8_t *data;    /* numbers: unaligned little-endian; strings: length-prefixed, one after another */
+    size_t bytes;           /* of data */
 } GgufValue;
 
 typedef struct GgufTensor {
@@ -34,19 +36,29 @@ typedef struct Gguf {
     uint64_t value_count;
     GgufTensor *tensors;
     uint64_t tensor_count;
+    Name *keys, *names;     /* indices of values and tensors, sorted */
     Arena arena;
 } Gguf;
 
+/* Everything is checked here, before use: counts and lengths against the file's size, no key or tensor twice, known
+ * types, shapes that do not wrap and are whole blocks, data aligned, inside the file and without overlap. */
 bool gguf_open(Gguf *gguf, const char *path, Err *err);
 bool gguf_parse(Gguf *gguf, const uint8_t *data, size_t bytes, const char *path, Err *err); /* bytes outlive *gguf */
 void gguf_close(Gguf *gguf);
 
 const GgufValue *gguf_find(const Gguf *gguf, const char *key);              /* NULL if absent */
-/* Typed reads: false and an error when the key is absent or of another type. Any integer width is taken by _int. */
+/* Typed reads: false and an error when the key is absent or of another type. _int takes any integer width, and an array
+ * of integers that are all equal (values per layer); _float any number. */
 bool gguf_int(const Gguf *gguf, const char *key, int64_t *out, Err *err);
 bool gguf_float(const Gguf *gguf, const char *key, double *out, Err *err);
 bool gguf_bool(const Gguf *gguf, const char *key, bool *out, Err *err);
 bool gguf_text(const Gguf *gguf, const char *key, GgufText *out, Err *err);
 /* Walks an array of strings: start with *cursor = value->data; false past the last. Lengths were checked at parse. */
 bool gguf_next_text(const GgufValue *value, const uint8_t **cursor, GgufText *out);
+
+const GgufTensor *gguf_tensor(const Gguf *gguf, const char *name);          /* NULL if absent */
+/* Is the file named *.gguf, or does it begin with the magic? */
+bool gguf_is(const char *path);
+/* The path of the only .gguf file of a folder, malloc'ed; NULL if there is none (no error) or several (an error). */
+char *gguf_in_folder(const char *folder, Err *err);
 #endif

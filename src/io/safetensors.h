@@ -2,6 +2,7 @@
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
 #include "dtype.h"
+#include "names.h"
 
 typedef struct SafeTensor {
     const char *name;
@@ -16,6 +17,7 @@ typedef struct SafeTensors {
     MappedFile file;
     SafeTensor *tensors;    /* in file order */
     int64_t count;
+    Name *index;            /* sorted by name, item = place in tensors */
     Arena arena;
 } SafeTensors;
 
@@ -31,5 +33,7 @@ const SafeTensor *safetensors_find(const SafeTensors *st, const char *name);
 typedef struct SafeWriter SafeWriter;
 SafeWriter *safewriter_open(const char *path, const SafeTensor *tensors, int64_t count, Err *err); /* data unused */
 bool safewriter_data(SafeWriter *w, const void *data, size_t bytes, Err *err);
-bool safewriter_close(SafeWriter *w, Err *err); /* error if fewer or more bytes came than declared; frees w always */
+/* Error if fewer or more bytes came than declared; frees w always. The file appears under its name only when all went
+ * well: until then it is PATH.partial, which an error removes. */
+bool safewriter_close(SafeWriter *w, Err *err);
 #endif

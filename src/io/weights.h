@@ -13,13 +13,14 @@ typedef struct WeightTensor {
     int64_t dim[4];         /* outermost first: [out, in]                                                         */
     const uint8_t *data;    /* in the mapped file, row after row                                                  */
     size_t bytes;
-    int64_t permuted_heads; /* 0, or: row r of each of this many heads is stored at weights_row(r)                 */
+    int64_t permuted_heads; /* 0, or: the rows are those of this many heads, and row r is at weights_row(r)        */
     bool used;              /* set by weights_find                                                                */
 } WeightTensor;
 
 typedef struct Weights Weights;
 
-/* `path`: a folder, a .safetensors file, or a .gguf file. NULL on error. */
+/* `path`: a folder (model.safetensors, else the shards of model.safetensors.index.json, else its only .gguf file), a
+ * .safetensors file, or a .gguf file. NULL on error. */
 Weights *weights_open(const char *path, Err *err);
 void weights_close(Weights *weights);
 int64_t weights_count(const Weights *weights);
@@ -29,6 +30,7 @@ WeightTensor *weights_find(Weights *weights, const char *name);
 /* The GGUF metadata, or NULL when the checkpoint is not GGUF. */
 const struct Gguf *weights_gguf(const Weights *weights);
 
-/* Where row `row` of the matrix starts in the file (undoes the rotary permutation of llama-architecture GGUF files). */
+/* Where row `row` of the matrix starts in the file (undoes the rotary permutation of llama-architecture GGUF files). A
+ * row of a tensor of rank 1 is one element: a bias permuted like its matrix is read element by element. */
 const uint8_t *weights_row(const WeightTensor *tensor, int64_t row);
 #endif

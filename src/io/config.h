@@ -10,6 +10,7 @@ typedef enum RopeType { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE
 /* Rotary embedding: facts of config.json, defaults filled in. */
 typedef struct Rope {
     RopeType type;
+    bool bf16;                                  /* frequencies rounded to bf16                                        */
     double theta, factor;
     int64_t dim;                                /* rotated channels of a head: head_dim * partial_rotary_factor, even */
     int64_t max_positions;                      /* max_position_embeddings                                            */
@@ -18,7 +19,9 @@ typedef struct Rope {
     double beta_fast, beta_slow;                /* yarn                                                               */
     bool truncate;                              /* yarn                                                               */
     double low_freq_factor, high_freq_factor;   /* llama3                                                             */
-    double short_factor[MAX_HEAD_DIM / 2], long_factor[MAX_HEAD_DIM / 2]; /* longrope; llama3 from GGUF rope_freqs    */
+    /* longrope: divisors of the frequencies up to original_max and past it. GGUF stores llama3 scaling as such a list
+     * (rope_freqs.weight): it is read as longrope with both lists equal and attention_factor 1. */
+    double short_factor[MAX_HEAD_DIM / 2], long_factor[MAX_HEAD_DIM / 2];
 } Rope;
 
 typedef struct ModelConfig {
@@ -31,7 +34,7 @@ typedef struct ModelConfig {
     bool qkv_bias, o_bias, mlp_bias;
     int64_t window[MAX_LAYERS];                 /* per layer: sliding window counting the query itself, 0 = full       */
     Rope rope;
-    int32_t bos, pad;                           /* -1: none                                                           */
+    int32_t bos, pad;                           /* -1: none; ids past the vocabulary count as none, eos too           */
     int32_t eos[MAX_EOS];
     int eos_count;
 } ModelConfig;

@@ -1,0 +1,167 @@
+/* chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer only. */
+#include <editline/readline.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "model_options.h"
+
+typedef struct Chat {
+    QmEngine *engine;
+    QmTokenizer *tokenizer;
+    QmSession *session;
+    GenerationConfig config;
+    json_t *messages;
+    const char *system;
+    int32_t *fed;            /* ids in the cache */
+    int64_t fed_count;
+    size_t fed_capacity;
+    float *logits;
+    SampleWork work;
+} Chat;
+
+static QmEngine *volatile chat_engine;
+static volatile sig_atomic_t chat_stopped;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    chat_stopped = 1;
+    if (chat_engine) qm_interrupt(chat_engine);
+}
+
+static void clear(Chat *c) {
+    json_decref(c->messages);
+    c->messages = json_array();
+    if (c->system) json_array_append_new(c->messages, json_pack("{s:s,s:s}", "role", "system", "content", c->system));
+}
+
+/* /set NAME VALUE, by the names of a request. */
+static void set(Chat *c, char *text) {
+    char *save = NULL, *name = strtok_r(text, " \t", &save), *value = strtok_r(NULL, "", &save);
+    Err err = {0};
+    GenerationConfig next = c->config;
+    json_t *number = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL, *object = json_object();
+    Text shown = {0};
+    if (name && number) {
+        json_object_set(object, name, number);
+        if (!strcmp(name, "temperature")) next.do_sample = json_number_value(number) > 0;
+        if (generation_from_json(&next, object, "/set", &err) && generation_check(&next, &err)) c->config = next;
+        if (json_object_get(object, "stop") || json_object_get(object, "stop_strings")) c->config.stop_count = 0; /* strings would go with it */
+    } else if (name) {
+        err_set(&err, "/set %.40s: expected a number, true or false", name);
+    }
+    if (err.set) fprintf(stderr, "%s\n", err.text);
+    generation_text(&c->config, &shown);
+    fprintf(stderr, "%s\n", shown.data ? shown.data : "");
+    text_free(&shown);
+    json_decref(number);
+    json_decref(object);
+}
+
+/* Feeds what the cache lacks of `ids` and leaves the logits of the last; the common beginning is kept. */
+static bool feed(Chat *c, const int32_t *ids, int64_t count, Err *err) {
+    int64_t same = 0;
+    while (same < c->fed_count && same < count - 1 && c->fed[same] == ids[same]) same++;
+    if (!mem_grow((void **)&c->fed, &c->fed_capacity, (size_t)count, sizeof *c->fed, "chat ids", err)) return false;
+    if (!qm_session_crop(c->session, same, err)) return false;
+    c->fed_count = same;
+    QmAppend a = {.session = c->session, .tokens = ids + same, .count = count - same, .logits_from = 1, .logits = c->logits};
+    if (!qm_forward(c->engine, &a, 1, err)) return false;
+    memcpy(c->fed, ids, (size_t)count * sizeof *ids);
+    c->fed_count = count;
+    return true;
+}
+
+static bool answer(Chat *c, Err *err) {
+    int32_t *ids = NULL;
+    Generation g = {0};
+    char *json = json_dumps(c->messages, JSON_COMPACT);
+    int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
+    bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err);
+    chat_stopped = 0;
+    while (ok && !g.finish && !chat_stopped) {
+        const char *text;
+        size_t bytes;
+        if (!(ok = feed(c, g.ids, g.count, err))) break;
+        ok = generation_push(&g, sample(&g.config, c->logits, g.ids, g.count, 0, &c->work), &text, &bytes, err);
+        if (ok && g.count > qm_engine_info(c->engine)->context) generation_end(&g, "length", &text, &bytes);
+        if (ok && bytes) fwrite(text, 1, bytes, stdout), fflush(stdout);
+    }
+    if (chat_stopped && !ok) err->set = false, ok = true; /* the answer so far stands */
+    printf("\n");
+    if (ok) json_array_append_new(c->messages, json_pack("{s:s,s:o}", "role", "assistant", "content", json_stringn(g.raw.data ? g.raw.data : "", g.raw.bytes)));
+    free(json);
+    free(ids);
+    generation_free(&g);
+    return ok;
+}
+
+/* One line of input, malloc'ed; NULL at the end. */
+static char *read_line(bool terminal) {
+    if (terminal) return readline("> ");
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t n = getline(&line, &capacity, stdin);
+    if (n < 0) return free(line), NULL;
+    if (n > 0 && line[n - 1] == '\n') line[n - 1] = 0;
+    return line;
+}
+
+/* False to leave. */
+static bool handle(Chat *c, char *line) {
+    Err err = {0};
+    if (!strcmp(line, "/quit") || !strcmp(line, "/exit") || !strcmp(line, "/bye")) return false;
+    if (!strcmp(line, "/clear")) clear(c);
+    else if (!strncmp(line, "/set", 4) && (!line[4] || line[4] == ' ')) set(c, line + 4);
+    else if (line[0] == '/') fprintf(stderr, "/set NAME VALUE, /clear, /quit; anything else is said to the model\n");
+    else if (line[0]) {
+        json_t *said = json_pack("{s:s,s:s}", "role", "user", "content", line);
+        size_t before = json_array_size(c->messages);
+        if (!said) return fprintf(stderr, "not valid UTF-8\n"), true;
+        json_array_append_new(c->messages, said);
+        if (!answer(c, &err)) {
+            fprintf(stderr, "error: %s\n", err.text);
+            json_array_remove(c->messages, before); /* as if it had not been said */
+        }
+    }
+    return true;
+}
+
+int cmd_chat(int argc, char **argv) {
+    ModelOptions m = {0};
+    SampleOptions s = {0};
+    Chat c = {0};
+    const Option options[] = {
+        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
+        {"system", 0, OPTION_TEXT, &c.system, 0, 0, "TEXT", "system message (default: the template's)", NULL},
+    };
+    int code = options_parse(argc, argv, "chat -m MODEL [options]", "In the chat: /set NAME VALUE, /clear, /quit; Ctrl-C stops an answer, Ctrl-D leaves.",
+                             options, (int)(sizeof options / sizeof *options), NULL);
+    if (code >= 0) return code;
+    Err err = {0};
+    if (!(c.engine = model_open("chat", &m, false, &code))) return code;
+    int64_t vocab = qm_engine_info(c.engine)->vocab;
+    bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, m.model, &c.config, &err) &&
+              (c.session = qm_session_new(c.engine, &err)) && (c.logits = mem_new((size_t)vocab, 4, "logits", &err)) && sample_work_new(&c.work, vocab, &err);
+    bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    clear(&c);
+    chat_engine = c.engine;
+    signal(SIGINT, on_interrupt);
+    for (char *line; ok && (line = read_line(terminal)); free(line)) {
+        if (terminal && *line) add_history(line);
+        if (!handle(&c, line)) {
+            free(line);
+            break;
+        }
+    }
+    chat_engine = NULL;
+    code = ok ? EXIT_OK : fail(&err);
+    json_decref(c.messages);
+    free(c.fed);
+    free(c.logits);
+    sample_work_free(&c.work);
+    qm_session_free(c.session);
+    qm_tokenizer_close(c.tokenizer);
+    qm_engine_close(c.engine);
+    return code;
+}

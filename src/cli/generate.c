@@ -1,0 +1,209 @@
+/* generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
+#include <stdlib.h>
+#include <string.h>
+#include "model_options.h"
+
+enum { MAX_REQUESTS = 1 << 20, MAX_LINE = 64 << 20 };
+
+typedef struct Request {
+    json_t *json;
+    Generation g;
+    QmSession *session;
+    bool started;
+} Request;
+
+typedef struct Job {
+    QmEngine *engine;
+    QmTokenizer *tokenizer;   /* NULL when the model has none: requests then give ids */
+    GenerationConfig base;
+    Request *requests;
+    int64_t count, next;      /* next: first not yet started */
+    float *logits;            /* [slots][vocab] */
+    SampleWork work;
+} Job;
+
+static bool read_requests(Job *job, const char *path, Err *err) {
+    FILE *f = strcmp(path, "-") ? fopen(path, "r") : stdin;
+    char *line = NULL;
+    size_t capacity = 0, room = 0;
+    ssize_t n;
+    if (!f) return err_set(err, "cannot open %s", path);
+    for (int64_t number = 1; !err->set && (n = getline(&line, &capacity, f)) >= 0; number++) {
+        char where[256];
+        snprintf(where, sizeof where, "%.200s line %lld", path, (long long)number);
+        if (strspn(line, " \t\r\n") == (size_t)n) continue;
+        if (n > MAX_LINE || job->count == MAX_REQUESTS) err_set(err, "%s: too long, or more than %d requests", where, MAX_REQUESTS);
+        else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Request), "requests", err)) {
+            Request *r = &job->requests[job->count];
+            *r = (Request){.json = json_text(line, (size_t)n, where, err)};
+            if (r->json) job->count++;
+            if (r->json && !json_is_object(r->json)) err_set(err, "%s: expected an object", where);
+        }
+    }
+    free(line);
+    if (f != stdin) fclose(f);
+    return !err->set;
+}
+
+static int64_t ids_from(const json_t *list, int32_t **ids, const char *where, Err *err) {
+    size_t n = json_array_size(list);
+    if (!json_is_array(list)) return err_set(err, "%s: ids: expected a list", where), -1;
+    *ids = mem_new(n, sizeof **ids, "ids", err);
+    for (size_t i = 0; *ids && i < n; i++) {
+        const json_t *id = json_array_get(list, i);
+        if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX)
+            return err_set(err, "%s: ids[%zu]: expected an id", where, i), -1;
+        (*ids)[i] = (int32_t)json_integer_value(id);
+    }
+    return *ids ? (int64_t)n : -1;
+}
+
+static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const char *where, Err *err) {
+    const json_t *prompt = json_object_get(o, "prompt"), *list = json_object_get(o, "ids"), *messages = json_object_get(o, "messages");
+    if (!!prompt + !!list + !!messages != 1) return err_set(err, "%s: expected one of prompt, ids and messages", where), -1;
+    if (list) return ids_from(list, ids, where, err);
+    if (!job->tokenizer) return err_set(err, "%s: the model has no tokenizer: expected ids", where), -1;
+    if (prompt) {
+        if (!json_is_string(prompt)) return err_set(err, "%s: prompt: expected a string", where), -1;
+        return qm_tokenizer_encode(job->tokenizer, json_string_value(prompt), json_string_length(prompt), true, ids, err);
+    }
+    json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools", json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
+    char *text = chat ? json_dumps(chat, JSON_COMPACT) : NULL;
+    json_decref(chat);
+    int64_t n = text ? qm_tokenizer_chat(job->tokenizer, text, strlen(text), true, ids, NULL, err) : -1;
+    free(text);
+    return n;
+}
+
+/* Every request is checked before the first token, so that a bad one costs nothing. */
+static bool prepare(Job *job, const char *path, Err *err) {
+    const QmModelInfo *info = qm_engine_info(job->engine);
+    for (int64_t i = 0; i < job->count; i++) {
+        Request *r = &job->requests[i];
+        char where[256];
+        int32_t *ids = NULL;
+        snprintf(where, sizeof where, "%.200s request %lld", path, (long long)i + 1);
+        GenerationConfig c = job->base;
+        int64_t n = generation_from_json(&c, r->json, where, err) && generation_check(&c, err) ? prompt_of(job, r->json, &ids, where, err) : -1;
+        bool ok = n >= 0 && generation_start(&r->g, &c, job->tokenizer, ids, n, err);
+        for (int64_t t = 0; ok && t < n; t++)
+            if (ids[t] >= info->vocab) ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
+        free(ids);
+        if (ok && n > info->context) ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n, (long long)info->context);
+        if (!ok) return err_prefix(err, "%s", where), false;
+    }
+    return true;
+}
+
+static bool write_result(const Request *r, FILE *out, const char *path, Err *err) {
+    json_t *ids = json_array(), *line;
+    for (int64_t i = r->g.prompt; ids && i < r->g.count; i++) json_array_append_new(ids, json_integer(r->g.ids[i]));
+    json_t *text = json_stringn(r->g.raw.data ? r->g.raw.data : "", r->g.raw.bytes);
+    line = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", r->g.finish);
+    char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    bool ok = dump && fprintf(out, "%s\n", dump) > 0;
+    if (!ok) err_set(err, "cannot write %s", path);
+    free(dump);
+    json_decref(line);
+    return ok;
+}
+
+/* One step of all running requests; new ones join as slots come free. */
+static bool step(Job *job, Request **running, int64_t *count, Err *err) {
+    const QmModelInfo *info = qm_engine_info(job->engine);
+    QmAppend entries[1024];
+    while (*count < info->slots && job->next < job->count) {
+        Request *r = &job->requests[job->next++];
+        if (r->g.finish) continue;
+        if (!(r->session = qm_session_new(job->engine, err))) return false;
+        running[(*count)++] = r;
+    }
+    for (int64_t i = 0; i < *count; i++) {
+        Request *r = running[i];
+        int64_t from = r->started ? r->g.count - 1 : 0;
+        entries[i] = (QmAppend){.session = r->session, .tokens = r->g.ids + from, .count = r->g.count - from, .logits_from = 1,
+                                .logits = job->logits + i * info->vocab};
+        r->started = true;
+    }
+    if (*count && !qm_forward(job->engine, entries, (int)*count, err)) return false;
+    int64_t left = 0;
+    for (int64_t i = 0; i < *count; i++) {
+        Request *r = running[i];
+        const char *text;
+        size_t bytes;
+        int32_t id = sample(&r->g.config, job->logits + i * info->vocab, r->g.ids, r->g.count, (uint64_t)(r - job->requests), &job->work);
+        if (!generation_push(&r->g, id, &text, &bytes, err)) return false;
+        if (!r->g.finish && r->g.count > info->context) generation_end(&r->g, "length", &text, &bytes);
+        if (r->g.finish) qm_session_free(r->session), r->session = NULL;
+        else running[left++] = r;
+    }
+    *count = left;
+    return true;
+}
+
+static bool generate_all(Job *job, FILE *out, const char *path, Err *err) {
+    const QmModelInfo *info = qm_engine_info(job->engine);
+    Request **running = mem_new((size_t)info->slots, sizeof *running, "slots", err);
+    int64_t count = 0, written = 0;
+    Progress progress;
+    bool ok = running && (job->logits = mem_new((size_t)info->slots, (size_t)info->vocab * 4, "logits", err)) && sample_work_new(&job->work, info->vocab, err);
+    progress_start(&progress, "generating", job->count, false);
+    while (ok && written < job->count) {
+        ok = step(job, running, &count, err);
+        while (ok && written < job->count && job->requests[written].g.finish) ok = write_result(&job->requests[written++], out, path, err);
+        progress_show(&progress, written);
+    }
+    progress_end(&progress);
+    free(running);
+    return ok;
+}
+
+static void job_free(Job *job) {
+    for (int64_t i = 0; i < job->count; i++) {
+        qm_session_free(job->requests[i].session);
+        generation_free(&job->requests[i].g);
+        json_decref(job->requests[i].json);
+    }
+    free(job->requests);
+    free(job->logits);
+    sample_work_free(&job->work);
+    qm_tokenizer_close(job->tokenizer);
+    qm_engine_close(job->engine);
+}
+
+static bool has_tokenizer(const char *model) {
+    if (!folder_exists(model)) return true;
+    char *path = path_join(model, "tokenizer.json", NULL), *weights = path_join(model, "model.safetensors", NULL), *index = path_join(model, "model.safetensors.index.json", NULL);
+    bool has = path && weights && index && (file_exists(path) || (!file_exists(weights) && !file_exists(index)));
+    free(path), free(weights), free(index);
+    return has;
+}
+
+int cmd_generate(int argc, char **argv) {
+    ModelOptions m = {.slots = 8};
+    SampleOptions s = {0};
+    const char *in = NULL, *out = NULL;
+    const Option options[] = {
+        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
+        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "requests, one JSON object a line; - is standard input", NULL},
+        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "results, one a line, in request order; - is standard output", NULL},
+        {"slots", 0, OPTION_INT, &m.slots, 1, 1024, "N", "requests run at once (default 8)", NULL},
+    };
+    const char *notes = "A request has \"prompt\", \"ids\" or \"messages\", and generation parameters under their Hugging Face names.\n"
+                        "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", \"finish_reason\".";
+    int code = options_parse(argc, argv, "generate -m MODEL --in FILE --out FILE [options]", notes, options, (int)(sizeof options / sizeof *options), NULL);
+    if (code >= 0) return code;
+    if (!in || !out) return usage_error("generate", "expected --in FILE and --out FILE");
+    Err err = {0};
+    Job job = {0};
+    if (!(job.engine = model_open("generate", &m, false, &code))) return code;
+    bool ok = sample_options_config(&s, m.model, &job.base, &err);
+    if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
+    ok = ok && read_requests(&job, in, &err) && prepare(&job, in, &err);
+    FILE *file = !ok ? NULL : strcmp(out, "-") ? fopen(out, "w") : stdout;
+    if (ok && !file) ok = err_set(&err, "cannot write %s", out);
+    ok = ok && generate_all(&job, file, out, &err);
+    if (file && !file_finish(file, out, &err)) ok = false;
+    job_free(&job);
+    return ok ? EXIT_OK : fail(&err);
+}

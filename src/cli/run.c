@@ -1,0 +1,131 @@
+/* run.c: `run`: one prompt, its answer streamed. */
+#include <openssl/evp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "model_options.h"
+
+static QmEngine *volatile interrupted_engine;
+static volatile sig_atomic_t stopped;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    stopped = 1;
+    if (interrupted_engine) qm_interrupt(interrupted_engine);
+}
+
+/* Prompt ids: raw text with control tokens, or one user message through the chat template. */
+static int64_t prompt_ids(const QmTokenizer *t, const char *text, bool chat, int32_t **ids, Err *err) {
+    if (!chat) return qm_tokenizer_encode(t, text, strlen(text), true, ids, err);
+    json_t *messages = json_pack("[{s:s,s:s}]", "role", "user", "content", text);
+    char *json = messages ? json_dumps(messages, JSON_COMPACT) : NULL;
+    int64_t n = -1;
+    if (!json) err_set(err, "the prompt is not valid UTF-8");
+    else n = qm_tokenizer_chat(t, json, strlen(json), true, ids, NULL, err);
+    free(json);
+    json_decref(messages);
+    return n;
+}
+
+typedef struct Timing { double prefill, decode; int64_t prompt, decoded; } Timing;
+
+/* Streams one answer; the SHA-256 of all logits goes into `hash`. */
+static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
+    int64_t vocab = qm_engine_info(e)->vocab;
+    float *logits = mem_new((size_t)vocab, sizeof *logits, "logits", err);
+    SampleWork work = {0};
+    QmSession *s = qm_session_new(e, err);
+    QmAppend a = {.session = s, .tokens = g->ids, .count = g->count, .logits_from = 1, .logits = logits};
+    bool ok = logits && s && sample_work_new(&work, vocab, err);
+    double start = clock_seconds();
+    while (ok && !g->finish) {
+        const char *text;
+        size_t bytes;
+        if (!(ok = qm_forward(e, &a, 1, err))) break;
+        double now = clock_seconds();
+        if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
+        else time->decode += now - start, time->decoded++;
+        EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
+        int32_t id = sample(&g->config, logits, g->ids, g->count, 0, &work);
+        ok = generation_push(g, id, &text, &bytes, err);
+        if (ok && bytes && (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout))) ok = file_finish(stdout, "standard output", err);
+        a.tokens = &g->ids[g->count - 1];
+        a.count = 1;
+        start = now;
+    }
+    if (stopped) { /* the answer so far stands */
+        const char *text;
+        size_t bytes;
+        generation_end(g, "interrupted", &text, &bytes);
+        fwrite(text, 1, bytes, stdout);
+        err->set = false;
+        ok = true;
+    }
+    qm_session_free(s);
+    sample_work_free(&work);
+    free(logits);
+    return ok;
+}
+
+static void print_stats(const Timing *t, EVP_MD_CTX *hash, double opened) {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned int n = 0;
+    EVP_DigestFinal_ex(hash, digest, &n);
+    fprintf(stderr, "open: %.2f s\n", opened);
+    fprintf(stderr, "prefill: %lld tokens, %.1f tok/s\n", (long long)t->prompt, (double)t->prompt / (t->prefill > 0 ? t->prefill : 1e-9));
+    fprintf(stderr, "decode: %lld tokens, %.1f tok/s\n", (long long)t->decoded, (double)t->decoded / (t->decode > 0 ? t->decode : 1e-9));
+    fprintf(stderr, "logits sha256: ");
+    for (unsigned int i = 0; i < n; i++) fprintf(stderr, "%02x", digest[i]);
+    fprintf(stderr, "\n");
+}
+
+int cmd_run(int argc, char **argv) {
+    ModelOptions m = {0};
+    SampleOptions s = {0};
+    const char *prompt = NULL;
+    bool chat = false, stats = false;
+    const Option options[] = {
+        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
+        {"prompt", 'p', OPTION_TEXT, &prompt, 0, 0, "TEXT", "the prompt; control tokens in it count", NULL},
+        {"chat", 0, OPTION_FLAG, &chat, 0, 0, NULL, "the prompt is a user's message: apply the chat template", NULL},
+        {"stats", 0, OPTION_FLAG, &stats, 0, 0, NULL, "tokens per second and the SHA-256 of all logits, on stderr", NULL},
+    };
+    int code = options_parse(argc, argv, "run -m MODEL -p PROMPT [options]", NULL, options, (int)(sizeof options / sizeof *options), NULL);
+    if (code >= 0) return code;
+    if (!prompt) return usage_error("run", "no prompt: expected -p TEXT");
+    double start = clock_seconds();
+    Err err = {0};
+    QmEngine *e = model_open("run", &m, false, &code);
+    if (!e) return code;
+    interrupted_engine = e;
+    signal(SIGINT, on_interrupt);
+    QmTokenizer *t = qm_tokenizer_open(m.model, &err);
+    GenerationConfig config;
+    Generation g = {0};
+    int32_t *ids = NULL;
+    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    Timing time = {0};
+    bool ok = t && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) && sample_options_config(&s, m.model, &config, &err);
+    double opened = clock_seconds() - start;
+    if (ok && m.verbose) {
+        Text text = {0};
+        generation_text(&config, &text);
+        fprintf(stderr, "generation: %s\n", text.data);
+        text_free(&text);
+    }
+    int64_t count = ok ? prompt_ids(t, prompt, chat, &ids, &err) : -1;
+    ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) && answer(e, &g, hash, &time, &err);
+    if (ok) {
+        printf("\n");
+        ok = file_finish(stdout, "standard output", &err);
+    }
+    if (ok && stats) print_stats(&time, hash, opened);
+    code = ok ? stopped ? 128 + SIGINT : EXIT_OK : fail(&err);
+    interrupted_engine = NULL;
+    EVP_MD_CTX_free(hash);
+    generation_free(&g);
+    free(ids);
+    qm_tokenizer_close(t);
+    qm_engine_close(e);
+    return code;
+}

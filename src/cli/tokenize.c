@@ -1,0 +1,253 @@
+/* tokenize.c: the command that shows what a model is given: text or chats to ids, and ids to text. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../io/json.h"
+#include "../text/chat.h"
+#include "cli.h"
+
+enum { STDIN_LIMIT = 1 << 30 };
+
+typedef struct Tokenize {
+    const char *model, *chat, *chat_template;
+    bool pieces, jsonl, decode, no_special, skip_special, ids, no_generation_prompt;
+    QmTokenizer *tokenizer;
+} Tokenize;
+
+/* ---- Input --------------------------------------------------------------------------------------------------- */
+
+/* All of stdin. Binary bytes stay as they are. */
+static bool read_stdin(Text *out, Err *err) {
+    char buffer[1 << 16];
+    size_t n;
+    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) {
+        text_add(out, buffer, n);
+        if (out->bytes > STDIN_LIMIT)
+            return err_set(err, "standard input is too long: expected at most %d bytes", STDIN_LIMIT);
+    }
+    if (ferror(stdin)) return err_set(err, "cannot read standard input: %s", strerror(errno));
+    text_add(out, "", 0);
+    return text_ok(out, "standard input", err);
+}
+
+static bool read_all(const char *path, Text *out, Err *err) {
+    if (!strcmp(path, "-")) return read_stdin(out, err);
+    out->data = file_read(path, STDIN_LIMIT, &out->bytes, err);
+    return out->data != NULL;
+}
+
+/* ---- Output -------------------------------------------------------------------------------------------------- */
+
+static bool output_broken(Err *err) { return ferror(stdout) && !err_set(err, "cannot write standard output"); }
+
+static void print_ids(const int32_t *ids, int64_t count, const char *between) {
+    for (int64_t i = 0; i < count; i++) printf("%s%d", i ? between : "", (int)ids[i]);
+}
+
+/* One id a line with its piece: what can be seen as it is, other bytes and parts of characters as \xNN. */
+static void print_pieces(const QmTokenizer *tokenizer, const int32_t *ids, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        size_t bytes = 0;
+        const char *piece = qm_tokenizer_piece(tokenizer, ids[i], &bytes, NULL);
+        json_t *whole = json_stringn(piece, bytes); /* NULL unless it is UTF-8 */
+        printf("%d\t", (int)ids[i]);
+        for (size_t k = 0; k < bytes; k++) {
+            uint8_t c = (uint8_t)piece[k];
+            if (c == '\n') fputs("\\n", stdout);
+            else if (c == '\\') fputs("\\\\", stdout);
+            else if (c < 0x20 || c == 0x7F || (c >= 0x80 && !whole)) printf("\\x%02X", c);
+            else putchar(c);
+        }
+        putchar('\n');
+        json_decref(whole);
+    }
+}
+
+/* ---- One text, chat or list of ids --------------------------------------------------------------------------- */
+
+static bool encode_one(const Tokenize *o, const char *text, size_t bytes, Err *err) {
+    int32_t *ids;
+    int64_t count = qm_tokenizer_encode(o->tokenizer, text, bytes, !o->no_special, &ids, err);
+    if (count < 0) return false;
+    if (o->pieces) {
+        print_pieces(o->tokenizer, ids, count);
+    } else {
+        print_ids(ids, count, " ");
+        putchar('\n');
+    }
+    free(ids);
+    return true;
+}
+
+static bool decode_one(const Tokenize *o, const char *text, Err *err) {
+    int32_t *ids = NULL;
+    size_t count = 0, capacity = 0, bytes;
+    bool ok = true;
+    while (ok && *(text += strspn(text, " \t\r\n,"))) {
+        char word[32];
+        int64_t id = 0;
+        size_t n = strcspn(text, " \t\r\n,");
+        snprintf(word, sizeof word, "%.*s", (int)(n < 31 ? n : 31), text);
+        if (!parse_int(word, 0, INT32_MAX, &id)) ok = err_set(err, "expected token ids, got '%s'", word);
+        else if ((ok = mem_grow((void **)&ids, &capacity, count + 1, sizeof *ids, "token ids", err)))
+            ids[count++] = (int32_t)id;
+        text += n;
+    }
+    char *decoded = ok ? qm_tokenizer_decode(o->tokenizer, ids, (int64_t)count, o->skip_special, &bytes, err) : NULL;
+    if (decoded) {
+        fwrite(decoded, 1, bytes, stdout);
+        putchar('\n');
+    }
+    free(decoded);
+    free(ids);
+    return decoded != NULL;
+}
+
+static bool chat_one(const Tokenize *o, Err *err) {
+    Text input = {0};
+    int32_t *ids = NULL;
+    char *text = NULL;
+    int64_t count = -1;
+    if (read_all(o->chat, &input, err)) {
+        count = qm_tokenizer_chat(o->tokenizer, input.data, input.bytes, !o->no_generation_prompt, &ids, &text, err);
+        if (count < 0) err_prefix(err, "%s", strcmp(o->chat, "-") ? o->chat : "standard input");
+    }
+    if (count >= 0 && o->pieces) print_pieces(o->tokenizer, ids, count);
+    else if (count >= 0 && o->ids) {
+        print_ids(ids, count, " ");
+        putchar('\n');
+    } else if (count >= 0) fputs(text, stdout);
+    text_free(&input);
+    free(ids);
+    free(text);
+    return count >= 0;
+}
+
+/* ---- Lines of JSON ------------------------------------------------------------------------------------------- */
+
+static bool encode_line(const Tokenize *o, const json_t *value, Err *err) {
+    int32_t *ids;
+    if (!json_is_string(value)) return err_set(err, "expected a JSON string");
+    int64_t count = qm_tokenizer_encode(o->tokenizer, json_string_value(value), json_string_length(value),
+                                        !o->no_special, &ids, err);
+    if (count < 0) return false;
+    putchar('[');
+    print_ids(ids, count, ", ");
+    fputs("]\n", stdout);
+    free(ids);
+    return true;
+}
+
+static bool decode_line(const Tokenize *o, const json_t *value, Err *err) {
+    size_t count = json_array_size(value), bytes = 0;
+    if (!json_is_array(value)) return err_set(err, "expected a JSON array of token ids");
+    int32_t *ids = mem_new(count, sizeof *ids, "token ids", err);
+    bool ok = ids != NULL;
+    for (size_t i = 0; ok && i < count; i++) {
+        const json_t *item = json_array_get(value, i);
+        json_int_t id = json_integer_value(item);
+        if (!json_is_integer(item) || id < 0 || id > INT32_MAX) ok = err_set(err, "item %zu: expected a token id", i);
+        else ids[i] = (int32_t)id;
+    }
+    char *decoded = ok ? qm_tokenizer_decode(o->tokenizer, ids, (int64_t)count, o->skip_special, &bytes, err) : NULL;
+    Text out = {0};
+    if (decoded) python_json_text(decoded, bytes, &out);
+    ok = decoded && text_ok(&out, "decoded text", err);
+    if (ok) {
+        fwrite(out.data, 1, out.bytes, stdout);
+        putchar('\n');
+    }
+    text_free(&out);
+    free(decoded);
+    free(ids);
+    return ok;
+}
+
+/* Each line is answered, and the answer flushed, before the next is read: a program may hold both ends of the pipe. */
+static bool lines(const Tokenize *o, Err *err) {
+    char *line = NULL;
+    size_t capacity = 0;
+    bool ok = true;
+    int64_t number = 0;
+    for (ssize_t n; ok && (errno = 0, n = getline(&line, &capacity, stdin)) >= 0;) {
+        number++;
+        json_t *value = json_text(line, (size_t)n, "input", err);
+        ok = value && (o->decode ? decode_line(o, value, err) : encode_line(o, value, err));
+        json_decref(value);
+        if (!ok) err_prefix(err, "line %lld", (long long)number);
+        fflush(stdout);
+        ok = ok && !output_broken(err);
+    }
+    if (ok && !feof(stdin)) ok = err_set(err, "cannot read line %lld: %s", (long long)number + 1, strerror(errno));
+    free(line);
+    return ok;
+}
+
+/* ---- The command --------------------------------------------------------------------------------------------- */
+
+/* The text at hand: arguments joined by spaces, or standard input. */
+static bool plain(const Tokenize *o, int argc, char **argv, Err *err) {
+    Text input = {0};
+    bool ok = true;
+    for (int i = 0; i < argc; i++) text_line(&input, "%s%s", i ? " " : "", argv[i]);
+    if (argc == 0) ok = read_stdin(&input, err);
+    ok = ok && text_ok(&input, "text", err) &&
+         (o->decode ? decode_one(o, input.data, err) : encode_one(o, input.data, input.bytes, err));
+    text_free(&input);
+    return ok;
+}
+
+static const char notes[] =
+    "Without TEXT, standard input is read, its last line end included. A folder needs only tokenizer.json, and\n"
+    "tokenizer_config.json for chats. Examples:\n"
+    "  qwenmesh tokenize -m DIR 'Hello, world!'\n"
+    "  qwenmesh tokenize -m DIR --decode 9707 11 1879 0\n"
+    "  echo '[{\"role\": \"user\", \"content\": \"hi\"}]' | qwenmesh tokenize -m DIR --chat - --ids";
+
+/* What goes together; NULL when all does. */
+static const char *clash(const Tokenize *o, int texts) {
+    if (!o->model) return "expected -m DIR or -m FILE.gguf";
+    if (o->chat && (o->decode || o->jsonl || o->no_special || texts))
+        return "--chat goes with none of --decode, --jsonl, --no-special and TEXT";
+    if (o->jsonl && (o->pieces || texts))
+        return "--jsonl reads standard input, and goes with neither --pieces nor TEXT";
+    if (o->decode && (o->pieces || o->no_special)) return "--decode goes with neither --pieces nor --no-special";
+    if (o->skip_special && !o->decode) return "--skip-special needs --decode";
+    if ((o->ids || o->no_generation_prompt || o->chat_template) && !o->chat)
+        return "--ids, --no-generation-prompt and --chat-template need --chat";
+    return NULL;
+}
+
+int cmd_tokenize(int argc, char **argv) {
+    Tokenize o = {0};
+    Err err = {0};
+    int first = 0;
+    const Option options[] = {
+        {"model", 'm', OPTION_TEXT, &o.model, 0, 0, "PATH", "folder with tokenizer.json, or a .gguf file", NULL},
+        {"pieces", 0, OPTION_FLAG, &o.pieces, 0, 0, NULL, "one id a line, with its piece", NULL},
+        {"no-special", 0, OPTION_FLAG, &o.no_special, 0, 0, NULL, "text of special tokens is plain text", NULL},
+        {"decode", 0, OPTION_FLAG, &o.decode, 0, 0, NULL, "ids to text", NULL},
+        {"skip-special", 0, OPTION_FLAG, &o.skip_special, 0, 0, NULL, "leave special tokens out of decoded text", NULL},
+        {"jsonl", 0, OPTION_FLAG, &o.jsonl, 0, 0, NULL, "a JSON string a line to an array of ids a line, or back",
+         NULL},
+        {"chat", 0, OPTION_TEXT, &o.chat, 0, 0, "FILE", "render messages (JSON, - for standard input)", NULL},
+        {"ids", 0, OPTION_FLAG, &o.ids, 0, 0, NULL, "with --chat: ids, not text", NULL},
+        {"no-generation-prompt", 0, OPTION_FLAG, &o.no_generation_prompt, 0, 0, NULL,
+         "with --chat: end after the last message", NULL},
+        {"chat-template", 0, OPTION_TEXT, &o.chat_template, 0, 0, "NAME",
+         "with --chat: qwen2.5 or chatml, not the model's own", NULL},
+    };
+    int code = options_parse(argc, argv, "tokenize -m PATH [options] [TEXT...]", notes, options,
+                             sizeof options / sizeof *options, &first);
+    if (code >= 0) return code;
+    const char *wrong = clash(&o, argc - first);
+    if (wrong) return usage_error(argv[0], "%s", wrong);
+    o.tokenizer = qm_tokenizer_open(o.model, &err);
+    bool ok = o.tokenizer && (!o.chat_template || qm_tokenizer_set_chat(o.tokenizer, o.chat_template, &err)) &&
+              (o.chat ? chat_one(&o, &err) : o.jsonl ? lines(&o, &err) : plain(&o, argc - first, argv + first, &err));
+    qm_tokenizer_close(o.tokenizer);
+    Err written = {0}; /* what was written before an error is flushed too */
+    bool flushed = file_finish(stdout, "standard output", &written);
+    if (!ok) return fail(&err);
+    return flushed ? EXIT_OK : fail(&written);
+}

@@ -1,0 +1,188 @@
+/* cpu.c: the CPU engine: opens a program, and runs its phases on the workers. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cpu.h"
+
+enum { STATIC_ROWS = 8, CHUNKS_PER_WORKER = 8 };
+
+typedef struct PhaseCounter { _Alignas(64) atomic_int_fast64_t next; } PhaseCounter;
+
+/* ---- Running ------------------------------------------------------------------------------------------------------- */
+
+/* The item's call with this step's rows; returns its units. */
+static int64_t item_call(const Cpu *cpu, const Item *item, Call *call) {
+    *call = item->call;
+    bool logits = call->node->shape.dim[0].letters[0] == 'r';
+    const int64_t *rows = logits ? cpu->replica_logits : cpu->replica_rows;
+    call->row0 = rows[item->replica];
+    call->row1 = rows[item->replica + 1];
+    return call->row1 > call->row0 ? call->node->op->units(call) : 0;
+}
+
+/* Work of a phase in units, or weighted by cost. */
+static double phase_total(const Cpu *cpu, const Phase *phase, bool cost) {
+    double total = 0;
+    Call call;
+    for (int i = phase->first; i < phase->last; i++)
+        total += (double)item_call(cpu, &cpu->items[i], &call) * (cost ? cpu->items[i].unit_cost : 1);
+    return total;
+}
+
+/* Runs the part [from, to) of a phase's work, laid out item after item. */
+static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double from, double to, float *scratch) {
+    double at = 0;
+    Call call;
+    for (int i = phase->first; i < phase->last && at < to; i++) {
+        int64_t units = item_call(cpu, &cpu->items[i], &call);
+        double each = cost ? cpu->items[i].unit_cost : 1;
+        /* a unit belongs to the part its start lies in */
+        int64_t first = from <= at ? 0 : (int64_t)((from - at) / each);
+        while (first < units && at + (double)first * each < from) first++;
+        int64_t last = first;
+        int64_t guess = (int64_t)((to - at) / each) - 1;
+        if (guess > last) last = guess < units ? guess : units;
+        while (last < units && at + (double)last * each < to) last++;
+        if (first < last) {
+            call.scratch = scratch;
+            call.node->op->reference(&call, first, last);
+        }
+        at += (double)units * each;
+    }
+}
+
+static void step_job(void *argument, int worker) {
+    Cpu *cpu = argument;
+    int workers = workers_count(cpu->workers);
+    float *scratch = cpu->scratch + worker * cpu->scratch_floats;
+    bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal contiguous shares; prefill: taken in chunks */
+    for (int p = 0; p < cpu->phase_count; p++) {
+        const Phase *phase = &cpu->phases[p];
+        double total = phase_total(cpu, phase, fixed);
+        if (fixed) {
+            phase_part(cpu, phase, true, total * worker / workers, worker + 1 == workers ? total : total * (worker + 1) / workers, scratch);
+        } else {
+            int64_t chunk = (int64_t)(total / (workers * CHUNKS_PER_WORKER)) + 1;
+            for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < (int64_t)total;)
+                phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch);
+        }
+        workers_barrier(cpu->workers);
+    }
+}
+
+/* First row of every replica; the rows are sorted by replica. */
+static void replica_bounds(Cpu *cpu) {
+    int dp = cpu->program->partition->mesh.dp;
+    const StepRows *s = &cpu->step;
+    int64_t t = 0, r = 0;
+    for (int replica = 0; replica <= dp; replica++) {
+        while (t < s->rows && s->slot[t] % dp < replica) t++;
+        while (r < s->logit_rows && s->slot[s->logit_row[r]] % dp < replica) r++;
+        cpu->replica_rows[replica] = t;
+        cpu->replica_logits[replica] = r;
+    }
+}
+
+static bool cpu_run(void *backend, Err *err) {
+    Cpu *cpu = backend;
+    if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
+        return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows, (long long)cpu->options.rows);
+    replica_bounds(cpu);
+    for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
+    workers_run(cpu->workers, step_job, cpu);
+    return true;
+}
+
+/* ---- Opening ------------------------------------------------------------------------------------------------------- */
+
+static bool cache_new(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    KvCache *c = &cpu->cache;
+    int64_t layers = 0;
+    for (int i = 1; i < g->count; i++) layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op == &cache_update_row;
+    *c = (KvCache){.type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'], .slots = cpu->options.slots};
+    c->positions = (cpu->options.context + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;
+    size_t bytes, each = c->type == CACHE_F32 ? 4 : 2;
+    if (!size_mul((size_t)c->positions, (size_t)c->channels * each, &c->plane) || !size_mul(c->plane, (size_t)(2 * layers * c->kv_heads), &bytes) ||
+        !size_mul(bytes, (size_t)c->slots, &bytes))
+        return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions, (long long)c->slots);
+    c->bytes = bytes;
+    cpu->info.cache_bytes = (int64_t)bytes;
+    c->data = mem_pages_new(bytes, "key/value cache", err);
+    if (!c->data) err_prefix(err, "lower --ctx or --slots");
+    return c->data != NULL;
+}
+
+static bool step_new(Cpu *cpu, Err *err) {
+    size_t rows = (size_t)cpu->options.rows, parts = (size_t)cpu->program->partition->mesh.dp + 1;
+    StepRows *s = &cpu->step;
+    s->token = mem_new(rows, sizeof *s->token, "step", err);
+    s->slot = mem_new(rows, sizeof *s->slot, "step", err);
+    s->position = mem_new(rows, sizeof *s->position, "step", err);
+    s->index = mem_new(rows, sizeof *s->index, "step", err);
+    s->length = mem_new(rows, sizeof *s->length, "step", err);
+    s->logit_row = mem_new(rows, sizeof *s->logit_row, "step", err);
+    cpu->replica_rows = mem_new(parts, sizeof(int64_t), "step", err);
+    cpu->replica_logits = mem_new(parts, sizeof(int64_t), "step", err);
+    cpu->scratch_floats = (call_scratch(&cpu->program->graph, cpu->program->partition, cpu->options.rows) + 15) / 16 * 16;
+    cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers), "scratch", err);
+    size_t bytes = ((size_t)cpu->phase_count + 1) * sizeof(PhaseCounter);
+    cpu->counters = aligned_alloc(64, bytes);
+    if (cpu->counters) memset(cpu->counters, 0, bytes);
+    else err_set(err, "out of memory: phase counters");
+    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && cpu->replica_rows && cpu->replica_logits &&
+           cpu->scratch && cpu->counters;
+}
+
+static void cpu_close(void *backend) {
+    Cpu *cpu = backend;
+    if (!cpu) return;
+    for (int id = 0; cpu->weights && id < cpu->program->graph.count; id++) free(cpu->weights[id].vector);
+    free(cpu->weights);
+    mem_pages_free(cpu->packed, cpu->packed_bytes);
+    mem_pages_free(cpu->cache.data, cpu->cache.bytes);
+    mem_pages_free(cpu->activations, cpu->activation_bytes);
+    if (cpu->workers) mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
+    free(cpu->offset);
+    free(cpu->node_phase);
+    free(cpu->items);
+    free(cpu->phases);
+    free(cpu->finish[0]);
+    free(cpu->finish[1]);
+    StepRows *s = &cpu->step;
+    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row);
+    free(cpu->replica_rows);
+    free(cpu->replica_logits);
+    free(cpu->counters);
+    workers_free(cpu->workers);
+    free(cpu);
+}
+
+static void *cpu_open(const Program *program, Weights *weights, const BackendOptions *options, Err *err) {
+    Cpu *cpu = mem_new(1, sizeof *cpu, "CPU engine", err);
+    if (!cpu) return NULL;
+    cpu->program = program;
+    cpu->options = *options;
+    cpu->kernels = kernels_select(options->isa, err);
+    cpu->workers = cpu->kernels ? workers_new(options->threads, err) : NULL;
+    if (cpu->workers && cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err)) {
+        cpu->info.workers = workers_count(cpu->workers);
+        cpu->info.isa = cpu->kernels->isa;
+        return cpu;
+    }
+    cpu_close(cpu);
+    return NULL;
+}
+
+static StepRows *cpu_rows(void *backend) { return &((Cpu *)backend)->step; }
+
+static const float *cpu_read(void *backend, Tensor t) {
+    Cpu *cpu = backend;
+    return cpu->offset[t.id] >= 0 ? cpu->activations + cpu->offset[t.id] : NULL;
+}
+
+static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }
+
+const Backend backend_cpu = {
+    .name = "cpu", .open = cpu_open, .close = cpu_close, .rows = cpu_rows, .run = cpu_run, .read = cpu_read, .info = cpu_info,
+};

@@ -1,0 +1,62 @@
+/* cpu.h: the CPU engine: devices as lists of work, run phase by phase by workers. */
+#ifndef CPU_H
+#define CPU_H
+#include "../graph/backend.h"
+#include "kernels.h"
+#include "workers.h"
+
+extern const Backend backend_cpu;
+
+/* ---- Within src/cpu ---------------------------------------------------------------------------------------------- */
+
+/* One device's share of one operation. */
+typedef struct Item {
+    Call call;              /* all but the rows of the step */
+    int replica;
+    double unit_cost;       /* relative, for static splits of decode */
+} Item;
+
+typedef struct Phase { int first, last; } Phase; /* items; barriers stand between phases */
+
+/* A weight as the engine holds it: a packed matrix, a vector, or the table in the file. */
+typedef struct LoadedWeight {
+    PackedWeight packed;
+    float *vector;
+    const WeightTensor *tensor;
+    bool as_matrix, as_vector, as_table;
+} LoadedWeight;
+
+typedef struct Cpu {
+    const Program *program;
+    BackendOptions options;
+    const Kernels *kernels;
+    Workers *workers;
+    LoadedWeight *weights;  /* [node id] */
+    uint8_t *packed;        /* all panels */
+    size_t packed_bytes;
+    KvCache cache;
+    float *activations;
+    size_t activation_bytes;
+    int64_t *offset;        /* [node id] floats into activations; -1: none */
+    int *node_phase;        /* [node id] */
+    Item *items;
+    int item_count;
+    size_t item_capacity;
+    Phase *phases;
+    int phase_count;
+    int *finish[2];         /* steps of tree_finish: heads, ffn */
+    int finish_count[2];
+    float *scratch;         /* of all workers */
+    int64_t scratch_floats;
+    int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica */
+    StepRows step;
+    struct PhaseCounter *counters;
+    BackendInfo info;
+} Cpu;
+
+/* load.c: finds, checks and packs every weight; all that is missing, misshapen or left over is named in one list. */
+bool cpu_load(Cpu *cpu, Weights *weights, Err *err);
+/* plan.c: items, phases, and one planned block of memory for every activation. */
+bool cpu_plan(Cpu *cpu, Err *err);
+int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
+#endif

@@ -1,0 +1,12 @@
+/* kernels.h: which table of kernels this CPU runs. Tables, weakest first: reference (plain C), avx2 (with FMA and F16C),
+ * avx512 (F, BW, VL, DQ). All give the same bits; a weaker one is asked for by tests and bug hunts. */
+#ifndef CPU_KERNELS_H
+#define CPU_KERNELS_H
+#include "../ops/kernels.h"
+
+/* Name of table i, weakest first; NULL past the last one. Names not on this CPU are listed too. */
+const char *kernels_name(int i);
+/* The best table of this CPU (limit NULL), or the table called `limit`. NULL and an error when there is no such name or
+ * this CPU or build lacks it. */
+const Kernels *kernels_select(const char *limit, Err *err);
+#endif

@@ -1,0 +1,494 @@
+/* kernels_simd16.h: every kernel of ops/kernels.h written once over v16, sixteen floats, one per lane of a panel.
+ * kernels_avx2.c and kernels_avx512.c include simd16_<isa>.h, then this, and name the table. Same bits as the reference:
+ * sums in its order, one fused multiply-add where it has fmaf, one rounded operation elsewhere.
+ *
+ * What simd16_<isa>.h gives (x, y, z: v16; every operation lane by lane and rounded once):
+ *   v16_all(f)  v16_load(p)  v16_store(p, x)  v16_add  _sub  _mul  _div  v16_fma(x, y, z) = x y + z
+ *   v16_max(x, y) = x > y ? x : y              v16_load_part(p, n), v16_store_part(p, n, x): the first n lanes, rest zero
+ *   v16_sum(x): (i, i+8), (i, i+4), (i, i+2), (0, 1)                v16_top(x): the largest lane
+ *   m16: a choice per lane.  v16_lanes(lo, hi): lo <= lane < hi     v16_less(x, y)  v16_nan(x)  v16_pick(m, yes, no)
+ *   v16_equal(x, y): bit i set where lane i is equal
+ *   v16_exponent(x, n): bits of x plus (bits of n) << 23
+ *   v16_bf16(p), v16_f16(p), v16_s8(p), v16_u8(p): 16 numbers in a row; v16_bf16_pair(p, &even, &odd): [16][2];
+ *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
+ *   V16_PANELS(rows): panels worked on together; V16_TILE_ROWS: most rows of a tile; V16_ACCUMULATORS: most sums of one */
+#include "../ops/kernels.h"
+#include <math.h>
+
+/* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors are
+ * then unrolled and their sums live in registers. */
+#define V16_APART(memory) __asm__ volatile("" : : "r"(memory) : "memory") /* what follows reads it again */
+#ifndef INLINE
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+#endif
+
+/* ---- Decoding weights --------------------------------------------------------------------------------------------- */
+
+/* Of a group; unused by types without. high = scale / 16: a nibble in the high half of a byte is 16 times its value, so
+ * it need not be shifted down, and the product is the same exact number. */
+typedef struct Scale { v16 scale, min, high; } Scale;
+
+INLINE Scale scale_of(PackedType type, const uint8_t *group) {
+    Scale s = {v16_all(0), v16_all(0), v16_all(0)};
+    if (type == PACKED_Q8 || type == PACKED_Q4) s.scale = v16_f16(group);
+    if (type == PACKED_Q4) s.min = v16_f16(group + 2 * PANEL);
+    if (type == PACKED_Q4X || type == PACKED_Q8X || type == PACKED_Q6X) {
+        s.scale = v16_load((const float *)group);
+        s.min = v16_load((const float *)group + PANEL);
+    }
+    if (type == PACKED_Q4 || type == PACKED_Q4X) s.high = v16_mul(s.scale, v16_all(0.0625f));
+    return s;
+}
+
+INLINE bool has_groups(PackedType type) { return type >= PACKED_Q8; }
+INLINE int step_of(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X ? 8 : 2; } /* k decoded in one go */
+
+/* Weights k + i and k + i + 1 of a group; k a multiple of the step, i even and below it. Types without scales are one
+ * endless group. */
+INLINE void weights(PackedType type, const uint8_t *group, int64_t k, int i, const Scale *s, v16 *even, v16 *odd) {
+    switch (type) {
+        case PACKED_F32:
+            *even = v16_load((const float *)group + (k + i) * PANEL);
+            *odd = v16_load((const float *)group + (k + i + 1) * PANEL);
+            return;
+        case PACKED_BF16: v16_bf16_pair(group + (k + i) * 2 * PANEL, even, odd); return;
+        case PACKED_F16:
+            *even = v16_f16(group + (k + i) * 2 * PANEL);
+            *odd = v16_f16(group + (k + i + 1) * 2 * PANEL);
+            return;
+        case PACKED_Q8:
+            *even = v16_mul(v16_s8(group + 2 * PANEL + (k + i) * PANEL), s->scale);
+            *odd = v16_mul(v16_s8(group + 2 * PANEL + (k + i + 1) * PANEL), s->scale);
+            return;
+        case PACKED_Q4:
+        case PACKED_Q4X:
+            v16_nibbles(group + (type == PACKED_Q4 ? 4 : 8) * PANEL + k / 2 * PANEL, 4 * i, even, odd);
+            *even = v16_fma(*even, s->scale, s->min);
+            *odd = v16_fma(*odd, s->high, s->min);
+            return;
+        default:
+            *even = v16_fma(v16_u8(group + 8 * PANEL + (k + i) * PANEL), s->scale, s->min);
+            *odd = v16_fma(v16_u8(group + 8 * PANEL + (k + i + 1) * PANEL), s->scale, s->min);
+    }
+}
+
+/* Weight k of a group. */
+INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale *s) {
+    const int n = step_of(type);
+    v16 even, odd;
+    if (type == PACKED_F32) return v16_load((const float *)group + k * PANEL);
+    weights(type, group, k / n * n, (int)(k % n) & ~1, s, &even, &odd);
+    return k & 1 ? odd : even;
+}
+
+/* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------------- */
+
+enum { PANELS_MOST = 4 };
+typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
+
+/* Bytes of a step of one panel. */
+INLINE int step_bytes(PackedType type) {
+    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || step_of(type) == 8 ? 4 * PANEL : 2 * PANEL;
+}
+
+/* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
+ * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
+enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
+
+/* A whole step of k, one after another. */
+INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
+                      const float *x, int64_t x_stride, Sums sum) {
+    const int n = step_of(type);
+    UNROLL for (int p = 0; p < panels; p++) {
+        const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
+        if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
+        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
+        _Alignas(64) float w[8 * PANEL];
+        UNROLL for (int i = 0; i < n; i += 2) {
+            v16 even, odd;
+            weights(type, group + p * step, k, i, &s[p], &even, &odd);
+            if (rows == ROWS_DIRECT && n == 8) {
+                v16_store(w + i * PANEL, even);
+                v16_store(w + (i + 1) * PANEL, odd);
+                continue;
+            }
+            UNROLL for (int r = 0; r < rows; r++) {
+                sum[p][r] = v16_fma(even, v16_all(x[r * x_stride + k + i]), sum[p][r]);
+                sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
+            }
+        }
+        if (rows < ROWS_DIRECT || n < 8) continue;
+        /* Four rows and the decoding of nibbles together spill sums; apart, through L1, they do not: a third faster. */
+        V16_APART(w);
+        UNROLL for (int i = 0; i < n; i++)
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[p][r] = v16_fma(v16_load(w + i * PANEL), v16_all(x[r * x_stride + k + i]), sum[p][r]);
+    }
+}
+
+INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
+                     const float *x, int64_t x_stride, Sums sum) {
+    UNROLL for (int p = 0; p < panels; p++) {
+        v16 w = weight(type, group + p * step, k, &s[p]);
+        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
+    }
+}
+
+INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
+                       const float *x, int64_t x_stride, float *acc) {
+    const int n = step_of(type);
+    Sums sum;
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + (p * rows + r) * PANEL);
+    const PackedRow *packed = &packed_rows[type];
+    int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
+    int64_t first = k0 / group, k = k0 % group, left = k1 - k0;
+    panel += first * bytes;
+    x += first * group;
+    for (; left > 0; panel += bytes, x += group, k = 0) {
+        int64_t end = left < group - k ? k + left : group;
+        left -= end - k;
+        Scale s[PANELS_MOST];
+        UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, panel + p * step);
+        for (; k % n && k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k + n <= end; k += n) rows_step(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+    }
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
+}
+
+INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
+                        const float *x, int64_t x_stride, float *acc) {
+    const int together = V16_PANELS(rows);
+    int p = 0;
+    for (; p + together <= panels; p += together)
+        rows_block(type, together, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
+    for (; p < panels; p++)
+        rows_block(type, 1, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
+}
+
+INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, float *w) {
+    const int n = step_of(type);
+    const PackedRow *packed = &packed_rows[type];
+    int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
+    int64_t k = k0 % group, left = k1 - k0;
+    panel += k0 / group * bytes;
+    for (; left > 0; panel += bytes, k = 0) {
+        int64_t end = left < group - k ? k + left : group;
+        left -= end - k;
+        Scale s = scale_of(type, panel);
+        for (; k % n && k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
+        for (; k + n <= end; k += n, w += n * PANEL)
+            UNROLL for (int i = 0; i < n; i += 2) {
+                v16 even, odd;
+                weights(type, panel, k, i, &s, &even, &odd);
+                v16_store(w + i * PANEL, even);
+                v16_store(w + (i + 1) * PANEL, odd);
+            }
+        for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
+    }
+}
+
+#define LINEAR(name, type)                                                                                              \
+    static void rows_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,       \
+                            int64_t x_stride, int rows, float *acc) {                                                   \
+        switch (rows) {                                                                                                 \
+            case 1: rows_panels(type, 1, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
+            case 2: rows_panels(type, 2, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
+            case 3: rows_panels(type, 3, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
+            case 4: rows_panels(type, 4, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
+        }                                                                                                               \
+    }                                                                                                                   \
+    static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                    \
+        unpack_of(type, panel, k0, k1, w);                                                                              \
+    }
+LINEAR(f32, PACKED_F32)
+LINEAR(bf16, PACKED_BF16)
+LINEAR(f16, PACKED_F16)
+LINEAR(q8, PACKED_Q8)
+LINEAR(q4, PACKED_Q4)
+LINEAR(q4x, PACKED_Q4X)
+LINEAR(q8x, PACKED_Q8X)
+LINEAR(q6x, PACKED_Q6X)
+
+/* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------------ */
+
+/* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats or bf16 by `type`, w_step from one k to the
+ * next, v_step from one v to the next. `fresh`: sums start at zero instead of at out. */
+typedef struct Tile {
+    const void *w;
+    int64_t w_step, v_step, count;
+    const float *x;
+    int64_t x_stride;
+    float *out;
+    int64_t out_stride;
+    bool fresh;
+} Tile;
+
+INLINE v16 cached(CacheType type, const void *w, int64_t i) {
+    return type == CACHE_F32 ? v16_load((const float *)w + i) : v16_bf16((const uint16_t *)w + i);
+}
+
+INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int64_t r0, int64_t v0) {
+    v16 sum[V16_TILE_ROWS][4];
+    const float *x = t->x + r0 * t->x_stride;
+    float *out = t->out + r0 * t->out_stride + v0 * PANEL;
+    int64_t at = v0 * t->v_step, w_step = t->w_step, v_step = t->v_step, x_stride = t->x_stride, count = t->count;
+    const void *w = t->w;
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] = t->fresh ? v16_all(0) : v16_load(out + r * t->out_stride + v * PANEL);
+    for (int64_t k = 0; k < count; k++, at += w_step) {
+        v16 column[4];
+        UNROLL for (int v = 0; v < vectors; v++) column[v] = cached(type, w, at + v * v_step);
+        UNROLL for (int r = 0; r < rows; r++) {
+            v16 xs = v16_all(x[r * x_stride + k]);
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v16_fma(column[v], xs, sum[r][v]);
+        }
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++) v16_store(out + r * t->out_stride + v * PANEL, sum[r][v]);
+}
+
+/* Vectors that fit the registers beside `rows` rows. */
+#define TILE_VECTORS(rows) (V16_ACCUMULATORS / (rows) >= 4 ? 4 : V16_ACCUMULATORS / (rows) >= 2 ? 2 : 1)
+
+INLINE void tile_rows(CacheType type, int rows, const Tile *t, int64_t r0, int64_t vectors) {
+    int64_t v = 0;
+    for (; v + TILE_VECTORS(rows) <= vectors; v += TILE_VECTORS(rows)) tile_block(type, rows, TILE_VECTORS(rows), t, r0, v);
+    for (; v < vectors; v++) tile_block(type, rows, 1, t, r0, v);
+}
+
+/* Blocks of the most rows, the last two nearly equal, so that no block has too few sums to hide the latency of fma. */
+INLINE void tile_all(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
+    for (int64_t r = 0, n; r < rows; r += n) {
+        int64_t left = rows - r;
+        n = left <= V16_TILE_ROWS ? left : left >= 2 * V16_TILE_ROWS ? V16_TILE_ROWS : (left + 1) / 2;
+        switch (n) {
+            case 1: tile_rows(type, 1, t, r, vectors); break;
+            case 2: tile_rows(type, 2, t, r, vectors); break;
+            case 3: tile_rows(type, 3, t, r, vectors); break;
+            case 4: tile_rows(type, 4, t, r, vectors); break;
+            case 5: tile_rows(type, 5, t, r, vectors); break;
+            case 6: tile_rows(type, 6, t, r, vectors); break;
+#define TILE_CASE(n) case n: if (n <= V16_TILE_ROWS) tile_rows(type, n <= V16_TILE_ROWS ? n : 1, t, r, vectors); break
+            TILE_CASE(7);
+            TILE_CASE(8);
+            TILE_CASE(9);
+            TILE_CASE(10);
+            TILE_CASE(11);
+            TILE_CASE(12);
+        }
+    }
+}
+
+static void tile_f32(const Tile *t, int64_t rows, int64_t vectors) { tile_all(CACHE_F32, t, rows, vectors); }
+static void tile_bf16(const Tile *t, int64_t rows, int64_t vectors) { tile_all(CACHE_BF16, t, rows, vectors); }
+
+static void tile(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc) {
+    Tile t = {.w = w, .w_step = PANEL, .count = count, .x = x, .x_stride = x_stride, .out = acc, .out_stride = PANEL};
+    tile_f32(&t, rows, 1);
+}
+
+/* ---- The exponential ---------------------------------------------------------------------------------------------------- */
+
+/* As exp_f32; lanes out of range compute something and are then replaced. */
+INLINE v16 v16_exp(v16 x) {
+    v16 magic = v16_all(12582912.0f);
+    v16 n = v16_fma(x, v16_all(0x1.715476p+0f), magic), whole = v16_sub(n, magic);
+    v16 r = v16_fma(whole, v16_all(-0x1.62e430p-1f), x);
+    r = v16_fma(whole, v16_all(0x1.05c610p-29f), r);
+    v16 p = v16_all(0x1.6accb6p-10f);
+    p = v16_fma(p, r, v16_all(0x1.123e14p-7f));
+    p = v16_fma(p, r, v16_all(0x1.555858p-5f));
+    p = v16_fma(p, r, v16_all(0x1.55548cp-3f));
+    p = v16_fma(p, r, v16_all(0x1.fffffcp-2f));
+    p = v16_fma(p, r, v16_all(1.0f));
+    p = v16_exponent(v16_fma(p, r, v16_all(1.0f)), n);
+    p = v16_pick(v16_less(x, v16_all(-87.33f)), v16_all(0), p);
+    p = v16_pick(v16_less(v16_all(88.72f), x), v16_all(INFINITY), p);
+    return v16_pick(v16_nan(x), x, p);
+}
+
+/* ---- Attention ------------------------------------------------------------------------------------------------------ */
+
+/* Raw scores of a block for one head become e in place; m_b and l_b. */
+INLINE void block_softmax(float s[ATTENTION_BLOCK], float scale, int64_t lo, int64_t hi, float *m, float *l) {
+    enum { VECTORS = ATTENTION_BLOCK / 16 };
+    v16 e[VECTORS], low = v16_all(-INFINITY), top = low;
+    UNROLL for (int i = 0; i < VECTORS; i++) {
+        e[i] = v16_mul(v16_load(s + 16 * i), v16_all(scale));
+        top = v16_max(v16_pick(v16_lanes(lo - 16 * i, hi - 16 * i), e[i], low), top);
+    }
+    *m = v16_top(top);
+    UNROLL for (int i = 0; i < VECTORS; i++) {
+        e[i] = v16_exp(v16_sub(e[i], v16_all(*m)));
+        e[i] = v16_pick(v16_lanes(lo - 16 * i, hi - 16 * i), e[i], v16_all(0));
+        v16_store(s + 16 * i, e[i]);
+    }
+    *l = v16_sum(v16_add(v16_add(e[0], e[1]), v16_add(e[2], e[3])));
+}
+
+INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
+    return type == CACHE_F32 ? (const void *)((const float *)cache + i) : (const void *)((const uint16_t *)cache + i);
+}
+
+INLINE void tile_of(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
+    if (type == CACHE_F32) tile_f32(t, rows, vectors);
+    else tile_bf16(t, rows, vectors);
+}
+
+/* s[h][p] of a block, unscaled, for all its 64 positions. */
+INLINE void block_scores(CacheType type, const AttentionCall *call, int64_t start, float *s) {
+    Tile t = {.w = cache_from(type, call->k, start * call->channels), .w_step = K_BLOCK,
+              .v_step = call->channels * K_BLOCK, .count = call->channels, .x = call->q, .x_stride = call->q_stride,
+              .out = s, .out_stride = ATTENTION_BLOCK, .fresh = true};
+    tile_of(type, &t, call->heads, ATTENTION_BLOCK / K_BLOCK);
+}
+
+/* o[h][c] of positions [first, first + count). Whole vectors of channels come from the cache, a last partial one from a
+ * zero-padded copy: nothing may be read past the cache's end. */
+INLINE void block_values(CacheType type, const AttentionCall *call, int64_t first, int64_t count, const float *e, float *o,
+                         int64_t c16, float *tail) {
+    int64_t channels = call->channels, whole = channels / 16 * 16;
+    const void *v = cache_from(type, call->v, first * channels);
+    Tile t = {.w = v, .w_step = channels, .v_step = 16, .count = count, .x = e, .x_stride = ATTENTION_BLOCK,
+              .out = o, .out_stride = c16, .fresh = true};
+    tile_of(type, &t, call->heads, whole / 16);
+    if (whole == channels) return;
+    for (int64_t p = 0; p < count; p++)
+        for (int64_t c = 0; c < 16; c++) {
+            int64_t i = p * channels + whole + c;
+            tail[p * 16 + c] = whole + c >= channels ? 0 : type == CACHE_F32 ? ((const float *)v)[i]
+                                                                             : bf16_to_f32(((const uint16_t *)v)[i]);
+        }
+    t.w = tail;
+    t.w_step = 16;
+    t.out = o + whole;
+    tile_f32(&t, call->heads, 1);
+}
+
+INLINE void attention_of(CacheType type, const AttentionCall *call) {
+    int64_t heads = call->heads, c16 = (call->channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
+    float *s = call->scratch, *o = s + heads * ATTENTION_BLOCK, *o_b = o + heads * c16, *tail = o_b + heads * c16;
+    float *m = tail + 16 * ATTENTION_BLOCK, *l = m + h16, *m_b = l + h16, *l_b = m_b + h16;
+    for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last; start += ATTENTION_BLOCK) {
+        int64_t lo = call->first > start ? call->first - start : 0;
+        int64_t hi = call->last - start < ATTENTION_BLOCK ? call->last - start : ATTENTION_BLOCK;
+        bool fresh = call->first >= start; /* the first block sets, the others merge */
+        block_scores(type, call, start, s);
+        for (int64_t h = 0; h < heads; h++)
+            block_softmax(s + h * ATTENTION_BLOCK, call->scale, lo, hi, fresh ? &m[h] : &m_b[h], fresh ? &l[h] : &l_b[h]);
+        block_values(type, call, start + lo, hi - lo, s + lo, fresh ? o : o_b, c16, tail);
+        for (int64_t h = 0; h < heads && !fresh; h++) {
+            float top = m_b[h] > m[h] ? m_b[h] : m[h], a = exp_f32(m[h] - top), b = exp_f32(m_b[h] - top);
+            m[h] = top;
+            l[h] = fmaf(l[h], a, l_b[h] * b);
+            for (int64_t c = 0; c < c16; c += 16) {
+                float *to = o + h * c16 + c;
+                v16 part = v16_mul(v16_load(o_b + h * c16 + c), v16_all(b));
+                v16_store(to, v16_fma(v16_load(to), v16_all(a), part));
+            }
+        }
+    }
+    for (int64_t h = 0; h < heads; h++) {
+        const float *from = o + h * c16;
+        float *out = call->out + h * call->out_stride;
+        int64_t c = 0;
+        for (; c + 16 <= call->channels; c += 16) v16_store(out + c, v16_div(v16_load(from + c), v16_all(l[h])));
+        if (c < call->channels) v16_store_part(out + c, call->channels - c, v16_div(v16_load(from + c), v16_all(l[h])));
+    }
+}
+
+static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
+static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
+
+/* ---- Element by element: sixteen at a time, then the rest in the first lanes --------------------------------------- */
+
+static void rms_norm(const float *x, const float *gain, float epsilon, int64_t d, float *y) {
+    v16 sum = v16_all(0);
+    int64_t i = 0;
+    for (; i + 16 <= d; i += 16) sum = v16_fma(v16_load(x + i), v16_load(x + i), sum);
+    v16 last = v16_load_part(x + i, d - i);
+    sum = v16_fma(last, last, sum); /* adds +0 to the missing lanes, which are not negative zero */
+    v16 r = v16_all(1.0f / sqrtf(v16_sum(sum) / (float)d + epsilon));
+    for (i = 0; i + 16 <= d; i += 16) v16_store(y + i, v16_mul(v16_mul(v16_load(x + i), r), v16_load(gain + i)));
+    v16_store_part(y + i, d - i, v16_mul(v16_mul(last, r), v16_load_part(gain + i, d - i)));
+}
+
+INLINE v16 silu_mul_of(v16 gate, v16 up) {
+    v16 e = v16_exp(v16_sub(v16_all(-0.0f), gate));
+    return v16_mul(v16_div(gate, v16_add(v16_all(1.0f), e)), up);
+}
+static void silu_mul(const float *gate, const float *up, int64_t n, float *y) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, silu_mul_of(v16_load(gate + i), v16_load(up + i)));
+    v16_store_part(y + i, n - i, silu_mul_of(v16_load_part(gate + i, n - i), v16_load_part(up + i, n - i)));
+}
+
+INLINE void rotate(v16 a, v16 b, v16 c, v16 s, v16 *first, v16 *second) {
+    *first = v16_sub(v16_mul(a, c), v16_mul(b, s));
+    *second = v16_add(v16_mul(b, c), v16_mul(a, s));
+}
+static void rope(const float *x, const float *cosine, const float *sine, int64_t half, float *y) {
+    int64_t i = 0, rest;
+    v16 first, second;
+    for (; i + 16 <= half; i += 16) {
+        rotate(v16_load(x + i), v16_load(x + half + i), v16_load(cosine + i), v16_load(sine + i), &first, &second);
+        v16_store(y + i, first);
+        v16_store(y + half + i, second);
+    }
+    rest = half - i;
+    rotate(v16_load_part(x + i, rest), v16_load_part(x + half + i, rest), v16_load_part(cosine + i, rest),
+           v16_load_part(sine + i, rest), &first, &second);
+    v16_store_part(y + i, rest, first);
+    v16_store_part(y + half + i, rest, second);
+}
+
+static void add(const float *a, const float *b, int64_t n, float *y) {
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16) v16_store(y + i, v16_add(v16_load(a + i), v16_load(b + i)));
+    v16_store_part(y + i, n - i, v16_add(v16_load_part(a + i, n - i), v16_load_part(b + i, n - i)));
+}
+
+/* Two passes: the largest value (a NaN loses each comparison), then its first place. */
+static int64_t argmax(const float *x, int64_t n, float *best) {
+    enum { CHAINS = 4 };
+    v16 low = v16_all(-INFINITY), top[CHAINS] = {low, low, low, low};
+    int64_t i = 0;
+    for (; i + 16 * CHAINS <= n; i += 16 * CHAINS)
+        UNROLL for (int c = 0; c < CHAINS; c++) top[c] = v16_max(v16_load(x + i + 16 * c), top[c]);
+    for (; i + 16 <= n; i += 16) top[0] = v16_max(v16_load(x + i), top[0]);
+    float value = v16_top(v16_max(v16_max(top[0], top[1]), v16_max(top[2], top[3])));
+    for (; i < n; i++) value = x[i] > value ? x[i] : value;
+    v16 wanted = v16_all(value);
+    for (i = 0; i + 16 <= n; i += 16) {
+        unsigned equal = v16_equal(v16_load(x + i), wanted);
+        if (!equal) continue;
+        i += __builtin_ctz(equal);
+        *best = x[i];
+        return i;
+    }
+    for (; i < n; i++)
+        if (x[i] == value) {
+            *best = x[i];
+            return i;
+        }
+    *best = -INFINITY;
+    return -1;
+}
+
+#define KERNELS_SIMD16(name)                                                                                            \
+    {                                                                                                                   \
+        .isa = name,                                                                                                    \
+        .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x},                        \
+        .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x},      \
+        .tile = tile, .attention = {attention_f32, attention_bf16}, .rms_norm = rms_norm, .silu_mul = silu_mul,         \
+        .rope = rope, .add = add, .argmax = argmax,                                                                     \
+    }

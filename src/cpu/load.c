@@ -1,0 +1,185 @@
+/* load.c: weights found by name, checked by shape, and packed in parallel. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "cpu.h"
+
+enum { MAX_LISTED = 12 };
+
+/* Tensors some checkpoints carry that the model does not need. */
+static bool harmless(const Program *p, const char *name) {
+    size_t n = strlen(name), s = strlen(".rotary_emb.inv_freq");
+    if (n > s && !strcmp(name + n - s, ".rotary_emb.inv_freq")) return true;
+    if (!strcmp(name, "rope_freqs.weight")) return true;
+    if (strcmp(name, "lm_head.weight")) return false;
+    for (int i = 1; i < p->graph.count; i++) /* a tied model that also stores its head */
+        if (p->graph.nodes[i].kind == NODE_WEIGHT && !strcmp(p->graph.nodes[i].name, name)) return false;
+    return true;
+}
+
+static bool shape_fits(const WeightTensor *t, const Shape *s) {
+    if (t->rank != s->rank) return false;
+    for (int i = 0; i < s->rank; i++)
+        if (t->dim[i] != s->dim[i].size) return false;
+    return true;
+}
+
+static void list_line(Text *list, int *count, const char *format, const char *name, const char *got) {
+    if (++*count <= MAX_LISTED) text_line(list, format, name, got);
+}
+
+static void tensor_text(const WeightTensor *t, char *out, size_t size) {
+    size_t n = (size_t)snprintf(out, size, "[");
+    for (int i = 0; i < t->rank && n < size; i++) n += (size_t)snprintf(out + n, size - n, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    if (n < size) snprintf(out + n, size - n, "]");
+}
+
+/* Finds and checks all weights; the list of what is wrong is the error. */
+static bool find_all(Cpu *cpu, Weights *weights, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    Text list = {0};
+    int wrong = 0, unexpected = 0;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        char got[64], want[64];
+        if (n->kind != NODE_WEIGHT) continue;
+        WeightTensor *t = weights_find(weights, n->name);
+        PackedType type;
+        cpu->weights[id].tensor = t;
+        if (!t) {
+            list_line(&list, &wrong, "\n  missing: %s%s", n->name, "");
+        } else if (!shape_fits(t, &n->shape)) {
+            WeightTensor w = {.rank = n->shape.rank, .dim = {n->shape.dim[0].size, n->shape.dim[1].size}};
+            tensor_text(t, got, sizeof got);
+            tensor_text(&w, want, sizeof want);
+            char both[160];
+            snprintf(both, sizeof both, "expected %s, got %s", want, got);
+            list_line(&list, &wrong, "\n  wrong shape: %s: %s", n->name, both);
+        } else if (!packed_type_of(t->dtype, &type)) {
+            list_line(&list, &wrong, "\n  wrong type: %s: %s is no weight type", n->name, dtype_row(t->dtype)->name);
+        }
+    }
+    for (int64_t i = 0; i < weights_count(weights); i++) {
+        WeightTensor *t = weights_at(weights, i);
+        if (!t->used && !harmless(cpu->program, t->name)) list_line(&list, &unexpected, "\n  unexpected: %s%s", t->name, "");
+    }
+    if (wrong + unexpected > 2 * MAX_LISTED || wrong > MAX_LISTED || unexpected > MAX_LISTED) text_line(&list, "\n  ...");
+    if (wrong) err_set(err, "checkpoint does not fit the model: %d missing or wrong, %d unexpected%s", wrong, unexpected, list.data);
+    else if (unexpected && !cpu->options.quiet)
+        fprintf(stderr, "qwenmesh: warning: %d tensors of the checkpoint are not used%s\n", unexpected, list.data ? list.data : "");
+    text_free(&list);
+    return wrong == 0;
+}
+
+/* How each weight is used: matrices are packed, vectors unpacked to f32, embedding tables read where they are. */
+static void mark_uses(Cpu *cpu) {
+    const Graph *g = &cpu->program->graph;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        for (int i = 0; i < n->inputs; i++) {
+            const Node *in = graph_node(g, n->in[i]);
+            LoadedWeight *w = &cpu->weights[n->in[i].id];
+            if (!in || in->kind != NODE_WEIGHT) continue;
+            if (in->shape.rank == 1) w->as_vector = true;
+            else if (n->op == &embed_row) w->as_table = true;
+            else w->as_matrix = true;
+        }
+    }
+}
+
+typedef struct PackJob { Cpu *cpu; atomic_int_fast64_t next; int64_t total; Progress *progress; } PackJob;
+
+static void pack_one(LoadedWeight *w, int64_t panel) {
+    const uint8_t *rows[PANEL];
+    for (int i = 0; i < PANEL; i++) {
+        int64_t row = panel * PANEL + i;
+        rows[i] = row < w->packed.rows ? weights_row(w->tensor, row) : NULL;
+    }
+    pack_panel(w->tensor->dtype, rows, w->packed.k, w->packed.data + panel * w->packed.panel_bytes);
+}
+
+static void pack_job(void *argument, int worker) {
+    PackJob *job = argument;
+    int count = job->cpu->program->graph.count;
+    for (;;) {
+        int64_t at = atomic_fetch_add(&job->next, 1), left = at;
+        if (at >= job->total) return;
+        for (int id = 1; id < count; id++) {
+            LoadedWeight *w = &job->cpu->weights[id];
+            int64_t panels = w->as_matrix ? (w->packed.rows + PANEL - 1) / PANEL : 0;
+            if (left < panels) {
+                pack_one(w, left);
+                break;
+            }
+            left -= panels;
+        }
+        if (worker == 0) progress_show(job->progress, at);
+    }
+}
+
+/* Sizes of the packed copy, and one block for all of it. */
+static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    int64_t part[PACKED_COUNT] = {0};
+    size_t bytes = 0;
+    for (int id = 1; id < g->count; id++) {
+        LoadedWeight *w = &cpu->weights[id];
+        if (!w->as_matrix) continue;
+        w->packed.rows = w->tensor->dim[0];
+        w->packed.k = w->tensor->dim[1];
+        packed_type_of(w->tensor->dtype, &w->packed.type);
+        w->packed.panel_bytes = packed_panel_bytes(w->packed.type, w->packed.k);
+        int64_t n = (w->packed.rows + PANEL - 1) / PANEL;
+        size_t size;
+        if (!size_mul((size_t)n, (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
+            return err_set(err, "weights: sizes wrap");
+        *panels += n;
+        part[w->packed.type] += (int64_t)size;
+    }
+    cpu->packed_bytes = bytes;
+    cpu->info.weight_bytes = (int64_t)bytes;
+    cpu->info.decode_bytes = (int64_t)bytes;
+    size_t at = 0;
+    for (int i = 0; i < PACKED_COUNT; i++)
+        if (part[i] && at < sizeof cpu->info.packed_parts)
+            at += (size_t)snprintf(cpu->info.packed_parts + at, sizeof cpu->info.packed_parts - at, "%s%s %.1f MiB", at ? ", " : "",
+                                   packed_rows[i].name, (double)part[i] / (1 << 20));
+    cpu->packed = mem_pages_new(bytes, "packed weights", err);
+    if (!cpu->packed) return false;
+    uint8_t *next = cpu->packed;
+    for (int id = 1; id < g->count; id++) {
+        LoadedWeight *w = &cpu->weights[id];
+        if (!w->as_matrix) continue;
+        w->packed.data = next;
+        next += (size_t)((w->packed.rows + PANEL - 1) / PANEL) * (size_t)w->packed.panel_bytes;
+    }
+    return true;
+}
+
+static bool load_vector(LoadedWeight *w, Err *err) {
+    const DTypeRow *type = dtype_row(w->tensor->dtype);
+    int64_t n = w->tensor->dim[0];
+    w->vector = mem_new((size_t)n, sizeof(float), w->tensor->name, err);
+    if (!w->vector) return false;
+    if (n % type->block) return err_set(err, "%s: %lld elements are no whole blocks of %s", w->tensor->name, (long long)n, type->name);
+    if (!w->tensor->permuted_heads) type->read(w->tensor->data, 0, n, w->vector);
+    else for (int64_t i = 0; i < n; i++) type->read(weights_row(w->tensor, i), 0, 1, &w->vector[i]);
+    return true;
+}
+
+bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    int64_t panels = 0;
+    cpu->weights = mem_new((size_t)g->count, sizeof *cpu->weights, "weights", err);
+    if (!cpu->weights || !find_all(cpu, weights, err)) return false;
+    mark_uses(cpu);
+    if (!reserve(cpu, &panels, err)) return false;
+    for (int id = 1; id < g->count; id++)
+        if (cpu->weights[id].as_vector && !load_vector(&cpu->weights[id], err)) return false;
+    Progress progress;
+    progress_start(&progress, "packing weights", panels, cpu->options.quiet);
+    PackJob job = {.cpu = cpu, .total = panels, .progress = &progress};
+    workers_run(cpu->workers, pack_job, &job);
+    progress_end(&progress);
+    return true;
+}

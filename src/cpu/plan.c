@@ -1,0 +1,209 @@
+/* plan.c: which device does what in which phase, and where every activation lives. Nothing is allocated after this. */
+#include <stdlib.h>
+#include <string.h>
+#include "cpu.h"
+
+int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
+    const Partition *p = cpu->program->partition;
+    int64_t rows = cpu->options.rows, width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
+    if (n->op == &cache_update_row) return 0;
+    if (n->shape.rank == 1) return rows * 2 * (n->partial ? p->mesh.tp : 1); /* (max, id) pairs */
+    return rows * width * (n->partial == 'h' ? p->head_count : n->partial == 'f' ? p->ffn_count : 1);
+}
+
+/* ---- Items -------------------------------------------------------------------------------------------------------- */
+
+static double unit_cost(const Call *c) {
+    if (c->weight) return (double)c->weight->panel_bytes;
+    if (c->node->op == &attention_row) return 1e5;
+    return (double)(c->columns.last - c->columns.first) * 4;
+}
+
+static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
+    if (!mem_grow((void **)&cpu->items, &cpu->item_capacity, (size_t)cpu->item_count + 1, sizeof(Item), "work items", err)) return false;
+    cpu->items[cpu->item_count++] = (Item){.call = *call, .replica = replica, .unit_cost = unit_cost(call)};
+    return true;
+}
+
+/* Adds an item unless the same columns are already there: equal shards on one host are computed once. */
+static bool item_once(Cpu *cpu, Call *call, Range columns, int replica, int from, Err *err) {
+    if (columns.first >= columns.last) return true;
+    for (int i = from; i < cpu->item_count; i++)
+        if (cpu->items[i].replica == replica && cpu->items[i].call.columns.first == columns.first &&
+            cpu->items[i].call.columns.last == columns.last)
+            return true;
+    call->columns = columns;
+    return item_add(cpu, call, replica, err);
+}
+
+/* The columns a device holds of a dimension split over heads: one range per key/value head, or one for all of them. */
+static bool items_heads(Cpu *cpu, Call *call, const DeviceShard *s, bool query, int replica, int from, Err *err) {
+    int64_t c = call->graph->size['c'], group = call->graph->size['g'];
+    if (!query) return item_once(cpu, call, (Range){s->kv.first * c, s->kv.last * c}, replica, from, err);
+    for (int64_t k = s->kv.first; k < s->kv.last; k++) {
+        Range r = {(k * group + s->group.first) * c, (k * group + s->group.last) * c};
+        if (!item_once(cpu, call, r, replica, from, err)) return false;
+    }
+    return true;
+}
+
+static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int replica, int from, Err *err) {
+    const DeviceShard *s = &cpu->program->partition->device[device];
+    call->device = device;
+    if (strchr(n->split, 'g')) return items_heads(cpu, call, s, true, replica, from, err);
+    if (strchr(n->split, 'k')) return items_heads(cpu, call, s, false, replica, from, err);
+    if (strchr(n->split, 'f')) return item_once(cpu, call, s->ffn, replica, from, err);
+    return item_once(cpu, call, s->vocab, replica, from, err);
+}
+
+static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
+    const Partition *p = cpu->program->partition;
+    if (n->op == &argmax_row) {
+        for (call->device = 0; call->device < p->mesh.tp; call->device++) {
+            call->columns = p->device[call->device].vocab;
+            if (!item_add(cpu, call, replica, err)) return false;
+        }
+        return true;
+    }
+    bool heads = n->partial == 'h';
+    call->tree = heads ? &p->heads : &p->ffn;
+    call->nodes = heads ? p->head_count : p->ffn_count;
+    call->columns = (Range){0, call->out_width};
+    call->node_stride = cpu->options.rows * call->out_width;
+    for (call->node_at = 0; call->node_at < call->nodes; call->node_at++) {
+        call->tree_node = (heads ? p->head_nodes : p->ffn_nodes)[call->node_at];
+        call->device = call->tree_node.device;
+        if (!item_add(cpu, call, replica, err)) return false;
+    }
+    return true;
+}
+
+/* A Call with everything that does not change from step to step. */
+static Call call_of(Cpu *cpu, const Node *n) {
+    const Graph *g = &cpu->program->graph;
+    Call c = {.graph = g, .node = n, .partition = cpu->program->partition, .kernels = cpu->kernels, .step = &cpu->step,
+              .cache = &cpu->cache, .devices = cpu->program->partition->mesh.tp};
+    c.out_width = n->shape.rank > 1 ? n->shape.dim[1].size : 2;
+    c.columns = (Range){0, c.out_width};
+    for (int i = 0; i < n->inputs; i++) {
+        const Node *in = graph_node(g, n->in[i]);
+        const LoadedWeight *w = &cpu->weights[n->in[i].id];
+        c.in_width[i] = in->shape.rank > 1 ? in->shape.dim[1].size : 1;
+        if (in->kind == NODE_WEIGHT) {
+            if (in->shape.rank == 1) c.vector = w->vector;
+            else if (n->op == &embed_row) c.table = w->tensor;
+            else c.weight = &w->packed;
+        } else if (n->op == &all_reduce_row) {
+            bool heads = in->partial == 'h';
+            c.finish = cpu->finish[!heads];
+            c.finish_count = cpu->finish_count[!heads];
+            c.node_stride = cpu->options.rows * c.out_width;
+        }
+    }
+    return c;
+}
+
+static bool items_of(Cpu *cpu, const Node *n, Err *err) {
+    const Partition *p = cpu->program->partition;
+    for (int replica = 0; replica < p->mesh.dp; replica++) {
+        Call c = call_of(cpu, n);
+        int from = cpu->item_count;
+        if (n->partial) {
+            if (!items_partial(cpu, &c, n, replica, err)) return false;
+        } else if (n->split[0]) {
+            for (int d = 0; d < p->mesh.tp; d++)
+                if (!items_split(cpu, &c, n, d, replica, from, err)) return false;
+        } else if (!item_add(cpu, &c, replica, err)) return false;
+    }
+    return true;
+}
+
+/* ---- Phases and memory ----------------------------------------------------------------------------------------------- */
+
+static int phases_assign(Cpu *cpu) {
+    const Graph *g = &cpu->program->graph;
+    int count = 0;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        int phase = 0;
+        if (n->kind != NODE_OP) continue;
+        for (int i = 0; i < n->inputs; i++)
+            if (graph_node(g, n->in[i])->kind == NODE_OP && cpu->node_phase[n->in[i].id] >= phase) phase = cpu->node_phase[n->in[i].id] + 1;
+        cpu->node_phase[id] = phase;
+        if (phase >= count) count = phase + 1;
+    }
+    return count;
+}
+
+typedef struct Life { int id, first, last; int64_t at, size; } Life;
+
+/* First fit over the values that live in overlapping phases. */
+static bool memory_plan(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    Life *life = mem_new((size_t)g->count, sizeof *life, "memory plan", err);
+    int lives = 0;
+    int64_t total = 0;
+    if (!life) return false;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        cpu->offset[id] = -1;
+        if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
+        Life v = {.id = id, .first = cpu->node_phase[id], .last = n->keep ? INT32_MAX : cpu->node_phase[id]};
+        v.size = (cpu_value_floats(cpu, n) + 15) / 16 * 16;
+        for (int u = id + 1; u < g->count; u++)
+            for (int i = 0; i < g->nodes[u].inputs; i++)
+                if (g->nodes[u].in[i].id == id && cpu->node_phase[u] > v.last) v.last = cpu->node_phase[u];
+        for (bool moved = true; moved;) {
+            moved = false;
+            for (int i = 0; i < lives; i++) {
+                const Life *o = &life[i];
+                bool meet = o->first <= v.last && v.first <= o->last && o->at < v.at + v.size && v.at < o->at + o->size;
+                if (meet) v.at = o->at + o->size, moved = true;
+            }
+        }
+        cpu->offset[id] = v.at;
+        life[lives++] = v;
+        if (v.at + v.size > total) total = v.at + v.size;
+    }
+    free(life);
+    if (!size_mul((size_t)total, sizeof(float), &cpu->activation_bytes)) return err_set(err, "activations: sizes wrap");
+    cpu->info.activation_bytes = (int64_t)cpu->activation_bytes;
+    cpu->activations = mem_pages_new(cpu->activation_bytes, "activations", err);
+    return cpu->activations != NULL;
+}
+
+static void item_bind(Cpu *cpu, Call *c) {
+    int id = (int)(c->node - cpu->program->graph.nodes);
+    if (cpu->offset[id] >= 0) c->out = cpu->activations + cpu->offset[id];
+    for (int i = 0; i < c->node->inputs; i++)
+        if (cpu->offset[c->node->in[i].id] >= 0) c->in[i] = cpu->activations + cpu->offset[c->node->in[i].id];
+}
+
+static bool finish_plan(Cpu *cpu, Err *err) {
+    const Partition *p = cpu->program->partition;
+    for (int f = 0; f < 2; f++) {
+        int count = f ? p->ffn_count : p->head_count, depth;
+        cpu->finish[f] = mem_new((size_t)count * 2 + 1, sizeof(int), "all-reduce steps", err);
+        if (!cpu->finish[f]) return false;
+        cpu->finish_count[f] = tree_finish(f ? &p->ffn : &p->heads, f ? p->ffn_nodes : p->head_nodes, count, cpu->finish[f], &depth);
+    }
+    return true;
+}
+
+bool cpu_plan(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    cpu->offset = mem_new((size_t)g->count, sizeof *cpu->offset, "plan", err);
+    cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
+    if (!cpu->offset || !cpu->node_phase || !finish_plan(cpu, err)) return false;
+    cpu->phase_count = phases_assign(cpu);
+    cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
+    if (!cpu->phases || !memory_plan(cpu, err)) return false;
+    for (int phase = 0; phase < cpu->phase_count; phase++) {
+        cpu->phases[phase].first = cpu->item_count;
+        for (int id = 1; id < g->count; id++)
+            if (g->nodes[id].kind == NODE_OP && cpu->node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err)) return false;
+        cpu->phases[phase].last = cpu->item_count;
+    }
+    for (int i = 0; i < cpu->item_count; i++) item_bind(cpu, &cpu->items[i].call);
+    return true;
+}

@@ -1,0 +1,119 @@
+/* simd16_avx2.h: v16, sixteen floats, as two registers of AVX2 with FMA and F16C. See kernels_simd16.h for what each
+ * function must do; simd16_avx512.h has the same ones for AVX-512, tests/simd16_plain.h in plain C. */
+#ifndef SIMD16_AVX2_H
+#define SIMD16_AVX2_H
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef struct v16 { __m256 a, b; } v16;
+typedef v16 m16; /* a choice per lane: all bits set or none */
+
+/* Register budget: 16 of 8 floats. */
+enum { V16_TILE_ROWS = 6, V16_ACCUMULATORS = 6 };
+#define V16_PANELS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
+
+#define V16 static inline __attribute__((always_inline))
+
+V16 v16 v16_all(float f) { return (v16){_mm256_set1_ps(f), _mm256_set1_ps(f)}; }
+V16 v16 v16_load(const float *p) { return (v16){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+V16 void v16_store(float *p, v16 v) {
+    _mm256_storeu_ps(p, v.a);
+    _mm256_storeu_ps(p + 8, v.b);
+}
+V16 v16 v16_add(v16 x, v16 y) { return (v16){_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+V16 v16 v16_sub(v16 x, v16 y) { return (v16){_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+V16 v16 v16_mul(v16 x, v16 y) { return (v16){_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+V16 v16 v16_div(v16 x, v16 y) { return (v16){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+V16 v16 v16_max(v16 x, v16 y) { return (v16){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+V16 v16 v16_fma(v16 x, v16 y, v16 z) { return (v16){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+
+/* ---- Lanes ----------------------------------------------------------------------------------------------------- */
+
+V16 float v8_sum(__m256 v) {
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+V16 float v16_sum(v16 v) { return v8_sum(_mm256_add_ps(v.a, v.b)); }
+
+V16 float v16_top(v16 v) {
+    __m256 t = _mm256_max_ps(v.a, v.b);
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+
+V16 __m256 v8_lanes(int64_t lo, int64_t hi, __m256i lane) {
+    int from = lo < 0 ? 0 : lo > 16 ? 16 : (int)lo, to = hi < 0 ? 0 : hi > 16 ? 16 : (int)hi;
+    __m256i in = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(from), lane),
+                                     _mm256_cmpgt_epi32(_mm256_set1_epi32(to), lane));
+    return _mm256_castsi256_ps(in);
+}
+V16 m16 v16_lanes(int64_t lo, int64_t hi) {
+    return (m16){v8_lanes(lo, hi, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)),
+                 v8_lanes(lo, hi, _mm256_setr_epi32(8, 9, 10, 11, 12, 13, 14, 15))};
+}
+V16 v16 v16_pick(m16 m, v16 yes, v16 no) {
+    return (v16){_mm256_blendv_ps(no.a, yes.a, m.a), _mm256_blendv_ps(no.b, yes.b, m.b)};
+}
+V16 m16 v16_less(v16 x, v16 y) {
+    return (m16){_mm256_cmp_ps(x.a, y.a, _CMP_LT_OQ), _mm256_cmp_ps(x.b, y.b, _CMP_LT_OQ)};
+}
+V16 m16 v16_nan(v16 x) {
+    return (m16){_mm256_cmp_ps(x.a, x.a, _CMP_UNORD_Q), _mm256_cmp_ps(x.b, x.b, _CMP_UNORD_Q)};
+}
+V16 unsigned v16_equal(v16 x, v16 y) {
+    return (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.a, y.a, _CMP_EQ_OQ)) |
+           (unsigned)_mm256_movemask_ps(_mm256_cmp_ps(x.b, y.b, _CMP_EQ_OQ)) << 8;
+}
+V16 v16 v16_load_part(const float *p, int64_t n) {
+    m16 m = v16_lanes(0, n);
+    return (v16){_mm256_maskload_ps(p, _mm256_castps_si256(m.a)), _mm256_maskload_ps(p + 8, _mm256_castps_si256(m.b))};
+}
+V16 void v16_store_part(float *p, int64_t n, v16 v) {
+    m16 m = v16_lanes(0, n);
+    _mm256_maskstore_ps(p, _mm256_castps_si256(m.a), v.a);
+    _mm256_maskstore_ps(p + 8, _mm256_castps_si256(m.b), v.b);
+}
+
+/* ---- Numbers in other forms ------------------------------------------------------------------------------------- */
+
+V16 __m256 v8_exponent(__m256 x, __m256 n) {
+    __m256i shifted = _mm256_slli_epi32(_mm256_castps_si256(n), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), shifted));
+}
+V16 v16 v16_exponent(v16 x, v16 n) { return (v16){v8_exponent(x.a, n.a), v8_exponent(x.b, n.b)}; }
+
+V16 __m256 v8_bf16(const void *p) {
+    return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(p)), 16));
+}
+V16 v16 v16_bf16(const uint16_t *p) { return (v16){v8_bf16(p), v8_bf16(p + 8)}; }
+
+V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
+    __m256i a = _mm256_loadu_si256((const void *)p), b = _mm256_loadu_si256((const void *)(p + 32));
+    __m256i top = _mm256_set1_epi32((int)0xffff0000u);
+    *even = (v16){_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(b, 16))};
+    *odd = (v16){_mm256_castsi256_ps(_mm256_and_si256(a, top)), _mm256_castsi256_ps(_mm256_and_si256(b, top))};
+}
+
+V16 v16 v16_f16(const uint8_t *p) {
+    return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const void *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 16)))};
+}
+V16 v16 v16_s8(const uint8_t *p) {
+    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p))),
+                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(p + 8))))};
+}
+V16 __m256 v8_u8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
+V16 v16 v16_u8(const uint8_t *p) {
+    return (v16){v8_u8(_mm_loadl_epi64((const void *)p)), v8_u8(_mm_loadl_epi64((const void *)(p + 8)))};
+}
+V16 void v8_nibbles(const uint8_t *p, int shift, __m256 *low, __m256 *high) {
+    __m256i v = _mm256_srli_epi32(_mm256_loadu_si256((const void *)p), shift);
+    *low = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
+    *high = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(240)));
+}
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
+    v8_nibbles(p, shift, &low->a, &high->a);
+    v8_nibbles(p + 32, shift, &low->b, &high->b);
+}
+#endif

@@ -1,0 +1,77 @@
+/* simd16_avx512.h: v16, sixteen floats, as one register of AVX-512 (F, BW, VL, DQ). See kernels_simd16.h for what each
+ * function must do, simd16_avx2.h for the same on AVX2. */
+#ifndef SIMD16_AVX512_H
+#define SIMD16_AVX512_H
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef __m512 v16;
+typedef __mmask16 m16;
+
+/* Register budget: 32 of 16 floats. */
+enum { V16_TILE_ROWS = 12, V16_ACCUMULATORS = 24 };
+#define V16_PANELS(rows) ((rows) <= 2 ? 4 : 2)
+
+#define V16 static inline __attribute__((always_inline))
+
+V16 v16 v16_all(float f) { return _mm512_set1_ps(f); }
+V16 v16 v16_load(const float *p) { return _mm512_loadu_ps(p); }
+V16 void v16_store(float *p, v16 v) { _mm512_storeu_ps(p, v); }
+V16 v16 v16_add(v16 x, v16 y) { return _mm512_add_ps(x, y); }
+V16 v16 v16_sub(v16 x, v16 y) { return _mm512_sub_ps(x, y); }
+V16 v16 v16_mul(v16 x, v16 y) { return _mm512_mul_ps(x, y); }
+V16 v16 v16_div(v16 x, v16 y) { return _mm512_div_ps(x, y); }
+V16 v16 v16_max(v16 x, v16 y) { return _mm512_max_ps(x, y); }
+V16 v16 v16_fma(v16 x, v16 y, v16 z) { return _mm512_fmadd_ps(x, y, z); }
+
+/* ---- Lanes ----------------------------------------------------------------------------------------------------- */
+
+V16 float v16_sum(v16 v) {
+    __m256 t = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 s = _mm_add_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+    s = _mm_add_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_add_ss(s, _mm_movehdup_ps(s)));
+}
+V16 float v16_top(v16 v) {
+    __m256 t = _mm256_max_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+    __m128 s = _mm_max_ps(_mm256_castps256_ps128(t), _mm256_extractf128_ps(t, 1));
+    s = _mm_max_ps(s, _mm_movehl_ps(s, s));
+    return _mm_cvtss_f32(_mm_max_ss(s, _mm_movehdup_ps(s)));
+}
+V16 unsigned v16_below(int64_t n) { return n <= 0 ? 0 : n >= 16 ? 0xffffu : (1u << n) - 1; }
+V16 m16 v16_lanes(int64_t lo, int64_t hi) { return (m16)(v16_below(hi) & ~v16_below(lo)); }
+V16 v16 v16_pick(m16 m, v16 yes, v16 no) { return _mm512_mask_blend_ps(m, no, yes); }
+V16 m16 v16_less(v16 x, v16 y) { return _mm512_cmp_ps_mask(x, y, _CMP_LT_OQ); }
+V16 m16 v16_nan(v16 x) { return _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q); }
+V16 unsigned v16_equal(v16 x, v16 y) { return _mm512_cmp_ps_mask(x, y, _CMP_EQ_OQ); }
+V16 v16 v16_load_part(const float *p, int64_t n) { return _mm512_maskz_loadu_ps(v16_lanes(0, n), p); }
+V16 void v16_store_part(float *p, int64_t n, v16 v) { _mm512_mask_storeu_ps(p, v16_lanes(0, n), v); }
+
+/* ---- Numbers in other forms ------------------------------------------------------------------------------------- */
+
+V16 v16 v16_exponent(v16 x, v16 n) {
+    __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), shifted));
+}
+V16 v16 v16_bf16(const uint16_t *p) {
+    __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
+V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
+    __m512i v = _mm512_loadu_si512(p);
+    *even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+    *odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000u)));
+}
+V16 v16 v16_f16(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
+V16 v16 v16_s8(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
+V16 v16 v16_u8(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
+}
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
+    __m512i v = _mm512_srli_epi32(_mm512_loadu_si512(p), (unsigned)shift);
+    *low = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(15)));
+    *high = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(240)));
+}
+#endif

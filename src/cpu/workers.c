@@ -1,0 +1,149 @@
+/* workers.c: a pool of threads with a spinning barrier. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "workers.h"
+
+enum { MAX_WORKERS = 256, SPINS_BUSY = 256, YIELDS_IDLE = 2000 };
+
+struct Workers {
+    int count, started;
+    atomic_int arrived, generation; /* barrier */
+    atomic_int job_number, finished;
+    atomic_bool quit;
+    int sleepers;                   /* under lock */
+    void (*job)(void *, int);
+    void *argument;
+    pthread_mutex_t lock;
+    pthread_cond_t wake;
+    pthread_t thread[MAX_WORKERS];
+    struct { Workers *pool; int id; } self[MAX_WORKERS];
+};
+
+static inline void relax(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+/* Waits while *value == old: a short spin, then yields; a waiter must not keep another worker off its core. */
+static void wait_change(atomic_int *value, int old) {
+    for (int i = 0; atomic_load_explicit(value, memory_order_acquire) == old; i++) {
+        if (i < SPINS_BUSY) relax();
+        else sched_yield();
+    }
+}
+
+void workers_barrier(Workers *w) {
+    if (w->count == 1) return;
+    int generation = atomic_load_explicit(&w->generation, memory_order_relaxed);
+    if (atomic_fetch_add_explicit(&w->arrived, 1, memory_order_acq_rel) == w->count - 1) {
+        atomic_store_explicit(&w->arrived, 0, memory_order_relaxed);
+        atomic_store_explicit(&w->generation, generation + 1, memory_order_release);
+    } else {
+        wait_change(&w->generation, generation);
+    }
+}
+
+/* Until a job newer than `old`: spin, yield, then sleep. */
+static int wait_job(Workers *w, int old) {
+    for (int i = 0; i < SPINS_BUSY + YIELDS_IDLE; i++) {
+        int job = atomic_load_explicit(&w->job_number, memory_order_acquire);
+        if (job != old) return job;
+        if (i < SPINS_BUSY) relax();
+        else sched_yield();
+    }
+    pthread_mutex_lock(&w->lock);
+    w->sleepers++;
+    while (atomic_load(&w->job_number) == old) pthread_cond_wait(&w->wake, &w->lock);
+    w->sleepers--;
+    pthread_mutex_unlock(&w->lock);
+    return atomic_load(&w->job_number);
+}
+
+static void *worker_main(void *self_) {
+    Workers *w = *(Workers **)self_;
+    int id = *(int *)((char *)self_ + sizeof(Workers *)), job = 0;
+    for (;;) {
+        job = wait_job(w, job);
+        if (atomic_load(&w->quit)) return NULL;
+        w->job(w->argument, id);
+        atomic_fetch_add_explicit(&w->finished, 1, memory_order_acq_rel);
+    }
+}
+
+static void start_job(Workers *w) {
+    atomic_store(&w->finished, 0);
+    pthread_mutex_lock(&w->lock);
+    atomic_fetch_add(&w->job_number, 1);
+    if (w->sleepers) pthread_cond_broadcast(&w->wake);
+    pthread_mutex_unlock(&w->lock);
+}
+
+void workers_run(Workers *w, void (*job)(void *, int), void *argument) {
+    w->job = job;
+    w->argument = argument;
+    if (w->count > 1) start_job(w);
+    job(argument, 0);
+    for (int i = 0; atomic_load_explicit(&w->finished, memory_order_acquire) < w->count - 1; i++) {
+        if (i < SPINS_BUSY) relax();
+        else sched_yield();
+    }
+}
+
+/* Worker i on the i-th core this process may use, when there are enough cores. */
+static void pin(Workers *w, int i, const cpu_set_t *allowed) {
+    if (w->count > CPU_COUNT(allowed)) return;
+    int n = 0;
+    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (!CPU_ISSET(cpu, allowed) || n++ != i) continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(cpu, &one);
+        pthread_setaffinity_np(w->thread[i], sizeof one, &one);
+        return;
+    }
+}
+
+Workers *workers_new(int count, Err *err) {
+    cpu_set_t allowed;
+    CPU_ZERO(&allowed);
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) CPU_SET(0, &allowed);
+    if (count <= 0) count = CPU_COUNT(&allowed);
+    if (count > MAX_WORKERS) {
+        err_set(err, "too many threads: expected 1 to %d, got %d", MAX_WORKERS, count);
+        return NULL;
+    }
+    Workers *w = mem_new(1, sizeof *w, "workers", err);
+    if (!w) return NULL;
+    w->count = count;
+    pthread_mutex_init(&w->lock, NULL);
+    pthread_cond_init(&w->wake, NULL);
+    for (int i = 1; i < count; i++) {
+        w->self[i].pool = w;
+        w->self[i].id = i;
+        int why = pthread_create(&w->thread[i], NULL, worker_main, &w->self[i]);
+        if (why) {
+            err_set(err, "cannot start thread %d of %d: %s", i, count, strerror(why));
+            workers_free(w);
+            return NULL;
+        }
+        w->started++;
+        pin(w, i, &allowed);
+    }
+    return w;
+}
+
+void workers_free(Workers *w) {
+    if (!w) return;
+    atomic_store(&w->quit, true);
+    if (w->started) start_job(w);
+    for (int i = 1; i <= w->started; i++) pthread_join(w->thread[i], NULL);
+    pthread_mutex_destroy(&w->lock);
+    pthread_cond_destroy(&w->wake);
+    free(w);
+}
+
+int workers_count(const Workers *w) { return w->count; }

@@ -1,0 +1,108 @@
+/* engine.c: opens a model on a mesh; hands out sessions. */
+#include <stdlib.h>
+#include <string.h>
+#include "../cpu/cpu.h"
+#include "engine.h"
+
+enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024, MAX_ROWS = 8192 };
+
+static bool options_check(const QmEngineOptions *o, const ModelConfig *c, BackendOptions *out, Err *err) {
+    int64_t context = o->context;
+    if (context == 0) context = c->max_positions < DEFAULT_CONTEXT ? c->max_positions : DEFAULT_CONTEXT;
+    *out = (BackendOptions){.threads = o->threads, .slots = o->slots ? o->slots : 1, .rows = o->rows ? o->rows : DEFAULT_ROWS,
+                            .context = context, .isa = o->isa, .quiet = o->quiet};
+    if (context < 1 || context > ((int64_t)1 << 31))
+        return err_set(err, "context: expected 1 to 2^31 positions, got %lld", (long long)context);
+    if (out->slots < 1 || out->slots > MAX_SLOTS) return err_set(err, "slots: expected 1 to %d, got %lld", MAX_SLOTS, (long long)out->slots);
+    if (out->rows < 1 || out->rows > MAX_ROWS) return err_set(err, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
+    if (o->threads < 0) return err_set(err, "threads: expected 0 or more, got %d", o->threads);
+    if (!o->kv_cache || !strcmp(o->kv_cache, "f32")) out->cache = CACHE_F32;
+    else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
+    else return err_set(err, "cache type: expected f32 or bf16, got '%.20s'", o->kv_cache);
+    return true;
+}
+
+static void info_fill(QmEngine *e, const BackendOptions *b) {
+    const ModelConfig *c = &e->config;
+    const BackendInfo *i = e->backend->info(e->state);
+    QmModelInfo *m = &e->info;
+    *m = (QmModelInfo){.layers = c->layers, .hidden = c->hidden, .ffn = c->ffn, .vocab = c->vocab, .heads = c->heads,
+                       .kv_heads = c->kv_heads, .head_dim = c->head_dim, .max_positions = c->max_positions,
+                       .context = b->context, .slots = b->slots, .rows = b->rows, .weight_bytes = i->weight_bytes,
+                       .parameters = config_parameters(c), .cache_bytes = i->cache_bytes, .activation_bytes = i->activation_bytes,
+                       .decode_bytes = i->decode_bytes, .devices = e->partition.mesh.tp * e->partition.mesh.dp, .workers = i->workers};
+    snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
+    snprintf(m->mesh, sizeof m->mesh, "%s", e->partition.mesh.text);
+    snprintf(m->isa, sizeof m->isa, "%s", i->isa);
+    snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
+    const WeightTensor *w = weights_find(e->weights, "model.layers.0.mlp.down_proj.weight");
+    snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
+    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", b->cache == CACHE_F32 ? "f32" : "bf16");
+}
+
+QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
+    Mesh mesh;
+    BackendOptions b;
+    QmEngine *e = mem_new(1, sizeof *e, "engine", err);
+    if (!e) return NULL;
+    e->backend = &backend_cpu;
+    if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
+    else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) && options_check(o, &e->config, &b, err) &&
+             (e->config.rope.bf16 = o->rope_bf16, true) &&
+             (e->weights = weights_open(o->model, err)) && model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
+             partition_new(&e->partition, &e->config, &mesh, err) && program_new(&e->program, &e->model.graph, &e->partition, err) &&
+             (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
+             (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {
+        info_fill(e, &b);
+        return e;
+    }
+    qm_engine_close(e);
+    return NULL;
+}
+
+void qm_engine_close(QmEngine *e) {
+    if (!e) return;
+    if (e->state) e->backend->close(e->state);
+    program_free(&e->program);
+    partition_free(&e->partition);
+    model_graph_free(&e->model);
+    weights_close(e->weights);
+    free(e->slot);
+    free(e);
+}
+
+const QmModelInfo *qm_engine_info(const QmEngine *e) { return &e->info; }
+
+void qm_interrupt(QmEngine *e) { atomic_store(&e->interrupted, true); }
+
+/* ---- Sessions ------------------------------------------------------------------------------------------------------- */
+
+QmSession *qm_session_new(QmEngine *e, QmErr *err) {
+    for (int i = 0; i < e->info.slots; i++) {
+        if (e->slot[i]) continue;
+        QmSession *s = mem_new(1, sizeof *s, "session", err);
+        if (!s) return NULL;
+        s->engine = e;
+        s->slot = i;
+        e->slot[i] = s;
+        return s;
+    }
+    err_set(err, "all %lld slots are taken", (long long)e->info.slots);
+    return NULL;
+}
+
+void qm_session_free(QmSession *s) {
+    if (!s) return;
+    s->engine->slot[s->slot] = NULL;
+    free(s);
+}
+
+int64_t qm_session_length(const QmSession *s) { return s->length; }
+
+bool qm_session_crop(QmSession *s, int64_t length, QmErr *err) {
+    if (length < 0 || length > s->length)
+        return err_set(err, "crop: expected 0 to %lld tokens, got %lld", (long long)s->length, (long long)length);
+    s->length = length;
+    s->rope_length = length;
+    return true;
+}

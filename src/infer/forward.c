@@ -1,0 +1,103 @@
+/* forward.c: entries of a batch cut into steps of rows, and results handed back. */
+#include <string.h>
+#include "engine.h"
+
+/* Everything that can be wrong is found before anything runs. */
+static bool entries_check(const QmEngine *e, const QmAppend *entries, int count, Err *err) {
+    for (int i = 0; i < count; i++) {
+        const QmAppend *a = &entries[i];
+        if (!a->session || a->session->engine != e) return err_set(err, "entry %d: no session of this engine", i);
+        if (a->count < 1) return err_set(err, "entry %d: expected 1 token or more, got %lld", i, (long long)a->count);
+        if (a->count > e->info.context - a->session->length)
+            return err_set(err, "entry %d: %lld tokens after %lld do not fit the context of %lld", i, (long long)a->count,
+                           (long long)a->session->length, (long long)e->info.context);
+        if (a->logits_from < 0 || a->logits_from > a->count)
+            return err_set(err, "entry %d: logits of %lld rows, of %lld", i, (long long)a->logits_from, (long long)a->count);
+        if (a->hidden && !e->model.hidden_count) return err_set(err, "entry %d: hidden states were not asked for at open", i);
+        for (int64_t t = 0; t < a->count; t++) {
+            if (a->tokens[t] < 0 || a->tokens[t] >= e->config.vocab)
+                return err_set(err, "entry %d, token %lld: id %d is outside the vocabulary of %lld", i, (long long)t, a->tokens[t],
+                               (long long)e->config.vocab);
+            if (a->positions && a->positions[t] < 0) return err_set(err, "entry %d, token %lld: negative position", i, (long long)t);
+        }
+        for (int j = 0; j < i; j++)
+            if (entries[j].session == a->session) return err_set(err, "entries %d and %d share a session", j, i);
+    }
+    return true;
+}
+
+/* The rope length of an entry: known before its first chunk, so that chunking changes nothing. */
+static int64_t rope_length(const QmAppend *a) {
+    int64_t most = a->session->rope_length > a->rope_length ? a->session->rope_length : a->rope_length;
+    for (int64_t t = 0; t < a->count; t++) {
+        int64_t p = (a->positions ? a->positions[t] : a->session->length + t) + 1;
+        if (p > most) most = p;
+    }
+    return most;
+}
+
+typedef struct Cursor { int replica, entry; int64_t done; } Cursor; /* next row to feed */
+
+/* Fills the step from the cursor on, replica after replica. */
+static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cursor *at, StepRows *s, int32_t *row_entry, int64_t *row_token) {
+    int dp = e->partition.mesh.dp;
+    s->rows = s->logit_rows = 0;
+    for (; at->replica < dp; at->replica++, at->entry = 0, at->done = 0)
+        for (; at->entry < count; at->entry++, at->done = 0) {
+            const QmAppend *a = &entries[at->entry];
+            if (a->session->slot % dp != at->replica) continue;
+            int64_t length = rope_length(a);
+            for (; at->done < a->count; at->done++) {
+                if (s->rows == e->info.rows) return;
+                int64_t r = s->rows++, t = at->done;
+                s->token[r] = a->tokens[t];
+                s->slot[r] = a->session->slot;
+                s->index[r] = a->session->length + t;
+                s->position[r] = a->positions ? a->positions[t] : (int32_t)s->index[r];
+                s->length[r] = length;
+                row_entry[r] = at->entry;
+                row_token[r] = t;
+                if (t >= a->count - a->logits_from && (a->logits || a->argmax)) s->logit_row[s->logit_rows++] = (int32_t)r;
+            }
+        }
+}
+
+static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry, const int64_t *row_token) {
+    int64_t v = e->config.vocab, d = e->config.hidden;
+    const float *logits = e->backend->read(e->state, program_tensor(&e->program, e->model.logits));
+    const float *best = e->backend->read(e->state, program_tensor(&e->program, e->model.best));
+    for (int64_t i = 0; i < s->logit_rows; i++) {
+        int64_t r = s->logit_row[i];
+        QmAppend *a = &entries[row_entry[r]];
+        int64_t at = row_token[r] - (a->count - a->logits_from);
+        if (a->logits) memcpy(a->logits + at * v, logits + i * v, (size_t)v * sizeof(float));
+        if (a->argmax) a->argmax[at] = (int32_t)best[2 * i + 1];
+    }
+    for (int layer = 0; layer < e->model.hidden_count; layer++) {
+        const float *h = e->backend->read(e->state, program_tensor(&e->program, e->model.hidden[layer]));
+        for (int64_t r = 0; r < s->rows; r++) {
+            QmAppend *a = &entries[row_entry[r]];
+            if (a->hidden) memcpy(a->hidden + ((int64_t)layer * a->count + row_token[r]) * d, h + r * d, (size_t)d * sizeof(float));
+        }
+    }
+}
+
+bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
+    enum { MAX_STEP = 8192 };
+    int32_t row_entry[MAX_STEP];
+    int64_t row_token[MAX_STEP];
+    if (!entries_check(e, entries, count, err)) return false;
+    StepRows *s = e->backend->rows(e->state);
+    for (Cursor at = {0};;) {
+        step_fill(e, entries, count, &at, s, row_entry, row_token);
+        if (s->rows == 0) break;
+        if (atomic_exchange(&e->interrupted, false)) return err_set(err, "interrupted");
+        if (!e->backend->run(e->state, err)) return false;
+        step_results(e, entries, s, row_entry, row_token);
+    }
+    for (int i = 0; i < count; i++) {
+        entries[i].session->rope_length = rope_length(&entries[i]);
+        entries[i].session->length += entries[i].count;
+    }
+    return true;
+}

@@ -1,0 +1,257 @@
+/* config.c: config.json read and checked. Keys, defaults and derivations are those of transformers 5 (configuration_*.py
+ * of qwen2, llama, mistral, and modeling_rope_utils.py); both the old and the new spelling of the rotary keys are read. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "config.h"
+#include "config_check.h"
+#include "gguf.h"
+#include "json.h"
+
+enum { FILE_LIMIT = 16 << 20 };
+
+/* What a config.json of a family means where it is silent. Sizes have no defaults: a file without them is damaged. */
+typedef struct Family {
+    const char *name;
+    int64_t kv_heads, max_positions; /* kv_heads 0: as heads                                */
+    int32_t bos, eos;
+    bool qkv_bias;                   /* on q, k, v whatever the file says                   */
+    bool bias_keys;                  /* attention_bias (q, k, v and o), mlp_bias are read   */
+    int64_t window;                  /* default of sliding_window                           */
+    bool window_switch;              /* use_sliding_window and max_window_layers are read   */
+} Family;
+
+static const Family families[] = {
+    {"qwen2", 32, 32768, -1, -1, .qkv_bias = true, .window = 4096, .window_switch = true},
+    {"llama", 0, 2048, 1, 2, .bias_keys = true},
+    {"mistral", 8, 131072, 1, 2, .window = 4096},
+};
+enum { FAMILY_COUNT = sizeof families / sizeof *families };
+
+static const Family *find_family(const char *name) {
+    for (size_t i = 0; name && i < FAMILY_COUNT; i++)
+        if (!strcmp(families[i].name, name)) return &families[i];
+    return NULL;
+}
+
+static bool is_null(const json_t *root, const char *key) {
+    const json_t *value = json_object_get(root, key);
+    return value && json_is_null(value);
+}
+
+/* A token id, or -1 for none: null, absent, negative, or past the vocabulary, where no token can ever be. */
+static int32_t read_id(const json_t *value, int64_t vocab) {
+    int64_t id = json_is_integer(value) ? json_integer_value(value) : -1;
+    return id >= 0 && id < vocab ? (int32_t)id : -1;
+}
+
+static bool read_eos(ModelConfig *c, const json_t *value, const char *where, Err *err) {
+    size_t count = json_is_array(value) ? json_array_size(value) : value && !json_is_null(value) ? 1 : 0;
+    if (count > MAX_EOS) return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_EOS, count);
+    c->eos_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+        if (!json_is_integer(item)) return err_set(err, "%s: eos_token_id: expected an id or a list of ids", where);
+        int32_t id = read_id(item, c->vocab);
+        if (id >= 0) c->eos[c->eos_count++] = id;
+    }
+    return true;
+}
+
+static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
+    static const char *const keys[] = {"bos_token_id", "pad_token_id"};
+    int32_t *ids[] = {&c->bos, &c->pad};
+    c->bos = f->bos;
+    c->pad = -1;
+    for (int i = 0; i < 2; i++) {
+        const json_t *value = json_object_get(root, keys[i]);
+        if (value && !json_is_integer(value) && !json_is_null(value))
+            return err_set(err, "%s: %s: expected an integer or null", where, keys[i]);
+        if (value) *ids[i] = read_id(value, c->vocab);
+    }
+    const json_t *eos = json_object_get(root, "eos_token_id");
+    if (!eos && f->eos >= 0) {
+        c->eos[c->eos_count++] = f->eos;
+        return true;
+    }
+    return read_eos(c, eos, where, err);
+}
+
+static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
+    c->max_positions = f->max_positions;
+    c->rms_norm_eps = 1e-6;
+    const struct { const char *key; int64_t *out; } sizes[] = {
+        {"vocab_size", &c->vocab},           {"hidden_size", &c->hidden},
+        {"intermediate_size", &c->ffn},      {"num_hidden_layers", &c->layers},
+        {"num_attention_heads", &c->heads},  {"max_position_embeddings", &c->max_positions},
+    };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        if (!json_get_int(root, sizes[i].key, where, 1, INT32_MAX, sizes[i].out, err)) return false;
+        if (*sizes[i].out == 0) return err_set(err, "%s: %s is missing, expected an integer", where, sizes[i].key);
+    }
+    c->kv_heads = f->kv_heads && !is_null(root, "num_key_value_heads") ? f->kv_heads : c->heads;
+    if (!json_get_int(root, "num_key_value_heads", where, 1, INT32_MAX, &c->kv_heads, err)) return false;
+    c->head_dim = c->hidden / c->heads;
+    const json_t *head_dim = json_object_get(root, "head_dim");
+    if ((!head_dim || json_is_null(head_dim)) && c->hidden % c->heads != 0)
+        return err_set(err, "%s: hidden_size %lld is no multiple of num_attention_heads %lld", where, (long long)c->hidden,
+                       (long long)c->heads);
+    return json_get_int(root, "head_dim", where, 1, MAX_HEAD_DIM, &c->head_dim, err) &&
+           json_get_float(root, "rms_norm_eps", where, 0, 1, &c->rms_norm_eps, err) &&
+           json_get_bool(root, "tie_word_embeddings", where, &c->tied, err);
+}
+
+/* Window of each layer: by layer_types, else (Qwen2) on layers from max_window_layers on, else (Mistral) on all. */
+static bool read_windows(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
+    int64_t window = f->window, full = f->window_switch ? 28 : 0;
+    bool use = !f->window_switch;
+    if (is_null(root, "sliding_window")) window = 0;
+    if (f->window && !json_get_int(root, "sliding_window", where, 1, INT32_MAX, &window, err)) return false;
+    if (f->window_switch && (!json_get_bool(root, "use_sliding_window", where, &use, err) ||
+                             !json_get_int(root, "max_window_layers", where, 0, INT32_MAX, &full, err)))
+        return false;
+    if (!use) window = 0;
+    const json_t *types = json_object_get(root, "layer_types");
+    if (!types || json_is_null(types)) {
+        for (int64_t i = 0; i < c->layers; i++) c->window[i] = i >= full ? window : 0;
+        return true;
+    }
+    if (!json_is_array(types) || (int64_t)json_array_size(types) != c->layers)
+        return err_set(err, "%s: layer_types: expected a list of %lld names, one per layer", where, (long long)c->layers);
+    for (int64_t i = 0; i < c->layers; i++) {
+        const char *type = json_string_value(json_array_get(types, (size_t)i));
+        bool slides = type && !strcmp(type, "sliding_attention");
+        if (!slides && !(type && !strcmp(type, "full_attention")))
+            return err_set(err, "%s: layer_types: layer %lld: expected full_attention or sliding_attention, got %s", where,
+                           (long long)i, type ? name_text(type, strlen(type)).text : "no string");
+        if (slides && window == 0)
+            return err_set(err, "%s: layer_types: layer %lld is sliding_attention, but no sliding_window is set", where, (long long)i);
+        c->window[i] = slides ? window : 0;
+    }
+    return true;
+}
+
+/* Things that change what the model computes and that we do not do. */
+static bool check_features(const json_t *root, const char *where, Err *err) {
+    const char *act = "silu";
+    if (!json_get_text(root, "hidden_act", where, &act, err)) return false;
+    if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
+        return err_set(err, "%s: hidden_act: expected silu, got %s", where, name_text(act, strlen(act)).text);
+    const json_t *quant = json_object_get(root, "quantization_config");
+    if (quant && !json_is_null(quant)) {
+        const char *method = json_string_value(json_object_get(quant, "quant_method"));
+        return err_set(err, "%s: quantization_config (%s) is not supported: use the unquantised checkpoint or a GGUF file",
+                       where, method ? name_text(method, strlen(method)).text : "no quant_method");
+    }
+    return true;
+}
+
+static bool read_root(ModelConfig *c, const json_t *root, const char *where, Err *err) {
+    const char *type = NULL;
+    if (!json_get_text(root, "model_type", where, &type, err)) return false;
+    const Family *f = find_family(type);
+    if (!f)
+        return err_set(err, "%s: model_type: expected qwen2, llama or mistral, got %s", where,
+                       type ? name_text(type, strlen(type)).text : "nothing");
+    snprintf(c->architecture, sizeof c->architecture, "%s", f->name);
+    bool attention_bias = false;
+    if (!check_features(root, where, err) || !read_sizes(c, f, root, where, err)) return false;
+    if (f->bias_keys && (!json_get_bool(root, "attention_bias", where, &attention_bias, err) ||
+                         !json_get_bool(root, "mlp_bias", where, &c->mlp_bias, err)))
+        return false;
+    c->qkv_bias = f->qkv_bias || attention_bias;
+    c->o_bias = attention_bias;
+    return config_check(c, where, err) && read_windows(c, f, root, where, err) && read_ids(c, f, root, where, err) &&
+           rope_from_json(&c->rope, root, c, where, err);
+}
+
+bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
+    *config = (ModelConfig){0};
+    json_t *root = json_text(data, bytes, where, err);
+    bool ok = root && read_root(config, root, where, err);
+    json_decref(root);
+    return ok;
+}
+
+/* ---- Files -------------------------------------------------------------------------------------------------------- */
+
+static bool load_json(ModelConfig *config, const char *path, Err *err) {
+    size_t bytes;
+    char *data = file_read(path, FILE_LIMIT, &bytes, err);
+    bool ok = data && config_from_json(config, data, bytes, path, err);
+    free(data);
+    return ok;
+}
+
+static bool load_gguf(ModelConfig *config, const char *path, Err *err) {
+    Gguf gguf;
+    if (!gguf_open(&gguf, path, err)) return false;
+    bool ok = config_from_gguf(config, &gguf, err);
+    if (!ok) err_prefix(err, "%s", path);
+    gguf_close(&gguf);
+    return ok;
+}
+
+static bool add_generation_eos(ModelConfig *config, const char *path, Err *err) {
+    json_t *root = json_file(path, FILE_LIMIT, err);
+    bool ok = root && read_eos(config, json_object_get(root, "eos_token_id"), path, err);
+    json_decref(root);
+    return ok;
+}
+
+static bool load_folder(ModelConfig *config, const char *folder, Err *err) {
+    char *json = path_join(folder, "config.json", err), *generation = path_join(folder, "generation_config.json", err);
+    char *gguf = NULL;
+    bool ok = json && generation;
+    if (ok && file_exists(json)) {
+        ok = load_json(config, json, err);
+        if (ok && config->eos_count == 0 && file_exists(generation)) ok = add_generation_eos(config, generation, err);
+    } else if (ok && (gguf = gguf_in_folder(folder, err))) {
+        ok = load_gguf(config, gguf, err);
+    } else if (ok) {
+        ok = err_set(err, "%s holds no model: looked for config.json and *.gguf", folder);
+    }
+    free(json);
+    free(generation);
+    free(gguf);
+    return ok;
+}
+
+bool config_load(ModelConfig *config, const char *path, Err *err) {
+    *config = (ModelConfig){0};
+    return folder_exists(path) ? load_folder(config, path, err)
+           : gguf_is(path)     ? load_gguf(config, path, err)
+                               : load_json(config, path, err);
+}
+
+/* ---- What follows from a configuration ----------------------------------------------------------------------------- */
+
+static bool in_range(const char *what, int64_t value, int64_t high, const char *where, Err *err) {
+    return (value >= 1 && value <= high) || err_set(err, "%s: %s: expected 1 to %lld, got %lld", where, what,
+                                                    (long long)high, (long long)value);
+}
+
+bool config_check(const ModelConfig *c, const char *where, Err *err) {
+    if (!in_range("layers", c->layers, MAX_LAYERS, where, err) || !in_range("hidden size", c->hidden, 1 << 20, where, err) ||
+        !in_range("feed-forward size", c->ffn, 1 << 22, where, err) ||
+        !in_range("vocabulary", c->vocab, 1 << 24, where, err) || !in_range("heads", c->heads, 1 << 16, where, err) ||
+        !in_range("key/value heads", c->kv_heads, c->heads, where, err) ||
+        !in_range("head size", c->head_dim, MAX_HEAD_DIM, where, err) ||
+        !in_range("heads x head size", c->heads * c->head_dim, 1 << 20, where, err) ||
+        !in_range("positions", c->max_positions, INT32_MAX, where, err))
+        return false;
+    if (c->heads % c->kv_heads != 0)
+        return err_set(err, "%s: %lld heads are no multiple of %lld key/value heads", where, (long long)c->heads,
+                       (long long)c->kv_heads);
+    return (c->rms_norm_eps >= 0 && isfinite(c->rms_norm_eps)) || err_set(err, "%s: the epsilon of the norms is %g", where, c->rms_norm_eps);
+}
+
+int64_t config_group(const ModelConfig *c) { return c->heads / c->kv_heads; }
+
+int64_t config_parameters(const ModelConfig *c) {
+    int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    int64_t attention = (q + 2 * kv) * c->hidden + q * c->hidden + (c->qkv_bias ? q + 2 * kv : 0) + (c->o_bias ? c->hidden : 0);
+    int64_t mlp = 3 * c->hidden * c->ffn + (c->mlp_bias ? 2 * c->ffn + c->hidden : 0);
+    int64_t embed = c->vocab * c->hidden;
+    return embed + c->layers * (attention + mlp + 2 * c->hidden) + c->hidden + (c->tied ? 0 : embed);
+}

@@ -1,0 +1,16 @@
+/* config_check.h: parts of reading a configuration that its two sources share. */
+#ifndef CONFIG_CHECK_H
+#define CONFIG_CHECK_H
+#include <jansson.h>
+#include "config.h"
+
+/* Sizes positive and within limits, heads divisible by key/value heads. */
+bool config_check(const ModelConfig *config, const char *where, Err *err);
+
+/* The rotary part of config.json; `config` has its sizes. */
+bool rope_from_json(Rope *rope, const json_t *root, const ModelConfig *config, const char *where, Err *err);
+/* YaRN's factor on cos and sin: 1 for factors up to 1. */
+double rope_yarn_mscale(double factor, double mscale);
+/* Numbers of a complete Rope: dim even and inside the head, factors in range. */
+bool rope_check(const Rope *rope, const ModelConfig *config, const char *where, Err *err);
+#endif

@@ -1,0 +1,62 @@
+/* names.c: sorted names. */
+#include <stdlib.h>
+#include <string.h>
+#include "names.h"
+
+static int compare(const char *a, size_t a_bytes, const char *b, size_t b_bytes) {
+    size_t both = a_bytes < b_bytes ? a_bytes : b_bytes;
+    int order = both ? memcmp(a, b, both) : 0;
+    return order ? order : (a_bytes > b_bytes) - (a_bytes < b_bytes);
+}
+
+static int compare_names(const void *left, const void *right) {
+    const Name *a = left, *b = right;
+    int order = compare(a->data, a->bytes, b->data, b->bytes);
+    return order ? order : (a->item > b->item) - (a->item < b->item);
+}
+
+void names_sort(Name *names, int64_t count) {
+    if (count > 1) qsort(names, (size_t)count, sizeof *names, compare_names);
+}
+
+int64_t names_find(const Name *names, int64_t count, const char *data, size_t bytes) {
+    int64_t low = 0, high = count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        int order = compare(names[middle].data, names[middle].bytes, data, bytes);
+        if (order == 0) return names[middle].item;
+        if (order < 0) low = middle + 1;
+        else high = middle;
+    }
+    return -1;
+}
+
+const Name *names_twin(const Name *names, int64_t count) {
+    for (int64_t i = 1; i < count; i++)
+        if (compare(names[i - 1].data, names[i - 1].bytes, names[i].data, names[i].bytes) == 0) return &names[i];
+    return NULL;
+}
+
+/* Bytes of the UTF-8 sequence that a lead byte announces, 0 if it is none. Continuation bytes are checked, not values:
+ * the text is only shown. */
+static size_t sequence_bytes(uint8_t lead) {
+    return lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+}
+
+NameText name_text(const char *data, size_t bytes) {
+    NameText out;
+    size_t room = sizeof out.text - 4, used = 0, i = 0; /* "..." and NUL */
+    while (i < bytes) {
+        uint8_t c = (uint8_t)data[i];
+        size_t n = c >= 0x20 && c < 0x7f ? 1 : sequence_bytes(c), k = 1;
+        while (k < n && i + k < bytes && ((uint8_t)data[i + k] & 0xc0) == 0x80) k++;
+        bool good = n && k == n && !(c == 0xc2 && (uint8_t)data[i + 1] < 0xa0); /* U+0080..U+009F are controls too */
+        if (!good) n = 1;
+        if (used + n > room) break;
+        for (k = 0; k < n; k++) out.text[used + k] = good ? data[i + k] : '?';
+        used += n;
+        i += n;
+    }
+    memcpy(out.text + used, i < bytes ? "..." : "", i < bytes ? 4 : 1);
+    return out;
+}

@@ -1,0 +1,279 @@
+/* weights.c: one list of tensors in front of safetensors files and GGUF. */
+#include <stdlib.h>
+#include <string.h>
+#include "gguf.h"
+#include "json.h"
+#include "safetensors.h"
+#include "weights.h"
+
+enum { INDEX_LIMIT = 100 << 20, RANK_LIMIT = 4 }; /* bytes of model.safetensors.index.json; as in WeightTensor */
+
+struct Weights {
+    WeightTensor *tensors;
+    Name *index;          /* sorted by name, item = place in tensors */
+    int64_t count;
+    SafeTensors *files;   /* of a Hugging Face folder */
+    int64_t file_count;
+    Gguf gguf;
+    char *gguf_path;      /* NULL: no GGUF */
+    Arena arena;
+};
+
+/* ---- Safetensors -------------------------------------------------------------------------------------------------- */
+
+static bool add_safetensor(Weights *w, const SafeTensor *t, const char *file, Err *err) {
+    if (t->rank > RANK_LIMIT)
+        return err_set(err, "%s: tensor %s: expected at most %d dimensions, got %d", file,
+                       name_text(t->name, strlen(t->name)).text, RANK_LIMIT, t->rank);
+    WeightTensor *out = &w->tensors[w->count++];
+    *out = (WeightTensor){.name = t->name, .file = file, .dtype = t->dtype, .rank = t->rank, .data = t->data, .bytes = t->bytes};
+    memcpy(out->dim, t->dim, sizeof out->dim);
+    return true;
+}
+
+static bool reserve(Weights *w, size_t count, Err *err) {
+    w->tensors = arena_new(&w->arena, count, sizeof *w->tensors, "list of weights", err);
+    w->index = arena_new(&w->arena, count, sizeof *w->index, "index of weights", err);
+    return w->tensors && w->index;
+}
+
+static bool open_single(Weights *w, const char *path, Err *err) {
+    if (!(w->files = mem_new(1, sizeof *w->files, "safetensors file", err))) return false;
+    if (!safetensors_open(w->files, path, err)) return false;
+    w->file_count = 1;
+    if (!reserve(w, (size_t)w->files->count, err)) return false;
+    for (int64_t i = 0; i < w->files->count; i++)
+        if (!add_safetensor(w, &w->files->tensors[i], w->files->file.path, err)) return false;
+    return true;
+}
+
+/* A shard must be a file beside its index: no way out of the folder. */
+static bool plain_name(const char *name) {
+    return *name && !strchr(name, '/') && !strchr(name, '\\') && strcmp(name, ".") && strcmp(name, "..");
+}
+
+/* Fills `shards` (one per tensor of the map) with the shards' names, checked. */
+static bool read_map(const json_t *map, Name *shards, const char *path, Err *err) {
+    const char *key;
+    json_t *value;
+    int64_t i = 0;
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+        const char *name = json_string_value(value);
+        if (!name || strlen(name) != json_string_length(value) || !plain_name(name))
+            return err_set(err, "%s: weight_map: %s: expected the name of a file in the same folder, got %s", path,
+                           name_text(key, strlen(key)).text, name ? name_text(name, strlen(name)).text : "no string");
+        shards[i++] = (Name){name, strlen(name), 0};
+    }
+    return true;
+}
+
+/* Sorts the shards' names, opens each once, and leaves the distinct names with item = place in w->files. */
+static bool open_shards(Weights *w, Name *shards, int64_t count, int64_t *distinct, const char *folder, Err *err) {
+    names_sort(shards, count);
+    *distinct = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (i == 0 || strcmp(shards[i].data, shards[*distinct - 1].data) != 0) {
+            shards[*distinct] = shards[i];
+            shards[*distinct].item = *distinct;
+            ++*distinct;
+        }
+    if (!(w->files = mem_new((size_t)*distinct, sizeof *w->files, "safetensors files", err))) return false;
+    for (int64_t i = 0; i < *distinct; i++) {
+        char *path = path_join(folder, shards[i].data, err);
+        bool ok = path && safetensors_open(&w->files[i], path, err);
+        free(path);
+        if (!ok) return false;
+        w->file_count++;
+    }
+    return true;
+}
+
+static bool add_mapped(Weights *w, const json_t *map, const Name *shards, int64_t distinct, const char *path, Err *err) {
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+        const char *name = json_string_value(value);
+        const SafeTensors *st = &w->files[names_find(shards, distinct, name, strlen(name))];
+        const SafeTensor *t = safetensors_find(st, key);
+        if (!t)
+            return err_set(err, "%s: tensor %s is not in %s, where the index puts it", path,
+                           name_text(key, strlen(key)).text, st->file.path);
+        if (!add_safetensor(w, t, st->file.path, err)) return false;
+    }
+    return true;
+}
+
+/* metadata.total_size is not held against the files: writers disagree on whether tied weights count twice. */
+static bool open_index(Weights *w, const char *folder, const char *path, Err *err) {
+    json_t *root = json_file(path, INDEX_LIMIT, err);
+    const json_t *map = json_object_get(root, "weight_map");
+    int64_t count = (int64_t)json_object_size(map), distinct = 0;
+    Name *shards = NULL;
+    bool ok = root != NULL;
+    if (ok && count == 0) ok = err_set(err, "%s: expected a weight_map with tensor and file names", path);
+    if (ok) ok = (shards = mem_new((size_t)count, sizeof *shards, "list of shards", err)) != NULL;
+    ok = ok && read_map(map, shards, path, err) && open_shards(w, shards, count, &distinct, folder, err) &&
+         reserve(w, (size_t)count, err) && add_mapped(w, map, shards, distinct, path, err);
+    free(shards);
+    json_decref(root);
+    return ok;
+}
+
+/* ---- GGUF --------------------------------------------------------------------------------------------------------- */
+
+/* Names of llama.cpp's src/llama-arch.cpp and of transformers' modeling_llama.py. In the second table the name stands
+ * between blk.N. and .weight or .bias. */
+static const char *const outer_names[][2] = {
+    {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"},
+};
+static const char *const layer_names[][2] = {
+    {"attn_norm", "input_layernorm"},    {"ffn_norm", "post_attention_layernorm"},
+    {"attn_q", "self_attn.q_proj"},      {"attn_k", "self_attn.k_proj"},
+    {"attn_v", "self_attn.v_proj"},      {"attn_output", "self_attn.o_proj"},
+    {"ffn_gate", "mlp.gate_proj"},       {"ffn_up", "mlp.up_proj"},
+    {"ffn_down", "mlp.down_proj"},
+};
+
+static const char *translate(const char *const table[][2], size_t count, const char *name, size_t bytes) {
+    for (size_t i = 0; i < count; i++)
+        if (strlen(table[i][0]) == bytes && !memcmp(table[i][0], name, bytes)) return table[i][1];
+    return NULL;
+}
+
+/* The Hugging Face name of "blk.12.attn_q.weight"; an unknown name stays as it is. `name` has at most 64 bytes. */
+static void hf_name(GgufText name, char out[128]) {
+    const char *data = name.data, *end = data + name.bytes, *dot = end, *hf = NULL;
+    while (dot > data && dot[-1] != '.') dot--; /* after the last dot: "weight" or "bias" */
+    size_t stem = dot > data ? (size_t)(dot - 1 - data) : 0;
+    snprintf(out, 128, "%.*s", (int)name.bytes, data);
+    if (!(end - dot == 6 && !memcmp(dot, "weight", 6)) && !(end - dot == 4 && !memcmp(dot, "bias", 4))) return;
+    if (stem < 4 || memcmp(data, "blk.", 4) != 0) {
+        hf = translate(outer_names, sizeof outer_names / sizeof *outer_names, data, stem);
+        if (hf) snprintf(out, 128, "%s.%.*s", hf, (int)(end - dot), dot);
+        return;
+    }
+    size_t digits = strspn(out + 4, "0123456789"), part = 4 + digits + 1;
+    if (digits == 0 || part >= stem || data[4 + digits] != '.') return;
+    hf = translate(layer_names, sizeof layer_names / sizeof *layer_names, data + part, stem - part);
+    if (hf) snprintf(out, 128, "model.layers.%.*s.%s.%.*s", (int)digits, data + 4, hf, (int)(end - dot), dot);
+}
+
+/* Heads by which the rows of attn_q and attn_k are permuted in files of architecture "llama" (see weights_row); 0: none. */
+static bool permuted(const Gguf *gguf, int64_t *q_heads, int64_t *k_heads, Err *err) {
+    GgufText architecture = {0};
+    *q_heads = *k_heads = 0;
+    if (!gguf_text(gguf, "general.architecture", &architecture, err)) return false;
+    if (architecture.bytes != 5 || memcmp(architecture.data, "llama", 5) != 0) return true;
+    const char *q = "llama.attention.head_count", *k = "llama.attention.head_count_kv";
+    if (!gguf_int(gguf, q, q_heads, err)) return false;
+    *k_heads = *q_heads;
+    if (gguf_find(gguf, k) && !gguf_int(gguf, k, k_heads, err)) return false;
+    return (*q_heads > 0 && *q_heads <= 1 << 20 && *k_heads > 0 && *k_heads <= 1 << 20) ||
+           err_set(err, "GGUF keys %s and %s: expected 1 to 2^20, got %lld and %lld", q, k, (long long)*q_heads, (long long)*k_heads);
+}
+
+static bool add_gguf(Weights *w, const GgufTensor *t, int64_t q_heads, int64_t k_heads, Err *err) {
+    char name[128];
+    hf_name(t->name, name);
+    WeightTensor *out = &w->tensors[w->count++];
+    *out = (WeightTensor){.file = w->gguf_path, .dtype = t->dtype, .rank = t->rank, .data = t->data, .bytes = t->bytes};
+    memcpy(out->dim, t->dim, sizeof out->dim);
+    if (!(out->name = arena_text(&w->arena, name, strlen(name), err))) return false;
+    if (strstr(name, ".self_attn.q_proj.")) out->permuted_heads = q_heads;
+    if (strstr(name, ".self_attn.k_proj.")) out->permuted_heads = k_heads;
+    if (out->permuted_heads && out->dim[0] % (2 * out->permuted_heads) != 0)
+        return err_set(err, "%s: tensor %s: %lld rows are no pairs of rows for %lld heads", w->gguf_path,
+                       name_text(t->name.data, t->name.bytes).text, (long long)out->dim[0], (long long)out->permuted_heads);
+    if (out->rank == 1 && out->permuted_heads && dtype_row(t->dtype)->block > 1)
+        return err_set(err, "%s: tensor %s: expected a bias without blocks, got %s", w->gguf_path,
+                       name_text(t->name.data, t->name.bytes).text, dtype_row(t->dtype)->name);
+    return true;
+}
+
+static bool open_gguf(Weights *w, const char *path, Err *err) {
+    int64_t q_heads, k_heads, parts = 1;
+    if (!(w->gguf_path = strdup(path))) return err_set(err, "out of memory: path %s", path);
+    if (!gguf_open(&w->gguf, path, err)) return false;
+    bool ok = permuted(&w->gguf, &q_heads, &k_heads, err);
+    if (ok && gguf_find(&w->gguf, "split.count")) ok = gguf_int(&w->gguf, "split.count", &parts, err);
+    if (ok && parts > 1) ok = err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
+    if (!ok) {
+        err_prefix(err, "%s", path);
+        return false;
+    }
+    if (!reserve(w, (size_t)w->gguf.tensor_count, err)) return false;
+    for (uint64_t i = 0; i < w->gguf.tensor_count; i++)
+        if (!add_gguf(w, &w->gguf.tensors[i], q_heads, k_heads, err)) return false;
+    return true;
+}
+
+/* ---- The door ----------------------------------------------------------------------------------------------------- */
+
+static bool open_folder(Weights *w, const char *folder, Err *err) {
+    char *single = path_join(folder, "model.safetensors", err), *bin = path_join(folder, "pytorch_model.bin", err);
+    char *index = path_join(folder, "model.safetensors.index.json", err), *gguf = NULL;
+    bool ok = single && bin && index;
+    if (ok && file_exists(single)) ok = open_single(w, single, err);
+    else if (ok && file_exists(index)) ok = open_index(w, folder, index, err);
+    else if (ok && (gguf = gguf_in_folder(folder, err))) ok = open_gguf(w, gguf, err);
+    else if (ok)
+        ok = err_set(err, "%s holds no weights: looked for model.safetensors, model.safetensors.index.json and *.gguf%s",
+                     folder, file_exists(bin) ? "; pytorch_model.bin is there, but pickled weights are not read" : "");
+    free(single);
+    free(bin);
+    free(index);
+    free(gguf);
+    return ok;
+}
+
+static bool index_names(Weights *w, const char *path, Err *err) {
+    for (int64_t i = 0; i < w->count; i++) w->index[i] = (Name){w->tensors[i].name, strlen(w->tensors[i].name), i};
+    names_sort(w->index, w->count);
+    const Name *twin = names_twin(w->index, w->count);
+    return !twin || err_set(err, "%s: two tensors are called %s", path, name_text(twin->data, twin->bytes).text);
+}
+
+Weights *weights_open(const char *path, Err *err) {
+    Weights *w = mem_new(1, sizeof *w, "weights", err);
+    if (!w) return NULL;
+    bool ok = folder_exists(path) ? open_folder(w, path, err)
+              : gguf_is(path)     ? open_gguf(w, path, err)
+                                  : open_single(w, path, err);
+    if (ok && index_names(w, path, err)) return w;
+    weights_close(w);
+    return NULL;
+}
+
+void weights_close(Weights *w) {
+    if (!w) return;
+    for (int64_t i = 0; i < w->file_count; i++) safetensors_close(&w->files[i]);
+    free(w->files);
+    gguf_close(&w->gguf);
+    free(w->gguf_path);
+    arena_free(&w->arena);
+    free(w);
+}
+
+int64_t weights_count(const Weights *w) { return w->count; }
+
+WeightTensor *weights_at(Weights *w, int64_t i) { return i >= 0 && i < w->count ? &w->tensors[i] : NULL; }
+
+WeightTensor *weights_find(Weights *w, const char *name) {
+    int64_t i = names_find(w->index, w->count, name, strlen(name));
+    if (i < 0) return NULL;
+    w->tensors[i].used = true;
+    return &w->tensors[i];
+}
+
+const Gguf *weights_gguf(const Weights *w) { return w->gguf_path ? &w->gguf : NULL; }
+
+/* convert_hf_to_gguf.py (LlamaModel.permute) reshapes the rows [heads][2][half] and swaps the last two: row j * half + i
+ * of a head goes to row 2 i + j, so that rotary pairs lie side by side. */
+const uint8_t *weights_row(const WeightTensor *t, int64_t row) {
+    if (t->dim[0] == 0) return t->data; /* a scalar, or nothing */
+    if (t->permuted_heads) {
+        int64_t rows = t->dim[0] / t->permuted_heads, head = row / rows, r = row % rows, half = rows / 2;
+        row = head * rows + 2 * (r % half) + r / half;
+    }
+    return t->data + (size_t)row * (t->bytes / (size_t)t->dim[0]);
+}

@@ -1,0 +1,72 @@
+/* qwen2.c: Qwen2 and Qwen2.5, and with other biases and windows Llama and Mistral: the whole forward pass.
+ * Read this file first. Weights carry the checkpoint's own names, so loading needs no map; their axes give shape,
+ * sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published checkpoints. */
+#include "qwen2.h"
+
+/* weight `part` of a layer; its bias, if the model has one */
+#define W(part, axes) weight(g, axes, "model.layers.%d." part ".weight", layer)
+#define B(part, axes, has) ((has) ? weight(g, axes, "model.layers.%d." part ".bias", layer) : NO_TENSOR)
+
+static Tensor attention_block(Graph *g, const ModelConfig *c, int layer, Tensor x, Tensor table) {
+    Tensor h = rms_norm(g, x, W("input_layernorm", "d"), c->rms_norm_eps);
+    Tensor q = linear(g, h, W("self_attn.q_proj", "(kgc)d"), B("self_attn.q_proj", "(kgc)", c->qkv_bias));
+    Tensor k = linear(g, h, W("self_attn.k_proj", "(kc)d"), B("self_attn.k_proj", "(kc)", c->qkv_bias));
+    Tensor v = linear(g, h, W("self_attn.v_proj", "(kc)d"), B("self_attn.v_proj", "(kc)", c->qkv_bias));
+    Tensor cache = cache_update(g, layer, rope(g, k, table), v);
+    Tensor a = attention(g, layer, rope(g, q, table), cache, c->window[layer]);
+    Tensor o = linear(g, a, W("self_attn.o_proj", "d(kgc)"), NO_TENSOR); /* partial sums: all-reduce 1 */
+    if (c->o_bias) o = add(g, o, B("self_attn.o_proj", "d", true));
+    return add(g, x, o);
+}
+
+static Tensor mlp_block(Graph *g, const ModelConfig *c, int layer, Tensor x) {
+    Tensor h = rms_norm(g, x, W("post_attention_layernorm", "d"), c->rms_norm_eps);
+    Tensor gate = linear(g, h, W("mlp.gate_proj", "fd"), B("mlp.gate_proj", "f", c->mlp_bias));
+    Tensor up = linear(g, h, W("mlp.up_proj", "fd"), B("mlp.up_proj", "f", c->mlp_bias));
+    Tensor down = linear(g, silu_mul(g, gate, up), W("mlp.down_proj", "df"), NO_TENSOR); /* all-reduce 2 */
+    if (c->mlp_bias) down = add(g, down, B("mlp.down_proj", "d", true));
+    return add(g, x, down);
+}
+
+static void keep_hidden(ModelGraph *m, Tensor x) {
+    Node *n = graph_node(&m->graph, x);
+    if (n) n->keep = true;
+    m->hidden[m->hidden_count++] = x;
+}
+
+bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
+    *m = (ModelGraph){0};
+    Graph *g = &m->graph;
+    graph_init(g, c, rows, context);
+    m->tokens = input(g, "tokens", "t");
+    m->positions = input(g, "positions", "t");
+    m->logit_rows = input(g, "logit_rows", "r");
+
+    Tensor embeddings = weight(g, "vd", "model.embed_tokens.weight");
+    Tensor table = rope_table(g, m->positions, &c->rope);
+    Tensor x = embed(g, m->tokens, embeddings);
+    for (int layer = 0; layer < c->layers; layer++) {
+        if (hidden) keep_hidden(m, x);
+        x = attention_block(g, c, layer, x, table);
+        x = mlp_block(g, c, layer, x);
+    }
+    Tensor gain = weight(g, "d", "model.norm.weight");
+    if (hidden) keep_hidden(m, rms_norm(g, x, gain, c->rms_norm_eps));
+    x = rms_norm(g, select_rows(g, x, m->logit_rows), gain, c->rms_norm_eps);
+    Tensor head = c->tied ? embeddings : weight(g, "vd", "lm_head.weight");
+    m->logits = linear(g, x, head, NO_TENSOR);
+    m->best = argmax(g, m->logits);
+    for (int i = 0; i < 2; i++) {
+        Node *n = graph_node(g, i ? m->best : m->logits);
+        if (n) n->keep = true;
+    }
+    if (!g->err.set) return true;
+    err_set(err, "model graph: %s", g->err.text);
+    model_graph_free(m);
+    return false;
+}
+
+void model_graph_free(ModelGraph *m) {
+    graph_free(&m->graph);
+    *m = (ModelGraph){0};
+}

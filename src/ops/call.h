@@ -1,0 +1,66 @@
+/* call.h: one device's share of one operation, as the reference drivers and the CPU engine see it. */
+#ifndef CALL_H
+#define CALL_H
+#include "../graph/program.h"
+#include "../io/weights.h"
+#include "kernels.h"
+
+/* The rows of a step. Row r is token[r] of slot[r], the index[r]-th of its sequence (its place in the cache), at rotary
+ * position[r]; length[r] is what rope types that depend on the length go by. */
+typedef struct StepRows {
+    int64_t rows, logit_rows;
+    int32_t *token, *slot, *position;
+    int64_t *index, *length;
+    int32_t *logit_row; /* [logit_rows] row numbers */
+} StepRows;
+
+/* A weight matrix [rows][k] in panels of 16 rows. */
+typedef struct PackedWeight {
+    PackedType type;
+    int64_t rows, k, panel_bytes;
+    uint8_t *data;
+} PackedWeight;
+
+/* Keys and values of all layers and slots. One (layer, head, slot): K in blocks of 16 positions, then V. */
+typedef struct KvCache {
+    CacheType type;
+    int64_t kv_heads, channels, positions, slots; /* positions: a multiple of ATTENTION_BLOCK */
+    size_t plane;                                 /* bytes of K or of V of one (layer, head, slot) */
+    uint8_t *data;
+    size_t bytes;
+} KvCache;
+static inline void *cache_plane(const KvCache *c, int64_t layer, int64_t head, int64_t slot, int v) {
+    return c->data + (size_t)(((layer * c->kv_heads + head) * c->slots + slot) * 2 + v) * c->plane;
+}
+
+typedef struct Call {
+    const Graph *graph;
+    const Node *node;
+    const Partition *partition;
+    const Kernels *kernels;
+    const StepRows *step;
+    int64_t row0, row1;          /* rows of this data-parallel replica                                      */
+    Range columns;               /* of the result, this shard's; heads for ops on heads                     */
+    const float *in[MAX_INPUTS]; /* activations, row-major at their global width                            */
+    float *out;
+    int64_t in_width[MAX_INPUTS], out_width;
+    const PackedWeight *weight;  /* linear */
+    const float *vector;         /* bias or gain, f32 */
+    const WeightTensor *table;   /* embed: the table as stored */
+    KvCache *cache;
+    const Tree *tree;            /* linear with a partial result; all_reduce: the tree ...                   */
+    TreeNode tree_node;          /* ... linear: the subtree this device adds up                             */
+    const int *finish;           /* all_reduce: steps of tree_finish                                        */
+    int finish_count, nodes;     /* nodes: subtrees, each a [rows][width] block of the partial value        */
+    int64_t node_stride;         /* floats between those blocks                                             */
+    int node_at;                 /* linear: which block is this call's                                      */
+    int devices;                 /* argmax, reduce_argmax: pairs per row                                    */
+    int device;
+    float *scratch;              /* of the worker, call_scratch(...) floats, 64-byte aligned                */
+} Call;
+
+/* Floats of scratch any op may need for steps of `rows` rows. */
+int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
+
+enum { LINEAR_PANELS = 4, LINEAR_KC = 256, REDUCE_CHUNK = 256 };
+#endif

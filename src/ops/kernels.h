@@ -1,0 +1,78 @@
+/* kernels.h: the inner loops, as a table of functions. Plain C here (kernels.c) is the truth; src/cpu/kernels_<isa>.c
+ * overwrites entries with faster ones that give the SAME BITS: every sum below has one written order, every product-sum
+ * is one fused multiply-add (C's fmaf), everything else is one correctly rounded f32 operation.
+ *
+ * "16 lanes": lane i of a row takes elements i, i+16, i+32, ... in order; lanes are then combined as
+ * (i, i+8), (i, i+4), (i, i+2), (0, 1). Missing lanes of a last partial step are left alone.
+ */
+#ifndef KERNELS_H
+#define KERNELS_H
+#include "pack.h"
+
+enum {
+    ROWS_DIRECT = 4,      /* up to this many rows use `rows`, more unpack the panel and use `tile` */
+    ATTENTION_BLOCK = 64, /* positions per block: block b covers positions 64b .. 64b+63           */
+    K_BLOCK = 16          /* the K cache is [position/16][channel][position%16]                    */
+};
+
+typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_COUNT } CacheType;
+
+/* Attention of one row over one key/value head, for `heads` query heads (one pass over K and V). For each block b that
+ * meets [first, last), with positions p of the block inside the range:
+ *     s[p] = scale * sum_c q[c] k[p][c]       (c in order from 0, fmaf; then one product)
+ *     m_b = max s[p];  e[p] = exp_f32(s[p] - m_b), 0 outside the range
+ *     l_b = sum of e over the block's 64 positions: (e[i]+e[i+16]) + (e[i+32]+e[i+48]) for i < 16, then lanes as above
+ *     o_b[c] = sum_p e[p] v[p][c]             (p in order over the range only, fmaf from 0)
+ * The first block sets (m, l, o). Each next one merges: M = max(m, m_b), a = exp_f32(m - M), b = exp_f32(m_b - M),
+ *     l = fmaf(l, a, l_b * b), o[c] = fmaf(o[c], a, o_b[c] * b), m = M.         out[c] = o[c] / l.
+ * So a split of the blocks over workers, merged in order, gives the same bits (Milakov & Gimelshein 2018; flash-decoding). */
+typedef struct AttentionCall {
+    const float *q;        /* [heads][channels], rows q_stride floats apart                              */
+    int64_t q_stride;
+    int heads;             /* >= 1                                                                       */
+    const void *k, *v;     /* of this slot and head: K in blocks as above, V [position][channel]         */
+    int64_t channels;      /* any even number >= 2                                                       */
+    int64_t first, last;   /* positions, 0 <= first < last; memory up to the end of the last 64-block is readable */
+    float scale;
+    float *out;            /* [heads][channels], rows out_stride floats apart                            */
+    int64_t out_stride;
+    float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned                 */
+} AttentionCall;
+static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
+    int64_t c16 = (channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
+    return heads * (ATTENTION_BLOCK + 2 * c16) + 4 * h16 + 16 * ATTENTION_BLOCK; /* s, o, o_b; m, l, m_b, l_b; v's tail */
+}
+
+typedef struct Kernels {
+    const char *isa;
+    /* acc[p][r][lane] = acc[p][r][lane] + sum over k in [k0, k1), in order, of w[p][k][lane] * x[r][k], one fmaf each.
+     * p: `panels` panels `panel_step` bytes apart, r: `rows` rows (1..ROWS_DIRECT) of x, x_stride floats apart.
+     * x points at k = 0. acc rows are 16 floats, 64-byte aligned. */
+    void (*rows[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
+                               const float *x, int64_t x_stride, int rows, float *acc);
+    /* w[k - k0][lane] as f32, k in [k0, k1) */
+    void (*unpack[PACKED_COUNT])(const void *panel, int64_t k0, int64_t k1, float *w);
+    /* acc[r][lane] += sum over k < count, in order, of w[k][lane] * x[r][k], one fmaf each; any number of rows; w 64-byte
+     * aligned; acc rows 16 floats, 64-byte aligned. */
+    void (*tile)(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc);
+    void (*attention[CACHE_COUNT])(const AttentionCall *call);
+    /* r = 1 / sqrtf(sum of x[i]^2 (16 lanes, fmaf) / d + epsilon);  y[i] = (x[i] * r) * gain[i]. y may be x. */
+    void (*rms_norm)(const float *x, const float *gain, float epsilon, int64_t d, float *y);
+    /* y[i] = (gate[i] / (1 + exp_f32(-gate[i]))) * up[i]. y may be gate or up. */
+    void (*silu_mul)(const float *gate, const float *up, int64_t n, float *y);
+    /* Half-split rotation of one head: for i < half, a = x[i], b = x[i+half]:
+     * y[i] = a * cos[i] - b * sin[i], y[i+half] = b * cos[i] + a * sin[i] (two products, one sum, each rounded). y may be x. */
+    void (*rope)(const float *x, const float *cosine, const float *sine, int64_t half, float *y);
+    void (*add)(const float *a, const float *b, int64_t n, float *y); /* y may be a or b */
+    /* Index of the largest of n values, ties to the lowest; NaN never wins; *best its value. -1 (and *best -inf) when
+     * n = 0 or all are NaN. */
+    int64_t (*argmax)(const float *x, int64_t n, float *best);
+} Kernels;
+
+extern const Kernels kernels_reference;
+
+/* e^x in f32, about 1 ulp; the one exponential of the program, so that all instruction sets agree. Below -87.33 it is 0,
+ * above 88.72 it is inf, NaN stays NaN.
+ *   n = nearest integer to x * log2(e);  r = x - n ln2 in two fused steps;  e^r by a polynomial of degree 6 (Horner, fmaf). */
+float exp_f32(float x);
+#endif

@@ -1,0 +1,124 @@
+/* linear.c: y[t,o] = sum over i of x[t,i] w[o,i] + bias[o].
+ *
+ * Over i split by columns of the result nothing is reduced, and i is one sum in order. Where i itself is split (o_proj,
+ * down_proj) it is cut into the leaves of a fixed tree (tree.h): each call adds up one subtree, and all_reduce the rest.
+ * So the bits depend neither on the mesh nor on the number of rows: few rows read the panel directly, many unpack it.
+ */
+#include <string.h>
+#include "call.h"
+
+static bool linear_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Shape *x = &graph_node(g, n->in[0])->shape, *w = &graph_node(g, n->in[1])->shape;
+    const Node *bias = graph_node(g, n->in[2]);
+    if (x->rank != 2 || w->rank != 2 || strcmp(x->dim[1].letters, w->dim[1].letters))
+        return err_set(err, "linear: rows of %s against weights over %s", x->dim[x->rank - 1].letters, w->dim[w->rank - 1].letters);
+    if (bias && strcmp(bias->shape.dim[0].letters, w->dim[0].letters)) return err_set(err, "linear: bias is not [o]");
+    *out = (Shape){.rank = 2, .dim = {x->dim[0], w->dim[0]}};
+    return true;
+}
+
+static int64_t linear_units(const Call *c) {
+    if (c->row0 == c->row1 || c->columns.first == c->columns.last) return 0;
+    return (c->columns.last + PANEL - 1) / PANEL - c->columns.first / PANEL;
+}
+
+typedef struct Sum {
+    const Call *call;
+    const uint8_t *panel;
+    int panels;
+    int64_t rows, block; /* block = panels * rows * PANEL floats */
+    const float *x;
+    float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
+} Sum;
+
+/* acc += the products of k in [first, last), in order. */
+static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
+    const PackedWeight *w = s->call->weight;
+    const Kernels *k = s->call->kernels;
+    int64_t stride = s->call->in_width[0];
+    if (s->rows <= ROWS_DIRECT) {
+        k->rows[w->type](s->panel, w->panel_bytes, s->panels, first, last, s->x, stride, (int)s->rows, acc);
+        return;
+    }
+    for (int64_t at = first; at < last; at += LINEAR_KC) {
+        int64_t n = last - at < LINEAR_KC ? last - at : LINEAR_KC;
+        k->unpack[w->type](s->panel, at, at + n, s->w);
+        k->tile(s->w, n, s->x + at, stride, s->rows, acc);
+    }
+}
+
+/* The sum of a subtree into acc; false if all its leaves are empty. */
+static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
+    const Tree *tree = s->call->tree;
+    if (level == 0) {
+        if (tree->first[index] == tree->last[index]) return false;
+        memset(acc, 0, (size_t)s->block * sizeof(float));
+        sum_range(s, tree->first[index], tree->last[index], acc);
+        return true;
+    }
+    bool left = sum_tree(s, level - 1, 2 * index, acc);
+    float *other = left ? s->level + (level - 1) * s->block : acc;
+    bool right = sum_tree(s, level - 1, 2 * index + 1, other);
+    if (left && right) s->call->kernels->add(acc, other, s->block, acc);
+    return left || right;
+}
+
+/* Writes the lanes of `panels` panels that lie in the shard's columns. */
+static void store(const Call *c, int64_t panel, int panels, int64_t rows, const float *acc) {
+    float *out = c->out + c->node_at * c->node_stride;
+    for (int p = 0; p < panels; p++) {
+        int64_t base = (panel + p) * PANEL;
+        int64_t lo = base < c->columns.first ? c->columns.first : base;
+        int64_t hi = base + PANEL > c->columns.last ? c->columns.last : base + PANEL;
+        for (int64_t r = 0; r < rows; r++) {
+            float *y = out + (c->row0 + r) * c->out_width;
+            const float *a = acc + ((int64_t)p * rows + r) * PANEL - base;
+            if (c->vector) for (int64_t o = lo; o < hi; o++) y[o] = a[o] + c->vector[o];
+            else for (int64_t o = lo; o < hi; o++) y[o] = a[o];
+        }
+    }
+}
+
+static void linear_reference(const Call *c, int64_t first, int64_t last) {
+    int64_t rows = c->row1 - c->row0, panel0 = c->columns.first / PANEL;
+    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : 1;
+    for (int64_t u = first; u < last;) {
+        int panels = last - u < step ? (int)(last - u) : step;
+        Sum s = {.call = c, .panel = c->weight->data + (panel0 + u) * c->weight->panel_bytes, .panels = panels, .rows = rows,
+                 .block = panels * rows * PANEL, .x = c->in[0] + c->row0 * c->in_width[0], .w = c->scratch,
+                 .level = c->scratch + LINEAR_KC * PANEL};
+        float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
+        if (c->tree) {
+            sum_tree(&s, c->tree_node.level, c->tree_node.index, acc);
+        } else {
+            memset(acc, 0, (size_t)s.block * sizeof(float));
+            sum_range(&s, 0, c->weight->k, acc);
+        }
+        store(c, panel0 + u, panels, rows, acc);
+        u += panels;
+    }
+}
+
+static Cost linear_cost(const Graph *g, const Node *n) {
+    double t = (double)n->shape.dim[0].size, o = (double)n->shape.dim[1].size;
+    double i = (double)graph_node(g, n->in[0])->shape.dim[1].size;
+    return (Cost){.flops = 2 * t * o * i, .bytes = 2 * o * i + 4 * t * (o + i)};
+}
+
+static Tensor linear_finish(Graph *g, Tensor partial) { return all_reduce(g, partial); }
+
+const OpRow linear_row = {
+    .name = "linear", .factors = "ti,oi,o->to",
+    .shape = linear_shape, .units = linear_units, .reference = linear_reference, .cost = linear_cost, .finish = linear_finish,
+    .none = "gradient: the program does not train; stablehlo: there is no PJRT backend",
+};
+
+int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows) {
+    int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
+    int64_t block = (rows > ROWS_DIRECT * LINEAR_PANELS ? rows : ROWS_DIRECT * LINEAR_PANELS) * PANEL;
+    int64_t linear = LINEAR_KC * PANEL + (levels + 1) * block, reduce = (levels + 2) * REDUCE_CHUNK;
+    int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];
+    int64_t most = linear > attend ? linear : attend;
+    most = most > reduce ? most : reduce;
+    return (most > table ? most : table) + 64;
+}

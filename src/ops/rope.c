@@ -1,0 +1,129 @@
+/* rope.c: rotary position embedding (Su et al. 2021), half-split layout as in Hugging Face checkpoints.
+ *
+ *     angle[t,i] = position[t] * frequency[i],  i < dim/2
+ *     y[i] = x[i] cos - x[i+dim/2] sin,  y[i+dim/2] = x[i+dim/2] cos + x[i] sin;  channels past dim pass through
+ *
+ * Frequencies are theta^(-2i/dim) bent by the rope type. Two types go by the length of the sequence (StepRows.length):
+ * dynamic (NTK) and longrope. The length of an entry is known before its first chunk, so chunking changes nothing; keys
+ * already in the cache stay as they were rotated.
+ */
+#include <math.h>
+#include <string.h>
+#include "call.h"
+
+/* YaRN (Peng et al. 2023): dimension at which a wave turns `rotations` times over the original length. */
+static double yarn_dim(const Rope *r, double rotations) {
+    return (double)r->dim * log((double)r->original_max / (rotations * 2 * M_PI)) / (2 * log(r->theta));
+}
+
+static double yarn_frequency(const Rope *r, int64_t i, double base) {
+    double low = yarn_dim(r, r->beta_fast), high = yarn_dim(r, r->beta_slow);
+    if (r->truncate) low = floor(low), high = ceil(high);
+    if (low < 0) low = 0;
+    if (high > (double)(r->dim - 1)) high = (double)(r->dim - 1);
+    if (low == high) high += 0.001;
+    double ramp = ((double)i - low) / (high - low);
+    ramp = ramp < 0 ? 0 : ramp > 1 ? 1 : ramp;
+    return base / r->factor * ramp + base * (1 - ramp);
+}
+
+/* Llama 3.1: long waves are slowed by the factor, short ones kept, those between interpolated. */
+static double llama3_frequency(const Rope *r, double base) {
+    double wave = 2 * M_PI / base, original = (double)r->original_max;
+    if (wave < original / r->high_freq_factor) return base;
+    if (wave > original / r->low_freq_factor) return base / r->factor;
+    double smooth = (original / wave - r->low_freq_factor) / (r->high_freq_factor - r->low_freq_factor);
+    return (1 - smooth) * base / r->factor + smooth * base;
+}
+
+/* Frequency i in f32 for a sequence of `length` tokens. */
+static float rope_frequency(const Rope *r, int64_t i, int64_t length) {
+    double theta = r->theta, dim = (double)r->dim;
+    if (r->type == ROPE_DYNAMIC && length > r->max_positions) /* NTK-aware: stretch the base */
+        theta *= pow(r->factor * (double)length / (double)r->max_positions - (r->factor - 1), dim / (dim - 2));
+    double base = pow(theta, -2.0 * (double)i / dim);
+    switch (r->type) {
+    case ROPE_LINEAR: return (float)(base / r->factor);
+    case ROPE_YARN: return (float)yarn_frequency(r, i, base);
+    case ROPE_LONGROPE: return (float)(base / (length > r->original_max ? r->long_factor : r->short_factor)[i]);
+    case ROPE_LLAMA3: return (float)llama3_frequency(r, base);
+    default: return (float)base;
+    }
+}
+
+/* ---- rope_table: [t] -> [t,c], cosines of the row then sines, once per step for all layers -------------------------- */
+
+static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Shape *p = &graph_node(g, n->in[0])->shape;
+    if (p->rank != 1) return err_set(err, "rope_table: expected positions [t]");
+    *out = (Shape){.rank = 2, .dim = {p->dim[0], {.letters = "c", .size = g->size['c']}}};
+    return true;
+}
+
+static int64_t rope_table_units(const Call *c) { return c->row1 - c->row0; }
+
+static void rope_table_reference(const Call *c, int64_t first, int64_t last) {
+    const Rope *r = c->node->rope;
+    int64_t half = r->dim / 2;
+    float *frequency = c->scratch, scale = (float)r->attention_factor;
+    int64_t length = -1;
+    for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
+        if (c->step->length[t] != length) {
+            length = c->step->length[t];
+            for (int64_t i = 0; i < half; i++) {
+                float f = rope_frequency(r, i, length);
+                frequency[i] = r->bf16 ? bf16_to_f32(f32_to_bf16(f)) : f;
+            }
+        }
+        float *row = c->out + t * c->out_width;
+        for (int64_t i = 0; i < half; i++) {
+            float angle = (float)c->step->position[t] * frequency[i];
+            row[i] = cosf(angle) * scale;
+            row[half + i] = sinf(angle) * scale;
+        }
+    }
+}
+
+static Cost rope_cost(const Graph *g, const Node *n) {
+    double size = (double)n->shape.dim[0].size * (double)n->shape.dim[1].size;
+    (void)g;
+    return (Cost){.flops = 3 * size, .bytes = 8 * size};
+}
+
+const OpRow rope_table_row = {
+    .name = "rope_table", .factors = "t->t!c",
+    .shape = rope_table_shape, .units = rope_table_units, .reference = rope_table_reference, .cost = rope_cost,
+    .none = "gradient: positions have none; stablehlo: there is no PJRT backend; finish: nothing is reduced",
+};
+
+/* ---- rope ------------------------------------------------------------------------------------------------------------ */
+
+static bool rope_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Shape *x = &graph_node(g, n->in[0])->shape;
+    *out = *x;
+    if (x->rank == 2 && x->dim[1].size % g->size['c'] == 0) return true;
+    return err_set(err, "rope: expected rows of whole heads of %lld channels", (long long)g->size['c']);
+}
+
+static int64_t rope_units(const Call *c) { return c->row1 - c->row0; }
+
+static void rope_reference(const Call *c, int64_t first, int64_t last) {
+    int64_t channels = c->graph->size['c'], table_width = c->in_width[1], half = 0;
+    const Node *table = graph_node(c->graph, c->node->in[1]);
+    half = table->rope->dim / 2;
+    for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
+        const float *row = c->in[1] + t * table_width;
+        for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
+            const float *x = c->in[0] + t * c->out_width + at;
+            float *y = c->out + t * c->out_width + at;
+            c->kernels->rope(x, row, row + half, half, y);
+            if (2 * half < channels) memcpy(y + 2 * half, x + 2 * half, (size_t)(channels - 2 * half) * sizeof(float));
+        }
+    }
+}
+
+const OpRow rope_row = {
+    .name = "rope", .factors = "t(h!c),t!c->t(h!c)",
+    .shape = rope_shape, .units = rope_units, .reference = rope_reference, .cost = rope_cost,
+    .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: nothing is reduced",
+};

@@ -1,0 +1,46 @@
+/* split.h: pre-tokenisation, the cutting of text into the words that byte-pair encoding never merges across.
+ *
+ * A Splitter is a list of steps as tokenizer.json writes them; each cuts the pieces of the one before. The patterns of
+ * the models we know are matched by hand, any other Split pattern by PCRE2.
+ */
+#ifndef SPLIT_H
+#define SPLIT_H
+#include "../base/base.h"
+
+typedef enum SplitKind {
+    SPLIT_QWEN2,        /* every digit alone                          */
+    SPLIT_LLAMA3,       /* the same with up to three digits together  */
+    SPLIT_GPT2,
+    SPLIT_DIGITS,       /* every numeric character alone              */
+    SPLIT_PREFIX_SPACE, /* a piece that has no space in front gets one */
+    SPLIT_REGEX
+} SplitKind;
+
+enum { SPLIT_STEPS = 8 };
+
+typedef struct Splitter {
+    SplitKind step[SPLIT_STEPS];
+    struct Regex *regex[SPLIT_STEPS]; /* of a SPLIT_REGEX step, owned */
+    int count;
+} Splitter;
+
+bool splitter_add(Splitter *splitter, SplitKind kind, Err *err);
+/* A Split step with behaviour Isolated. `by_hand` false: PCRE2 even for the patterns that we match by hand. */
+bool splitter_add_pattern(Splitter *splitter, const char *pattern, size_t bytes, bool by_hand, Err *err);
+void splitter_free(Splitter *splitter);
+
+/* Calls `sink` for every word of well-formed `text` in order; it stops and fails when a call returns false. */
+typedef bool WordSink(void *context, const uint8_t *word, size_t bytes, Err *err);
+bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, WordSink *sink, void *context, Err *err);
+
+/* The pattern that a matcher by hand stands for; NULL for the other kinds. */
+const char *split_pattern(SplitKind kind);
+
+/* ---- regex.c ------------------------------------------------------------------------------------------------- */
+
+/* Oniguruma's syntax as tokenizers' Split uses it; what PCRE2 would understand otherwise is refused by name. */
+struct Regex *regex_new(const char *pattern, size_t bytes, Err *err);
+void regex_free(struct Regex *regex);
+/* Calls `sink` for every match and every gap between matches, empty ones left out. */
+bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, WordSink *sink, void *context, Err *err);
+#endif

@@ -1,0 +1,47 @@
+/* tokenizer.h: what a QmTokenizer holds, and the encoding that chat prompts need: added tokens in chosen places only.
+ */
+#ifndef TOKENIZER_H
+#define TOKENIZER_H
+#include <stdatomic.h>
+#include "../io/gguf.h"
+#include "added.h"
+#include "bpe.h"
+#include "chat.h"
+#include "split.h"
+#include "vocab.h"
+
+/* Working space kept from one call for the next. Threads that find it taken make their own. */
+typedef struct Spare { _Atomic(Bpe *) bpe; } Spare;
+
+struct QmTokenizer {
+    Vocab vocab;
+    bool nfc;             /* normalise before splitting */
+    AddedSet raw;         /* added tokens matched in the text as given ("normalized": false) */
+    AddedSet normal;      /* added tokens matched after normalisation */
+    Splitter splitter;
+    int32_t bos, eos;     /* or -1 */
+    bool add_bos;         /* every encoded text starts with bos */
+    ChatTemplate chat;
+    Spare *spare;
+};
+
+/* ---- Loading: tokenizer_json.c and tokenizer_gguf.c fill an empty tokenizer ---------------------------------- */
+
+QmTokenizer *tokenizer_new(Err *err);
+bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, const char *where, Err *err);
+/* tokenizer_config.json: bos, eos, add_bos_token, chat template. After tokenizer_load_json. */
+bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const char *where, Err *err);
+bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err);
+/* Takes up an added token. */
+bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err);
+/* Sorts and indexes; nothing is added afterwards. */
+bool tokenizer_finish(QmTokenizer *t, Err *err);
+int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes); /* of an exact token text, or -1 */
+
+/* ---- Encoding ------------------------------------------------------------------------------------------------ */
+
+/* Appends the ids of well-formed `text`. Added tokens are recognised only if they lie in one of the `open` spans, which
+ * are in order and apart; elsewhere their text is plain text, which never becomes a special token. */
+bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
+                      Ids *out, Err *err);
+#endif

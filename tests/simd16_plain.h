@@ -1,0 +1,96 @@
+/* simd16_plain.h: v16, sixteen floats, in plain C: the third form of the template of src/cpu/kernels_simd16.h, which
+ * proves its logic apart from any instruction set. Its register budget is that of AVX-512, so that the blocks which
+ * only AVX-512 uses run here too. */
+#ifndef SIMD16_PLAIN_H
+#define SIMD16_PLAIN_H
+#include <math.h>
+#include <string.h>
+#include "../src/io/dtype.h"
+
+typedef struct v16 { float lane[16]; } v16;
+typedef struct m16 { bool lane[16]; } m16;
+
+enum { V16_TILE_ROWS = 12, V16_ACCUMULATORS = 24 };
+#define V16_PANELS(rows) ((rows) <= 2 ? 4 : 2)
+
+#define V16 static inline
+#define V16_EACH(value)                                                                                               \
+    v16 y_;                                                                                                            \
+    for (int i = 0; i < 16; i++) y_.lane[i] = (value);                                                                 \
+    return y_
+
+V16 v16 v16_all(float f) { V16_EACH(f); }
+V16 v16 v16_load(const float *p) { V16_EACH(p[i]); }
+V16 void v16_store(float *p, v16 v) { memcpy(p, v.lane, sizeof v.lane); }
+V16 v16 v16_add(v16 x, v16 y) { V16_EACH(x.lane[i] + y.lane[i]); }
+V16 v16 v16_sub(v16 x, v16 y) { V16_EACH(x.lane[i] - y.lane[i]); }
+V16 v16 v16_mul(v16 x, v16 y) { V16_EACH(x.lane[i] * y.lane[i]); }
+V16 v16 v16_div(v16 x, v16 y) { V16_EACH(x.lane[i] / y.lane[i]); }
+V16 v16 v16_max(v16 x, v16 y) { V16_EACH(x.lane[i] > y.lane[i] ? x.lane[i] : y.lane[i]); }
+V16 v16 v16_fma(v16 x, v16 y, v16 z) { V16_EACH(fmaf(x.lane[i], y.lane[i], z.lane[i])); }
+
+V16 float v16_sum(v16 v) {
+    for (int step = 8; step > 0; step /= 2)
+        for (int i = 0; i < step; i++) v.lane[i] += v.lane[i + step];
+    return v.lane[0];
+}
+V16 float v16_top(v16 v) {
+    for (int i = 1; i < 16; i++) v.lane[0] = v.lane[i] > v.lane[0] ? v.lane[i] : v.lane[0];
+    return v.lane[0];
+}
+V16 m16 v16_lanes(int64_t lo, int64_t hi) {
+    m16 m;
+    for (int i = 0; i < 16; i++) m.lane[i] = i >= lo && i < hi;
+    return m;
+}
+V16 v16 v16_pick(m16 m, v16 yes, v16 no) { V16_EACH(m.lane[i] ? yes.lane[i] : no.lane[i]); }
+V16 m16 v16_less(v16 x, v16 y) {
+    m16 m;
+    for (int i = 0; i < 16; i++) m.lane[i] = x.lane[i] < y.lane[i];
+    return m;
+}
+V16 m16 v16_nan(v16 x) {
+    m16 m;
+    for (int i = 0; i < 16; i++) m.lane[i] = x.lane[i] != x.lane[i];
+    return m;
+}
+V16 unsigned v16_equal(v16 x, v16 y) {
+    unsigned bits = 0;
+    for (int i = 0; i < 16; i++) bits |= (unsigned)(x.lane[i] == y.lane[i]) << i;
+    return bits;
+}
+V16 v16 v16_load_part(const float *p, int64_t n) { V16_EACH(i < n ? p[i] : 0); }
+V16 void v16_store_part(float *p, int64_t n, v16 v) {
+    for (int i = 0; i < 16 && i < n; i++) p[i] = v.lane[i];
+}
+
+V16 float plain_exponent(float x, float n) {
+    union { float f; uint32_t u; } a = {.f = x}, b = {.f = n};
+    a.u += b.u << 23;
+    return a.f;
+}
+V16 uint16_t plain_half(const uint8_t *p) {
+    uint16_t h;
+    memcpy(&h, p, sizeof h);
+    return h;
+}
+V16 v16 v16_exponent(v16 x, v16 n) { V16_EACH(plain_exponent(x.lane[i], n.lane[i])); }
+V16 v16 v16_bf16(const uint16_t *p) { V16_EACH(bf16_to_f32(p[i])); }
+V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
+    for (int i = 0; i < 16; i++) {
+        even->lane[i] = bf16_to_f32(plain_half(p + 4 * i));
+        odd->lane[i] = bf16_to_f32(plain_half(p + 4 * i + 2));
+    }
+}
+V16 v16 v16_f16(const uint8_t *p) { V16_EACH(f16_to_f32(plain_half(p + 2 * i))); }
+V16 v16 v16_s8(const uint8_t *p) { V16_EACH((float)(int8_t)p[i]); }
+V16 v16 v16_u8(const uint8_t *p) { V16_EACH((float)p[i]); }
+V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
+    for (int i = 0; i < 16; i++) {
+        uint32_t word;
+        memcpy(&word, p + 4 * i, sizeof word);
+        low->lane[i] = (float)(word >> shift & 15);
+        high->lane[i] = (float)(word >> shift & 240);
+    }
+}
+#endif
