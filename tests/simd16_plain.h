@@ -10,8 +10,8 @@
 typedef struct v16 { float lane[16]; } v16;
 typedef struct m16 { bool lane[16]; } m16;
 
-enum { V16_TILE_ROWS = 12, V16_ACCUMULATORS = 24 };
-#define V16_PANELS(rows) ((rows) <= 2 ? 4 : 2)
+enum { V16_APART_ROWS = 3, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 20 };
+#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) == 8 ? 1 : 2)
 
 #define V16 static inline
 #define V16_EACH(value)                                                                                               \
@@ -75,7 +75,8 @@ V16 uint16_t plain_half(const uint8_t *p) {
     return h;
 }
 V16 v16 v16_exponent(v16 x, v16 n) { V16_EACH(plain_exponent(x.lane[i], n.lane[i])); }
-V16 v16 v16_bf16(const uint16_t *p) { V16_EACH(bf16_to_f32(p[i])); }
+V16 v16 v16_bf16_split(const uint16_t *p) { V16_EACH(bf16_to_f32(p[15 - i])); } /* some other order */
+V16 v16 v16_unsplit(v16 v) { V16_EACH(v.lane[15 - i]); }
 V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
     for (int i = 0; i < 16; i++) {
         even->lane[i] = bf16_to_f32(plain_half(p + 4 * i));

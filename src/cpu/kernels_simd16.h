@@ -9,9 +9,10 @@
  *   m16: a choice per lane.  v16_lanes(lo, hi): lo <= lane < hi     v16_less(x, y)  v16_nan(x)  v16_pick(m, yes, no)
  *   v16_equal(x, y): bit i set where lane i is equal
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
- *   v16_bf16(p), v16_f16(p), v16_s8(p), v16_u8(p): 16 numbers in a row; v16_bf16_pair(p, &even, &odd): [16][2];
+ *   v16_f16(p), v16_s8(p), v16_u8(p): 16 numbers in a row;  v16_bf16_pair(p, &even, &odd): [16][2];
+ *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right;
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
- *   V16_PANELS(rows): panels worked on together; V16_TILE_ROWS: most rows of a tile; V16_ACCUMULATORS: most sums of one */
+ *   V16_PANELS(rows, k decoded in one go): panels worked on together; V16_APART_ROWS: see rows_step; V16_TILE_ROWS: most rows of a tile; V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include <math.h>
 
@@ -100,7 +101,8 @@ INLINE int step_bytes(PackedType type) {
  * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
 enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
 
-/* A whole step of k, one after another. */
+/* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
+ * kept apart by a detour through L1: a third faster with AVX2. */
 INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
                       const float *x, int64_t x_stride, Sums sum) {
     const int n = step_of(type);
@@ -112,7 +114,7 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
         UNROLL for (int i = 0; i < n; i += 2) {
             v16 even, odd;
             weights(type, group + p * step, k, i, &s[p], &even, &odd);
-            if (rows == ROWS_DIRECT && n == 8) {
+            if (rows >= V16_APART_ROWS && n == 8) {
                 v16_store(w + i * PANEL, even);
                 v16_store(w + (i + 1) * PANEL, odd);
                 continue;
@@ -122,8 +124,7 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
                 sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
             }
         }
-        if (rows < ROWS_DIRECT || n < 8) continue;
-        /* Four rows and the decoding of nibbles together spill sums; apart, through L1, they do not: a third faster. */
+        if (rows < V16_APART_ROWS || n < 8) continue;
         V16_APART(w);
         UNROLL for (int i = 0; i < n; i++)
             UNROLL for (int r = 0; r < rows; r++)
@@ -165,7 +166,7 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
 
 INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
                         const float *x, int64_t x_stride, float *acc) {
-    const int together = V16_PANELS(rows);
+    const int together = V16_PANELS(rows, step_of(type));
     int p = 0;
     for (; p + together <= panels; p += together)
         rows_block(type, together, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
@@ -220,7 +221,7 @@ LINEAR(q6x, PACKED_Q6X)
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------------ */
 
 /* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats or bf16 by `type`, w_step from one k to the
- * next, v_step from one v to the next. `fresh`: sums start at zero instead of at out. */
+ * next, v_step from one v to the next. `fresh`: sums start at zero instead of at out; bf16 always does. */
 typedef struct Tile {
     const void *w;
     int64_t w_step, v_step, count;
@@ -231,8 +232,9 @@ typedef struct Tile {
     bool fresh;
 } Tile;
 
+/* Lanes of bf16 come in the order that is cheapest to widen, and so stay until the end of a tile. */
 INLINE v16 cached(CacheType type, const void *w, int64_t i) {
-    return type == CACHE_F32 ? v16_load((const float *)w + i) : v16_bf16((const uint16_t *)w + i);
+    return type == CACHE_F32 ? v16_load((const float *)w + i) : v16_bf16_split((const uint16_t *)w + i);
 }
 
 INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int64_t r0, int64_t v0) {
@@ -243,7 +245,7 @@ INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int
     const void *w = t->w;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vectors; v++)
-            sum[r][v] = t->fresh ? v16_all(0) : v16_load(out + r * t->out_stride + v * PANEL);
+            sum[r][v] = type == CACHE_BF16 || t->fresh ? v16_all(0) : v16_load(out + r * t->out_stride + v * PANEL);
     for (int64_t k = 0; k < count; k++, at += w_step) {
         v16 column[4];
         UNROLL for (int v = 0; v < vectors; v++) column[v] = cached(type, w, at + v * v_step);
@@ -253,37 +255,47 @@ INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int
         }
     }
     UNROLL for (int r = 0; r < rows; r++)
-        UNROLL for (int v = 0; v < vectors; v++) v16_store(out + r * t->out_stride + v * PANEL, sum[r][v]);
+        UNROLL for (int v = 0; v < vectors; v++)
+            v16_store(out + r * t->out_stride + v * PANEL, type == CACHE_BF16 ? v16_unsplit(sum[r][v]) : sum[r][v]);
 }
 
-/* Vectors that fit the registers beside `rows` rows. */
-#define TILE_VECTORS(rows) (V16_ACCUMULATORS / (rows) >= 4 ? 4 : V16_ACCUMULATORS / (rows) >= 2 ? 2 : 1)
+/* Vectors of w worked on together: as many as the registers hold sums for. */
+#define TILE_VECTORS(type, rows) TILE_FIT((type) == CACHE_F32 ? V16_SUMS_F32 : V16_SUMS_BF16, rows)
+#define TILE_FIT(sums, rows) ((sums) / (rows) >= 4 ? 4 : (sums) / (rows) >= 2 ? 2 : 1)
 
-INLINE void tile_rows(CacheType type, int rows, const Tile *t, int64_t r0, int64_t vectors) {
-    int64_t v = 0;
-    for (; v + TILE_VECTORS(rows) <= vectors; v += TILE_VECTORS(rows)) tile_block(type, rows, TILE_VECTORS(rows), t, r0, v);
-    for (; v < vectors; v++) tile_block(type, rows, 1, t, r0, v);
+INLINE void tile_rows(CacheType type, int rows, const Tile *t, int64_t r0, int64_t v0, int64_t v1) {
+    const int together = TILE_VECTORS(type, rows);
+    int64_t v = v0;
+    for (; v + together <= v1; v += together) tile_block(type, rows, together, t, r0, v);
+    for (; v < v1; v++) tile_block(type, rows, 1, t, r0, v);
 }
 
-/* Blocks of the most rows, the last two nearly equal, so that no block has too few sums to hide the latency of fma. */
+/* Blocks of the most rows. In f32 the last two are made nearly equal, since 4 + 3 rows hide the latency of fma better than
+ * 6 + 1; bf16 has no registers for that. All rows go over a few vectors of w before the next, so that w is read from far
+ * away once. */
 INLINE void tile_all(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
-    for (int64_t r = 0, n; r < rows; r += n) {
-        int64_t left = rows - r;
-        n = left <= V16_TILE_ROWS ? left : left >= 2 * V16_TILE_ROWS ? V16_TILE_ROWS : (left + 1) / 2;
-        switch (n) {
-            case 1: tile_rows(type, 1, t, r, vectors); break;
-            case 2: tile_rows(type, 2, t, r, vectors); break;
-            case 3: tile_rows(type, 3, t, r, vectors); break;
-            case 4: tile_rows(type, 4, t, r, vectors); break;
-            case 5: tile_rows(type, 5, t, r, vectors); break;
-            case 6: tile_rows(type, 6, t, r, vectors); break;
-#define TILE_CASE(n) case n: if (n <= V16_TILE_ROWS) tile_rows(type, n <= V16_TILE_ROWS ? n : 1, t, r, vectors); break
-            TILE_CASE(7);
-            TILE_CASE(8);
-            TILE_CASE(9);
-            TILE_CASE(10);
-            TILE_CASE(11);
-            TILE_CASE(12);
+    const bool even = type == CACHE_F32;
+    const int64_t wide = rows <= V16_TILE_ROWS ? vectors : even ? 2 : 4;
+    for (int64_t v0 = 0; v0 < vectors; v0 += wide) {
+        int64_t v1 = v0 + wide < vectors ? v0 + wide : vectors;
+        for (int64_t r = 0, n; r < rows; r += n) {
+            int64_t left = rows - r;
+            n = left <= V16_TILE_ROWS ? left : left >= 2 * V16_TILE_ROWS || !even ? V16_TILE_ROWS : (left + 1) / 2;
+            switch (n) {
+#define TILE_CASE(n) case n: if (n <= V16_TILE_ROWS) tile_rows(type, n <= V16_TILE_ROWS ? n : 1, t, r, v0, v1); break
+                TILE_CASE(1);
+                TILE_CASE(2);
+                TILE_CASE(3);
+                TILE_CASE(4);
+                TILE_CASE(5);
+                TILE_CASE(6);
+                TILE_CASE(7);
+                TILE_CASE(8);
+                TILE_CASE(9);
+                TILE_CASE(10);
+                TILE_CASE(11);
+                TILE_CASE(12);
+            }
         }
     }
 }
@@ -318,21 +330,34 @@ INLINE v16 v16_exp(v16 x) {
 
 /* ---- Attention ------------------------------------------------------------------------------------------------------ */
 
-/* Raw scores of a block for one head become e in place; m_b and l_b. */
-INLINE void block_softmax(float s[ATTENTION_BLOCK], float scale, int64_t lo, int64_t hi, float *m, float *l) {
-    enum { VECTORS = ATTENTION_BLOCK / 16 };
-    v16 e[VECTORS], low = v16_all(-INFINITY), top = low;
-    UNROLL for (int i = 0; i < VECTORS; i++) {
+enum { BLOCK_VECTORS = ATTENTION_BLOCK / 16 };
+
+/* Raw scores of a block for one head become e in place; m_b and l_b. inside: the positions in the range. */
+INLINE void block_softmax(float s[ATTENTION_BLOCK], float scale, const m16 inside[BLOCK_VECTORS], float *m, float *l) {
+    v16 e[BLOCK_VECTORS], low = v16_all(-INFINITY), top = low;
+    UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
         e[i] = v16_mul(v16_load(s + 16 * i), v16_all(scale));
-        top = v16_max(v16_pick(v16_lanes(lo - 16 * i, hi - 16 * i), e[i], low), top);
+        top = v16_max(v16_pick(inside[i], e[i], low), top);
     }
     *m = v16_top(top);
-    UNROLL for (int i = 0; i < VECTORS; i++) {
-        e[i] = v16_exp(v16_sub(e[i], v16_all(*m)));
-        e[i] = v16_pick(v16_lanes(lo - 16 * i, hi - 16 * i), e[i], v16_all(0));
+    UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
+        e[i] = v16_pick(inside[i], v16_exp(v16_sub(e[i], v16_all(*m))), v16_all(0));
         v16_store(s + 16 * i, e[i]);
     }
     *l = v16_sum(v16_add(v16_add(e[0], e[1]), v16_add(e[2], e[3])));
+}
+
+/* The weights a of what was summed before and b of the new block, in place of m_b and l_b, for all heads at once; m and l
+ * become those of both. Lanes past the last head compute on zeros. */
+INLINE void merge_sums(int64_t heads, float *m, float *l, float *m_b, float *l_b) {
+    for (int64_t h = 0; h < heads; h += 16) {
+        v16 old = v16_load(m + h), new = v16_load(m_b + h), top = v16_max(new, old);
+        v16 a = v16_exp(v16_sub(old, top)), b = v16_exp(v16_sub(new, top));
+        v16_store(m + h, top);
+        v16_store(l + h, v16_fma(v16_load(l + h), a, v16_mul(v16_load(l_b + h), b)));
+        v16_store(m_b + h, a);
+        v16_store(l_b + h, b);
+    }
 }
 
 INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
@@ -378,24 +403,24 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
     int64_t heads = call->heads, c16 = (call->channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
     float *s = call->scratch, *o = s + heads * ATTENTION_BLOCK, *o_b = o + heads * c16, *tail = o_b + heads * c16;
     float *m = tail + 16 * ATTENTION_BLOCK, *l = m + h16, *m_b = l + h16, *l_b = m_b + h16;
+    for (int64_t h = 0; h < 4 * h16; h++) m[h] = 0;
     for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last; start += ATTENTION_BLOCK) {
         int64_t lo = call->first > start ? call->first - start : 0;
         int64_t hi = call->last - start < ATTENTION_BLOCK ? call->last - start : ATTENTION_BLOCK;
         bool fresh = call->first >= start; /* the first block sets, the others merge */
         block_scores(type, call, start, s);
+        m16 inside[BLOCK_VECTORS];
+        for (int i = 0; i < BLOCK_VECTORS; i++) inside[i] = v16_lanes(lo - 16 * i, hi - 16 * i);
         for (int64_t h = 0; h < heads; h++)
-            block_softmax(s + h * ATTENTION_BLOCK, call->scale, lo, hi, fresh ? &m[h] : &m_b[h], fresh ? &l[h] : &l_b[h]);
+            block_softmax(s + h * ATTENTION_BLOCK, call->scale, inside, fresh ? &m[h] : &m_b[h], fresh ? &l[h] : &l_b[h]);
         block_values(type, call, start + lo, hi - lo, s + lo, fresh ? o : o_b, c16, tail);
-        for (int64_t h = 0; h < heads && !fresh; h++) {
-            float top = m_b[h] > m[h] ? m_b[h] : m[h], a = exp_f32(m[h] - top), b = exp_f32(m_b[h] - top);
-            m[h] = top;
-            l[h] = fmaf(l[h], a, l_b[h] * b);
-            for (int64_t c = 0; c < c16; c += 16) {
-                float *to = o + h * c16 + c;
-                v16 part = v16_mul(v16_load(o_b + h * c16 + c), v16_all(b));
-                v16_store(to, v16_fma(v16_load(to), v16_all(a), part));
+        if (fresh) continue;
+        merge_sums(heads, m, l, m_b, l_b);
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t c = h * c16; c < (h + 1) * c16; c += 16) {
+                v16 part = v16_mul(v16_load(o_b + c), v16_all(l_b[h]));
+                v16_store(o + c, v16_fma(v16_load(o + c), v16_all(m_b[h]), part));
             }
-        }
     }
     for (int64_t h = 0; h < heads; h++) {
         const float *from = o + h * c16;

@@ -9,8 +9,8 @@ typedef __m512 v16;
 typedef __mmask16 m16;
 
 /* Register budget: 32 of 16 floats. */
-enum { V16_TILE_ROWS = 12, V16_ACCUMULATORS = 24 };
-#define V16_PANELS(rows) ((rows) <= 2 ? 4 : 2)
+enum { V16_APART_ROWS = 5, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 24 };
+#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) == 8 ? 1 : 2)
 
 #define V16 static inline __attribute__((always_inline))
 
@@ -53,10 +53,11 @@ V16 v16 v16_exponent(v16 x, v16 n) {
     __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), shifted));
 }
-V16 v16 v16_bf16(const uint16_t *p) {
+V16 v16 v16_bf16_split(const uint16_t *p) { /* in order: one instruction widens all */
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+V16 v16 v16_unsplit(v16 v) { return v; }
 V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
     __m512i v = _mm512_loadu_si512(p);
     *even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
