@@ -53,7 +53,9 @@ FUZZ_SECONDS ?= 60
 TSAN_TESTS := build/tsan/tests/test_model
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
-CHECKS  := $(TESTS) $(SCRIPTS) $(TESTS:$(BUILD)/%=build/asan/%) $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
+# The longest first, so that it does not run alone at the end.
+CHECKS  := build/asan/tests/test_model $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") $(TESTS) $(SCRIPTS) \
+           $(filter-out build/asan/tests/test_model,$(TESTS:$(BUILD)/%=build/asan/%)) \
            $(foreach s,$(filter-out tests/test_runner.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
            $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
 

@@ -296,4 +296,27 @@ check "an interrupt leaves the part" 'is 1' 'err "interrupted"' 'err "run the sa
 rm -f "$(weights).fault"
 pull
 check "and the next run goes on from it" 'is 0' 'same model.safetensors' 'grep -q "model.safetensors range=bytes=50000-" "$log"'
+
+# HTTPS: certificates are checked, and what began on https does not go on over http.
+fresh
+mkdir -p "$work/tls" && cd "$work/tls" || exit 1
+if openssl req -x509 -newkey rsa:2048 -nodes -keyout key.pem -out cert.pem -days 2 -subj /CN=localhost \
+    -addext subjectAltName=IP:127.0.0.1 >/dev/null 2>&1; then
+    mkdir -p api/models/test/tiny/revision
+    printf 'HTTP/1.0 302 Found\r\nLocation: %s/x\r\n\r\n' "$endpoint" >api/models/test/tiny/revision/main
+    openssl s_server -accept 127.0.0.1:0 -cert cert.pem -key key.pem -HTTP >listening 2>&1 </dev/null & third=$!
+    cd "$OLDPWD" || exit 1
+    trap 'kill $first $second $third 2>/dev/null; rm -rf "$work"' EXIT
+    i=0
+    while ! grep -qs '^ACCEPT' "$work/tls/listening" && [ $i -lt 200 ]; do sleep 0.05; i=$((i + 1)); done
+    secure=https://$(sed -n 's/^ACCEPT //p' "$work/tls/listening")
+    run pull test/tiny --endpoint "$secure" --out "$out" --timeout 1
+    check "a certificate nobody vouches for is refused" 'is 1' 'err "certificate"' '[ ! -s "$log" ]'
+    CURL_CA_BUNDLE=$work/tls/cert.pem run pull test/tiny --endpoint "$secure" --out "$out" --timeout 1
+    check "a redirect from https to http is refused" 'is 1' 'err "refused: redirected from https to http"' '[ ! -s "$log" ]'
+else
+    cd "$OLDPWD" || exit 1
+    skip "a certificate nobody vouches for is refused" "no openssl program to make one"
+    skip "a redirect from https to http is refused" "no openssl program to serve it"
+fi
 finish
