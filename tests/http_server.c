@@ -9,6 +9,7 @@
  *     stall N         falls silent after N bytes         longer N        N bytes more than the file
  *     no-range        sends the whole file always        wrong-range     sends another part than asked for
  *     header TEXT     one more header line               headers         headers without end
+ *     pause N         waits N ms before what is past the file's end, so that it comes as a piece of its own
  * Every request adds a line to LOG: its target, range and authorization. */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -27,7 +28,7 @@ enum { REQUEST_LIMIT = 32 << 10, PATH_BYTES = 4096, FILE_LIMIT = 256 << 20 };
 typedef struct Fault {
     int status;
     char redirect[1024], header[256];
-    int64_t cut, stall, longer;     /* -1: does not */
+    int64_t cut, stall, longer, pause; /* -1: does not */
     bool cut_once, no_range, wrong_range, headers;
 } Fault;
 
@@ -46,6 +47,7 @@ static Fault read_fault(const char *file) {
         if (sscanf(line, "cut-once %lld", &n) == 1) f.cut = n, f.cut_once = true;
         if (sscanf(line, "stall %lld", &n) == 1) f.stall = n;
         if (sscanf(line, "longer %lld", &n) == 1) f.longer = n;
+        if (sscanf(line, "pause %lld", &n) == 1) f.pause = n;
         if (!strcmp(line, "no-range")) f.no_range = true;
         if (!strcmp(line, "wrong-range")) f.wrong_range = true;
         if (!strcmp(line, "headers")) f.headers = true;
@@ -124,6 +126,7 @@ static void answer(int client, const char *file, int64_t from, const Fault *f) {
     send_text(client, head);
     int64_t stop = f->cut >= 0 ? f->cut : f->stall >= 0 ? f->stall : left;
     send_all(client, data + from, (size_t)(stop < left ? stop : left));
+    if (f->pause > 0) poll(NULL, 0, (int)f->pause);
     for (int64_t i = 0; i < f->longer; i++)
         if (!send_all(client, "+", 1)) break;
     if (f->stall >= 0) stall(client);

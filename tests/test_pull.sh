@@ -144,6 +144,10 @@ echo 'longer 10' >"$(weights).fault"
 pull
 check "more bytes than listed are refused" 'is 1' 'err "expected 300000 bytes, got more"'
 fresh
+printf 'longer 10\npause 300\n' >"$(weights).fault"
+pull
+check "more bytes than listed are refused when they come late" 'is 1' 'err "expected 300000 bytes, got more"' '[ ! -e "$out/model.safetensors" ]'
+fresh
 head -c 299000 /dev/urandom >"$(weights)"
 pull
 check "fewer bytes than listed are refused" 'is 1' 'err "the file is shorter than the hub said"' '[ ! -e "$out/model.safetensors" ]'

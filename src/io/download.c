@@ -128,7 +128,8 @@ static bool part_fill(Part *part, Http *http, const char *url, bool quiet, Err *
         Err why = {0};
         int64_t before = part->bytes;
         HttpOutcome outcome = http_get(http, url, part->bytes, part_take, part, &why);
-        if (part->bytes == part->file->bytes) break;
+        /* a connection lost after the last byte is no loss; a refusal is one, however much has come */
+        if (outcome != HTTP_FAILED && part->bytes == part->file->bytes) break;
         if (outcome == HTTP_OK)
             err_set(&why, "expected %lld bytes, got %lld", (long long)part->file->bytes, (long long)part->bytes);
         idle = part->bytes - before >= PROGRESS_BYTES ? 1 : idle + 1;
