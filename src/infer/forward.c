@@ -87,11 +87,12 @@ bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
     int32_t row_entry[MAX_STEP];
     int64_t row_token[MAX_STEP];
     if (!entries_check(e, entries, count, err)) return false;
+    atomic_store(&e->interrupted, false); /* one that came while nothing ran was not for us */
     StepRows *s = e->backend->rows(e->state);
     for (Cursor at = {0};;) {
         step_fill(e, entries, count, &at, s, row_entry, row_token);
         if (s->rows == 0) break;
-        if (atomic_exchange(&e->interrupted, false)) return err_set(err, "interrupted");
+        if (atomic_load(&e->interrupted)) return err_set(err, "interrupted");
         if (!e->backend->run(e->state, err)) return false;
         step_results(e, entries, s, row_entry, row_token);
     }
