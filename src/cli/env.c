@@ -171,11 +171,9 @@ int cmd_env(int argc, char **argv) {
         {.name = "seconds", .kind = OPTION_FLOAT, .value = &seconds, .low = 0, .high = 60, .argument = "S",
          .help = "how long to measure (default 1)"},
     };
-    int first;
     int code = options_parse(argc, argv, "env [options]", "Paste the list into a report.", options,
-                             sizeof options / sizeof *options, &first);
+                             sizeof options / sizeof *options, NULL);
     if (code >= 0) return code;
-    if (first < argc) return usage_error("env", "unexpected argument '%s'", argv[first]);
 
     Err err = {0};
     Facts f = {.object = json_object()};

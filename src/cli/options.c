@@ -75,5 +75,6 @@ int options_parse(int argc, char **argv, const char *usage, const char *notes, c
             return usage_error(argv[0], "--%s: expected a number from %g to %g, got '%s'", o->name, o->low, o->high, optarg);
     }
     if (first) *first = optind;
+    else if (optind < argc) return usage_error(argv[0], "unexpected argument '%s'", argv[optind]);
     return -1;
 }

@@ -172,7 +172,8 @@ int cmd_plan(int argc, char **argv) {
         {"program", 0, OPTION_FLAG, &show_program, 0, 0, NULL, "print device 0's program, collectives included", NULL},
     };
     int first, code = options_parse(argc, argv, "plan MODEL|config.json --mesh MESH [options]", NULL, options, (int)(sizeof options / sizeof *options), &first);
-    if (code < 0 && !model && first < argc) model = argv[first];
+    if (code < 0 && !model && first < argc) model = argv[first++];
+    if (code < 0 && first < argc) code = usage_error("plan", "unexpected argument '%s'", argv[first]);
     if (code < 0 && !model) code = usage_error("plan", "no model: expected a folder, config.json or .gguf file");
     else if (code < 0 && !weight_bits(weights, &p->weight_bits)) code = usage_error("plan", "--weights: expected bf16, f32, 8bit or 4bit, got '%s'", weights);
     if (code < 0) {

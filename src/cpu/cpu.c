@@ -10,32 +10,32 @@ typedef struct PhaseCounter { _Alignas(64) atomic_int_fast64_t next; } PhaseCoun
 
 /* ---- Running ------------------------------------------------------------------------------------------------------- */
 
-/* The item's call with this step's rows; returns its units. */
-static int64_t item_call(const Cpu *cpu, const Item *item, Call *call) {
-    *call = item->call;
-    bool logits = call->node->shape.dim[0].letters[0] == 'r';
-    const int64_t *rows = logits ? cpu->replica_logits : cpu->replica_rows;
-    call->row0 = rows[item->replica];
-    call->row1 = rows[item->replica + 1];
-    return call->row1 > call->row0 ? call->node->op->units(call) : 0;
+/* Gives every item the rows of this step, and counts the work. */
+static void step_count(Cpu *cpu) {
+    for (int p = 0; p < cpu->phase_count; p++) {
+        Phase *phase = &cpu->phases[p];
+        phase->units = 0;
+        phase->cost = 0;
+        for (int i = phase->first; i < phase->last; i++) {
+            Item *item = &cpu->items[i];
+            bool logits = item->call.node->shape.dim[0].letters[0] == 'r';
+            const int64_t *rows = logits ? cpu->replica_logits : cpu->replica_rows;
+            item->call.row0 = rows[item->replica];
+            item->call.row1 = rows[item->replica + 1];
+            item->units = call_rows(&item->call) > 0 ? item->call.node->op->units(&item->call) : 0;
+            phase->units += item->units;
+            phase->cost += (double)item->units * item->unit_cost;
+        }
+    }
 }
 
-/* Work of a phase in units, or weighted by cost. */
-static double phase_total(const Cpu *cpu, const Phase *phase, bool cost) {
-    double total = 0;
-    Call call;
-    for (int i = phase->first; i < phase->last; i++)
-        total += (double)item_call(cpu, &cpu->items[i], &call) * (cost ? cpu->items[i].unit_cost : 1);
-    return total;
-}
-
-/* Runs the part [from, to) of a phase's work, laid out item after item. */
+/* Runs the part [from, to) of a phase's work, laid out item after item, in units or weighted by cost. */
 static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double from, double to, float *scratch) {
     double at = 0;
-    Call call;
     for (int i = phase->first; i < phase->last && at < to; i++) {
-        int64_t units = item_call(cpu, &cpu->items[i], &call);
-        double each = cost ? cpu->items[i].unit_cost : 1;
+        const Item *item = &cpu->items[i];
+        int64_t units = item->units;
+        double each = cost ? item->unit_cost : 1;
         /* a unit belongs to the part its start lies in */
         int64_t first = from <= at ? 0 : (int64_t)((from - at) / each);
         while (first < units && at + (double)first * each < from) first++;
@@ -44,6 +44,7 @@ static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double fro
         if (guess > last) last = guess < units ? guess : units;
         while (last < units && at + (double)last * each < to) last++;
         if (first < last) {
+            Call call = item->call;
             call.scratch = scratch;
             call.node->op->reference(&call, first, last);
         }
@@ -58,7 +59,7 @@ static void step_job(void *argument, int worker) {
     bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal contiguous shares; prefill: taken in chunks */
     for (int p = 0; p < cpu->phase_count; p++) {
         const Phase *phase = &cpu->phases[p];
-        double total = phase_total(cpu, phase, fixed);
+        double total = fixed ? phase->cost : (double)phase->units;
         if (fixed) {
             phase_part(cpu, phase, true, total * worker / workers, worker + 1 == workers ? total : total * (worker + 1) / workers, scratch);
         } else {
@@ -70,24 +71,27 @@ static void step_job(void *argument, int worker) {
     }
 }
 
-/* First row of every replica; the rows are sorted by replica. */
-static void replica_bounds(Cpu *cpu) {
+/* First row of every replica; the rows are sorted by replica. Whether any moved since the last step. */
+static bool replica_bounds(Cpu *cpu) {
     int dp = cpu->program->partition->mesh.dp;
     const StepRows *s = &cpu->step;
     int64_t t = 0, r = 0;
+    bool moved = false;
     for (int replica = 0; replica <= dp; replica++) {
         while (t < s->rows && s->slot[t] % dp < replica) t++;
         while (r < s->logit_rows && s->slot[s->logit_row[r]] % dp < replica) r++;
+        moved |= cpu->replica_rows[replica] != t || cpu->replica_logits[replica] != r;
         cpu->replica_rows[replica] = t;
         cpu->replica_logits[replica] = r;
     }
+    return moved;
 }
 
 static bool cpu_run(void *backend, Err *err) {
     Cpu *cpu = backend;
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows, (long long)cpu->options.rows);
-    replica_bounds(cpu);
+    if (replica_bounds(cpu)) step_count(cpu); /* one decode step is like the last: same rows, same units */
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
     return true;

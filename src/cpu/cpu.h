@@ -14,9 +14,11 @@ typedef struct Item {
     Call call;              /* all but the rows of the step */
     int replica;
     double unit_cost;       /* relative, for static splits of decode */
+    int64_t units;          /* of this step's rows, which call holds too: set before the workers start */
 } Item;
 
-typedef struct Phase { int first, last; } Phase; /* items; barriers stand between phases */
+/* Items between two barriers, and what they add up to in this step. */
+typedef struct Phase { int first, last; int64_t units; double cost; } Phase;
 
 /* A weight as the engine holds it: a packed matrix, a vector, or the table in the file. */
 typedef struct LoadedWeight {
@@ -48,7 +50,7 @@ typedef struct Cpu {
     int finish_count[2];
     float *scratch;         /* of all workers */
     int64_t scratch_floats;
-    int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica */
+    int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica, of the last step */
     StepRows step;
     struct PhaseCounter *counters;
     BackendInfo info;

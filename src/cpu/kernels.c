@@ -1,23 +1,13 @@
 /* kernels.c: chooses the table of kernels at run time. Compiled for the weakest CPU of the architecture: only functions
  * reached through a table may use more. */
 #include <string.h>
+#include "../base/cpu.h"
 #include "kernels.h"
 
 #if defined(__x86_64__)
-#include <cpuid.h>
 extern const Kernels kernels_avx2, kernels_avx512;
-
-/* __builtin_cpu_supports also asks the operating system (XCR0) whether it saves the wide registers. */
-static bool has_avx2(void) {
-    unsigned a, b, c, d;
-    __builtin_cpu_init();
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __get_cpuid(1, &a, &b, &c, &d) &&
-           (c & bit_F16C);
-}
-static bool has_avx512(void) {
-    return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-}
+static bool has_avx512(void) { return !strcmp(cpu_isa_best(), "avx512"); }
+static bool has_avx2(void) { return has_avx512() || !strcmp(cpu_isa_best(), "avx2"); }
 #define kernels_avx2_row {"avx2", &kernels_avx2, has_avx2}
 #define kernels_avx512_row {"avx512", &kernels_avx512, has_avx512}
 #else

@@ -4,9 +4,12 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/cpu.h"
 #include "workers.h"
 
 enum { MAX_WORKERS = 256, SPINS_BUSY = 256, YIELDS_IDLE = 2000 };
+
+typedef struct Worker { Workers *pool; int id; } Worker;
 
 struct Workers {
     int count, started;
@@ -19,7 +22,7 @@ struct Workers {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     pthread_t thread[MAX_WORKERS];
-    struct { Workers *pool; int id; } self[MAX_WORKERS];
+    Worker self[MAX_WORKERS];
 };
 
 static inline void relax(void) {
@@ -63,9 +66,11 @@ static int wait_job(Workers *w, int old) {
     return atomic_load(&w->job_number);
 }
 
-static void *worker_main(void *self_) {
-    Workers *w = *(Workers **)self_;
-    int id = *(int *)((char *)self_ + sizeof(Workers *)), job = 0;
+static void *worker_main(void *argument) {
+    const Worker *self = argument;
+    Workers *w = self->pool;
+    int id = self->id, job = 0;
+    if (w->count <= cpu_cores_usable()) cpu_pin(id); /* with more workers than cores the system must be free to move them */
     for (;;) {
         job = wait_job(w, job);
         if (atomic_load(&w->quit)) return NULL;
@@ -93,25 +98,8 @@ void workers_run(Workers *w, void (*job)(void *, int), void *argument) {
     }
 }
 
-/* Worker i on the i-th core this process may use, when there are enough cores. */
-static void pin(Workers *w, int i, const cpu_set_t *allowed) {
-    if (w->count > CPU_COUNT(allowed)) return;
-    int n = 0;
-    for (size_t cpu = 0; cpu < CPU_SETSIZE; cpu++) {
-        if (!CPU_ISSET(cpu, allowed) || n++ != i) continue;
-        cpu_set_t one;
-        CPU_ZERO(&one);
-        CPU_SET(cpu, &one);
-        pthread_setaffinity_np(w->thread[i], sizeof one, &one);
-        return;
-    }
-}
-
 Workers *workers_new(int count, Err *err) {
-    cpu_set_t allowed;
-    CPU_ZERO(&allowed);
-    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) CPU_SET(0, &allowed);
-    if (count <= 0) count = CPU_COUNT(&allowed);
+    if (count <= 0) count = cpu_cores_usable();
     if (count > MAX_WORKERS) {
         err_set(err, "too many threads: expected 1 to %d, got %d", MAX_WORKERS, count);
         return NULL;
@@ -131,7 +119,6 @@ Workers *workers_new(int count, Err *err) {
             return NULL;
         }
         w->started++;
-        pin(w, i, &allowed);
     }
     return w;
 }

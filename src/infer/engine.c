@@ -4,7 +4,7 @@
 #include "../cpu/cpu.h"
 #include "engine.h"
 
-enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024, MAX_ROWS = 8192 };
+enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024 };
 
 static bool options_check(const QmEngineOptions *o, const ModelConfig *c, BackendOptions *out, Err *err) {
     int64_t context = o->context;

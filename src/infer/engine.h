@@ -5,6 +5,8 @@
 #include "../graph/backend.h"
 #include "../model/qwen2.h"
 
+enum { MAX_ROWS = 8192 }; /* of a step */
+
 struct QmEngine {
     ModelConfig config;
     Weights *weights;

@@ -83,9 +83,8 @@ static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
 }
 
 bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
-    enum { MAX_STEP = 8192 };
-    int32_t row_entry[MAX_STEP];
-    int64_t row_token[MAX_STEP];
+    int32_t row_entry[MAX_ROWS];
+    int64_t row_token[MAX_ROWS];
     if (!entries_check(e, entries, count, err)) return false;
     atomic_store(&e->interrupted, false); /* one that came while nothing ran was not for us */
     StepRows *s = e->backend->rows(e->state);

@@ -16,8 +16,6 @@ static bool cache_update_shape(const Graph *g, const Node *n, Shape *out, Err *e
     return shape_same(k, v) || err_set(err, "cache_update: keys and values of different shapes");
 }
 
-static int64_t cache_update_units(const Call *c) { return c->row1 - c->row0; }
-
 static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
     int64_t channels = c->cache->channels, w = c->in_width[0];
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
@@ -44,7 +42,7 @@ static Cost cache_update_cost(const Graph *g, const Node *n) {
 
 const OpRow cache_update_row = {
     .name = "cache_update", .factors = "t(k!c),t(k!c)->!s(k!c)",
-    .shape = cache_update_shape, .units = cache_update_units, .reference = cache_update_reference, .cost = cache_update_cost,
+    .shape = cache_update_shape, .units = call_rows, .reference = cache_update_reference, .cost = cache_update_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: nothing is reduced",
 };
 
@@ -56,8 +54,6 @@ static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err)
     if (q->rank == 2 && q->dim[1].size % cache->dim[1].size == 0) return true;
     return err_set(err, "attention: query heads are no multiple of key/value heads");
 }
-
-static int64_t attention_units(const Call *c) { return c->row1 - c->row0; }
 
 /* columns: the query channels of heads (k, g0..g1) of one key/value head. */
 static void attention_reference(const Call *c, int64_t first, int64_t last) {
@@ -85,6 +81,6 @@ static Cost attention_cost(const Graph *g, const Node *n) {
 
 const OpRow attention_row = {
     .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c)",
-    .shape = attention_shape, .units = attention_units, .reference = attention_reference, .cost = attention_cost,
+    .shape = attention_shape, .units = call_rows, .reference = attention_reference, .cost = attention_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: a slot's cache is whole",
 };

@@ -59,6 +59,9 @@ typedef struct Call {
     float *scratch;              /* of the worker, call_scratch(...) floats, 64-byte aligned                */
 } Call;
 
+/* The units of an op whose work is one row each. */
+static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
+
 /* Floats of scratch any op may need for steps of `rows` rows. */
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
 

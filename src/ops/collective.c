@@ -10,8 +10,6 @@ static Cost collective_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = size, .bytes = 8 * size};
 }
 
-static int64_t row_units(const Call *c) { return c->row1 - c->row0; }
-
 /* ---- all_reduce: partial sums [t,d] -> [t,d] --------------------------------------------------------------------------- */
 
 static bool all_reduce_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
@@ -20,7 +18,7 @@ static bool all_reduce_shape(const Graph *g, const Node *n, Shape *out, Err *err
 }
 
 static int64_t chunks(const Call *c) { return (c->out_width + REDUCE_CHUNK - 1) / REDUCE_CHUNK; }
-static int64_t all_reduce_units(const Call *c) { return (c->row1 - c->row0) * chunks(c); }
+static int64_t all_reduce_units(const Call *c) { return call_rows(c) * chunks(c); }
 
 static void all_reduce_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t u = first; u < last; u++) {
@@ -69,7 +67,7 @@ static Tensor argmax_finish(Graph *g, Tensor partial) { return reduce_argmax(g, 
 
 const OpRow argmax_row = {
     .name = "argmax", .factors = "rv->r",
-    .shape = argmax_shape, .units = row_units, .reference = argmax_reference, .cost = collective_cost, .finish = argmax_finish,
+    .shape = argmax_shape, .units = call_rows, .reference = argmax_reference, .cost = collective_cost, .finish = argmax_finish,
     .none = "gradient: the choice has none; stablehlo: there is no PJRT backend",
 };
 
@@ -93,6 +91,6 @@ static void reduce_argmax_reference(const Call *c, int64_t first, int64_t last) 
 
 const OpRow reduce_argmax_row = {
     .name = "reduce_argmax", .factors = "r->r", .collective = true,
-    .shape = reduce_argmax_shape, .units = row_units, .reference = reduce_argmax_reference, .cost = collective_cost,
+    .shape = reduce_argmax_shape, .units = call_rows, .reference = reduce_argmax_reference, .cost = collective_cost,
     .none = "gradient: the choice has none; stablehlo: there is no PJRT backend; finish: the result is whole",
 };

@@ -23,8 +23,6 @@ static bool same_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return false;
 }
 
-static int64_t row_units(const Call *c) { return c->row1 - c->row0; }
-
 /* ---- silu_mul: y = gate / (1 + e^-gate) * up (Shazeer 2020, SwiGLU without its matrices) -------------------------- */
 
 static void silu_mul_reference(const Call *c, int64_t first, int64_t last) {
@@ -37,7 +35,7 @@ static void silu_mul_reference(const Call *c, int64_t first, int64_t last) {
 
 const OpRow silu_mul_row = {
     .name = "silu_mul", .factors = "tf,tf->tf",
-    .shape = same_shape, .units = row_units, .reference = silu_mul_reference, .cost = elementwise_cost,
+    .shape = same_shape, .units = call_rows, .reference = silu_mul_reference, .cost = elementwise_cost,
     .none = NONE_ELEMENTWISE,
 };
 
@@ -54,7 +52,7 @@ static void add_reference(const Call *c, int64_t first, int64_t last) {
 
 const OpRow add_row = {
     .name = "add", .factors = "td,td->td",
-    .shape = same_shape, .units = row_units, .reference = add_reference, .cost = elementwise_cost,
+    .shape = same_shape, .units = call_rows, .reference = add_reference, .cost = elementwise_cost,
     .none = NONE_ELEMENTWISE,
 };
 
@@ -68,8 +66,6 @@ static bool select_rows_shape(const Graph *g, const Node *n, Shape *out, Err *er
     return true;
 }
 
-static int64_t select_rows_units(const Call *c) { return c->row1 - c->row0; }
-
 static void select_rows_reference(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->out_width;
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
@@ -78,6 +74,6 @@ static void select_rows_reference(const Call *c, int64_t first, int64_t last) {
 
 const OpRow select_rows_row = {
     .name = "select_rows", .factors = "t!d,r->r!d",
-    .shape = select_rows_shape, .units = select_rows_units, .reference = select_rows_reference, .cost = elementwise_cost,
+    .shape = select_rows_shape, .units = call_rows, .reference = select_rows_reference, .cost = elementwise_cost,
     .none = NONE_ELEMENTWISE,
 };

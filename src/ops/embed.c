@@ -8,8 +8,6 @@ static bool embed_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return true;
 }
 
-static int64_t embed_units(const Call *c) { return c->row1 - c->row0; }
-
 static void embed_reference(const Call *c, int64_t first, int64_t last) {
     const DTypeRow *type = dtype_row(c->table->dtype);
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
@@ -24,6 +22,6 @@ static Cost embed_cost(const Graph *g, const Node *n) {
 
 const OpRow embed_row = {
     .name = "embed", .factors = "t,!v!d->t!d",
-    .shape = embed_shape, .units = embed_units, .reference = embed_reference, .cost = embed_cost,
+    .shape = embed_shape, .units = call_rows, .reference = embed_reference, .cost = embed_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: the table must stay whole",
 };

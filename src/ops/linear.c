@@ -80,7 +80,7 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
 }
 
 static void linear_reference(const Call *c, int64_t first, int64_t last) {
-    int64_t rows = c->row1 - c->row0, panel0 = c->columns.first / PANEL;
+    int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL;
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : 1;
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;

@@ -13,8 +13,6 @@ static bool rms_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) 
                    (long long)x->dim[x->rank - 1].size);
 }
 
-static int64_t rms_norm_units(const Call *c) { return c->row1 - c->row0; }
-
 static void rms_norm_reference(const Call *c, int64_t first, int64_t last) {
     int64_t d = c->out_width;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
@@ -29,6 +27,6 @@ static Cost rms_norm_cost(const Graph *g, const Node *n) {
 
 const OpRow rms_norm_row = {
     .name = "rms_norm", .factors = "t!d,!d->t!d",
-    .shape = rms_norm_shape, .units = rms_norm_units, .reference = rms_norm_reference, .cost = rms_norm_cost,
+    .shape = rms_norm_shape, .units = call_rows, .reference = rms_norm_reference, .cost = rms_norm_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: d must stay whole",
 };

@@ -60,8 +60,6 @@ static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err
     return true;
 }
 
-static int64_t rope_table_units(const Call *c) { return c->row1 - c->row0; }
-
 static void rope_table_reference(const Call *c, int64_t first, int64_t last) {
     const Rope *r = c->node->rope;
     int64_t half = r->dim / 2;
@@ -92,7 +90,7 @@ static Cost rope_cost(const Graph *g, const Node *n) {
 
 const OpRow rope_table_row = {
     .name = "rope_table", .factors = "t->t!c",
-    .shape = rope_table_shape, .units = rope_table_units, .reference = rope_table_reference, .cost = rope_cost,
+    .shape = rope_table_shape, .units = call_rows, .reference = rope_table_reference, .cost = rope_cost,
     .none = "gradient: positions have none; stablehlo: there is no PJRT backend; finish: nothing is reduced",
 };
 
@@ -104,8 +102,6 @@ static bool rope_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     if (x->rank == 2 && x->dim[1].size % g->size['c'] == 0) return true;
     return err_set(err, "rope: expected rows of whole heads of %lld channels", (long long)g->size['c']);
 }
-
-static int64_t rope_units(const Call *c) { return c->row1 - c->row0; }
 
 static void rope_reference(const Call *c, int64_t first, int64_t last) {
     int64_t channels = c->graph->size['c'], table_width = c->in_width[1], half = 0;
@@ -124,6 +120,6 @@ static void rope_reference(const Call *c, int64_t first, int64_t last) {
 
 const OpRow rope_row = {
     .name = "rope", .factors = "t(h!c),t!c->t(h!c)",
-    .shape = rope_shape, .units = rope_units, .reference = rope_reference, .cost = rope_cost,
+    .shape = rope_shape, .units = call_rows, .reference = rope_reference, .cost = rope_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: nothing is reduced",
 };
