@@ -22,12 +22,37 @@ check "generate: results in request order" 'is 0' '[ "$(wc -l <"$work/res.jsonl"
 cp "$work/res.jsonl" "$work/one.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/res.jsonl" --slots 1 --threads 1
 check "generate: the same with one slot" 'is 0' 'cmp "$work/one.jsonl" "$work/res.jsonl"'
+cp -r $tiny "$work/tiny" && chmod -R u+w "$work/tiny"
+echo '{"stop_strings":["x"]}' >"$work/tiny/generation_config.json"
+run generate -m "$work/tiny" --in "$work/req.jsonl" --out "$work/res.jsonl" -v
+check "stop strings of generation_config.json" 'is 0' "err \"stop 'x'\"" '[ "$(wc -l <"$work/res.jsonl")" = 2 ]'
+echo '{"stop_strings":[""]}' >"$work/tiny/generation_config.json"
+run generate -m "$work/tiny" --in "$work/req.jsonl" --out "$work/res.jsonl"
+check "an empty stop string is refused" 'is 1' 'err "stop string"' 'err "generation_config.json"'
 echo '{"ids":[5,99999]}' >"$work/req.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/bad.jsonl"
 check "generate: an id outside the vocabulary" 'is 1' 'err "request 1"' '[ ! -e "$work/bad.jsonl" ]'
 echo '{"ids":' >"$work/req.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/bad.jsonl"
 check "generate: broken JSON names the line" 'is 1' 'err "line 1"'
+for command in "run -p hi" "forward --in a --out b" "generate --in a --out b" chat bench; do
+    # shellcheck disable=SC2086 # words
+    run $command -m $tiny stray
+    check "$command: a stray argument is named" 'is 2' 'err "unexpected argument '"'stray'"'"'
+done
+run plan $tiny stray
+check "plan: a stray argument is named" 'is 2' 'err "unexpected argument '"'stray'"'"'
+run generate -m $tiny --in "$work/none" --out -
+check "generate: why the requests cannot be read" 'is 1' 'err "No such file or directory"'
+run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2
+check "bench: two tests on each of two meshes" 'is 0' '[ "$(grep -c "| pp8 |" "$work/out")" = 2 ]' '[ "$(grep -c "| tg2 |" "$work/out")" = 2 ]' \
+    'out "read bandwidth of this run: "'
+run bench -m $tiny -p 0 -n 0
+check "bench: nothing to measure" 'is 2' 'err "nothing to measure"'
+for command in $(sed -n 's/^| `qwenmesh \([a-z]*\).*/\1/p' README.md); do
+    run "$command" --help
+    check "README's command $command is there" 'is 0' 'out "Usage: qwenmesh $command"'
+done
 run run -p hi
 check "no model" 'is 2' 'err "no model"'
 run run -m /nonexistent -p hi
@@ -38,10 +63,40 @@ model=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
 if [ -f "$model" ]; then
     run run -m "$model" --mesh 2x4 --temp 0 -n 8 --chat -p "What is the capital of France?" --stats
     check "run: a real answer" 'is 0' 'out "Paris"' 'err "logits sha256: "'
+    printf '{"ids":[504,3575,282,4649,314],"max_new_tokens":12,"do_sample":false}\n' >"$work/req.jsonl"
+    run generate -m "$model" --in "$work/req.jsonl" --out - --stop answer
+    check "generate: stops before a stop string, which begins inside the text" 'is 0' 'out "\"text\":\" Paris.\\n\\nThe \""' 'out "\"finish_reason\":\"stop\""'
+    printf 'What is the capital of France?\n/set temperature 0\n/nonsense\n/clear\nWhat is the capital of France?\n' >"$work/said"
+    status=0
+    "$QWENMESH" chat -m "$model" -n 12 --temp 0 <"$work/said" >"$work/out" 2>"$work/err" || status=$?
+    check "chat: answers twice, and the same after /clear" 'is 0' '[ "$(grep -c Paris "$work/out")" = 2 ]' 'err "greedy"' 'err "/set NAME VALUE"'
+    "$QWENMESH" run -m "$model" -p "Once upon a time" -n 4000 --ignore-eos >"$work/out" 2>"$work/err" &
+    child=$!
+    i=0
+    while [ ! -s "$work/out" ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
+    kill -INT $child
+    status=0
+    wait $child || status=$?
+    check "run: Ctrl-C ends it, and what was said stands" 'is 130' '[ -s "$work/out" ]' 'no_err error'
+    if [ -c /dev/full ]; then
+        status=0
+        "$QWENMESH" run -m "$model" -p hi -n 2 >/dev/full 2>"$work/err" || status=$?
+        : >"$work/out"
+        check "run: a full disk" 'is 1' 'err "No space left on device"'
+    else
+        skip "run: a full disk" "no /dev/full"
+    fi
+    case $QWENMESH in
+    */asan/*) skip "out of memory" "the sanitizer needs more than the test leaves" ;;
+    *)
+        status=0
+        (ulimit -v 300000 && exec "$QWENMESH" run -m "$model" -p hi) >"$work/out" 2>"$work/err" || status=$?
+        check "out of memory" 'is 1' 'err "out of memory: "' 'err "MiB"'
+        ;;
+    esac
     run run -m "$model" -p hi -n 4 --ctx 1
     check "a prompt longer than the context" 'is 1' 'err "context"'
 else
-    skip "run: a real answer" "no $model"
-    skip "a prompt longer than the context" "no $model"
+    skip "the real model: run, chat, stop strings, Ctrl-C, full disk, memory, context" "no $model"
 fi
 finish

@@ -43,6 +43,8 @@ bool folder_exists(const char *path);
 char *file_read(const char *path, size_t limit, size_t *bytes, Err *err);
 /* "folder/name", malloc'ed. */
 char *path_join(const char *folder, const char *name, Err *err);
+/* Writes and flushes at once, for text that is watched as it comes; says why it could not. */
+bool file_put(FILE *file, const char *data, size_t bytes, const char *path, Err *err);
 /* Flushes and closes an output; reports a full disk or a closed pipe that only shows now. stdout is flushed, not closed. */
 bool file_finish(FILE *file, const char *path, Err *err);
 

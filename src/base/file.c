@@ -98,6 +98,12 @@ char *path_join(const char *folder, const char *name, Err *err) {
     return path;
 }
 
+bool file_put(FILE *file, const char *data, size_t bytes, const char *path, Err *err) {
+    errno = 0;
+    if (fwrite(data, 1, bytes, file) == bytes && fflush(file) == 0) return true;
+    return err_set(err, "cannot write %s: %s", path, errno ? strerror(errno) : "write error");
+}
+
 bool file_finish(FILE *file, const char *path, Err *err) {
     bool bad = ferror(file) != 0;
     errno = 0;

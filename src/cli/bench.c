@@ -66,6 +66,8 @@ int cmd_bench(int argc, char **argv) {
     int code = options_parse(argc, argv, "bench -m MODEL [--mesh 1x1,2x4,...] [-p N] [-n N] [-r N]", "--mesh takes a list of XxY meshes here.", options,
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
+    if (prompt == 0 && n == 0) return usage_error("bench", "nothing to measure: -p and -n are both 0");
+    if (m.mesh && strlen(m.mesh) >= 256) return usage_error("bench", "--mesh: the list is longer than 255 bytes");
     Err err = {0};
     char list[256], *save = NULL;
     snprintf(list, sizeof list, "%s", m.mesh ? m.mesh : "1x1");

@@ -1,6 +1,5 @@
 /* chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer only. */
 #include <editline/readline.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,15 +19,6 @@ typedef struct Chat {
     SampleWork work;
 } Chat;
 
-static QmEngine *volatile chat_engine;
-static volatile sig_atomic_t chat_stopped;
-
-static void on_interrupt(int signal_number) {
-    (void)signal_number;
-    chat_stopped = 1;
-    if (chat_engine) qm_interrupt(chat_engine);
-}
-
 static void clear(Chat *c) {
     json_decref(c->messages);
     c->messages = json_array();
@@ -46,9 +36,8 @@ static void set(Chat *c, char *text) {
         json_object_set(object, name, number);
         if (!strcmp(name, "temperature")) next.do_sample = json_number_value(number) > 0;
         if (generation_from_json(&next, object, "/set", &err) && generation_check(&next, &err)) c->config = next;
-        if (json_object_get(object, "stop") || json_object_get(object, "stop_strings")) c->config.stop_count = 0; /* strings would go with it */
     } else if (name) {
-        err_set(&err, "/set %.40s: expected a number, true or false", name);
+        err_set(&err, "/set %.40s: expected a number, true, false or a JSON string", name);
     }
     if (err.set) fprintf(stderr, "%s\n", err.text);
     generation_text(&c->config, &shown);
@@ -78,17 +67,17 @@ static bool answer(Chat *c, Err *err) {
     char *json = json_dumps(c->messages, JSON_COMPACT);
     int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
     bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err);
-    chat_stopped = 0;
-    while (ok && !g.finish && !chat_stopped) {
+    interrupt_clear();
+    while (ok && !g.finish && !interrupted()) {
         const char *text;
         size_t bytes;
         if (!(ok = feed(c, g.ids, g.count, err))) break;
         ok = generation_push(&g, sample(&g.config, c->logits, g.ids, g.count, 0, &c->work), &text, &bytes, err);
         if (ok && g.count > qm_engine_info(c->engine)->context) generation_end(&g, "length", &text, &bytes);
-        if (ok && bytes) fwrite(text, 1, bytes, stdout), fflush(stdout);
+        ok = ok && file_put(stdout, text, bytes, "standard output", err);
     }
-    if (chat_stopped && !ok) err->set = false, ok = true; /* the answer so far stands */
-    printf("\n");
+    if (interrupted() && !ok) err->set = false, ok = true; /* the answer so far stands */
+    ok = file_put(stdout, "\n", 1, "standard output", err) && ok;
     if (ok) json_array_append_new(c->messages, json_pack("{s:s,s:o}", "role", "assistant", "content", json_stringn(g.raw.data ? g.raw.data : "", g.raw.bytes)));
     free(json);
     free(ids);
@@ -141,12 +130,11 @@ int cmd_chat(int argc, char **argv) {
     Err err = {0};
     if (!(c.engine = model_open("chat", &m, false, &code))) return code;
     int64_t vocab = qm_engine_info(c.engine)->vocab;
-    bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, m.model, &c.config, &err) &&
+    bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
               (c.session = qm_session_new(c.engine, &err)) && (c.logits = mem_new((size_t)vocab, 4, "logits", &err)) && sample_work_new(&c.work, vocab, &err);
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     clear(&c);
-    chat_engine = c.engine;
-    signal(SIGINT, on_interrupt);
+    interrupt_stops(c.engine);
     for (char *line; ok && (line = read_line(terminal)); free(line)) {
         if (terminal && *line) add_history(line);
         if (!handle(&c, line)) {
@@ -154,7 +142,7 @@ int cmd_chat(int argc, char **argv) {
             break;
         }
     }
-    chat_engine = NULL;
+    interrupt_stops(NULL);
     code = ok ? EXIT_OK : fail(&err);
     json_decref(c.messages);
     free(c.fed);

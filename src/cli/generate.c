@@ -1,4 +1,5 @@
 /* generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "model_options.h"
@@ -27,7 +28,7 @@ static bool read_requests(Job *job, const char *path, Err *err) {
     char *line = NULL;
     size_t capacity = 0, room = 0;
     ssize_t n;
-    if (!f) return err_set(err, "cannot open %s", path);
+    if (!f) return err_set(err, "cannot open %s: %s", path, strerror(errno));
     for (int64_t number = 1; !err->set && (n = getline(&line, &capacity, f)) >= 0; number++) {
         char where[256];
         snprintf(where, sizeof where, "%.200s line %lld", path, (long long)number);
@@ -101,8 +102,8 @@ static bool write_result(const Request *r, FILE *out, const char *path, Err *err
     json_t *text = json_stringn(r->g.raw.data ? r->g.raw.data : "", r->g.raw.bytes);
     line = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", r->g.finish);
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    bool ok = dump && fprintf(out, "%s\n", dump) > 0;
-    if (!ok) err_set(err, "cannot write %s", path);
+    bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
+                   : err_set(err, "out of memory: a result");
     free(dump);
     json_decref(line);
     return ok;
@@ -197,11 +198,11 @@ int cmd_generate(int argc, char **argv) {
     Err err = {0};
     Job job = {0};
     if (!(job.engine = model_open("generate", &m, false, &code))) return code;
-    bool ok = sample_options_config(&s, m.model, &job.base, &err);
+    bool ok = sample_options_config(&s, &m, &job.base, &err);
     if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
     ok = ok && read_requests(&job, in, &err) && prepare(&job, in, &err);
     FILE *file = !ok ? NULL : strcmp(out, "-") ? fopen(out, "w") : stdout;
-    if (ok && !file) ok = err_set(&err, "cannot write %s", out);
+    if (ok && !file) ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));
     ok = ok && generate_all(&job, file, out, &err);
     if (file && !file_finish(file, out, &err)) ok = false;
     job_free(&job);

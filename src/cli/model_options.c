@@ -1,5 +1,22 @@
 /* model_options.c: opening a model as the options say. */
+#include <signal.h>
 #include "model_options.h"
+
+static QmEngine *volatile stops; /* a signal handler can reach nothing else */
+static volatile sig_atomic_t came;
+
+static void on_interrupt(int signal_number) {
+    (void)signal_number;
+    came = 1;
+    if (stops) qm_interrupt(stops);
+}
+
+void interrupt_stops(QmEngine *engine) {
+    stops = engine;
+    signal(SIGINT, engine ? on_interrupt : SIG_DFL);
+}
+bool interrupted(void) { return came; }
+void interrupt_clear(void) { came = 0; }
 
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};
@@ -24,8 +41,8 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     return e;
 }
 
-bool sample_options_config(const SampleOptions *s, const char *model, GenerationConfig *c, Err *err) {
-    if (!generation_defaults(c, model, err)) return false;
+bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {
+    if (!generation_defaults(c, m->model, err)) return false;
     if (s->has_n) c->max_new_tokens = s->n;
     if (s->has_temperature) c->temperature = s->temperature, c->do_sample = s->temperature > 0;
     if (s->has_top_k) c->top_k = s->top_k;
@@ -33,7 +50,13 @@ bool sample_options_config(const SampleOptions *s, const char *model, Generation
     if (s->has_min_p) c->min_p = s->min_p;
     if (s->has_repeat_penalty) c->repetition_penalty = s->repeat_penalty;
     if (s->has_seed) c->seed = s->seed;
-    if (s->stop && *s->stop) c->stop[c->stop_count++] = s->stop;
+    if (s->stop && !generation_stop(c, s->stop, "--stop", err)) return false;
     if (s->ignore_eos) c->eos_count = 0;
+    if (m->verbose) {
+        Text text = {0};
+        generation_text(c, &text);
+        fprintf(stderr, "generation: %s\n", text.data ? text.data : "");
+        text_free(&text);
+    }
     return generation_check(c, err);
 }

@@ -24,6 +24,11 @@ typedef struct ModelOptions {
 /* NULL and a printed error; *code is the exit code then. */
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code);
 
+/* From now on Ctrl-C stops what the engine runs and sets interrupted(); NULL ends that. One engine at a time. */
+void interrupt_stops(QmEngine *engine);
+bool interrupted(void);
+void interrupt_clear(void);
+
 /* Sampling options: each is taken only if given. */
 typedef struct SampleOptions {
     int64_t n, top_k, seed;
@@ -43,6 +48,6 @@ typedef struct SampleOptions {
     {"stop", 0, OPTION_TEXT, &(s).stop, 0, 0, "TEXT", "stop at this text", NULL},                                     \
     {"ignore-eos", 0, OPTION_FLAG, &(s).ignore_eos, 0, 0, NULL, "go on past end-of-sequence tokens", NULL}
 
-/* The model's defaults with the given options on top. */
-bool sample_options_config(const SampleOptions *s, const char *model, GenerationConfig *c, Err *err);
+/* The model's defaults with the given options on top; with -v, what came of it on stderr. */
+bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err);
 #endif

@@ -5,15 +5,6 @@
 #include <string.h>
 #include "model_options.h"
 
-static QmEngine *volatile interrupted_engine;
-static volatile sig_atomic_t stopped;
-
-static void on_interrupt(int signal_number) {
-    (void)signal_number;
-    stopped = 1;
-    if (interrupted_engine) qm_interrupt(interrupted_engine);
-}
-
 /* Prompt ids: raw text with control tokens, or one user message through the chat template. */
 static int64_t prompt_ids(const QmTokenizer *t, const char *text, bool chat, int32_t **ids, Err *err) {
     if (!chat) return qm_tokenizer_encode(t, text, strlen(text), true, ids, err);
@@ -38,7 +29,7 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
     QmAppend a = {.session = s, .tokens = g->ids, .count = g->count, .logits_from = 1, .logits = logits};
     bool ok = logits && s && sample_work_new(&work, vocab, err);
     double start = clock_seconds();
-    while (ok && !g->finish) {
+    while (ok && !g->finish && !interrupted()) {
         const char *text;
         size_t bytes;
         if (!(ok = qm_forward(e, &a, 1, err))) break;
@@ -48,18 +39,17 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
         int32_t id = sample(&g->config, logits, g->ids, g->count, 0, &work);
         ok = generation_push(g, id, &text, &bytes, err);
-        if (ok && bytes && (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout))) ok = file_finish(stdout, "standard output", err);
+        ok = ok && file_put(stdout, text, bytes, "standard output", err);
         a.tokens = &g->ids[g->count - 1];
         a.count = 1;
         start = now;
     }
-    if (stopped) { /* the answer so far stands */
+    if (interrupted()) { /* the answer so far stands */
         const char *text;
         size_t bytes;
         generation_end(g, "interrupted", &text, &bytes);
-        fwrite(text, 1, bytes, stdout);
         err->set = false;
-        ok = true;
+        ok = file_put(stdout, text, bytes, "standard output", err);
     }
     qm_session_free(s);
     sample_work_free(&work);
@@ -97,22 +87,15 @@ int cmd_run(int argc, char **argv) {
     Err err = {0};
     QmEngine *e = model_open("run", &m, false, &code);
     if (!e) return code;
-    interrupted_engine = e;
-    signal(SIGINT, on_interrupt);
+    interrupt_stops(e);
     QmTokenizer *t = qm_tokenizer_open(m.model, &err);
     GenerationConfig config;
     Generation g = {0};
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     Timing time = {0};
-    bool ok = t && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) && sample_options_config(&s, m.model, &config, &err);
+    bool ok = t && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) && sample_options_config(&s, &m, &config, &err);
     double opened = clock_seconds() - start;
-    if (ok && m.verbose) {
-        Text text = {0};
-        generation_text(&config, &text);
-        fprintf(stderr, "generation: %s\n", text.data);
-        text_free(&text);
-    }
     int64_t count = ok ? prompt_ids(t, prompt, chat, &ids, &err) : -1;
     ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) && answer(e, &g, hash, &time, &err);
     if (ok) {
@@ -120,8 +103,8 @@ int cmd_run(int argc, char **argv) {
         ok = file_finish(stdout, "standard output", &err);
     }
     if (ok && stats) print_stats(&time, hash, opened);
-    code = ok ? stopped ? 128 + SIGINT : EXIT_OK : fail(&err);
-    interrupted_engine = NULL;
+    code = ok ? interrupted() ? 128 + SIGINT : EXIT_OK : fail(&err);
+    interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);
     generation_free(&g);
     free(ids);

@@ -19,15 +19,19 @@ static bool ids_from_json(GenerationConfig *c, const json_t *ids, const char *wh
     return true;
 }
 
+bool generation_stop(GenerationConfig *c, const char *text, const char *where, Err *err) {
+    if (!text || !*text || strlen(text) >= MAX_STOP_BYTES)
+        return err_set(err, "%s: stop string: expected 1 to %d bytes", where, MAX_STOP_BYTES - 1);
+    if (c->stop_count == MAX_STOPS) return err_set(err, "%s: stop strings: expected at most %d", where, MAX_STOPS);
+    strcpy(c->stop[c->stop_count++], text);
+    return true;
+}
+
 static bool stops_from_json(GenerationConfig *c, const json_t *stop, const char *where, Err *err) {
     size_t n = json_is_array(stop) ? json_array_size(stop) : 1;
-    if (n > MAX_STOPS) return err_set(err, "%s: stop_strings: expected at most %d, got %zu", where, MAX_STOPS, n);
     c->stop_count = 0;
-    for (size_t i = 0; i < n; i++) {
-        const char *s = json_string_value(json_is_array(stop) ? json_array_get(stop, i) : stop);
-        if (!s || !*s) return err_set(err, "%s: stop_strings: expected a string or a list of strings, none empty", where);
-        c->stop[c->stop_count++] = s;
-    }
+    for (size_t i = 0; i < n; i++)
+        if (!generation_stop(c, json_string_value(json_is_array(stop) ? json_array_get(stop, i) : stop), where, err)) return false;
     return true;
 }
 
@@ -56,7 +60,6 @@ bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
         GenerationConfig before = *c;
         ok = root && generation_from_json(c, root, path, err);
         if (json_is_null(json_object_get(root, "eos_token_id"))) memcpy(c->eos, before.eos, sizeof c->eos), c->eos_count = before.eos_count;
-        c->stop_count = 0; /* its strings go with the file */
         json_decref(root);
     }
     free(path);
@@ -77,6 +80,7 @@ void generation_text(const GenerationConfig *c, Text *out) {
     text_line(out, ", repetition_penalty %g, eos", c->repetition_penalty);
     for (int i = 0; i < c->eos_count; i++) text_line(out, " %d", c->eos[i]);
     if (!c->eos_count) text_line(out, " none");
+    for (int i = 0; i < c->stop_count; i++) text_line(out, "%s'%s'", i ? " " : ", stop ", c->stop[i]);
 }
 
 /* ---- One sequence ------------------------------------------------------------------------------------------------------ */

@@ -4,7 +4,7 @@
 #include "../io/json.h"
 #include "../text/stream.h"
 
-enum { MAX_STOPS = 16, MAX_STOP_IDS = 64 };
+enum { MAX_STOPS = 16, MAX_STOP_BYTES = 256, MAX_STOP_IDS = 64 };
 
 /* Names and meanings as in Hugging Face's GenerationConfig. */
 typedef struct GenerationConfig {
@@ -17,14 +17,16 @@ typedef struct GenerationConfig {
     int64_t seed;
     int32_t eos[MAX_STOP_IDS];
     int eos_count;
-    const char *stop[MAX_STOPS]; /* borrowed */
+    char stop[MAX_STOPS][MAX_STOP_BYTES];
     int stop_count;
 } GenerationConfig;
 
 /* Defaults, then generation_config.json of a model folder if there, then end-of-sequence ids of config.json or GGUF. */
 bool generation_defaults(GenerationConfig *c, const char *model, Err *err);
-/* Takes the members of a JSON object over *c. "eos_token_id": null switches stopping off. Strings are borrowed from it. */
+/* Takes the members of a JSON object over *c. "eos_token_id": null switches stopping off. */
 bool generation_from_json(GenerationConfig *c, const json_t *object, const char *where, Err *err);
+/* Adds a stop string; `where` is for messages. */
+bool generation_stop(GenerationConfig *c, const char *text, const char *where, Err *err);
 bool generation_check(const GenerationConfig *c, Err *err);
 void generation_text(const GenerationConfig *c, Text *out); /* one line of the effective values */
 
