@@ -66,18 +66,32 @@ if [ -f "$model" ]; then
     printf '{"ids":[504,3575,282,4649,314],"max_new_tokens":12,"do_sample":false}\n' >"$work/req.jsonl"
     run generate -m "$model" --in "$work/req.jsonl" --out - --stop answer
     check "generate: stops before a stop string, which begins inside the text" 'is 0' 'out "\"text\":\" Paris.\\n\\nThe \""' 'out "\"finish_reason\":\"stop\""'
-    printf 'What is the capital of France?\n/set temperature 0\n/nonsense\n/clear\nWhat is the capital of France?\n' >"$work/said"
-    status=0
-    "$QWENMESH" chat -m "$model" -n 12 --temp 0 <"$work/said" >"$work/out" 2>"$work/err" || status=$?
-    check "chat: answers twice, and the same after /clear" 'is 0' '[ "$(grep -c Paris "$work/out")" = 2 ]' 'err "greedy"' 'err "/set NAME VALUE"'
-    "$QWENMESH" run -m "$model" -p "Once upon a time" -n 4000 --ignore-eos >"$work/out" 2>"$work/err" &
+    printf '{"messages":[{"role":"user","content":"What is the capital of France?"}],"max_new_tokens":12,"do_sample":false%s}\n' "" \
+        ',"eos_token_id":null' >"$work/req.jsonl"
+    run generate -m "$model" --in "$work/req.jsonl" --out -
+    check "generate: the end-of-sequence id ends an answer and is its last; null goes on" 'is 0' \
+        'head -n 1 "$work/out" | grep -q ",2\],\"text\":\"The capital of France is Paris.\",\"finish_reason\":\"stop\""' \
+        'tail -n 1 "$work/out" | grep -q "\"finish_reason\":\"length\""'
+    talk() { # LINE...: what is said; the answers are in $work/out
+        printf '%s\n' "$@" >"$work/said"
+        status=0
+        "$QWENMESH" chat -m "$model" -n 24 --temp 0 <"$work/said" >"$work/out" 2>"$work/err" || status=$?
+    }
+    answers_equal() { [ "$(head -n 1 "$work/out")" = "$(tail -n 1 "$work/out")" ]; }
+    talk "Hi" "/clear" "Hi"
+    check "chat: the same answer after /clear" 'is 0' '[ "$(grep -c . "$work/out")" = 2 ]' answers_equal
+    talk "Hi" "/set temperature 0" "/nonsense" "Hi"
+    check "chat: without /clear what was said counts" 'is 0' '! answers_equal' 'err "greedy"' 'err "/set NAME VALUE"'
+    : >"$work/out" # or the wait below would see what the last command left
+    "$QWENMESH" run -m "$model" -p "Once upon a time" -n 1000 --ignore-eos >"$work/out" 2>"$work/err" &
     child=$!
     i=0
     while [ ! -s "$work/out" ] && [ $i -lt 600 ]; do sleep 0.05; i=$((i + 1)); done
     kill -INT $child
     status=0
     wait $child || status=$?
-    check "run: Ctrl-C ends it, and what was said stands" 'is 130' '[ -s "$work/out" ]' 'no_err error'
+    check "run: Ctrl-C ends it, and what was said stands" 'is 130' '[ -s "$work/out" ]' 'no_err error' \
+        '[ "$(wc -c <"$work/out")" -lt 2000 ]' # of some 4,300
     if [ -c /dev/full ]; then
         status=0
         "$QWENMESH" run -m "$model" -p hi -n 2 >/dev/full 2>"$work/err" || status=$?

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include "../src/graph/program.h"
 #include "../src/model/qwen2.h"
+#include "../src/ops/call.h"
 
 /* Every row is complete, or says why not; names are unique. */
 static void table_walk(void **state) {
@@ -57,6 +58,16 @@ static void collectives(void **state) {
     }
 }
 
+/* A model of kv x group heads on n devices. */
+static void partition_on(ModelConfig *c, Partition *p, int64_t kv, int64_t group, int n) {
+    char text[16];
+    Mesh mesh;
+    Err err = {0};
+    config_of(c, kv, group);
+    snprintf(text, sizeof text, "%d", n);
+    assert_true(mesh_parse(&mesh, text, &err) && partition_new(p, c, &mesh, &err));
+}
+
 /* Every head, ffn column and vocabulary entry is held exactly once (key/value heads at least once), on 1 to 40 devices. */
 static void partitions_cover(void **state) {
     (void)state;
@@ -65,14 +76,9 @@ static void partitions_cover(void **state) {
         for (int n = 1; n <= 40; n++) {
             ModelConfig c;
             Partition p;
-            char text[16];
-            Mesh mesh;
-            Err err = {0};
             int held[64] = {0};
             int64_t ffn = 0, vocab = 0;
-            config_of(&c, grids[i][0], grids[i][1]);
-            snprintf(text, sizeof text, "%d", n);
-            assert_true(mesh_parse(&mesh, text, &err) && partition_new(&p, &c, &mesh, &err));
+            partition_on(&c, &p, grids[i][0], grids[i][1], n);
             for (int d = 0; d < n; d++) {
                 const DeviceShard *s = &p.device[d];
                 for (int64_t k = s->kv.first; k < s->kv.last; k++)
@@ -93,12 +99,7 @@ static void trees_finish(void **state) {
     for (int n = 1; n <= 40; n++) {
         ModelConfig c;
         Partition p;
-        char text[16];
-        Mesh mesh;
-        Err err = {0};
-        config_of(&c, 4, 7);
-        snprintf(text, sizeof text, "%d", n);
-        assert_true(mesh_parse(&mesh, text, &err) && partition_new(&p, &c, &mesh, &err));
+        partition_on(&c, &p, 4, 7, n);
         int steps[256], depth, pushed = 0, added = 0, count = tree_finish(&p.heads, p.head_nodes, p.head_count, steps, &depth);
         for (int i = 0; i < count; i++) steps[i] < 0 ? added++ : pushed++;
         assert_int_equal(pushed, p.head_count);
@@ -106,6 +107,16 @@ static void trees_finish(void **state) {
         assert_true(depth <= TREE_MAX_LEVELS);
         partition_free(&p);
     }
+}
+
+/* Between devices the largest wins, a tie goes to the lowest id, and a device without vocabulary never does. */
+static void argmax_ties(void **state) {
+    (void)state;
+    const float pairs[] = {2, 7, 5, 90, 5, 101, 9, -1, /* row 1 */ -3, 4, -8, 60, -3, 110, -9, -1};
+    float out[4];
+    Call c = {.in = {pairs}, .out = out, .row1 = 2, .devices = 4};
+    reduce_argmax_row.reference(&c, 0, reduce_argmax_row.units(&c));
+    assert_true(out[0] == 5 && out[1] == 90 && out[2] == -3 && out[3] == 4);
 }
 
 static void bad_meshes(void **state) {
@@ -131,6 +142,6 @@ static void bad_factors(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(table_walk), cmocka_unit_test(collectives), cmocka_unit_test(partitions_cover),
-                                       cmocka_unit_test(trees_finish), cmocka_unit_test(bad_meshes), cmocka_unit_test(bad_factors)};
+                                       cmocka_unit_test(trees_finish), cmocka_unit_test(argmax_ties), cmocka_unit_test(bad_meshes), cmocka_unit_test(bad_factors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

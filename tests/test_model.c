@@ -1,7 +1,9 @@
 /* test_model.c: the model against golden results, and the same bits on every mesh, thread count, chunking and batch. */
 #include <math.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,13 +230,43 @@ static void interrupt_between(void **state) {
     qm_engine_close(e);
 }
 
+typedef struct Nag { QmEngine *engine; atomic_bool done; } Nag;
+
+static void *nag_main(void *argument) {
+    Nag *nag = argument;
+    while (!atomic_load(&nag->done)) qm_interrupt(nag->engine);
+    return NULL;
+}
+
+/* While it runs, it stops between two steps: an error, and no session has changed. */
+static void interrupt_within(void **state) {
+    (void)state;
+    QmErr err = {0};
+    int32_t ids[200];
+    QmEngine *e = engine("tests/golden/tiny", "1x1", 1, 1, "f32", false, false);
+    QmSession *s = qm_session_new(e, &err);
+    prompt(ids, 200, qm_engine_info(e)->vocab);
+    QmAppend a = {.session = s, .tokens = ids, .count = 200};
+    Nag nag = {.engine = e};
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, nag_main, &nag), 0);
+    bool ok = qm_forward(e, &a, 1, &err);
+    atomic_store(&nag.done, true);
+    pthread_join(thread, NULL);
+    assert_false(ok);
+    assert_string_equal(err.text, "interrupted");
+    assert_int_equal(qm_session_length(s), 0);
+    qm_session_free(s);
+    qm_engine_close(e);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_tiny), cmocka_unit_test(golden_heads28_4), cmocka_unit_test(golden_heads14_2),
         cmocka_unit_test(golden_llama_9_3), cmocka_unit_test(golden_sliding), cmocka_unit_test(golden_yarn),
         cmocka_unit_test(golden_linear), cmocka_unit_test(golden_dynamic), cmocka_unit_test(golden_llama3),
         cmocka_unit_test(golden_smollm2), cmocka_unit_test(bits_heads28_4), cmocka_unit_test(bits_llama_9_3),
-        cmocka_unit_test(bits_bf16_cache), cmocka_unit_test(bits_smollm2), cmocka_unit_test(interrupt_between),
+        cmocka_unit_test(bits_bf16_cache), cmocka_unit_test(bits_smollm2), cmocka_unit_test(interrupt_between), cmocka_unit_test(interrupt_within),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
