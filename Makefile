@@ -76,6 +76,12 @@ fuzz:
 	$(MAKE) $(FUZZ) $(FUZZERS:%=build/fuzz/%)
 	tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS:%=build/fuzz/%)
 
+# The kernels beside this machine's read bandwidth and FMA peak: see bench/kernels.c.
+$(BUILD)/bench/kernels: $(BUILD)/bench/kernels.o $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+bench-kernels: $(BUILD)/bench/kernels
+	$<
+
 model:
 	dev/model.sh
 demo: qwenmesh model
@@ -85,5 +91,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz model demo clean
+.PHONY: all tests check fuzz bench-kernels model demo clean
 .SECONDARY:

@@ -7,22 +7,7 @@
 #include <cmocka.h>
 #include "../src/io/json.h"
 #include "../src/text/tokenizer.h"
-
-static QmTokenizer *qwen;
-
-static int open_qwen(void **state) {
-    (void)state;
-    Err err = {0};
-    qwen = qm_tokenizer_open("tests/data/qwen2.5", &err);
-    if (!qwen) print_message("%s\n", err.text);
-    return qwen ? 0 : -1;
-}
-
-static int close_qwen(void **state) {
-    (void)state;
-    qm_tokenizer_close(qwen);
-    return 0;
-}
+#include "fixture.h"
 
 /* SmolLM2-Instruct's template, from its GGUF file. */
 static const char smollm[] =

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "gguf_write.h"
+#include "fixture.h"
 
 #define SIZES \
     "\"hidden_size\":64,\"intermediate_size\":192,\"num_hidden_layers\":3,\"num_attention_heads\":4," \
@@ -527,7 +528,7 @@ static void gguf_is_checked(void **state) {
 /* A published GGUF file, by its own name and by its folder. */
 static void smollm2(void **state) {
     (void)state;
-    const char *named = getenv("QWENMESH_SMOLLM2"), *path = named ? named : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+    const char *path = smollm_path();
     if (!file_exists(path)) {
         printf("SKIP %s is not here: `make model` brings it\n", path);
         skip();

@@ -20,16 +20,20 @@ static void forward(const char *name, const char *in, const char *more, SafeTens
     int fd = mkstemp(path);
     assert_true(fd >= 0);
     close(fd);
-    snprintf(command, sizeof command, "%s forward -m tests/golden/%s --in %s --out %s --hidden %s", program ? program : "./qwenmesh", name, in,
-             path, more);
+    snprintf(command, sizeof command, "%s forward -m tests/golden/%s --in %s --out %s --hidden %s",
+             program ? program : "./qwenmesh", name, in, path, more);
     int status = system(command);
     if (status != 0) fail_msg("%s: status %d", command, status);
     if (!safetensors_open(out, path, &err)) fail_msg("%s", err.text);
     unlink(path);
 }
 
-static const float *floats(const SafeTensors *st, const char *name) { return (const float *)(const void *)safetensors_find(st, name)->data; }
-static const int32_t *ints(const SafeTensors *st, const char *name) { return (const int32_t *)(const void *)safetensors_find(st, name)->data; }
+static const float *floats(const SafeTensors *st, const char *name) {
+    return (const float *)(const void *)safetensors_find(st, name)->data;
+}
+static const int32_t *ints(const SafeTensors *st, const char *name) {
+    return (const int32_t *)(const void *)safetensors_find(st, name)->data;
+}
 
 /* Rows that are fed agree to 1e-4 of the largest value; padding rows are zero. */
 static void compare(const SafeTensors *got, const SafeTensors *want, const char *name) {
@@ -72,11 +76,13 @@ static void golden_case(const char *name, const char *more) {
 }
 
 #define GOLDEN(id, name, more) static void golden_##id(void **state) { (void)state; golden_case(name, more); }
-GOLDEN(tiny, "tiny", "--mesh 5x3") GOLDEN(heads28_4, "heads28-4", "--rope-bf16 --mesh 8x4") GOLDEN(heads14_2, "heads14-2", "--rope-bf16")
-GOLDEN(llama_9_3, "llama-9-3", "--rope-bf16 --mesh 1x8") GOLDEN(sliding, "sliding", "--mesh 2x4") GOLDEN(yarn, "yarn", "")
-GOLDEN(linear, "linear", "--rows 7") GOLDEN(dynamic, "dynamic", "--rows 3") GOLDEN(llama3, "llama3", "")
+GOLDEN(tiny, "tiny", "--mesh 5x3")
+GOLDEN(heads28_4, "heads28-4", "--rope-bf16 --mesh 8x4") GOLDEN(heads14_2, "heads14-2", "--rope-bf16")
+    GOLDEN(llama_9_3, "llama-9-3", "--rope-bf16 --mesh 1x8") GOLDEN(sliding, "sliding", "--mesh 2x4")
+        GOLDEN(yarn, "yarn", "") GOLDEN(linear, "linear", "--rows 7") GOLDEN(dynamic, "dynamic", "--rows 3")
+            GOLDEN(llama3, "llama3", "")
 
-static double nll(const float *row, int64_t vocab, int32_t target) {
+                static double nll(const float *row, int64_t vocab, int32_t target) {
     double sum = 0;
     for (int64_t v = 0; v < vocab; v++) sum += exp((double)row[v]);
     return log(sum) - (double)row[target];
@@ -125,9 +131,11 @@ static void loss(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_tiny), cmocka_unit_test(golden_heads28_4), cmocka_unit_test(golden_heads14_2), cmocka_unit_test(golden_llama_9_3),
-        cmocka_unit_test(golden_sliding), cmocka_unit_test(golden_yarn), cmocka_unit_test(golden_linear), cmocka_unit_test(golden_dynamic),
-        cmocka_unit_test(golden_llama3), cmocka_unit_test(loss),
+        cmocka_unit_test(golden_tiny),      cmocka_unit_test(golden_heads28_4),
+        cmocka_unit_test(golden_heads14_2), cmocka_unit_test(golden_llama_9_3),
+        cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),
+        cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),
+        cmocka_unit_test(golden_llama3),    cmocka_unit_test(loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -18,16 +18,28 @@ static void table_walk(void **state) {
         Err err = {0};
         assert_true(r->name && r->factors && r->shape && r->units && r->reference && r->cost);
         if (!factors_parse(r->factors, &f, &err)) fail_msg("%s: %s", r->name, err.text);
-        if (!r->gradient && (!r->none || !strstr(r->none, "gradient"))) fail_msg("%s: no gradient and no reason", r->name);
-        if (!r->stablehlo && (!r->none || !strstr(r->none, "stablehlo"))) fail_msg("%s: no lowering and no reason", r->name);
+        if (!r->gradient && (!r->none || !strstr(r->none, "gradient")))
+            fail_msg("%s: no gradient and no reason", r->name);
+        if (!r->stablehlo && (!r->none || !strstr(r->none, "stablehlo")))
+            fail_msg("%s: no lowering and no reason", r->name);
         if (!r->finish && (!r->none || !strstr(r->none, "finish"))) fail_msg("%s: no finish and no reason", r->name);
         for (int j = 0; j < i; j++) assert_string_not_equal(r->name, op_table[j]->name);
     }
 }
 
 static void config_of(ModelConfig *c, int64_t kv, int64_t group) {
-    *c = (ModelConfig){.architecture = "qwen2", .layers = 2, .hidden = 64, .ffn = 1184, .vocab = 1000, .heads = kv * group, .kv_heads = kv, .head_dim = 8,
-                       .max_positions = 128, .rms_norm_eps = 1e-6, .qkv_bias = true, .rope = {.theta = 1e4, .dim = 8, .factor = 1, .attention_factor = 1}};
+    *c = (ModelConfig){.architecture = "qwen2",
+                       .layers = 2,
+                       .hidden = 64,
+                       .ffn = 1184,
+                       .vocab = 1000,
+                       .heads = kv * group,
+                       .kv_heads = kv,
+                       .head_dim = 8,
+                       .max_positions = 128,
+                       .rms_norm_eps = 1e-6,
+                       .qkv_bias = true,
+                       .rope = {.theta = 1e4, .dim = 8, .factor = 1, .attention_factor = 1}};
 }
 
 /* Each op of the table is in the model's program or is a collective; two all-reduces per layer and one reduce_argmax. */
@@ -100,7 +112,8 @@ static void trees_finish(void **state) {
         ModelConfig c;
         Partition p;
         partition_on(&c, &p, 4, 7, n);
-        int steps[256], depth, pushed = 0, added = 0, count = tree_finish(&p.heads, p.head_nodes, p.head_count, steps, &depth);
+        int steps[256], depth, pushed = 0, added = 0,
+                               count = tree_finish(&p.heads, p.head_nodes, p.head_count, steps, &depth);
         for (int i = 0; i < count; i++) steps[i] < 0 ? added++ : pushed++;
         assert_int_equal(pushed, p.head_count);
         assert_int_equal(added, p.head_count - 1);
@@ -121,7 +134,8 @@ static void argmax_ties(void **state) {
 
 static void bad_meshes(void **state) {
     (void)state;
-    static const char *const bad[] = {"0", "0x4", "2x", "x4", "2x4x2", "-1", "a", "", "2000x2", "dp0,tp2", "dp2,", "dp2,dp2", "99999999999999999999"};
+    static const char *const bad[] = {
+        "0", "0x4", "2x", "x4", "2x4x2", "-1", "a", "", "2000x2", "dp0,tp2", "dp2,", "dp2,dp2", "99999999999999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Mesh mesh;
         Err err = {0};
@@ -141,7 +155,9 @@ static void bad_factors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(table_walk), cmocka_unit_test(collectives), cmocka_unit_test(partitions_cover),
-                                       cmocka_unit_test(trees_finish), cmocka_unit_test(argmax_ties), cmocka_unit_test(bad_meshes), cmocka_unit_test(bad_factors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(table_walk),       cmocka_unit_test(collectives),
+                                       cmocka_unit_test(partitions_cover), cmocka_unit_test(trees_finish),
+                                       cmocka_unit_test(argmax_ties),      cmocka_unit_test(bad_meshes),
+                                       cmocka_unit_test(bad_factors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

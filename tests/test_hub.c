@@ -15,8 +15,9 @@
 static void repo_names(void **state) {
     (void)state;
     static const char *const good[] = {"gpt2", "Qwen/Qwen2.5-0.5B-Instruct", "a/b", "A_b/c.d-e"};
-    static const char *const bad[] = {"", "/", "a/", "/a", "a/b/c", "..", "a/..", "../a", "a..b/c", ".a/b", "-a/b", "a/.b", "a/-b",
-                                      "a b", "a?b", "a#b", "a%2fb", "a\\b", "a\nb", "\xc3\xa9/b"};
+    static const char *const bad[] = {"",     "/",      "a/",    "/a",   "a/b/c", "..",        "a/..",
+                                      "../a", "a..b/c", ".a/b",  "-a/b", "a/.b",  "a/-b",      "a b",
+                                      "a?b",  "a#b",    "a%2fb", "a\\b", "a\nb",  "\xc3\xa9/b"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(hub_repo_valid(good[i], NULL));
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Err err = {0};
@@ -28,9 +29,27 @@ static void repo_names(void **state) {
 /* A path stays below the folder, whatever it is. */
 static void path_names(void **state) {
     (void)state;
-    static const char *const good[] = {"config.json", "a/b/c.json", "...", "a..b", ".hidden", "onnx/model q4.onnx", "\xc3\xa9.json"};
-    static const char *const bad[] = {"", ".", "..", "/", "/etc/passwd", "a/", "a//b", "./a", "a/.", "../a", "a/../b", "a/..", "a\\b",
-                                      "a\nb", "a\x7f" "b", "\x1b[2J", "a.part", "x/y.part"};
+    static const char *const good[] = {"config.json", "a/b/c.json",         "...",          "a..b",
+                                       ".hidden",     "onnx/model q4.onnx", "\xc3\xa9.json"};
+    static const char *const bad[] = {"",
+                                      ".",
+                                      "..",
+                                      "/",
+                                      "/etc/passwd",
+                                      "a/",
+                                      "a//b",
+                                      "./a",
+                                      "a/.",
+                                      "../a",
+                                      "a/../b",
+                                      "a/..",
+                                      "a\\b",
+                                      "a\nb",
+                                      "a\x7f"
+                                      "b",
+                                      "\x1b[2J",
+                                      "a.part",
+                                      "x/y.part"};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++)
         if (!hub_path_safe(good[i])) fail_msg("refused '%s'", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
@@ -81,7 +100,12 @@ static void lists(void **state) {
 static void bad_lists(void **state) {
     (void)state;
     static const char *const texts[] = {
-        "", "{}", "[1]", "[{}]", "[{\"type\":\"file\"}]", "[{\"type\":1,\"path\":\"a\"}]",
+        "",
+        "{}",
+        "[1]",
+        "[{}]",
+        "[{\"type\":\"file\"}]",
+        "[{\"type\":1,\"path\":\"a\"}]",
         "[{\"type\":\"file\",\"path\":\"a\"}]",
         "[{\"type\":\"file\",\"path\":\"a\",\"size\":1}]",
         "[{\"type\":\"file\",\"path\":\"a\",\"size\":1.5,\"oid\":\"" SHA1 "\"}]",
@@ -89,7 +113,8 @@ static void bad_lists(void **state) {
         "[{\"type\":\"file\",\"path\":\"a\",\"size\":9223372036854775807,\"oid\":\"" SHA1 "\"}]",
         "[{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" SHA256 "\"}]",
         "[{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"0123456789ABCDEF0123456789abcdef01234567\"}]",
-        "[{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" SHA1 "\",\"lfs\":{\"size\":1,\"oid\":\"" SHA1 "\"}}]",
+        "[{\"type\":\"file\",\"path\":\"a\",\"size\":1,\"oid\":\"" SHA1 "\",\"lfs\":{\"size\":1,\"oid\":\"" SHA1
+        "\"}}]",
         "[{\"type\":\"file\",\"path\":\"../a\",\"size\":1,\"oid\":\"" SHA1 "\"}]",
     };
     static const char *const globs[] = {"*", "*/*"};
@@ -123,7 +148,12 @@ static void commits(void **state) {
 /* Only rel="next" leads on. */
 static void links(void **state) {
     (void)state;
-    static const char *const none[] = {"", "<", "<http://a>", "<http://a>; rel=\"last\"", "<http://a; rel=\"next\"", "rel=\"next\"",
+    static const char *const none[] = {"",
+                                       "<",
+                                       "<http://a>",
+                                       "<http://a>; rel=\"last\"",
+                                       "<http://a; rel=\"next\"",
+                                       "rel=\"next\"",
                                        "<http://a>, rel=\"next\""};
     Err err = {0};
     char *url = hub_next_page("<http://a>; rel=\"last\", <http://b?c=d%3D>; rel=\"next\"", &err);
@@ -148,8 +178,9 @@ static void urls(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(repo_names), cmocka_unit_test(path_names), cmocka_unit_test(lists), cmocka_unit_test(bad_lists),
-        cmocka_unit_test(commits),    cmocka_unit_test(links),      cmocka_unit_test(urls),
+        cmocka_unit_test(repo_names), cmocka_unit_test(path_names), cmocka_unit_test(lists),
+        cmocka_unit_test(bad_lists),  cmocka_unit_test(commits),    cmocka_unit_test(links),
+        cmocka_unit_test(urls),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
 }

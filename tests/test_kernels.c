@@ -240,7 +240,8 @@ static void check_unpack(const Kernels *kernels) {
             Guarded gp, gw;
             uint8_t *panel = guarded_new(&gp, packed_panel_bytes((PackedType)type, k), 0);
             fill_panels((PackedType)type, k, 1, panel);
-            float *expected = malloc((size_t)(k + 1) * PANEL * 4), *w = guarded_new(&gw, (k1 - k0) * PANEL * 4, round % SIDES);
+            float *expected = malloc((size_t)(k + 1) * PANEL * 4),
+                  *w = guarded_new(&gw, (k1 - k0) * PANEL * 4, round % SIDES);
             kernels_reference.unpack[type](panel, k0, k1, expected);
             kernels->unpack[type](panel, k0, k1, w);
             same_bits(kernels->isa, packed_rows[type].name, expected, w, (k1 - k0) * PANEL);
@@ -260,7 +261,8 @@ static void check_tile(const Kernels *kernels) {
         for (int side = 0; side < SIDES; side++) {
             int64_t count = side ? random_below(4) : 1 + random_below(70), stride = count + random_below(5);
             Guarded gw, gx, ga, gb;
-            float *w = guarded_floats(&gw, count * PANEL, side), *x = guarded_floats(&gx, (rows - 1) * stride + count, side);
+            float *w = guarded_floats(&gw, count * PANEL, side),
+                  *x = guarded_floats(&gx, (rows - 1) * stride + count, side);
             float *a = guarded_floats(&ga, rows * PANEL, 0), *b = guarded_new(&gb, rows * PANEL * 4, side);
             memcpy(b, a, (size_t)rows * PANEL * 4);
             kernels_reference.tile(w, count, x, stride, rows, a);
@@ -381,7 +383,8 @@ static void check_attention(const Kernels *kernels) {
     for (int type = 0; type < CACHE_COUNT; type++)
         for (int round = 0; round < 45; round++) {
             int heads = 1 + round % 15;
-            int64_t n = channels[round % 10], first = round % 3 ? random_below(200) : 0, last = first + 1 + random_below(200);
+            int64_t n = channels[round % 10], first = round % 3 ? random_below(200) : 0,
+                    last = first + 1 + random_below(200);
             Case c;
             case_new(&c, (CacheType)type, heads, n, first, last, round % SIDES);
             int64_t stride = n + random_below(3), floats = (heads - 1) * stride + n;
@@ -420,7 +423,8 @@ static void check_split(const Kernels *kernels) {
     kernels->attention[CACHE_F32](&c.call);
     for (int64_t start = 0; start < LAST; start += ATTENTION_BLOCK) {
         float e[ATTENTION_BLOCK] = {0}, lane[16], o_b[CHANNELS], m_b = -INFINITY, l_b;
-        int64_t lo = start < FIRST ? FIRST - start : 0, hi = LAST - start < ATTENTION_BLOCK ? LAST - start : ATTENTION_BLOCK;
+        int64_t lo = start < FIRST ? FIRST - start : 0,
+                hi = LAST - start < ATTENTION_BLOCK ? LAST - start : ATTENTION_BLOCK;
         for (int64_t p = lo; p < hi; p++) {
             for (int64_t i = 0; i < CHANNELS; i++)
                 e[p] = fmaf(c.call.q[i], key[((start + p) / K_BLOCK * CHANNELS + i) * K_BLOCK + p % K_BLOCK], e[p]);
@@ -480,14 +484,16 @@ static void attention_near_double(void **state) {
                 double s = 0;
                 for (int64_t i = 0; i < CHANNELS; i++) {
                     int64_t at = (p / K_BLOCK * CHANNELS + i) * K_BLOCK + p % K_BLOCK;
-                    float k = type == CACHE_F32 ? ((const float *)c.call.k)[at] : bf16_to_f32(((const uint16_t *)c.call.k)[at]);
+                    float k = type == CACHE_F32 ? ((const float *)c.call.k)[at]
+                                                : bf16_to_f32(((const uint16_t *)c.call.k)[at]);
                     s += (double)c.call.q[h * c.call.q_stride + i] * k;
                 }
                 double e = exp(s * (double)c.call.scale);
                 sum += e;
                 for (int64_t i = 0; i < CHANNELS; i++) {
                     int64_t at = p * CHANNELS + i;
-                    o[i] += e * (double)(type == CACHE_F32 ? ((const float *)c.call.v)[at] : bf16_to_f32(((const uint16_t *)c.call.v)[at]));
+                    o[i] += e * (double)(type == CACHE_F32 ? ((const float *)c.call.v)[at]
+                                                           : bf16_to_f32(((const uint16_t *)c.call.v)[at]));
                 }
             }
             for (int i = 0; i < CHANNELS; i++) assert_true(fabs(o[i] / sum - (double)out[h * CHANNELS + i]) < 2e-6);
@@ -504,21 +510,23 @@ static void check_elements(const Kernels *kernels) {
         for (int place = 0; place < 3; place++) { /* y apart, y is the first input, y is the second */
             int side = (int)(n + place) % SIDES;
             Guarded ga, gb, gc, gs, gy;
-            float *a = guarded_floats(&ga, 2 * n, side), *b = guarded_floats(&gb, 2 * n, side), *c = guarded_floats(&gc, n, side);
-            float *s = guarded_floats(&gs, n, side), *y = guarded_floats(&gy, 2 * n, side), *expected = malloc((size_t)n * 8);
+            float *a = guarded_floats(&ga, 2 * n, side), *b = guarded_floats(&gb, 2 * n, side),
+                  *c = guarded_floats(&gc, n, side);
+            float *s = guarded_floats(&gs, n, side), *y = guarded_floats(&gy, 2 * n, side),
+                  *expected = malloc((size_t)n * 8);
             a[0] = 95.0f; /* where exp_f32(-a) is 0, ... */
             a[n - 1] = -95.0f; /* ... and where it is infinite */
             float *first = malloc((size_t)n * 8), *second = malloc((size_t)n * 8);
             memcpy(first, a, (size_t)n * 8);
             memcpy(second, b, (size_t)n * 8);
             float *out = place == 0 ? y : place == 1 ? a : b;
-#define RUN(what, count, call_reference, call_tuned)                                                                     \
-    do {                                                                                                                \
-        memcpy(a, first, (size_t)n * 8);                                                                                \
-        memcpy(b, second, (size_t)n * 8);                                                                               \
-        call_reference;                                                                                                 \
-        call_tuned;                                                                                                     \
-        same_bits(kernels->isa, what, expected, out, count);                                                            \
+#define RUN(what, count, call_reference, call_tuned)                                                                   \
+    do {                                                                                                               \
+        memcpy(a, first, (size_t)n * 8);                                                                               \
+        memcpy(b, second, (size_t)n * 8);                                                                              \
+        call_reference;                                                                                                \
+        call_tuned;                                                                                                    \
+        same_bits(kernels->isa, what, expected, out, count);                                                           \
     } while (0)
             RUN("silu_mul", n, kernels_reference.silu_mul(a, b, n, expected), kernels->silu_mul(a, b, n, out));
             RUN("add", n, kernels_reference.add(a, b, n, expected), kernels->add(a, b, n, out));

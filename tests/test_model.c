@@ -10,14 +10,23 @@
 #include <cmocka.h>
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
-#include "../src/io/config.h"
+#include "fixture.h"
 
 enum { B = 2, S = 40, PAD = 7 };
 
-static QmEngine *engine(const char *model, const char *mesh, int threads, int rows, const char *cache, bool hidden, bool rope_bf16) {
+static QmEngine *engine(const char *model, const char *mesh, int threads, int rows, const char *cache, bool hidden,
+                        bool rope_bf16) {
     QmErr err = {0};
-    QmEngineOptions o = {.model = model, .mesh = mesh, .threads = threads, .slots = 4, .context = 256, .rows = rows, .kv_cache = cache,
-                         .hidden = hidden, .rope_bf16 = rope_bf16, .quiet = true};
+    QmEngineOptions o = {.model = model,
+                         .mesh = mesh,
+                         .threads = threads,
+                         .slots = 4,
+                         .context = 256,
+                         .rows = rows,
+                         .kv_cache = cache,
+                         .hidden = hidden,
+                         .rope_bf16 = rope_bf16,
+                         .quiet = true};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) print_error("%s\n", err.text);
     assert_non_null(e);
@@ -29,7 +38,14 @@ static float *logits_of(QmEngine *e, const int32_t *ids, int64_t count, const in
     QmErr err = {0};
     QmSession *s = qm_session_new(e, &err);
     float *logits = malloc((size_t)(count * qm_engine_info(e)->vocab) * sizeof(float));
-    QmAppend a = {.session = s, .tokens = ids, .count = count, .positions = positions, .rope_length = positions ? S : 0, .logits_from = count, .logits = logits, .hidden = hidden};
+    QmAppend a = {.session = s,
+                  .tokens = ids,
+                  .count = count,
+                  .positions = positions,
+                  .rope_length = positions ? S : 0,
+                  .logits_from = count,
+                  .logits = logits,
+                  .hidden = hidden};
     if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
     qm_session_free(s);
     return logits;
@@ -99,7 +115,8 @@ static void golden_case(const char *name, bool rope_bf16) {
             const float *h = (const float *)(const void *)safetensors_find(&st, key)->data;
             close_to(key, hidden + (int64_t)l * n * info->hidden, h + (b * S + from) * info->hidden, n * info->hidden);
         }
-        /* the reference's mean also counts the first real token of a padded row, predicted from a padding row: its own */
+        /* the reference's mean also counts the first real token of a padded row, predicted from a padding row: its own
+         */
         if (b) loss += nll(want + (b * S + from - 1) * info->vocab, info->vocab, ids[b * S + from]), loss_count++;
         for (int t = 0; t + 1 < n; t++) {
             loss += nll(logits + t * info->vocab, info->vocab, ids[b * S + from + t + 1]);
@@ -109,14 +126,16 @@ static void golden_case(const char *name, bool rope_bf16) {
         free(logits);
     }
     double want_loss = json_number_value(json_object_get(json, "loss_shifted_mean"));
-    if (!(fabs(loss / loss_count - want_loss) < 1e-5)) fail_msg("loss %.8f, expected %.8f", loss / loss_count, want_loss);
+    if (!(fabs(loss / loss_count - want_loss) < 1e-5))
+        fail_msg("loss %.8f, expected %.8f", loss / loss_count, want_loss);
     json_t *row = json_object_get(json, "greedy_row0_new");
     int n = (int)json_array_size(row);
     int32_t out[64];
     assert_true(n > 0 && n <= 64);
     greedy(e, ids, S, n, out);
     for (int i = 0; i < n; i++) assert_int_equal(out[i], json_integer_value(json_array_get(row, (size_t)i)));
-    /* The reference keeps the longest length its dynamic rope has seen from one call to the next; ours goes by the sequence. */
+    /* The reference keeps the longest length its dynamic rope has seen from one call to the next; ours goes by the
+     * sequence. */
     row = json_array_get(json_object_get(json, "greedy_batch_new"), 1);
     n = strcmp(name, "dynamic") ? (int)json_array_size(row) : 0;
     greedy(e, ids + S + PAD, S - PAD, n, out);
@@ -127,13 +146,15 @@ static void golden_case(const char *name, bool rope_bf16) {
 }
 
 #define GOLDEN(id, name, bf16) static void golden_##id(void **state) { (void)state; golden_case(name, bf16); }
-GOLDEN(tiny, "tiny", false) GOLDEN(heads28_4, "heads28-4", true) GOLDEN(heads14_2, "heads14-2", true)
-GOLDEN(llama_9_3, "llama-9-3", true) GOLDEN(sliding, "sliding", false) GOLDEN(yarn, "yarn", false)
-GOLDEN(linear, "linear", false) GOLDEN(dynamic, "dynamic", false) GOLDEN(llama3, "llama3", false)
+GOLDEN(tiny, "tiny", false)
+GOLDEN(heads28_4, "heads28-4", true) GOLDEN(heads14_2, "heads14-2", true) GOLDEN(llama_9_3, "llama-9-3", true)
+    GOLDEN(sliding, "sliding", false) GOLDEN(yarn, "yarn", false) GOLDEN(linear, "linear", false)
+        GOLDEN(dynamic, "dynamic", false) GOLDEN(llama3, "llama3", false)
 
-/* ---- Same bits ------------------------------------------------------------------------------------------------------- */
+    /* ---- Same bits
+       ------------------------------------------------------------------------------------------------------- */
 
-static void prompt(int32_t *ids, int n, int64_t vocab) {
+    static void prompt(int32_t *ids, int n, int64_t vocab) {
     for (int i = 0; i < n; i++) ids[i] = (int32_t)((i * 7919 + 13) % vocab);
 }
 
@@ -148,7 +169,8 @@ static void same_bits(const char *model, const char *cache, const char *const *m
     for (int m = 0; meshes[m]; m++) {
         e = engine(model, meshes[m], 1 + m % 8, 1 + (m * 5) % 37, cache, false, false);
         float *got = logits_of(e, ids, n, NULL, NULL);
-        if (memcmp(got, want, bytes)) fail_msg("%s %s: mesh %s differs by %g", model, cache, meshes[m], worst(got, want, n * vocab));
+        if (memcmp(got, want, bytes))
+            fail_msg("%s %s: mesh %s differs by %g", model, cache, meshes[m], worst(got, want, n * vocab));
         free(got);
         qm_engine_close(e);
     }
@@ -158,10 +180,12 @@ static void same_bits(const char *model, const char *cache, const char *const *m
     QmSession *a = qm_session_new(e, &err), *b = qm_session_new(e, &err), *c = qm_session_new(e, &err);
     float *row = malloc((size_t)vocab * sizeof(float));
     for (int i = 0; i < n; i++) {
-        QmAppend batch[3] = {{.session = c, .tokens = ids, .count = 1 + i % 3}, {.session = b, .tokens = ids + i, .count = 1, .logits_from = 1, .logits = row},
+        QmAppend batch[3] = {{.session = c, .tokens = ids, .count = 1 + i % 3},
+                             {.session = b, .tokens = ids + i, .count = 1, .logits_from = 1, .logits = row},
                              {.session = a, .tokens = ids + n - 1 - i, .count = 1}};
         if (!qm_forward(e, batch, 3, &err)) fail_msg("%s", err.text);
-        if (memcmp(row, want + i * vocab, (size_t)vocab * sizeof(float))) fail_msg("%s: row %d differs in a batch", model, i);
+        if (memcmp(row, want + i * vocab, (size_t)vocab * sizeof(float)))
+            fail_msg("%s: row %d differs in a batch", model, i);
     }
     free(row);
     free(want);
@@ -169,27 +193,23 @@ static void same_bits(const char *model, const char *cache, const char *const *m
     qm_engine_close(e);
 }
 
-static const char *const all_meshes[] = {"1x2", "1x3", "1x4", "2x4", "1x7", "1x8", "4x4", "5x3", "8x4", "1x32", "dp2,tp3", NULL};
+static const char *const all_meshes[] = {"1x2", "1x3", "1x4", "2x4",  "1x7",     "1x8",
+                                         "4x4", "5x3", "8x4", "1x32", "dp2,tp3", NULL};
 
 static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/heads28-4", "f32", all_meshes, 30); }
 static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", all_meshes, 30); }
 static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", all_meshes, 30); }
 
-static const char *smollm2(void) {
-    const char *path = getenv("QWENMESH_SMOLLM2");
-    return path ? path : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
-}
-
 static bool have_smollm2(void) {
-    if (file_exists(smollm2())) return true;
-    printf("SKIP %s is not here: `make model` brings it\n", smollm2());
+    if (file_exists(smollm_path())) return true;
+    printf("SKIP %s is not here: `make model` brings it\n", smollm_path());
     return false;
 }
 
 static void bits_smollm2(void **state) {
     (void)state;
     if (!have_smollm2()) skip();
-    same_bits(smollm2(), "f32", all_meshes, 12);
+    same_bits(smollm_path(), "f32", all_meshes, 12);
 }
 
 /* Continuations of the real model, except where the reference's margin is below 0.01. */
@@ -199,16 +219,18 @@ static void golden_smollm2(void **state) {
     QmErr err = {0};
     json_t *json = json_file("tests/golden/smollm2-135m/golden.json", 1 << 22, &err), *one;
     size_t at;
-    QmEngine *e = engine(smollm2(), "2x4", 2, 64, "f32", false, false);
+    QmEngine *e = engine(smollm_path(), "2x4", 2, 64, "f32", false, false);
     json_array_foreach(json_object_get(json, "cases"), at, one) {
-        json_t *ids = json_object_get(one, "ids"), *want = json_object_get(one, "greedy_new_ids"), *margin = json_object_get(one, "greedy_margin");
+        json_t *ids = json_object_get(one, "ids"), *want = json_object_get(one, "greedy_new_ids"),
+               *margin = json_object_get(one, "greedy_margin");
         int32_t in[256], out[256];
         int n = (int)json_array_size(ids), m = (int)json_array_size(want);
         for (int i = 0; i < n; i++) in[i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
         greedy(e, in, n, m, out);
         for (int i = 0; i < m; i++) {
             if (json_number_value(json_array_get(margin, (size_t)i)) < 0.01) break;
-            if (out[i] != json_integer_value(json_array_get(want, (size_t)i))) fail_msg("case %zu, token %d: %d", at, i, out[i]);
+            if (out[i] != json_integer_value(json_array_get(want, (size_t)i)))
+                fail_msg("case %zu, token %d: %d", at, i, out[i]);
         }
     }
     json_decref(json);
@@ -262,11 +284,12 @@ static void interrupt_within(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_tiny), cmocka_unit_test(golden_heads28_4), cmocka_unit_test(golden_heads14_2),
-        cmocka_unit_test(golden_llama_9_3), cmocka_unit_test(golden_sliding), cmocka_unit_test(golden_yarn),
-        cmocka_unit_test(golden_linear), cmocka_unit_test(golden_dynamic), cmocka_unit_test(golden_llama3),
-        cmocka_unit_test(golden_smollm2), cmocka_unit_test(bits_heads28_4), cmocka_unit_test(bits_llama_9_3),
-        cmocka_unit_test(bits_bf16_cache), cmocka_unit_test(bits_smollm2), cmocka_unit_test(interrupt_between), cmocka_unit_test(interrupt_within),
+        cmocka_unit_test(golden_tiny),      cmocka_unit_test(golden_heads28_4), cmocka_unit_test(golden_heads14_2),
+        cmocka_unit_test(golden_llama_9_3), cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),
+        cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),   cmocka_unit_test(golden_llama3),
+        cmocka_unit_test(golden_smollm2),   cmocka_unit_test(bits_heads28_4),   cmocka_unit_test(bits_llama_9_3),
+        cmocka_unit_test(bits_bf16_cache),  cmocka_unit_test(bits_smollm2),     cmocka_unit_test(interrupt_between),
+        cmocka_unit_test(interrupt_within),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

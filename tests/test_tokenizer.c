@@ -9,36 +9,7 @@
 #include "../src/text/stream.h"
 #include "../src/text/tokenizer.h"
 #include "../src/text/unicode.h"
-
-static QmTokenizer *qwen;
-
-static const char *smollm_path(void) {
-    const char *path = getenv("QWENMESH_SMOLLM2");
-    return path ? path : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
-}
-
-static int open_qwen(void **state) {
-    (void)state;
-    Err err = {0};
-    qwen = qm_tokenizer_open("tests/data/qwen2.5", &err);
-    if (!qwen) print_message("%s\n", err.text);
-    return qwen ? 0 : -1;
-}
-
-static int close_qwen(void **state) {
-    (void)state;
-    qm_tokenizer_close(qwen);
-    return 0;
-}
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random_below(uint32_t n) { /* xorshift64*, Vigna 2016 */
-    random_state ^= random_state >> 12;
-    random_state ^= random_state << 25;
-    random_state ^= random_state >> 27;
-    return (uint32_t)(random_state * 2685821657736338717u >> 32) % n;
-}
+#include "fixture.h"
 
 /* Calls `each` with every line's JSON value. Returns the number of lines. */
 static int each_line(const char *path, void (*each)(const json_t *line, int number, void *context), void *context) {

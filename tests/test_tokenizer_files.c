@@ -6,15 +6,7 @@
 #include <cmocka.h>
 #include "../src/text/tokenizer.h"
 #include "../src/text/unicode.h"
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random_below(uint32_t n) { /* xorshift64*, Vigna 2016 */
-    random_state ^= random_state >> 12;
-    random_state ^= random_state << 25;
-    random_state ^= random_state >> 27;
-    return (uint32_t)(random_state * 2685821657736338717u >> 32) % n;
-}
+#include "fixture.h"
 
 static int64_t encode(const QmTokenizer *t, const char *text, size_t bytes, bool special, int32_t **ids) {
     Err err = {0};

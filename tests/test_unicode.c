@@ -7,15 +7,7 @@
 #include <utf8proc.h>
 #include "../src/text/split.h"
 #include "../src/text/unicode.h"
-
-static uint64_t random_state = 88172645463325252u;
-
-static uint32_t random_below(uint32_t n) { /* xorshift64*, Vigna 2016 */
-    random_state ^= random_state >> 12;
-    random_state ^= random_state << 25;
-    random_state ^= random_state >> 27;
-    return (uint32_t)(random_state * 2685821657736338717u >> 32) % n;
-}
+#include "fixture.h"
 
 static void add_code(Text *text, int32_t code) {
     uint8_t utf8[4];

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 #include "gguf_write.h"
+#include "fixture.h"
 
 /* A folder for one test, and paths in it. */
 static char folder[64];
@@ -373,7 +374,7 @@ static void gguf_is_checked(void **state) {
 /* A published llama-architecture file: its tensors, types and permuted heads. */
 static void smollm2_is_read(void **state) {
     (void)state;
-    const char *named = getenv("QWENMESH_SMOLLM2"), *path = named ? named : "models/SmolLM2-135M-Instruct.Q4_1.gguf";
+    const char *path = smollm_path();
     if (!file_exists(path)) {
         printf("SKIP %s is not here: `make model` brings it\n", path);
         skip();

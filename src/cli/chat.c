@@ -54,7 +54,8 @@ static bool feed(Chat *c, const int32_t *ids, int64_t count, Err *err) {
     if (!mem_grow((void **)&c->fed, &c->fed_capacity, (size_t)count, sizeof *c->fed, "chat ids", err)) return false;
     if (!qm_session_crop(c->session, same, err)) return false;
     c->fed_count = same;
-    QmAppend a = {.session = c->session, .tokens = ids + same, .count = count - same, .logits_from = 1, .logits = c->logits};
+    QmAppend a = {
+        .session = c->session, .tokens = ids + same, .count = count - same, .logits_from = 1, .logits = c->logits};
     if (!qm_forward(c->engine, &a, 1, err)) return false;
     memcpy(c->fed, ids, (size_t)count * sizeof *ids);
     c->fed_count = count;
@@ -78,7 +79,9 @@ static bool answer(Chat *c, Err *err) {
     }
     if (interrupted() && !ok) err->set = false, ok = true; /* the answer so far stands */
     ok = file_put(stdout, "\n", 1, "standard output", err) && ok;
-    if (ok) json_array_append_new(c->messages, json_pack("{s:s,s:o}", "role", "assistant", "content", json_stringn(g.raw.data ? g.raw.data : "", g.raw.bytes)));
+    if (ok)
+        json_array_append_new(c->messages, json_pack("{s:s,s:o}", "role", "assistant", "content",
+                                                     json_stringn(g.raw.data ? g.raw.data : "", g.raw.bytes)));
     free(json);
     free(ids);
     generation_free(&g);
@@ -124,14 +127,16 @@ int cmd_chat(int argc, char **argv) {
         MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
         {"system", 0, OPTION_TEXT, &c.system, 0, 0, "TEXT", "system message (default: the template's)", NULL},
     };
-    int code = options_parse(argc, argv, "chat -m MODEL [options]", "In the chat: /set NAME VALUE, /clear, /quit; Ctrl-C stops an answer, Ctrl-D leaves.",
+    int code = options_parse(argc, argv, "chat -m MODEL [options]",
+                             "In the chat: /set NAME VALUE, /clear, /quit; Ctrl-C stops an answer, Ctrl-D leaves.",
                              options, (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     Err err = {0};
     if (!(c.engine = model_open("chat", &m, false, &code))) return code;
     int64_t vocab = qm_engine_info(c.engine)->vocab;
     bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
-              (c.session = qm_session_new(c.engine, &err)) && (c.logits = mem_new((size_t)vocab, 4, "logits", &err)) && sample_work_new(&c.work, vocab, &err);
+              (c.session = qm_session_new(c.engine, &err)) && (c.logits = mem_new((size_t)vocab, 4, "logits", &err)) &&
+              sample_work_new(&c.work, vocab, &err);
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     clear(&c);
     interrupt_stops(c.engine);

@@ -6,14 +6,18 @@
 #include "../io/safetensors.h"
 #include "model_options.h"
 
-typedef struct Batch { int64_t b, s; int32_t *ids, *mask, *positions, *labels; } Batch; /* mask, positions, labels may be NULL */
+typedef struct Batch {
+    int64_t b, s;
+    int32_t *ids, *mask, *positions, *labels;
+} Batch; /* mask, positions, labels may be NULL */
 
 /* An integer tensor [B,S] as i32, malloc'ed; NULL if absent or on error. */
 static int32_t *read_ints(const SafeTensors *st, const char *name, Batch *batch, Err *err) {
     const SafeTensor *t = safetensors_find(st, name);
     if (!t) return NULL;
     bool wide = t->dtype == DTYPE_I64;
-    if (t->rank != 2 || (!wide && t->dtype != DTYPE_I32) || (batch->b && (t->dim[0] != batch->b || t->dim[1] != batch->s)))
+    if (t->rank != 2 || (!wide && t->dtype != DTYPE_I32) ||
+        (batch->b && (t->dim[0] != batch->b || t->dim[1] != batch->s)))
         return err_set(err, "%s: expected i32 or i64 of shape [B,S]%s", name, batch->b ? " as input_ids" : ""), NULL;
     batch->b = t->dim[0];
     batch->s = t->dim[1];
@@ -55,7 +59,8 @@ static double nll(const float *row, int64_t vocab, int64_t target) {
 }
 
 /* One row of the batch: results at their places in logits [B,S,V] and hidden [L+1][B,S,D]. */
-static bool forward_row(QmEngine *e, const Batch *batch, int64_t b, int64_t rope_length, float *logits, float *hidden, Err *err) {
+static bool forward_row(QmEngine *e, const Batch *batch, int64_t b, int64_t rope_length, float *logits, float *hidden,
+                        Err *err) {
     const QmModelInfo *info = qm_engine_info(e);
     int64_t s = batch->s, n = 0, d = info->hidden;
     int32_t *ids = mem_new((size_t)s, 4, "ids", err), *positions = mem_new((size_t)s, 4, "positions", err);
@@ -68,11 +73,18 @@ static bool forward_row(QmEngine *e, const Batch *batch, int64_t b, int64_t rope
         at[n++] = t;
     }
     float *out = ok && n ? mem_new((size_t)n, (size_t)info->vocab * 4, "logits", err) : NULL;
-    float *states = ok && n && hidden ? mem_new((size_t)(n * (info->layers + 1)), (size_t)d * 4, "hidden states", err) : NULL;
+    float *states =
+        ok && n && hidden ? mem_new((size_t)(n * (info->layers + 1)), (size_t)d * 4, "hidden states", err) : NULL;
     QmSession *session = ok && n ? qm_session_new(e, err) : NULL;
     if (ok && n) {
-        QmAppend a = {.session = session, .tokens = ids, .count = n, .positions = positions, .rope_length = rope_length, .logits_from = n,
-                      .logits = out, .hidden = states};
+        QmAppend a = {.session = session,
+                      .tokens = ids,
+                      .count = n,
+                      .positions = positions,
+                      .rope_length = rope_length,
+                      .logits_from = n,
+                      .logits = out,
+                      .hidden = states};
         ok = out && session && (!hidden || states) && qm_forward(e, &a, 1, err);
     }
     for (int64_t i = 0; ok && i < n; i++) {
@@ -92,7 +104,8 @@ static bool mean_loss(const Batch *batch, const float *logits, int64_t vocab, fl
     for (int64_t i = 0; i < batch->b * batch->s; i++) {
         if (i % batch->s == batch->s - 1 || batch->labels[i + 1] == -100 || (batch->mask && !batch->mask[i])) continue;
         if (batch->labels[i + 1] < 0 || batch->labels[i + 1] >= vocab)
-            return err_set(err, "labels[%lld]: %d is neither -100 nor an id below %lld", (long long)i + 1, batch->labels[i + 1], (long long)vocab);
+            return err_set(err, "labels[%lld]: %d is neither -100 nor an id below %lld", (long long)i + 1,
+                           batch->labels[i + 1], (long long)vocab);
         sum += nll(logits + i * vocab, vocab, batch->labels[i + 1]);
         count++;
     }
@@ -100,15 +113,24 @@ static bool mean_loss(const Batch *batch, const float *logits, int64_t vocab, fl
     return true;
 }
 
-static bool write_results(const char *path, const QmModelInfo *info, const Batch *b, const float *logits, const float *hidden, const float *loss, Err *err) {
+static bool write_results(const char *path, const QmModelInfo *info, const Batch *b, const float *logits,
+                          const float *hidden, const float *loss, Err *err) {
     int64_t n = 0, rows = b->b * b->s;
     SafeTensor *t = mem_new((size_t)info->layers + 3, sizeof *t, "results", err);
     char (*names)[16] = mem_new((size_t)info->layers + 1, sizeof *names, "results", err);
     if (!t || !names) return free(t), free(names), false;
-    t[n++] = (SafeTensor){.name = "logits", .dtype = DTYPE_F32, .rank = 3, .dim = {b->b, b->s, info->vocab}, .bytes = (size_t)(rows * info->vocab) * 4};
+    t[n++] = (SafeTensor){.name = "logits",
+                          .dtype = DTYPE_F32,
+                          .rank = 3,
+                          .dim = {b->b, b->s, info->vocab},
+                          .bytes = (size_t)(rows * info->vocab) * 4};
     for (int64_t l = 0; hidden && l <= info->layers; l++) {
         snprintf(names[l], sizeof names[l], "hidden.%d", (int)l);
-        t[n++] = (SafeTensor){.name = names[l], .dtype = DTYPE_F32, .rank = 3, .dim = {b->b, b->s, info->hidden}, .bytes = (size_t)(rows * info->hidden) * 4};
+        t[n++] = (SafeTensor){.name = names[l],
+                              .dtype = DTYPE_F32,
+                              .rank = 3,
+                              .dim = {b->b, b->s, info->hidden},
+                              .bytes = (size_t)(rows * info->hidden) * 4};
     }
     if (loss) t[n++] = (SafeTensor){.name = "loss", .dtype = DTYPE_F32, .rank = 0, .bytes = 4};
     SafeWriter *w = safewriter_open(path, t, n, err);
@@ -127,11 +149,13 @@ int cmd_forward(int argc, char **argv) {
     bool want_hidden = false;
     const Option options[] = {
         MODEL_OPTIONS(m),
-        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "safetensors: input_ids [B,S]; attention_mask, position_ids, labels if there", NULL},
+        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE",
+         "safetensors: input_ids [B,S]; attention_mask, position_ids, labels if there", NULL},
         {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "safetensors: logits [B,S,V]; loss if there are labels", NULL},
         {"hidden", 0, OPTION_FLAG, &want_hidden, 0, 0, NULL, "also hidden.0 .. hidden.L [B,S,D]", NULL},
     };
-    int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]", NULL, options, (int)(sizeof options / sizeof *options), NULL);
+    int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]", NULL, options,
+                             (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!in || !out) return usage_error("forward", "expected --in FILE and --out FILE");
     Err err = {0};
@@ -148,10 +172,12 @@ int cmd_forward(int argc, char **argv) {
     const QmModelInfo *info = e ? qm_engine_info(e) : NULL;
     size_t rows = (size_t)(batch.b * batch.s), hidden_rows = 0;
     float *logits = e ? mem_new(rows, (size_t)info->vocab * 4, "logits", &err) : NULL, *hidden = NULL, loss = 0;
-    if (e && want_hidden && size_mul(rows, (size_t)info->layers + 1, &hidden_rows)) hidden = mem_new(hidden_rows, (size_t)info->hidden * 4, "hidden states", &err);
+    if (e && want_hidden && size_mul(rows, (size_t)info->layers + 1, &hidden_rows))
+        hidden = mem_new(hidden_rows, (size_t)info->hidden * 4, "hidden states", &err);
     ok = ok && logits && (!want_hidden || hidden);
     int64_t length = 0; /* a batch goes by its longest row, as in the reference */
-    for (int64_t i = 0; ok && batch.positions && i < batch.b * batch.s; i++) if (batch.positions[i] + 1 > length) length = batch.positions[i] + 1;
+    for (int64_t i = 0; ok && batch.positions && i < batch.b * batch.s; i++)
+        if (batch.positions[i] + 1 > length) length = batch.positions[i] + 1;
     for (int64_t b = 0; ok && b < batch.b; b++) ok = forward_row(e, &batch, b, length, logits, hidden, &err);
     if (ok && batch.labels) ok = mean_loss(&batch, logits, info->vocab, &loss, &err);
     ok = ok && write_results(out, info, &batch, logits, hidden, batch.labels ? &loss : NULL, &err);

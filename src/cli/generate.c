@@ -33,7 +33,8 @@ static bool read_requests(Job *job, const char *path, Err *err) {
         char where[256];
         snprintf(where, sizeof where, "%.200s line %lld", path, (long long)number);
         if (strspn(line, " \t\r\n") == (size_t)n) continue;
-        if (n > MAX_LINE || job->count == MAX_REQUESTS) err_set(err, "%s: too long, or more than %d requests", where, MAX_REQUESTS);
+        if (n > MAX_LINE || job->count == MAX_REQUESTS)
+            err_set(err, "%s: too long, or more than %d requests", where, MAX_REQUESTS);
         else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Request), "requests", err)) {
             Request *r = &job->requests[job->count];
             *r = (Request){.json = json_text(line, (size_t)n, where, err)};
@@ -60,15 +61,19 @@ static int64_t ids_from(const json_t *list, int32_t **ids, const char *where, Er
 }
 
 static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const char *where, Err *err) {
-    const json_t *prompt = json_object_get(o, "prompt"), *list = json_object_get(o, "ids"), *messages = json_object_get(o, "messages");
-    if (!!prompt + !!list + !!messages != 1) return err_set(err, "%s: expected one of prompt, ids and messages", where), -1;
+    const json_t *prompt = json_object_get(o, "prompt"), *list = json_object_get(o, "ids"),
+                 *messages = json_object_get(o, "messages");
+    if (!!prompt + !!list + !!messages != 1)
+        return err_set(err, "%s: expected one of prompt, ids and messages", where), -1;
     if (list) return ids_from(list, ids, where, err);
     if (!job->tokenizer) return err_set(err, "%s: the model has no tokenizer: expected ids", where), -1;
     if (prompt) {
         if (!json_is_string(prompt)) return err_set(err, "%s: prompt: expected a string", where), -1;
-        return qm_tokenizer_encode(job->tokenizer, json_string_value(prompt), json_string_length(prompt), true, ids, err);
+        return qm_tokenizer_encode(job->tokenizer, json_string_value(prompt), json_string_length(prompt), true, ids,
+                                   err);
     }
-    json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools", json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
+    json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools",
+                             json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
     char *text = chat ? json_dumps(chat, JSON_COMPACT) : NULL;
     json_decref(chat);
     int64_t n = text ? qm_tokenizer_chat(job->tokenizer, text, strlen(text), true, ids, NULL, err) : -1;
@@ -85,12 +90,17 @@ static bool prepare(Job *job, const char *path, Err *err) {
         int32_t *ids = NULL;
         snprintf(where, sizeof where, "%.200s request %lld", path, (long long)i + 1);
         GenerationConfig c = job->base;
-        int64_t n = generation_from_json(&c, r->json, where, err) && generation_check(&c, err) ? prompt_of(job, r->json, &ids, where, err) : -1;
+        int64_t n = generation_from_json(&c, r->json, where, err) && generation_check(&c, err)
+                        ? prompt_of(job, r->json, &ids, where, err)
+                        : -1;
         bool ok = n >= 0 && generation_start(&r->g, &c, job->tokenizer, ids, n, err);
         for (int64_t t = 0; ok && t < n; t++)
-            if (ids[t] >= info->vocab) ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
+            if (ids[t] >= info->vocab)
+                ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
         free(ids);
-        if (ok && n > info->context) ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n, (long long)info->context);
+        if (ok && n > info->context)
+            ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n,
+                         (long long)info->context);
         if (!ok) return err_prefix(err, "%s", where), false;
     }
     return true;
@@ -122,7 +132,10 @@ static bool step(Job *job, Request **running, int64_t *count, Err *err) {
     for (int64_t i = 0; i < *count; i++) {
         Request *r = running[i];
         int64_t from = r->started ? r->g.count - 1 : 0;
-        entries[i] = (QmAppend){.session = r->session, .tokens = r->g.ids + from, .count = r->g.count - from, .logits_from = 1,
+        entries[i] = (QmAppend){.session = r->session,
+                                .tokens = r->g.ids + from,
+                                .count = r->g.count - from,
+                                .logits_from = 1,
                                 .logits = job->logits + i * info->vocab};
         r->started = true;
     }
@@ -132,7 +145,8 @@ static bool step(Job *job, Request **running, int64_t *count, Err *err) {
         Request *r = running[i];
         const char *text;
         size_t bytes;
-        int32_t id = sample(&r->g.config, job->logits + i * info->vocab, r->g.ids, r->g.count, (uint64_t)(r - job->requests), &job->work);
+        int32_t id = sample(&r->g.config, job->logits + i * info->vocab, r->g.ids, r->g.count,
+                            (uint64_t)(r - job->requests), &job->work);
         if (!generation_push(&r->g, id, &text, &bytes, err)) return false;
         if (!r->g.finish && r->g.count > info->context) generation_end(&r->g, "length", &text, &bytes);
         if (r->g.finish) qm_session_free(r->session), r->session = NULL;
@@ -147,11 +161,13 @@ static bool generate_all(Job *job, FILE *out, const char *path, Err *err) {
     Request **running = mem_new((size_t)info->slots, sizeof *running, "slots", err);
     int64_t count = 0, written = 0;
     Progress progress;
-    bool ok = running && (job->logits = mem_new((size_t)info->slots, (size_t)info->vocab * 4, "logits", err)) && sample_work_new(&job->work, info->vocab, err);
+    bool ok = running && (job->logits = mem_new((size_t)info->slots, (size_t)info->vocab * 4, "logits", err)) &&
+              sample_work_new(&job->work, info->vocab, err);
     progress_start(&progress, "generating", job->count, false);
     while (ok && written < job->count) {
         ok = step(job, running, &count, err);
-        while (ok && written < job->count && job->requests[written].g.finish) ok = write_result(&job->requests[written++], out, path, err);
+        while (ok && written < job->count && job->requests[written].g.finish)
+            ok = write_result(&job->requests[written++], out, path, err);
         progress_show(&progress, written);
     }
     progress_end(&progress);
@@ -174,7 +190,8 @@ static void job_free(Job *job) {
 
 static bool has_tokenizer(const char *model) {
     if (!folder_exists(model)) return true;
-    char *path = path_join(model, "tokenizer.json", NULL), *weights = path_join(model, "model.safetensors", NULL), *index = path_join(model, "model.safetensors.index.json", NULL);
+    char *path = path_join(model, "tokenizer.json", NULL), *weights = path_join(model, "model.safetensors", NULL),
+         *index = path_join(model, "model.safetensors.index.json", NULL);
     bool has = path && weights && index && (file_exists(path) || (!file_exists(weights) && !file_exists(index)));
     free(path), free(weights), free(index);
     return has;
@@ -185,14 +202,19 @@ int cmd_generate(int argc, char **argv) {
     SampleOptions s = {0};
     const char *in = NULL, *out = NULL;
     const Option options[] = {
-        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m),
+        SAMPLE_OPTIONS(s),
         {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "requests, one JSON object a line; - is standard input", NULL},
-        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "results, one a line, in request order; - is standard output", NULL},
+        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "results, one a line, in request order; - is standard output",
+         NULL},
         {"slots", 0, OPTION_INT, &m.slots, 1, 1024, "N", "requests run at once (default 8)", NULL},
     };
-    const char *notes = "A request has \"prompt\", \"ids\" or \"messages\", and generation parameters under their Hugging Face names.\n"
-                        "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", \"finish_reason\".";
-    int code = options_parse(argc, argv, "generate -m MODEL --in FILE --out FILE [options]", notes, options, (int)(sizeof options / sizeof *options), NULL);
+    const char *notes =
+        "A request has \"prompt\", \"ids\" or \"messages\", and generation parameters under their Hugging Face names.\n"
+        "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", "
+        "\"finish_reason\".";
+    int code = options_parse(argc, argv, "generate -m MODEL --in FILE --out FILE [options]", notes, options,
+                             (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!in || !out) return usage_error("generate", "expected --in FILE and --out FILE");
     Err err = {0};

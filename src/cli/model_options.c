@@ -24,17 +24,29 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
         *code = usage_error(command, "no model: expected -m DIR or -m FILE.gguf");
         return NULL;
     }
-    QmEngineOptions o = {.model = m->model, .mesh = m->mesh, .threads = (int)m->threads, .slots = (int)m->slots, .context = m->context,
-                         .rows = (int)m->rows, .kv_cache = m->kv_cache, .isa = m->isa, .rope_bf16 = m->rope_bf16, .hidden = hidden};
+    QmEngineOptions o = {.model = m->model,
+                         .mesh = m->mesh,
+                         .threads = (int)m->threads,
+                         .slots = (int)m->slots,
+                         .context = m->context,
+                         .rows = (int)m->rows,
+                         .kv_cache = m->kv_cache,
+                         .isa = m->isa,
+                         .rope_bf16 = m->rope_bf16,
+                         .hidden = hidden};
     double start = clock_seconds();
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) *code = fail(&err);
     if (e && m->verbose) {
         const QmModelInfo *i = qm_engine_info(e);
-        fprintf(stderr, "model: %s, %lld layers, hidden %lld, %lld query and %lld key/value heads of %lld, vocabulary %lld, %.1f M parameters\n",
-                i->architecture, (long long)i->layers, (long long)i->hidden, (long long)i->heads, (long long)i->kv_heads, (long long)i->head_dim,
-                (long long)i->vocab, (double)i->parameters / 1e6);
-        fprintf(stderr, "engine: mesh %s (%d devices), %d workers, kernels %s, weights %s; cache %s %.1f MiB, activations %.1f MiB; opened in %.2f s\n",
+        fprintf(stderr,
+                "model: %s, %lld layers, hidden %lld, %lld query and %lld key/value heads of %lld, vocabulary %lld, "
+                "%.1f M parameters\n",
+                i->architecture, (long long)i->layers, (long long)i->hidden, (long long)i->heads,
+                (long long)i->kv_heads, (long long)i->head_dim, (long long)i->vocab, (double)i->parameters / 1e6);
+        fprintf(stderr,
+                "engine: mesh %s (%d devices), %d workers, kernels %s, weights %s; cache %s %.1f MiB, activations %.1f "
+                "MiB; opened in %.2f s\n",
                 i->mesh, i->devices, i->workers, i->isa, i->packed_parts, i->kv_cache, (double)i->cache_bytes / 1048576,
                 (double)i->activation_bytes / 1048576, clock_seconds() - start);
     }

@@ -10,14 +10,14 @@ typedef struct ModelOptions {
     bool rope_bf16, verbose;
 } ModelOptions;
 
-#define MODEL_OPTIONS(m)                                                                                              \
-    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder or .gguf file", NULL},             \
-    {"mesh", 0, OPTION_TEXT, &(m).mesh, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},               \
-    {"threads", 't', OPTION_INT, &(m).threads, 0, 256, "N", "workers (default 0: one per core)", NULL},               \
+#define MODEL_OPTIONS(m) \
+    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder or .gguf file", NULL}, \
+    {"mesh", 0, OPTION_TEXT, &(m).mesh, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL}, \
+    {"threads", 't', OPTION_INT, &(m).threads, 0, 256, "N", "workers (default 0: one per core)", NULL}, \
     {"ctx", 'c', OPTION_INT, &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)", NULL}, \
-    {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL},    \
-    {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default) or bf16", NULL},      \
-    {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME", "no better kernels than these: reference, avx2, avx512", NULL},   \
+    {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL}, \
+    {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default) or bf16", NULL}, \
+    {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME", "no better kernels than these: reference, avx2, avx512", NULL}, \
     {"rope-bf16", 0, OPTION_FLAG, &(m).rope_bf16, 0, 0, NULL, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)", NULL}, \
     {"verbose", 'v', OPTION_FLAG, &(m).verbose, 0, 0, NULL, "show the model and the effective values", NULL}
 
@@ -37,15 +37,15 @@ typedef struct SampleOptions {
     bool has_n, has_top_k, has_seed, has_temperature, has_top_p, has_min_p, has_repeat_penalty, ignore_eos;
 } SampleOptions;
 
-#define SAMPLE_OPTIONS(s)                                                                                             \
-    {"n-predict", 'n', OPTION_INT, &(s).n, 0, 1 << 30, "N", "new tokens at most (default 256)", &(s).has_n},           \
-    {"temp", 0, OPTION_FLOAT, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy", &(s).has_temperature},       \
-    {"top-k", 0, OPTION_INT, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off", &(s).has_top_k},          \
-    {"top-p", 0, OPTION_FLOAT, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P", &(s).has_top_p},                \
-    {"min-p", 0, OPTION_FLOAT, &(s).min_p, 0, 1, "P", "drop below P times the likeliest", &(s).has_min_p},            \
+#define SAMPLE_OPTIONS(s) \
+    {"n-predict", 'n', OPTION_INT, &(s).n, 0, 1 << 30, "N", "new tokens at most (default 256)", &(s).has_n}, \
+    {"temp", 0, OPTION_FLOAT, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy", &(s).has_temperature}, \
+    {"top-k", 0, OPTION_INT, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off", &(s).has_top_k}, \
+    {"top-p", 0, OPTION_FLOAT, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P", &(s).has_top_p}, \
+    {"min-p", 0, OPTION_FLOAT, &(s).min_p, 0, 1, "P", "drop below P times the likeliest", &(s).has_min_p}, \
     {"repeat-penalty", 0, OPTION_FLOAT, &(s).repeat_penalty, 1e-6, 1e6, "R", "penalty of ids already there", &(s).has_repeat_penalty}, \
-    {"seed", 's', OPTION_INT, &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed},               \
-    {"stop", 0, OPTION_TEXT, &(s).stop, 0, 0, "TEXT", "stop at this text", NULL},                                     \
+    {"seed", 's', OPTION_INT, &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed}, \
+    {"stop", 0, OPTION_TEXT, &(s).stop, 0, 0, "TEXT", "stop at this text", NULL}, \
     {"ignore-eos", 0, OPTION_FLAG, &(s).ignore_eos, 0, 0, NULL, "go on past end-of-sequence tokens", NULL}
 
 /* The model's defaults with the given options on top; with -v, what came of it on stderr. */

@@ -46,7 +46,8 @@ static bool option_store(const Option *o, const char *text) {
     return false;
 }
 
-int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count, int *first) {
+int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count,
+                  int *first) {
     struct option longs[MAX_OPTIONS + 2] = {{0}};
     char shorts[3 * MAX_OPTIONS + 4] = ":h";
     for (int i = 0; i < count && i < MAX_OPTIONS; i++) {
@@ -72,7 +73,8 @@ int options_parse(int argc, char **argv, const char *usage, const char *notes, c
         for (int i = 0; i < count; i++)
             if (c == LONG_BASE + i || (options[i].letter && c == options[i].letter)) o = &options[i];
         if (o && !option_store(o, optarg))
-            return usage_error(argv[0], "--%s: expected a number from %g to %g, got '%s'", o->name, o->low, o->high, optarg);
+            return usage_error(argv[0], "--%s: expected a number from %g to %g, got '%s'", o->name, o->low, o->high,
+                               optarg);
     }
     if (first) *first = optind;
     else if (optind < argc) return usage_error(argv[0], "unexpected argument '%s'", argv[optind]);

@@ -54,23 +54,33 @@ static DeviceBytes device_bytes(const Plan *p, int device) {
     }
     int64_t replica_slots = (p->slots + p->partition.mesh.dp - 1) / p->partition.mesh.dp;
     return (DeviceBytes){.weights = device_weights(p, device),
-                         .cache = 2.0 * 2 * (double)(p->config.layers * kv * p->config.head_dim * p->context * replica_slots),
+                         .cache = 2.0 * 2 *
+                                  (double)(p->config.layers * kv * p->config.head_dim * p->context * replica_slots),
                          .activations = 4 * (double)p->rows * (3 * (double)p->config.hidden + 3 * widest)};
 }
 
 #define GIB (1024.0 * 1024 * 1024)
 
 static void print_totals(const Plan *p, double memory, double most, int idle) {
-    int reduces = program_collectives(&p->program, "all_reduce"), greedy = program_collectives(&p->program, "reduce_argmax");
+    int reduces = program_collectives(&p->program, "all_reduce"),
+        greedy = program_collectives(&p->program, "reduce_argmax");
     double bytes = 4.0 * (double)p->config.hidden;
-    printf("\ncollectives per token: %d all_reduce (%d per layer) of %.0f bytes f32, %d reduce_argmax of 8 bytes = %.1f KiB handed over per device\n", reduces,
-           (int)(reduces / p->config.layers), bytes, greedy, (reduces * bytes + 8 * greedy) / 1024);
-    printf("key/value heads: %d parts of %lld, query groups: %d parts of %lld; each key/value head is held by %d devices; %d devices have no heads\n",
-           p->partition.kv_parts, (long long)p->config.kv_heads, p->partition.group_parts, (long long)config_group(&p->config), p->partition.group_parts, idle);
-    printf("padding on a backend with uniform shards: %lld query heads for %lld\n",
-           (long long)((p->config.kv_heads + p->partition.kv_parts - 1) / p->partition.kv_parts * p->partition.kv_parts *
-                       ((config_group(&p->config) + p->partition.group_parts - 1) / p->partition.group_parts * p->partition.group_parts)), (long long)p->config.heads);
-    if (memory > 0) printf("memory: the fullest device needs %.2f GiB of %.2f GiB: %s\n", most / GIB, memory, most / GIB <= memory ? "fits" : "DOES NOT FIT");
+    printf("\ncollectives per token: %d all_reduce (%d per layer) of %.0f bytes f32, %d reduce_argmax of 8 bytes = "
+           "%.1f KiB handed over per device\n",
+           reduces, (int)(reduces / p->config.layers), bytes, greedy, (reduces * bytes + 8 * greedy) / 1024);
+    printf("key/value heads: %d parts of %lld, query groups: %d parts of %lld; each key/value head is held by %d "
+           "devices; %d devices have no heads\n",
+           p->partition.kv_parts, (long long)p->config.kv_heads, p->partition.group_parts,
+           (long long)config_group(&p->config), p->partition.group_parts, idle);
+    printf(
+        "padding on a backend with uniform shards: %lld query heads for %lld\n",
+        (long long)((p->config.kv_heads + p->partition.kv_parts - 1) / p->partition.kv_parts * p->partition.kv_parts *
+                    ((config_group(&p->config) + p->partition.group_parts - 1) / p->partition.group_parts *
+                     p->partition.group_parts)),
+        (long long)p->config.heads);
+    if (memory > 0)
+        printf("memory: the fullest device needs %.2f GiB of %.2f GiB: %s\n", most / GIB, memory,
+               most / GIB <= memory ? "fits" : "DOES NOT FIT");
     else printf("memory: the fullest device needs %.2f GiB\n", most / GIB);
 }
 
@@ -78,13 +88,17 @@ static bool print_plan(const Plan *p, double memory) {
     const ModelConfig *c = &p->config;
     double most = 0;
     int idle = 0;
-    printf("%s, %lld layers, hidden %lld, %lld query / %lld key/value heads of %lld, ffn %lld, vocabulary %lld%s: %.3f B parameters\n", c->architecture,
-           (long long)c->layers, (long long)c->hidden, (long long)c->heads, (long long)c->kv_heads, (long long)c->head_dim, (long long)c->ffn,
-           (long long)c->vocab, c->tied ? " (tied)" : "", (double)config_parameters(c) / 1e9);
-    printf("mesh %s: %d devices (dp %d x tp %d); weights %.3g bits, cache bf16, context %lld, slots %lld, %lld rows a step\n\n", p->partition.mesh.text,
-           p->partition.mesh.dp * p->partition.mesh.tp, p->partition.mesh.dp, p->partition.mesh.tp, p->weight_bits, (long long)p->context,
-           (long long)p->slots, (long long)p->rows);
-    printf("device   kv heads  groups  q heads  ffn             vocabulary        weights MiB  cache MiB  activations MiB\n");
+    printf("%s, %lld layers, hidden %lld, %lld query / %lld key/value heads of %lld, ffn %lld, vocabulary %lld%s: %.3f "
+           "B parameters\n",
+           c->architecture, (long long)c->layers, (long long)c->hidden, (long long)c->heads, (long long)c->kv_heads,
+           (long long)c->head_dim, (long long)c->ffn, (long long)c->vocab, c->tied ? " (tied)" : "",
+           (double)config_parameters(c) / 1e9);
+    printf("mesh %s: %d devices (dp %d x tp %d); weights %.3g bits, cache bf16, context %lld, slots %lld, %lld rows a "
+           "step\n\n",
+           p->partition.mesh.text, p->partition.mesh.dp * p->partition.mesh.tp, p->partition.mesh.dp,
+           p->partition.mesh.tp, p->weight_bits, (long long)p->context, (long long)p->slots, (long long)p->rows);
+    printf("device   kv heads  groups  q heads  ffn             vocabulary        weights MiB  cache MiB  activations "
+           "MiB\n");
     for (int d = 0; d < p->partition.mesh.tp; d++) {
         const DeviceShard *s = &p->partition.device[d];
         DeviceBytes b = device_bytes(p, d);
@@ -92,8 +106,9 @@ static bool print_plan(const Plan *p, double memory) {
         char k[24] = "-", g[24] = "-";
         if (kv) snprintf(k, sizeof k, "%lld..%lld", (long long)s->kv.first, (long long)s->kv.last - 1);
         if (group) snprintf(g, sizeof g, "%lld..%lld", (long long)s->group.first, (long long)s->group.last - 1);
-        printf("%6d  %9s %7s  %7lld  %6lld..%-7lld %7lld..%-8lld %11.1f %10.1f %16.1f%s\n", d, k, g, (long long)(kv * group), (long long)s->ffn.first,
-               (long long)s->ffn.last, (long long)s->vocab.first, (long long)s->vocab.last, b.weights / 1048576, b.cache / 1048576, b.activations / 1048576,
+        printf("%6d  %9s %7s  %7lld  %6lld..%-7lld %7lld..%-8lld %11.1f %10.1f %16.1f%s\n", d, k, g,
+               (long long)(kv * group), (long long)s->ffn.first, (long long)s->ffn.last, (long long)s->vocab.first,
+               (long long)s->vocab.last, b.weights / 1048576, b.cache / 1048576, b.activations / 1048576,
                kv ? "" : "  no heads");
         idle += kv == 0;
         double all = b.weights + b.cache + b.activations;
@@ -108,14 +123,20 @@ static bool write_svg(const Plan *p, const char *path, Err *err) {
     FILE *f = fopen(path, "w");
     if (!f) return err_set(err, "cannot write %s", path);
     int n = p->partition.mesh.tp, w = n > 16 ? 36 : 72, left = 150, height = 330;
-    static const char *const colours[] = {"#4e79a7", "#f28e2b", "#59a14f", "#e15759", "#76b7b2", "#edc948", "#b07aa1", "#9c755f"};
+    static const char *const colours[] = {"#4e79a7", "#f28e2b", "#59a14f", "#e15759",
+                                          "#76b7b2", "#edc948", "#b07aa1", "#9c755f"};
     double most = 1;
     for (int d = 0; d < n; d++) {
         DeviceBytes b = device_bytes(p, d);
         if (b.weights + b.cache + b.activations > most) most = b.weights + b.cache + b.activations;
     }
-    fprintf(f, "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" font-size=\"11\">\n", left + n * w + 20, height);
-    fprintf(f, "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/><text x=\"10\" y=\"20\" font-size=\"14\">%s, %lld layers, mesh %s: who holds what</text>\n",
+    fprintf(f,
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" font-family=\"sans-serif\" "
+            "font-size=\"11\">\n",
+            left + n * w + 20, height);
+    fprintf(f,
+            "<rect width=\"100%%\" height=\"100%%\" fill=\"white\"/><text x=\"10\" y=\"20\" font-size=\"14\">%s, %lld "
+            "layers, mesh %s: who holds what</text>\n",
             p->config.architecture, (long long)p->config.layers, p->partition.mesh.text);
     static const char *const labels[] = {"device", "query heads (k, g)", "ffn columns", "vocabulary", "memory"};
     static const int rows[] = {45, 65, 130, 165, 310};
@@ -128,19 +149,29 @@ static bool write_svg(const Plan *p, const char *path, Err *err) {
         fprintf(f, "<text x=\"%d\" y=\"45\">%d</text>\n", x, d);
         for (int64_t k = s->kv.first; k < s->kv.last; k++)
             for (int64_t g = s->group.first; g < s->group.last; g++)
-                fprintf(f, "<rect x=\"%lld\" y=\"%lld\" width=\"7\" height=\"7\" fill=\"%s\"><title>head k=%lld g=%lld</title></rect>\n",
-                        (long long)(x + (g - s->group.first) % 4 * 8), (long long)(56 + ((k - s->kv.first) * ((s->group.last - s->group.first + 3) / 4) + (g - s->group.first) / 4) * 8),
+                fprintf(f,
+                        "<rect x=\"%lld\" y=\"%lld\" width=\"7\" height=\"7\" fill=\"%s\"><title>head k=%lld "
+                        "g=%lld</title></rect>\n",
+                        (long long)(x + (g - s->group.first) % 4 * 8),
+                        (long long)(56 + ((k - s->kv.first) * ((s->group.last - s->group.first + 3) / 4) +
+                                          (g - s->group.first) / 4) *
+                                             8),
                         colours[k % 8], (long long)k, (long long)g);
         if (s->kv.first == s->kv.last) fprintf(f, "<text x=\"%d\" y=\"65\" fill=\"#999\">idle</text>\n", x);
-        fprintf(f, "<text x=\"%d\" y=\"130\">%lld</text><text x=\"%d\" y=\"165\">%lld</text>\n", x, (long long)(s->ffn.last - s->ffn.first), x,
-                (long long)(s->vocab.last - s->vocab.first));
+        fprintf(f, "<text x=\"%d\" y=\"130\">%lld</text><text x=\"%d\" y=\"165\">%lld</text>\n", x,
+                (long long)(s->ffn.last - s->ffn.first), x, (long long)(s->vocab.last - s->vocab.first));
         for (int i = 0; i < 3; i++) {
             int h = (int)(110 * parts[i] / most);
             y -= h;
-            fprintf(f, "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"><title>%.1f MiB</title></rect>\n", x, y, w - 6, h, colours[i], parts[i] / 1048576);
+            fprintf(f,
+                    "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"><title>%.1f MiB</title></rect>\n",
+                    x, y, w - 6, h, colours[i], parts[i] / 1048576);
         }
     }
-    fprintf(f, "<text x=\"%d\" y=\"325\">blue: weights, orange: cache, green: activations; the fullest device has %.2f GiB</text>\n</svg>\n", left, most / GIB);
+    fprintf(f,
+            "<text x=\"%d\" y=\"325\">blue: weights, orange: cache, green: activations; the fullest device has %.2f "
+            "GiB</text>\n</svg>\n",
+            left, most / GIB);
     return file_finish(f, path, err);
 }
 
@@ -171,16 +202,19 @@ int cmd_plan(int argc, char **argv) {
         {"svg", 0, OPTION_TEXT, &svg, 0, 0, "FILE", "also a picture of who holds what", NULL},
         {"program", 0, OPTION_FLAG, &show_program, 0, 0, NULL, "print device 0's program, collectives included", NULL},
     };
-    int first, code = options_parse(argc, argv, "plan MODEL|config.json --mesh MESH [options]", NULL, options, (int)(sizeof options / sizeof *options), &first);
+    int first, code = options_parse(argc, argv, "plan MODEL|config.json --mesh MESH [options]", NULL, options,
+                                    (int)(sizeof options / sizeof *options), &first);
     if (code < 0 && !model && first < argc) model = argv[first++];
     if (code < 0 && first < argc) code = usage_error("plan", "unexpected argument '%s'", argv[first]);
     if (code < 0 && !model) code = usage_error("plan", "no model: expected a folder, config.json or .gguf file");
-    else if (code < 0 && !weight_bits(weights, &p->weight_bits)) code = usage_error("plan", "--weights: expected bf16, f32, 8bit or 4bit, got '%s'", weights);
+    else if (code < 0 && !weight_bits(weights, &p->weight_bits))
+        code = usage_error("plan", "--weights: expected bf16, f32, 8bit or 4bit, got '%s'", weights);
     if (code < 0) {
         Text text = {0};
-        bool ok = config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) && partition_new(&p->partition, &p->config, &mesh, &err) &&
-                  model_graph(&p->model, &p->config, p->rows, p->context, false, &err) && program_new(&p->program, &p->model.graph, &p->partition, &err) &&
-                  print_plan(p, memory);
+        bool ok = config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) &&
+                  partition_new(&p->partition, &p->config, &mesh, &err) &&
+                  model_graph(&p->model, &p->config, p->rows, p->context, false, &err) &&
+                  program_new(&p->program, &p->model.graph, &p->partition, &err) && print_plan(p, memory);
         if (ok && show_program) {
             program_text(&p->program, 0, &text);
             ok = text_ok(&text, "program", &err);

@@ -41,7 +41,8 @@ static char *token_find(const char *file, Err *err) {
     const char *from_environment = getenv("HF_TOKEN");
     char *token = NULL;
     if (file) token = file_read(file, TOKEN_LIMIT, NULL, err);
-    else if (from_environment && *from_environment && !(token = strdup(from_environment))) err_set(err, "out of memory: token");
+    else if (from_environment && *from_environment && !(token = strdup(from_environment)))
+        err_set(err, "out of memory: token");
     if (token) token[strcspn(token, "\r\n")] = 0;
     if (token && !*token) {
         err_set(err, "token: %s is empty", file ? file : "HF_TOKEN");
@@ -156,8 +157,8 @@ static bool pull_file(Pull *pull, size_t i, Err *err) {
     Downloaded result = DOWNLOAD_FAILED;
     if (path && make_folders(path, true, err)) result = download_file(pull->http, url, file, path, pull->quiet, err);
     if (result != DOWNLOAD_FAILED && !pull->quiet)
-        fprintf(stderr, "[%zu/%zu] %s: %lld bytes, %s%s\n", i + 1, pull->files.count, file->path, (long long)file->bytes,
-                file->kind == HUB_SHA256 ? "SHA-256 right" : "git SHA-1 right",
+        fprintf(stderr, "[%zu/%zu] %s: %lld bytes, %s%s\n", i + 1, pull->files.count, file->path,
+                (long long)file->bytes, file->kind == HUB_SHA256 ? "SHA-256 right" : "git SHA-1 right",
                 result == DOWNLOAD_KEPT ? ", already here" : "");
     free(url);
     free(path);
@@ -238,7 +239,8 @@ static int pull_options(Pull *pull, int argc, char **argv) {
         memcpy(pull->globs, files_we_use, sizeof files_we_use);
     }
     pull->endpoint = strdup(endpoint);
-    for (size_t n = pull->endpoint ? strlen(endpoint) : 0; n > 0 && pull->endpoint[n - 1] == '/';) pull->endpoint[--n] = 0;
+    for (size_t n = pull->endpoint ? strlen(endpoint) : 0; n > 0 && pull->endpoint[n - 1] == '/';)
+        pull->endpoint[--n] = 0;
     if (pull->endpoint) return -1;
     err_set(&err, "out of memory: endpoint");
     return fail(&err);

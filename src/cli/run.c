@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include "model_options.h"
 
 /* Prompt ids: raw text with control tokens, or one user message through the chat template. */
@@ -62,8 +63,12 @@ static void print_stats(const Timing *t, EVP_MD_CTX *hash, double opened) {
     unsigned int n = 0;
     EVP_DigestFinal_ex(hash, digest, &n);
     fprintf(stderr, "open: %.2f s\n", opened);
-    fprintf(stderr, "prefill: %lld tokens, %.1f tok/s\n", (long long)t->prompt, (double)t->prompt / (t->prefill > 0 ? t->prefill : 1e-9));
-    fprintf(stderr, "decode: %lld tokens, %.1f tok/s\n", (long long)t->decoded, (double)t->decoded / (t->decode > 0 ? t->decode : 1e-9));
+    fprintf(stderr, "prefill: %lld tokens, %.1f tok/s\n", (long long)t->prompt,
+            (double)t->prompt / (t->prefill > 0 ? t->prefill : 1e-9));
+    fprintf(stderr, "decode: %lld tokens, %.1f tok/s\n", (long long)t->decoded,
+            (double)t->decoded / (t->decode > 0 ? t->decode : 1e-9));
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) fprintf(stderr, "peak memory: %ld MiB\n", usage.ru_maxrss / 1024);
     fprintf(stderr, "logits sha256: ");
     for (unsigned int i = 0; i < n; i++) fprintf(stderr, "%02x", digest[i]);
     fprintf(stderr, "\n");
@@ -75,12 +80,15 @@ int cmd_run(int argc, char **argv) {
     const char *prompt = NULL;
     bool chat = false, stats = false;
     const Option options[] = {
-        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m),
+        SAMPLE_OPTIONS(s),
         {"prompt", 'p', OPTION_TEXT, &prompt, 0, 0, "TEXT", "the prompt; control tokens in it count", NULL},
         {"chat", 0, OPTION_FLAG, &chat, 0, 0, NULL, "the prompt is a user's message: apply the chat template", NULL},
-        {"stats", 0, OPTION_FLAG, &stats, 0, 0, NULL, "tokens per second and the SHA-256 of all logits, on stderr", NULL},
+        {"stats", 0, OPTION_FLAG, &stats, 0, 0, NULL, "tokens per second and the SHA-256 of all logits, on stderr",
+         NULL},
     };
-    int code = options_parse(argc, argv, "run -m MODEL -p PROMPT [options]", NULL, options, (int)(sizeof options / sizeof *options), NULL);
+    int code = options_parse(argc, argv, "run -m MODEL -p PROMPT [options]", NULL, options,
+                             (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!prompt) return usage_error("run", "no prompt: expected -p TEXT");
     double start = clock_seconds();

@@ -61,7 +61,8 @@ static void step_job(void *argument, int worker) {
         const Phase *phase = &cpu->phases[p];
         double total = fixed ? phase->cost : (double)phase->units;
         if (fixed) {
-            phase_part(cpu, phase, true, total * worker / workers, worker + 1 == workers ? total : total * (worker + 1) / workers, scratch);
+            phase_part(cpu, phase, true, total * worker / workers,
+                       worker + 1 == workers ? total : total * (worker + 1) / workers, scratch);
         } else {
             int64_t chunk = (int64_t)(total / (workers * CHUNKS_PER_WORKER)) + 1;
             for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < (int64_t)total;)
@@ -90,7 +91,8 @@ static bool replica_bounds(Cpu *cpu) {
 static bool cpu_run(void *backend, Err *err) {
     Cpu *cpu = backend;
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
-        return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows, (long long)cpu->options.rows);
+        return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
+                       (long long)cpu->options.rows);
     if (replica_bounds(cpu)) step_count(cpu); /* one decode step is like the last: same rows, same units */
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
@@ -104,12 +106,14 @@ static bool cache_new(Cpu *cpu, Err *err) {
     KvCache *c = &cpu->cache;
     int64_t layers = 0;
     for (int i = 1; i < g->count; i++) layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op == &cache_update_row;
-    *c = (KvCache){.type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'], .slots = cpu->options.slots};
+    *c = (KvCache){
+        .type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'], .slots = cpu->options.slots};
     c->positions = (cpu->options.context + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;
     size_t bytes, each = c->type == CACHE_F32 ? 4 : 2;
-    if (!size_mul((size_t)c->positions, (size_t)c->channels * each, &c->plane) || !size_mul(c->plane, (size_t)(2 * layers * c->kv_heads), &bytes) ||
-        !size_mul(bytes, (size_t)c->slots, &bytes))
-        return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions, (long long)c->slots);
+    if (!size_mul((size_t)c->positions, (size_t)c->channels * each, &c->plane) ||
+        !size_mul(c->plane, (size_t)(2 * layers * c->kv_heads), &bytes) || !size_mul(bytes, (size_t)c->slots, &bytes))
+        return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions,
+                       (long long)c->slots);
     c->bytes = bytes;
     cpu->info.cache_bytes = (int64_t)bytes;
     c->data = mem_pages_new(bytes, "key/value cache", err);
@@ -128,14 +132,16 @@ static bool step_new(Cpu *cpu, Err *err) {
     s->logit_row = mem_new(rows, sizeof *s->logit_row, "step", err);
     cpu->replica_rows = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->replica_logits = mem_new(parts, sizeof(int64_t), "step", err);
-    cpu->scratch_floats = (call_scratch(&cpu->program->graph, cpu->program->partition, cpu->options.rows) + 15) / 16 * 16;
-    cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers), "scratch", err);
+    cpu->scratch_floats =
+        (call_scratch(&cpu->program->graph, cpu->program->partition, cpu->options.rows) + 15) / 16 * 16;
+    cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers),
+                                 "scratch", err);
     size_t bytes = ((size_t)cpu->phase_count + 1) * sizeof(PhaseCounter);
     cpu->counters = aligned_alloc(64, bytes);
     if (cpu->counters) memset(cpu->counters, 0, bytes);
     else err_set(err, "out of memory: phase counters");
-    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && cpu->replica_rows && cpu->replica_logits &&
-           cpu->scratch && cpu->counters;
+    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && cpu->replica_rows &&
+           cpu->replica_logits && cpu->scratch && cpu->counters;
 }
 
 static void cpu_close(void *backend) {
@@ -146,7 +152,8 @@ static void cpu_close(void *backend) {
     mem_pages_free(cpu->packed, cpu->packed_bytes);
     mem_pages_free(cpu->cache.data, cpu->cache.bytes);
     mem_pages_free(cpu->activations, cpu->activation_bytes);
-    if (cpu->workers) mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
+    if (cpu->workers)
+        mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
     free(cpu->offset);
     free(cpu->node_phase);
     free(cpu->items);
@@ -169,7 +176,8 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->options = *options;
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, err) : NULL;
-    if (cpu->workers && cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err)) {
+    if (cpu->workers && cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) &&
+        step_new(cpu, err)) {
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;
         return cpu;
@@ -188,5 +196,11 @@ static const float *cpu_read(void *backend, Tensor t) {
 static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }
 
 const Backend backend_cpu = {
-    .name = "cpu", .open = cpu_open, .close = cpu_close, .rows = cpu_rows, .run = cpu_run, .read = cpu_read, .info = cpu_info,
+    .name = "cpu",
+    .open = cpu_open,
+    .close = cpu_close,
+    .rows = cpu_rows,
+    .run = cpu_run,
+    .read = cpu_read,
+    .info = cpu_info,
 };

@@ -30,7 +30,8 @@ static void list_line(Text *list, int *count, const char *format, const char *na
 
 static void tensor_text(const WeightTensor *t, char *out, size_t size) {
     size_t n = (size_t)snprintf(out, size, "[");
-    for (int i = 0; i < t->rank && n < size; i++) n += (size_t)snprintf(out + n, size - n, "%s%lld", i ? "," : "", (long long)t->dim[i]);
+    for (int i = 0; i < t->rank && n < size; i++)
+        n += (size_t)snprintf(out + n, size - n, "%s%lld", i ? "," : "", (long long)t->dim[i]);
     if (n < size) snprintf(out + n, size - n, "]");
 }
 
@@ -61,12 +62,17 @@ static bool find_all(Cpu *cpu, Weights *weights, Err *err) {
     }
     for (int64_t i = 0; i < weights_count(weights); i++) {
         WeightTensor *t = weights_at(weights, i);
-        if (!t->used && !harmless(cpu->program, t->name)) list_line(&list, &unexpected, "\n  unexpected: %s%s", t->name, "");
+        if (!t->used && !harmless(cpu->program, t->name))
+            list_line(&list, &unexpected, "\n  unexpected: %s%s", t->name, "");
     }
-    if (wrong + unexpected > 2 * MAX_LISTED || wrong > MAX_LISTED || unexpected > MAX_LISTED) text_line(&list, "\n  ...");
-    if (wrong) err_set(err, "checkpoint does not fit the model: %d missing or wrong, %d unexpected%s", wrong, unexpected, list.data);
+    if (wrong + unexpected > 2 * MAX_LISTED || wrong > MAX_LISTED || unexpected > MAX_LISTED)
+        text_line(&list, "\n  ...");
+    if (wrong)
+        err_set(err, "checkpoint does not fit the model: %d missing or wrong, %d unexpected%s", wrong, unexpected,
+                list.data);
     else if (unexpected && !cpu->options.quiet)
-        fprintf(stderr, "qwenmesh: warning: %d tensors of the checkpoint are not used%s\n", unexpected, list.data ? list.data : "");
+        fprintf(stderr, "qwenmesh: warning: %d tensors of the checkpoint are not used%s\n", unexpected,
+                list.data ? list.data : "");
     text_free(&list);
     return wrong == 0;
 }
@@ -142,8 +148,8 @@ static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
     size_t at = 0;
     for (int i = 0; i < PACKED_COUNT; i++)
         if (part[i] && at < sizeof cpu->info.packed_parts)
-            at += (size_t)snprintf(cpu->info.packed_parts + at, sizeof cpu->info.packed_parts - at, "%s%s %.1f MiB", at ? ", " : "",
-                                   packed_rows[i].name, (double)part[i] / (1 << 20));
+            at += (size_t)snprintf(cpu->info.packed_parts + at, sizeof cpu->info.packed_parts - at, "%s%s %.1f MiB",
+                                   at ? ", " : "", packed_rows[i].name, (double)part[i] / (1 << 20));
     cpu->packed = mem_pages_new(bytes, "packed weights", err);
     if (!cpu->packed) return false;
     uint8_t *next = cpu->packed;
@@ -161,7 +167,8 @@ static bool load_vector(LoadedWeight *w, Err *err) {
     int64_t n = w->tensor->dim[0];
     w->vector = mem_new((size_t)n, sizeof(float), w->tensor->name, err);
     if (!w->vector) return false;
-    if (n % type->block) return err_set(err, "%s: %lld elements are no whole blocks of %s", w->tensor->name, (long long)n, type->name);
+    if (n % type->block)
+        return err_set(err, "%s: %lld elements are no whole blocks of %s", w->tensor->name, (long long)n, type->name);
     if (!w->tensor->permuted_heads) type->read(w->tensor->data, 0, n, w->vector);
     else for (int64_t i = 0; i < n; i++) type->read(weights_row(w->tensor, i), 0, 1, &w->vector[i]);
     return true;

@@ -20,7 +20,9 @@ static double unit_cost(const Call *c) {
 }
 
 static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
-    if (!mem_grow((void **)&cpu->items, &cpu->item_capacity, (size_t)cpu->item_count + 1, sizeof(Item), "work items", err)) return false;
+    if (!mem_grow((void **)&cpu->items, &cpu->item_capacity, (size_t)cpu->item_count + 1, sizeof(Item), "work items",
+                  err))
+        return false;
     cpu->items[cpu->item_count++] = (Item){.call = *call, .replica = replica, .unit_cost = unit_cost(call)};
     return true;
 }
@@ -128,7 +130,8 @@ static int phases_assign(Cpu *cpu) {
         int phase = 0;
         if (n->kind != NODE_OP) continue;
         for (int i = 0; i < n->inputs; i++)
-            if (graph_node(g, n->in[i])->kind == NODE_OP && cpu->node_phase[n->in[i].id] >= phase) phase = cpu->node_phase[n->in[i].id] + 1;
+            if (graph_node(g, n->in[i])->kind == NODE_OP && cpu->node_phase[n->in[i].id] >= phase)
+                phase = cpu->node_phase[n->in[i].id] + 1;
         cpu->node_phase[id] = phase;
         if (phase >= count) count = phase + 1;
     }
@@ -185,7 +188,8 @@ static bool finish_plan(Cpu *cpu, Err *err) {
         int count = f ? p->ffn_count : p->head_count, depth;
         cpu->finish[f] = mem_new((size_t)count * 2 + 1, sizeof(int), "all-reduce steps", err);
         if (!cpu->finish[f]) return false;
-        cpu->finish_count[f] = tree_finish(f ? &p->ffn : &p->heads, f ? p->ffn_nodes : p->head_nodes, count, cpu->finish[f], &depth);
+        cpu->finish_count[f] =
+            tree_finish(f ? &p->ffn : &p->heads, f ? p->ffn_nodes : p->head_nodes, count, cpu->finish[f], &depth);
     }
     return true;
 }
@@ -201,7 +205,8 @@ bool cpu_plan(Cpu *cpu, Err *err) {
     for (int phase = 0; phase < cpu->phase_count; phase++) {
         cpu->phases[phase].first = cpu->item_count;
         for (int id = 1; id < g->count; id++)
-            if (g->nodes[id].kind == NODE_OP && cpu->node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err)) return false;
+            if (g->nodes[id].kind == NODE_OP && cpu->node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err))
+                return false;
         cpu->phases[phase].last = cpu->item_count;
     }
     for (int i = 0; i < cpu->item_count; i++) item_bind(cpu, &cpu->items[i].call);

@@ -9,12 +9,18 @@ enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024 };
 static bool options_check(const QmEngineOptions *o, const ModelConfig *c, BackendOptions *out, Err *err) {
     int64_t context = o->context;
     if (context == 0) context = c->max_positions < DEFAULT_CONTEXT ? c->max_positions : DEFAULT_CONTEXT;
-    *out = (BackendOptions){.threads = o->threads, .slots = o->slots ? o->slots : 1, .rows = o->rows ? o->rows : DEFAULT_ROWS,
-                            .context = context, .isa = o->isa, .quiet = o->quiet};
+    *out = (BackendOptions){.threads = o->threads,
+                            .slots = o->slots ? o->slots : 1,
+                            .rows = o->rows ? o->rows : DEFAULT_ROWS,
+                            .context = context,
+                            .isa = o->isa,
+                            .quiet = o->quiet};
     if (context < 1 || context > ((int64_t)1 << 31))
         return err_set(err, "context: expected 1 to 2^31 positions, got %lld", (long long)context);
-    if (out->slots < 1 || out->slots > MAX_SLOTS) return err_set(err, "slots: expected 1 to %d, got %lld", MAX_SLOTS, (long long)out->slots);
-    if (out->rows < 1 || out->rows > MAX_ROWS) return err_set(err, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
+    if (out->slots < 1 || out->slots > MAX_SLOTS)
+        return err_set(err, "slots: expected 1 to %d, got %lld", MAX_SLOTS, (long long)out->slots);
+    if (out->rows < 1 || out->rows > MAX_ROWS)
+        return err_set(err, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
     if (o->threads < 0) return err_set(err, "threads: expected 0 or more, got %d", o->threads);
     if (!o->kv_cache || !strcmp(o->kv_cache, "f32")) out->cache = CACHE_F32;
     else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
@@ -26,11 +32,24 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     const ModelConfig *c = &e->config;
     const BackendInfo *i = e->backend->info(e->state);
     QmModelInfo *m = &e->info;
-    *m = (QmModelInfo){.layers = c->layers, .hidden = c->hidden, .ffn = c->ffn, .vocab = c->vocab, .heads = c->heads,
-                       .kv_heads = c->kv_heads, .head_dim = c->head_dim, .max_positions = c->max_positions,
-                       .context = b->context, .slots = b->slots, .rows = b->rows, .weight_bytes = i->weight_bytes,
-                       .parameters = config_parameters(c), .cache_bytes = i->cache_bytes, .activation_bytes = i->activation_bytes,
-                       .decode_bytes = i->decode_bytes, .devices = e->partition.mesh.tp * e->partition.mesh.dp, .workers = i->workers};
+    *m = (QmModelInfo){.layers = c->layers,
+                       .hidden = c->hidden,
+                       .ffn = c->ffn,
+                       .vocab = c->vocab,
+                       .heads = c->heads,
+                       .kv_heads = c->kv_heads,
+                       .head_dim = c->head_dim,
+                       .max_positions = c->max_positions,
+                       .context = b->context,
+                       .slots = b->slots,
+                       .rows = b->rows,
+                       .weight_bytes = i->weight_bytes,
+                       .parameters = config_parameters(c),
+                       .cache_bytes = i->cache_bytes,
+                       .activation_bytes = i->activation_bytes,
+                       .decode_bytes = i->decode_bytes,
+                       .devices = e->partition.mesh.tp * e->partition.mesh.dp,
+                       .workers = i->workers};
     snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
     snprintf(m->mesh, sizeof m->mesh, "%s", e->partition.mesh.text);
     snprintf(m->isa, sizeof m->isa, "%s", i->isa);
@@ -47,10 +66,12 @@ QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     if (!e) return NULL;
     e->backend = &backend_cpu;
     if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
-    else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) && options_check(o, &e->config, &b, err) &&
-             (e->config.rope.bf16 = o->rope_bf16, true) &&
-             (e->weights = weights_open(o->model, err)) && model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
-             partition_new(&e->partition, &e->config, &mesh, err) && program_new(&e->program, &e->model.graph, &e->partition, err) &&
+    else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
+             options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
+             (e->weights = weights_open(o->model, err)) &&
+             model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
+             partition_new(&e->partition, &e->config, &mesh, err) &&
+             program_new(&e->program, &e->model.graph, &e->partition, err) &&
              (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
              (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {
         info_fill(e, &b);

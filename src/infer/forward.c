@@ -9,16 +9,19 @@ static bool entries_check(const QmEngine *e, const QmAppend *entries, int count,
         if (!a->session || a->session->engine != e) return err_set(err, "entry %d: no session of this engine", i);
         if (a->count < 1) return err_set(err, "entry %d: expected 1 token or more, got %lld", i, (long long)a->count);
         if (a->count > e->info.context - a->session->length)
-            return err_set(err, "entry %d: %lld tokens after %lld do not fit the context of %lld", i, (long long)a->count,
-                           (long long)a->session->length, (long long)e->info.context);
+            return err_set(err, "entry %d: %lld tokens after %lld do not fit the context of %lld", i,
+                           (long long)a->count, (long long)a->session->length, (long long)e->info.context);
         if (a->logits_from < 0 || a->logits_from > a->count)
-            return err_set(err, "entry %d: logits of %lld rows, of %lld", i, (long long)a->logits_from, (long long)a->count);
-        if (a->hidden && !e->model.hidden_count) return err_set(err, "entry %d: hidden states were not asked for at open", i);
+            return err_set(err, "entry %d: logits of %lld rows, of %lld", i, (long long)a->logits_from,
+                           (long long)a->count);
+        if (a->hidden && !e->model.hidden_count)
+            return err_set(err, "entry %d: hidden states were not asked for at open", i);
         for (int64_t t = 0; t < a->count; t++) {
             if (a->tokens[t] < 0 || a->tokens[t] >= e->config.vocab)
-                return err_set(err, "entry %d, token %lld: id %d is outside the vocabulary of %lld", i, (long long)t, a->tokens[t],
-                               (long long)e->config.vocab);
-            if (a->positions && a->positions[t] < 0) return err_set(err, "entry %d, token %lld: negative position", i, (long long)t);
+                return err_set(err, "entry %d, token %lld: id %d is outside the vocabulary of %lld", i, (long long)t,
+                               a->tokens[t], (long long)e->config.vocab);
+            if (a->positions && a->positions[t] < 0)
+                return err_set(err, "entry %d, token %lld: negative position", i, (long long)t);
         }
         for (int j = 0; j < i; j++)
             if (entries[j].session == a->session) return err_set(err, "entries %d and %d share a session", j, i);
@@ -39,7 +42,8 @@ static int64_t rope_length(const QmAppend *a) {
 typedef struct Cursor { int replica, entry; int64_t done; } Cursor; /* next row to feed */
 
 /* Fills the step from the cursor on, replica after replica. */
-static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cursor *at, StepRows *s, int32_t *row_entry, int64_t *row_token) {
+static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cursor *at, StepRows *s,
+                      int32_t *row_entry, int64_t *row_token) {
     int dp = e->partition.mesh.dp;
     s->rows = s->logit_rows = 0;
     for (; at->replica < dp; at->replica++, at->entry = 0, at->done = 0)
@@ -57,12 +61,14 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
                 s->length[r] = length;
                 row_entry[r] = at->entry;
                 row_token[r] = t;
-                if (t >= a->count - a->logits_from && (a->logits || a->argmax)) s->logit_row[s->logit_rows++] = (int32_t)r;
+                if (t >= a->count - a->logits_from && (a->logits || a->argmax))
+                    s->logit_row[s->logit_rows++] = (int32_t)r;
             }
         }
 }
 
-static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry, const int64_t *row_token) {
+static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry,
+                         const int64_t *row_token) {
     int64_t v = e->config.vocab, d = e->config.hidden;
     const float *logits = e->backend->read(e->state, program_tensor(&e->program, e->model.logits));
     const float *best = e->backend->read(e->state, program_tensor(&e->program, e->model.best));
@@ -77,7 +83,9 @@ static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         const float *h = e->backend->read(e->state, program_tensor(&e->program, e->model.hidden[layer]));
         for (int64_t r = 0; r < s->rows; r++) {
             QmAppend *a = &entries[row_entry[r]];
-            if (a->hidden) memcpy(a->hidden + ((int64_t)layer * a->count + row_token[r]) * d, h + r * d, (size_t)d * sizeof(float));
+            if (a->hidden)
+                memcpy(a->hidden + ((int64_t)layer * a->count + row_token[r]) * d, h + r * d,
+                       (size_t)d * sizeof(float));
         }
     }
 }

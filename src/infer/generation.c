@@ -8,7 +8,8 @@ enum { MAX_GENERATION_CONFIG = 1 << 20 };
 
 static bool ids_from_json(GenerationConfig *c, const json_t *ids, const char *where, Err *err) {
     size_t n = json_is_array(ids) ? json_array_size(ids) : 1;
-    if (n > MAX_STOP_IDS) return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_STOP_IDS, n);
+    if (n > MAX_STOP_IDS)
+        return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_STOP_IDS, n);
     c->eos_count = 0;
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_is_array(ids) ? json_array_get(ids, i) : ids;
@@ -31,7 +32,8 @@ static bool stops_from_json(GenerationConfig *c, const json_t *stop, const char 
     size_t n = json_is_array(stop) ? json_array_size(stop) : 1;
     c->stop_count = 0;
     for (size_t i = 0; i < n; i++)
-        if (!generation_stop(c, json_string_value(json_is_array(stop) ? json_array_get(stop, i) : stop), where, err)) return false;
+        if (!generation_stop(c, json_string_value(json_is_array(stop) ? json_array_get(stop, i) : stop), where, err))
+            return false;
     return true;
 }
 
@@ -41,9 +43,12 @@ bool generation_from_json(GenerationConfig *c, const json_t *o, const char *wher
     else if (eos && !ids_from_json(c, eos, where, err)) return false;
     if (!stop) stop = json_object_get(o, "stop");
     if (stop && !json_is_null(stop) && !stops_from_json(c, stop, where, err)) return false;
-    return json_get_int(o, "max_new_tokens", where, 0, 1 << 30, &c->max_new_tokens, err) && json_get_bool(o, "do_sample", where, &c->do_sample, err) &&
-           json_get_float(o, "temperature", where, 0, 1e6, &c->temperature, err) && json_get_int(o, "top_k", where, 0, 1 << 30, &c->top_k, err) &&
-           json_get_float(o, "top_p", where, 0, 1, &c->top_p, err) && json_get_float(o, "min_p", where, 0, 1, &c->min_p, err) &&
+    return json_get_int(o, "max_new_tokens", where, 0, 1 << 30, &c->max_new_tokens, err) &&
+           json_get_bool(o, "do_sample", where, &c->do_sample, err) &&
+           json_get_float(o, "temperature", where, 0, 1e6, &c->temperature, err) &&
+           json_get_int(o, "top_k", where, 0, 1 << 30, &c->top_k, err) &&
+           json_get_float(o, "top_p", where, 0, 1, &c->top_p, err) &&
+           json_get_float(o, "min_p", where, 0, 1, &c->min_p, err) &&
            json_get_float(o, "repetition_penalty", where, 1e-6, 1e6, &c->repetition_penalty, err) &&
            json_get_int(o, "seed", where, 0, INT64_MAX, &c->seed, err);
 }
@@ -59,7 +64,8 @@ bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
         json_t *root = json_file(path, MAX_GENERATION_CONFIG, err);
         GenerationConfig before = *c;
         ok = root && generation_from_json(c, root, path, err);
-        if (json_is_null(json_object_get(root, "eos_token_id"))) memcpy(c->eos, before.eos, sizeof c->eos), c->eos_count = before.eos_count;
+        if (json_is_null(json_object_get(root, "eos_token_id")))
+            memcpy(c->eos, before.eos, sizeof c->eos), c->eos_count = before.eos_count;
         json_decref(root);
     }
     free(path);
@@ -68,14 +74,16 @@ bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
 
 bool generation_check(const GenerationConfig *c, Err *err) {
     if (c->do_sample && c->top_p <= 0) return err_set(err, "top_p: expected above 0 to 1, got %g", c->top_p);
-    if (c->repetition_penalty <= 0) return err_set(err, "repetition_penalty: expected above 0, got %g", c->repetition_penalty);
+    if (c->repetition_penalty <= 0)
+        return err_set(err, "repetition_penalty: expected above 0, got %g", c->repetition_penalty);
     return true;
 }
 
 void generation_text(const GenerationConfig *c, Text *out) {
     text_line(out, "max_new_tokens %lld, ", (long long)c->max_new_tokens);
     if (c->do_sample && c->temperature > 0)
-        text_line(out, "temperature %g, top_k %lld, top_p %g, min_p %g, seed %lld", c->temperature, (long long)c->top_k, c->top_p, c->min_p, (long long)c->seed);
+        text_line(out, "temperature %g, top_k %lld, top_p %g, min_p %g, seed %lld", c->temperature, (long long)c->top_k,
+                  c->top_p, c->min_p, (long long)c->seed);
     else text_line(out, "greedy");
     text_line(out, ", repetition_penalty %g, eos", c->repetition_penalty);
     for (int i = 0; i < c->eos_count; i++) text_line(out, " %d", c->eos[i]);
@@ -85,10 +93,12 @@ void generation_text(const GenerationConfig *c, Text *out) {
 
 /* ---- One sequence ------------------------------------------------------------------------------------------------------ */
 
-bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt, int64_t count, Err *err) {
+bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt,
+                      int64_t count, Err *err) {
     *g = (Generation){.config = *c, .prompt = count, .count = count, .stream = {.tokenizer = t, .skip_special = true}};
     if (count < 1) return err_set(err, "the prompt is empty: expected at least one token");
-    if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)count + 1, sizeof *g->ids, "generated ids", err)) return false;
+    if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)count + 1, sizeof *g->ids, "generated ids", err))
+        return false;
     memcpy(g->ids, prompt, (size_t)count * sizeof *prompt);
     if (c->max_new_tokens == 0) g->finish = "length";
     return true;
@@ -133,7 +143,8 @@ bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes
     size_t before = g->raw.bytes;
     *text = "";
     *bytes = 0;
-    if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)g->count + 1, sizeof *g->ids, "generated ids", err)) return false;
+    if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)g->count + 1, sizeof *g->ids, "generated ids", err))
+        return false;
     g->ids[g->count++] = id;
     for (int i = 0; i < g->config.eos_count; i++)
         if (id == g->config.eos[i]) return generation_end(g, "stop", text, bytes), true;

@@ -90,7 +90,8 @@ static float nucleus(const float *sorted, int64_t n, double top_p) {
     return sorted[n - 1];
 }
 
-int32_t sample(const GenerationConfig *c, float *logits, const int32_t *history, int64_t count, uint64_t sequence, SampleWork *w) {
+int32_t sample(const GenerationConfig *c, float *logits, const int32_t *history, int64_t count, uint64_t sequence,
+               SampleWork *w) {
     if (c->repetition_penalty != 1) penalise(c, logits, history, count, w);
     if (!c->do_sample || c->temperature == 0) return largest(logits, w->vocab);
     for (int64_t i = 0; i < w->vocab; i++) logits[i] = logits[i] / (float)c->temperature;
