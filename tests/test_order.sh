@@ -5,7 +5,8 @@ set -u
 status=0 # of no program: only files are looked at
 rank() {
     case $1 in
-    base) echo 0 ;; io) echo 1 ;; text) echo 2 ;; graph | ops) echo 3 ;; model) echo 4 ;; cpu) echo 5 ;; infer) echo 6 ;; cli) echo 7 ;;
+    base) echo 0 ;; io) echo 1 ;; text) echo 2 ;; graph | ops) echo 3 ;; model) echo 4 ;; cpu | pjrt) echo 5 ;;
+    infer) echo 6 ;; eval | bench | serve | train) echo 7 ;; cli) echo 8 ;;
     *) echo 99 ;;
     esac
 }
@@ -18,5 +19,11 @@ for folder in src/*/; do
     done
     check "src/$from includes only what is to its left:$wrong" '[ -z "$wrong" ]'
     check "src/$from stays in src" '! grep -lE "#include \"\.\./\.\./" "$folder"*.[ch]'
+done
+# Law 2: what is special about an op stands in its row, and nobody else asks for it by name.
+rows=$(sed -n 's/^ *extern const OpRow [^;]*\*const op_table.*//; s/^ *const OpRow \([a-z_]*_row\) = {$/\1/p' src/ops/*.c)
+for row in $rows; do
+    found=$(grep -lw "$row" src/*/*.[ch] | grep -vE '^src/(ops|graph)/' | tr '\n' ' ')
+    check "$row is named by its own folder only: $found" '[ -z "$found" ]'
 done
 finish

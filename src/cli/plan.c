@@ -34,7 +34,7 @@ static double device_weights(const Plan *p, int device) {
             const Node *in = graph_node(g, n->in[i]);
             char split[MAX_LETTERS + 1];
             if (in->kind != NODE_WEIGHT || !program_weight_split(&p->program, n, i, split, NULL)) continue;
-            bool table = n->op == &embed_row;
+            bool table = n->op->table;
             if (table && p->config.tied && p->partition.mesh.tp == 1) continue;
             bytes += local_elements(p, in, split, device) * (in->shape.rank == 1 || table ? 16 : p->weight_bits) / 8;
         }
@@ -48,7 +48,7 @@ static DeviceBytes device_bytes(const Plan *p, int device) {
     double widest = 0;
     for (int id = 1; id < p->program.graph.count; id++) {
         const Node *n = &p->program.graph.nodes[id];
-        if (n->kind != NODE_OP || n->op == &cache_update_row || n->shape.rank < 2) continue;
+        if (n->kind != NODE_OP || n->op->in_cache || n->shape.rank < 2) continue;
         double w = (double)program_local(&p->program, n, 1, device);
         if (w > widest) widest = w;
     }
@@ -61,6 +61,19 @@ static DeviceBytes device_bytes(const Plan *p, int device) {
 
 #define GIB (1024.0 * 1024 * 1024)
 
+/* Arithmetic and memory traffic of a full step, all devices together, by the cost of each op's row. */
+static Cost step_cost(const Plan *p) {
+    const Graph *g = &p->program.graph;
+    Cost sum = {0, 0};
+    for (int id = 1; id < g->count; id++) {
+        if (g->nodes[id].kind != NODE_OP) continue;
+        Cost c = g->nodes[id].op->cost(g, &g->nodes[id]);
+        sum.flops += c.flops;
+        sum.bytes += c.bytes;
+    }
+    return sum;
+}
+
 static void print_totals(const Plan *p, double memory, double most, int idle) {
     int reduces = program_collectives(&p->program, "all_reduce"),
         greedy = program_collectives(&p->program, "reduce_argmax");
@@ -68,6 +81,10 @@ static void print_totals(const Plan *p, double memory, double most, int idle) {
     printf("\ncollectives per token: %d all_reduce (%d per layer) of %.0f bytes f32, %d reduce_argmax of 8 bytes = "
            "%.1f KiB handed over per device\n",
            reduces, (int)(reduces / p->config.layers), bytes, greedy, (reduces * bytes + 8 * greedy) / 1024);
+    Cost cost = step_cost(p);
+    printf("work of a step of %lld rows at full context: %.1f GFLOP, %.2f GiB read and written (bf16 weights, f32 "
+           "activations and cache)\n",
+           (long long)p->rows, cost.flops / 1e9, cost.bytes / GIB);
     printf("key/value heads: %d parts of %lld, query groups: %d parts of %lld; each key/value head is held by %d "
            "devices; %d devices have no heads\n",
            p->partition.kv_parts, (long long)p->config.kv_heads, p->partition.group_parts,

@@ -105,7 +105,7 @@ static bool cache_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     KvCache *c = &cpu->cache;
     int64_t layers = 0;
-    for (int i = 1; i < g->count; i++) layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op == &cache_update_row;
+    for (int i = 1; i < g->count; i++) layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op->in_cache;
     *c = (KvCache){
         .type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'], .slots = cpu->options.slots};
     c->positions = (cpu->options.context + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;

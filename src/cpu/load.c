@@ -87,7 +87,7 @@ static void mark_uses(Cpu *cpu) {
             LoadedWeight *w = &cpu->weights[n->in[i].id];
             if (!in || in->kind != NODE_WEIGHT) continue;
             if (in->shape.rank == 1) w->as_vector = true;
-            else if (n->op == &embed_row) w->as_table = true;
+            else if (n->op->table) w->as_table = true;
             else w->as_matrix = true;
         }
     }

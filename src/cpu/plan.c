@@ -6,7 +6,7 @@
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     const Partition *p = cpu->program->partition;
     int64_t rows = cpu->options.rows, width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
-    if (n->op == &cache_update_row) return 0;
+    if (n->op->in_cache) return 0;
     if (n->shape.rank == 1) return rows * 2 * (n->partial ? p->mesh.tp : 1); /* (max, id) pairs */
     return rows * width * (n->partial == 'h' ? p->head_count : n->partial == 'f' ? p->ffn_count : 1);
 }
@@ -14,8 +14,7 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
 /* ---- Items -------------------------------------------------------------------------------------------------------- */
 
 static double unit_cost(const Call *c) {
-    if (c->weight) return (double)c->weight->panel_bytes;
-    if (c->node->op == &attention_row) return 1e5;
+    if (c->node->op->unit_cost) return c->node->op->unit_cost(c);
     return (double)(c->columns.last - c->columns.first) * 4;
 }
 
@@ -60,15 +59,16 @@ static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int rep
 
 static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
     const Partition *p = cpu->program->partition;
-    if (n->op == &argmax_row) {
+    const Tree *tree = partition_tree(p, n->partial);
+    if (!tree) { /* a value per device, none of them a sum */
         for (call->device = 0; call->device < p->mesh.tp; call->device++) {
             call->columns = p->device[call->device].vocab;
             if (!item_add(cpu, call, replica, err)) return false;
         }
         return true;
     }
-    bool heads = n->partial == 'h';
-    call->tree = heads ? &p->heads : &p->ffn;
+    bool heads = tree == &p->heads;
+    call->tree = tree;
     call->nodes = heads ? p->head_count : p->ffn_count;
     call->columns = (Range){0, call->out_width};
     call->node_stride = cpu->options.rows * call->out_width;
@@ -93,12 +93,12 @@ static Call call_of(Cpu *cpu, const Node *n) {
         c.in_width[i] = in->shape.rank > 1 ? in->shape.dim[1].size : 1;
         if (in->kind == NODE_WEIGHT) {
             if (in->shape.rank == 1) c.vector = w->vector;
-            else if (n->op == &embed_row) c.table = w->tensor;
+            else if (n->op->table) c.table = w->tensor;
             else c.weight = &w->packed;
-        } else if (n->op == &all_reduce_row) {
-            bool heads = in->partial == 'h';
-            c.finish = cpu->finish[!heads];
-            c.finish_count = cpu->finish_count[!heads];
+        } else if (partition_tree(c.partition, in->partial)) {
+            bool ffn = partition_tree(c.partition, in->partial) == &c.partition->ffn;
+            c.finish = cpu->finish[ffn];
+            c.finish_count = cpu->finish_count[ffn];
             c.node_stride = cpu->options.rows * c.out_width;
         }
     }

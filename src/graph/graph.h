@@ -89,8 +89,11 @@ struct OpRow {
     void (*gradient)(Graph *g, const Node *n, Tensor dy, Tensor *dinputs);
     void (*stablehlo)(Text *text, const Graph *g, const Node *n);
     Cost (*cost)(const Graph *g, const Node *n);
+    double (*unit_cost)(const struct Call *call); /* bytes one unit moves, to share work evenly; NULL: its columns in f32 */
     Tensor (*finish)(Graph *g, Tensor partial); /* the collective that completes a partial result; NULL: never partial */
     bool collective;
+    bool in_cache;         /* the result is the key/value cache itself: no value of its own    */
+    bool table;            /* its weight matrix is looked up row by row, as stored, never packed */
     const char *none;      /* why a facet is NULL; NULL when none is */
 };
 

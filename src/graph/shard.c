@@ -69,6 +69,10 @@ bool mesh_parse(Mesh *mesh, const char *text, Err *err) {
                    MAX_DEVICES);
 }
 
+const Tree *partition_tree(const Partition *p, char partial) {
+    return partial == 'h' ? &p->heads : partial == 'f' ? &p->ffn : NULL;
+}
+
 Range range_part(int64_t size, int parts, int part) {
     int64_t each = size / parts, more = size % parts;
     int64_t first = part * each + (part < more ? part : more);

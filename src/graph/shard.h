@@ -38,5 +38,6 @@ typedef struct Partition {
  * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal. */
 bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, Err *err);
 void partition_free(Partition *p);
+const Tree *partition_tree(const Partition *p, char partial); /* of a split sum; NULL: no sum */
 Range range_part(int64_t size, int parts, int part); /* as even as can be, the first ones larger */
 #endif

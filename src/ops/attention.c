@@ -42,7 +42,7 @@ static Cost cache_update_cost(const Graph *g, const Node *n) {
 
 const OpRow cache_update_row = {
     .name = "cache_update", .factors = "t(k!c),t(k!c)->!s(k!c)",
-    .shape = cache_update_shape, .units = call_rows, .reference = cache_update_reference, .cost = cache_update_cost,
+    .in_cache = true, .shape = cache_update_shape, .units = call_rows, .reference = cache_update_reference, .cost = cache_update_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: nothing is reduced",
 };
 
@@ -79,8 +79,13 @@ static Cost attention_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 4 * t * s * q, .bytes = 8 * s * kv + 8 * t * q};
 }
 
+/* Keys and values of half the context: the length is not known when work is shared out. */
+static double attention_unit_cost(const Call *c) {
+    return (double)c->cache->positions * (double)c->cache->channels * (c->cache->type == CACHE_F32 ? 4 : 2);
+}
+
 const OpRow attention_row = {
-    .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c)",
+    .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c)", .unit_cost = attention_unit_cost,
     .shape = attention_shape, .units = call_rows, .reference = attention_reference, .cost = attention_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: a slot's cache is whole",
 };

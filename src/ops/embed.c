@@ -22,6 +22,6 @@ static Cost embed_cost(const Graph *g, const Node *n) {
 
 const OpRow embed_row = {
     .name = "embed", .factors = "t,!v!d->t!d",
-    .shape = embed_shape, .units = call_rows, .reference = embed_reference, .cost = embed_cost,
+    .table = true, .shape = embed_shape, .units = call_rows, .reference = embed_reference, .cost = embed_cost,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: the table must stay whole",
 };

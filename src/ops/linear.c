@@ -105,11 +105,13 @@ static Cost linear_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 2 * t * o * i, .bytes = 2 * o * i + 4 * t * (o + i)};
 }
 
+static double linear_unit_cost(const Call *c) { return (double)c->weight->panel_bytes; }
+
 static Tensor linear_finish(Graph *g, Tensor partial) { return all_reduce(g, partial); }
 
 const OpRow linear_row = {
     .name = "linear", .factors = "ti,oi,o->to",
-    .shape = linear_shape, .units = linear_units, .reference = linear_reference, .cost = linear_cost, .finish = linear_finish,
+    .shape = linear_shape, .units = linear_units, .reference = linear_reference, .cost = linear_cost, .unit_cost = linear_unit_cost, .finish = linear_finish,
     .none = "gradient: the program does not train; stablehlo: there is no PJRT backend",
 };
 
