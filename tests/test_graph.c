@@ -54,7 +54,7 @@ static void collectives(void **state) {
         Mesh mesh;
         Err err = {0};
         config_of(&c, 4, 7);
-        assert_true(mesh_parse(&mesh, meshes[m], &err) && partition_new(&p, &c, &mesh, &err));
+        assert_true(mesh_parse(&mesh, meshes[m], &err) && partition_new(&p, &c, &mesh, false, &err));
         assert_true(model_graph(&g, &c, 8, 64, false, &err) && program_new(&program, &g.graph, &p, &err));
         assert_int_equal(program_collectives(&program, "all_reduce"), 2 * c.layers);
         assert_int_equal(program_collectives(&program, "reduce_argmax"), 1);
@@ -77,7 +77,7 @@ static void partition_on(ModelConfig *c, Partition *p, int64_t kv, int64_t group
     Err err = {0};
     config_of(c, kv, group);
     snprintf(text, sizeof text, "%d", n);
-    assert_true(mesh_parse(&mesh, text, &err) && partition_new(p, c, &mesh, &err));
+    assert_true(mesh_parse(&mesh, text, &err) && partition_new(p, c, &mesh, false, &err));
 }
 
 /* Every head, ffn column and vocabulary entry is held exactly once (key/value heads at least once), on 1 to 40 devices. */

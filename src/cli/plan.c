@@ -229,7 +229,7 @@ int cmd_plan(int argc, char **argv) {
     if (code < 0) {
         Text text = {0};
         bool ok = config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) &&
-                  partition_new(&p->partition, &p->config, &mesh, &err) &&
+                  partition_new(&p->partition, &p->config, &mesh, false, &err) &&
                   model_graph(&p->model, &p->config, p->rows, p->context, false, &err) &&
                   program_new(&p->program, &p->model.graph, &p->partition, &err) && print_plan(p, memory);
         if (ok && show_program) {

@@ -79,6 +79,7 @@ Tensor reduce_argmax(Graph *g, Tensor pairs);                         /* (max, i
 typedef struct Cost { double flops, bytes; } Cost; /* of the whole op at its global shape with t rows, f32 activations */
 
 struct Call;
+struct Lower;
 struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */
     const char *factors;   /* sharding rule. A dimension is a letter or (letters); `!` = must stay whole; a letter missing on
@@ -87,12 +88,13 @@ struct OpRow {
     int64_t (*units)(const struct Call *call); /* independent pieces of work of one call */
     void (*reference)(const struct Call *call, int64_t first, int64_t last); /* runs units [first, last) */
     void (*gradient)(Graph *g, const Node *n, Tensor dy, Tensor *dinputs);
-    void (*stablehlo)(Text *text, const Graph *g, const Node *n);
+    void (*stablehlo)(struct Lower *l, const Node *n); /* writes the op onto a program's text: lower.h */
     Cost (*cost)(const Graph *g, const Node *n);
     double (*unit_cost)(const struct Call *call); /* bytes one unit moves, to share work evenly; NULL: its columns in f32 */
     Tensor (*finish)(Graph *g, Tensor partial); /* the collective that completes a partial result; NULL: never partial */
     bool collective;
     bool in_cache;         /* the result is the key/value cache itself: no value of its own    */
+    bool on_host;          /* of a lowered program: the reference runs on the host, every step */
     bool table;            /* its weight matrix is looked up row by row, as stored, never packed */
     const char *none;      /* why a facet is NULL; NULL when none is */
 };

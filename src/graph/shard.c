@@ -84,11 +84,11 @@ static int64_t part_ceil(int64_t size, int64_t parts) { return (size + parts - 1
 /* The head grid for n devices. */
 static void choose_grid(Partition *p, int64_t kv_heads, int64_t group, int n) {
     int64_t best = INT64_MAX;
-    for (int a = 1; a <= n && a <= kv_heads; a++)
-        for (int b = 1; a * b <= n && b <= group; b++) {
+    for (int a = 1; a <= n && (p->uniform || a <= kv_heads); a++)
+        for (int b = 1; a * b <= n && (p->uniform || b <= group); b++) {
             int64_t heads = part_ceil(kv_heads, a) * part_ceil(group, b);
             int64_t cost = heads * (MAX_DEVICES + 1) + b;
-            if (cost >= best) continue;
+            if (cost >= best || (p->uniform && a * b != n)) continue;
             best = cost;
             p->kv_parts = a;
             p->group_parts = b;
@@ -129,8 +129,24 @@ static bool cover_ffn(Partition *p, Err *err) {
     return true;
 }
 
-bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, Err *err) {
-    *p = (Partition){.mesh = *mesh, .rules = rules_default};
+int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole) {
+    if (!split) return whole;
+    return letter == 'k' ? p->kv : letter == 'g' ? p->group : letter == 'f' ? p->ffn_columns : p->vocab_columns;
+}
+
+static void local_sizes(Partition *p) {
+    for (int d = 0; d < p->mesh.tp; d++) {
+        const DeviceShard *s = &p->device[d];
+        int64_t size[] = {s->kv.last - s->kv.first, s->group.last - s->group.first, s->ffn.last - s->ffn.first,
+                          s->vocab.last - s->vocab.first};
+        int64_t *most[] = {&p->kv, &p->group, &p->ffn_columns, &p->vocab_columns};
+        for (int i = 0; i < 4; i++)
+            if (size[i] > *most[i]) *most[i] = size[i];
+    }
+}
+
+bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, bool uniform, Err *err) {
+    *p = (Partition){.mesh = *mesh, .rules = rules_default, .uniform = uniform};
     int64_t group = c->heads / c->kv_heads, panels = (c->vocab + PANEL - 1) / PANEL;
     p->device = mem_new((size_t)mesh->tp, sizeof *p->device, "partition", err);
     if (!p->device || !tree_heads(&p->heads, c->kv_heads, group, c->head_dim, err) || !tree_ffn(&p->ffn, c->ffn, err))
@@ -146,7 +162,10 @@ bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, Err *er
         s->vocab = (Range){v.first * PANEL, v.last * PANEL < c->vocab ? v.last * PANEL : c->vocab};
         if (s->vocab.first > s->vocab.last) s->vocab.first = s->vocab.last;
     }
-    if (cover_heads(p, c, err) && cover_ffn(p, err)) return true;
+    if (cover_heads(p, c, err) && cover_ffn(p, err)) {
+        local_sizes(p);
+        return true;
+    }
 failed:
     partition_free(p);
     return false;

@@ -29,14 +29,19 @@ typedef struct Partition {
     Rules rules;
     int kv_parts, group_parts;  /* the head grid: kv_parts * group_parts devices have heads */
     DeviceShard *device;        /* [mesh.tp] */
+    bool uniform;               /* every device has the same grid of heads, padded: for backends of static shapes */
+    int64_t kv, group, ffn_columns, vocab_columns; /* of the device that holds most: the padded local sizes */
     Tree heads, ffn;            /* reduction trees of o_proj and down_proj                  */
     TreeNode *head_nodes, *ffn_nodes; /* what each device hands to the all-reduce, by device */
     int head_count, ffn_count;
 } Partition;
 
 /* Splits a model over a mesh: heads by the (k, g) grid that leaves the busiest device the fewest query heads, then the
- * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal. */
-bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, Err *err);
+ * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal. `uniform`: the grid
+ * takes all devices, some of whose heads are then padding. */
+bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, bool uniform, Err *err);
+/* Local size of a dimension letter: padded where it is split. */
+int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole);
 void partition_free(Partition *p);
 const Tree *partition_tree(const Partition *p, char partial); /* of a split sum; NULL: no sum */
 Range range_part(int64_t size, int parts, int part); /* as even as can be, the first ones larger */

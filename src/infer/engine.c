@@ -70,7 +70,7 @@ QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
              options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
              (e->weights = weights_open(o->model, err)) &&
              model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
-             partition_new(&e->partition, &e->config, &mesh, err) &&
+             partition_new(&e->partition, &e->config, &mesh, false, err) &&
              program_new(&e->program, &e->model.graph, &e->partition, err) &&
              (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
              (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {

@@ -2,6 +2,7 @@
  * logit without gathering the vocabulary. */
 #include <math.h>
 #include <string.h>
+#include "../graph/lower.h"
 #include "call.h"
 
 static Cost collective_cost(const Graph *g, const Node *n) {
@@ -39,10 +40,18 @@ static void all_reduce_reference(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void all_reduce_stablehlo(Lower *l, const Node *n) {
+    char out[LOWER_NAME];
+    int64_t t = lower_rows(l), w = lower_dim(l, n, 1);
+    snprintf(out, sizeof out, "%s", lower_out(l, n));
+    const char *type = lower_type(l, NULL, 2, t, w), *x = lower_in(l, n, 0), *sum = lower_all_reduce(l, x, out, t, w);
+    if (sum == x) lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, type, type); /* one device */
+}
+
 const OpRow all_reduce_row = {
     .name = "all_reduce", .factors = "td->td", .collective = true,
     .shape = all_reduce_shape, .units = all_reduce_units, .reference = all_reduce_reference, .cost = collective_cost,
-    .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: the result is whole",
+    .stablehlo = all_reduce_stablehlo, .none = "gradient: the program does not train; finish: the result is whole",
 };
 
 /* ---- argmax: logits [r,v] -> (max, id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24) -------- */
@@ -65,10 +74,49 @@ static void argmax_reference(const Call *c, int64_t first, int64_t last) {
 
 static Tensor argmax_finish(Graph *g, Tensor partial) { return reduce_argmax(g, partial); }
 
+/* One reduction: "%out = op over the columns of x". */
+static void row_reduce(Lower *l, const char *out, const char *suffix, const char *x, const char *op, double start, int64_t r, int64_t v) {
+    lower_line(l, "%s%s_0 = stablehlo.constant dense<%.9e> : tensor<f32>", out, suffix, start);
+    lower_line(l, "%s%s = stablehlo.reduce(%s init: %s%s_0) applies stablehlo.%s across dimensions = [1] : (%s, tensor<f32>) -> %s",
+               out, suffix, x, out, suffix, op, lower_type(l, "f32", 2, r, v), lower_type(l, "f32", 1, r));
+}
+
+/* The largest value, then the lowest id that has it: plain reductions, which every compiler has. Padding never wins. */
+static void argmax_stablehlo(Lower *l, const Node *n) {
+    int64_t r = l->bucket.logit_rows, v = lower_dim(l, graph_node(&l->program->graph, n->in[0]), 1);
+    char out[LOWER_NAME], x[LOWER_NAME + 8];
+    snprintf(out, sizeof out, "%s", lower_out(l, n));
+    snprintf(x, sizeof x, "%s_x", out);
+    const char *f = lower_type(l, "f32", 2, r, v), *b = lower_type(l, "i1", 2, r, v), *one = lower_type(l, "f32", 1, (int64_t)1);
+    lower_line(l, "%s_f = stablehlo.convert %s : (%s) -> %s", out, lower_in(l, n, 0), lower_type(l, NULL, 2, r, v), f);
+    lower_line(l, "%s_s = stablehlo.convert %s : (tensor<2xi32>) -> tensor<2xf32>", out, lower_shard_input(l));
+    for (int i = 0; i < 2; i++) {
+        lower_line(l, "%s_s%d = stablehlo.slice %s_s [%d:%d] : (tensor<2xf32>) -> %s", out, i, out, i, i + 1, one);
+        lower_line(l, "%s_t%d = stablehlo.broadcast_in_dim %s_s%d, dims = [1] : (%s) -> %s", out, i, out, i, one, f);
+    }
+    lower_line(l, "%s_i = stablehlo.iota dim = 1 : %s", out, f);
+    lower_line(l, "%s_v = stablehlo.compare LT, %s_i, %s_t1, FLOAT : (%s, %s) -> %s", out, out, out, f, f, b);
+    lower_line(l, "%s_n = stablehlo.constant dense<-3.0e38> : %s", out, f);
+    lower_line(l, "%s = stablehlo.select %s_v, %s_f, %s_n : %s, %s", x, out, out, out, b, f);
+    row_reduce(l, out, "_m", x, "maximum", -3.0e38, r, v);
+    lower_line(l, "%s_mb = stablehlo.broadcast_in_dim %s_m, dims = [0] : (%s) -> %s", out, out, lower_type(l, "f32", 1, r), f);
+    lower_line(l, "%s_e = stablehlo.compare EQ, %s, %s_mb, FLOAT : (%s, %s) -> %s", out, x, out, f, f, b);
+    lower_line(l, "%s_g = stablehlo.add %s_i, %s_t0 : %s", out, out, out, f);
+    lower_line(l, "%s_h = stablehlo.constant dense<3.0e38> : %s", out, f);
+    snprintf(x, sizeof x, "%s_c", out);
+    lower_line(l, "%s = stablehlo.select %s_e, %s_g, %s_h : %s, %s", x, out, out, out, b, f);
+    row_reduce(l, out, "_d", x, "minimum", 3.0e38, r, v);
+    const char *flat = lower_type(l, "f32", 1, r), *column = lower_type(l, "f32", 2, r, (int64_t)1);
+    lower_line(l, "%s_m1 = stablehlo.reshape %s_m : (%s) -> %s", out, out, flat, column);
+    lower_line(l, "%s_d1 = stablehlo.reshape %s_d : (%s) -> %s", out, out, flat, column);
+    lower_line(l, "%s = stablehlo.concatenate %s_m1, %s_d1, dim = 1 : (%s, %s) -> %s", out, out, out, column, column,
+               lower_type(l, "f32", 2, r, (int64_t)2));
+}
+
 const OpRow argmax_row = {
     .name = "argmax", .factors = "rv->r",
     .shape = argmax_shape, .units = call_rows, .reference = argmax_reference, .cost = collective_cost, .finish = argmax_finish,
-    .none = "gradient: the choice has none; stablehlo: there is no PJRT backend",
+    .stablehlo = argmax_stablehlo, .none = "gradient: the choice has none",
 };
 
 /* ---- reduce_argmax: the largest of the devices' pairs, ties to the lowest id -------------------------------------------- */
@@ -89,8 +137,18 @@ static void reduce_argmax_reference(const Call *c, int64_t first, int64_t last) 
     }
 }
 
+/* The pairs of all devices on every device, [r, 2 * devices]; which is largest the host sees at a glance. */
+static void reduce_argmax_stablehlo(Lower *l, const Node *n) {
+    char out[LOWER_NAME];
+    int64_t r = l->bucket.logit_rows, columns = 2;
+    snprintf(out, sizeof out, "%s", lower_out(l, n));
+    const char *pairs = lower_in(l, n, 0), *all = lower_all_gather(l, pairs, out, r, &columns, "f32");
+    const char *type = lower_type(l, "f32", 2, r, columns);
+    if (all == pairs) lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, pairs, type, type);
+}
+
 const OpRow reduce_argmax_row = {
     .name = "reduce_argmax", .factors = "r->r", .collective = true,
     .shape = reduce_argmax_shape, .units = call_rows, .reference = reduce_argmax_reference, .cost = collective_cost,
-    .none = "gradient: the choice has none; stablehlo: there is no PJRT backend; finish: the result is whole",
+    .stablehlo = reduce_argmax_stablehlo, .none = "gradient: the choice has none; finish: the result is whole",
 };

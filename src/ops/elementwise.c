@@ -1,8 +1,9 @@
 /* elementwise.c: operations whose every result element depends on one place of each input: silu_mul, add, select_rows. */
 #include <string.h>
+#include "../graph/lower.h"
 #include "call.h"
 
-#define NONE_ELEMENTWISE "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: nothing is reduced"
+#define NONE_ELEMENTWISE "gradient: the program does not train; finish: nothing is reduced"
 
 static Cost elementwise_cost(const Graph *g, const Node *n) {
     double size = (double)n->shape.dim[0].size * (double)n->shape.dim[1].size;
@@ -33,10 +34,18 @@ static void silu_mul_reference(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void silu_mul_stablehlo(Lower *l, const Node *n) {
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_rows(l), lower_dim(l, n, 1));
+    const char *gate = lower_in(l, n, 0), *up = lower_in(l, n, 1);
+    lower_line(l, "%s_l = stablehlo.logistic %s : %s", out, gate, type);
+    lower_line(l, "%s_g = stablehlo.multiply %s, %s_l : %s", out, gate, out, type);
+    lower_line(l, "%s = stablehlo.multiply %s_g, %s : %s", out, out, up, type);
+}
+
 const OpRow silu_mul_row = {
     .name = "silu_mul", .factors = "tf,tf->tf",
     .shape = same_shape, .units = call_rows, .reference = silu_mul_reference, .cost = elementwise_cost,
-    .none = NONE_ELEMENTWISE,
+    .stablehlo = silu_mul_stablehlo, .none = NONE_ELEMENTWISE,
 };
 
 /* ---- add: y = a + b; b may be one vector for all rows (a bias after an all-reduce) --------------------------------- */
@@ -50,10 +59,21 @@ static void add_reference(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void add_stablehlo(Lower *l, const Node *n) {
+    int64_t w = lower_dim(l, n, 1);
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_rows(l), w), *b = lower_in(l, n, 1);
+    if (graph_node(&l->program->graph, n->in[1])->shape.rank == 1) {
+        lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, b, lower_type(l, NULL, 1, w), type);
+        lower_line(l, "%s = stablehlo.add %s, %s_b : %s", out, lower_in(l, n, 0), out, type);
+    } else {
+        lower_line(l, "%s = stablehlo.add %s, %s : %s", out, lower_in(l, n, 0), b, type);
+    }
+}
+
 const OpRow add_row = {
     .name = "add", .factors = "td,td->td",
     .shape = same_shape, .units = call_rows, .reference = add_reference, .cost = elementwise_cost,
-    .none = NONE_ELEMENTWISE,
+    .stablehlo = add_stablehlo, .none = NONE_ELEMENTWISE,
 };
 
 /* ---- select_rows: y[r] = x[which[r]] ----------------------------------------------------------------------------------- */
@@ -72,8 +92,21 @@ static void select_rows_reference(const Call *c, int64_t first, int64_t last) {
         memcpy(c->out + r * w, c->in[0] + c->step->logit_row[r] * w, (size_t)w * sizeof(float));
 }
 
+static void select_rows_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_rows(l), r = l->bucket.logit_rows, w = lower_dim(l, n, 1);
+    const char *out = lower_out(l, n), *x = lower_in(l, n, 0), *from = lower_type(l, NULL, 2, t, w);
+    if (l->bucket.all_logits) {
+        lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, from, from);
+        return;
+    }
+    lower_line(l, "%s = \"stablehlo.gather\"(%s, %s) {dimension_numbers = #stablehlo.gather<offset_dims = [1], "
+               "collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, "
+               "%lld>, indices_are_sorted = false} : (%s, %s) -> %s",
+               out, x, lower_in(l, n, 1), (long long)w, from, lower_type(l, "i32", 1, r), lower_type(l, NULL, 2, r, w));
+}
+
 const OpRow select_rows_row = {
     .name = "select_rows", .factors = "t!d,r->r!d",
     .shape = select_rows_shape, .units = call_rows, .reference = select_rows_reference, .cost = elementwise_cost,
-    .none = NONE_ELEMENTWISE,
+    .stablehlo = select_rows_stablehlo, .none = NONE_ELEMENTWISE,
 };

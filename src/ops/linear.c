@@ -5,6 +5,7 @@
  * So the bits depend neither on the mesh nor on the number of rows: few rows read the panel directly, many unpack it.
  */
 #include <string.h>
+#include "../graph/lower.h"
 #include "call.h"
 
 static bool linear_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
@@ -109,10 +110,25 @@ static double linear_unit_cost(const Call *c) { return (double)c->weight->panel_
 
 static Tensor linear_finish(Graph *g, Tensor partial) { return all_reduce(g, partial); }
 
+static void linear_stablehlo(Lower *l, const Node *n) {
+    const Node *x = graph_node(&l->program->graph, n->in[0]);
+    int64_t rows = n->shape.dim[0].letters[0] == 'r' ? l->bucket.logit_rows : lower_rows(l);
+    int64_t i = lower_dim(l, x, 1), o = lower_dim(l, n, 1);
+    bool bias = n->in[2].id != 0;
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, rows, o), *vector = lower_type(l, NULL, 1, o);
+    lower_line(l, "%s%s = stablehlo.dot_general %s, %s, contracting_dims = [1] x [1] : (%s, %s) -> %s", out,
+               bias ? "_p" : "", lower_in(l, n, 0), lower_in(l, n, 1), lower_type(l, NULL, 2, rows, i),
+               lower_type(l, NULL, 2, o, i), type);
+    if (!bias) return;
+    lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, lower_in(l, n, 2), vector, type);
+    lower_line(l, "%s = stablehlo.add %s_p, %s_b : %s", out, out, out, type);
+}
+
 const OpRow linear_row = {
     .name = "linear", .factors = "ti,oi,o->to",
     .shape = linear_shape, .units = linear_units, .reference = linear_reference, .cost = linear_cost, .unit_cost = linear_unit_cost, .finish = linear_finish,
-    .none = "gradient: the program does not train; stablehlo: there is no PJRT backend",
+    .stablehlo = linear_stablehlo,
+    .none = "gradient: the program does not train",
 };
 
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows) {

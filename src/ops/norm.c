@@ -3,6 +3,7 @@
  *     r[t]   = 1 / sqrt(mean over d of x[t,d]^2 + epsilon)
  *     y[t,d] = (x[t,d] r[t]) gain[d]                        (Zhang & Sennrich 2019; as in Qwen2, in float32)
  */
+#include "../graph/lower.h"
 #include "call.h"
 
 static bool rms_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
@@ -25,8 +26,48 @@ static Cost rms_norm_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 4 * td, .bytes = 8 * td};
 }
 
+/* What XLA inlines where Tenstorrent's compiler has an op of its own; f32 inside, as the formula says. */
+static void rms_norm_function(Lower *l, const char *name, int64_t rows, int64_t d, float epsilon) {
+    const char *x = lower_type(l, NULL, 2, rows, d), *f = lower_type(l, "f32", 2, rows, d), *r = lower_type(l, "f32", 1, rows);
+    const char *gain = lower_type(l, NULL, 1, d);
+    text_line(&l->functions,
+              "func.func private @%s(%%x: %s, %%gain: %s) -> %s {\n"
+              "  %%f = stablehlo.convert %%x : (%s) -> %s\n"
+              "  %%g = stablehlo.convert %%gain : (%s) -> %s\n"
+              "  %%s = stablehlo.multiply %%f, %%f : %s\n"
+              "  %%z = stablehlo.constant dense<0.0> : tensor<f32>\n"
+              "  %%m = stablehlo.reduce(%%s init: %%z) applies stablehlo.add across dimensions = [1] : (%s, tensor<f32>) -> %s\n",
+              name, x, gain, x, x, f, gain, lower_type(l, "f32", 1, d), f, f, r);
+    text_line(&l->functions,
+              "  %%d = stablehlo.constant dense<%lld.0> : %s\n"
+              "  %%e = stablehlo.constant dense<%.9e> : %s\n"
+              "  %%a = stablehlo.divide %%m, %%d : %s\n"
+              "  %%b = stablehlo.add %%a, %%e : %s\n"
+              "  %%r = stablehlo.rsqrt %%b : %s\n"
+              "  %%rb = stablehlo.broadcast_in_dim %%r, dims = [0] : (%s) -> %s\n"
+              "  %%gb = stablehlo.broadcast_in_dim %%g, dims = [1] : (%s) -> %s\n"
+              "  %%y = stablehlo.multiply %%f, %%rb : %s\n"
+              "  %%w = stablehlo.multiply %%y, %%gb : %s\n"
+              "  %%o = stablehlo.convert %%w : (%s) -> %s\n"
+              "  return %%o : %s\n}\n",
+              (long long)d, r, (double)epsilon, r, r, r, r, r, f, lower_type(l, "f32", 1, d), f, f, f, f, x, x);
+}
+
+static void rms_norm_stablehlo(Lower *l, const Node *n) {
+    bool logits = n->shape.dim[0].letters[0] == 'r';
+    int64_t rows = logits ? l->bucket.logit_rows : lower_rows(l), d = lower_dim(l, n, 1);
+    char name[LOWER_NAME];
+    snprintf(name, sizeof name, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
+    if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, n->epsilon);
+    const char *x = lower_in(l, n, 0), *gain = lower_in(l, n, 1), *type = lower_type(l, NULL, 2, rows, d);
+    lower_line(l, "%s = stablehlo.composite \"tenstorrent.rms_norm\" %s, %s {composite_attributes = {epsilon = %.9e : f32, "
+               "normalized_shape = dense<[%lld]> : tensor<1xi64>}, decomposition = @%s} : (%s, %s) -> %s",
+               lower_out(l, n), x, gain, (double)n->epsilon, (long long)d, name, type, lower_type(l, NULL, 1, d), type);
+}
+
 const OpRow rms_norm_row = {
     .name = "rms_norm", .factors = "t!d,!d->t!d",
     .shape = rms_norm_shape, .units = call_rows, .reference = rms_norm_reference, .cost = rms_norm_cost,
-    .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: d must stay whole",
+    .stablehlo = rms_norm_stablehlo,
+    .none = "gradient: the program does not train; finish: d must stay whole",
 };

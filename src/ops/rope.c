@@ -9,6 +9,7 @@
  */
 #include <math.h>
 #include <string.h>
+#include "../graph/lower.h"
 #include "call.h"
 
 /* YaRN (Peng et al. 2023): dimension at which a wave turns `rotations` times over the original length. */
@@ -88,10 +89,15 @@ static Cost rope_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 3 * size, .bytes = 8 * size};
 }
 
+/* An argument of the program: rope types that depend on lengths are the host's to know. */
+static void rope_table_stablehlo(Lower *l, const Node *n) {
+    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1), (int)(n - l->program->graph.nodes));
+}
+
 const OpRow rope_table_row = {
-    .name = "rope_table", .factors = "t->t!c",
+    .name = "rope_table", .factors = "t->t!c", .on_host = true, .stablehlo = rope_table_stablehlo,
     .shape = rope_table_shape, .units = call_rows, .reference = rope_table_reference, .cost = rope_cost,
-    .none = "gradient: positions have none; stablehlo: there is no PJRT backend; finish: nothing is reduced",
+    .none = "gradient: positions have none; finish: nothing is reduced",
 };
 
 /* ---- rope ------------------------------------------------------------------------------------------------------------ */
@@ -118,8 +124,50 @@ static void rope_reference(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+/* One half of the table's row over all heads: [t,c] -> [t,h,dim/2]. */
+static void table_half(Lower *l, const char *table, const char *name, int64_t from, int64_t half, int64_t t, int64_t h, int64_t c) {
+    if (!lower_once(l, "%s", name)) return;
+    const char *part = lower_type(l, NULL, 2, t, half);
+    lower_line(l, "%%%s_s = stablehlo.slice %s [0:%lld, %lld:%lld] : (%s) -> %s", name, table, (long long)t, (long long)from,
+               (long long)(from + half), lower_type(l, NULL, 2, t, c), part);
+    lower_line(l, "%%%s = stablehlo.broadcast_in_dim %%%s_s, dims = [0, 2] : (%s) -> %s", name, name, part,
+               lower_type(l, NULL, 3, t, h, half));
+}
+
+static void rope_stablehlo(Lower *l, const Node *n) {
+    const Node *table = graph_node(&l->program->graph, n->in[1]);
+    int64_t t = lower_rows(l), c = l->program->graph.size['c'], w = lower_dim(l, n, 1), h = w / c, half = table->rope->dim / 2;
+    const char *out = lower_out(l, n), *flat = lower_type(l, NULL, 2, t, w), *whole = lower_type(l, NULL, 3, t, h, c);
+    const char *part = lower_type(l, NULL, 3, t, h, half), *rest = lower_type(l, NULL, 3, t, h, c - 2 * half);
+    char cosine[LOWER_NAME], sine[LOWER_NAME];
+    snprintf(cosine, sizeof cosine, "cos%lld", (long long)h);
+    snprintf(sine, sizeof sine, "sin%lld", (long long)h);
+    table_half(l, lower_in(l, n, 1), cosine, 0, half, t, h, c);
+    table_half(l, lower_in(l, n, 1), sine, half, half, t, h, c);
+    lower_line(l, "%s_x = stablehlo.reshape %s : (%s) -> %s", out, lower_in(l, n, 0), flat, whole);
+    lower_line(l, "%s_l = stablehlo.slice %s_x [0:%lld, 0:%lld, 0:%lld] : (%s) -> %s", out, out, (long long)t, (long long)h,
+               (long long)half, whole, part);
+    lower_line(l, "%s_r = stablehlo.slice %s_x [0:%lld, 0:%lld, %lld:%lld] : (%s) -> %s", out, out, (long long)t, (long long)h,
+               (long long)half, (long long)(2 * half), whole, part);
+    lower_line(l, "%s_lc = stablehlo.multiply %s_l, %%%s : %s", out, out, cosine, part);
+    lower_line(l, "%s_rs = stablehlo.multiply %s_r, %%%s : %s", out, out, sine, part);
+    lower_line(l, "%s_rc = stablehlo.multiply %s_r, %%%s : %s", out, out, cosine, part);
+    lower_line(l, "%s_ls = stablehlo.multiply %s_l, %%%s : %s", out, out, sine, part);
+    lower_line(l, "%s_a = stablehlo.subtract %s_lc, %s_rs : %s", out, out, out, part);
+    lower_line(l, "%s_b = stablehlo.add %s_rc, %s_ls : %s", out, out, out, part);
+    if (2 * half < c) {
+        lower_line(l, "%s_p = stablehlo.slice %s_x [0:%lld, 0:%lld, %lld:%lld] : (%s) -> %s", out, out, (long long)t,
+                   (long long)h, (long long)(2 * half), (long long)c, whole, rest);
+        lower_line(l, "%s_y = stablehlo.concatenate %s_a, %s_b, %s_p, dim = 2 : (%s, %s, %s) -> %s", out, out, out, out, part,
+                   part, rest, whole);
+    } else {
+        lower_line(l, "%s_y = stablehlo.concatenate %s_a, %s_b, dim = 2 : (%s, %s) -> %s", out, out, out, part, part, whole);
+    }
+    lower_line(l, "%s = stablehlo.reshape %s_y : (%s) -> %s", out, out, whole, flat);
+}
+
 const OpRow rope_row = {
     .name = "rope", .factors = "t(h!c),t!c->t(h!c)",
-    .shape = rope_shape, .units = call_rows, .reference = rope_reference, .cost = rope_cost,
-    .none = "gradient: the program does not train; stablehlo: there is no PJRT backend; finish: nothing is reduced",
+    .shape = rope_shape, .units = call_rows, .reference = rope_reference, .cost = rope_cost, .stablehlo = rope_stablehlo,
+    .none = "gradient: the program does not train; finish: nothing is reduced",
 };

@@ -1,0 +1,447 @@
+/* lower.c: names, types, arguments and collectives of StableHLO text, and the module around the body that op rows write.
+ *
+ * The module is one sdy.manual_computation over all mesh axes: shapes inside are local and collectives are explicit, so
+ * neither compiler partitions anything. On one device the body stands in main itself. */
+#include <stdlib.h>
+#include <string.h>
+#include "lower.h"
+
+/* ---- Short-lived texts ------------------------------------------------------------------------------------------- */
+
+static char *word_new(Lower *l) {
+    l->word = (l->word + 1) % (int)(sizeof l->words / sizeof *l->words);
+    l->words[l->word][0] = 0;
+    return l->words[l->word];
+}
+
+static const char *word(Lower *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static const char *word(Lower *l, const char *format, ...) {
+    char *out = word_new(l);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(out, sizeof l->words[0], format, args);
+    va_end(args);
+    return out;
+}
+
+static void type_text(char *out, size_t size, const char *type, int rank, const int64_t *dim) {
+    size_t n = (size_t)snprintf(out, size, "tensor<");
+    for (int i = 0; i < rank && n < size; i++) n += (size_t)snprintf(out + n, size - n, "%lldx", (long long)dim[i]);
+    if (n < size) snprintf(out + n, size - n, "%s>", type);
+}
+
+const char *lower_type(Lower *l, const char *type, int rank, ...) {
+    int64_t dim[8];
+    char *out = word_new(l);
+    va_list args;
+    va_start(args, rank);
+    for (int i = 0; i < rank && i < 8; i++) dim[i] = va_arg(args, int64_t);
+    va_end(args);
+    type_text(out, sizeof l->words[0], type ? type : l->type, rank, dim);
+    return out;
+}
+
+void lower_line(Lower *l, const char *format, ...) {
+    char line[2048];
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    if (n < 0 || (size_t)n >= sizeof line - 1) {
+        err_set(&l->err, "lowering: a line of text is too long");
+        return;
+    }
+    text_add(&l->body, line, (size_t)n);
+    text_add(&l->body, "\n", 1);
+}
+
+bool lower_once(Lower *l, const char *format, ...) {
+    char name[LOWER_NAME];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    for (int i = 0; i < l->once_count; i++)
+        if (!strcmp(l->once[i], name)) return false;
+    if (!mem_grow((void **)&l->once, &l->once_capacity, (size_t)l->once_count + 1, sizeof *l->once, "lowering", &l->err))
+        return false;
+    memcpy(l->once[l->once_count++], name, sizeof name);
+    return true;
+}
+
+/* ---- Sizes --------------------------------------------------------------------------------------------------------- */
+
+int64_t lower_rows(const Lower *l) { return l->bucket.slots * l->bucket.rows; }
+
+int64_t lower_letter(const Lower *l, char letter, const char *split) {
+    if (letter == 't') return lower_rows(l);
+    if (letter == 'r') return l->bucket.logit_rows;
+    return partition_local(l->program->partition, letter, strchr(split, letter) != NULL, l->program->graph.size[letter & 127]);
+}
+
+static int64_t local_size(const Lower *l, const Dim *dim, const char *split) {
+    int64_t size = 1;
+    for (const char *c = dim->letters; *c; c++) size *= lower_letter(l, *c, split);
+    return size;
+}
+
+int64_t lower_dim(const Lower *l, const Node *n, int dim) { return local_size(l, &n->shape.dim[dim], n->split); }
+
+/* ---- Arguments ----------------------------------------------------------------------------------------------------- */
+
+static LowerArgument *argument_find(Lower *l, const char *name) {
+    for (int i = 0; i < l->argument_count; i++)
+        if (!strcmp(l->arguments[i].name, name)) return &l->arguments[i];
+    return NULL;
+}
+
+static void argument_add(Lower *l, const LowerArgument *a) {
+    if (argument_find(l, a->name)) return;
+    if (mem_grow((void **)&l->arguments, &l->argument_capacity, (size_t)l->argument_count + 1, sizeof *l->arguments,
+                 "arguments", &l->err))
+        l->arguments[l->argument_count++] = *a;
+}
+
+static void result_add(Lower *l, const LowerArgument *a) {
+    if (mem_grow((void **)&l->results, &l->result_capacity, (size_t)l->result_count + 1, sizeof *l->results, "results",
+                 &l->err))
+        l->results[l->result_count++] = *a;
+}
+
+static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program->graph.nodes); }
+
+const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_id(l, n)); }
+
+const char *lower_step_input(Lower *l, const char *name, const char *type, int64_t first, int64_t second, int node) {
+    LowerArgument a = {.role = ROLE_STEP, .rank = second ? 2 : 1, .dim = {first, second}, .split = {SPLIT_DP}, .node = node};
+    snprintf(a.name, sizeof a.name, "%s", name);
+    snprintf(a.type, sizeof a.type, "%s", type ? type : l->type);
+    argument_add(l, &a);
+    return word(l, "%%%s", name);
+}
+
+const char *lower_shard_input(Lower *l) {
+    argument_add(l, &(LowerArgument){.name = "shard", .role = ROLE_SHARD, .type = "i32", .rank = 1, .dim = {2}, .split = {SPLIT_ALL}});
+    return "%shard";
+}
+
+/* A weight as one op uses it: split by the op's factors, or whole. Whole and split in one piece are the same argument. */
+static const char *weight_argument(Lower *l, const Node *user, int i) {
+    const Node *w = graph_node(&l->program->graph, user->in[i]);
+    LowerArgument a = {.role = ROLE_WEIGHT, .rank = w->shape.rank, .node = user->in[i].id};
+    if (!program_weight_split(l->program, user, i, a.weight_split, &l->err)) return "%?";
+    bool whole = true;
+    for (int d = 0; d < w->shape.rank; d++) {
+        a.dim[d] = local_size(l, &w->shape.dim[d], a.weight_split);
+        for (const char *s = a.weight_split; *s; s++)
+            if (strchr(w->shape.dim[d].letters, *s)) a.split[d] = SPLIT_TP;
+        if (a.dim[d] != w->shape.dim[d].size) whole = false;
+    }
+    if (whole && l->program->partition->mesh.tp == 1) memset(a.split, 0, sizeof a.split), a.weight_split[0] = 0;
+    snprintf(a.name, sizeof a.name, "w%d%s", a.node, a.weight_split[0] ? "s" : "");
+    snprintf(a.type, sizeof a.type, "%s", l->type);
+    argument_add(l, &a);
+    return word(l, "%%%s", a.name);
+}
+
+const char *lower_in(Lower *l, const Node *n, int i) {
+    const Node *in = graph_node(&l->program->graph, n->in[i]);
+    if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
+    if (in->kind == NODE_INPUT)
+        return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);
+    return word(l, "%%n%d", n->in[i].id);
+}
+
+const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t channels) {
+    LowerArgument a = {.role = ROLE_CACHE, .rank = 4, .dim = {l->cache_slots, kv_heads, l->positions, channels},
+                       .split = {SPLIT_DP, SPLIT_TP}, .cache = 2 * layer + v};
+    snprintf(a.name, sizeof a.name, "%s%d", v ? "v" : "k", layer);
+    snprintf(a.type, sizeof a.type, "%s", l->type);
+    argument_add(l, &a);
+    return word(l, "%%%s", a.name);
+}
+
+static const char *result_name(Lower *l, const LowerArgument *a) {
+    return a->role == ROLE_CACHE ? word(l, "%%n%d%s", a->node, a->cache % 2 ? "v" : "k") : word(l, "%%n%d", a->node);
+}
+
+/* What the step leaves for the host: kept values, and caches. */
+static void results_declare(Lower *l, const Node *n) {
+    LowerArgument a = {.role = ROLE_RESULT, .rank = n->shape.rank, .node = node_id(l, n), .split = {SPLIT_DP}};
+    snprintf(a.name, sizeof a.name, "n%d", a.node);
+    snprintf(a.type, sizeof a.type, "%s", l->type);
+    a.dim[0] = local_size(l, &n->shape.dim[0], "");
+    if (n->shape.rank == 2) a.dim[1] = lower_dim(l, n, 1), a.split[1] = n->split[0] ? SPLIT_TP : SPLIT_NONE;
+    if (n->shape.rank == 1) { /* (max, id) pairs of all devices */
+        a.rank = 2;
+        a.dim[1] = 2 * l->program->partition->mesh.tp;
+        snprintf(a.type, sizeof a.type, "f32");
+    }
+    result_add(l, &a);
+}
+
+static void caches_declare(Lower *l, const Node *n) {
+    for (int v = 0; v < 2; v++) {
+        char name[LOWER_NAME];
+        snprintf(name, sizeof name, "%s%d", v ? "v" : "k", n->layer);
+        const LowerArgument *cache = argument_find(l, name);
+        if (!cache) continue;
+        LowerArgument a = *cache;
+        a.node = node_id(l, n);
+        result_add(l, &a);
+    }
+}
+
+/* ---- Collectives ----------------------------------------------------------------------------------------------------- */
+
+/* "[[0, 1], [2, 3]]": the devices that differ along one mesh axis only, row-major ids. */
+static void groups_text(const Lower *l, int axis, Text *out) {
+    int x = l->mesh[0], y = l->mesh[1], groups = axis ? x : y, size = axis ? y : x;
+    text_line(out, "dense<[");
+    for (int g = 0; g < groups; g++) {
+        text_line(out, "%s[", g ? ", " : "");
+        for (int i = 0; i < size; i++) text_line(out, "%s%d", i ? ", " : "", axis ? g * y + i : i * y + g);
+        text_line(out, "]");
+    }
+    text_line(out, "]> : tensor<%dx%dxi64>", groups, size);
+}
+
+/* Whether devices along an axis share a replica and there are several. */
+static bool axis_reduces(const Lower *l, int axis) {
+    return l->mesh[axis] > 1 && !(axis == 0 && l->program->partition->mesh.dp > 1);
+}
+
+const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64_t rows, int64_t columns) {
+    const char *type = lower_type(l, NULL, 2, rows, columns), *from = value;
+    int last = axis_reduces(l, 0) ? 0 : 1;
+    if (!axis_reduces(l, 0) && !axis_reduces(l, 1)) return value;
+    for (int axis = 1; axis >= 0; axis--) {
+        if (!axis_reduces(l, axis)) continue;
+        Text groups = {0};
+        groups_text(l, axis, &groups);
+        const char *to = axis == last ? out : word(l, "%s_y", out);
+        text_line(&l->body,
+                  "%s = \"stablehlo.all_reduce\"(%s) ({\n^bb0(%%a: tensor<%s>, %%b: tensor<%s>):\n"
+                  "  %%c = stablehlo.add %%a, %%b : tensor<%s>\n  stablehlo.return %%c : tensor<%s>\n"
+                  "}) {replica_groups = %s, channel_handle = #stablehlo.channel_handle<handle = %d, type = 1>, "
+                  "use_global_device_ids} : (%s) -> %s\n",
+                  to, from, l->type, l->type, l->type, l->type, groups.data ? groups.data : "", ++l->channel, type, type);
+        text_free(&groups);
+        from = to;
+    }
+    return out;
+}
+
+const char *lower_all_gather(Lower *l, const char *value, const char *out, int64_t rows, int64_t *columns,
+                             const char *type) {
+    const char *from = value;
+    int last = axis_reduces(l, 0) ? 0 : 1;
+    for (int axis = 1; axis >= 0; axis--) {
+        if (!axis_reduces(l, axis)) continue;
+        Text groups = {0};
+        groups_text(l, axis, &groups);
+        const char *to = axis == last ? out : word(l, "%s_y", out), *before = lower_type(l, type, 2, rows, *columns);
+        *columns *= l->mesh[axis];
+        text_line(&l->body,
+                  "%s = \"stablehlo.all_gather\"(%s) {all_gather_dim = 1 : i64, replica_groups = %s, channel_handle = "
+                  "#stablehlo.channel_handle<handle = %d, type = 1>, use_global_device_ids} : (%s) -> %s\n",
+                  to, from, groups.data ? groups.data : "", ++l->channel, before, lower_type(l, type, 2, rows, *columns));
+        text_free(&groups);
+        from = to;
+    }
+    return from;
+}
+
+/* ---- The module ------------------------------------------------------------------------------------------------------ */
+
+int64_t lower_global(const Lower *l, const LowerArgument *a, int dim) {
+    const Mesh *m = &l->program->partition->mesh;
+    switch (a->split[dim]) {
+    case SPLIT_DP: return a->dim[dim] * m->dp;
+    case SPLIT_TP: return a->dim[dim] * m->tp;
+    case SPLIT_ALL: return a->dim[dim] * m->dp * m->tp;
+    default: return a->dim[dim];
+    }
+}
+
+int64_t lower_argument_bytes(const LowerArgument *a) {
+    int64_t size = strcmp(a->type, "bf16") ? 4 : 2;
+    for (int i = 0; i < a->rank; i++) size *= a->dim[i];
+    return size;
+}
+
+/* Mesh axes of a split: bit 0 x, bit 1 y. */
+static int split_axes(const Lower *l, LowerSplit split) {
+    bool dp = l->program->partition->mesh.dp > 1;
+    switch (split) {
+    case SPLIT_DP: return dp ? 1 : 0;
+    case SPLIT_TP: return dp ? 2 : 3;
+    case SPLIT_ALL: return 3;
+    default: return 0;
+    }
+}
+
+static const char *const axis_names[] = {"", "\"x\"", "\"y\"", "\"x\", \"y\""};
+
+static void sharding_text(const Lower *l, const LowerArgument *a, bool manual, Text *out) {
+    int used = 0;
+    text_line(out, "<@mesh, [");
+    for (int i = 0; i < a->rank; i++) {
+        int axes = split_axes(l, a->split[i]);
+        used |= axes;
+        text_line(out, "%s{%s}", i ? ", " : "", axis_names[axes]);
+    }
+    text_line(out, "]");
+    if (manual && used != 3) text_line(out, ", replicated={%s}", axis_names[3 & ~used]);
+    text_line(out, ">");
+}
+
+static void argument_type(const Lower *l, const LowerArgument *a, bool global, char *out, size_t size) {
+    int64_t dim[LOWER_MAX_RANK];
+    for (int i = 0; i < a->rank; i++) dim[i] = global ? lower_global(l, a, i) : a->dim[i];
+    type_text(out, size, a->type, a->rank, dim);
+}
+
+static void types_text(const Lower *l, const LowerArgument *list, int count, bool global, Text *out) {
+    for (int i = 0; i < count; i++) {
+        char type[128];
+        argument_type(l, &list[i], global, type, sizeof type);
+        text_line(out, "%s%s", i ? ", " : "", type);
+    }
+}
+
+/* In the order of their roles: the order a caller sees. */
+static void sort_roles(LowerArgument *list, int count) {
+    for (int i = 1; i < count; i++) {
+        LowerArgument a = list[i];
+        int at = i;
+        for (; at > 0 && list[at - 1].role > a.role; at--) list[at] = list[at - 1];
+        list[at] = a;
+    }
+}
+
+static int alias_of(const Lower *l, const LowerArgument *a) {
+    for (int i = 0; a->role == ROLE_CACHE && i < l->result_count; i++)
+        if (l->results[i].role == ROLE_CACHE && l->results[i].cache == a->cache) return i;
+    return -1;
+}
+
+static bool single(const Lower *l) { return l->mesh[0] * l->mesh[1] == 1; }
+
+static void signature_text(const Lower *l, Text *out) {
+    text_line(out, "func.func public @main(");
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        char type[128];
+        int alias = alias_of(l, a);
+        argument_type(l, a, true, type, sizeof type);
+        text_line(out, "%s%%%s%s: %s", i ? ",\n    " : "", single(l) ? "" : "g_", a->name, type);
+        if (single(l) && alias < 0) continue;
+        text_line(out, " {");
+        if (!single(l)) {
+            text_line(out, "sdy.sharding = #sdy.sharding");
+            sharding_text(l, a, false, out);
+        }
+        if (alias >= 0) text_line(out, "%stf.aliasing_output = %d : i32", single(l) ? "" : ", ", alias);
+        text_line(out, "}");
+    }
+    text_line(out, ") -> (");
+    for (int i = 0; i < l->result_count; i++) {
+        char type[128];
+        argument_type(l, &l->results[i], true, type, sizeof type);
+        text_line(out, "%s%s", i ? ",\n    " : "", type);
+        if (single(l)) continue;
+        text_line(out, " {sdy.sharding = #sdy.sharding");
+        sharding_text(l, &l->results[i], false, out);
+        text_line(out, "}");
+    }
+    text_line(out, ") {\n");
+}
+
+static void return_text(Lower *l, const char *op, Text *out) {
+    text_line(out, "%s ", op);
+    for (int i = 0; i < l->result_count; i++) text_line(out, "%s%s", i ? ", " : "", result_name(l, &l->results[i]));
+    text_line(out, " : ");
+    types_text(l, l->results, l->result_count, false, out);
+    text_line(out, "\n");
+}
+
+static void shardings_text(const Lower *l, const LowerArgument *list, int count, Text *out) {
+    text_line(out, "[");
+    for (int i = 0; i < count; i++) {
+        if (i) text_line(out, ", ");
+        sharding_text(l, &list[i], true, out);
+    }
+    text_line(out, "]");
+}
+
+static void manual_text(Lower *l, Text *out) {
+    text_line(out, "%%R:%d = sdy.manual_computation(", l->result_count);
+    for (int i = 0; i < l->argument_count; i++) text_line(out, "%s%%g_%s", i ? ", " : "", l->arguments[i].name);
+    text_line(out, ")\n  in_shardings=");
+    shardings_text(l, l->arguments, l->argument_count, out);
+    text_line(out, "\n  out_shardings=");
+    shardings_text(l, l->results, l->result_count, out);
+    text_line(out, "\n  manual_axes={\"x\", \"y\"} (");
+    for (int i = 0; i < l->argument_count; i++) {
+        char type[128];
+        argument_type(l, &l->arguments[i], false, type, sizeof type);
+        text_line(out, "%s%%%s: %s", i ? ", " : "", l->arguments[i].name, type);
+    }
+    text_line(out, ") {\n");
+    text_add(out, l->body.data, l->body.bytes);
+    return_text(l, "sdy.return", out);
+    text_line(out, "} : (");
+    types_text(l, l->arguments, l->argument_count, true, out);
+    text_line(out, ") -> (");
+    types_text(l, l->results, l->result_count, true, out);
+    text_line(out, ")\nreturn ");
+    for (int i = 0; i < l->result_count; i++) text_line(out, "%s%%R#%d", i ? ", " : "", i);
+    text_line(out, " : ");
+    types_text(l, l->results, l->result_count, true, out);
+    text_line(out, "\n");
+}
+
+static void module_text(Lower *l, Text *out) {
+    text_line(out, "module @qwenmesh attributes {mhlo.num_partitions = %d : i32, mhlo.num_replicas = 1 : i32} {\n",
+              l->mesh[0] * l->mesh[1]);
+    if (!single(l)) text_line(out, "sdy.mesh @mesh = <[\"x\"=%d, \"y\"=%d]>\n", l->mesh[0], l->mesh[1]);
+    signature_text(l, out);
+    if (single(l)) {
+        text_add(out, l->body.data, l->body.bytes);
+        return_text(l, "return", out);
+    } else manual_text(l, out);
+    text_line(out, "}\n");
+    if (l->functions.data) text_add(out, l->functions.data, l->functions.bytes);
+    text_line(out, "}\n");
+}
+
+bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
+    const Mesh *mesh = &program->partition->mesh;
+    *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
+                 .type = o->type, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+    if (!program->partition->uniform) return err_set(err, "lowering: expected a partition of uniform shards");
+    for (int id = 1; id < program->graph.count; id++) {
+        const Node *n = &program->graph.nodes[id];
+        if (n->kind != NODE_OP) continue;
+        if (!n->op->stablehlo) return err_set(err, "%s has no StableHLO: %s", n->op->name, n->op->none);
+        n->op->stablehlo(l, n);
+        if (n->op->in_cache) caches_declare(l, n);
+        if (n->keep) results_declare(l, n);
+    }
+    sort_roles(l->arguments, l->argument_count);
+    sort_roles(l->results, l->result_count);
+    module_text(l, text);
+    if (l->err.set) return err_set(err, "%s", l->err.text);
+    return text_ok(&l->body, "program text", err) && text_ok(&l->functions, "program text", err) &&
+           text_ok(text, "program text", err);
+}
+
+void lower_free(Lower *l) {
+    free(l->arguments);
+    free(l->results);
+    free(l->once);
+    text_free(&l->body);
+    text_free(&l->functions);
+    *l = (Lower){0};
+}
