@@ -15,12 +15,15 @@ typedef struct PjrtOptions {
     int devices;             /* wanted; XLA CPU makes as many virtual ones                                            */
     const char *system_desc; /* tt: compile for the chips of this file without hardware; NULL: the hardware           */
     const char *cache;       /* folder of compiled programs; NULL: none                                               */
+    int node, nodes;         /* this process among several that run one program together; nodes 0 or 1: alone         */
+    const char *store;       /* nodes > 1: HOST:PORT where node 0 keeps the processes' shared keys                    */
 } PjrtOptions;
 
 typedef struct PjrtInfo {
     char file[512], platform[64], version[256], device_kind[64]; /* platform: "cpu", "tt", "cuda", "tpu"              */
     int api_major, api_minor, slots;
     int devices;             /* addressable by this process                                                           */
+    int all_devices;         /* of all processes                                                                      */
     bool can_load;           /* compiled programs can be loaded back                                                  */
     bool donates;            /* arguments marked tf.aliasing_output are consumed by execution                         */
     bool executes;           /* false: compile-only                                                                   */
