@@ -181,7 +181,7 @@ PjrtClient *pjrt_open(const PjrtOptions *options, Err *err) {
     client->plugin.file = file;
     tt_clients += file.kind == PLUGIN_TT;
     if (platform_before_load(&client->setting, &file, options, err) && plugin_load(&client->plugin, &file, err) &&
-        platform_before_client(&client->setting, &client->plugin, options, err) && create(client, options, err) &&
+        platform_before_client(&client->setting, &client->plugin, err) && create(client, options, err) &&
         find_devices(client, options->devices, err) && read_info(client, err)) {
         cache_open(&client->cache, options->cache);
         return client;

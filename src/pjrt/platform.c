@@ -24,19 +24,6 @@ static bool set_for_client(PluginSetting *setting, const char *name, const char 
     return set(name, value, true, err);
 }
 
-void platform_restore(PluginSetting *setting) {
-    while (setting->count) {
-        setting->count--;
-        char *old = setting->variable[setting->count].old;
-        if (old) setenv(setting->variable[setting->count].name, old, true);
-        else unsetenv(setting->variable[setting->count].name);
-        free(old);
-    }
-    if (setting->folder) rmdir(setting->folder);
-    free(setting->folder);
-    setting->folder = NULL;
-}
-
 /* Appends --name=value to XLA_FLAGS unless the flag is there. An XLA that does not know a flag ends the process. */
 static bool add_xla_flag(const char *name, const char *value, Err *err) {
     const char *old = getenv("XLA_FLAGS");
@@ -64,7 +51,8 @@ static bool folder_above(const char *path, int up, char *out, size_t size) {
 
 /* ---- Tenstorrent -------------------------------------------------------------------------------------------------- */
 
-/* The plugin keeps a file of a fixed name in the temporary folder while its client lives: processes need one each. */
+/* The plugin keeps a file of a fixed name in the temporary folder while its client lives: processes need one each. Not
+ * while it is loaded: then it unpacks 400 MB there, under a name of their own, for all processes. */
 static bool tt_folder(PluginSetting *setting, Err *err) {
     const char *parent = getenv("TMPDIR");
     setting->folder = path_join(parent && *parent ? parent : "/tmp", "qwenmesh-tt-XXXXXX", err);
@@ -78,20 +66,45 @@ static bool tt_folder(PluginSetting *setting, Err *err) {
     return set_for_client(setting, "TMPDIR", setting->folder, err);
 }
 
+static void tt_remove_folder(PluginSetting *setting) {
+    char *left = path_join(setting->folder, "tt_pjrt_system_descriptor", NULL); /* of a client that could not be made */
+    if (left) unlink(left);
+    free(left);
+    rmdir(setting->folder);
+    free(setting->folder);
+    setting->folder = NULL;
+}
+
+/* A system description: a FlatBuffer with its size before it and "TTSY" as identifier. The plugin crashes on others. */
+static bool tt_check_desc(const char *path, Err *err) {
+    MappedFile file;
+    if (!file_map(&file, path, err)) return false;
+    const uint8_t *d = file.data;
+    uint64_t size = file.bytes < 12 ? 0 : 4 + (d[0] | (uint64_t)d[1] << 8 | (uint64_t)d[2] << 16 | (uint64_t)d[3] << 24);
+    bool ok = size == file.bytes && !memcmp(d + 8, "TTSY", 4);
+    if (!ok) err_set(err, "%s: expected a Tenstorrent system description (TTSY), got %zu bytes of something else", path, file.bytes);
+    file_unmap(&file);
+    return ok;
+}
+
+/* The plugin ends the process when it finds no hardware. */
+static bool tt_check_hardware(Err *err) {
+    if (folder_exists("/dev/tenstorrent") || getenv("TT_METAL_SIMULATOR") || getenv("TT_METAL_MOCK_CLUSTER_DESC_PATH")) return true;
+    return err_set(err, "tt: expected Tenstorrent hardware at /dev/tenstorrent, got none; without it programs can only be "
+                        "compiled, for the chips of a system description");
+}
+
 static bool tt_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err) {
+    const char *desc = options->system_desc ? options->system_desc : getenv("TT_COMPILE_ONLY_SYSTEM_DESC");
     char folder[512], metal[600];
+    if (desc ? !tt_check_desc(desc, err) : !tt_check_hardware(err)) return false;
     if (folder_above(file->path, 1, folder, sizeof folder)) {
         snprintf(metal, sizeof metal, "%s/tt-metal", folder);
         if (!set("TT_PJRT_PLUGIN_DIR", folder, false, err)) return false;
         if (folder_exists(metal) && !set("TT_METAL_RUNTIME_ROOT", metal, false, err)) return false;
     }
     if (!set("TTXLA_LOGGER_LEVEL", "ERROR", false, err) || !set("TT_LOGGER_LEVEL", "error", false, err)) return false;
-    if (options->system_desc) {
-        if (!file_exists(options->system_desc))
-            return err_set(err, "no system description at %s: expected a .ttsys file", options->system_desc);
-        if (!set_for_client(setting, "TT_COMPILE_ONLY_SYSTEM_DESC", options->system_desc, err)) return false;
-    }
-    return tt_folder(setting, err);
+    return !options->system_desc || set_for_client(setting, "TT_COMPILE_ONLY_SYSTEM_DESC", options->system_desc, err);
 }
 
 /* ---- CUDA --------------------------------------------------------------------------------------------------------- */
@@ -186,11 +199,22 @@ bool platform_before_load(PluginSetting *setting, const PluginFile *file, const 
  * to. XLA reads its flags when its first client is made. The flags came with API 0.80. */
 enum { COLLECTIVE_FLAGS_MINOR = 80 };
 
-bool platform_before_client(PluginSetting *setting, const Plugin *plugin, const PjrtOptions *options, Err *err) {
-    (void)setting, (void)options;
+bool platform_before_client(PluginSetting *setting, const Plugin *plugin, Err *err) {
+    if (plugin->file.kind == PLUGIN_TT) return tt_folder(setting, err);
     if (plugin->file.kind != PLUGIN_CPU || plugin->api->version.minor < COLLECTIVE_FLAGS_MINOR) return true;
     return add_xla_flag("xla_cpu_collective_call_warn_stuck_timeout_seconds", "300", err) &&
            add_xla_flag("xla_cpu_collective_call_terminate_timeout_seconds", "1800", err);
+}
+
+void platform_restore(PluginSetting *setting) {
+    while (setting->count) {
+        setting->count--;
+        char *old = setting->variable[setting->count].old;
+        if (old) setenv(setting->variable[setting->count].name, old, true);
+        else unsetenv(setting->variable[setting->count].name);
+        free(old);
+    }
+    if (setting->folder) tt_remove_folder(setting);
 }
 
 static PjrtValue option(const char *name, PjrtValueType type, size_t count) {

@@ -15,7 +15,7 @@ typedef struct PluginSetting {
 /* Before the plugin is loaded: quiet logs, libraries it needs, checks that it would hang or abort without. */
 bool platform_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err);
 /* After it is loaded, before its client is made: what depends on the version. */
-bool platform_before_client(PluginSetting *setting, const Plugin *plugin, const PjrtOptions *options, Err *err);
+bool platform_before_client(PluginSetting *setting, const Plugin *plugin, Err *err);
 /* The options of its client; returns how many. Lists in them stay good until the next call. */
 int platform_options(PluginKind kind, const PjrtOptions *options, PjrtValue out[CREATE_OPTIONS]);
 /* After its client is gone. */
