@@ -84,6 +84,8 @@ bench-kernels: $(BUILD)/bench/kernels
 
 model:
 	dev/model.sh
+plugins:
+	dev/plugins.sh
 demo: qwenmesh model
 	dev/demo.sh
 
@@ -91,5 +93,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels model demo clean
+.PHONY: all tests check fuzz bench-kernels model plugins demo clean
 .SECONDARY:

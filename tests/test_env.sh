@@ -5,12 +5,18 @@ set -u
 
 run env --no-bandwidth
 check "a markdown list of facts" 'is 0' 'out "- \`qwenmesh\` version: "' 'out "- CPU features: "' 'out "- Cores usable: "' \
-    'out "PJRT plugins: none: the PJRT backend is not built"' 'no_out "Read bandwidth"' '[ ! -s "$work/err" ]'
+    'out "- PJRT plugins: "' 'no_out "Read bandwidth"' '[ ! -s "$work/err" ]'
 run env --seconds 0.1
 check "measures memory" 'is 0' 'grep -qE "^- Read bandwidth: [0-9]+\.[0-9] GB/s" "$work/out"'
 run env --json --seconds 0.1
 check "one JSON object" 'is 0' '[ "$(head -c 1 "$work/out")" = "{" ]' '[ "$(tail -n 1 "$work/out")" = "}" ]' \
     'out "\"read_bandwidth\": "' 'out "\"cores_usable\": "' 'no_out "- CPU"'
+QWENMESH_PLUGIN_CPU=$0 run env --no-bandwidth
+check "plugins are listed without loading them" 'is 0' 'out "- PJRT plugins: cpu $0"' 'no_out "PJRT API"'
+QWENMESH_PLUGIN_CPU=$0 run env --no-bandwidth --plugin cpu
+check "a file that is no plugin is named" 'is 1' 'err "cannot load the PJRT plugin $0"'
+run env --no-bandwidth --plugin gpu
+check "an unknown plugin is named" 'is 1' "err \"unknown PJRT plugin 'gpu': expected cpu, tt, cuda, tpu or a plugin's file\""
 run env --help
 check "help goes to stdout" 'is 0' 'out "Usage: qwenmesh env"' 'out "--json"' '[ ! -s "$work/err" ]'
 run env --wrong

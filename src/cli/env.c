@@ -11,6 +11,8 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include "../base/cpu.h"
+#include "../pjrt/client.h"
+#include "../pjrt/plugin.h"
 #include "cli.h"
 
 /* ---- Facts: each is one line of the list and one member of the object ------------------------------------------- */
@@ -140,7 +142,6 @@ static void facts_cpu(Facts *f) {
     text_free(&has);
     text_free(&lacks);
     fact_text(f, "kernels", "Active kernels", cpu_isa_best());
-    fact_text(f, "pjrt_plugins", "PJRT plugins", "none: the PJRT backend is not built");
 }
 
 static void facts_memory(Facts *f) {
@@ -162,14 +163,71 @@ static bool facts_bandwidth(Facts *f, double seconds, Err *err) {
     return true;
 }
 
+/* ---- Plugins ------------------------------------------------------------------------------------------------------ */
+
+/* Files found; nothing is loaded. */
+static void facts_plugins(Facts *f) {
+    enum { MOST = 64 };
+    PluginFile *file = calloc(MOST, sizeof *file);
+    int count = file ? plugin_list(file, MOST) : 0;
+    json_t *array = json_array();
+    Text list = {0};
+    for (int i = 0; i < count; i++) {
+        const char *name = plugin_kind_name(file[i].kind);
+        json_array_append_new(array, json_pack("{s:s,s:s}", "name", name, "file", file[i].path));
+        text_line(&list, "%s%s %s", i ? ", " : "", name, file[i].path);
+    }
+    fact(f, "pjrt_plugins", array, "PJRT plugins", "%s", list.data ? list.data : "none (`make plugins` brings some)");
+    text_free(&list);
+    free(file);
+}
+
+/* A plugin loaded and its client opened: slow, and the plugin may print. */
+static bool facts_plugin(Facts *f, const PjrtOptions *options, Err *err) {
+    PjrtClient *client = pjrt_open(options, err);
+    if (!client) return false;
+    const PjrtInfo *p = pjrt_info(client);
+    fact_text(f, "pjrt_file", "PJRT plugin", p->file);
+    fact_text(f, "pjrt_platform", "PJRT platform", p->platform);
+    fact_text(f, "pjrt_version", "PJRT platform version", p->version);
+    fact(f, "pjrt_api", json_sprintf("%d.%d", p->api_major, p->api_minor), "PJRT API", "%d.%d, functions: %d", p->api_major,
+         p->api_minor, p->slots);
+    fact(f, "pjrt_devices", json_integer(p->devices), "PJRT devices", "%d of kind %s%s", p->devices, p->device_kind,
+         p->executes ? "" : ", for compiling only");
+    Text text = {0};
+    pjrt_attributes(client, &text);
+    json_t *object = json_object();
+    for (char *line = text.data, *next; line && *line; line = next) {
+        next = line + strcspn(line, "\n");
+        if (*next) *next++ = 0;
+        char *value = strstr(line, " = ");
+        if (!value) continue;
+        text_line(&f->list, "  - %s\n", line);
+        *value = 0;
+        json_object_set_new(object, line, json_string(value + 3));
+    }
+    f->failed |= text.failed || json_object_set_new(f->object, "pjrt_attributes", object) != 0;
+    text_free(&text);
+    pjrt_close(client);
+    return true;
+}
+
 int cmd_env(int argc, char **argv) {
     bool json = false, no_bandwidth = false;
     double seconds = 1;
+    const char *plugin = NULL, *system_desc = NULL;
+    int64_t devices = 1;
     const Option options[] = {
         {.name = "json", .kind = OPTION_FLAG, .value = &json, .help = "one JSON object instead of a list"},
         {.name = "no-bandwidth", .kind = OPTION_FLAG, .value = &no_bandwidth, .help = "do not measure memory"},
         {.name = "seconds", .kind = OPTION_FLOAT, .value = &seconds, .low = 0, .high = 60, .argument = "S",
          .help = "how long to measure (default 1)"},
+        {.name = "plugin", .kind = OPTION_TEXT, .value = &plugin, .argument = "NAME|FILE",
+         .help = "open a PJRT plugin: cpu, tt, cuda, tpu or a file"},
+        {.name = "devices", .kind = OPTION_INT, .value = &devices, .low = 1, .high = 4096, .argument = "N",
+         .help = "with how many devices (default 1)"},
+        {.name = "system-desc", .kind = OPTION_TEXT, .value = &system_desc, .argument = "FILE",
+         .help = "the chips that tt compiles for without hardware"},
     };
     int code = options_parse(argc, argv, "env [options]", "Paste the list into a report.", options,
                              sizeof options / sizeof *options, NULL);
@@ -181,7 +239,9 @@ int cmd_env(int argc, char **argv) {
     facts_system(&f);
     facts_cpu(&f);
     facts_memory(&f);
-    bool ok = no_bandwidth || facts_bandwidth(&f, seconds, &err);
+    facts_plugins(&f);
+    const PjrtOptions pjrt = {.plugin = plugin, .devices = (int)devices, .system_desc = system_desc};
+    bool ok = (!plugin || facts_plugin(&f, &pjrt, &err)) && (no_bandwidth || facts_bandwidth(&f, seconds, &err));
     char *dump = json ? json_dumps(f.object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     if (f.failed || !f.object || f.list.failed || (json && !dump)) err_set(&err, "out of memory: facts");
     if (dump) puts(dump);
