@@ -35,6 +35,11 @@ typedef struct QmEngineOptions {
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
     const char *isa;      /* "reference", "avx2", "avx512": use no better kernels than these; NULL: best   */
+    const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
+    const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
+    const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
+    const char *weights;  /* type in which weights are held: pjrt "f32" or "bf16"; NULL: the backend's choice */
+    bool verbose;         /* says on stderr what is compiled                                               */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     bool quiet;           /* no progress bar on a terminal                                                 */
@@ -84,6 +89,10 @@ typedef struct QmAppend {
 /* Runs the model over all entries: prompts in chunks, single tokens together, any mixture. The bits of each entry's
  * results do not depend on the others, on the mesh, threads or chunk size. On error no session has changed length. */
 QM_API bool qm_forward(QmEngine *engine, QmAppend *entries, int count, QmErr *err);
+
+/* Programs a PJRT plugin has compiled for this engine so far, one per shape of step; those loaded from program_cache do not
+ * count. 0 on the CPU engine. */
+QM_API int qm_engine_compilations(const QmEngine *engine);
 
 /* Asks a running qm_forward to stop at the next chunk; safe in a signal handler. It then fails with "interrupted". */
 QM_API void qm_interrupt(QmEngine *engine);

@@ -1,5 +1,7 @@
 /* model_options.c: opening a model as the options say. */
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include "model_options.h"
 
 static QmEngine *volatile stops; /* a signal handler can reach nothing else */
@@ -18,8 +20,19 @@ void interrupt_stops(QmEngine *engine) {
 bool interrupted(void) { return came; }
 void interrupt_clear(void) { came = 0; }
 
+/* Where compiled programs are kept: as asked, else the user's cache folder. NULL: nowhere. */
+static const char *program_cache(const char *asked, char *out, size_t size) {
+    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    if (asked) return strcmp(asked, "none") ? asked : NULL;
+    if (xdg && *xdg) snprintf(out, size, "%s/qwenmesh", xdg);
+    else if (home && *home) snprintf(out, size, "%s/.cache/qwenmesh", home);
+    else return NULL;
+    return out;
+}
+
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};
+    char folder[512];
     if (!m->model) {
         *code = usage_error(command, "no model: expected -m DIR or -m FILE.gguf");
         return NULL;
@@ -33,6 +46,11 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
                          .kv_cache = m->kv_cache,
                          .isa = m->isa,
                          .rope_bf16 = m->rope_bf16,
+                         .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
+                         .plugin = m->plugin,
+                         .program_cache = program_cache(m->program_cache, folder, sizeof folder),
+                         .weights = m->weights,
+                         .verbose = m->verbose,
                          .hidden = hidden};
     double start = clock_seconds();
     QmEngine *e = qm_engine_open(&o, &err);

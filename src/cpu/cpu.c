@@ -122,14 +122,7 @@ static bool cache_new(Cpu *cpu, Err *err) {
 }
 
 static bool step_new(Cpu *cpu, Err *err) {
-    size_t rows = (size_t)cpu->options.rows, parts = (size_t)cpu->program->partition->mesh.dp + 1;
-    StepRows *s = &cpu->step;
-    s->token = mem_new(rows, sizeof *s->token, "step", err);
-    s->slot = mem_new(rows, sizeof *s->slot, "step", err);
-    s->position = mem_new(rows, sizeof *s->position, "step", err);
-    s->index = mem_new(rows, sizeof *s->index, "step", err);
-    s->length = mem_new(rows, sizeof *s->length, "step", err);
-    s->logit_row = mem_new(rows, sizeof *s->logit_row, "step", err);
+    size_t parts = (size_t)cpu->program->partition->mesh.dp + 1;
     cpu->replica_rows = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->replica_logits = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->scratch_floats =
@@ -140,8 +133,7 @@ static bool step_new(Cpu *cpu, Err *err) {
     cpu->counters = aligned_alloc(64, bytes);
     if (cpu->counters) memset(cpu->counters, 0, bytes);
     else err_set(err, "out of memory: phase counters");
-    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && cpu->replica_rows &&
-           cpu->replica_logits && cpu->scratch && cpu->counters;
+    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->replica_rows && cpu->replica_logits && cpu->scratch && cpu->counters;
 }
 
 static void cpu_close(void *backend) {
@@ -160,8 +152,7 @@ static void cpu_close(void *backend) {
     free(cpu->phases);
     free(cpu->finish[0]);
     free(cpu->finish[1]);
-    StepRows *s = &cpu->step;
-    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row);
+    step_rows_free(&cpu->step);
     free(cpu->replica_rows);
     free(cpu->replica_logits);
     free(cpu->counters);
@@ -188,9 +179,11 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
 
 static StepRows *cpu_rows(void *backend) { return &((Cpu *)backend)->step; }
 
-static const float *cpu_read(void *backend, Tensor t) {
+static const float *cpu_read(void *backend, Tensor t, Err *err) {
     Cpu *cpu = backend;
-    return cpu->offset[t.id] >= 0 ? cpu->activations + cpu->offset[t.id] : NULL;
+    if (cpu->offset[t.id] >= 0) return cpu->activations + cpu->offset[t.id];
+    err_set(err, "node %d has no value to read", t.id);
+    return NULL;
 }
 
 static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }

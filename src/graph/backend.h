@@ -8,7 +8,10 @@ typedef struct BackendOptions {
     int64_t slots, context, rows;
     CacheType cache;
     const char *isa;
-    bool quiet;
+    const char *weights;       /* type held; NULL: the backend's choice               */
+    const char *plugin;        /* PJRT: file, or cpu, tt, cuda, tpu; NULL: cpu        */
+    const char *program_cache; /* PJRT: folder of compiled programs; NULL: none       */
+    bool quiet, verbose;
 } BackendOptions;
 
 typedef struct BackendInfo {
@@ -16,10 +19,12 @@ typedef struct BackendInfo {
     const char *isa;
     int64_t weight_bytes, cache_bytes, activation_bytes, decode_bytes;
     char packed_parts[160];
+    int programs_compiled, programs_loaded; /* PJRT: so far, loaded ones from the cache folder */
 } BackendInfo;
 
 typedef struct Backend {
     const char *name;
+    bool uniform; /* wants a partition of uniform shards */
     /* Compiles the program and uploads its weights. program and weights outlive the result. NULL on error. */
     void *(*open)(const Program *program, Weights *weights, const BackendOptions *options, Err *err);
     void (*close)(void *backend);
@@ -27,8 +32,8 @@ typedef struct Backend {
      * together, replica 0 first; so do the logit rows. */
     StepRows *(*rows)(void *backend);
     bool (*run)(void *backend, Err *err);
-    /* The result of a kept node after a run, row-major f32. */
-    const float *(*read)(void *backend, Tensor tensor);
+    /* The result of a kept node after a run, row-major f32; NULL on error. */
+    const float *(*read)(void *backend, Tensor tensor, Err *err);
     const BackendInfo *(*info)(void *backend);
 } Backend;
 #endif

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../cpu/cpu.h"
+#include "../pjrt/pjrt.h"
 #include "engine.h"
 
 enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024 };
@@ -14,7 +15,11 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
                             .rows = o->rows ? o->rows : DEFAULT_ROWS,
                             .context = context,
                             .isa = o->isa,
-                            .quiet = o->quiet};
+                            .weights = o->weights,
+                            .plugin = o->plugin,
+                            .program_cache = o->program_cache,
+                            .quiet = o->quiet,
+                            .verbose = o->verbose};
     if (context < 1 || context > ((int64_t)1 << 31))
         return err_set(err, "context: expected 1 to 2^31 positions, got %lld", (long long)context);
     if (out->slots < 1 || out->slots > MAX_SLOTS)
@@ -59,18 +64,27 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     snprintf(m->kv_cache, sizeof m->kv_cache, "%s", b->cache == CACHE_F32 ? "f32" : "bf16");
 }
 
+static const Backend *backend_named(const char *name) {
+    static const Backend *const backends[] = {&backend_cpu, &backend_pjrt};
+    if (!name) return backends[0];
+    for (int i = 0; i < 2; i++)
+        if (!strcmp(backends[i]->name, name)) return backends[i];
+    return NULL;
+}
+
 QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     Mesh mesh;
     BackendOptions b;
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
     if (!e) return NULL;
-    e->backend = &backend_cpu;
-    if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
+    e->backend = backend_named(o->backend);
+    if (!e->backend) err_set(err, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
+    else if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
     else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
              options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
              (e->weights = weights_open(o->model, err)) &&
              model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
-             partition_new(&e->partition, &e->config, &mesh, false, err) &&
+             partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
              program_new(&e->program, &e->model.graph, &e->partition, err) &&
              (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
              (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {
@@ -93,6 +107,8 @@ void qm_engine_close(QmEngine *e) {
 }
 
 const QmModelInfo *qm_engine_info(const QmEngine *e) { return &e->info; }
+
+int qm_engine_compilations(const QmEngine *e) { return e->backend->info(e->state)->programs_compiled; }
 
 void qm_interrupt(QmEngine *e) { atomic_store(&e->interrupted, true); }
 

@@ -67,11 +67,21 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
         }
 }
 
-static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry,
-                         const int64_t *row_token) {
+/* Whether any entry of the step asks for logits; the devices keep them otherwise. */
+static bool logits_wanted(const QmAppend *entries, const StepRows *s, const int32_t *row_entry) {
+    for (int64_t i = 0; i < s->logit_rows; i++)
+        if (entries[row_entry[s->logit_row[i]]].logits) return true;
+    return false;
+}
+
+static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry,
+                         const int64_t *row_token, Err *err) {
     int64_t v = e->config.vocab, d = e->config.hidden;
-    const float *logits = e->backend->read(e->state, program_tensor(&e->program, e->model.logits));
-    const float *best = e->backend->read(e->state, program_tensor(&e->program, e->model.best));
+    const float *logits = NULL, *best = NULL;
+    if (s->logit_rows && !(best = e->backend->read(e->state, program_tensor(&e->program, e->model.best), err))) return false;
+    if (logits_wanted(entries, s, row_entry) &&
+        !(logits = e->backend->read(e->state, program_tensor(&e->program, e->model.logits), err)))
+        return false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
         int64_t r = s->logit_row[i];
         QmAppend *a = &entries[row_entry[r]];
@@ -80,7 +90,8 @@ static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         if (a->argmax) a->argmax[at] = (int32_t)best[2 * i + 1];
     }
     for (int layer = 0; layer < e->model.hidden_count; layer++) {
-        const float *h = e->backend->read(e->state, program_tensor(&e->program, e->model.hidden[layer]));
+        const float *h = e->backend->read(e->state, program_tensor(&e->program, e->model.hidden[layer]), err);
+        if (!h) return false;
         for (int64_t r = 0; r < s->rows; r++) {
             QmAppend *a = &entries[row_entry[r]];
             if (a->hidden)
@@ -88,6 +99,7 @@ static void step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
                        (size_t)d * sizeof(float));
         }
     }
+    return true;
 }
 
 bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
@@ -101,7 +113,7 @@ bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
         if (s->rows == 0) break;
         if (atomic_load(&e->interrupted)) return err_set(err, "interrupted");
         if (!e->backend->run(e->state, err)) return false;
-        step_results(e, entries, s, row_entry, row_token);
+        if (!step_results(e, entries, s, row_entry, row_token, err)) return false;
     }
     for (int i = 0; i < count; i++) {
         entries[i].session->rope_length = rope_length(&entries[i]);

@@ -14,6 +14,9 @@ typedef struct StepRows {
     int32_t *logit_row; /* [logit_rows] row numbers */
 } StepRows;
 
+bool step_rows_new(StepRows *step, int64_t rows, Err *err); /* room for `rows` rows; freed with step_rows_free, also after failure */
+void step_rows_free(StepRows *step);
+
 /* A weight matrix [rows][k] in panels of 16 rows. */
 typedef struct PackedWeight {
     PackedType type;

@@ -21,19 +21,14 @@ static Cost embed_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 0, .bytes = 6 * size};
 }
 
+/* The host looks rows up in the mapped file: no device holds the table, and no collective joins its shards. */
 static void embed_stablehlo(Lower *l, const Node *n) {
-    int64_t t = lower_rows(l), v = lower_letter(l, 'v', ""), d = lower_dim(l, n, 1);
-    const char *table = lower_in(l, n, 1), *tokens = lower_in(l, n, 0);
-    lower_line(l, "%s = \"stablehlo.gather\"(%s, %s) {dimension_numbers = #stablehlo.gather<offset_dims = [1], "
-               "collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, "
-               "%lld>, indices_are_sorted = false} : (%s, %s) -> %s",
-               lower_out(l, n), table, tokens, (long long)d, lower_type(l, NULL, 2, v, d), lower_type(l, "i32", 1, t),
-               lower_type(l, NULL, 2, t, d));
+    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1), (int)(n - l->program->graph.nodes));
 }
 
 const OpRow embed_row = {
     .name = "embed", .factors = "t,!v!d->t!d",
-    .table = true, .shape = embed_shape, .units = call_rows, .reference = embed_reference, .cost = embed_cost,
+    .table = true, .on_host = true, .shape = embed_shape, .units = call_rows, .reference = embed_reference, .cost = embed_cost,
     .stablehlo = embed_stablehlo,
     .none = "gradient: the program does not train; finish: the table must stay whole",
 };

@@ -1,0 +1,220 @@
+/* pjrt.c: the PJRT backend: a step's rows cut into waves, each one execution of a bucket.
+ *
+ * Single rows of all slots go together in the decode bucket; longer pieces run one slot a replica in the smallest prefill
+ * bucket that holds them. Rows of a bucket that carry no token write to the slot's scratch position and are not read. */
+#include <stdlib.h>
+#include <string.h>
+#include "pjrt.h"
+#include "state.h"
+
+/* ---- Steps ----------------------------------------------------------------------------------------------------------- */
+
+static Wave *wave_new(Pjrt *p, int bucket, Err *err) {
+    const Bucket *b = &p->bucket[bucket];
+    size_t rows = (size_t)(p->dp * b->slots * b->rows), logits = (size_t)(p->dp * b->logit_rows);
+    if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_count + 1, sizeof *p->waves, "step", err)) return NULL;
+    Wave *w = &p->waves[p->wave_count++];
+    *w = (Wave){.bucket = bucket};
+    w->row = mem_new(rows, sizeof *w->row, "step", err);
+    w->logit = mem_new(logits, sizeof *w->logit, "step", err);
+    if (!w->row || !w->logit) return NULL;
+    memset(w->row, -1, rows * sizeof *w->row);
+    memset(w->logit, -1, logits * sizeof *w->logit);
+    return w;
+}
+
+/* A piece: rows [first, last) of the step, of one slot. */
+static int64_t piece_end(const StepRows *s, int64_t first) {
+    int64_t last = first + 1;
+    while (last < s->rows && s->slot[last] == s->slot[first]) last++;
+    return last;
+}
+
+static bool decode_wave(Pjrt *p, Err *err) {
+    const StepRows *s = &p->step;
+    Wave *w = NULL;
+    for (int64_t r = 0, end; r < s->rows; r = end) {
+        end = piece_end(s, r);
+        if (end - r != 1) continue;
+        if (!w && !(w = wave_new(p, 0, err))) return false;
+        int64_t at = s->slot[r] % p->dp * p->slots + s->slot[r] / p->dp;
+        w->row[at] = (int32_t)r;
+        w->logit[at] = p->row_logit[r];
+    }
+    return true;
+}
+
+static int64_t piece_logits(const Pjrt *p, int64_t first, int64_t last) {
+    int64_t count = 0;
+    for (int64_t r = first; r < last; r++) count += p->row_logit[r] >= 0;
+    return count;
+}
+
+/* The next piece of each replica, if it has one left, side by side. */
+static bool prefill_wave(Pjrt *p, const int64_t (*piece)[2], Err *err) {
+    int64_t most = 0;
+    bool all = false;
+    for (int r = 0; r < p->dp; r++) {
+        int64_t rows = piece[r][1] - piece[r][0];
+        if (rows > most) most = rows;
+        all |= piece_logits(p, piece[r][0], piece[r][1]) > 1;
+    }
+    Wave *w = wave_new(p, bucket_prefill(p->bucket, p->buckets, most, all), err);
+    if (!w) return false;
+    const Bucket *b = &p->bucket[w->bucket];
+    for (int r = 0; r < p->dp; r++)
+        for (int64_t row = piece[r][0]; row < piece[r][1]; row++) {
+            int64_t i = row - piece[r][0];
+            w->row[r * b->rows + i] = (int32_t)row;
+            if (p->row_logit[row] >= 0) w->logit[r * b->logit_rows + (b->all_logits ? i : 0)] = p->row_logit[row];
+        }
+    return true;
+}
+
+static bool prefill_waves(Pjrt *p, Err *err) {
+    const StepRows *s = &p->step;
+    int64_t *at = mem_new((size_t)p->dp, sizeof *at, "step", err), (*piece)[2] = mem_new((size_t)p->dp, sizeof *piece, "step", err);
+    bool ok = at && piece, more = ok;
+    while (ok && more) {
+        more = false;
+        for (int replica = 0; replica < p->dp; replica++) { /* rows stand replica after replica */
+            piece[replica][0] = piece[replica][1] = 0;
+            while (at[replica] < s->rows) {
+                int64_t first = at[replica], last = piece_end(s, first);
+                at[replica] = last;
+                if (s->slot[first] % p->dp != replica || last - first == 1) continue;
+                piece[replica][0] = first, piece[replica][1] = last;
+                more = true;
+                break;
+            }
+        }
+        if (more) ok = prefill_wave(p, (const int64_t(*)[2])piece, err);
+    }
+    free(at);
+    free(piece);
+    return ok;
+}
+
+/* Values that the host computes by the op's own reference, for every row of the step. */
+static void host_run(Pjrt *p) {
+    const Graph *g = &p->program->graph;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        if (!p->host[id]) continue;
+        Call c = {.graph = g, .node = n, .partition = p->program->partition, .step = &p->step, .row1 = p->step.rows,
+                  .out = p->host[id], .out_width = n->shape.dim[1].size, .scratch = p->scratch};
+        for (int i = 0; i < n->inputs; i++)
+            if (p->tensor[n->in[i].id]) c.table = p->tensor[n->in[i].id];
+        n->op->reference(&c, 0, n->op->units(&c));
+    }
+}
+
+static void waves_clear(Pjrt *p) {
+    for (int i = 0; i < p->wave_count; i++) wave_free(p, &p->waves[i]);
+    p->wave_count = 0;
+}
+
+static bool pjrt_run(void *backend, Err *err) {
+    Pjrt *p = backend;
+    StepRows *s = &p->step;
+    if (p->lost) return err_set(err, "an earlier step failed on the devices: the key/value cache is lost, open the model again");
+    if (s->rows > p->options.rows || s->logit_rows > p->options.rows)
+        return err_set(err, "step of %lld rows: expected at most %lld", (long long)s->rows, (long long)p->options.rows);
+    waves_clear(p);
+    for (int64_t r = 0; r < s->rows; r++) p->row_logit[r] = -1;
+    for (int64_t i = 0; i < s->logit_rows; i++) p->row_logit[s->logit_row[i]] = (int32_t)i;
+    host_run(p);
+    if (!decode_wave(p, err) || !prefill_waves(p, err)) return false;
+    for (int i = 0; i < p->wave_count; i++)
+        if (!wave_run(p, &p->waves[i], err)) return false;
+    return true;
+}
+
+static const float *pjrt_read(void *backend, Tensor t, Err *err) {
+    Pjrt *p = backend;
+    return waves_read(p, graph_node(&p->program->graph, t), err) ? p->value[t.id] : NULL;
+}
+
+/* ---- Opening --------------------------------------------------------------------------------------------------------- */
+
+static bool step_new(Pjrt *p, Err *err) {
+    const Graph *g = &p->program->graph;
+    size_t rows = (size_t)p->options.rows, nodes = (size_t)g->count;
+    p->host = mem_new(nodes, sizeof *p->host, "step", err);
+    p->value = mem_new(nodes, sizeof *p->value, "step", err);
+    p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
+    p->scratch = mem_new((size_t)call_scratch(g, p->program->partition, p->options.rows), sizeof(float), "scratch", err);
+    if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->scratch) return false;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        if (n->kind != NODE_OP || !n->op->on_host) continue;
+        p->host[id] = mem_new(rows * (size_t)n->shape.dim[1].size, sizeof(float), n->name, err);
+        if (!p->host[id]) return false;
+    }
+    return true;
+}
+
+static void pjrt_close_backend(void *backend) {
+    Pjrt *p = backend;
+    if (!p) return;
+    waves_clear(p);
+    free(p->waves);
+    pjrt_unplace(p);
+    if (p->client) pjrt_close(p->client);
+    for (int id = 0; id < p->program->graph.count; id++) {
+        if (p->host) free(p->host[id]);
+        if (p->value) free(p->value[id]);
+    }
+    free(p->host);
+    free(p->value);
+    free(p->row_logit);
+    free(p->scratch);
+    step_rows_free(&p->step);
+    free(p);
+}
+
+/* XLA's CPU kernels are several times faster on f32 than on bf16; accelerators are made for bf16. */
+static bool type_choose(Pjrt *p, Err *err) {
+    const char *asked = p->options.weights;
+    bool cpu = !strcmp(pjrt_info(p->client)->platform, "cpu");
+    if (asked && strcmp(asked, "f32") && strcmp(asked, "bf16"))
+        return err_set(err, "weights on a PJRT device: expected f32 or bf16, got '%.20s'", asked);
+    snprintf(p->type, sizeof p->type, "%s", asked ? asked : cpu ? "f32" : "bf16");
+    return true;
+}
+
+static void *pjrt_open_backend(const Program *program, Weights *weights, const BackendOptions *options, Err *err) {
+    Pjrt *p = mem_new(1, sizeof *p, "PJRT backend", err);
+    if (!p) return NULL;
+    const Mesh *mesh = &program->partition->mesh;
+    p->program = program;
+    p->options = *options;
+    p->dp = mesh->dp, p->tp = mesh->tp, p->devices = mesh->dp * mesh->tp;
+    p->slots = bucket_slots(program->partition, options->slots);
+    p->positions = bucket_positions(options->context);
+    p->buckets = bucket_list(p->slots, options->rows, p->bucket);
+    PjrtOptions o = {.plugin = options->plugin, .devices = p->devices, .cache = options->program_cache};
+    p->client = pjrt_open(&o, err);
+    if (p->client && type_choose(p, err) && step_new(p, err) && pjrt_place(p, weights, err)) {
+        p->info.workers = p->devices;
+        p->info.isa = pjrt_info(p->client)->platform;
+        snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type, (double)p->info.weight_bytes / 1048576);
+        return p;
+    }
+    pjrt_close_backend(p);
+    return NULL;
+}
+
+static StepRows *pjrt_rows(void *backend) { return &((Pjrt *)backend)->step; }
+static const BackendInfo *pjrt_backend_info(void *backend) { return &((Pjrt *)backend)->info; }
+
+const Backend backend_pjrt = {
+    .name = "pjrt",
+    .uniform = true,
+    .open = pjrt_open_backend,
+    .close = pjrt_close_backend,
+    .rows = pjrt_rows,
+    .run = pjrt_run,
+    .read = pjrt_read,
+    .info = pjrt_backend_info,
+};

@@ -1,0 +1,62 @@
+/* state.h: within src/pjrt: an open PJRT backend. */
+#ifndef PJRT_STATE_H
+#define PJRT_STATE_H
+#include "../graph/backend.h"
+#include "buckets.h"
+#include "client.h"
+
+typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; } Compiled;
+
+/* Buffers of one argument, one per device. */
+typedef struct Placed { char name[LOWER_NAME]; PjrtBuffer **buffer; } Placed;
+
+/* One execution of a step. */
+typedef struct Wave {
+    int bucket;
+    int32_t *row;               /* [dp * bucket rows] step row fed there, -1: none                        */
+    int32_t *logit;             /* [dp * bucket logit rows] logit row that comes out there, -1: not asked */
+    PjrtBuffer **results;       /* [device * results + i]; caches are moved out                           */
+} Wave;
+
+typedef struct Pjrt {
+    const Program *program;
+    BackendOptions options;
+    PjrtClient *client;
+    int devices, dp, tp;
+    char type[8];
+    int64_t slots, positions;   /* of a replica */
+    Bucket bucket[MAX_BUCKETS];
+    Compiled compiled[MAX_BUCKETS];
+    int buckets;
+    const WeightTensor **tensor; /* [node id] of weights */
+    Placed *weights;
+    int weight_count;
+    size_t weight_capacity;
+    PjrtBuffer **shard;         /* [device] */
+    PjrtBuffer **cache;         /* [cache * devices + device] */
+    int caches;
+    StepRows step;
+    float **host;               /* [node id] of on_host ops: rows of the step */
+    float *scratch;
+    Wave *waves;
+    int wave_count;
+    size_t wave_capacity;
+    int32_t *row_logit;         /* [rows] logit row of a step row, -1: not asked                        */
+    float **value;              /* [node id] of kept nodes, assembled for the host                      */
+    bool lost;                  /* an execution failed: caches may be gone                              */
+    BackendInfo info;
+} Pjrt;
+
+/* place.c: programs compiled when first needed; weights, caches and shard places uploaded once. */
+bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
+bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
+void pjrt_unplace(Pjrt *p);
+static inline PjrtType pjrt_type_of(const char *type) {
+    return type[0] == 'i' ? PJRT_S32 : type[0] == 'b' ? PJRT_BF16 : PJRT_F32;
+}
+/* wave.c: one execution: arguments from the step's rows, caches in and out. */
+bool wave_run(Pjrt *p, Wave *w, Err *err);
+void wave_free(Pjrt *p, Wave *w);
+/* Results of all waves of the step, assembled into p->value[node]. */
+bool waves_read(Pjrt *p, const Node *n, Err *err);
+#endif
