@@ -5,7 +5,7 @@ set -u
 status=0 # of no program: only files are looked at
 rank() {
     case $1 in
-    base) echo 0 ;; io) echo 1 ;; text) echo 2 ;; graph | ops) echo 3 ;; model) echo 4 ;; cpu) echo 5 ;; infer) echo 6 ;; cli) echo 7 ;;
+    base) echo 0 ;; io) echo 1 ;; text) echo 2 ;; graph | ops) echo 3 ;; model) echo 4 ;; cpu) echo 5 ;; infer) echo 6 ;; eval) echo 7 ;; cli) echo 8 ;;
     *) echo 99 ;;
     esac
 }
