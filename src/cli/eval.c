@@ -1,10 +1,11 @@
-/* eval.c: `eval`: how good a model is: GSM8K by its published protocols. */
+/* eval.c: `eval`: how good a model is: the table of tasks, and GSM8K by its published protocols. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../eval/gsm8k_run.h"
 #include "../eval/report.h"
 #include "../io/config.h"
+#include "eval_tasks.h"
 #include "model_options.h"
 
 typedef struct Gsm8kCommand {
@@ -135,6 +136,9 @@ static int eval_gsm8k(int argc, char **argv) {
 
 static const Command tasks[] = {
     {"eval gsm8k", eval_gsm8k, "grade school math, by one of five published protocols"},
+    {"eval perplexity", eval_perplexity, "of a text file, in sliding windows"},
+    {"eval compare", eval_compare, "two models, meshes, caches or kernels on the same text"},
+    {"eval choice", eval_choice, "multiple choice by log-likelihood, from JSON lines"},
     {NULL, NULL, NULL},
 };
 
