@@ -53,6 +53,7 @@ typedef struct QmModelInfo {
     int64_t cache_bytes, activation_bytes;   /* all devices together                         */
     int64_t decode_bytes;                    /* weight bytes read per decoded token          */
     int devices, workers;
+    int all_reduces, reduce_argmaxes;        /* collectives of a step                        */
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */
 } QmModelInfo;

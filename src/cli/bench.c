@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/cpu.h"
+#include "eval_tasks.h"
 #include "model_options.h"
 
 enum { MAX_REPEATS = 100 };
@@ -63,17 +64,20 @@ static bool test_row(QmEngine *e, const char *name, int64_t prompt, int64_t n, i
 int cmd_bench(int argc, char **argv) {
     ModelOptions m = {0};
     int64_t prompt = 512, n = 128, repeats = 5;
+    MeshEval eval = {.limit = 50};
     const Option options[] = {
         MODEL_OPTIONS(m),
         {"n-prompt", 'p', OPTION_INT, &prompt, 0, 1 << 20, "N",
          "prompt tokens of the prefill test (default 512; 0: none)", NULL},
         {"n-gen", 'n', OPTION_INT, &n, 0, 1 << 20, "N", "tokens of the decode test (default 128; 0: none)", NULL},
         {"repetitions", 'r', OPTION_INT, &repeats, 1, MAX_REPEATS, "N", "repetitions (default 5)", NULL},
+        MESH_EVAL_OPTIONS(eval),
     };
     int code = options_parse(argc, argv, "bench -m MODEL [--mesh 1x1,2x4,...] [-p N] [-n N] [-r N]",
                              "--mesh takes a list of XxY meshes here.", options,
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
+    if (eval.task) return bench_meshes(&m, &eval);
     if (prompt == 0 && n == 0) return usage_error("bench", "nothing to measure: -p and -n are both 0");
     if (m.mesh && strlen(m.mesh) >= 256) return usage_error("bench", "--mesh: the list is longer than 255 bytes");
     Err err = {0};

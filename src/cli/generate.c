@@ -1,16 +1,16 @@
 /* generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../infer/batch.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20, MAX_LINE = 64 << 20 };
 
 typedef struct Request {
     json_t *json;
-    Generation g;
-    QmSession *session;
-    bool started;
+    BatchItem item;
 } Request;
 
 typedef struct Job {
@@ -18,9 +18,10 @@ typedef struct Job {
     QmTokenizer *tokenizer;   /* NULL when the model has none: requests then give ids */
     GenerationConfig base;
     Request *requests;
-    int64_t count, next;      /* next: first not yet started */
-    float *logits;            /* [slots][vocab] */
-    SampleWork work;
+    int64_t count, next, written; /* next: first not yet started */
+    FILE *out;
+    const char *out_path;
+    Progress progress;
 } Job;
 
 static bool read_requests(Job *job, const char *path, Err *err) {
@@ -93,10 +94,11 @@ static bool prepare(Job *job, const char *path, Err *err) {
         int64_t n = generation_from_json(&c, r->json, where, err) && generation_check(&c, err)
                         ? prompt_of(job, r->json, &ids, where, err)
                         : -1;
-        bool ok = n >= 0 && generation_start(&r->g, &c, job->tokenizer, ids, n, err);
+        bool ok = n >= 0 && generation_start(&r->item.g, &c, job->tokenizer, ids, n, err);
         for (int64_t t = 0; ok && t < n; t++)
             if (ids[t] >= info->vocab)
                 ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
+        r->item.sequence = (uint64_t)i;
         free(ids);
         if (ok && n > info->context)
             ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n,
@@ -107,10 +109,11 @@ static bool prepare(Job *job, const char *path, Err *err) {
 }
 
 static bool write_result(const Request *r, FILE *out, const char *path, Err *err) {
+    const Generation *g = &r->item.g;
     json_t *ids = json_array(), *line;
-    for (int64_t i = r->g.prompt; ids && i < r->g.count; i++) json_array_append_new(ids, json_integer(r->g.ids[i]));
-    json_t *text = json_stringn(r->g.raw.data ? r->g.raw.data : "", r->g.raw.bytes);
-    line = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", r->g.finish);
+    for (int64_t i = g->prompt; ids && i < g->count; i++) json_array_append_new(ids, json_integer(g->ids[i]));
+    json_t *text = json_stringn(g->raw.data ? g->raw.data : "", g->raw.bytes);
+    line = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", g->finish);
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
     bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
                    : err_set(err, "out of memory: a result");
@@ -119,71 +122,45 @@ static bool write_result(const Request *r, FILE *out, const char *path, Err *err
     return ok;
 }
 
-/* One step of all running requests; new ones join as slots come free. */
-static bool step(Job *job, Request **running, int64_t *count, Err *err) {
-    const QmModelInfo *info = qm_engine_info(job->engine);
-    QmAppend entries[1024];
-    while (*count < info->slots && job->next < job->count) {
-        Request *r = &job->requests[job->next++];
-        if (r->g.finish) continue;
-        if (!(r->session = qm_session_new(job->engine, err))) return false;
-        running[(*count)++] = r;
-    }
-    for (int64_t i = 0; i < *count; i++) {
-        Request *r = running[i];
-        int64_t from = r->started ? r->g.count - 1 : 0;
-        entries[i] = (QmAppend){.session = r->session,
-                                .tokens = r->g.ids + from,
-                                .count = r->g.count - from,
-                                .logits_from = 1,
-                                .logits = job->logits + i * info->vocab};
-        r->started = true;
-    }
-    if (*count && !qm_forward(job->engine, entries, (int)*count, err)) return false;
-    int64_t left = 0;
-    for (int64_t i = 0; i < *count; i++) {
-        Request *r = running[i];
-        const char *text;
-        size_t bytes;
-        int32_t id = sample(&r->g.config, job->logits + i * info->vocab, r->g.ids, r->g.count,
-                            (uint64_t)(r - job->requests), &job->work);
-        if (!generation_push(&r->g, id, &text, &bytes, err)) return false;
-        if (!r->g.finish && r->g.count > info->context) generation_end(&r->g, "length", &text, &bytes);
-        if (r->g.finish) qm_session_free(r->session), r->session = NULL;
-        else running[left++] = r;
-    }
-    *count = left;
+static bool next_request(void *user, BatchItem **item, Err *err) {
+    Job *job = user;
+    (void)err;
+    if (job->next < job->count) *item = &job->requests[job->next++].item;
     return true;
 }
 
-static bool generate_all(Job *job, FILE *out, const char *path, Err *err) {
-    const QmModelInfo *info = qm_engine_info(job->engine);
-    Request **running = mem_new((size_t)info->slots, sizeof *running, "slots", err);
-    int64_t count = 0, written = 0;
-    Progress progress;
-    bool ok = running && (job->logits = mem_new((size_t)info->slots, (size_t)info->vocab * 4, "logits", err)) &&
-              sample_work_new(&job->work, info->vocab, err);
-    progress_start(&progress, "generating", job->count, false);
-    while (ok && written < job->count) {
-        ok = step(job, running, &count, err);
-        while (ok && written < job->count && job->requests[written].g.finish)
-            ok = write_result(&job->requests[written++], out, path, err);
-        progress_show(&progress, written);
+/* Results are in request order: this one waits for those before it. */
+static bool request_done(void *user, BatchItem *item, Err *err) {
+    Job *job = user;
+    (void)item;
+    while (job->written < job->count && job->requests[job->written].item.g.finish) {
+        Request *r = &job->requests[job->written++];
+        if (!write_result(r, job->out, job->out_path, err)) return false;
+        generation_free(&r->item.g);
     }
-    progress_end(&progress);
-    free(running);
+    progress_show(&job->progress, job->written);
+    return true;
+}
+
+static bool request_stop(void *user) {
+    (void)user;
+    return interrupted();
+}
+
+static bool generate_all(Job *job, Err *err) {
+    const BatchCalls calls = {.user = job, .next = next_request, .done = request_done, .stop = request_stop};
+    progress_start(&job->progress, "generating", job->count, false);
+    bool ok = batch_run(job->engine, &calls, NULL, err);
+    progress_end(&job->progress);
     return ok;
 }
 
 static void job_free(Job *job) {
     for (int64_t i = 0; i < job->count; i++) {
-        qm_session_free(job->requests[i].session);
-        generation_free(&job->requests[i].g);
+        generation_free(&job->requests[i].item.g);
         json_decref(job->requests[i].json);
     }
     free(job->requests);
-    free(job->logits);
-    sample_work_free(&job->work);
     qm_tokenizer_close(job->tokenizer);
     qm_engine_close(job->engine);
 }
@@ -223,10 +200,14 @@ int cmd_generate(int argc, char **argv) {
     bool ok = sample_options_config(&s, &m, &job.base, &err);
     if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
     ok = ok && read_requests(&job, in, &err) && prepare(&job, in, &err);
-    FILE *file = !ok ? NULL : strcmp(out, "-") ? fopen(out, "w") : stdout;
-    if (ok && !file) ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));
-    ok = ok && generate_all(&job, file, out, &err);
-    if (file && !file_finish(file, out, &err)) ok = false;
+    job.out = !ok ? NULL : strcmp(out, "-") ? fopen(out, "w") : stdout;
+    job.out_path = out;
+    if (ok && !job.out) ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));
+    interrupt_stops(job.engine);
+    ok = ok && generate_all(&job, &err);
+    interrupt_stops(NULL);
+    if (job.out && !file_finish(job.out, out, &err)) ok = false;
     job_free(&job);
-    return ok ? EXIT_OK : fail(&err);
+    if (!ok) fail(&err);
+    return interrupted() ? 128 + SIGINT : ok ? EXIT_OK : EXIT_FAILED;
 }

@@ -54,7 +54,9 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
                        .activation_bytes = i->activation_bytes,
                        .decode_bytes = i->decode_bytes,
                        .devices = e->partition.mesh.tp * e->partition.mesh.dp,
-                       .workers = i->workers};
+                       .workers = i->workers,
+                       .all_reduces = program_collectives(&e->program, "all_reduce"),
+                       .reduce_argmaxes = program_collectives(&e->program, "reduce_argmax")};
     snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
     snprintf(m->mesh, sizeof m->mesh, "%s", e->partition.mesh.text);
     snprintf(m->isa, sizeof m->isa, "%s", i->isa);

@@ -1,0 +1,160 @@
+/* eval.c: `eval`: how good a model is: the table of tasks, and GSM8K by its published protocols. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../eval/gsm8k_run.h"
+#include "../eval/report.h"
+#include "../io/config.h"
+#include "eval_tasks.h"
+#include "model_options.h"
+
+typedef struct Gsm8kCommand {
+    ModelOptions m;
+    Gsm8kOptions o;
+    const char *protocol, *out, *html, *rescore;
+    bool resume, has_temperature;
+} Gsm8kCommand;
+
+/* The report of a results file: the table, and the page if asked for. */
+static bool report_of(const Protocol *p, FILE *file, const char *name, int64_t questions, const char *html, FILE *out,
+                      Err *err) {
+    Lines lines;
+    Report report;
+    bool ok = file ? lines_of(&lines, file, name, err) : lines_open(&lines, name, err);
+    if (!ok) return false;
+    ok = report_read(&report, p, &lines, questions, err);
+    lines_close(&lines);
+    if (!ok) return false;
+    report_print(&report, out);
+    if (!html) return true;
+    ok = file ? lines_of(&lines, file, name, err) : lines_open(&lines, name, err);
+    ok = ok && report_html(&report, &lines, html, err);
+    lines_close(&lines);
+    return ok;
+}
+
+static int rescore(const Gsm8kCommand *c, Err *err) {
+    bool console = !strcmp(c->out, "-"); /* then the report must not mix with the lines */
+    bool ok = results_rescore(c->o.protocol, c->rescore, c->out, err) &&
+              (console || report_of(c->o.protocol, NULL, c->out, 0, c->html, stdout, err)) &&
+              file_finish(stdout, "standard output", err);
+    return ok ? EXIT_OK : fail(err);
+}
+
+/* The context every question fits in, unless one is given. */
+static bool context_for(Gsm8kCommand *c, const Gsm8kRun *run, Err *err) {
+    ModelConfig *config = mem_new(1, sizeof *config, "config", err);
+    bool ok = config && config_load(config, c->m.model, err);
+    int64_t need = gsm8k_context(run);
+    if (ok && c->m.context == 0) c->m.context = need < config->max_positions ? need : config->max_positions;
+    free(config);
+    return ok;
+}
+
+static void print_speed(const BatchStats *s, const Gsm8kRun *run) {
+    double seconds = s->seconds > 0 ? s->seconds : 1e-9;
+    printf("this run: %lld outputs in %.1f s, %.1f a minute; %lld prompt tokens fed and %lld reused, %lld new: %.1f tokens/s\n",
+           (long long)run->judged, s->seconds, 60 * (double)run->judged / seconds, (long long)s->prompt,
+           (long long)s->reused, (long long)s->decoded, (double)(s->prompt + s->decoded) / seconds);
+}
+
+static int run_gsm8k(Gsm8kCommand *c, Err *err) {
+    int code = EXIT_FAILED;
+    Gsm8kRun run = {0};
+    Results results = {0};
+    BatchStats stats = {0};
+    json_t *header = NULL;
+    QmEngine *e = NULL;
+    QmTokenizer *t = qm_tokenizer_open(c->m.model, err);
+    bool ok = t && gsm8k_open(&run, &c->o, c->m.model, t, err) && context_for(c, &run, err);
+    if (ok && !(e = model_open("eval", &c->m, false, &code))) ok = false;
+    ok = ok && (header = gsm8k_header(&run, c->m.model, qm_engine_info(e), err)) &&
+         results_open(&results, c->out, c->resume, header, run.options.limit, run.options.samples, err);
+    if (ok) {
+        interrupt_stops(e);
+        ok = gsm8k_go(&run, e, &results, interrupted, &stats, err);
+        interrupt_stops(NULL);
+        if (ok) ok = report_of(c->o.protocol, results.file, c->out ? c->out : "the results", run.options.limit, c->html,
+                               stdout, err);
+        if (ok && run.judged) print_speed(&stats, &run);
+        ok = ok && file_finish(stdout, "standard output", err);
+        if (interrupted() && c->out) fprintf(stderr, "qwenmesh: %lld outputs are in %s; --resume goes on\n",
+                                             (long long)(results.found + run.judged), c->out);
+    }
+    if (!results_close(&results, err)) ok = false;
+    json_decref(header);
+    gsm8k_close(&run);
+    qm_engine_close(e);
+    qm_tokenizer_close(t);
+    if (interrupted()) return 128 + SIGINT;
+    if (ok) return EXIT_OK;
+    return err->set ? fail(err) : code;
+}
+
+static int eval_gsm8k(int argc, char **argv) {
+    Gsm8kCommand c = {.m = {.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
+    const Option options[] = {
+        MODEL_OPTIONS(c.m),
+        {"protocol", 0, OPTION_TEXT, &c.protocol, 0, 0, "NAME", "one of those below (default lm-eval)", NULL},
+        {"data", 0, OPTION_TEXT, &c.o.data, 0, 0, "DIR", "folder of test.jsonl and train.jsonl (default: data/gsm8k)", NULL},
+        {"shots", 0, OPTION_INT, &c.o.shots, 0, MAX_SHOTS, "N", "examples in the prompt (default: the protocol's)", NULL},
+        {"limit", 0, OPTION_INT, &c.o.limit, 1, 1 << 20, "N", "the first N questions only", NULL},
+        {"samples", 0, OPTION_INT, &c.o.samples, 1, MAX_SAMPLES, "K", "outputs per question, and their majority", NULL},
+        {"temp", 0, OPTION_FLOAT, &c.o.temperature, 0, 1e6, "T", "temperature (default 0, greedy; with --samples 0.2)",
+         &c.has_temperature},
+        {"seed", 's', OPTION_INT, &c.o.seed, 0, 9e18, "N", "seed of the draws of tokens (default 0)", NULL},
+        {"fewshot-seed", 0, OPTION_INT, &c.o.fewshot_seed, 0, 9e18, "N", "seed of the draws of examples (default 1234)", NULL},
+        {"n-predict", 'n', OPTION_INT, &c.o.max_new_tokens, 1, 1 << 20, "N", "new tokens at most (default: the protocol's)",
+         NULL},
+        {"chat", 0, OPTION_FLAG, &c.o.wrap, 0, 0, NULL, "a plain prompt as one user message (lm-eval's --apply_chat_template)",
+         NULL},
+        {"slots", 0, OPTION_INT, &c.m.slots, 1, 1024, "N", "questions at once (default 8)", NULL},
+        {"out", 'o', OPTION_TEXT, &c.out, 0, 0, "FILE", "every prompt, output and verdict, JSON lines", NULL},
+        {"resume", 0, OPTION_FLAG, &c.resume, 0, 0, NULL, "go on with FILE, whatever stopped it", NULL},
+        {"rescore", 0, OPTION_TEXT, &c.rescore, 0, 0, "FILE", "score these outputs into --out, with no model", NULL},
+        {"html", 0, OPTION_TEXT, &c.html, 0, 0, "FILE", "also a page to browse the answers", NULL},
+    };
+    Text notes = {0};
+    Err err = {0};
+    text_line(&notes, "Protocols:\n");
+    for (const Protocol *p = protocols; p->name; p++)
+        text_line(&notes, "  %-12s %s (at most %lld new tokens)\n", p->name, p->summary, (long long)p->max_new_tokens);
+    text_line(&notes, "\nFILE for --rescore: JSON lines with \"gold\", the data set's answer, and \"output\".");
+    int code = options_parse(argc, argv, "eval gsm8k -m MODEL [--protocol NAME] [-o FILE] [options]",
+                             text_ok(&notes, "help", NULL) ? notes.data : NULL, options,
+                             (int)(sizeof options / sizeof *options), NULL);
+    text_free(&notes);
+    if (code >= 0) return code;
+    if (!(c.o.protocol = protocol_find(c.protocol, &err))) return usage_error(argv[0], "%s", err.text);
+    if (c.rescore && (!c.out || c.m.model)) return usage_error(argv[0], "--rescore: expected --out FILE, and no model");
+    if (c.resume && !c.out) return usage_error(argv[0], "--resume: expected the file as --out FILE");
+    if (c.rescore) return rescore(&c, &err);
+    if (!c.m.model) return usage_error(argv[0], "no model: expected -m DIR or -m FILE.gguf");
+    if (c.o.samples > 1 && !c.has_temperature) c.o.temperature = 0.2; /* lm-eval's gsm8k-cot-self-consistency */
+    return run_gsm8k(&c, &err);
+}
+
+static const Command tasks[] = {
+    {"eval gsm8k", eval_gsm8k, "grade school math, by one of five published protocols"},
+    {"eval perplexity", eval_perplexity, "of a text file, in sliding windows"},
+    {"eval compare", eval_compare, "two models, meshes, caches or kernels on the same text"},
+    {"eval choice", eval_choice, "multiple choice by log-likelihood, from JSON lines"},
+    {NULL, NULL, NULL},
+};
+
+static int help(FILE *out) {
+    fprintf(out, "Usage: qwenmesh eval TASK [options]    (qwenmesh eval TASK --help lists them)\n\nTasks:\n");
+    for (const Command *c = tasks; c->name; c++) fprintf(out, "  %-10s %s\n", c->name + 5, c->summary);
+    return out == stdout ? EXIT_OK : EXIT_USAGE;
+}
+
+int cmd_eval(int argc, char **argv) {
+    if (argc < 2) return help(stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(stdout);
+    for (const Command *c = tasks; c->name; c++)
+        if (!strcmp(argv[1], c->name + 5)) {
+            argv[1] = (char *)(uintptr_t)c->name; /* the command's name in messages */
+            return c->run(argc - 1, argv + 1);
+        }
+    return usage_error("eval", "expected a task, got '%s'", argv[1]);
+}

@@ -1,0 +1,225 @@
+/* eval_tasks.c: `eval perplexity`, `eval compare`, `eval choice`, and `bench --eval`. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../eval/loglik.h"
+#include "../eval/mesh_report.h"
+#include "eval_tasks.h"
+
+enum { MAX_TEXT = 256 << 20, DEFAULT_WINDOW = 512 };
+
+static int end(bool ok, const Err *err) {
+    if (interrupted()) return 128 + SIGINT;
+    return ok ? EXIT_OK : fail(err);
+}
+
+/* A text file's ids, at most `limit` of them (0: all); -1 on error. */
+static int64_t text_ids(const QmTokenizer *t, const char *path, int64_t limit, int32_t **ids, size_t *bytes, Err *err) {
+    char *text = file_read(path, MAX_TEXT, bytes, err);
+    int64_t n = text ? qm_tokenizer_encode(t, text, *bytes, false, ids, err) : -1;
+    free(text);
+    if (limit && n > limit) {
+        size_t kept = 0; /* bytes per byte: of the tokens kept */
+        for (int64_t i = 0; i < limit; i++) {
+            size_t piece = 0;
+            if (qm_tokenizer_piece(t, (*ids)[i], &piece, NULL)) kept += piece;
+        }
+        *bytes = kept;
+        n = limit;
+    }
+    return n;
+}
+
+/* ---- Perplexity --------------------------------------------------------------------------------------------------------- */
+
+int eval_perplexity(int argc, char **argv) {
+    ModelOptions m = {0};
+    const char *file = NULL;
+    int64_t window = 0, stride = 0, limit = 0;
+    const Option options[] = {
+        MODEL_OPTIONS(m),
+        {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
+        {"window", 0, OPTION_INT, &window, 2, 1 << 24, "N", "tokens of a window (default: the context, 512 at most)", NULL},
+        {"stride", 0, OPTION_INT, &stride, 1, 1 << 24, "N", "tokens from window to window (default: the window)", NULL},
+        {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
+    };
+    int code = options_parse(argc, argv, "eval perplexity -m MODEL -f FILE [--window N] [--stride N]", NULL, options,
+                             (int)(sizeof options / sizeof *options), NULL);
+    if (code >= 0) return code;
+    if (!file) return usage_error(argv[0], "no text: expected -f FILE");
+    if (m.context == 0) m.context = window ? window : DEFAULT_WINDOW;
+    if (window == 0) window = m.context < DEFAULT_WINDOW ? m.context : DEFAULT_WINDOW;
+    if (stride == 0) stride = window;
+    Err err = {0};
+    int32_t *ids = NULL;
+    size_t bytes = 0;
+    Perplexity p;
+    QmEngine *e = model_open(argv[0], &m, false, &code);
+    if (!e) return code;
+    QmTokenizer *t = qm_tokenizer_open(m.model, &err);
+    int64_t n = t ? text_ids(t, file, limit, &ids, &bytes, &err) : -1;
+    interrupt_stops(e);
+    bool ok = n >= 0 && perplexity(e, ids, n, window, stride, bytes, interrupted, &p, &err);
+    interrupt_stops(NULL);
+    if (ok) {
+        printf("perplexity %.6f (Hugging Face's sliding-window recipe), %.6f over every scored token, %.4f bits per byte\n"
+               "%lld tokens, %lld scored, %lld windows of %lld, stride %lld\n",
+               p.recipe, p.mean, p.bits_per_byte, (long long)p.tokens, (long long)p.scored, (long long)p.windows,
+               (long long)window, (long long)stride);
+        ok = file_finish(stdout, "standard output", &err);
+    }
+    free(ids);
+    qm_tokenizer_close(t);
+    qm_engine_close(e);
+    return end(ok, &err);
+}
+
+/* ---- Compare ------------------------------------------------------------------------------------------------------------ */
+
+static void print_piece(const QmTokenizer *t, int32_t id) {
+    size_t bytes = 0;
+    const char *piece = qm_tokenizer_piece(t, id, &bytes, NULL);
+    printf("%d '", id);
+    for (size_t i = 0; piece && i < bytes; i++) {
+        unsigned char c = (unsigned char)piece[i];
+        if (c < 32 || c == 127) printf("\\x%02x", c);
+        else putchar(c);
+    }
+    printf("'");
+}
+
+static void print_comparison(const Comparison *c, const QmTokenizer *t) {
+    double n = (double)(c->tokens ? c->tokens : 1);
+    printf("%lld positions: same bits at %lld (%.2f %%), same likeliest token at %lld (%.2f %%)\n", (long long)c->tokens,
+           (long long)c->same_bits, 100 * (double)c->same_bits / n, (long long)c->same_top, 100 * (double)c->same_top / n);
+    printf("KL(A||B): mean %.3e, most %.3e nats; largest difference of a logit %.3e", c->kl_mean, c->kl_most, c->difference);
+    if (c->difference > 0) printf(" at token %lld", (long long)c->difference_at);
+    printf("\nperplexity: A %.6f, B %.6f\n", c->perplexity_a, c->perplexity_b);
+    if (c->first_bits >= 0) printf("first differing bits: logits of token %lld\n", (long long)c->first_bits);
+    if (c->first_top >= 0) {
+        printf("first differing token: %lld: A ", (long long)c->first_top);
+        print_piece(t, c->top_a);
+        printf(", B ");
+        print_piece(t, c->top_b);
+        printf("\n");
+    } else printf("no differing token\n");
+}
+
+int eval_compare(int argc, char **argv) {
+    ModelOptions a = {0}, b = {0};
+    const char *file = NULL;
+    int64_t window = 0, limit = 0;
+    const Option options[] = {
+        MODEL_OPTIONS(a),
+        {"model-b", 0, OPTION_TEXT, &b.model, 0, 0, "DIR|FILE", "B's model (default: A's; so with the options below)", NULL},
+        {"mesh-b", 0, OPTION_TEXT, &b.mesh, 0, 0, "MESH", "B's mesh", NULL},
+        {"threads-b", 0, OPTION_INT, &b.threads, 1, 256, "N", "B's workers", NULL},
+        {"rows-b", 0, OPTION_INT, &b.rows, 1, 8192, "N", "B's rows of a step", NULL},
+        {"cache-type-b", 0, OPTION_TEXT, &b.kv_cache, 0, 0, "TYPE", "B's key/value cache", NULL},
+        {"isa-b", 0, OPTION_TEXT, &b.isa, 0, 0, "NAME", "B's kernels", NULL},
+        {"rope-bf16-b", 0, OPTION_FLAG, &b.rope_bf16, 0, 0, NULL, "B's rotary frequencies rounded to bf16", NULL},
+        {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
+        {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)", NULL},
+        {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
+    };
+    int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]", "A and B: models; or -m and --model-b.",
+                                        options, (int)(sizeof options / sizeof *options), &first);
+    if (code >= 0) return code;
+    if (first < argc && !a.model) a.model = argv[first++];
+    if (first < argc && !b.model) b.model = argv[first++];
+    if (first < argc) return usage_error(argv[0], "unexpected argument '%s'", argv[first]);
+    if (!file) return usage_error(argv[0], "no text: expected -f FILE");
+    if (!b.model) b.model = a.model;
+    if (!b.mesh) b.mesh = a.mesh;
+    if (!b.threads) b.threads = a.threads;
+    if (!b.rows) b.rows = a.rows;
+    if (!b.kv_cache) b.kv_cache = a.kv_cache;
+    if (!b.isa) b.isa = a.isa;
+    b.rope_bf16 = b.rope_bf16 || a.rope_bf16;
+    b.verbose = a.verbose;
+    if (a.context == 0) a.context = window ? window : DEFAULT_WINDOW;
+    if (window == 0) window = a.context < DEFAULT_WINDOW ? a.context : DEFAULT_WINDOW;
+    b.context = a.context;
+    Err err = {0};
+    int32_t *ids = NULL;
+    size_t bytes;
+    Comparison c;
+    QmEngine *ea = model_open(argv[0], &a, false, &code), *eb = ea ? model_open(argv[0], &b, false, &code) : NULL;
+    if (!eb) return qm_engine_close(ea), code;
+    QmTokenizer *t = qm_tokenizer_open(a.model, &err);
+    int64_t n = t ? text_ids(t, file, limit, &ids, &bytes, &err) : -1;
+    interrupt_stops(ea);
+    bool ok = n >= 0 && compare_engines(ea, eb, ids, n, window, interrupted, &c, &err);
+    interrupt_stops(NULL);
+    if (ok) print_comparison(&c, t), ok = file_finish(stdout, "standard output", &err);
+    free(ids);
+    qm_tokenizer_close(t);
+    qm_engine_close(ea);
+    qm_engine_close(eb);
+    return end(ok, &err);
+}
+
+/* ---- Choice ------------------------------------------------------------------------------------------------------------- */
+
+int eval_choice(int argc, char **argv) {
+    ModelOptions m = {0};
+    const char *in = NULL, *out = NULL;
+    int64_t limit = 0;
+    const Option options[] = {
+        MODEL_OPTIONS(m),
+        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "questions, JSON lines", NULL},
+        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "the questions with log-likelihoods and verdicts", NULL},
+        {"limit", 0, OPTION_INT, &limit, 1, 1 << 30, "N", "the first N questions only", NULL},
+    };
+    int code = options_parse(argc, argv, "eval choice -m MODEL --in FILE [--out FILE]",
+                             "A question: {\"context\": \"...\", \"choices\": [\"...\", ...], \"gold\": 0}. As in lm-eval, a choice "
+                             "follows the context after a space;\nacc goes by the sum of log-probabilities, acc_norm by the sum "
+                             "per character.",
+                             options, (int)(sizeof options / sizeof *options), NULL);
+    if (code >= 0) return code;
+    if (!in) return usage_error(argv[0], "no questions: expected --in FILE");
+    Err err = {0};
+    ChoiceTally c;
+    QmEngine *e = model_open(argv[0], &m, false, &code);
+    if (!e) return code;
+    QmTokenizer *t = qm_tokenizer_open(m.model, &err);
+    FILE *f = NULL;
+    bool ok = t != NULL;
+    if (ok && out && !(f = strcmp(out, "-") ? fopen(out, "w") : stdout))
+        ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));
+    interrupt_stops(e);
+    ok = ok && choice_run(e, t, in, f, out, limit, interrupted, &c, &err);
+    interrupt_stops(NULL);
+    if (f && f != stdout && !file_finish(f, out, &err)) ok = false;
+    if (ok) {
+        FILE *table = f == stdout ? stderr : stdout;
+        fprintf(table, "|Tasks |Version|Filter|n-shot| Metric |   |Value |   |Stderr|\n|------|------:|------|-----:|--------|---|-----:|"
+                       "---|-----:|\n|choice|      -|none  |     0|acc     |↑  |%.4f|±  |%.4f|\n|      |       |none  |     0|acc_norm|↑  "
+                       "|%.4f|±  |%.4f|\n\n%lld questions\n", c.acc, c.acc_error, c.norm, c.norm_error, (long long)c.questions);
+        ok = file_finish(stdout, "standard output", &err);
+    }
+    qm_tokenizer_close(t);
+    qm_engine_close(e);
+    return end(ok, &err);
+}
+
+/* ---- bench --eval ------------------------------------------------------------------------------------------------------- */
+
+int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
+    Err err = {0};
+    bool same = false;
+    const Protocol *p = protocol_find(eval->protocol ? eval->protocol : "lm-eval-cot", &err);
+    if (strcmp(eval->task, "gsm8k")) return usage_error("bench", "--eval: expected gsm8k, got '%.40s'", eval->task);
+    if (!p) return usage_error("bench", "%s", err.text);
+    if (!m->model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
+    MeshReport report = {.engine = {.model = m->model, .threads = (int)m->threads, .slots = m->slots ? (int)m->slots : 8,
+                                    .context = m->context, .rows = (int)m->rows, .kv_cache = m->kv_cache, .isa = m->isa,
+                                    .rope_bf16 = m->rope_bf16},
+                         .gsm8k = {.protocol = p, .data = eval->data, .shots = -1, .limit = eval->limit, .samples = 1,
+                                   .fewshot_seed = FEWSHOT_SEED},
+                         .meshes = m->mesh ? m->mesh : "1x1", .html = eval->html};
+    bool ok = mesh_report(&report, stdout, &same, &err) && file_finish(stdout, "standard output", &err);
+    if (ok && !same) ok = err_set(&err, "meshes differ in their answers");
+    return ok ? EXIT_OK : fail(&err);
+}

@@ -1,0 +1,206 @@
+/* gsm8k_run.c: questions into a batch, outputs into results. */
+#include <stdlib.h>
+#include <string.h>
+#include "gsm8k_run.h"
+
+/* One output on its way. */
+typedef struct Asked { BatchItem item; int64_t index, sample; Text prompt; } Asked;
+
+/* The prompt's ids, -1 on error; its text is appended to `shown`. */
+static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32_t **ids, Err *err) {
+    const Gsm8kOptions *o = &run->options;
+    Text text = {0};
+    bool chat;
+    char *rendered = NULL;
+    int64_t n = -1;
+    if (gsm8k_prompt(o->protocol, &run->train, run->draws ? run->draws + index * o->shots : NULL, o->shots,
+                     run->test.item[index].question, o->wrap, &text, &chat, err)) {
+        if (chat) n = qm_tokenizer_chat(run->tokenizer, text.data, text.bytes, true, ids, &rendered, err);
+        else n = qm_tokenizer_encode(run->tokenizer, text.data, text.bytes, false, ids, err);
+        if (chat && rendered) text_line(shown, "%s", rendered);
+        else text_add(shown, text.data, text.bytes);
+    }
+    free(rendered);
+    text_free(&text);
+    if (n >= 0 && !text_ok(shown, "prompt", err)) n = -1;
+    if (n < 0) err_prefix(err, "question %lld", (long long)index);
+    return n;
+}
+
+static bool config_of(Gsm8kRun *run, const char *model, Err *err) {
+    const Gsm8kOptions *o = &run->options;
+    GenerationConfig *c = &run->config;
+    if (!generation_defaults(c, model, err)) return false;
+    c->do_sample = o->temperature > 0;
+    c->temperature = o->temperature > 0 ? o->temperature : 1;
+    c->top_k = 0;
+    c->top_p = c->repetition_penalty = 1;
+    c->min_p = 0;
+    c->seed = o->seed;
+    c->max_new_tokens = o->max_new_tokens;
+    c->stop_count = 0;
+    for (int i = 0; i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++)
+        if (!generation_stop(c, o->protocol->stop[i], "protocol", err)) return false;
+    return true;
+}
+
+bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, const char *model, const QmTokenizer *tokenizer, Err *err) {
+    char path[512];
+    *run = (Gsm8kRun){.options = *options, .tokenizer = tokenizer};
+    Gsm8kOptions *o = &run->options;
+    if (o->shots < 0) o->shots = o->protocol->shots;
+    if (!o->max_new_tokens) o->max_new_tokens = o->protocol->max_new_tokens;
+    if (o->shots > COT_SHOTS && !o->protocol->draws)
+        return err_set(err, "--shots: %s has %d examples, got %lld", o->protocol->name, COT_SHOTS, (long long)o->shots);
+    if (!config_of(run, model, err) || !gsm8k_find(o->data, "test.jsonl", path, sizeof path, err) ||
+        !problems_read(&run->test, path, err))
+        return false;
+    if (!o->limit || o->limit > run->test.count) o->limit = run->test.count;
+    if (o->shots > 0 && o->protocol->draws) {
+        if (!gsm8k_find(o->data, "train.jsonl", path, sizeof path, err) || !problems_read(&run->train, path, err))
+            return err_prefix(err, "%lld examples", (long long)o->shots), false;
+        run->draws = fewshot_draws(o->limit, o->shots, run->train.count, (uint64_t)o->fewshot_seed, err);
+        if (!run->draws) return false;
+    }
+    for (int64_t i = 0; i < o->limit; i++) {
+        Text shown = {0};
+        int32_t *ids = NULL;
+        int64_t n = prompt_ids(run, i, &shown, &ids, err);
+        free(ids);
+        text_free(&shown);
+        if (n < 0) return false;
+        if (n > run->longest) run->longest = n;
+    }
+    return true;
+}
+
+void gsm8k_close(Gsm8kRun *run) {
+    problems_free(&run->test);
+    problems_free(&run->train);
+    free(run->draws);
+    *run = (Gsm8kRun){0};
+}
+
+int64_t gsm8k_context(const Gsm8kRun *run) { return run->longest + run->options.max_new_tokens; }
+
+/* FNV-1a over questions and answers: the same file, not a safe one. */
+static uint64_t fingerprint(const Problems *p, uint64_t h) {
+    for (int64_t i = 0; i < p->count; i++)
+        for (int k = 0; k < 2; k++)
+            for (const char *c = k ? p->item[i].answer : p->item[i].question;; c++) {
+                h = (h ^ (uint8_t)*c) * 1099511628211u;
+                if (!*c) break;
+            }
+    return h;
+}
+
+json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *info, Err *err) {
+    const Gsm8kOptions *o = &run->options;
+    const char *slash = strrchr(model, '/');
+    char data[32];
+    snprintf(data, sizeof data, "%016llx",
+             (unsigned long long)fingerprint(&run->train, fingerprint(&run->test, 14695981039346656037u)));
+    json_t *h = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:f,s:I,s:I,s:I,s:b}", "protocol", o->protocol->name, "model",
+                          slash && slash[1] ? slash + 1 : model, "weights", info->weight_type, "parameters",
+                          (json_int_t)info->parameters, "cache", info->kv_cache, "shots", (json_int_t)o->shots, "samples",
+                          (json_int_t)o->samples, "temperature", o->temperature, "seed", (json_int_t)o->seed,
+                          "fewshot_seed", (json_int_t)o->fewshot_seed, "max_new_tokens",
+                          (json_int_t)o->max_new_tokens, "chat", o->wrap);
+    if (!h || json_object_set_new(h, "data", json_string(data)) != 0) {
+        err_set(err, "cannot name the model in the results: %s is not valid UTF-8", model);
+        json_decref(h);
+        return NULL;
+    }
+    return h;
+}
+
+/* ---- The batch's calls --------------------------------------------------------------------------------------------------- */
+
+static void asked_free(Asked *a) {
+    if (!a) return;
+    generation_free(&a->item.g);
+    text_free(&a->prompt);
+    free(a);
+}
+
+static bool next(void *user, BatchItem **item, Err *err) {
+    Gsm8kRun *run = user;
+    int64_t samples = run->options.samples, all = run->options.limit * samples;
+    while (run->next < all && run->results->done[run->next]) run->next++;
+    if (run->next >= all) return true;
+    Asked *a = mem_new(1, sizeof *a, "a question", err);
+    if (!a) return false;
+    int32_t *ids = NULL;
+    a->index = run->next / samples;
+    a->sample = run->next++ % samples;
+    a->item.sequence = (uint64_t)(a->index * MAX_SAMPLES + a->sample);
+    int64_t n = prompt_ids(run, a->index, &a->prompt, &ids, err);
+    bool ok = n >= 0 && generation_start(&a->item.g, &run->config, run->tokenizer, ids, n, err);
+    free(ids);
+    if (ok) *item = &a->item;
+    else asked_free(a);
+    return ok;
+}
+
+static json_t *result_of(const Gsm8kRun *run, const Asked *a, Err *err) {
+    const Generation *g = &a->item.g;
+    const Problem *p = &run->test.item[a->index];
+    json_t *o = json_pack("{s:I,s:I,s:s,s:s,s:s%,s:s%,s:I,s:I,s:s}", "index", (json_int_t)a->index, "sample",
+                          (json_int_t)a->sample, "question", p->question, "gold", p->answer, "prompt", a->prompt.data,
+                          a->prompt.bytes, "output", g->raw.data ? g->raw.data : "", g->raw.bytes, "prompt_tokens",
+                          (json_int_t)g->prompt, "new_tokens", (json_int_t)(g->count - g->prompt), "finish_reason",
+                          g->finish);
+    if (!o) err_set(err, "question %lld: the result is not valid UTF-8", (long long)a->index);
+    return o;
+}
+
+static bool done(void *user, BatchItem *item, Err *err) {
+    Gsm8kRun *run = user;
+    Asked *a = (Asked *)item; /* its first member */
+    char where[40];
+    snprintf(where, sizeof where, "question %lld", (long long)a->index);
+    json_t *o = result_of(run, a, err);
+    bool ok = o && results_judge(run->options.protocol, o, where, err) && results_add(run->results, o, err);
+    if (ok) {
+        const json_t *correct = json_object_get(o, "correct");
+        if (run->options.protocol->rules > 1)
+            correct = json_object_get(correct, run->options.protocol->rule[0]->name);
+        run->right += json_is_true(correct);
+        run->judged++;
+        run->first += item->first - item->taken;
+        snprintf(run->label, sizeof run->label, "%s %.1f %%", run->options.protocol->task,
+                 100 * run->right / (double)run->judged);
+        progress_show(&run->progress, run->judged);
+    }
+    json_decref(o);
+    asked_free(a);
+    return ok;
+}
+
+static void drop(void *user, BatchItem *item) {
+    (void)user;
+    asked_free((Asked *)item);
+}
+
+static bool stopped(void *user) {
+    const Gsm8kRun *run = user;
+    return run->stop && run->stop();
+}
+
+bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), BatchStats *stats, Err *err) {
+    const BatchCalls calls = {.user = run, .next = next, .done = done, .drop = drop, .stop = stopped};
+    int64_t context = qm_engine_info(engine)->context;
+    *stats = (BatchStats){0};
+    if (run->longest > context)
+        return err_set(err, "a prompt has %lld tokens, the context %lld positions: fewer --shots, or more --ctx",
+                       (long long)run->longest, (long long)context);
+    run->results = results;
+    run->next = run->judged = 0;
+    run->right = run->first = 0;
+    run->stop = stop;
+    snprintf(run->label, sizeof run->label, "%s", run->options.protocol->task);
+    progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found, run->options.quiet);
+    bool ok = batch_run(engine, &calls, stats, err);
+    progress_end(&run->progress);
+    return results_sort(results, ok ? err : &(Err){0}) && ok;
+}
