@@ -89,11 +89,12 @@ static bool prepare(Job *job, const char *path, Err *err) {
         char where[256];
         int32_t *ids = NULL;
         snprintf(where, sizeof where, "%.200s request %lld", path, (long long)i + 1);
-        GenerationConfig c = job->base;
-        int64_t n = generation_from_json(&c, r->json, where, err) && generation_check(&c, err)
+        GenerationConfig c;
+        int64_t n = generation_from_json(&c, &job->base, r->json, where, err) && generation_check(&c, info->vocab, err)
                         ? prompt_of(job, r->json, &ids, where, err)
                         : -1;
         bool ok = n >= 0 && generation_start(&r->g, &c, job->tokenizer, ids, n, err);
+        generation_config_free(&c);
         for (int64_t t = 0; ok && t < n; t++)
             if (ids[t] >= info->vocab)
                 ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
@@ -145,8 +146,10 @@ static bool step(Job *job, Request **running, int64_t *count, Err *err) {
         Request *r = running[i];
         const char *text;
         size_t bytes;
-        int32_t id = sample(&r->g.config, job->logits + i * info->vocab, r->g.ids, r->g.count,
-                            (uint64_t)(r - job->requests), &job->work);
+        int32_t id;
+        if (!generation_choose(&r->g, job->logits + i * info->vocab, (uint64_t)(r - job->requests), &job->work, &id,
+                               err))
+            return false;
         if (!generation_push(&r->g, id, &text, &bytes, err)) return false;
         if (!r->g.finish && r->g.count > info->context) generation_end(&r->g, "length", &text, &bytes);
         if (r->g.finish) qm_session_free(r->session), r->session = NULL;
@@ -184,6 +187,7 @@ static void job_free(Job *job) {
     free(job->requests);
     free(job->logits);
     sample_work_free(&job->work);
+    generation_config_free(&job->base);
     qm_tokenizer_close(job->tokenizer);
     qm_engine_close(job->engine);
 }

@@ -38,8 +38,8 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
         else time->decode += now - start, time->decoded++;
         EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
-        int32_t id = sample(&g->config, logits, g->ids, g->count, 0, &work);
-        ok = generation_push(g, id, &text, &bytes, err);
+        int32_t id;
+        ok = generation_choose(g, logits, 0, &work, &id, err) && generation_push(g, id, &text, &bytes, err);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
         a.tokens = &g->ids[g->count - 1];
         a.count = 1;
@@ -97,7 +97,7 @@ int cmd_run(int argc, char **argv) {
     if (!e) return code;
     interrupt_stops(e);
     QmTokenizer *t = qm_tokenizer_open(m.model, &err);
-    GenerationConfig config;
+    GenerationConfig config = {0};
     Generation g = {0};
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
@@ -115,6 +115,7 @@ int cmd_run(int argc, char **argv) {
     interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);
     generation_free(&g);
+    generation_config_free(&config);
     free(ids);
     qm_tokenizer_close(t);
     qm_engine_close(e);
