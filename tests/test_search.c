@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/infer/prefix.h"
 #include "../src/infer/search.h"
 #include "fixture.h"
 
@@ -351,6 +352,29 @@ static void session_copies(void **state) {
     }
 }
 
+/* The longest shared beginning is copied, never the last id, and nothing where the rope goes by the length. */
+static void prefixes(void **state) {
+    (void)state;
+    QmErr err = {0};
+    int32_t ids[60], other[60];
+    for (int i = 0; i < 60; i++) ids[i] = i + 3, other[i] = i < 40 ? i + 3 : 7;
+    QmEngine *e = engine(tiny, "1x1", 1, 3, false, NULL), *dynamic = engine("tests/golden/dynamic", "1x1", 1, 1, false, NULL);
+    QmSession *a = qm_session_new(e, &err), *b = qm_session_new(e, &err), *c = qm_session_new(e, &err);
+    QmAppend entries[] = {{.session = a, .tokens = other, .count = 60}, {.session = b, .tokens = ids, .count = 30}};
+    assert_true(qm_forward(e, entries, 2, &err));
+    PrefixSource source[] = {{b, ids, 60}, {a, other, 60}};
+    assert_true(prefix_reuse(e, c, ids, 60, source, 2, &err));
+    assert_int_equal(qm_session_length(c), 40);
+    assert_true(qm_session_crop(c, 0, &err) && prefix_reuse(e, c, ids, 60, source, 1, &err));
+    assert_int_equal(qm_session_length(c), 30);
+    assert_true(qm_session_crop(c, 0, &err) && prefix_reuse(e, c, ids, 20, source, 2, &err));
+    assert_int_equal(qm_session_length(c), 19);
+    assert_int_equal(prefix_shared(e, ids, PREFIX_LEAST, other, 60), 0);
+    assert_int_equal(prefix_shared(dynamic, ids, 60, other, 60), 0);
+    qm_session_free(a), qm_session_free(b), qm_session_free(c);
+    qm_engine_close(e), qm_engine_close(dynamic);
+}
+
 static void too_few_slots(void **state) {
     (void)state;
     Err err = {0};
@@ -396,7 +420,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_generations), cmocka_unit_test(meshes_agree), cmocka_unit_test(searches_begin_with_the_loop),
         cmocka_unit_test(groups_part), cmocka_unit_test(contrastive_extremes), cmocka_unit_test(lookup_exact),
-        cmocka_unit_test(draft_model_exact), cmocka_unit_test(session_copies), cmocka_unit_test(too_few_slots),
+        cmocka_unit_test(draft_model_exact), cmocka_unit_test(session_copies), cmocka_unit_test(prefixes),
+        cmocka_unit_test(too_few_slots),
         cmocka_unit_test(nothing_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../infer/prefix.h"
 #include "../infer/search.h"
 #include "model_options.h"
 
@@ -169,19 +170,37 @@ static bool run_searches(Job *job, Err *err) {
     return ok;
 }
 
+/* A session for a new request, with what its prompt shares with a running one. *waits: one that joins in this step shares
+ * more than is fed yet; the request comes a step later. */
+static bool admit(Job *job, Request *r, Request **running, int64_t count, bool *waits, Err *err) {
+    PrefixSource source[1024];
+    int sources = 0;
+    *waits = false;
+    for (int64_t i = 0; i < count; i++) {
+        const Request *o = running[i];
+        if (o->started) source[sources++] = (PrefixSource){o->session, o->g.ids, o->g.count};
+        else *waits = *waits || prefix_shared(job->engine, r->g.ids, r->g.count, o->g.ids, o->g.count) > 0;
+    }
+    return *waits || ((r->session = qm_session_new(job->engine, err)) &&
+                      prefix_reuse(job->engine, r->session, r->g.ids, r->g.count, source, sources, err));
+}
+
 /* One step of all running requests; new ones join as slots come free. */
 static bool step(Job *job, Request **running, int64_t *count, Err *err) {
     const QmModelInfo *info = qm_engine_info(job->engine);
     QmAppend entries[1024];
     while (*count < info->slots && job->next < job->count) {
-        Request *r = &job->requests[job->next++];
+        Request *r = &job->requests[job->next];
+        bool waits = false;
+        if (!r->g.finish && !admit(job, r, running, *count, &waits, err)) return false;
+        if (waits) break;
+        job->next++;
         if (r->g.finish) continue;
-        if (!(r->session = qm_session_new(job->engine, err))) return false;
         running[(*count)++] = r;
     }
     for (int64_t i = 0; i < *count; i++) {
         Request *r = running[i];
-        int64_t from = r->started ? r->g.count - 1 : 0;
+        int64_t from = qm_session_length(r->session); /* what the cache has */
         entries[i] = (QmAppend){.session = r->session,
                                 .tokens = r->g.ids + from,
                                 .count = r->g.count - from,
