@@ -72,6 +72,8 @@ QM_API QmSession *qm_session_new(QmEngine *engine, QmErr *err);
 QM_API void qm_session_free(QmSession *session);
 QM_API int64_t qm_session_length(const QmSession *session);       /* tokens in the cache                         */
 QM_API bool qm_session_crop(QmSession *session, int64_t length, QmErr *err); /* forget all after the first `length` */
+/* `to` becomes the first `length` tokens of `from`, cache and all: beams, shared prefixes. On error `to` has not changed. */
+QM_API bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err);
 
 /* One entry of a batch: tokens appended to a session. A session may appear once in a batch. */
 typedef struct QmAppend {

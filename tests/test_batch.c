@@ -49,13 +49,16 @@ static void fill_run(Run *r) {
         int32_t ids[CONTEXT];
         int64_t n = i == 5 ? CONTEXT - 3 : 1 + i * 5;
         for (int64_t t = 0; t < n; t++) ids[t] = (int32_t)(i / 3 * 31 + t * 7 + (t > 20 ? i : 0)) % VOCAB;
-        GenerationConfig c = {.max_new_tokens = i == 7 ? 0 : NEW,
-                              .temperature = 1,
-                              .do_sample = i % 2,
-                              .top_p = 1,
-                              .seed = 5,
-                              .repetition_penalty = i == 4 ? 1.3 : 1};
+        GenerationConfig c;
+        assert_true(generation_defaults(&c, "tests/golden/tiny", &err));
+        c.eos_count = 0;
+        c.max_new_tokens = i == 7 ? 0 : NEW;
+        c.do_sample = i % 2;
+        c.temperature = 1;
+        c.seed = 5;
+        c.repetition_penalty = i == 4 ? 1.3 : 1;
         assert_true(generation_start(&r->item[i].g, &c, NULL, ids, n, &err));
+        generation_config_free(&c);
         r->item[i].sequence = (uint64_t)i;
     }
 }

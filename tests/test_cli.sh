@@ -22,6 +22,24 @@ check "generate: results in request order" 'is 0' '[ "$(wc -l <"$work/res.jsonl"
 cp "$work/res.jsonl" "$work/one.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/res.jsonl" --slots 1 --threads 1
 check "generate: the same with one slot" 'is 0' 'cmp "$work/one.jsonl" "$work/res.jsonl"'
+awk 'BEGIN { for (r = 0; r < 12; r++) { printf "{\"ids\":[7"; for (i = 0; i < 40; i++) printf ",%d", i * 11 % 500; printf ",%d],\"max_new_tokens\":%d,\"eos_token_id\":null}\n", r, 3 + r } }' >"$work/req.jsonl"
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/shared.jsonl" --mesh 2x4 --slots 5
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/alone.jsonl" --slots 1
+check "generate: prompts that begin alike, fed once, give what each gives alone" 'is 0' '[ "$(wc -l <"$work/alone.jsonl")" = 12 ]' \
+    'cmp "$work/shared.jsonl" "$work/alone.jsonl"'
+printf '{"ids":[5,6,7],"max_new_tokens":5,"num_beams":3,"num_return_sequences":2}\n{"ids":[5,6,7],"max_new_tokens":4,"logprobs":2}\n' >"$work/req.jsonl"
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/res.jsonl" --slots 1
+check "generate: beams take the slots they need; log-probabilities are told" 'is 0' \
+    'head -n 1 "$work/res.jsonl" | grep -qE "^.\"sequences\":\[.*\"score\":.*\"score\":"' \
+    '[ "$(tail -n 1 "$work/res.jsonl" | grep -o "\"top\":\[{" | wc -l)" = 4 ]'
+printf '{"ids":[5,6,7,5,6,7,5,6],"max_new_tokens":30,"do_sample":%s,"eos_token_id":null}\n' false true >"$work/req.jsonl"
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/alone.jsonl"
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/lookup.jsonl" --lookup 5 --mesh 2x4
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/draft.jsonl" --draft-model tests/golden/sliding
+check "generate: lookup and a draft model change nothing" 'is 0' 'cmp "$work/alone.jsonl" "$work/lookup.jsonl"' \
+    'cmp "$work/alone.jsonl" "$work/draft.jsonl"'
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/draft.jsonl" --draft-model tests/golden/heads14-2
+check "generate: a draft model of another vocabulary, or the same" '[ "$status" != 0 ] || cmp "$work/alone.jsonl" "$work/draft.jsonl"'
 cp -r $tiny "$work/tiny" && chmod -R u+w "$work/tiny"
 echo '{"stop_strings":["x"]}' >"$work/tiny/generation_config.json"
 run generate -m "$work/tiny" --in "$work/req.jsonl" --out "$work/res.jsonl" -v

@@ -29,13 +29,19 @@ static void clear(Chat *c) {
 static void set(Chat *c, char *text) {
     char *save = NULL, *name = strtok_r(text, " \t", &save), *value = strtok_r(NULL, "", &save);
     Err err = {0};
-    GenerationConfig next = c->config;
+    GenerationConfig next = {0};
     json_t *number = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL, *object = json_object();
     Text shown = {0};
     if (name && number) {
         json_object_set(object, name, number);
-        if (!strcmp(name, "temperature")) next.do_sample = json_number_value(number) > 0;
-        if (generation_from_json(&next, object, "/set", &err) && generation_check(&next, &err)) c->config = next;
+        if (!strcmp(name, "temperature")) json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
+        if (generation_from_json(&next, &c->config, object, "/set", &err) &&
+            generation_check(&next, qm_engine_info(c->engine)->vocab, &err)) {
+            GenerationConfig before = c->config;
+            c->config = next;
+            next = before;
+        }
+        generation_config_free(&next);
     } else if (name) {
         err_set(&err, "/set %.40s: expected a number, true, false or a JSON string", name);
     }
@@ -73,7 +79,8 @@ static bool answer(Chat *c, Err *err) {
         const char *text;
         size_t bytes;
         if (!(ok = feed(c, g.ids, g.count, err))) break;
-        ok = generation_push(&g, sample(&g.config, c->logits, g.ids, g.count, 0, &c->work), &text, &bytes, err);
+        int32_t id;
+        ok = generation_choose(&g, c->logits, 0, &c->work, &id, err) && generation_push(&g, id, &text, &bytes, err);
         if (ok && g.count > qm_engine_info(c->engine)->context) generation_end(&g, "length", &text, &bytes);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
     }
@@ -153,6 +160,7 @@ int cmd_chat(int argc, char **argv) {
     free(c.fed);
     free(c.logits);
     sample_work_free(&c.work);
+    generation_config_free(&c.config);
     qm_session_free(c.session);
     qm_tokenizer_close(c.tokenizer);
     qm_engine_close(c.engine);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../infer/batch.h"
+#include "../infer/search.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20, MAX_LINE = 64 << 20 };
@@ -11,10 +12,11 @@ enum { MAX_REQUESTS = 1 << 20, MAX_LINE = 64 << 20 };
 typedef struct Request {
     json_t *json;
     BatchItem item;
+    Sequences found;          /* of a search */
 } Request;
 
 typedef struct Job {
-    QmEngine *engine;
+    QmEngine *engine, *draft;
     QmTokenizer *tokenizer;   /* NULL when the model has none: requests then give ids */
     GenerationConfig base;
     Request *requests;
@@ -90,11 +92,12 @@ static bool prepare(Job *job, const char *path, Err *err) {
         char where[256];
         int32_t *ids = NULL;
         snprintf(where, sizeof where, "%.200s request %lld", path, (long long)i + 1);
-        GenerationConfig c = job->base;
-        int64_t n = generation_from_json(&c, r->json, where, err) && generation_check(&c, err)
+        GenerationConfig c;
+        int64_t n = generation_from_json(&c, &job->base, r->json, where, err) && generation_check(&c, info->vocab, err)
                         ? prompt_of(job, r->json, &ids, where, err)
                         : -1;
         bool ok = n >= 0 && generation_start(&r->item.g, &c, job->tokenizer, ids, n, err);
+        generation_config_free(&c);
         for (int64_t t = 0; ok && t < n; t++)
             if (ids[t] >= info->vocab)
                 ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
@@ -108,12 +111,41 @@ static bool prepare(Job *job, const char *path, Err *err) {
     return true;
 }
 
-static bool write_result(const Request *r, FILE *out, const char *path, Err *err) {
-    const Generation *g = &r->item.g;
-    json_t *ids = json_array(), *line;
+/* {"id", "logprob", "top": [{"id", "logprob"}, ...]} of every new token. */
+static json_t *logprobs_json(const Generation *g) {
+    json_t *list = json_array();
+    for (int64_t i = 0; g->logprobs && i < g->count - g->prompt; i++) {
+        const TokenLogprob *row = g->logprobs + i * (1 + g->config.logprobs);
+        json_t *top = json_array();
+        for (int64_t k = 1; k <= g->config.logprobs && row[k].id >= 0; k++)
+            json_array_append_new(top, json_pack("{s:i,s:f}", "id", row[k].id, "logprob", (double)row[k].logprob));
+        json_array_append_new(list, json_pack("{s:i,s:f,s:o}", "id", row->id, "logprob", (double)row->logprob, "top", top));
+    }
+    return list;
+}
+
+static json_t *sequence_json(const Generation *g, bool score) {
+    json_t *ids = json_array();
     for (int64_t i = g->prompt; ids && i < g->count; i++) json_array_append_new(ids, json_integer(g->ids[i]));
     json_t *text = json_stringn(g->raw.data ? g->raw.data : "", g->raw.bytes);
-    line = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", g->finish);
+    json_t *o = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", g->finish);
+    if (o && g->config.logprobs >= 0) json_object_set_new(o, "logprobs", logprobs_json(g));
+    if (o && score) json_object_set_new(o, "score", json_real(g->score));
+    return o;
+}
+
+static bool write_result(const Request *r, FILE *out, const char *path, Err *err) {
+    const GenerationConfig *c = &r->item.g.config;
+    json_t *line = NULL;
+    if (c->num_return_sequences > 1) {
+        json_t *list = json_array();
+        for (int64_t i = 0; list && i < r->found.count; i++)
+            json_array_append_new(list, sequence_json(&r->found.list[i], true));
+        line = list ? json_pack("{s:o}", "sequences", list) : NULL;
+    } else {
+        line = r->found.count ? sequence_json(r->found.list, c->num_beams > 1 || c->best_of > 1)
+                              : sequence_json(&r->item.g, false);
+    }
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
     bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
                    : err_set(err, "out of memory: a result");
@@ -122,9 +154,27 @@ static bool write_result(const Request *r, FILE *out, const char *path, Err *err
     return ok;
 }
 
+/* Requests that need a search have the engine for themselves, before the others run in batches. */
+static bool run_searches(Job *job, Err *err) {
+    Search s = {0};
+    bool ok = true;
+    for (int64_t i = 0; ok && i < job->count; i++) {
+        Request *r = &job->requests[i];
+        if (!search_wanted(&r->item.g.config, job->draft)) continue;
+        if (!s.engine && !search_new(&s, job->engine, job->draft, err)) ok = false;
+        s.sequence = (uint64_t)i;
+        ok = ok && search_run(&s, &r->item.g, &r->found, err);
+        if (!ok) err_prefix(err, "request %lld", (long long)i + 1);
+        else r->item.g.finish = r->found.list->finish;
+    }
+    search_free(&s);
+    return ok;
+}
+
 static bool next_request(void *user, BatchItem **item, Err *err) {
     Job *job = user;
     (void)err;
+    if (job->next < job->written) job->next = job->written; /* searches come in finished */
     if (job->next < job->count) *item = &job->requests[job->next++].item;
     return true;
 }
@@ -150,7 +200,7 @@ static bool request_stop(void *user) {
 static bool generate_all(Job *job, Err *err) {
     const BatchCalls calls = {.user = job, .next = next_request, .done = request_done, .stop = request_stop};
     progress_start(&job->progress, "generating", job->count, false);
-    bool ok = batch_run(job->engine, &calls, NULL, err);
+    bool ok = run_searches(job, err) && batch_run(job->engine, &calls, NULL, err);
     progress_end(&job->progress);
     return ok;
 }
@@ -158,10 +208,13 @@ static bool generate_all(Job *job, Err *err) {
 static void job_free(Job *job) {
     for (int64_t i = 0; i < job->count; i++) {
         generation_free(&job->requests[i].item.g);
+        sequences_free(&job->requests[i].found);
         json_decref(job->requests[i].json);
     }
     free(job->requests);
+    generation_config_free(&job->base);
     qm_tokenizer_close(job->tokenizer);
+    qm_engine_close(job->draft);
     qm_engine_close(job->engine);
 }
 
@@ -174,13 +227,28 @@ static bool has_tokenizer(const char *model) {
     return has;
 }
 
+/* The slots and hidden states that the searches among the requests need. What is wrong with a request, prepare() says. */
+static void searches_need(const Job *job, ModelOptions *m, bool *hidden) {
+    for (int64_t i = 0; i < job->count; i++) {
+        GenerationConfig c;
+        Err ignored = {0};
+        if (generation_from_json(&c, &job->base, job->requests[i].json, "", &ignored)) {
+            if (search_slots(&c) > m->slots) m->slots = search_slots(&c);
+            *hidden = *hidden || search_hidden(&c);
+        }
+        generation_config_free(&c);
+    }
+}
+
 int cmd_generate(int argc, char **argv) {
     ModelOptions m = {.slots = 8};
     SampleOptions s = {0};
+    DraftOptions d = {0};
     const char *in = NULL, *out = NULL;
     const Option options[] = {
         MODEL_OPTIONS(m),
         SAMPLE_OPTIONS(s),
+        DRAFT_OPTIONS(d),
         {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "requests, one JSON object a line; - is standard input", NULL},
         {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "results, one a line, in request order; - is standard output",
          NULL},
@@ -189,17 +257,25 @@ int cmd_generate(int argc, char **argv) {
     const char *notes =
         "A request has \"prompt\", \"ids\" or \"messages\", and generation parameters under their Hugging Face names.\n"
         "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", "
-        "\"finish_reason\".";
+        "\"finish_reason\"; with \"logprobs\": N their log-probabilities and N alternatives each; with\n"
+        "\"num_return_sequences\" above 1 \"sequences\", a list of such results with \"score\", best first.";
     int code = options_parse(argc, argv, "generate -m MODEL --in FILE --out FILE [options]", notes, options,
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!in || !out) return usage_error("generate", "expected --in FILE and --out FILE");
     Err err = {0};
     Job job = {0};
-    if (!(job.engine = model_open("generate", &m, false, &code))) return code;
-    bool ok = sample_options_config(&s, &m, &job.base, &err);
+    bool hidden = false, ok = !m.model || (sample_options_config(&s, &m, &job.base, &err) && read_requests(&job, in, &err));
+    if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;
+    if (ok) searches_need(&job, &m, &hidden);
+    ModelOptions guess = m;
+    guess.model = d.model;
+    guess.slots = 1;
+    if (ok && (!(job.engine = model_open("generate", &m, hidden, &code)) ||
+               (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
+        return job_free(&job), code;
     if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
-    ok = ok && read_requests(&job, in, &err) && prepare(&job, in, &err);
+    ok = ok && prepare(&job, in, &err);
     job.out = !ok ? NULL : strcmp(out, "-") ? fopen(out, "w") : stdout;
     job.out_path = out;
     if (ok && !job.out) ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));

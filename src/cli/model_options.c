@@ -73,7 +73,7 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
 
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {
     if (!generation_defaults(c, m->model, err)) return false;
-    if (s->has_n) c->max_new_tokens = s->n;
+    if (s->has_n) c->max_new_tokens = s->n, c->max_length = 0;
     if (s->has_temperature) c->temperature = s->temperature, c->do_sample = s->temperature > 0;
     if (s->has_top_k) c->top_k = s->top_k;
     if (s->has_top_p) c->top_p = s->top_p;
@@ -88,5 +88,5 @@ bool sample_options_config(const SampleOptions *s, const ModelOptions *m, Genera
         fprintf(stderr, "generation: %s\n", text.data ? text.data : "");
         text_free(&text);
     }
-    return generation_check(c, err);
+    return generation_check(c, 0, err);
 }

@@ -52,6 +52,13 @@ typedef struct SampleOptions {
     {"stop", 0, OPTION_TEXT, &(s).stop, 0, 0, "TEXT", "stop at this text", NULL}, \
     {"ignore-eos", 0, OPTION_FLAG, &(s).ignore_eos, 0, 0, NULL, "go on past end-of-sequence tokens", NULL}
 
+/* Guesses of the next tokens, checked by the model: the same answer, sooner. */
+typedef struct DraftOptions { const char *model; int64_t lookup; bool has_lookup; } DraftOptions;
+
+#define DRAFT_OPTIONS(d) \
+    {"draft-model", 0, OPTION_TEXT, &(d).model, 0, 0, "DIR|FILE", "a smaller model of the same vocabulary that guesses ahead", NULL}, \
+    {"lookup", 0, OPTION_INT, &(d).lookup, 0, MAX_DRAFT, "N", "guess N tokens ahead from what the text repeats", &(d).has_lookup}
+
 /* The model's defaults with the given options on top; with -v, what came of it on stderr. */
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err);
 #endif

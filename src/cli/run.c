@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include "../infer/search.h"
 #include "model_options.h"
 
 /* Prompt ids: raw text with control tokens, or one user message through the chat template. */
@@ -38,8 +39,8 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
         else time->decode += now - start, time->decoded++;
         EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
-        int32_t id = sample(&g->config, logits, g->ids, g->count, 0, &work);
-        ok = generation_push(g, id, &text, &bytes, err);
+        int32_t id;
+        ok = generation_choose(g, logits, 0, &work, &id, err) && generation_push(g, id, &text, &bytes, err);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
         a.tokens = &g->ids[g->count - 1];
         a.count = 1;
@@ -55,6 +56,38 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
     qm_session_free(s);
     sample_work_free(&work);
     free(logits);
+    return ok;
+}
+
+typedef struct Stream { EVP_MD_CTX *hash; Timing *time; double start; int64_t prompt; } Stream;
+
+/* One token of an answer with drafts: its logits are those that the loop above would have seen. */
+static bool stream_emit(void *context, const float *logits, int64_t vocab, const char *text, size_t bytes, Err *err) {
+    Stream *s = context;
+    double now = clock_seconds();
+    if (s->time->prompt == 0) s->time->prefill = now - s->start, s->time->prompt = s->prompt;
+    else s->time->decode += now - s->start, s->time->decoded++;
+    s->start = now;
+    EVP_DigestUpdate(s->hash, logits, (size_t)vocab * sizeof *logits);
+    return file_put(stdout, text, bytes, "standard output", err);
+}
+
+/* An answer by a search: with drafts it streams, else it comes when the best is known. */
+static bool answer_search(QmEngine *e, QmEngine *draft, const Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
+    Search s;
+    Sequences found = {0};
+    Stream stream = {hash, time, clock_seconds(), g->prompt};
+    bool ok = search_new(&s, e, draft, err);
+    s.emit = stream_emit;
+    s.context = &stream;
+    ok = ok && search_run(&s, g, &found, err);
+    if (interrupted()) ok = true, err->set = false; /* the answer so far stands */
+    else if (ok && time->prompt == 0) ok = file_put(stdout, found.list->raw.data ? found.list->raw.data : "",
+                                                   found.list->raw.bytes, "standard output", err);
+    if (ok && s.drafted)
+        fprintf(stderr, "drafts: %lld of %lld tokens taken over\n", (long long)s.accepted, (long long)s.drafted);
+    sequences_free(&found);
+    search_free(&s);
     return ok;
 }
 
@@ -77,11 +110,13 @@ static void print_stats(const Timing *t, EVP_MD_CTX *hash, double opened) {
 int cmd_run(int argc, char **argv) {
     ModelOptions m = {0};
     SampleOptions s = {0};
+    DraftOptions d = {0};
     const char *prompt = NULL;
     bool chat = false, stats = false;
     const Option options[] = {
         MODEL_OPTIONS(m),
         SAMPLE_OPTIONS(s),
+        DRAFT_OPTIONS(d),
         {"prompt", 'p', OPTION_TEXT, &prompt, 0, 0, "TEXT", "the prompt; control tokens in it count", NULL},
         {"chat", 0, OPTION_FLAG, &chat, 0, 0, NULL, "the prompt is a user's message: apply the chat template", NULL},
         {"stats", 0, OPTION_FLAG, &stats, 0, 0, NULL, "tokens per second and the SHA-256 of all logits, on stderr",
@@ -93,19 +128,30 @@ int cmd_run(int argc, char **argv) {
     if (!prompt) return usage_error("run", "no prompt: expected -p TEXT");
     double start = clock_seconds();
     Err err = {0};
-    QmEngine *e = model_open("run", &m, false, &code);
-    if (!e) return code;
+    GenerationConfig config = {0};
+    if (m.model && !sample_options_config(&s, &m, &config, &err)) return generation_config_free(&config), fail(&err);
+    if (d.has_lookup) config.prompt_lookup_num_tokens = d.lookup;
+    ModelOptions guess = m;
+    guess.model = d.model;
+    m.slots = search_slots(&config);
+    QmEngine *e = model_open("run", &m, search_hidden(&config), &code), *draft = NULL;
+    if (!e || (d.model && !(draft = model_open("run", &guess, false, &code)))) {
+        qm_engine_close(e);
+        generation_config_free(&config);
+        return code;
+    }
     interrupt_stops(e);
     QmTokenizer *t = qm_tokenizer_open(m.model, &err);
-    GenerationConfig config;
     Generation g = {0};
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     Timing time = {0};
-    bool ok = t && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) && sample_options_config(&s, &m, &config, &err);
+    bool ok = t && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
     double opened = clock_seconds() - start;
     int64_t count = ok ? prompt_ids(t, prompt, chat, &ids, &err) : -1;
-    ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) && answer(e, &g, hash, &time, &err);
+    ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) &&
+         (search_wanted(&config, draft) ? answer_search(e, draft, &g, hash, &time, &err)
+                                        : answer(e, &g, hash, &time, &err));
     if (ok) {
         printf("\n");
         ok = file_finish(stdout, "standard output", &err);
@@ -115,8 +161,10 @@ int cmd_run(int argc, char **argv) {
     interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);
     generation_free(&g);
+    generation_config_free(&config);
     free(ids);
     qm_tokenizer_close(t);
+    qm_engine_close(draft);
     qm_engine_close(e);
     return code;
 }

@@ -188,6 +188,22 @@ static const float *cpu_read(void *backend, Tensor t, Err *err) {
 
 static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }
 
+/* K comes in blocks of K_BLOCK positions: whole blocks are copied, what is past `positions` is never read. */
+static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err) {
+    const KvCache *c = &((Cpu *)backend)->cache;
+    if (positions > c->positions || from_slot >= c->slots || to_slot >= c->slots || from_slot < 0 || to_slot < 0)
+        return err_set(err, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
+                       (long long)positions, from_slot, to_slot, (long long)c->positions, (long long)c->slots);
+    size_t each = (size_t)c->channels * (c->type == CACHE_F32 ? 4 : 2);
+    size_t bytes[] = {(size_t)((positions + K_BLOCK - 1) / K_BLOCK * K_BLOCK) * each, (size_t)positions * each};
+    int64_t planes = (int64_t)(c->bytes / c->plane) / (2 * c->slots); /* (layer, head) pairs */
+    for (int64_t at = 0; at < planes && from_slot != to_slot; at++)
+        for (int v = 0; v < 2; v++)
+            memcpy(cache_plane(c, at / c->kv_heads, at % c->kv_heads, to_slot, v),
+                   cache_plane(c, at / c->kv_heads, at % c->kv_heads, from_slot, v), bytes[v]);
+    return true;
+}
+
 const Backend backend_cpu = {
     .name = "cpu",
     .open = cpu_open,
@@ -196,4 +212,5 @@ const Backend backend_cpu = {
     .run = cpu_run,
     .read = cpu_read,
     .info = cpu_info,
+    .copy = cpu_copy,
 };

@@ -35,5 +35,7 @@ typedef struct Backend {
     /* The result of a kept node after a run, row-major f32; NULL on error. */
     const float *(*read)(void *backend, Tensor tensor, Err *err);
     const BackendInfo *(*info)(void *backend);
+    /* Makes the first `positions` of to_slot's cache equal to from_slot's, bit for bit. NULL: not possible. */
+    bool (*copy)(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
 } Backend;
 #endif

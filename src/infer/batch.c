@@ -3,6 +3,8 @@
 #include <string.h>
 #include "batch.h"
 #include "engine.h"
+#include "prefix.h"
+#include "processors.h"
 
 typedef struct Slot {
     QmSession *session;
@@ -20,6 +22,8 @@ typedef struct Batch {
     int slots, running;
     int64_t taken;       /* items so far */
     bool reuse;
+    BatchItem *held_back; /* comes when a running sequence has fed the beginning they share */
+    PrefixSource *source; /* [slots] */
     QmAppend *entry;     /* [slots] */
     int *entry_slot;     /* [slots] */
     int32_t *argmax;     /* [slots] */
@@ -36,7 +40,8 @@ static bool batch_open(Batch *b, QmEngine *e, const BatchCalls *calls, Err *err)
     if (!(b->slot = mem_new(n, sizeof *b->slot, "slots", err)) ||
         !(b->entry = mem_new(n, sizeof *b->entry, "entries of a step", err)) ||
         !(b->entry_slot = mem_new(n, sizeof *b->entry_slot, "entries of a step", err)) ||
-        !(b->argmax = mem_new(n, sizeof *b->argmax, "entries of a step", err)))
+        !(b->argmax = mem_new(n, sizeof *b->argmax, "entries of a step", err)) ||
+        !(b->source = mem_new(n, sizeof *b->source, "slots", err)) || !sample_work_new(&b->work, e->info.vocab, err))
         return false;
     for (int i = 0; i < e->info.slots; i++) {
         if (e->slot[i]) continue; /* someone else's */
@@ -54,15 +59,13 @@ static void batch_close(Batch *b) {
         free(s->kept);
         free(s->logits);
     }
+    if (b->held_back && b->calls->drop) b->calls->drop(b->calls->user, b->held_back);
+    free(b->source);
     free(b->slot);
     free(b->entry);
     free(b->entry_slot);
     free(b->argmax);
     sample_work_free(&b->work);
-}
-
-static bool greedy(const GenerationConfig *c) {
-    return (!c->do_sample || c->temperature <= 0) && c->repetition_penalty == 1;
 }
 
 /* Tokens at the start of a prompt that the slot still holds; the last is always fed, for its logits. */
@@ -71,6 +74,28 @@ static int64_t held(const Batch *b, const Slot *s, const Generation *g) {
     if (most > g->prompt - 1) most = g->prompt - 1;
     while (b->reuse && n < most && s->kept[n] == g->ids[n]) n++;
     return n;
+}
+
+/* Sequences that run now, with what their caches hold. */
+static int running_sources(Batch *b) {
+    int count = 0;
+    for (int i = 0; i < b->slots; i++)
+        if (b->slot[i].item)
+            b->source[count++] = (PrefixSource){b->slot[i].session, b->slot[i].item->g.ids, b->slot[i].item->g.count};
+    return count;
+}
+
+/* Ids at the start of a prompt that a running sequence has, or is about to have, in its cache. */
+static int64_t prefix_most(const Batch *b, const Generation *g, bool fed) {
+    int64_t most = 0;
+    for (int i = 0; i < b->slots; i++) {
+        const Slot *s = &b->slot[i];
+        if (!s->item) continue;
+        int64_t count = fed ? qm_session_length(s->session) : s->item->g.prompt;
+        int64_t n = prefix_shared(b->engine, g->ids, g->prompt, s->item->g.ids, count);
+        if (n > most) most = n;
+    }
+    return most;
 }
 
 /* Gives the item the free slot that holds most of its prompt; of equals, the one that holds least else. */
@@ -86,12 +111,15 @@ static bool take(Batch *b, BatchItem *item, Err *err) {
         best = s;
         most = n;
     }
-    if (!greedy(&item->g.config)) {
-        int64_t vocab = b->engine->info.vocab;
-        if (!best->logits && !(best->logits = mem_new((size_t)vocab, sizeof(float), "logits", err))) return false;
-        if (!b->work.value && !sample_work_new(&b->work, vocab, err)) return false;
-    }
+    int sources = running_sources(b);
+    if (!best->logits && !generation_argmax(&item->g) &&
+        !(best->logits = mem_new((size_t)b->engine->info.vocab, sizeof(float), "logits", err)))
+        return false;
     if (!qm_session_crop(best->session, most, err)) return false;
+    if (b->reuse && most < prefix_most(b, &item->g, true)) {
+        if (!prefix_reuse(b->engine, best->session, item->g.ids, item->g.prompt, b->source, sources, err)) return false;
+        most = qm_session_length(best->session);
+    }
     best->item = item;
     best->order = b->taken++;
     item->reused = most;
@@ -103,9 +131,14 @@ static bool take(Batch *b, BatchItem *item, Err *err) {
 
 static bool fill(Batch *b, Err *err) {
     while (b->running < b->slots) {
-        BatchItem *item = NULL;
-        if (!b->calls->next(b->calls->user, &item, err)) return false;
+        BatchItem *item = b->held_back;
+        b->held_back = NULL;
+        if (!item && !b->calls->next(b->calls->user, &item, err)) return false;
         if (!item) return true;
+        if (b->reuse && prefix_most(b, &item->g, true) < prefix_most(b, &item->g, false)) {
+            b->held_back = item;
+            return true;
+        }
         if (item->g.finish) { /* nothing was to be generated */
             item->taken = item->first = item->ended = clock_seconds();
             if (!b->calls->done(b->calls->user, item, err)) return false;
@@ -129,8 +162,8 @@ static void append(Batch *b, int slot, int64_t count, int *entries) {
                                     .count = count,
                                     .rope_length = g->prompt,
                                     .logits_from = last,
-                                    .logits = last && !greedy(&g->config) ? s->logits : NULL,
-                                    .argmax = last && greedy(&g->config) ? &b->argmax[slot] : NULL};
+                                    .logits = last && s->logits ? s->logits : NULL,
+                                    .argmax = last && !s->logits ? &b->argmax[slot] : NULL};
     if (from < g->prompt) b->stats.prompt += count;
     else b->stats.decoded += count;
     (*entries)++;
@@ -182,8 +215,8 @@ static bool push(Batch *b, int slot, Err *err) {
     Generation *g = &s->item->g;
     const char *text;
     size_t bytes;
-    int32_t id = greedy(&g->config) ? b->argmax[slot]
-                                    : sample(&g->config, s->logits, g->ids, g->count, s->item->sequence, &b->work);
+    int32_t id = b->argmax[slot];
+    if (s->logits && !generation_choose(g, s->logits, s->item->sequence, &b->work, &id, err)) return false;
     if (g->count == g->prompt) s->item->first = clock_seconds();
     if (!generation_push(g, id, &text, &bytes, err)) return false;
     if (!g->finish && g->count > b->engine->info.context) generation_end(g, "length", &text, &bytes);

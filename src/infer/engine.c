@@ -145,3 +145,16 @@ bool qm_session_crop(QmSession *s, int64_t length, QmErr *err) {
     s->rope_length = length;
     return true;
 }
+
+bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err) {
+    QmEngine *e = from->engine;
+    if (to->engine != e) return err_set(err, "copy: the sessions are of different engines");
+    if (length < 0 || length > from->length)
+        return err_set(err, "copy: expected 0 to %lld tokens, got %lld", (long long)from->length, (long long)length);
+    if (to == from) return qm_session_crop(to, length, err);
+    if (!e->backend->copy) return err_set(err, "copy: the %s backend cannot copy caches", e->backend->name);
+    if (!e->backend->copy(e->state, from->slot, to->slot, length, err)) return false;
+    to->length = length;
+    to->rope_length = length < from->length ? length : from->rope_length;
+    return true;
+}

@@ -3,56 +3,108 @@
 #define GENERATION_H
 #include "../io/json.h"
 #include "../text/stream.h"
+#include "scores.h"
 
-enum { MAX_STOPS = 16, MAX_STOP_BYTES = 256, MAX_STOP_IDS = 64 };
+enum { MAX_STOPS = 16, MAX_STOP_BYTES = 256, MAX_STOP_IDS = 64, MAX_BEAMS = 256, MAX_LOGPROBS = 64, MAX_DRAFT = 64 };
 
-/* Names and meanings as in Hugging Face's GenerationConfig. */
+/* ---- Lists of ids that parameters name: immutable, shared and counted ------------------------------------------------ */
+
+typedef struct IdList { int32_t *ids; int64_t count; } IdList;
+/* When the last count - 1 ids are ids[0 .. count - 2], the score of ids[count - 1] gains `bias`. */
+typedef struct IdBias { IdList ids; float bias; } IdBias;
+typedef struct BiasList { IdBias *rows; int64_t count; } BiasList;
+typedef struct TokenLists TokenLists; /* lists.h */
+
+typedef enum EarlyStopping { STOP_HEURISTIC, STOP_EARLY, STOP_NEVER } EarlyStopping; /* false, true, "never" */
+
+/* Names and meanings as in Hugging Face's GenerationConfig; those of OpenAI's interface are marked. Made by
+ * generation_defaults or generation_from_json, freed with generation_config_free. */
 typedef struct GenerationConfig {
     int64_t max_new_tokens;
+    int64_t max_length;        /* prompt and new together; 0: max_new_tokens counts                */
+    int64_t min_length, min_new_tokens;
+    double max_time;           /* seconds from the first new token; 0: none                        */
     bool do_sample;
-    double temperature;        /* > 0; 0 means greedy                                          */
-    int64_t top_k;             /* 0: off; ties with the k-th are kept                          */
-    double top_p, min_p;       /* 1 and 0: off                                                 */
-    double repetition_penalty; /* 1: off (Keskar et al. 2019)                                  */
+    double temperature;        /* > 0; 0 means greedy                                              */
+    int64_t top_k;             /* 0: off; ties with the k-th are kept                              */
+    double top_p, min_p;       /* 1 and 0: off                                                     */
+    double typical_p;          /* 1: off                                                           */
+    double epsilon_cutoff, eta_cutoff; /* 0: off                                                   */
+    int64_t min_tokens_to_keep; /* of every filter of samples; 1                                   */
+    double repetition_penalty, encoder_repetition_penalty; /* 1: off                               */
+    double presence_penalty, frequency_penalty; /* OpenAI; 0: off; of new tokens only              */
+    int64_t no_repeat_ngram_size, encoder_no_repeat_ngram_size; /* 0: off                          */
+    int32_t forced_bos;        /* -1: none                                                         */
+    int64_t decay_start;       /* exponential_decay_length_penalty: new tokens before it ...       */
+    double decay_factor;       /* ... and its factor; 1: off                                       */
+    bool remove_invalid_values, renormalize_logits;
+    int64_t num_beams, num_beam_groups, num_return_sequences;
+    int64_t best_of;           /* OpenAI; samples drawn to return the best of; 0: num_return_sequences */
+    double length_penalty, diversity_penalty;
+    EarlyStopping early_stopping;
+    double penalty_alpha;      /* contrastive search, with top_k; 0: off                           */
+    int64_t prompt_lookup_num_tokens, max_matching_ngram_size; /* 0: no lookup                     */
+    int64_t num_assistant_tokens; /* drafted at once by a draft model                              */
+    int64_t logprobs;          /* OpenAI; alternatives told with each token; -1: none told         */
     int64_t seed;
     int32_t eos[MAX_STOP_IDS];
     int eos_count;
     char stop[MAX_STOPS][MAX_STOP_BYTES];
     int stop_count;
+    TokenLists *lists;         /* NULL: none                                                       */
 } GenerationConfig;
 
 /* Defaults, then generation_config.json of a model folder if there, then end-of-sequence ids of config.json or GGUF. */
 bool generation_defaults(GenerationConfig *c, const char *model, Err *err);
-/* Takes the members of a JSON object over *c. "eos_token_id": null switches stopping off. */
-bool generation_from_json(GenerationConfig *c, const json_t *object, const char *where, Err *err);
+/* *c becomes `base` with the members of a JSON object on top. "eos_token_id": null switches stopping off. To be freed even
+ * on failure; base may be c itself. */
+bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, const json_t *object, const char *where,
+                          Err *err);
+void generation_config_copy(GenerationConfig *to, const GenerationConfig *from);
+void generation_config_free(GenerationConfig *c);
 /* Adds a stop string; `where` is for messages. */
 bool generation_stop(GenerationConfig *c, const char *text, const char *where, Err *err);
-bool generation_check(const GenerationConfig *c, Err *err);
+/* What does not go together, and ids outside the vocabulary (0: unknown). */
+bool generation_check(const GenerationConfig *c, int64_t vocab, Err *err);
 void generation_text(const GenerationConfig *c, Text *out); /* one line of the effective values */
+bool generation_greedy(const GenerationConfig *c);          /* whether no draw is made */
 
-/* Chooses the next token from logits [vocab], which it overwrites. `history`: prompt and new ids, for the penalty.
- * `work`: vocab floats and ids. The random number is a function of (seed, sequence, position): Philox-like counter use,
- * so a choice does not depend on what else is being generated (Salmon et al. 2011). */
-typedef struct SampleWork { float *value; int32_t *id; uint8_t *seen; int64_t vocab; } SampleWork;
-bool sample_work_new(SampleWork *w, int64_t vocab, Err *err);
-void sample_work_free(SampleWork *w);
-int32_t sample(const GenerationConfig *c, float *logits, const int32_t *history, int64_t count, uint64_t sequence, SampleWork *work);
+/* ---- One sequence ---------------------------------------------------------------------------------------------------- */
+
+/* Log-probabilities of one new token, before any processor: log softmax of the model's logits. */
+typedef struct TokenLogprob { int32_t id; float logprob; } TokenLogprob;
 
 /* One sequence. Text appears in `text` as far as it is final: whole characters, and nothing that may begin a stop string. */
 typedef struct Generation {
-    GenerationConfig config;
+    GenerationConfig config;   /* its own */
     int32_t *ids;              /* prompt, then new */
     int64_t prompt, count;
     size_t capacity;
     TextStream stream;
     Text raw;                  /* all decoded text      */
     size_t shown;              /* bytes of it released  */
-    const char *finish;        /* NULL, "stop", "length" */
+    const char *finish;        /* NULL, "stop", "length", "time", "none_allowed" */
+    double deadline;           /* of the clock; 0: none set yet                  */
+    TokenLogprob *logprobs;    /* of new token i at i * (1 + config.logprobs): itself, then the likeliest in order */
+    size_t logprobs_capacity;
+    double logprob_sum;        /* of all new tokens, where logprobs are told or samples compared */
+    double score;              /* beams: by which sequences are ranked */
 } Generation;
 
+/* Copies the config. */
 bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt, int64_t count, Err *err);
+/* A second generation that goes on from here by itself. */
+bool generation_copy(Generation *to, const Generation *from, Err *err);
+/* Whether the next token is simply the largest logit: then no logits need to leave the devices. */
+bool generation_argmax(const Generation *g);
+/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. -1: no token
+ * is allowed, which generation_push takes as the end. A draw is a function of (seed, sequence, position), so a choice does
+ * not depend on what else is being generated (counter-based: Salmon et al. 2011). */
+bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *work, int32_t *id, Err *err);
 /* Appends a token; *text (borrowed, *bytes long) is what may now be shown. Sets finish when it is the last. */
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err);
+/* Whether generation_push(id) would end the sequence; 1, 0, or -1 and an error. */
+int generation_ends_with(const Generation *g, int32_t id, Err *err);
 /* Ends a sequence from outside ("length", "interrupted"); releases what was held back. */
 void generation_end(Generation *g, const char *why, const char **text, size_t *bytes);
 void generation_free(Generation *g);

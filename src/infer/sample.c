@@ -1,123 +1,108 @@
-/* sample.c: from logits to one token: penalty, temperature, top-k, top-p, min-p, then one draw. */
+/* sample.c: the choice of the next token: log-probabilities told, processors, then the likeliest or one draw. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "generation.h"
+#include "choice.h"
 
-bool sample_work_new(SampleWork *w, int64_t vocab, Err *err) {
-    *w = (SampleWork){.vocab = vocab};
-    w->value = mem_new((size_t)vocab, sizeof *w->value, "sampling", err);
-    w->id = mem_new((size_t)vocab, sizeof *w->id, "sampling", err);
-    w->seen = mem_new((size_t)vocab, 1, "sampling", err);
-    return w->value && w->id && w->seen;
-}
-
-void sample_work_free(SampleWork *w) {
-    free(w->value);
-    free(w->id);
-    free(w->seen);
-    *w = (SampleWork){0};
-}
-
-/* A number in [0, 1) from a counter: two rounds of the splitmix64 finaliser over (seed, sequence, position). */
+/* A number in [0, 1) from a counter: rounds of the splitmix64 finaliser (Steele et al. 2014) over the key's parts. */
 static uint64_t mix(uint64_t x) {
     x += 0x9e3779b97f4a7c15u;
     x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
     x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
     return x ^ (x >> 31);
 }
-static double uniform(uint64_t seed, uint64_t sequence, uint64_t position) {
+
+double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position) {
     return (double)(mix(mix(mix(seed) ^ sequence) ^ position) >> 11) * 0x1p-53;
 }
 
-/* Every id of the history once: a positive logit is divided by the penalty, a negative one multiplied. */
-static void penalise(const GenerationConfig *c, float *logits, const int32_t *history, int64_t count, SampleWork *w) {
-    float p = (float)c->repetition_penalty;
-    for (int64_t i = 0; i < count; i++) {
-        int32_t id = history[i];
-        if (w->seen[id]) continue;
-        w->seen[id] = 1;
-        logits[id] = logits[id] < 0 ? logits[id] * p : logits[id] / p;
-    }
-    for (int64_t i = 0; i < count; i++) w->seen[history[i]] = 0;
-}
-
-static int32_t largest(const float *x, int64_t n) {
-    int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
-        if (x[i] > x[best]) best = i;
-    return (int32_t)best;
-}
-
-static int descending(const void *a, const void *b) {
-    float x = *(const float *)a, y = *(const float *)b;
-    return x < y ? 1 : x > y ? -1 : 0;
-}
-
-/* Least value that top-k keeps. */
-static float kth_value(const GenerationConfig *c, const float *logits, SampleWork *w) {
-    if (c->top_k <= 0 || c->top_k >= w->vocab) return -INFINITY;
-    int64_t n = 0, k = c->top_k;
-    float *heap = w->value; /* the k largest so far, the smallest first */
-    for (int64_t i = 0; i < w->vocab; i++) {
-        if (n == k && !(logits[i] > heap[0])) continue;
-        int64_t at = n < k ? n++ : 0;
-        heap[at] = logits[i];
-        if (n <= k && at) {
-            for (int64_t up; at && heap[up = (at - 1) / 2] > heap[at]; at = up) {
-                float t = heap[at]; heap[at] = heap[up]; heap[up] = t;
-            }
-            continue;
-        }
-        for (int64_t down; (down = 2 * at + 1) < n; at = down) {
-            if (down + 1 < n && heap[down + 1] < heap[down]) down++;
-            if (heap[at] <= heap[down]) break;
-            float t = heap[at]; heap[at] = heap[down]; heap[down] = t;
-        }
-    }
-    return heap[0];
-}
-
-/* Least value that top-p keeps of the sorted `n` values: the token that crosses p is kept. */
-static float nucleus(const float *sorted, int64_t n, double top_p) {
-    double sum = 0, passed = 0;
-    if (top_p >= 1) return -INFINITY;
-    for (int64_t i = 0; i < n; i++) sum += exp((double)(sorted[i] - sorted[0]));
-    for (int64_t i = 0; i < n; i++) {
-        passed += exp((double)(sorted[i] - sorted[0]));
-        if (passed >= top_p * sum) return sorted[i];
-    }
-    return sorted[n - 1];
-}
-
-int32_t sample(const GenerationConfig *c, float *logits, const int32_t *history, int64_t count, uint64_t sequence,
-               SampleWork *w) {
-    if (c->repetition_penalty != 1) penalise(c, logits, history, count, w);
-    if (!c->do_sample || c->temperature == 0) return largest(logits, w->vocab);
-    for (int64_t i = 0; i < w->vocab; i++) logits[i] = logits[i] / (float)c->temperature;
-    float keep = kth_value(c, logits, w), top = logits[largest(logits, w->vocab)];
-    if (c->top_p < 1) {
-        int64_t n = 0;
-        for (int64_t i = 0; i < w->vocab; i++)
-            if (logits[i] >= keep) w->value[n++] = logits[i];
-        qsort(w->value, (size_t)n, sizeof *w->value, descending);
-        float p = nucleus(w->value, n, c->top_p);
-        if (p > keep) keep = p;
-    }
-    if (c->min_p > 0) {
-        float m = top + logf((float)c->min_p);
-        if (m > keep) keep = m;
-    }
-    double sum = 0;
-    for (int64_t i = 0; i < w->vocab; i++)
-        if (logits[i] >= keep) sum += exp((double)(logits[i] - top));
-    double left = uniform((uint64_t)c->seed, sequence, (uint64_t)count) * sum;
-    int32_t last = largest(logits, w->vocab);
-    for (int64_t i = 0; i < w->vocab; i++) {
-        if (!(logits[i] >= keep)) continue;
-        last = (int32_t)i;
-        left -= exp((double)(logits[i] - top));
+/* The candidate at which the running sum of the weights passes u times their total; -1 without candidates. */
+static int32_t draw(const Scores *s, double u, float *weight) {
+    int64_t best = scores_best(s), last = best;
+    if (best < 0) return -1;
+    double left = u * scores_weights(s, s->value[best], weight);
+    for (int64_t i = 0; i < s->count; i++) {
+        if (!(weight[i] > 0)) continue;
+        last = i;
+        left -= (double)weight[i];
         if (left < 0) break;
     }
-    return last;
+    return scores_id(s, last);
+}
+
+/* ---- Log-probabilities ------------------------------------------------------------------------------------------------ */
+
+double log_total(const float *logits, int64_t vocab, float *weight) {
+    Scores s = {.value = (float *)(uintptr_t)logits, .count = vocab, .all = true};
+    int64_t best = scores_best(&s);
+    if (best < 0) return INFINITY;
+    return (double)logits[best] + log(scores_weights(&s, logits[best], weight));
+}
+
+static int by_logprob(const void *a, const void *b) {
+    const TokenLogprob *x = a, *y = b;
+    if (x->logprob != y->logprob) return x->logprob < y->logprob ? 1 : -1;
+    return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The n largest into out, in order, ties by id. */
+static void likeliest(const float *logits, int64_t vocab, double total, int64_t n, SampleWork *w, TokenLogprob *out) {
+    TokenLogprob found[2 * MAX_LOGPROBS];
+    int64_t count = 0;
+    float least = select_largest(logits, vocab, n, w->weight);
+    for (int64_t i = 0; i < vocab && count < MAX_LOGPROBS; i++) /* above the least: fewer than n */
+        if (logits[i] > least) found[count++] = (TokenLogprob){(int32_t)i, (float)((double)logits[i] - total)};
+    for (int64_t i = 0; i < vocab && count < n; i++)
+        if (logits[i] == least) found[count++] = (TokenLogprob){(int32_t)i, (float)((double)logits[i] - total)};
+    qsort(found, (size_t)count, sizeof *found, by_logprob);
+    for (int64_t i = 0; i < n; i++) out[i] = i < count ? found[i] : (TokenLogprob){-1, -INFINITY};
+}
+
+/* Room for the next token's log-probabilities; the alternatives are filled in. */
+static bool logprobs_new(Generation *g, const float *logits, double total, SampleWork *w, TokenLogprob **row, Err *err) {
+    int64_t n = g->config.logprobs, at = g->count - g->prompt;
+    *row = NULL;
+    if (n < 0) return true;
+    if (!mem_grow((void **)&g->logprobs, &g->logprobs_capacity, (size_t)((at + 1) * (n + 1)), sizeof *g->logprobs,
+                  "log-probabilities", err))
+        return false;
+    *row = g->logprobs + at * (n + 1);
+    if (n > 0) likeliest(logits, w->vocab, total, n, w, *row + 1);
+    return true;
+}
+
+bool generation_argmax(const Generation *g) {
+    const GenerationConfig *c = &g->config;
+    ProcessorCall call = {.config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt};
+    if (!generation_greedy(c) || c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1) return false;
+    for (int i = 0; i < processor_count; i++)
+        if (!processor_rows[i].sampling && processor_rows[i].applies(&call)) return false;
+    return true;
+}
+
+bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *w, int32_t *id, Err *err) {
+    const GenerationConfig *c = &g->config;
+    bool told = c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1;
+    double total = told ? log_total(logits, w->vocab, w->weight) : 0;
+    float *raw = w->raw;
+    TokenLogprob *row = NULL;
+    if (told && !logprobs_new(g, logits, total, w, &row, err)) return false;
+    if (told) memcpy(raw, logits, (size_t)w->vocab * sizeof *raw);
+    Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
+    ProcessorCall call = {
+        .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w};
+    bool greedy = generation_greedy(c);
+    processors_run(&call, !greedy);
+    if (greedy) {
+        int64_t best = scores_best(&s);
+        *id = best < 0 ? -1 : scores_id(&s, best);
+    } else {
+        *id = draw(&s, draw_uniform((uint64_t)c->seed, sequence, (uint64_t)g->count), w->weight);
+    }
+    if (told && *id >= 0) {
+        float logprob = (float)((double)raw[*id] - total);
+        if (row) *row = (TokenLogprob){*id, logprob};
+        g->logprob_sum += (double)logprob;
+    }
+    return true;
 }

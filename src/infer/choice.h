@@ -1,0 +1,10 @@
+/* choice.h: within src/infer: what choosing one token and searching over many have in common. */
+#ifndef CHOICE_H
+#define CHOICE_H
+#include "processors.h"
+
+/* In [0, 1), a function of its arguments alone. */
+double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position);
+/* log of the sum of e^logit; +inf when no logit is a number above -inf. weight: room for vocab floats. */
+double log_total(const float *logits, int64_t vocab, float *weight);
+#endif

@@ -1,0 +1,411 @@
+/* test_processors.c: every logits processor against golden results, hostile values, the draws, and the request fields. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "../src/infer/lists.h"
+#include "../src/infer/processors.h"
+#include "../src/io/safetensors.h"
+#include "fixture.h"
+
+enum { V = 512, ROWS = 3, HISTORY = 12 };
+
+static SafeTensors golden;
+static json_t *golden_json;
+static SampleWork work;
+
+static int open_golden(void **state) {
+    (void)state;
+    Err err = {0};
+    golden_json = json_file("tests/golden/generation/generation.json", 1 << 20, &err);
+    return golden_json && safetensors_open(&golden, "tests/golden/generation/processors.safetensors", &err) &&
+           sample_work_new(&work, V, &err) ? 0 : -1;
+}
+
+static int close_golden(void **state) {
+    (void)state;
+    json_decref(golden_json);
+    safetensors_close(&golden);
+    sample_work_free(&work);
+    return 0;
+}
+
+static const void *tensor(const char *name) {
+    const SafeTensor *t = safetensors_find(&golden, name);
+    if (!t) fail_msg("no tensor %s", name);
+    return t->data;
+}
+
+/* The defaults of a request, with the members of a JSON text. */
+static GenerationConfig config_of(const char *text) {
+    Err err = {0};
+    GenerationConfig c, base = {0};
+    json_t *o = json_loads(text, 0, NULL);
+    if (!generation_defaults(&base, "tests/golden/tiny", &err)) fail_msg("%s", err.text);
+    if (!o || !generation_from_json(&c, &base, o, "test", &err)) fail_msg("%s: %s", text, err.text);
+    json_decref(o);
+    generation_config_free(&base);
+    return c;
+}
+
+/* ---- Golden ------------------------------------------------------------------------------------------------------------ */
+
+/* What the golden file calls a case, which row that is, and where its parameters are not GenerationConfig's. */
+static const struct Case { const char *name, *row; } cases[] = {
+    {"temperature", "TemperatureLogitsWarper"}, {"top_k", "TopKLogitsWarper"}, {"top_p", "TopPLogitsWarper"},
+    {"top_p_min_keep", "TopPLogitsWarper"}, {"min_p", "MinPLogitsWarper"}, {"typical_p", "TypicalLogitsWarper"},
+    {"epsilon", "EpsilonLogitsWarper"}, {"eta", "EtaLogitsWarper"},
+    {"repetition", "RepetitionPenaltyLogitsProcessor"}, {"no_repeat_ngram_3", "NoRepeatNGramLogitsProcessor"},
+    {"no_repeat_ngram_2", "NoRepeatNGramLogitsProcessor"}, {"bad_words", "NoBadWordsLogitsProcessor"},
+    {"min_length", "MinLengthLogitsProcessor"}, {"min_new_tokens", "MinNewTokensLengthLogitsProcessor"},
+    {"forced_bos", "ForcedBOSTokenLogitsProcessor"}, {"forced_eos", "ForcedEOSTokenLogitsProcessor"},
+    {"suppress", "SuppressTokensLogitsProcessor"}, {"begin_suppress", "SuppressTokensAtBeginLogitsProcessor"},
+    {"exp_decay", "ExponentialDecayLengthPenalty"}, {"sequence_bias", "SequenceBiasLogitsProcessor"},
+    {"encoder_repetition", "EncoderRepetitionPenaltyLogitsProcessor"}, {"renormalize", "LogitNormalization"},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* The history has 12 ids. How many of them are the prompt, each case says in its own way. */
+static int64_t prompt_of(const json_t *parameters) {
+    static const char *const names[] = {"prompt_length", "begin_index", "input_ids_seq_length"};
+    int64_t n = HISTORY;
+    for (int i = 0; i < 3; i++)
+        if (json_object_get(parameters, names[i])) n = json_integer_value(json_object_get(parameters, names[i]));
+    return n;
+}
+
+static void golden_case(const struct Case *one) {
+    Err err = {0};
+    GenerationConfig base = {0}, c;
+    const json_t *parameters = json_object_get(json_object_get(golden_json, "processors"), one->name);
+    assert_non_null(parameters);
+    assert_true(generation_defaults(&base, "tests/golden/tiny", &err));
+    if (!generation_from_json(&c, &base, parameters, one->name, &err)) fail_msg("%s", err.text);
+    int64_t prompt = prompt_of(parameters), applied = 0;
+    if (c.max_length) c.max_new_tokens = c.max_length - prompt; /* as generation_start has it */
+    char name[64];
+    snprintf(name, sizeof name, "out.%s", one->name);
+    const float *want = tensor(name), *scores = tensor("scores");
+    for (int r = 0; r < ROWS; r++) {
+        float value[V], dense[V];
+        Scores s = {.value = value, .id = work.id, .count = V, .all = true};
+        ProcessorCall call = {.config = &c, .ids = (const int32_t *)tensor("history") + r * HISTORY,
+                              .count = HISTORY, .prompt = prompt, .scores = &s, .work = &work};
+        memcpy(value, scores + r * V, sizeof value);
+        for (int i = 0; i < processor_count; i++)
+            if (!strcmp(processor_rows[i].name, one->row) && processor_rows[i].applies(&call))
+                processor_rows[i].apply(&call), applied++;
+        for (int i = 0; i < V; i++) dense[i] = -INFINITY;
+        for (int64_t i = 0; i < s.count; i++) dense[scores_id(&s, i)] = s.value[i];
+        for (int i = 0; i < V; i++)
+            if (dense[i] != want[r * V + i] && !(fabsf(dense[i] - want[r * V + i]) <= 1e-5f))
+                fail_msg("%s, row %d, id %d: %.8g, expected %.8g", one->name, r, i, dense[i], want[r * V + i]);
+        for (int i = 0; i < V; i++) assert_int_equal(work.tally[i], 0);
+    }
+    /* forced_bos acts on the second id only: with 12 it must not */
+    assert_int_equal(applied, strcmp(one->name, "forced_bos") ? ROWS : 0);
+    generation_config_free(&c);
+    generation_config_free(&base);
+}
+
+static void golden_processors(void **state) {
+    (void)state;
+    assert_int_equal(json_object_size(json_object_get(golden_json, "processors")), CASES);
+    for (int i = 0; i < CASES; i++) golden_case(&cases[i]);
+}
+
+/* ---- What has no golden result: by the formula ------------------------------------------------------------------------- */
+
+/* Processes scores [n] after a history; removed ids come back as -inf. */
+static void process(const char *request, const int32_t *ids, int64_t count, int64_t prompt, float *value, int64_t n) {
+    GenerationConfig c = config_of(request);
+    float input[V];
+    memcpy(input, value, (size_t)n * sizeof *value);
+    Scores s = {.value = input, .id = work.id, .count = n, .all = true};
+    ProcessorCall call = {.config = &c, .ids = ids, .count = count, .prompt = prompt, .scores = &s, .work = &work};
+    processors_run(&call, !generation_greedy(&c));
+    for (int64_t i = 0; i < n; i++) value[i] = -INFINITY;
+    for (int64_t i = 0; i < s.count; i++) value[scores_id(&s, i)] = s.value[i];
+    generation_config_free(&c);
+}
+
+static void expect(const float *got, const float *want, int n) {
+    for (int i = 0; i < n; i++)
+        if (got[i] != want[i] && !(fabsf(got[i] - want[i]) <= 1e-6f)) fail_msg("[%d]: %g, expected %g", i, got[i], want[i]);
+}
+
+static void openai_penalties(void **state) {
+    (void)state;
+    const int32_t ids[] = {1, 1, 2, 2, 3};
+    float v[] = {1, 1, 1, 1, 1};
+    process("{\"presence_penalty\":0.5,\"frequency_penalty\":0.25}", ids, 5, 2, v, 5);
+    expect(v, (float[]){1, 1, 0, 0.25f, 1}, 5); /* the prompt's id 1 stays; 2 came twice */
+    process("{\"logit_bias\":{\"4\":3,\"0\":-2}}", ids, 5, 2, v, 5);
+    expect(v, (float[]){-1, 1, 0, 0.25f, 4}, 5);
+}
+
+static void encoder_ngrams(void **state) {
+    (void)state;
+    const int32_t ids[] = {1, 2, 3, 0, 1};
+    float v[] = {0, 0, 0, 0, 0};
+    process("{\"encoder_no_repeat_ngram_size\":2}", ids, 5, 3, v, 5);
+    expect(v, (float[]){0, 0, -INFINITY, 0, 0}, 5); /* 1 2 is the prompt's */
+    const int32_t new_ids[] = {4, 3, 0, 1, 0};
+    float w[] = {0, 0, 0, 0, 0};
+    process("{\"encoder_no_repeat_ngram_size\":2}", new_ids, 5, 2, w, 5);
+    expect(w, (float[]){0, 0, 0, 0, 0}, 5); /* 0 1 is none of it */
+}
+
+static void forced_ids(void **state) {
+    (void)state;
+    const int32_t ids[] = {7, 8, 9};
+    float v[] = {5, 5, 5, 5};
+    process("{\"forced_bos_token_id\":2}", ids, 1, 1, v, 4);
+    expect(v, (float[]){-INFINITY, -INFINITY, 0, -INFINITY}, 4);
+    float w[] = {5, 5, 5, 5};
+    process("{\"forced_eos_token_id\":[1,3],\"max_new_tokens\":3}", ids, 3, 1, w, 4);
+    expect(w, (float[]){-INFINITY, 0, -INFINITY, 0}, 4);
+}
+
+static void invalid_values(void **state) {
+    (void)state;
+    const int32_t ids[] = {1};
+    float v[] = {NAN, INFINITY, -INFINITY, 2};
+    process("{\"remove_invalid_values\":true}", ids, 1, 1, v, 4);
+    expect(v, (float[]){0, 3.40282347e38f, -3.40282347e38f, 2}, 4);
+}
+
+/* The same filters on the vocabulary of Qwen2.5, against a sort of all of it. */
+static int descending(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x < y) - (x > y);
+}
+
+static void large_vocabulary(void **state) {
+    (void)state;
+    enum { N = 151936 };
+    Err err = {0};
+    SampleWork w;
+    float *value = malloc(N * sizeof *value), *sorted = malloc(N * sizeof *sorted);
+    assert_true(sample_work_new(&w, N, &err));
+    for (int round = 0; round < 6; round++) {
+        float spread = (float)(1 + round * round);
+        for (int i = 0; i < N; i++) sorted[i] = (float)((int32_t)random_below(2000001) - 1000000) * 1e-6f * spread;
+        qsort(sorted, N, sizeof *sorted, descending);
+        float order = sorted[0];
+        for (int i = 0; i < N; i++) value[i] = sorted[(i * 7919L) % N];
+        for (int64_t k = 1; k <= N; k = k * 3 + 1) {
+            float kth = select_largest(value, N, k, w.key);
+            if (kth != sorted[k - 1]) fail_msg("k %lld: %g, expected %g", (long long)k, kth, sorted[k - 1]);
+        }
+        assert_true(select_largest(value, N, N + 1, w.key) == -INFINITY);
+        double total = 0, mass = 0, p = 0.05 + 0.15 * round;
+        for (int i = 0; i < N; i++) total += exp((double)(sorted[i] - order));
+        int kept = 0;
+        while (mass < p * total) mass += exp((double)(sorted[kept++] - order));
+        GenerationConfig c = {.top_p = p, .min_tokens_to_keep = 1};
+        Scores s = {.value = value, .id = w.id, .count = N, .all = true};
+        ProcessorCall call = {.config = &c, .scores = &s, .work = &w};
+        top_p_apply(&call);
+        if (llabs(s.count - kept) > kept / 10000 + 8) /* ties, and sums in f32 weights */
+            fail_msg("top_p %g: %lld kept, expected %d", p, (long long)s.count, kept);
+        for (int64_t i = 1; i < s.count; i++) assert_true(s.id[i] > s.id[i - 1]);
+    }
+    free(value);
+    free(sorted);
+    sample_work_free(&w);
+}
+
+static void weights_near_exp(void **state) {
+    (void)state;
+    float v[1000], weight[1000];
+    for (int i = 0; i < 1000; i++) v[i] = -0.09f * (float)i;
+    Scores s = {.value = v, .count = 1000, .all = true};
+    double total = scores_weights(&s, 0, weight), want = 0;
+    for (int i = 0; i < 1000; i++) {
+        double e = v[i] > -87 ? exp((double)v[i]) : 0;
+        want += e;
+        if (!(fabs((double)weight[i] - e) <= 3e-7 * e)) fail_msg("e^%g: %g, expected %g", v[i], weight[i], e);
+    }
+    assert_true(fabs(total - want) < 1e-6 * want);
+}
+
+/* ---- Choices ----------------------------------------------------------------------------------------------------------- */
+
+static int32_t choose(const char *request, const float *logits, int64_t vocab, uint64_t sequence) {
+    Err err = {0};
+    Generation g;
+    GenerationConfig c = config_of(request);
+    float *copy = malloc((size_t)vocab * sizeof *copy);
+    int32_t prompt[] = {0, 1, 0, 1}, id;
+    SampleWork w = work;
+    w.vocab = vocab;
+    memcpy(copy, logits, (size_t)vocab * sizeof *copy);
+    assert_true(generation_start(&g, &c, NULL, prompt, 4, &err));
+    assert_true(generation_choose(&g, copy, sequence, &w, &id, &err));
+    free(copy);
+    generation_free(&g);
+    generation_config_free(&c);
+    return id;
+}
+
+static const char *const every_filter =
+    "{\"do_sample\":true,\"temperature\":0.7,\"top_k\":50,\"top_p\":0.9,\"min_p\":0.01,\"typical_p\":0.9,"
+    "\"epsilon_cutoff\":0.001,\"eta_cutoff\":0.001,\"renormalize_logits\":true,\"repetition_penalty\":1.3,"
+    "\"no_repeat_ngram_size\":2,\"presence_penalty\":1,\"logprobs\":3}";
+
+/* Values no model should give: a choice is an id that is a number, or -1 when there is none. */
+static void hostile_logits(void **state) {
+    (void)state;
+    float nan[V], low[V], one[V], two[V];
+    for (int i = 0; i < V; i++) nan[i] = NAN, low[i] = -INFINITY, one[i] = i == 77 ? 1 : NAN, two[i] = i % 2 ? -INFINITY : NAN;
+    const char *const requests[] = {every_filter, "{}", "{\"do_sample\":true}", "{\"do_sample\":true,\"top_k\":3}",
+                                    "{\"do_sample\":true,\"typical_p\":0.5}", "{\"do_sample\":true,\"eta_cutoff\":0.9}"};
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(choose(requests[i], nan, V, 1), -1);
+        assert_int_equal(choose(requests[i], low, V, 1), -1);
+        assert_int_equal(choose(requests[i], two, V, 1), -1);
+        assert_int_equal(choose(requests[i], one, V, 1), 77);
+    }
+    one[80] = INFINITY;
+    for (int i = 0; i < 6; i++) assert_int_equal(choose(requests[i], one, V, 1), 80);
+    one[80] = -INFINITY;
+    for (int i = 0; i < 6; i++) assert_int_equal(choose(requests[i], one, V, 1), 77);
+    for (int i = 0; i < V; i++) one[i] = 3e38f;
+    assert_in_range(choose(every_filter, one, V, 1), 0, V - 1);
+    assert_int_equal(choose("{\"suppress_tokens\":[0,1,2]}", (float[]){1, 2, 3}, 3, 1), -1);
+    assert_int_equal(choose("{\"no_repeat_ngram_size\":1000000}", (float[]){1, 2, 3}, 3, 1), 2);
+}
+
+/* The shares of 20,000 draws are near their probabilities, and a draw goes by (seed, sequence, position). */
+static void draws(void **state) {
+    (void)state;
+    float logits[8], p[8], total = 0;
+    int count[8] = {0}, n = 20000;
+    for (int i = 0; i < 8; i++) logits[i] = (float)(i % 5) * 0.5f, total += p[i] = expf(logits[i]);
+    for (int i = 0; i < n; i++) count[choose("{\"do_sample\":true,\"seed\":5}", logits, 8, (uint64_t)i)]++;
+    double chi = 0;
+    for (int i = 0; i < 8; i++) {
+        double want = n * (double)(p[i] / total);
+        chi += (count[i] - want) * (count[i] - want) / want;
+    }
+    if (chi > 24.3) fail_msg("chi squared %g of 7 degrees of freedom", chi); /* 0.1 % */
+    int same = 0;
+    for (int i = 0; i < 100; i++) {
+        int32_t a = choose("{\"do_sample\":true,\"seed\":5}", logits, 8, (uint64_t)i);
+        assert_int_equal(a, choose("{\"do_sample\":true,\"seed\":5}", logits, 8, (uint64_t)i));
+        same += a == choose("{\"do_sample\":true,\"seed\":6}", logits, 8, (uint64_t)i);
+    }
+    assert_true(same < 60);
+}
+
+static void logprobs_told(void **state) {
+    (void)state;
+    Err err = {0};
+    Generation g;
+    GenerationConfig c = config_of("{\"logprobs\":2,\"suppress_tokens\":[2]}");
+    float logits[] = {1, 3, 4, 3};
+    int32_t prompt[] = {0}, id;
+    const char *text;
+    size_t bytes;
+    SampleWork w = work;
+    w.vocab = 4;
+    assert_true(generation_start(&g, &c, NULL, prompt, 1, &err));
+    assert_true(generation_choose(&g, logits, 0, &w, &id, &err) && generation_push(&g, id, &text, &bytes, &err));
+    double total = log(exp(1) + 2 * exp(3) + exp(4));
+    assert_int_equal(id, 1); /* 2 is not allowed, but its log-probability is told */
+    assert_int_equal(g.logprobs[0].id, 1);
+    assert_int_equal(g.logprobs[1].id, 2);
+    assert_int_equal(g.logprobs[2].id, 1);
+    assert_true(fabs((double)g.logprobs[0].logprob - (3 - total)) < 1e-6);
+    assert_true(fabs((double)g.logprobs[1].logprob - (4 - total)) < 1e-6);
+    assert_true(fabs(g.logprob_sum - (3 - total)) < 1e-6);
+    generation_free(&g);
+    generation_config_free(&c);
+}
+
+/* ---- Requests ---------------------------------------------------------------------------------------------------------- */
+
+static void refused(const char *request, const char *why) {
+    Err err = {0};
+    GenerationConfig c, base = {0};
+    json_t *o = json_loads(request, 0, NULL);
+    assert_non_null(o);
+    assert_true(generation_defaults(&base, "tests/golden/tiny", &err));
+    bool ok = generation_from_json(&c, &base, o, "test", &err) && generation_check(&c, V, &err);
+    if (ok || !strstr(err.text, why)) fail_msg("%s: %s", request, ok ? "taken" : err.text);
+    json_decref(o);
+    generation_config_free(&c);
+    generation_config_free(&base);
+}
+
+static void bad_requests(void **state) {
+    (void)state;
+    refused("{\"bad_words_ids\":5}", "bad_words_ids: expected a list of lists");
+    refused("{\"bad_words_ids\":[[]]}", "one id or more");
+    refused("{\"bad_words_ids\":[[1,-2]]}", "bad_words_ids");
+    refused("{\"bad_words_ids\":[[1,99999]]}", "outside the vocabulary");
+    refused("{\"sequence_bias\":[[[1,2],\"x\"]]}", "biases from");
+    refused("{\"sequence_bias\":[[[1,2]]]}", "a list of [ids, bias]");
+    refused("{\"logit_bias\":{\"one\":1}}", "logit_bias");
+    refused("{\"logit_bias\":{\"1\":1e9}}", "biases from");
+    refused("{\"suppress_tokens\":[1.5]}", "suppress_tokens");
+    refused("{\"exponential_decay_length_penalty\":[1]}", "exponential_decay");
+    refused("{\"early_stopping\":\"soon\"}", "early_stopping");
+    refused("{\"forced_bos_token_id\":512}", "outside the vocabulary");
+    refused("{\"num_beams\":2,\"num_return_sequences\":3}", "num_return_sequences");
+    refused("{\"num_return_sequences\":3}", "would be equal");
+    refused("{\"num_beams\":4,\"num_beam_groups\":3}", "num_beam_groups");
+    refused("{\"do_sample\":true,\"typical_p\":0}", "typical_p");
+    refused("{\"logprobs\":65}", "logprobs");
+}
+
+/* Hundreds of thousands of biases are taken, and more than the limit refused. */
+static void huge_lists(void **state) {
+    (void)state;
+    for (int extra = 0; extra < 2; extra++) {
+        Err err = {0};
+        GenerationConfig c, base = {0};
+        json_t *o = json_object(), *words = json_array();
+        for (int i = 0; i < MAX_LIST_IDS / 4 + extra; i++)
+            json_array_append_new(words, json_pack("[iiii]", i % V, 1, 2, i % 7));
+        json_object_set_new(o, "bad_words_ids", words);
+        assert_true(generation_defaults(&base, "tests/golden/tiny", &err));
+        bool ok = generation_from_json(&c, &base, o, "test", &err);
+        assert_int_equal(ok, !extra);
+        if (ok) assert_int_equal(c.lists->total, MAX_LIST_IDS);
+        json_decref(o);
+        generation_config_free(&c);
+        generation_config_free(&base);
+    }
+}
+
+/* Lists that a request does not name come from the model's defaults; null takes one away. */
+static void lists_inherit(void **state) {
+    (void)state;
+    Err err = {0};
+    GenerationConfig base = config_of("{\"suppress_tokens\":[3],\"logit_bias\":{\"4\":1}}"), c, d;
+    json_t *o = json_loads("{\"suppress_tokens\":null,\"bad_words_ids\":[[5]]}", 0, NULL), *none = json_object();
+    assert_true(generation_from_json(&c, &base, o, "test", &err));
+    assert_int_equal(c.lists->suppress.count, 0);
+    assert_int_equal(c.lists->logit_bias.count, 1);
+    assert_int_equal(c.lists->bad_words.count, 1);
+    assert_true(generation_from_json(&d, &c, none, "test", &err));
+    assert_ptr_equal(d.lists, c.lists);
+    json_decref(o), json_decref(none);
+    generation_config_free(&base), generation_config_free(&c), generation_config_free(&d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_processors), cmocka_unit_test(openai_penalties), cmocka_unit_test(encoder_ngrams),
+        cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
+        cmocka_unit_test(weights_near_exp), cmocka_unit_test(hostile_logits), cmocka_unit_test(draws),
+        cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),
+        cmocka_unit_test(lists_inherit),
+    };
+    return cmocka_run_group_tests(tests, open_golden, close_golden);
+}
