@@ -169,6 +169,7 @@ Judged answer_judge(const AnswerRule *rule, const char *output, size_t bytes, co
     if (extracted->data) extracted->data[0] = 0;
     extracted->bytes = 0;
     j.found = rule->extract(output, bytes, extracted);
+    text_add(extracted, "", 0); /* there is text, if empty */
     if (!j.found && rule->none) text_add(extracted, rule->none, strlen(rule->none));
     j.correct = j.found && !extracted->failed && rule->equal(extracted, gold);
     return j;

@@ -24,7 +24,7 @@ extern const AnswerRule answer_tt_xla;
  * evaluated: a GSM8K answer is a number. */
 extern const AnswerRule answer_qwen_math;
 
-/* What extract and equal say of one output. *extracted is cleared first; `found` false means it is rule->none. */
+/* What extract and equal say of one output. *extracted is cleared first and ends in NUL; `found` false means it is rule->none. */
 typedef struct Judged { bool found, correct; } Judged;
 Judged answer_judge(const AnswerRule *rule, const char *output, size_t bytes, const Text *gold, Text *extracted);
 #endif

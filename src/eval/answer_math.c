@@ -39,8 +39,10 @@ static char at(const Text *t, size_t i) { return i < t->bytes ? t->data[i] : 0; 
 static char last(const Text *t) { return t->bytes ? t->data[t->bytes - 1] : 0; }
 static bool digit(char c) { return c >= '0' && c <= '9'; }
 
+static CharClass class_of(int32_t code) { return code < 0 ? CLASS_OTHER : char_class(code); } /* below 0: ill-formed */
+
 /* Python's str.isspace: White_Space and the four separators of ASCII. */
-static bool space(int32_t code) { return char_class(code) == CLASS_SPACE || (code >= 0x1c && code <= 0x1f); }
+static bool space(int32_t code) { return class_of(code) == CLASS_SPACE || (code >= 0x1c && code <= 0x1f); }
 
 static void strip(Text *t) {
     size_t from = 0, to = 0, i = 0;
@@ -120,7 +122,7 @@ static size_t non_word(const char *p, const char *end) {
     int32_t code;
     if (p == end) return 0;
     size_t n = (size_t)utf8_read((const uint8_t *)p, (const uint8_t *)end, &code);
-    return code == '_' || char_class(code) == CLASS_LETTER || char_class(code) == CLASS_NUMBER ? 0 : n;
+    return code == '_' || class_of(code) == CLASS_LETTER || class_of(code) == CLASS_NUMBER ? 0 : n;
 }
 
 /* re.sub("(^|\W)" unit "($|\W)", "\1\2"), kept unless nothing would be left. */
@@ -205,22 +207,24 @@ static void fix_fractions(Text *t) {
     *t = out;
 }
 
-/* Integers a/b, written as int() would write them -> \frac{a}{b}. */
+/* What int() would print as it reads, or a text with a root in it. */
+static bool slash_part(const char *p, const char *end) {
+    if (memmem(p, (size_t)(end - p), "sqrt", 4)) return true;
+    const char *digits = p < end && *p == '-' ? p + 1 : p;
+    if (digits == end || (*digits == '0' && (end - digits > 1 || digits > p))) return false;
+    for (const char *c = digits; c < end; c++)
+        if (!digit(*c)) return false;
+    return true;
+}
+
+/* a/b -> \frac{a}{b}. */
 static void fix_slash(Text *t) {
-    size_t i = 0, slash = 0;
-    for (; i < t->bytes; i++) {
-        bool sign = t->data[i] == '-' && (i == 0 || i == slash + 1) && digit(at(t, i + 1));
-        if (t->data[i] == '/' && slash == 0 && i > 0) slash = i;
-        else if (!digit(t->data[i]) && !(sign && (i == 0 || slash))) return;
-    }
-    if (!slash || slash + 1 == t->bytes) return;
-    for (size_t k = 0; k < t->bytes; k++) { /* no leading zeros, no -0 */
-        bool start = k == 0 || k == slash + 1;
-        if (start && t->data[k] == '-' && at(t, k + 1) == '0') return;
-        if ((start || t->data[k - 1] == '-') && t->data[k] == '0' && digit(at(t, k + 1))) return;
-    }
+    const char *end = t->data + t->bytes, *slash = t->data ? memchr(t->data, '/', t->bytes) : NULL;
+    if (!slash || memchr(slash + 1, '/', (size_t)(end - slash - 1)) || !slash_part(t->data, slash) ||
+        !slash_part(slash + 1, end))
+        return;
     Text out = {0};
-    text_line(&out, "\\frac{%.*s}{%s}", (int)slash, t->data, t->data + slash + 1);
+    text_line(&out, "\\frac{%.*s}{%s}", (int)(slash - t->data), t->data, slash + 1);
     out.failed = out.failed || t->failed;
     text_free(t);
     *t = out;

@@ -106,9 +106,9 @@ void number_words(Text *text) {
     } else { /* digits after the point, as the package's float */
         double value = (double)sum, scale = 0.1;
         for (int i = point + 1; i < count; i++, scale /= 10) {
-            if (n[i] < 0 || n[i] > 9) {
-                text_free(&out);
-                return;
+            if (n[i] < 0 || n[i] > 9) { /* the package then has no decimals */
+                value = (double)sum;
+                break;
             }
             value += (double)n[i] * scale;
         }
