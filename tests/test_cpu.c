@@ -66,12 +66,23 @@ static void bandwidth_is_plausible(void **state) {
     }
 }
 
+/* The peak of multiply-adds lies between 0.1 and 100,000 GFLOP/s, and two threads on two cores are not slower than one. */
+static void peak_is_plausible(void **state) {
+    (void)state;
+    Err err = {0};
+    double one = cpu_fma_peak(1, 0.1, &err), two = cpu_fma_peak(2, 0.1, &err);
+    assert_false(err.set);
+    assert_true(one > 1e8 && one < 1e14);
+    assert_true(two > 0.5 * one && two < 1e14);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(isa_follows_features),
         cmocka_unit_test(pin_leaves_one_core),
         cmocka_unit_test(memory_is_within_total),
         cmocka_unit_test(bandwidth_is_plausible),
+        cmocka_unit_test(peak_is_plausible),
     };
     return cmocka_run_group_tests_name("cpu", tests, NULL, NULL);
 }

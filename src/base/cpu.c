@@ -1,4 +1,4 @@
-/* cpu.c: what the processor can execute, asked from it and from the system; memory, and how fast it is read. */
+/* cpu.c: what the processor can execute, asked from it and from the system; cores and memory. */
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
@@ -9,7 +9,6 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <immintrin.h>
 
 /* Registers the system saves at a switch (Intel SDM vol. 1, 13.2): bits of XCR0. */
 enum { XCR0_YMM = 0x6, XCR0_ZMM = 0xe6, XCR0_TILES = 0x60000 };
@@ -104,141 +103,4 @@ int64_t cpu_memory_available(int64_t *total) {
     if (limit >= 0 && limit < all) all = limit;
     if (total) *total = all;
     return available;
-}
-
-/* ---- Read bandwidth ---------------------------------------------------------------------------------------------- */
-
-enum { LANE_BYTES = 32, STREAM_BYTES = 256 << 20, STREAM_LEAST = 4 << 20, THREADS_LIMIT = 1024 };
-
-typedef struct Race {
-    pthread_mutex_t gate;       /* held until every thread exists, or `off` says that one could not start */
-    pthread_barrier_t line;     /* all threads and the one with the clock */
-    bool off, finished;         /* written by the clock only while the others wait */
-    size_t stream_bytes;
-} Race;
-
-typedef struct Reader {
-    Race *race;
-    pthread_t thread;
-    int index;
-    bool no_memory;
-    double begin, end;          /* of the last pass, by this thread's own clock reading */
-    uint64_t sum;               /* of everything read: keeps the reads from being optimised away */
-} Reader;
-
-static uint64_t read_plain(const uint64_t *p, size_t count) {
-    uint64_t a = 0, b = 0, c = 0, d = 0;
-    for (size_t i = 0; i + 4 <= count; i += 4) {
-        a ^= p[i];
-        b ^= p[i + 1];
-        c ^= p[i + 2];
-        d ^= p[i + 3];
-    }
-    return a ^ b ^ c ^ d;
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static uint64_t read_avx2(const uint64_t *p, size_t count) {
-    const __m256i *v = (const __m256i *)p;
-    __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-    for (size_t i = 0; i + 4 <= count * sizeof *p / LANE_BYTES; i += 4) {
-        a = _mm256_xor_si256(a, _mm256_load_si256(v + i));
-        b = _mm256_xor_si256(b, _mm256_load_si256(v + i + 1));
-        c = _mm256_xor_si256(c, _mm256_load_si256(v + i + 2));
-        d = _mm256_xor_si256(d, _mm256_load_si256(v + i + 3));
-    }
-    a = _mm256_xor_si256(_mm256_xor_si256(a, b), _mm256_xor_si256(c, d));
-    return (uint64_t)(_mm256_extract_epi64(a, 0) ^ _mm256_extract_epi64(a, 1) ^ _mm256_extract_epi64(a, 2) ^
-                      _mm256_extract_epi64(a, 3));
-}
-#else
-#define read_avx2 read_plain
-#endif
-
-static void *reader_main(void *arg) {
-    Reader *reader = arg;
-    Race *race = reader->race;
-    pthread_mutex_lock(&race->gate);
-    bool off = race->off;
-    pthread_mutex_unlock(&race->gate);
-    if (off) return NULL;
-    cpu_pin(reader->index);
-    uint64_t *stream = mem_pages_new(race->stream_bytes, "read bandwidth", NULL);
-    reader->no_memory = !stream;
-    if (stream) memset(stream, reader->index + 1, race->stream_bytes); /* real pages, near this core */
-    uint64_t (*read_stream)(const uint64_t *, size_t) = cpu_features().avx2 ? read_avx2 : read_plain;
-    for (;;) {
-        pthread_barrier_wait(&race->line);
-        if (race->finished) break;
-        reader->begin = clock_seconds();
-        if (stream) reader->sum += read_stream(stream, race->stream_bytes / sizeof *stream);
-        reader->end = clock_seconds();
-        pthread_barrier_wait(&race->line);
-    }
-    mem_pages_free(stream, race->stream_bytes);
-    return NULL;
-}
-
-/* Passes until time is up; the best one in bytes per second, from the first thread's begin to the last one's end: this
- * thread itself may be woken late where all cores are busy reading. The first pass brings the pages and is not counted. */
-static double race_time(Race *race, const Reader *readers, int threads, double seconds) {
-    double start = 0, best = 0;
-    for (int pass = 0;; pass++) {
-        race->finished = pass > 2 && clock_seconds() - start >= seconds;
-        pthread_barrier_wait(&race->line);
-        if (race->finished) return best;
-        pthread_barrier_wait(&race->line);
-        double begin = readers[0].begin, end = readers[0].end;
-        for (int i = 1; i < threads; i++) {
-            if (readers[i].begin < begin) begin = readers[i].begin;
-            if (readers[i].end > end) end = readers[i].end;
-        }
-        double rate = (double)race->stream_bytes * threads / (end - begin);
-        if (pass == 0) start = end;
-        else if (rate > best) best = rate;
-    }
-}
-
-double cpu_read_bandwidth(int threads, double seconds, Err *err) {
-    if (threads <= 0) threads = cpu_cores_usable();
-    if (threads > THREADS_LIMIT) threads = THREADS_LIMIT;
-    Race race = {.stream_bytes = STREAM_BYTES};
-    size_t share = (size_t)(cpu_memory_available(NULL) / 4 / threads);
-    if (share < race.stream_bytes) race.stream_bytes = share & ~(size_t)(STREAM_LEAST - 1);
-    if (race.stream_bytes < STREAM_LEAST) {
-        err_set(err, "read bandwidth: expected %d MiB of available memory for each of %d threads, got %zu MiB",
-                4 * STREAM_LEAST >> 20, threads, 4 * share >> 20);
-        return 0;
-    }
-    Reader *readers = mem_new((size_t)threads, sizeof *readers, "readers", err);
-    if (!readers) return 0;
-    pthread_mutex_init(&race.gate, NULL);
-    pthread_barrier_init(&race.line, NULL, (unsigned)threads + 1);
-    pthread_mutex_lock(&race.gate);
-    int started = 0;
-    for (; started < threads; started++) {
-        readers[started] = (Reader){.race = &race, .index = started};
-        int why = pthread_create(&readers[started].thread, NULL, reader_main, &readers[started]);
-        if (why) {
-            err_set(err, "read bandwidth: cannot start thread %d of %d: %s", started + 1, threads, strerror(why));
-            race.off = true;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&race.gate);
-    double best = race.off ? 0 : race_time(&race, readers, threads, seconds);
-    uint64_t sum = 0;
-    for (int i = 0; i < started; i++) {
-        pthread_join(readers[i].thread, NULL);
-        sum |= readers[i].sum;
-        if (readers[i].no_memory) {
-            err_set(err, "read bandwidth: out of memory: %zu MiB for each of %d threads", race.stream_bytes >> 20, threads);
-            best = 0;
-        }
-    }
-    __asm__ volatile("" : : "r"(sum));
-    pthread_barrier_destroy(&race.line);
-    pthread_mutex_destroy(&race.gate);
-    free(readers);
-    return best;
 }

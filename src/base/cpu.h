@@ -27,6 +27,9 @@ bool cpu_pin(int index);
  * stream of its own, far larger than caches; the best of the passes made in `seconds` (at least two). Takes at most a
  * quarter of the available memory. 0 and an error when there is no memory or a thread cannot start. */
 double cpu_read_bandwidth(int threads, double seconds, Err *err);
+/* Flops per second (a fused multiply-add is two) of `threads` threads together, in f32 with the widest vectors of
+ * cpu_isa_best(), all operands in registers; the best pass made in `seconds`. 0 and an error when a thread cannot start. */
+double cpu_fma_peak(int threads, double seconds, Err *err);
 
 /* Memory this process can still use, in bytes: what the system has available, or less where a control group says so.
  * 0 when unknown. `total`, if asked for, is what there is altogether. */

@@ -1,6 +1,9 @@
 /* weights.c: one list of tensors in front of safetensors files and GGUF. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include "gguf.h"
 #include "json.h"
 #include "safetensors.h"
@@ -16,6 +19,8 @@ struct Weights {
     int64_t file_count;
     Gguf gguf;
     char *gguf_path;      /* NULL: no GGUF */
+    uint8_t *random;      /* weights_random: where its pages are mapped, or NULL */
+    size_t random_bytes;
     Arena arena;
 };
 
@@ -251,8 +256,135 @@ Weights *weights_open(const char *path, Err *err) {
     return NULL;
 }
 
+Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err) {
+    Weights *w = mem_new(1, sizeof *w, "weights", err);
+    bool ok = w && reserve(w, (size_t)count, err);
+    for (int64_t i = 0; ok && i < count; i++) {
+        w->tensors[i] = tensors[i];
+        ok = (w->tensors[i].name = arena_text(&w->arena, tensors[i].name, strlen(tensors[i].name), err)) != NULL;
+    }
+    if (ok) w->count = count;
+    if (ok && index_names(w, "weights in memory", err)) return w;
+    weights_close(w);
+    return NULL;
+}
+
+/* ---- Generated values ------------------------------------------------------------------------------------------- */
+
+enum { RANDOM_PAGES = 1021 }; /* of the block: a prime, so that it repeats out of step with rows */
+
+/* Where a block has its f16 scale and minimum; -1: none. */
+static const struct { DType type; int scale, min; } blocks[] = {
+    {DTYPE_Q8_0, 0, -1}, {DTYPE_Q4_0, 0, -1}, {DTYPE_Q4_1, 0, 2},   {DTYPE_Q5_0, 0, -1},
+    {DTYPE_Q5_1, 0, 2},  {DTYPE_Q4_K, 0, 2},  {DTYPE_Q5_K, 0, 2},   {DTYPE_Q6_K, 208, -1},
+};
+
+static uint32_t random_next(uint64_t *state) { /* xorshift64*, Vigna 2016 */
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    return (uint32_t)(*state * 2685821657736338717u >> 32);
+}
+
+/* Plain numbers of either sign between 1/128 and 1/32: no zeros, no subnormals, which would change the speed. */
+static bool random_plain(DType type, uint8_t *data, size_t bytes) {
+    uint64_t state = 88172645463325252u;
+    for (size_t at = 0; at < bytes; at += (size_t)dtype_row(type)->block_bytes) {
+        uint32_t r = random_next(&state), u = (r & 0x80ffffffu) + 0x3c000000u;
+        float f;
+        memcpy(&f, &u, sizeof f);
+        uint16_t half = type == DTYPE_BF16 ? f32_to_bf16(f) : f32_to_f16(f);
+        if (type == DTYPE_F32) memcpy(data + at, &f, sizeof f);
+        else if (type == DTYPE_BF16 || type == DTYPE_F16) memcpy(data + at, &half, sizeof half);
+        else return false;
+    }
+    return true;
+}
+
+/* Random digits under a scale that makes values of about 1/64. */
+static bool random_blocks(DType type, uint8_t *data, size_t bytes) {
+    uint64_t state = 88172645463325252u;
+    size_t i = 0, count = sizeof blocks / sizeof *blocks, block = (size_t)dtype_row(type)->block_bytes;
+    while (i < count && blocks[i].type != type) i++;
+    if (i == count) return random_plain(type, data, bytes);
+    for (size_t at = 0; at < bytes; at++) data[at] = (uint8_t)random_next(&state);
+    double digits = type == DTYPE_Q8_0 ? 128 : type == DTYPE_Q5_0 || type == DTYPE_Q5_1 ? 16 : 8;
+    if (type == DTYPE_Q4_K || type == DTYPE_Q5_K) digits *= 32; /* times a scale of 6 bits */
+    if (type == DTYPE_Q6_K) digits *= 4 * 64;
+    for (size_t at = 0; at < bytes; at += block) {
+        uint16_t scale = f32_to_f16((float)((1.0 + random_next(&state) / 4294967296.0) / 64 / digits));
+        uint16_t min = blocks[i].min >= 0 && type != DTYPE_Q4_K && type != DTYPE_Q5_K ? (uint16_t)(0x8000 | f32_to_f16(1.0f / 64)) : scale;
+        memcpy(data + at + blocks[i].scale, &scale, sizeof scale);
+        if (blocks[i].min >= 0) memcpy(data + at + blocks[i].min, &min, sizeof min);
+    }
+    return true;
+}
+
+/* Maps `bytes` of address space onto one block of values, over and over. */
+static bool random_map(Weights *w, DType type, size_t bytes, Err *err) {
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), unit = (size_t)dtype_row(type)->block_bytes;
+    size_t block = (RANDOM_PAGES + unit - 1) / unit * unit * page;
+    w->random_bytes = (bytes + block - 1) / block * block;
+    int fd = memfd_create("generated weights", MFD_CLOEXEC);
+    void *all = mmap(NULL, w->random_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (all != MAP_FAILED) w->random = all;
+    bool ok = fd >= 0 && all != MAP_FAILED && ftruncate(fd, (off_t)block) == 0, known = true;
+    if (ok) {
+        uint8_t *first = mmap(NULL, block, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        ok = first != MAP_FAILED;
+        known = !ok || random_blocks(type, first, block);
+        if (ok) munmap(first, block);
+    }
+    for (size_t at = 0; ok && at < w->random_bytes; at += block)
+        ok = mmap(w->random + at, block, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
+    if (!ok) err_set(err, "generated weights: cannot map %zu bytes: %s", w->random_bytes, strerror(errno));
+    if (fd >= 0) close(fd);
+    return ok && (known || err_set(err, "generated weights: %s is no weight type", dtype_row(type)->name));
+}
+
+/* Vectors are 1 where they are gains of norms, so that activations keep their size, and small as biases. */
+static bool random_vector(Weights *w, WeightTensor *t, Err *err) {
+    size_t n = strlen(t->name);
+    bool gain = n > 12 && !strcmp(t->name + n - 11, "norm.weight");
+    float *v = arena_new(&w->arena, (size_t)t->dim[0], sizeof *v, t->name, err);
+    for (int64_t i = 0; v && i < t->dim[0]; i++) v[i] = gain ? 1.0f : (float)(i % 13 - 6) * 1e-3f;
+    t->dtype = DTYPE_F32;
+    t->data = (const uint8_t *)v;
+    t->bytes = (size_t)t->dim[0] * sizeof *v;
+    return v != NULL;
+}
+
+Weights *weights_random(const WeightTensor *tensors, int64_t count, DType dtype, Err *err) {
+    Weights *w = weights_new(tensors, count, err);
+    size_t most = 0;
+    bool ok = w != NULL;
+    for (int64_t i = 0; ok && i < count; i++) {
+        WeightTensor *t = &w->tensors[i];
+        t->file = "generated weights";
+        if (t->rank == 1) {
+            ok = random_vector(w, t, err);
+            continue;
+        }
+        size_t row;
+        t->dtype = dtype;
+        if (!dtype_bytes(dtype, t->dim[1], &row) || !size_mul(row, (size_t)t->dim[0], &t->bytes))
+            ok = err_set(err, "%s: rows of %lld are no whole blocks of %s", t->name, (long long)t->dim[1],
+                         dtype_row(dtype)->name);
+        if (t->bytes > most) most = t->bytes;
+    }
+    ok = ok && random_map(w, dtype, most, err);
+    for (int64_t i = 0; ok && i < count; i++)
+        if (w->tensors[i].rank > 1) w->tensors[i].data = w->random;
+    if (ok) return w;
+    weights_close(w);
+    return NULL;
+}
+
+/* ---- Closing and finding ---------------------------------------------------------------------------------------- */
+
 void weights_close(Weights *w) {
     if (!w) return;
+    if (w->random) munmap(w->random, w->random_bytes);
     for (int64_t i = 0; i < w->file_count; i++) safetensors_close(&w->files[i]);
     free(w->files);
     gguf_close(&w->gguf);
