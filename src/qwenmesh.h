@@ -34,7 +34,9 @@ typedef struct QmEngineOptions {
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
-    const char *isa;      /* "reference", "avx2", "avx512": use no better kernels than these; NULL: best   */
+    const char *isa;      /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
+    const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */
+    const char *weights;  /* "8bit", "4bit": quantise matrices at load; NULL or "file": as stored           */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     bool quiet;           /* no progress bar on a terminal                                                 */
@@ -50,6 +52,8 @@ typedef struct QmModelInfo {
     int devices, workers;
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */
+    char act[8];
+    double weight_error;                     /* of quantising at load: root mean square, relative; 0: none */
 } QmModelInfo;
 
 /* Opens a model. NULL on error. Free with qm_engine_close; sessions must be closed before. */

@@ -22,7 +22,7 @@ static void step_count(Cpu *cpu) {
             const int64_t *rows = logits ? cpu->replica_logits : cpu->replica_rows;
             item->call.row0 = rows[item->replica];
             item->call.row1 = rows[item->replica + 1];
-            item->units = call_rows(&item->call) > 0 ? item->call.node->op->units(&item->call) : 0;
+            item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
         }
@@ -46,7 +46,7 @@ static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double fro
         if (first < last) {
             Call call = item->call;
             call.scratch = scratch;
-            call.node->op->reference(&call, first, last);
+            item->op->reference(&call, first, last);
         }
         at += (double)units * each;
     }

@@ -12,6 +12,7 @@ extern const Backend backend_cpu;
 /* One device's share of one operation. */
 typedef struct Item {
     Call call;              /* all but the rows of the step */
+    const OpRow *op;        /* the node's, or quantise_row  */
     int replica;
     double unit_cost;       /* relative, for static splits of decode */
     int64_t units;          /* of this step's rows, which call holds too: set before the workers start */
@@ -25,6 +26,7 @@ typedef struct LoadedWeight {
     PackedWeight packed;
     float *vector;
     const WeightTensor *tensor;
+    bool made;              /* quantised at load */
     bool as_matrix, as_vector, as_table;
 } LoadedWeight;
 
@@ -39,7 +41,7 @@ typedef struct Cpu {
     KvCache cache;
     float *activations;
     size_t activation_bytes;
-    int64_t *offset;        /* [node id] floats into activations; -1: none */
+    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: its value as quads */
     int *node_phase;        /* [node id] */
     Item *items;
     int item_count;
