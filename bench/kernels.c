@@ -9,6 +9,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#include "../src/base/cpu.h"
 #include "../src/cpu/kernels.h"
 
 enum { K = 3584, THREADS = 2, BYTES = 96 << 20, PANELS = 4, REPETITIONS_MOST = 99 };
@@ -97,7 +98,6 @@ __attribute__((target("avx512f"))) static double peak_avx512(const Item *item, i
     sink = (uint64_t)_mm512_cvtss_f32(s[0]);
     return 32.0 * CHAINS * PEAK_ROUNDS;
 }
-#endif
 /* Products of bytes summed in 32 bits, counted as two operations each. */
 __attribute__((target("avx512f,avx512vnni"))) static double peak_vnni(const Item *item, int thread) {
     (void)item, (void)thread;
@@ -208,6 +208,7 @@ typedef struct Worker { Crew *crew; int thread; pthread_t id; } Worker;
 
 static void *worker(void *argument) {
     Worker *w = argument;
+    cpu_pin(w->thread);
     for (int round = 1;; round++) {
         while (atomic_load_explicit(&w->crew->round, memory_order_acquire) < round) sched_yield();
         const Item *item = w->crew->item;
@@ -373,6 +374,7 @@ int main(int argc, char **argv) {
         if (k) add_table(k, read);
     }
     Crew crew = {0};
+    cpu_pin(0);
     Worker workers[THREADS];
     for (int t = 1; t < THREADS; t++) {
         workers[t] = (Worker){.crew = &crew, .thread = t};

@@ -178,6 +178,14 @@ static void same_bits(const char *model, const char *cache, const char *const *m
         free(got);
         qm_engine_close(e);
     }
+    /* one row at a time, where workers repeat what is little rather than wait */
+    for (int threads = 2; threads <= 4; threads += 2) {
+        e = engine(model, threads == 2 ? "1x1" : "2x4", threads, 1, cache, false, false);
+        float *got = logits_of(e, ids, n, NULL, NULL);
+        if (memcmp(got, want, bytes)) fail_msg("%s %s: rows of 1 differ by %g", model, cache, worst(got, want, n * vocab));
+        free(got);
+        qm_engine_close(e);
+    }
     /* in a batch with others, token by token */
     QmErr err = {0};
     e = engine(model, "2x4", 2, 7, cache, false, false);

@@ -197,37 +197,70 @@ static void life_place(Life *life, int *lives, Life v, int64_t *offset, int64_t 
     if (v.at + v.size > *total) *total = v.at + v.size;
 }
 
-/* Places for all values, as floats and as quads, from the phase that makes them to the last that reads them. */
-static bool memory_plan(Cpu *cpu, Err *err) {
+/* Little work that needs nobody else's: whole rows, no matrix, no cache, nothing partial. */
+static bool repeatable(const Node *n) {
+    return !n->op->unit_cost && !n->op->in_cache && !n->partial && n->shape.rank == 2 && n->shape.dim[1].size <= REPEAT_WIDTH;
+}
+
+/* Which phases hold nothing else. */
+static void phases_repeat(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
-    Life *life = mem_new(2 * (size_t)g->count, sizeof *life, "memory plan", err);
-    int lives = 0;
-    int64_t total = 0;
-    if (!life) return false;
+    for (int p = 0; p < cpu->phase_count; p++) cpu->phases[p].repeat = true;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        cpu->offset[id] = cpu->offset[g->count + id] = -1;
+        if (n->kind != NODE_OP) continue;
+        if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
+        if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && feeds_quads(cpu, id))
+            cpu->phases[cpu->node_phase[id] + 1].repeat = false;
+    }
+}
+
+/* Places for all values, as floats and as quads, from the phase that makes them to the last that reads them, or, since no
+ * barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in every
+ * worker's own copies, where that worker's order is all that counts. */
+static bool memory_plan(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    int64_t total = 0, few = cpu->options.rows < REPEAT_ROWS ? cpu->options.rows : REPEAT_ROWS;
+    int64_t few_quads = quads_blocks(few, cpu->program->partition->mesh.dp);
+    Life *life = mem_new(2 * (size_t)g->count, sizeof *life, "memory plan", err);
+    Life *own = mem_new(2 * (size_t)g->count, sizeof *own, "memory plan", err);
+    int lives = 0, owns = 0;
+    for (int id = 1; life && own && id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        for (int half = 0; half < 2; half++)
+            cpu->offset[half * g->count + id] = cpu->own_offset[half * g->count + id] = -1;
         if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
         bool quads = feeds_quads(cpu, id);
         int made = cpu->node_phase[id];
-        Life value = {.first = made, .last = n->keep ? INT32_MAX : made + quads, .size = cpu_value_floats(cpu, n)};
-        Life quad = {.first = made + 1, .last = made + 1};
+        Life v[2] = {{.first = made, .last = made + quads, .size = cpu_value_floats(cpu, n)},
+                     {.first = made + 1, .last = made + 1, .size = quads ? quads_floats(cpu, n) : 0}};
         for (int u = id + 1; u < g->count; u++)
             for (int i = 0; i < g->nodes[u].inputs; i++) {
                 if (g->nodes[u].in[i].id != id) continue;
-                Life *read = quads && i == 0 && wants_quads(cpu, &g->nodes[u]) ? &quad : &value;
+                Life *read = &v[quads && i == 0 && wants_quads(cpu, &g->nodes[u])];
                 if (cpu->node_phase[u] > read->last) read->last = cpu->node_phase[u];
             }
-        life_place(life, &lives, value, &cpu->offset[id], &total);
-        if (!quads) continue;
-        quad.size = quads_floats(cpu, n);
-        life_place(life, &lives, quad, &cpu->offset[g->count + id], &total);
+        for (int half = 0; half < 1 + quads; half++) {
+            int64_t width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
+            Life mine = v[half], shared = v[half];
+            mine.size = half ? few_quads * (width / ACT_GROUP) * (int64_t)(sizeof(Quad) / sizeof(float)) : few * width;
+            if (cpu->phases[made + half].repeat)
+                life_place(own, &owns, mine, &cpu->own_offset[half * g->count + id], &cpu->own_floats);
+            while (shared.last + 1 < cpu->phase_count && cpu->phases[shared.last].repeat) shared.last++;
+            if (n->keep && !half) shared.last = INT32_MAX;
+            life_place(life, &lives, shared, &cpu->offset[half * g->count + id], &total);
+        }
     }
+    bool ok = life && own;
     free(life);
+    free(own);
+    if (!ok) return false;
     if (!size_mul((size_t)total, sizeof(float), &cpu->activation_bytes)) return err_set(err, "activations: sizes wrap");
-    cpu->info.activation_bytes = (int64_t)cpu->activation_bytes;
+    size_t copies = (size_t)workers_count(cpu->workers) - 1, own_bytes = (size_t)cpu->own_floats * sizeof(float) * copies;
+    cpu->info.activation_bytes = (int64_t)(cpu->activation_bytes + own_bytes);
     cpu->activations = mem_pages_new(cpu->activation_bytes, "activations", err);
-    return cpu->activations != NULL;
+    cpu->own = own_bytes ? mem_pages_new(own_bytes, "activations", err) : NULL;
+    return cpu->activations && (cpu->own || !own_bytes);
 }
 
 static Quad *quads_of(const Cpu *cpu, int id, int64_t *step) {
@@ -238,16 +271,26 @@ static Quad *quads_of(const Cpu *cpu, int id, int64_t *step) {
 
 static void item_bind(Cpu *cpu, Item *item) {
     Call *c = &item->call;
-    int id = (int)(c->node - cpu->program->graph.nodes);
+    int id = (int)(c->node - cpu->program->graph.nodes), count = cpu->program->graph.count;
+    for (int i = 0; i < MAX_INPUTS; i++) item->own_in[i] = -1;
+    item->own_out = item->own_quads = -1;
     if (item->op != c->node->op) {
         c->in[0] = cpu->activations + cpu->offset[id];
         c->quads = quads_of(cpu, id, &c->quads_step);
+        item->own_in[0] = cpu->own_offset[id];
+        item->own_quads = cpu->own_offset[count + id];
         return;
     }
     if (cpu->offset[id] >= 0) c->out = cpu->activations + cpu->offset[id];
-    for (int i = 0; i < c->node->inputs; i++)
-        if (cpu->offset[c->node->in[i].id] >= 0) c->in[i] = cpu->activations + cpu->offset[c->node->in[i].id];
-    if (wants_quads(cpu, c->node)) c->quads = quads_of(cpu, c->node->in[0].id, &c->quads_step);
+    item->own_out = cpu->own_offset[id];
+    for (int i = 0; i < c->node->inputs; i++) {
+        int in = c->node->in[i].id;
+        if (cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
+        item->own_in[i] = cpu->own_offset[in];
+    }
+    if (!wants_quads(cpu, c->node)) return;
+    c->quads = quads_of(cpu, c->node->in[0].id, &c->quads_step);
+    item->own_quads = cpu->own_offset[count + c->node->in[0].id];
 }
 
 static bool finish_plan(Cpu *cpu, Err *err) {
@@ -265,11 +308,14 @@ static bool finish_plan(Cpu *cpu, Err *err) {
 bool cpu_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     cpu->offset = mem_new(2 * (size_t)g->count, sizeof *cpu->offset, "plan", err);
+    cpu->own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->own_offset, "plan", err);
     cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
-    if (!cpu->offset || !cpu->node_phase || !finish_plan(cpu, err)) return false;
+    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !finish_plan(cpu, err)) return false;
     cpu->phase_count = phases_assign(cpu);
     cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
-    if (!cpu->phases || !memory_plan(cpu, err)) return false;
+    if (!cpu->phases) return false;
+    phases_repeat(cpu);
+    if (!memory_plan(cpu, err)) return false;
     for (int phase = 0; phase < cpu->phase_count; phase++) {
         cpu->phases[phase].first = cpu->item_count;
         for (int id = 1; id < g->count; id++)
