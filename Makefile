@@ -31,6 +31,7 @@ libqwenmesh.a: $(OBJ)
 # Instruction sets by file suffix: kernels_avx2.c is the only kind of file that may assume AVX2.
 $(BUILD)/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $(BUILD)/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
+$(BUILD)/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c
 $(BUILD)/src/cpu/kernels_%.o $(BUILD)/src/ops/pack.o $(BUILD)/src/io/dtype.o $(BUILD)/src/io/quant.o \
     $(BUILD)/src/infer/scores.o $(BUILD)/src/infer/warpers.o: OPT += -O3
 

@@ -9,11 +9,12 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+#include "../src/base/cpu.h"
 #include "../src/cpu/kernels.h"
 
 enum { K = 3584, THREADS = 2, BYTES = 96 << 20, PANELS = 4, REPETITIONS_MOST = 99 };
 enum { LIMITS = 3 }; /* ways of reading, side by side in the list */
-enum { TILE_COUNT = 256, TILE_ROWS = 128, HEADS = 7, CHANNELS = 128, POSITIONS = 256 };
+enum { DOT_COUNT = 512, TILE_COUNT = 256, TILE_ROWS = 128, HEADS = 7, CHANNELS = 128, POSITIONS = 256 };
 
 /* One thing to time: `run` does the share of one thread and returns the bytes (or flops) it did. */
 typedef struct Item Item;
@@ -28,6 +29,7 @@ struct Item {
 };
 
 static uint8_t *weights[PACKED_COUNT];
+static Quad *quads; /* [TILE_ROWS / 4][K / 32] */
 static float *xs, *scratch[THREADS];
 static volatile uint64_t sink;
 
@@ -96,6 +98,19 @@ __attribute__((target("avx512f"))) static double peak_avx512(const Item *item, i
     sink = (uint64_t)_mm512_cvtss_f32(s[0]);
     return 32.0 * CHAINS * PEAK_ROUNDS;
 }
+/* Products of bytes summed in 32 bits, counted as two operations each. */
+__attribute__((target("avx512f,avx512vnni"))) static double peak_vnni(const Item *item, int thread) {
+    (void)item, (void)thread;
+    __m512i a = _mm512_set1_epi8(3), b = _mm512_set1_epi8(5), s[CHAINS];
+    for (int i = 0; i < CHAINS; i++) s[i] = _mm512_set1_epi32(i);
+    for (int n = 0; n < PEAK_ROUNDS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++) __asm__("vpdpbusd %2, %1, %0" : "+v"(s[i]) : "v"(a), "v"(b));
+    }
+    for (int i = 1; i < CHAINS; i++) s[0] = _mm512_add_epi32(s[0], s[i]);
+    sink = (uint64_t)_mm512_cvtsi512_si32(s[0]);
+    return 128.0 * CHAINS * PEAK_ROUNDS;
+}
 #endif
 static double peak_plain(const Item *item, int thread) { /* what the compiler makes of products and sums */
     (void)item, (void)thread;
@@ -129,6 +144,23 @@ static double run_unpack(const Item *item, int thread) {
         for (int64_t k = 0; k < K; k += TILE_COUNT)
             item->kernels->unpack[type](weights[type] + p * bytes, k, k + TILE_COUNT, scratch[thread]);
     return (double)(panels * bytes);
+}
+
+/* Activations in 8 bits: one row streams the weights; many go over a few panels that stay in the L2 cache. */
+static double run_dot(const Item *item, int thread) {
+    PackedType type = (PackedType)item->type;
+    bool tile = item->rows > ROWS_DIRECT;
+    int64_t bytes = packed_panel_bytes(type, K), panels = tile ? 8 : BYTES / bytes / item->threads / PANELS * PANELS;
+    if (item->kernels == &kernels_reference) panels = 1;
+    const uint8_t *w = weights[type] + (tile ? 0 : thread * panels * bytes);
+    float *acc = scratch[thread];
+    memset(acc, 0, (size_t)(PANELS * quad_rows(item->rows) * PANEL) * sizeof *acc);
+    for (int64_t p = 0; p < panels; p += tile ? 1 : PANELS)
+        for (int64_t k = 0, end; k < K; k = end) {
+            end = tile && K - k > DOT_COUNT ? k + DOT_COUNT : K;
+            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, quads, K / ACT_GROUP, item->rows, acc);
+        }
+    return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
 }
 
 static double run_tile(const Item *item, int thread) {
@@ -176,6 +208,7 @@ typedef struct Worker { Crew *crew; int thread; pthread_t id; } Worker;
 
 static void *worker(void *argument) {
     Worker *w = argument;
+    cpu_pin(w->thread);
     for (int round = 1;; round++) {
         while (atomic_load_explicit(&w->crew->round, memory_order_acquire) < round) sched_yield();
         const Item *item = w->crew->item;
@@ -201,7 +234,7 @@ static double measure(Crew *crew, const Item *item) {
 
 /* ---- The list ----------------------------------------------------------------------------------------------------------- */
 
-static Item items[256];
+static Item items[512];
 static int items_n;
 static const char *wanted = "";
 
@@ -227,7 +260,7 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
     double (*peak)(const Item *, int) = peak_plain;
 #if defined(__x86_64__)
     if (!strcmp(k->isa, "avx2")) peak = peak_avx2;
-    if (!strcmp(k->isa, "avx512")) peak = peak_avx512;
+    if (!strncmp(k->isa, "avx512", 6)) peak = peak_avx512;
 #endif
     int fma = add_item("fused multiply-add peak", k, "GFLOP/s", peak, 0, 0, 1, -1);
     char name[40];
@@ -244,6 +277,19 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
     for (int type = 0; type < PACKED_COUNT; type++) {
         snprintf(name, sizeof name, "unpack %s", packed_rows[type].name);
         add_item(name, k, "GB/s", run_unpack, type, 1, 1, read[1]);
+    }
+    int vnni = -1;
+#if defined(__x86_64__)
+    if (!strcmp(k->isa, "avx512vnni")) vnni = add_item("8-bit product peak", k, "GFLOP/s", peak_vnni, 0, 0, 1, -1);
+#endif
+    for (int type = 0; type < PACKED_COUNT; type++) {
+        if (!k->dot[type]) continue;
+        for (int threads = 1; threads <= THREADS; threads++) {
+            snprintf(name, sizeof name, "dot %s", packed_rows[type].name);
+            add_item(name, k, "GB/s", run_dot, type, 1, threads, read[threads]);
+        }
+        snprintf(name, sizeof name, "dot %s, 128 rows", packed_rows[type].name);
+        add_item(name, k, "GFLOP/s", run_dot, type, TILE_ROWS, 1, vnni < 0 ? fma : vnni);
     }
     add_item("tile 256 x 128 rows", k, "GFLOP/s", run_tile, 0, 0, 1, fma);
     add_item("attention f32, 7 heads", k, "GFLOP/s", run_attention, PACKED_F32, 7, 1, fma);
@@ -267,7 +313,7 @@ static void print_items(int repetitions) {
         printf("%-26s %-9s %7d %9.2f %9.2f  %-8s", item->name, item->isa, item->threads, best, middle, item->unit);
         if (item->limit >= 0) {
             double top = 0, top_middle = 0;
-            for (int j = item->limit; j < items_n && items[j].run != run_rows && j < item->limit + LIMITS; j++) {
+            for (int j = item->limit; j < items_n && items[j].run != run_rows && items[j].run != run_dot && j < item->limit + LIMITS; j++) {
                 if (items[j].unit != item->unit) break;
                 top = items[j].seen[repetitions - 1] > top ? items[j].seen[repetitions - 1] : top;
                 top_middle = items[j].seen[repetitions / 2] > top_middle ? items[j].seen[repetitions / 2] : top_middle;
@@ -281,7 +327,7 @@ static void print_items(int repetitions) {
 /* Panels of real weights, so that no subnormals or NaN distort the times: one packed panel, copied over and over. */
 static bool make_weights(Err *err) {
     static const DType stored[PACKED_COUNT] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_K,
-                                               DTYPE_Q5_1, DTYPE_Q6_K};
+                                               DTYPE_Q5_1, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
     static uint8_t row[PANEL][K * 4];
     const uint8_t *rows[PANEL];
     for (int type = 0; type < PACKED_COUNT; type++) {
@@ -294,7 +340,9 @@ static bool make_weights(Err *err) {
         int64_t bytes = packed_panel_bytes((PackedType)type, K);
         weights[type] = mem_pages_new(BYTES, "weights", err);
         if (!weights[type]) return false;
-        pack_panel(stored[type], rows, K, weights[type]);
+        PackError error = {0};
+        if (type >= PACKED_Q8G) pack_quantise(stored[type], (PackedType)type, rows, K, weights[type], &error);
+        else pack_panel(stored[type], rows, K, weights[type]);
         for (int64_t at = bytes; at + bytes <= BYTES; at += bytes) memcpy(weights[type] + at, weights[type], (size_t)bytes);
     }
     return true;
@@ -315,6 +363,10 @@ int main(int argc, char **argv) {
         return 1;
     }
     for (int i = 0; i < (1 << 20) / 4; i++) xs[i] = (float)(i % 97) * 0.01f - 0.4f;
+    quads = mem_pages_new(TILE_ROWS / QUAD * (K / ACT_GROUP) * sizeof *quads, "activations", &err);
+    for (int r = 0; quads && r < TILE_ROWS; r++)
+        kernels_reference.quantise(xs + r * 32, K, quads + r / QUAD * (K / ACT_GROUP), r % QUAD);
+    if (!quads) return 1;
     int read[THREADS + 1];
     for (int t = 1; t <= THREADS; t++) read[t] = add_reads(t);
     for (int i = 1; kernels_name(i); i++) {
@@ -322,6 +374,7 @@ int main(int argc, char **argv) {
         if (k) add_table(k, read);
     }
     Crew crew = {0};
+    cpu_pin(0);
     Worker workers[THREADS];
     for (int t = 1; t < THREADS; t++) {
         workers[t] = (Worker){.crew = &crew, .thread = t};

@@ -34,12 +34,13 @@ typedef struct QmEngineOptions {
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
-    const char *isa;      /* "reference", "avx2", "avx512": use no better kernels than these; NULL: best   */
+    const char *isa;      /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
+    const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
-    const char *weights;  /* type in which weights are held: pjrt "f32" or "bf16"; NULL: the backend's choice */
     bool verbose;         /* says on stderr what is compiled                                               */
+    const char *weights;  /* "8bit", "4bit": quantise matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     bool quiet;           /* no progress bar on a terminal                                                 */
@@ -56,6 +57,8 @@ typedef struct QmModelInfo {
     int all_reduces, reduce_argmaxes;        /* collectives of a step                        */
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */
+    char act[8];
+    double weight_error;                     /* of quantising at load: root mean square, relative; 0: none */
 } QmModelInfo;
 
 /* Opens a model. NULL on error. Free with qm_engine_close; sessions must be closed before. */

@@ -84,8 +84,7 @@ V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
     }
 }
 V16 v16 v16_f16(const uint8_t *p) { V16_EACH(f16_to_f32(plain_half(p + 2 * i))); }
-V16 v16 v16_s8(const uint8_t *p) { V16_EACH((float)(int8_t)p[i]); }
-V16 v16 v16_u8(const uint8_t *p) { V16_EACH((float)p[i]); }
+V16 v16 v16_byte(const uint8_t *p, int n) { V16_EACH((float)(n == 3 ? p[4 * i + n] : p[4 * i + n] << 8 * n)); }
 V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     for (int i = 0; i < 16; i++) {
         uint32_t word;
@@ -94,4 +93,45 @@ V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
         high->lane[i] = (float)(word >> shift & 240);
     }
 }
+
+typedef struct d16 { int32_t lane[16]; } d16;
+typedef struct line16 { uint8_t byte[64]; } line16;
+enum { V16_DOT_ROWS = 12 };
+
+V16 d16 d16_all(int32_t n) {
+    d16 y;
+    for (int i = 0; i < 16; i++) y.lane[i] = n;
+    return y;
+}
+V16 v16 d16_f32(d16 x) { V16_EACH((float)x.lane[i]); }
+V16 line16 line16_load(const uint8_t *p) {
+    line16 y;
+    memcpy(y.byte, p, sizeof y.byte);
+    return y;
+}
+V16 line16 line16_low(line16 x) {
+    for (int i = 0; i < 64; i++) x.byte[i] &= 15;
+    return x;
+}
+V16 line16 line16_high(line16 x) {
+    for (int i = 0; i < 64; i++) x.byte[i] = (uint8_t)(x.byte[i] >> 4);
+    return x;
+}
+V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {
+    for (int i = 0; i < 64; i++) sum.lane[i / 4] += w.byte[i] * x[i % 4];
+    return sum;
+}
+V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { return d16_dot(sum, w, x); }
+V16 int32_t d16_seed(int32_t seed) { return seed; }
+V16 int32_t v16_put_s8(int8_t *out, v16 v) {
+    static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    int32_t sum = 0;
+    for (int i = 0; i < 16; i++) {
+        int8_t q = (int8_t)lrintf(v.lane[i]);
+        out[i / 8 * 8 + place[i % 8]] = q;
+        sum += q;
+    }
+    return sum;
+}
+V16 v16 v16_abs(v16 x) { V16_EACH(fabsf(x.lane[i])); }
 #endif

@@ -14,6 +14,8 @@
 
 enum { B = 2, S = 40, PAD = 7 };
 
+static const char *act, *weights_as; /* of every engine opened; a test that sets one clears it */
+
 static QmEngine *engine(const char *model, const char *mesh, int threads, int rows, const char *cache, bool hidden,
                         bool rope_bf16) {
     QmErr err = {0};
@@ -24,6 +26,8 @@ static QmEngine *engine(const char *model, const char *mesh, int threads, int ro
                          .context = 256,
                          .rows = rows,
                          .kv_cache = cache,
+                         .act = act,
+                         .weights = weights_as,
                          .hidden = hidden,
                          .rope_bf16 = rope_bf16,
                          .quiet = true};
@@ -174,6 +178,14 @@ static void same_bits(const char *model, const char *cache, const char *const *m
         free(got);
         qm_engine_close(e);
     }
+    /* one row at a time, where workers repeat what is little rather than wait */
+    for (int threads = 2; threads <= 4; threads += 2) {
+        e = engine(model, threads == 2 ? "1x1" : "2x4", threads, 1, cache, false, false);
+        float *got = logits_of(e, ids, n, NULL, NULL);
+        if (memcmp(got, want, bytes)) fail_msg("%s %s: rows of 1 differ by %g", model, cache, worst(got, want, n * vocab));
+        free(got);
+        qm_engine_close(e);
+    }
     /* in a batch with others, token by token */
     QmErr err = {0};
     e = engine(model, "2x4", 2, 7, cache, false, false);
@@ -200,6 +212,47 @@ static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/
 static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", all_meshes, 30); }
 static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", all_meshes, 30); }
 
+/* Activations in 8 bits, with weights quantised at load where the file's are not: as many bits are the same. */
+static void bits_int8_8bit(void **state) {
+    (void)state;
+    act = "int8", weights_as = "8bit";
+    same_bits("tests/golden/heads28-4", "f32", all_meshes, 30);
+    act = weights_as = NULL;
+}
+static void bits_int8_4bit(void **state) {
+    (void)state;
+    act = "int8", weights_as = "4bit";
+    same_bits("tests/golden/heads14-2", "bf16", all_meshes, 30);
+    act = weights_as = NULL;
+}
+static void bits_f32_4bit(void **state) {
+    (void)state;
+    weights_as = "4bit";
+    same_bits("tests/golden/heads14-2", "f32", all_meshes, 30);
+    weights_as = NULL;
+}
+
+/* Eight bits change a logit little, and do change it. */
+static void int8_is_near(void **state) {
+    (void)state;
+    int32_t ids[30];
+    QmEngine *e = engine("tests/golden/heads28-4", "1x1", 2, 16, "f32", false, false);
+    int64_t vocab = qm_engine_info(e)->vocab;
+    prompt(ids, 30, vocab);
+    float *want = logits_of(e, ids, 30, NULL, NULL);
+    qm_engine_close(e);
+    act = "int8", weights_as = "8bit";
+    e = engine("tests/golden/heads28-4", "1x1", 2, 16, "f32", false, false);
+    act = weights_as = NULL;
+    assert_true(qm_engine_info(e)->weight_error > 0.001 && qm_engine_info(e)->weight_error < 0.02);
+    float *got = logits_of(e, ids, 30, NULL, NULL);
+    double off = worst(got, want, 30 * vocab);
+    if (!(off > 1e-5 && off < 0.05)) fail_msg("off by %g of the largest logit", off);
+    qm_engine_close(e);
+    free(got);
+    free(want);
+}
+
 static bool have_smollm2(void) {
     if (file_exists(smollm_path())) return true;
     printf("SKIP %s is not here: `make model` brings it\n", smollm_path());
@@ -210,6 +263,30 @@ static void bits_smollm2(void **state) {
     (void)state;
     if (!have_smollm2()) skip();
     same_bits(smollm_path(), "f32", all_meshes, 12);
+}
+
+static void bits_smollm2_int8(void **state) {
+    (void)state;
+    if (!have_smollm2()) skip();
+    act = "int8";
+    same_bits(smollm_path(), "f32", all_meshes, 12);
+    int32_t ids[12];
+    float *logits[3] = {NULL};
+    const char *const tables[] = {NULL, "avx2", "avx512"};
+    for (int i = 0; i < 3; i++) {
+        QmEngineOptions o = {.model = smollm_path(), .act = act, .isa = tables[i], .context = 64, .quiet = true};
+        QmErr err = {0};
+        QmEngine *e = qm_engine_open(&o, &err);
+        if (!e && strstr(err.text, "this CPU has no")) continue;
+        assert_non_null(e);
+        int64_t vocab = qm_engine_info(e)->vocab;
+        prompt(ids, 12, vocab);
+        logits[i] = logits_of(e, ids, 12, NULL, NULL);
+        qm_engine_close(e);
+        if (i) assert_memory_equal(logits[i], logits[0], (size_t)(12 * vocab) * sizeof(float));
+    }
+    for (int i = 0; i < 3; i++) free(logits[i]);
+    act = NULL;
 }
 
 /* Continuations of the real model, except where the reference's margin is below 0.01. */
@@ -289,7 +366,8 @@ int main(void) {
         cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),   cmocka_unit_test(golden_llama3),
         cmocka_unit_test(golden_smollm2),   cmocka_unit_test(bits_heads28_4),   cmocka_unit_test(bits_llama_9_3),
         cmocka_unit_test(bits_bf16_cache),  cmocka_unit_test(bits_smollm2),     cmocka_unit_test(interrupt_between),
-        cmocka_unit_test(interrupt_within),
+        cmocka_unit_test(interrupt_within), cmocka_unit_test(bits_int8_8bit),   cmocka_unit_test(bits_int8_4bit),
+        cmocka_unit_test(bits_f32_4bit),    cmocka_unit_test(int8_is_near),     cmocka_unit_test(bits_smollm2_int8),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

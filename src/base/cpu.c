@@ -54,7 +54,8 @@ CpuFeatures cpu_features(void) { return (CpuFeatures){0}; }
 
 const char *cpu_isa_best(void) {
     CpuFeatures f = cpu_features();
-    if (f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.fma && f.f16c) return "avx512";
+    if (f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.fma && f.f16c)
+        return f.avx512_vnni ? "avx512vnni" : "avx512";
     return f.avx2 && f.fma && f.f16c ? "avx2" : "reference";
 }
 

@@ -16,7 +16,7 @@ typedef struct CpuFeatures {
 } CpuFeatures;
 
 CpuFeatures cpu_features(void);
-/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq), "avx2" (with fma, f16c) or "reference". */
+/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq; "avx512vnni" if that too), "avx2" (with fma, f16c) or "reference". */
 const char *cpu_isa_best(void);
 /* Cores this process may be scheduled on: its affinity mask, not the machine. At least 1. */
 int cpu_cores_usable(void);

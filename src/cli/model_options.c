@@ -44,6 +44,7 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
                          .context = m->context,
                          .rows = (int)m->rows,
                          .kv_cache = m->kv_cache,
+                         .act = m->act,
                          .isa = m->isa,
                          .rope_bf16 = m->rope_bf16,
                          .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
@@ -62,10 +63,12 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
                 "%.1f M parameters\n",
                 i->architecture, (long long)i->layers, (long long)i->hidden, (long long)i->heads,
                 (long long)i->kv_heads, (long long)i->head_dim, (long long)i->vocab, (double)i->parameters / 1e6);
+        if (i->weight_error > 0)
+            fprintf(stderr, "weights: quantised at load, relative error %.5f (root mean square)\n", i->weight_error);
         fprintf(stderr,
-                "engine: mesh %s (%d devices), %d workers, kernels %s, weights %s; cache %s %.1f MiB, activations %.1f "
+                "engine: mesh %s (%d devices), %d workers, kernels %s, weights %s, activations %s; cache %s %.1f MiB, activations %.1f "
                 "MiB; opened in %.2f s\n",
-                i->mesh, i->devices, i->workers, i->isa, i->packed_parts, i->kv_cache, (double)i->cache_bytes / 1048576,
+                i->mesh, i->devices, i->workers, i->isa, i->packed_parts, i->act, i->kv_cache, (double)i->cache_bytes / 1048576,
                 (double)i->activation_bytes / 1048576, clock_seconds() - start);
     }
     return e;

@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct ModelOptions {
-    const char *model, *mesh, *kv_cache, *isa, *backend, *plugin, *program_cache, *weights;
+    const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights;
     int64_t threads, context, slots, rows;
     bool rope_bf16, verbose;
 } ModelOptions;
@@ -17,11 +17,12 @@ typedef struct ModelOptions {
     {"ctx", 'c', OPTION_INT, &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)", NULL}, \
     {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL}, \
     {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default) or bf16", NULL}, \
-    {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME", "no better kernels than these: reference, avx2, avx512", NULL}, \
+    {"act", 0, OPTION_TEXT, &(m).act, 0, 0, "TYPE", "activations: f32 (default) or int8, where weights are quantised", NULL}, \
+    {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE", "file (default), or quantise them at load: 8bit, 4bit; PJRT: f32 or bf16", NULL}, \
+    {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME", "no better kernels than these: reference, avx2, avx512, avx512vnni", NULL}, \
     {"backend", 0, OPTION_TEXT, &(m).backend, 0, 0, "NAME", "cpu (default) or pjrt", NULL}, \
     {"plugin", 0, OPTION_TEXT, &(m).plugin, 0, 0, "FILE|NAME", "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt)", NULL}, \
     {"program-cache", 0, OPTION_TEXT, &(m).program_cache, 0, 0, "DIR", "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)", NULL}, \
-    {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE", "type weights are held in; PJRT: f32 or bf16", NULL}, \
     {"rope-bf16", 0, OPTION_FLAG, &(m).rope_bf16, 0, 0, NULL, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)", NULL}, \
     {"verbose", 'v', OPTION_FLAG, &(m).verbose, 0, 0, NULL, "show the model and the effective values", NULL}
 

@@ -22,15 +22,25 @@ static void step_count(Cpu *cpu) {
             const int64_t *rows = logits ? cpu->replica_logits : cpu->replica_rows;
             item->call.row0 = rows[item->replica];
             item->call.row1 = rows[item->replica + 1];
-            item->units = call_rows(&item->call) > 0 ? item->call.node->op->units(&item->call) : 0;
+            item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
         }
     }
 }
 
-/* Runs the part [from, to) of a phase's work, laid out item after item, in units or weighted by cost. */
-static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double from, double to, float *scratch) {
+/* Points a call at the copies of one worker. */
+static void call_own(const Cpu *cpu, const Item *item, int worker, Call *call) {
+    float *own = cpu->own + (worker - 1) * cpu->own_floats;
+    for (int i = 0; i < MAX_INPUTS; i++)
+        if (item->own_in[i] >= 0) call->in[i] = own + item->own_in[i];
+    if (item->own_out >= 0) call->out = own + item->own_out;
+    if (item->own_quads >= 0) call->quads = (Quad *)(void *)(own + item->own_quads);
+}
+
+/* Runs the part [from, to) of a phase's work, laid out item after item, in units or weighted by cost; `own`: the worker
+ * whose copies it reads and makes, 0: the shared ones. */
+static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double from, double to, float *scratch, int own) {
     double at = 0;
     for (int i = phase->first; i < phase->last && at < to; i++) {
         const Item *item = &cpu->items[i];
@@ -46,7 +56,8 @@ static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double fro
         if (first < last) {
             Call call = item->call;
             call.scratch = scratch;
-            call.node->op->reference(&call, first, last);
+            if (own) call_own(cpu, item, own, &call);
+            item->op->reference(&call, first, last);
         }
         at += (double)units * each;
     }
@@ -57,16 +68,21 @@ static void step_job(void *argument, int worker) {
     int workers = workers_count(cpu->workers);
     float *scratch = cpu->scratch + worker * cpu->scratch_floats;
     bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal contiguous shares; prefill: taken in chunks */
+    bool few = cpu->step.rows <= REPEAT_ROWS && workers > 1;
     for (int p = 0; p < cpu->phase_count; p++) {
         const Phase *phase = &cpu->phases[p];
+        if (few && phase->repeat) {
+            phase_part(cpu, phase, false, 0, (double)phase->units, scratch, worker);
+            continue;
+        }
         double total = fixed ? phase->cost : (double)phase->units;
         if (fixed) {
             phase_part(cpu, phase, true, total * worker / workers,
-                       worker + 1 == workers ? total : total * (worker + 1) / workers, scratch);
+                       worker + 1 == workers ? total : total * (worker + 1) / workers, scratch, few ? worker : 0);
         } else {
             int64_t chunk = (int64_t)(total / (workers * CHUNKS_PER_WORKER)) + 1;
             for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < (int64_t)total;)
-                phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch);
+                phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch, 0);
         }
         workers_barrier(cpu->workers);
     }
@@ -146,6 +162,8 @@ static void cpu_close(void *backend) {
     mem_pages_free(cpu->activations, cpu->activation_bytes);
     if (cpu->workers)
         mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
+    mem_pages_free(cpu->own, (size_t)cpu->own_floats * sizeof(float) * (size_t)(cpu->workers ? workers_count(cpu->workers) - 1 : 0));
+    free(cpu->own_offset);
     free(cpu->offset);
     free(cpu->node_phase);
     free(cpu->items);

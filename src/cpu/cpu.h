@@ -12,19 +12,24 @@ extern const Backend backend_cpu;
 /* One device's share of one operation. */
 typedef struct Item {
     Call call;              /* all but the rows of the step */
+    const OpRow *op;        /* the node's, or quantise_row  */
     int replica;
     double unit_cost;       /* relative, for static splits of decode */
+    int64_t own_in[MAX_INPUTS], own_out, own_quads; /* floats into a worker's own copy, -1: shared. See Phase.repeat */
     int64_t units;          /* of this step's rows, which call holds too: set before the workers start */
 } Item;
 
-/* Items between two barriers, and what they add up to in this step. */
-typedef struct Phase { int first, last; int64_t units; double cost; } Phase;
+/* Items that do not wait for each other, and what they add up to in this step. `repeat`: so little work that in a step of
+ * few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier. */
+typedef struct Phase { int first, last; int64_t units; double cost; bool repeat; } Phase;
+enum { REPEAT_ROWS = 2, REPEAT_WIDTH = 8192 };
 
 /* A weight as the engine holds it: a packed matrix, a vector, or the table in the file. */
 typedef struct LoadedWeight {
     PackedWeight packed;
     float *vector;
     const WeightTensor *tensor;
+    bool made;              /* quantised at load */
     bool as_matrix, as_vector, as_table;
 } LoadedWeight;
 
@@ -37,9 +42,12 @@ typedef struct Cpu {
     uint8_t *packed;        /* all panels */
     size_t packed_bytes;
     KvCache cache;
-    float *activations;
+    float *activations;     /* worker 0's copy where there are several */
+    float *own;             /* [workers - 1] copies of what repeated phases make */
+    int64_t own_floats;     /* of one copy */
+    int64_t *own_offset;    /* [node id], [node count + id] as offset */
     size_t activation_bytes;
-    int64_t *offset;        /* [node id] floats into activations; -1: none */
+    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: its value as quads */
     int *node_phase;        /* [node id] */
     Item *items;
     int item_count;

@@ -9,7 +9,7 @@
  *   m16: a choice per lane.  v16_lanes(lo, hi): lo <= lane < hi     v16_less(x, y)  v16_nan(x)  v16_pick(m, yes, no)
  *   v16_equal(x, y): bit i set where lane i is equal
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
- *   v16_f16(p), v16_s8(p), v16_u8(p): 16 numbers in a row;  v16_bf16_pair(p, &even, &odd): [16][2];
+ *   v16_f16(p): 16 numbers in a row;  v16_byte(p, n): byte n of 16 words, times 256^n where n < 3;  v16_bf16_pair(p, &even, &odd): [16][2];
  *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right;
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows, k decoded in one go): panels worked on together; V16_APART_ROWS: see rows_step; V16_TILE_ROWS: most rows of a tile; V16_SUMS_F32, _BF16: most sums */
@@ -30,28 +30,38 @@
 
 /* ---- Decoding weights --------------------------------------------------------------------------------------------- */
 
-/* Of a group; unused by types without. high = scale / 16: a nibble in the high half of a byte is 16 times its value, so
- * it need not be shifted down, and the product is the same exact number. */
-typedef struct Scale { v16 scale, min, high; } Scale;
-
-INLINE Scale scale_of(PackedType type, const uint8_t *group) {
-    Scale s = {v16_all(0), v16_all(0), v16_all(0)};
-    if (type == PACKED_Q8 || type == PACKED_Q4) s.scale = v16_f16(group);
-    if (type == PACKED_Q4) s.min = v16_f16(group + 2 * PANEL);
-    if (type == PACKED_Q4X || type == PACKED_Q8X || type == PACKED_Q6X) {
-        s.scale = v16_load((const float *)group);
-        s.min = v16_load((const float *)group + PANEL);
-    }
-    if (type == PACKED_Q4 || type == PACKED_Q4X) s.high = v16_mul(s.scale, v16_all(0.0625f));
-    return s;
-}
+/* Of a group; unused by types without. scale[n] = scale / 2^m of the numbers that stand m bits up in their word when they
+ * are taken out, so that they need not be shifted down; the product is the same exact number. */
+typedef struct Scale { v16 scale[3], min; } Scale;
 
 INLINE bool has_groups(PackedType type) { return type >= PACKED_Q8; }
-INLINE int step_of(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X ? 8 : 2; } /* k decoded in one go */
+INLINE bool has_nibbles(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X || type == PACKED_Q4G; }
+INLINE int zero_of(PackedType type) {
+    return type == PACKED_Q8 || type == PACKED_Q8G ? 128 : type == PACKED_Q4G ? 8 : 0;
+}
+INLINE int head_bytes(PackedType type) { return (zero_of(type) ? 2 : type == PACKED_Q4 ? 4 : 8) * PANEL; }
+INLINE int step_of(PackedType type) { return has_groups(type) ? 8 : 2; } /* k decoded in one go */
+
+INLINE Scale scale_of(PackedType type, const uint8_t *group) {
+    Scale s;
+    v16 scale = v16_all(0);
+    s.min = scale;
+    if (has_groups(type)) {
+        bool wide = head_bytes(type) == 8 * PANEL;
+        scale = wide ? v16_load((const float *)group) : v16_f16(group);
+        s.min = zero_of(type) ? v16_mul(scale, v16_all(-(float)zero_of(type)))
+              : wide ? v16_load((const float *)group + PANEL) : v16_f16(group + 2 * PANEL);
+    }
+    s.scale[0] = scale;
+    s.scale[1] = v16_mul(scale, v16_all(has_nibbles(type) ? 0x1p-4f : 0x1p-8f));
+    s.scale[2] = v16_mul(scale, v16_all(0x1p-16f));
+    return s;
+}
 
 /* Weights k + i and k + i + 1 of a group; k a multiple of the step, i even and below it. Types without scales are one
  * endless group. */
 INLINE void weights(PackedType type, const uint8_t *group, int64_t k, int i, const Scale *s, v16 *even, v16 *odd) {
+    const uint8_t *q = group + head_bytes(type);
     switch (type) {
         case PACKED_F32:
             *even = v16_load((const float *)group + (k + i) * PANEL);
@@ -62,20 +72,17 @@ INLINE void weights(PackedType type, const uint8_t *group, int64_t k, int i, con
             *even = v16_f16(group + (k + i) * 2 * PANEL);
             *odd = v16_f16(group + (k + i + 1) * 2 * PANEL);
             return;
-        case PACKED_Q8:
-            *even = v16_mul(v16_s8(group + 2 * PANEL + (k + i) * PANEL), s->scale);
-            *odd = v16_mul(v16_s8(group + 2 * PANEL + (k + i + 1) * PANEL), s->scale);
-            return;
-        case PACKED_Q4:
-        case PACKED_Q4X:
-            v16_nibbles(group + (type == PACKED_Q4 ? 4 : 8) * PANEL + k / 2 * PANEL, 4 * i, even, odd);
-            *even = v16_fma(*even, s->scale, s->min);
-            *odd = v16_fma(*odd, s->high, s->min);
-            return;
-        default:
-            *even = v16_fma(v16_u8(group + 8 * PANEL + (k + i) * PANEL), s->scale, s->min);
-            *odd = v16_fma(v16_u8(group + 8 * PANEL + (k + i + 1) * PANEL), s->scale, s->min);
+        default: break;
     }
+    if (has_nibbles(type)) {
+        v16_nibbles(q + k / 2 * PANEL, 4 * i, even, odd);
+        *even = v16_fma(*even, s->scale[0], s->min);
+        *odd = v16_fma(*odd, s->scale[1], s->min);
+        return;
+    }
+    const int up = i / 2 % 3; /* byte 3 is shifted down, or it would not fit the 24 bits of a float */
+    *even = v16_fma(v16_byte(q + k * PANEL, i / 2), s->scale[up], s->min);
+    *odd = v16_fma(v16_byte(q + (k + 4) * PANEL, i / 2), s->scale[up], s->min);
 }
 
 /* Weight k of a group. */
@@ -94,7 +101,7 @@ typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
 
 /* Bytes of a step of one panel. */
 INLINE int step_bytes(PackedType type) {
-    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || step_of(type) == 8 ? 4 * PANEL : 2 * PANEL;
+    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || has_nibbles(type) ? 4 * PANEL : 8 * PANEL;
 }
 
 /* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
@@ -217,6 +224,8 @@ LINEAR(q4, PACKED_Q4)
 LINEAR(q4x, PACKED_Q4X)
 LINEAR(q8x, PACKED_Q8X)
 LINEAR(q6x, PACKED_Q6X)
+LINEAR(q8g, PACKED_Q8G)
+LINEAR(q4g, PACKED_Q4G)
 
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------------ */
 
@@ -512,8 +521,9 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
 #define KERNELS_SIMD16(name)                                                                                            \
     {                                                                                                                   \
         .isa = name,                                                                                                    \
-        .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x},                        \
-        .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x},      \
+        .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},    \
+        .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x,       \
+                   unpack_q8g, unpack_q4g},                                                                             \
         .tile = tile, .attention = {attention_f32, attention_bf16}, .rms_norm = rms_norm, .silu_mul = silu_mul,         \
-        .rope = rope, .add = add, .argmax = argmax,                                                                     \
+        .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16                                                       \
     }

@@ -1,4 +1,5 @@
 /* load.c: weights found by name, checked by shape, and packed in parallel. */
+#include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,34 +22,51 @@ static void mark_uses(Cpu *cpu) {
     }
 }
 
-typedef struct PackJob { Cpu *cpu; atomic_int_fast64_t next; int64_t total; Progress *progress; } PackJob;
+typedef struct PackJob {
+    Cpu *cpu;
+    atomic_int_fast64_t next;
+    int64_t total;
+    Progress *progress;
+    PackError *error; /* [worker] */
+} PackJob;
 
-static void pack_one(LoadedWeight *w, int64_t panel) {
+static void pack_one(LoadedWeight *w, int64_t panel, PackError *error) {
     const uint8_t *rows[PANEL];
     for (int i = 0; i < PANEL; i++) {
         int64_t row = panel * PANEL + i;
         rows[i] = row < w->packed.rows ? weights_row(w->tensor, row) : NULL;
     }
-    pack_panel(w->tensor->dtype, rows, w->packed.k, w->packed.data + panel * w->packed.panel_bytes);
+    void *to = w->packed.data + panel * w->packed.panel_bytes;
+    if (w->made) pack_quantise(w->tensor->dtype, w->packed.type, rows, w->packed.k, to, error);
+    else pack_panel(w->tensor->dtype, rows, w->packed.k, to);
 }
 
 static void pack_job(void *argument, int worker) {
     PackJob *job = argument;
+    PackError error = {0};
     int count = job->cpu->program->graph.count;
     for (;;) {
         int64_t at = atomic_fetch_add(&job->next, 1), left = at;
-        if (at >= job->total) return;
+        if (at >= job->total) break;
         for (int id = 1; id < count; id++) {
             LoadedWeight *w = &job->cpu->weights[id];
             int64_t panels = w->as_matrix ? (w->packed.rows + PANEL - 1) / PANEL : 0;
             if (left < panels) {
-                pack_one(w, left);
+                pack_one(w, left, &error);
                 break;
             }
             left -= panels;
         }
         if (worker == 0) progress_show(job->progress, at);
     }
+    job->error[worker] = error;
+}
+
+/* --weights: matrices that are not quantised yet, whole groups of 32 columns. The vocabulary's has 8 bits in any case: its
+ * error goes straight into the logits. */
+static bool wants_quantising(const Cpu *cpu, const Node *n, PackedType stored) {
+    if (cpu->options.quantise != PACKED_Q8G && cpu->options.quantise != PACKED_Q4G) return false;
+    return !packed_quantised(stored) && n->shape.dim[1].size % ACT_GROUP == 0;
 }
 
 /* Sizes of the packed copy, and one block for all of it. */
@@ -62,6 +80,10 @@ static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
         w->packed.rows = w->tensor->dim[0];
         w->packed.k = w->tensor->dim[1];
         packed_type_of(w->tensor->dtype, &w->packed.type);
+        if (wants_quantising(cpu, &g->nodes[id], w->packed.type)) {
+            w->made = true;
+            w->packed.type = g->nodes[id].shape.dim[0].letters[0] == 'v' ? PACKED_Q8G : cpu->options.quantise;
+        }
         w->packed.panel_bytes = packed_panel_bytes(w->packed.type, w->packed.k);
         int64_t n = (w->packed.rows + PANEL - 1) / PANEL;
         size_t size;
@@ -116,7 +138,14 @@ bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
     Progress progress;
     progress_start(&progress, "packing weights", panels, cpu->options.quiet);
     PackJob job = {.cpu = cpu, .total = panels, .progress = &progress};
-    workers_run(cpu->workers, pack_job, &job);
+    job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
+    if (job.error) workers_run(cpu->workers, pack_job, &job);
     progress_end(&progress);
-    return true;
+    PackError all = {0};
+    for (int i = 0; job.error && i < workers_count(cpu->workers); i++)
+        all.square += job.error[i].square, all.error += job.error[i].error;
+    cpu->info.weight_error = all.square > 0 ? sqrt(all.error / all.square) : 0;
+    bool ok = job.error != NULL;
+    free(job.error);
+    return ok;
 }

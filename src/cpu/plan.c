@@ -13,8 +13,8 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
 
 /* ---- Items -------------------------------------------------------------------------------------------------------- */
 
-static double unit_cost(const Call *c) {
-    if (c->node->op->unit_cost) return c->node->op->unit_cost(c);
+static double unit_cost(const OpRow *op, const Call *c) {
+    if (op->unit_cost) return op->unit_cost(c);
     return (double)(c->columns.last - c->columns.first) * 4;
 }
 
@@ -22,8 +22,34 @@ static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
     if (!mem_grow((void **)&cpu->items, &cpu->item_capacity, (size_t)cpu->item_count + 1, sizeof(Item), "work items",
                   err))
         return false;
-    cpu->items[cpu->item_count++] = (Item){.call = *call, .replica = replica, .unit_cost = unit_cost(call)};
+    Item item = {.call = *call, .op = call->node->op, .replica = replica};
+    item.call.replica = replica;
+    item.unit_cost = unit_cost(item.op, call);
+    cpu->items[cpu->item_count++] = item;
     return true;
+}
+
+/* Whether this linear takes input 0 in 8 bits: its weights are quantised and every sum is over whole groups. */
+static bool wants_quads(const Cpu *cpu, const Node *n) {
+    if (!cpu->options.act_int8 || n->kind != NODE_OP || n->inputs < 2) return false;
+    const LoadedWeight *w = &cpu->weights[n->in[1].id];
+    if (!w->as_matrix || !packed_quantised(w->packed.type) || w->packed.k % ACT_GROUP) return false;
+    const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;
+    for (int64_t i = 0; tree && i < (int64_t)1 << tree->levels; i++)
+        if (tree->first[i] % ACT_GROUP || tree->last[i] % ACT_GROUP) return false;
+    return true;
+}
+
+static bool feeds_quads(const Cpu *cpu, int id) {
+    const Graph *g = &cpu->program->graph;
+    for (int u = id + 1; u < g->count; u++)
+        if (wants_quads(cpu, &g->nodes[u]) && g->nodes[u].in[0].id == id) return true;
+    return false;
+}
+
+static int64_t quads_floats(const Cpu *cpu, const Node *n) {
+    int64_t blocks = quads_blocks(cpu->options.rows, cpu->program->partition->mesh.dp);
+    return blocks * (n->shape.dim[1].size / ACT_GROUP) * (int64_t)(sizeof(Quad) / sizeof(float));
 }
 
 /* Adds an item unless the same columns are already there: equal shards on one host are computed once. */
@@ -120,6 +146,20 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
     return true;
 }
 
+/* One item per replica, between the value and those who want it. */
+static bool items_quantise(Cpu *cpu, const Node *n, Err *err) {
+    for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
+        Call c = call_of(cpu, n);
+        c.in_width[0] = c.out_width;
+        c.columns = (Range){0, c.out_width};
+        if (!item_add(cpu, &c, replica, err)) return false;
+        Item *item = &cpu->items[cpu->item_count - 1];
+        item->op = &quantise_row;
+        item->unit_cost = unit_cost(&quantise_row, &c);
+    }
+    return true;
+}
+
 /* ---- Phases and memory ----------------------------------------------------------------------------------------------- */
 
 static int phases_assign(Cpu *cpu) {
@@ -129,57 +169,128 @@ static int phases_assign(Cpu *cpu) {
         const Node *n = &g->nodes[id];
         int phase = 0;
         if (n->kind != NODE_OP) continue;
-        for (int i = 0; i < n->inputs; i++)
-            if (graph_node(g, n->in[i])->kind == NODE_OP && cpu->node_phase[n->in[i].id] >= phase)
-                phase = cpu->node_phase[n->in[i].id] + 1;
+        for (int i = 0; i < n->inputs; i++) {
+            int ready = cpu->node_phase[n->in[i].id] + 1 + (i == 0 && wants_quads(cpu, n));
+            if (graph_node(g, n->in[i])->kind == NODE_OP && ready > phase) phase = ready;
+        }
         cpu->node_phase[id] = phase;
         if (phase >= count) count = phase + 1;
     }
     return count;
 }
 
-typedef struct Life { int id, first, last; int64_t at, size; } Life;
+typedef struct Life { int first, last; int64_t at, size; } Life;
 
-/* First fit over the values that live in overlapping phases. */
-static bool memory_plan(Cpu *cpu, Err *err) {
-    const Graph *g = &cpu->program->graph;
-    Life *life = mem_new((size_t)g->count, sizeof *life, "memory plan", err);
-    int lives = 0;
-    int64_t total = 0;
-    if (!life) return false;
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        cpu->offset[id] = -1;
-        if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
-        Life v = {.id = id, .first = cpu->node_phase[id], .last = n->keep ? INT32_MAX : cpu->node_phase[id]};
-        v.size = (cpu_value_floats(cpu, n) + 15) / 16 * 16;
-        for (int u = id + 1; u < g->count; u++)
-            for (int i = 0; i < g->nodes[u].inputs; i++)
-                if (g->nodes[u].in[i].id == id && cpu->node_phase[u] > v.last) v.last = cpu->node_phase[u];
-        for (bool moved = true; moved;) {
-            moved = false;
-            for (int i = 0; i < lives; i++) {
-                const Life *o = &life[i];
-                bool meet = o->first <= v.last && v.first <= o->last && o->at < v.at + v.size && v.at < o->at + o->size;
-                if (meet) v.at = o->at + o->size, moved = true;
-            }
+/* First fit among the values that live at the same time. */
+static void life_place(Life *life, int *lives, Life v, int64_t *offset, int64_t *total) {
+    v.size = (v.size + 15) / 16 * 16;
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (int i = 0; i < *lives; i++) {
+            const Life *o = &life[i];
+            bool meet = o->first <= v.last && v.first <= o->last && o->at < v.at + v.size && v.at < o->at + o->size;
+            if (meet) v.at = o->at + o->size, moved = true;
         }
-        cpu->offset[id] = v.at;
-        life[lives++] = v;
-        if (v.at + v.size > total) total = v.at + v.size;
     }
-    free(life);
-    if (!size_mul((size_t)total, sizeof(float), &cpu->activation_bytes)) return err_set(err, "activations: sizes wrap");
-    cpu->info.activation_bytes = (int64_t)cpu->activation_bytes;
-    cpu->activations = mem_pages_new(cpu->activation_bytes, "activations", err);
-    return cpu->activations != NULL;
+    life[(*lives)++] = v;
+    *offset = v.at;
+    if (v.at + v.size > *total) *total = v.at + v.size;
 }
 
-static void item_bind(Cpu *cpu, Call *c) {
-    int id = (int)(c->node - cpu->program->graph.nodes);
+/* Little work that needs nobody else's: whole rows, no matrix, no cache, nothing partial. */
+static bool repeatable(const Node *n) {
+    return !n->op->unit_cost && !n->op->in_cache && !n->partial && n->shape.rank == 2 && n->shape.dim[1].size <= REPEAT_WIDTH;
+}
+
+/* Which phases hold nothing else. */
+static void phases_repeat(Cpu *cpu) {
+    const Graph *g = &cpu->program->graph;
+    for (int p = 0; p < cpu->phase_count; p++) cpu->phases[p].repeat = true;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        if (n->kind != NODE_OP) continue;
+        if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
+        if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && feeds_quads(cpu, id))
+            cpu->phases[cpu->node_phase[id] + 1].repeat = false;
+    }
+}
+
+/* Places for all values, as floats and as quads, from the phase that makes them to the last that reads them, or, since no
+ * barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in every
+ * worker's own copies, where that worker's order is all that counts. */
+static bool memory_plan(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    int64_t total = 0, few = cpu->options.rows < REPEAT_ROWS ? cpu->options.rows : REPEAT_ROWS;
+    int64_t few_quads = quads_blocks(few, cpu->program->partition->mesh.dp);
+    Life *life = mem_new(2 * (size_t)g->count, sizeof *life, "memory plan", err);
+    Life *own = mem_new(2 * (size_t)g->count, sizeof *own, "memory plan", err);
+    int lives = 0, owns = 0;
+    for (int id = 1; life && own && id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        for (int half = 0; half < 2; half++)
+            cpu->offset[half * g->count + id] = cpu->own_offset[half * g->count + id] = -1;
+        if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
+        bool quads = feeds_quads(cpu, id);
+        int made = cpu->node_phase[id];
+        Life v[2] = {{.first = made, .last = made + quads, .size = cpu_value_floats(cpu, n)},
+                     {.first = made + 1, .last = made + 1, .size = quads ? quads_floats(cpu, n) : 0}};
+        for (int u = id + 1; u < g->count; u++)
+            for (int i = 0; i < g->nodes[u].inputs; i++) {
+                if (g->nodes[u].in[i].id != id) continue;
+                Life *read = &v[quads && i == 0 && wants_quads(cpu, &g->nodes[u])];
+                if (cpu->node_phase[u] > read->last) read->last = cpu->node_phase[u];
+            }
+        for (int half = 0; half < 1 + quads; half++) {
+            int64_t width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
+            Life mine = v[half], shared = v[half];
+            mine.size = half ? few_quads * (width / ACT_GROUP) * (int64_t)(sizeof(Quad) / sizeof(float)) : few * width;
+            if (cpu->phases[made + half].repeat)
+                life_place(own, &owns, mine, &cpu->own_offset[half * g->count + id], &cpu->own_floats);
+            while (shared.last + 1 < cpu->phase_count && cpu->phases[shared.last].repeat) shared.last++;
+            if (n->keep && !half) shared.last = INT32_MAX;
+            life_place(life, &lives, shared, &cpu->offset[half * g->count + id], &total);
+        }
+    }
+    bool ok = life && own;
+    free(life);
+    free(own);
+    if (!ok) return false;
+    if (!size_mul((size_t)total, sizeof(float), &cpu->activation_bytes)) return err_set(err, "activations: sizes wrap");
+    size_t copies = (size_t)workers_count(cpu->workers) - 1, own_bytes = (size_t)cpu->own_floats * sizeof(float) * copies;
+    cpu->info.activation_bytes = (int64_t)(cpu->activation_bytes + own_bytes);
+    cpu->activations = mem_pages_new(cpu->activation_bytes, "activations", err);
+    cpu->own = own_bytes ? mem_pages_new(own_bytes, "activations", err) : NULL;
+    return cpu->activations && (cpu->own || !own_bytes);
+}
+
+static Quad *quads_of(const Cpu *cpu, int id, int64_t *step) {
+    const Graph *g = &cpu->program->graph;
+    *step = g->nodes[id].shape.dim[1].size / ACT_GROUP;
+    return (Quad *)(void *)(cpu->activations + cpu->offset[g->count + id]);
+}
+
+static void item_bind(Cpu *cpu, Item *item) {
+    Call *c = &item->call;
+    int id = (int)(c->node - cpu->program->graph.nodes), count = cpu->program->graph.count;
+    for (int i = 0; i < MAX_INPUTS; i++) item->own_in[i] = -1;
+    item->own_out = item->own_quads = -1;
+    if (item->op != c->node->op) {
+        c->in[0] = cpu->activations + cpu->offset[id];
+        c->quads = quads_of(cpu, id, &c->quads_step);
+        item->own_in[0] = cpu->own_offset[id];
+        item->own_quads = cpu->own_offset[count + id];
+        return;
+    }
     if (cpu->offset[id] >= 0) c->out = cpu->activations + cpu->offset[id];
-    for (int i = 0; i < c->node->inputs; i++)
-        if (cpu->offset[c->node->in[i].id] >= 0) c->in[i] = cpu->activations + cpu->offset[c->node->in[i].id];
+    item->own_out = cpu->own_offset[id];
+    for (int i = 0; i < c->node->inputs; i++) {
+        int in = c->node->in[i].id;
+        if (cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
+        item->own_in[i] = cpu->own_offset[in];
+    }
+    if (!wants_quads(cpu, c->node)) return;
+    c->quads = quads_of(cpu, c->node->in[0].id, &c->quads_step);
+    item->own_quads = cpu->own_offset[count + c->node->in[0].id];
 }
 
 static bool finish_plan(Cpu *cpu, Err *err) {
@@ -196,19 +307,26 @@ static bool finish_plan(Cpu *cpu, Err *err) {
 
 bool cpu_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
-    cpu->offset = mem_new((size_t)g->count, sizeof *cpu->offset, "plan", err);
+    cpu->offset = mem_new(2 * (size_t)g->count, sizeof *cpu->offset, "plan", err);
+    cpu->own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->own_offset, "plan", err);
     cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
-    if (!cpu->offset || !cpu->node_phase || !finish_plan(cpu, err)) return false;
+    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !finish_plan(cpu, err)) return false;
     cpu->phase_count = phases_assign(cpu);
     cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
-    if (!cpu->phases || !memory_plan(cpu, err)) return false;
+    if (!cpu->phases) return false;
+    phases_repeat(cpu);
+    if (!memory_plan(cpu, err)) return false;
     for (int phase = 0; phase < cpu->phase_count; phase++) {
         cpu->phases[phase].first = cpu->item_count;
         for (int id = 1; id < g->count; id++)
             if (g->nodes[id].kind == NODE_OP && cpu->node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err))
                 return false;
+        for (int id = 1; id < g->count; id++)
+            if (cpu->offset[g->count + id] >= 0 && cpu->node_phase[id] + 1 == phase &&
+                !items_quantise(cpu, &g->nodes[id], err))
+                return false;
         cpu->phases[phase].last = cpu->item_count;
     }
-    for (int i = 0; i < cpu->item_count; i++) item_bind(cpu, &cpu->items[i].call);
+    for (int i = 0; i < cpu->item_count; i++) item_bind(cpu, &cpu->items[i]);
     return true;
 }

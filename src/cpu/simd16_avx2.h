@@ -104,14 +104,11 @@ V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
 V16 v16 v16_f16(const uint8_t *p) {
     return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const void *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 16)))};
 }
-V16 v16 v16_s8(const uint8_t *p) {
-    return (v16){_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)p))),
-                 _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(p + 8))))};
+V16 __m256 v8_byte(const uint8_t *p, int n) {
+    __m256i v = _mm256_loadu_si256((const void *)p);
+    return _mm256_cvtepi32_ps(n == 3 ? _mm256_srli_epi32(v, 24) : _mm256_and_si256(v, _mm256_set1_epi32(255 << 8 * n)));
 }
-V16 __m256 v8_u8(__m128i bytes) { return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)); }
-V16 v16 v16_u8(const uint8_t *p) {
-    return (v16){v8_u8(_mm_loadl_epi64((const void *)p)), v8_u8(_mm_loadl_epi64((const void *)(p + 8)))};
-}
+V16 v16 v16_byte(const uint8_t *p, int n) { return (v16){v8_byte(p, n), v8_byte(p + 32, n)}; }
 V16 void v8_nibbles(const uint8_t *p, int shift, __m256 *low, __m256 *high) {
     __m256i v = _mm256_srli_epi32(_mm256_loadu_si256((const void *)p), shift);
     *low = _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
@@ -120,5 +117,65 @@ V16 void v8_nibbles(const uint8_t *p, int shift, __m256 *low, __m256 *high) {
 V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     v8_nibbles(p, shift, &low->a, &high->a);
     v8_nibbles(p + 32, shift, &low->b, &high->b);
+}
+
+/* ---- Products in 8 bits, summed in 32: d16, sixteen integers; line16, 64 bytes, four per lane -------------------- */
+
+typedef struct d16 { __m256i a, b; } d16;
+typedef d16 line16;
+
+/* Rows of a dot_block: sums of both kinds for that many rows must fit the registers. */
+enum { V16_DOT_ROWS = 2 };
+
+V16 d16 d16_all(int32_t i) { return (d16){_mm256_set1_epi32(i), _mm256_set1_epi32(i)}; }
+V16 v16 d16_f32(d16 x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
+V16 line16 line16_load(const uint8_t *p) {
+    return (line16){_mm256_loadu_si256((const void *)p), _mm256_loadu_si256((const void *)(p + 32))};
+}
+V16 line16 line16_low(line16 x) {
+    __m256i mask = _mm256_set1_epi8(15);
+    return (line16){_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};
+}
+V16 line16 line16_high(line16 x) {
+    return line16_low((line16){_mm256_srli_epi32(x.a, 4), _mm256_srli_epi32(x.b, 4)});
+}
+V16 __m256i quad_word(const int8_t *x) {
+    int32_t word;
+    __builtin_memcpy(&word, x, sizeof word);
+    return _mm256_set1_epi32(word);
+}
+/* Pairs are summed in 16 bits, saturating: exact for w <= 128, since 2 * 128 * 127 < 2^15. */
+V16 __m256i d8_pairs(__m256i sum, __m256i w, __m256i x) {
+    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
+}
+V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {
+    __m256i v = quad_word(x);
+    return (d16){d8_pairs(sum.a, w.a, v), d8_pairs(sum.b, w.b, v)};
+}
+V16 __m256i d8_centred(__m256i sum, __m256i w, __m256i x) { /* |w - 128| times x with the sign of w - 128 */
+    __m256i s = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
+    return d8_pairs(sum, _mm256_abs_epi8(s), _mm256_sign_epi8(x, s));
+}
+V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) {
+    __m256i v = quad_word(x);
+    return (d16){d8_centred(sum.a, w.a, v), d8_centred(sum.b, w.b, v)};
+}
+V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
+
+/* 16 floats to int8 (nearest, ties to even), in the order of Quad; returns their sum. */
+V16 int32_t v16_put_s8(int8_t *out, v16 v) {
+    __m256i a = _mm256_cvtps_epi32(v.a), b = _mm256_cvtps_epi32(v.b);
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+    __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_shuffle_epi8(bytes, order));
+    __m256i s = _mm256_add_epi32(a, b);
+    __m128i t = _mm_add_epi32(_mm256_castsi256_si128(s), _mm256_extracti128_si256(s, 1));
+    t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
+    return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
+}
+V16 v16 v16_abs(v16 x) {
+    __m256 sign = _mm256_set1_ps(-0.0f);
+    return (v16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
 #endif

@@ -64,15 +64,61 @@ V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
     *odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000u)));
 }
 V16 v16 v16_f16(const uint8_t *p) { return _mm512_cvtph_ps(_mm256_loadu_si256((const void *)p)); }
-V16 v16 v16_s8(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
-}
-V16 v16 v16_u8(const uint8_t *p) {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
+V16 v16 v16_byte(const uint8_t *p, int n) {
+    __m512i v = _mm512_loadu_si512(p);
+    return _mm512_cvtepi32_ps(n == 3 ? _mm512_srli_epi32(v, 24) : _mm512_and_si512(v, _mm512_set1_epi32(255 << 8 * n)));
 }
 V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     __m512i v = _mm512_srli_epi32(_mm512_loadu_si512(p), (unsigned)shift);
     *low = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(15)));
     *high = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(240)));
 }
+
+/* ---- Products in 8 bits, summed in 32: d16, sixteen integers; line16, 64 bytes, four per lane -------------------- */
+
+typedef __m512i d16, line16;
+
+/* Rows of a dot_block: sums of both kinds for that many rows must fit the registers. */
+enum { V16_DOT_ROWS = 12 };
+
+V16 d16 d16_all(int32_t i) { return _mm512_set1_epi32(i); }
+V16 v16 d16_f32(d16 x) { return _mm512_cvtepi32_ps(x); }
+V16 line16 line16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+V16 line16 line16_low(line16 x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
+V16 line16 line16_high(line16 x) { return _mm512_and_si512(_mm512_srli_epi32(x, 4), _mm512_set1_epi8(15)); }
+V16 int32_t quad_word(const int8_t *x) {
+    int32_t word;
+    __builtin_memcpy(&word, x, sizeof word);
+    return word;
+}
+#ifdef __AVX512VNNI__
+/* In assembly: GCC 12 copies and spills the sums of the intrinsic, and does not fold the broadcast. */
+V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*(const int32_t *)(const void *)x));
+    return sum;
+}
+V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { return d16_dot(sum, w, x); }
+V16 int32_t d16_seed(int32_t seed) { return seed; }
+#else
+/* Pairs are summed in 16 bits, saturating: exact for w <= 128, since 2 * 128 * 127 < 2^15. */
+V16 d16 d16_pairs(d16 sum, __m512i w, __m512i x) {
+    return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(w, x), _mm512_set1_epi16(1)));
+}
+V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) { return d16_pairs(sum, w, _mm512_set1_epi32(quad_word(x))); }
+V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { /* |w - 128| times x with the sign of w - 128 */
+    __m512i s = _mm512_xor_si512(w, _mm512_set1_epi8(-128)), v = _mm512_set1_epi32(quad_word(x));
+    v = _mm512_mask_sub_epi8(v, _mm512_movepi8_mask(s), _mm512_setzero_si512(), v);
+    return d16_pairs(sum, _mm512_abs_epi8(s), v);
+}
+V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
+#endif
+
+/* 16 floats to int8 (nearest, ties to even), in the order of Quad; returns their sum. */
+V16 int32_t v16_put_s8(int8_t *out, v16 v) {
+    __m512i i = _mm512_cvtps_epi32(v);
+    __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);
+    _mm_storeu_si128((__m128i *)(void *)out, _mm_shuffle_epi8(_mm512_cvtepi32_epi8(i), order));
+    return _mm512_reduce_add_epi32(i);
+}
+V16 v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
 #endif

@@ -7,6 +7,8 @@ typedef struct BackendOptions {
     int threads;
     int64_t slots, context, rows;
     CacheType cache;
+    bool act_int8;            /* linears with quantised weights take their activations in 8 bits */
+    PackedType quantise;      /* Q8G or Q4G: matrices are quantised at load; else: as stored     */
     const char *isa;
     const char *weights;       /* type held; NULL: the backend's choice               */
     const char *plugin;        /* PJRT: file, or cpu, tt, cuda, tpu; NULL: cpu        */
@@ -20,6 +22,7 @@ typedef struct BackendInfo {
     int64_t weight_bytes, cache_bytes, activation_bytes, decode_bytes;
     char packed_parts[160];
     int programs_compiled, programs_loaded; /* PJRT: so far, loaded ones from the cache folder */
+    double weight_error;      /* relative, root mean square: of what was quantised at load; 0: nothing was */
 } BackendInfo;
 
 typedef struct Backend {

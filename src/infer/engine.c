@@ -30,6 +30,13 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     if (!o->kv_cache || !strcmp(o->kv_cache, "f32")) out->cache = CACHE_F32;
     else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
     else return err_set(err, "cache type: expected f32 or bf16, got '%.20s'", o->kv_cache);
+    if (o->act && !strcmp(o->act, "int8")) out->act_int8 = true;
+    else if (o->act && strcmp(o->act, "f32")) return err_set(err, "activations: expected f32 or int8, got '%.20s'", o->act);
+    if (o->backend && !strcmp(o->backend, "pjrt")) return true; /* which types its devices take, the backend says */
+    if (o->weights && !strcmp(o->weights, "8bit")) out->quantise = PACKED_Q8G;
+    else if (o->weights && !strcmp(o->weights, "4bit")) out->quantise = PACKED_Q4G;
+    else if (o->weights && strcmp(o->weights, "file"))
+        return err_set(err, "weights: expected file, 8bit or 4bit, got '%.20s'", o->weights);
     return true;
 }
 
@@ -63,6 +70,9 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
     const WeightTensor *w = weights_find(e->weights, "model.layers.0.mlp.down_proj.weight");
     snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
+    snprintf(m->act, sizeof m->act, "%s", b->act_int8 ? "int8" : "f32");
+    m->weight_error = i->weight_error;
+    if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->quantise == PACKED_Q8G ? "8bit" : "4bit");
     snprintf(m->kv_cache, sizeof m->kv_cache, "%s", b->cache == CACHE_F32 ? "f32" : "bf16");
 }
 

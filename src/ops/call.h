@@ -48,6 +48,9 @@ typedef struct Call {
     float *out;
     int64_t in_width[MAX_INPUTS], out_width;
     const PackedWeight *weight;  /* linear */
+    Quad *quads;                 /* linear: its activations in 8 bits, or NULL: in f32. quantise: its result.          */
+    int64_t quads_step;          /* quads of four rows: k / 32. Row row0 is row 0 of the first                         */
+    int replica;
     const float *vector;         /* bias or gain, f32 */
     const WeightTensor *table;   /* embed: the table as stored */
     KvCache *cache;
@@ -65,8 +68,15 @@ typedef struct Call {
 /* The units of an op whose work is one row each. */
 static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
 
+/* Quads of all replicas' rows: each replica starts a new one at row0 / 4 + its number. */
+static inline int64_t quads_blocks(int64_t rows, int replicas) { return (rows + QUAD - 1) / QUAD + replicas; }
+static inline Quad *call_quads(const Call *c) { return c->quads + (c->row0 / QUAD + c->replica) * c->quads_step; }
+
+/* Not an op of a graph: what the CPU engine puts between a value and the linears that want it in 8 bits. */
+extern const OpRow quantise_row;
+
 /* Floats of scratch any op may need for steps of `rows` rows. */
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
 
-enum { LINEAR_PANELS = 4, LINEAR_KC = 256, REDUCE_CHUNK = 256 };
+enum { LINEAR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, DOT_ROWS_ONCE = 16, REDUCE_CHUNK = 256 };
 #endif

@@ -32,48 +32,37 @@ static void decode_f16(const uint8_t *panel, int64_t k, float w[PANEL]) {
     for (int i = 0; i < PANEL; i++) w[i] = f16_at(panel, k * PANEL + i);
 }
 
-/* The group of k, and k's place in it. */
-static const uint8_t *group_of(PackedType type, const uint8_t *panel, int64_t *k) {
+/* Scale and min of lane i of the group that holds k. */
+static const uint8_t *head_of(PackedType type, const uint8_t *panel, int64_t k, int i, float *scale, float *min) {
     const PackedRow *row = &packed_rows[type];
-    const uint8_t *group = panel + *k / row->group * row->group_bytes;
-    *k %= row->group;
-    return group;
+    const uint8_t *g = panel + k / row->group * row->group_bytes;
+    bool wide = row->head_bytes == 8 * PANEL;
+    *scale = wide ? f32_at(g, i) : f16_at(g, i);
+    *min = row->zero ? -(float)row->zero * *scale : wide ? f32_at(g, PANEL + i) : f16_at(g, PANEL + i);
+    return g + row->head_bytes;
 }
 
-static void decode_q8(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q8, panel, &k), *q = g + 2 * PANEL + k * PANEL;
-    for (int i = 0; i < PANEL; i++) w[i] = f16_at(g, i) * (float)(int8_t)q[i];
+/* The number q of lane i at k of a group whose numbers begin at `q`. */
+static int number_at(PackedType type, const uint8_t *q, int64_t k, int i) {
+    int64_t line = k / 8, at = k % 8;
+    if (packed_rows[type].bits == 4) return q[(line * PANEL + i) * 4 + at / 2] >> at % 2 * 4 & 15;
+    return q[((2 * line + at % 2) * PANEL + i) * 4 + at / 2];
 }
 
-/* Weight k of lane i among the [4][PANEL] words of 8 nibbles at q. */
-static float nibble_at(const uint8_t *q, int64_t k, int i) {
-    return (float)((q[(k / 8 * PANEL + i) * 4 + k % 8 / 2] >> (k % 2 * 4)) & 15);
+static void decode_quantised(PackedType type, const uint8_t *panel, int64_t k, float w[PANEL]) {
+    for (int i = 0; i < PANEL; i++) {
+        float scale, min;
+        const uint8_t *q = head_of(type, panel, k, i, &scale, &min);
+        w[i] = fmaf((float)number_at(type, q, k % packed_rows[type].group, i), scale, min);
+    }
 }
-
-static void decode_q4(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q4, panel, &k), *q = g + 4 * PANEL;
-    for (int i = 0; i < PANEL; i++) w[i] = fmaf(nibble_at(q, k, i), f16_at(g, i), f16_at(g, PANEL + i));
-}
-
-static void decode_q4x(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q4X, panel, &k), *q = g + 8 * PANEL;
-    for (int i = 0; i < PANEL; i++) w[i] = fmaf(nibble_at(q, k, i), f32_at(g, i), f32_at(g, PANEL + i));
-}
-
-static void decode_bytes(const uint8_t *group, int64_t k, float w[PANEL]) {
-    const uint8_t *q = group + 8 * PANEL + k * PANEL;
-    for (int i = 0; i < PANEL; i++) w[i] = fmaf((float)q[i], f32_at(group, i), f32_at(group, PANEL + i));
-}
-
-static void decode_q8x(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q8X, panel, &k);
-    decode_bytes(g, k, w);
-}
-
-static void decode_q6x(const uint8_t *panel, int64_t k, float w[PANEL]) {
-    const uint8_t *g = group_of(PACKED_Q6X, panel, &k);
-    decode_bytes(g, k, w);
-}
+static void decode_q8(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8, panel, k, w); }
+static void decode_q4(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4, panel, k, w); }
+static void decode_q4x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4X, panel, k, w); }
+static void decode_q8x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8X, panel, k, w); }
+static void decode_q6x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q6X, panel, k, w); }
+static void decode_q8g(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8G, panel, k, w); }
+static void decode_q4g(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4G, panel, k, w); }
 
 /* ---- Linear ------------------------------------------------------------------------------------------------------- */
 
@@ -98,12 +87,87 @@ static void rows_of(Decode *decode, const uint8_t *panel, int64_t panel_step, in
         for (int64_t k = k0; k < k1; k++, w += PANEL) decode_##type(panel, k, w);                                       \
     }
 LINEAR(f32) LINEAR(bf16) LINEAR(f16) LINEAR(q8) LINEAR(q4) LINEAR(q4x) LINEAR(q8x) LINEAR(q6x)
+LINEAR(q8g) LINEAR(q4g)
 
 static void tile(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc) {
     for (int64_t r = 0; r < rows; r++, x += x_stride, acc += PANEL)
         for (int64_t k = 0; k < count; k++)
             for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[k], acc[i]);
 }
+
+/* ---- Linear with activations in 8 bits --------------------------------------------------------------------------- */
+
+static void quantise(const float *x, int64_t n, Quad *out, int row) {
+    static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    for (int64_t g = 0; g < n / ACT_GROUP; g++, x += ACT_GROUP) {
+        Quad *quad = &out[g];
+        float most = 0;
+        int32_t sum[2] = {0, 0};
+        for (int i = 0; i < ACT_GROUP; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        float scale = most / 127.0f, inverse = most > 0 ? 127.0f / most : 0;
+        for (int i = 0; i < ACT_GROUP; i++) {
+            float v = x[i] * inverse;
+            v = v > -127.0f ? v : -127.0f;
+            v = v < 127.0f ? v : 127.0f;
+            int q = (int)((v + 12582912.0f) - 12582912.0f); /* nearest, ties to even */
+            if (x[i] != x[i]) scale = x[i];
+            quad->q[row][i / 8 * 8 + place[i % 8]] = (int8_t)q;
+            sum[i / 16] += q;
+        }
+        quad->scale[row] = scale;
+        quad->seed8[row] = -128 * (sum[0] + sum[1]);
+        quad->seed4[row] = -8 * (sum[0] + sum[1]);
+        quad->sum[row] = scale * (float)(sum[0] + sum[1]);
+        for (int i = 0; i < 2; i++) quad->half[i][row] = scale * (float)sum[i];
+    }
+}
+
+/* The sum of (q - zero) times activations of lane i over [k, k + n), inside one group. */
+static int32_t dot_exact(PackedType type, const uint8_t *q, int64_t k, int64_t n, int i, const Quad *x, int row) {
+    static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+    int32_t sum = 0;
+    for (int64_t j = k; j < k + n; j++) {
+        int32_t a = x[j / ACT_GROUP].q[row][j % ACT_GROUP / 8 * 8 + place[j % 8]];
+        sum += (number_at(type, q, j % packed_rows[type].group, i) - packed_rows[type].zero) * a;
+    }
+    return sum;
+}
+
+static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Quad *x, int row, float acc) {
+    const PackedRow *packed = &packed_rows[type];
+    int64_t n = packed->group < ACT_GROUP ? packed->group : ACT_GROUP;
+    for (int64_t k = k0; k < k1;) {
+        float scale, min, t = 0;
+        const uint8_t *q = head_of(type, panel, k, i, &scale, &min);
+        int64_t end = (k / packed->group + 1) * packed->group;
+        bool wide = packed->group > ACT_GROUP;
+        for (end = end < k1 ? end : k1; k < end; k += n) {
+            const Quad *g = &x[k / ACT_GROUP];
+            float s = (float)dot_exact(type, q, k, n, i, x, row);
+            if (wide) t = fmaf(s, g->scale[row], t);
+            else acc = fmaf(s, scale * g->scale[row], acc);
+            if (!packed->zero) acc = fmaf(min, n == ACT_GROUP ? g->sum[row] : g->half[k % ACT_GROUP / n][row], acc);
+        }
+        if (wide) acc = fmaf(t, scale, acc);
+    }
+    return acc;
+}
+
+static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
+                   const Quad *x, int64_t x_step, int64_t rows, float *acc) {
+    for (int p = 0; p < panels; p++, panel += panel_step, acc += quad_rows(rows) * PANEL)
+        for (int64_t r = 0; r < rows; r++)
+            for (int i = 0; i < PANEL; i++)
+                acc[r * PANEL + i] = dot_lane(type, panel, k0, k1, i, x + r / 4 * x_step, (int)(r % 4), acc[r * PANEL + i]);
+}
+
+#define DOT(name, type)                                                                                                \
+    static void dot_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,   \
+                           int64_t x_step, int64_t rows, float *acc) {                                                 \
+        dot_of(type, panel, panel_step, panels, k0, k1, x, x_step, rows, acc);                                         \
+    }
+DOT(q8, PACKED_Q8) DOT(q4, PACKED_Q4) DOT(q4x, PACKED_Q4X) DOT(q8x, PACKED_Q8X) DOT(q6x, PACKED_Q6X) DOT(q8g, PACKED_Q8G)
+DOT(q4g, PACKED_Q4G)
 
 /* ---- Attention ------------------------------------------------------------------------------------------------------ */
 
@@ -230,9 +294,12 @@ float exp_f32(float x) {
 
 const Kernels kernels_reference = {
     .isa = "reference",
-    .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x},
-    .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x},
+    .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},
+    .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x,
+               unpack_q8g, unpack_q4g},
     .tile = tile,
+    .quantise = quantise,
+    .dot = {NULL, NULL, NULL, dot_q8, dot_q4, dot_q4x, dot_q8x, dot_q6x, dot_q8g, dot_q4g},
     .attention = {attention_f32, attention_bf16},
     .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,
 };

@@ -15,6 +15,20 @@ enum {
     K_BLOCK = 16          /* the K cache is [position/16][channel][position%16]                    */
 };
 
+/* Activations in 8 bits: four rows of 32 columns. A row x of 32: most = max |x|, scale = most / 127 (x itself if that is
+ * NaN), q = nearest(x * (127 / most)) in -127 .. 127, ties to even; all one rounded f32 operation each. Where most is 0
+ * so are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5 7. */
+enum { ACT_GROUP = 32, QUAD = 4 };
+typedef struct Quad {
+    int8_t q[QUAD][ACT_GROUP];
+    float scale[QUAD];
+    int32_t seed8[QUAD], seed4[QUAD]; /* -128 and -8 times the sum of q: what an integer sum over q - zero starts from */
+    float sum[QUAD];                  /* scale * (float)(sum of q)                       */
+    float half[2][QUAD];              /* the same over columns 0 .. 15, 16 .. 31         */
+    float unused[2 * QUAD];           /* whole cache lines */
+} Quad;
+static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
+
 typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_COUNT } CacheType;
 
 /* Attention of one row over one key/value head, for `heads` query heads (one pass over K and V). For each block b that
@@ -55,6 +69,17 @@ typedef struct Kernels {
     /* acc[r][lane] += sum over k < count, in order, of w[k][lane] * x[r][k], one fmaf each; any number of rows; w 64-byte
      * aligned; acc rows 16 floats, 64-byte aligned. */
     void (*tile)(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc);
+    /* Row `row` (0 .. 3) of n / 32 quads from x[0 .. n), n a multiple of 32. */
+    void (*quantise)(const float *x, int64_t n, Quad *out, int row);
+    /* As `rows`, with activations in 8 bits, for quantised types, k0 and k1 multiples of 32 (of 128 with Q8G and Q4G unless
+     * the ends of a sum), any number of rows: row r is row r % 4 of the quads at x + r / 4 * x_step + k / 32. For the part of
+     * every weight group in [k0, k1), in order, with S = sum of (q - zero) * q_x, exact in int32:
+     *     Q8                  acc = fmaf((float)S, scale * x.scale, acc)
+     *     Q4, Q4X, Q8X, Q6X   the same, then acc = fmaf(min, x.sum, acc) (Q6X: x.half)
+     *     Q8G, Q4G            t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale, acc)
+     * acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for this type. */
+    void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,
+                              int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
     /* r = 1 / sqrtf(sum of x[i]^2 (16 lanes, fmaf) / d + epsilon);  y[i] = (x[i] * r) * gain[i]. y may be x. */
     void (*rms_norm)(const float *x, const float *gain, float epsilon, int64_t d, float *y);

@@ -27,16 +27,33 @@ typedef struct Sum {
     const Call *call;
     const uint8_t *panel;
     int panels;
-    int64_t rows, block; /* block = panels * rows * PANEL floats */
+    int64_t rows, block; /* block = panels * acc_rows(rows) * PANEL floats */
     const float *x;
+    const Quad *quads;   /* instead of x, or NULL */
     float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
 } Sum;
+
+/* Rows of a block of sums: quads are summed whole. */
+static int64_t acc_rows(const Call *c) { return c->quads ? quad_rows(call_rows(c)) : call_rows(c); }
+
+/* Many rows go over a piece of the panel that stays in the L1 cache; pieces end where weight groups do. */
+static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
+    const PackedWeight *w = s->call->weight;
+    for (int64_t at = first, end; at < last; at = end) {
+        end = s->rows <= DOT_ROWS_ONCE || last - at < DOT_KC ? last : (at + DOT_KC) / DOT_KC * DOT_KC;
+        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at, end, s->quads, s->call->quads_step, s->rows, acc);
+    }
+}
 
 /* acc += the products of k in [first, last), in order. */
 static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Kernels *k = s->call->kernels;
     int64_t stride = s->call->in_width[0];
+    if (s->quads) {
+        sum_quads(s, first, last, acc);
+        return;
+    }
     if (s->rows <= ROWS_DIRECT) {
         k->rows[w->type](s->panel, w->panel_bytes, s->panels, first, last, s->x, stride, (int)s->rows, acc);
         return;
@@ -73,7 +90,7 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
         int64_t hi = base + PANEL > c->columns.last ? c->columns.last : base + PANEL;
         for (int64_t r = 0; r < rows; r++) {
             float *y = out + (c->row0 + r) * c->out_width;
-            const float *a = acc + ((int64_t)p * rows + r) * PANEL - base;
+            const float *a = acc + (p * acc_rows(c) + r) * PANEL - base;
             if (c->vector) for (int64_t o = lo; o < hi; o++) y[o] = a[o] + c->vector[o];
             else for (int64_t o = lo; o < hi; o++) y[o] = a[o];
         }
@@ -86,7 +103,7 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
         Sum s = {.call = c, .panel = c->weight->data + (panel0 + u) * c->weight->panel_bytes, .panels = panels, .rows = rows,
-                 .block = panels * rows * PANEL, .x = c->in[0] + c->row0 * c->in_width[0], .w = c->scratch,
+                 .block = panels * acc_rows(c) * PANEL, .quads = c->quads ? call_quads(c) : NULL, .x = c->in[0] + c->row0 * c->in_width[0], .w = c->scratch,
                  .level = c->scratch + LINEAR_KC * PANEL};
         float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
         if (c->tree) {
@@ -133,6 +150,7 @@ const OpRow linear_row = {
 
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows) {
     int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
+    rows = quad_rows(rows);
     int64_t block = (rows > ROWS_DIRECT * LINEAR_PANELS ? rows : ROWS_DIRECT * LINEAR_PANELS) * PANEL;
     int64_t linear = LINEAR_KC * PANEL + (levels + 1) * block, reduce = (levels + 2) * REDUCE_CHUNK;
     int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];

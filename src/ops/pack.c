@@ -5,17 +5,30 @@
 #include "pack.h"
 
 const PackedRow packed_rows[PACKED_COUNT] = {
-    [PACKED_F32] = {"f32", 1, 64},   [PACKED_BF16] = {"bf16", 2, 64}, [PACKED_F16] = {"f16", 2, 64},
-    [PACKED_Q8] = {"q8", 32, 544},   [PACKED_Q4] = {"q4", 32, 320},   [PACKED_Q4X] = {"q4x", 32, 384},
-    [PACKED_Q8X] = {"q8x", 32, 640}, [PACKED_Q6X] = {"q6x", 16, 384},
+    [PACKED_F32] = {.name = "f32", .group = 1, .group_bytes = 64},
+    [PACKED_BF16] = {.name = "bf16", .group = 2, .group_bytes = 64},
+    [PACKED_F16] = {.name = "f16", .group = 2, .group_bytes = 64},
+    [PACKED_Q8] = {"q8", 32, 544, 32, 8, 128},
+    [PACKED_Q4] = {"q4", 32, 320, 64, 4, 0},
+    [PACKED_Q4X] = {"q4x", 32, 384, 128, 4, 0},
+    [PACKED_Q8X] = {"q8x", 32, 640, 128, 8, 0},
+    [PACKED_Q6X] = {"q6x", 16, 384, 128, 8, 0},
+    [PACKED_Q8G] = {"q8g", 128, 2080, 32, 8, 128},
+    [PACKED_Q4G] = {"q4g", 128, 1056, 32, 4, 8},
 };
 
-int64_t packed_panel_bytes(PackedType type, int64_t k) {
+/* Bytes that k columns take, before rounding. */
+static int64_t used_bytes(PackedType type, int64_t k) {
     const PackedRow *row = &packed_rows[type];
-    return ((k + row->group - 1) / row->group * row->group_bytes + 63) / 64 * 64;
+    int64_t whole = k / row->group, rest = k % row->group;
+    if (!rest) return whole * row->group_bytes;
+    if (row->group <= 32) return (whole + 1) * row->group_bytes;
+    return whole * row->group_bytes + row->head_bytes + rest * PANEL * row->bits / 8;
 }
 
-/* ---- The transpose: [16 rows][16 bytes] -> [column][16 rows], for columns of 1, 2 or 4 bytes ----------------------- */
+int64_t packed_panel_bytes(PackedType type, int64_t k) { return (used_bytes(type, k) + 63) / 64 * 64; }
+
+/* ---- The transpose: [16 rows][16 bytes] -> [column][16 rows], for columns of 2 or 4 bytes ----------------------- */
 
 /* One round zips row i with row i + 8 into rows 2i and 2i + 1: the top bit of the row becomes the lowest bit of the
  * place. After four rounds the whole row number has moved below the column number. */
@@ -30,14 +43,9 @@ int64_t packed_panel_bytes(PackedType type, int64_t k) {
         memcpy(out, a, sizeof a);                                                                                       \
     }
 
-typedef uint8_t Bytes __attribute__((vector_size(16)));
 typedef uint16_t Halves __attribute__((vector_size(16)));
 typedef uint32_t Words __attribute__((vector_size(16)));
 
-static inline void transpose_bytes_zip(Bytes a, Bytes b, Bytes *low, Bytes *high) {
-    *low = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    *high = __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-}
 static inline void transpose_halves_zip(Halves a, Halves b, Halves *low, Halves *high) {
     *low = __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
     *high = __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
@@ -46,7 +54,6 @@ static inline void transpose_words_zip(Words a, Words b, Words *low, Words *high
     *low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
     *high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
 }
-TRANSPOSE(transpose_bytes, Bytes)
 TRANSPOSE(transpose_halves, Halves)
 TRANSPOSE(transpose_words, Words)
 
@@ -169,43 +176,124 @@ static void split_q6_k(const uint8_t *row, int64_t g, float *scale, float *min, 
 }
 
 /* Writes scale and min of 16 rows as the panel's type has them; returns where q goes. */
-static uint8_t *put_scales(PackedType type, const float scale[PANEL], const float min[PANEL], uint8_t *group) {
-    if (type != PACKED_Q8 && type != PACKED_Q4) {
+static uint8_t *put_head(PackedType type, const float scale[PANEL], const float min[PANEL], uint8_t *group) {
+    const PackedRow *row = &packed_rows[type];
+    if (row->head_bytes == 8 * PANEL) {
         memcpy(group, scale, PANEL * sizeof *scale);
         memcpy(group + PANEL * sizeof *scale, min, PANEL * sizeof *min);
-        return group + 2 * PANEL * sizeof *scale;
+    } else {
+        for (int r = 0; r < PANEL; r++) {
+            uint16_t s = f32_to_f16(scale[r]), m = f32_to_f16(min[r]);
+            memcpy(group + 2 * r, &s, 2);
+            if (!row->zero) memcpy(group + 2 * PANEL + 2 * r, &m, 2);
+        }
     }
+    return group + row->head_bytes;
+}
+
+/* Writes `count` (a multiple of 16) columns of 16 rows, bytes or nibbles. */
+static void put_columns(PackedType type, uint8_t q[PANEL][GROUP], int64_t count, uint8_t *out) {
+    static const uint8_t order[8] = {0, 2, 4, 6, 1, 3, 5, 7};
+    const uint8_t *at[PANEL];
+    uint8_t line[PANEL][GROUP];
+    bool nibbles = packed_rows[type].bits == 4;
     for (int r = 0; r < PANEL; r++) {
-        uint16_t s = f32_to_f16(scale[r]), m = f32_to_f16(min[r]);
-        memcpy(group + 2 * r, &s, 2);
-        if (type == PACKED_Q4) memcpy(group + 2 * PANEL + 2 * r, &m, 2);
+        if (nibbles) for (int i = 0; i < count / 2; i++) line[r][i] = (uint8_t)(q[r][2 * i] | q[r][2 * i + 1] << 4);
+        else for (int i = 0; i < count; i++) line[r][i] = q[r][i / 8 * 8 + order[i % 8]];
     }
-    return group + (type == PACKED_Q4 ? 4 : 2) * PANEL;
+    for (int64_t b = 0; b < (nibbles ? count / 2 : count); b += 16) {
+        for (int r = 0; r < PANEL; r++) at[r] = &line[r][b];
+        transpose_words(at, out + b * PANEL);
+    }
 }
 
 static void pack_groups(PackedType type, Split *split, const uint8_t *const rows[PANEL], int64_t k, uint8_t *panel) {
     const PackedRow *packed = &packed_rows[type];
     for (int64_t g = 0; g < k / packed->group; g++) {
         uint8_t q[PANEL][GROUP];
-        const uint8_t *at[PANEL];
         float scale[PANEL] = {0}, min[PANEL] = {0};
-        memset(q, 0, sizeof q);
-        for (int r = 0; r < PANEL; r++)
-            if (rows[r]) split(rows[r], g, &scale[r], &min[r], q[r]);
-        uint8_t *out = put_scales(type, scale, min, panel + g * packed->group_bytes);
-        if (type == PACKED_Q4 || type == PACKED_Q4X) {
-            for (int r = 0; r < PANEL; r++) {
-                for (int i = 0; i < GROUP / 2; i++) q[r][i] = (uint8_t)(q[r][2 * i] | q[r][2 * i + 1] << 4);
-                at[r] = q[r];
-            }
-            transpose_words(at, out);
-            continue;
+        memset(q, packed->zero, sizeof q);
+        for (int r = 0; r < PANEL; r++) {
+            if (!rows[r]) continue;
+            split(rows[r], g, &scale[r], &min[r], q[r]);
+            for (int i = 0; packed->zero && i < GROUP; i++) q[r][i] = (uint8_t)(q[r][i] + packed->zero);
         }
-        for (int b = 0; b < packed->group; b += 16) {
-            for (int r = 0; r < PANEL; r++) at[r] = &q[r][b];
-            transpose_bytes(at, out + b * PANEL);
+        put_columns(type, q, packed->group, put_head(type, scale, min, panel + g * packed->group_bytes));
+    }
+}
+
+/* ---- Quantising at load -------------------------------------------------------------------------------------------- */
+
+enum { WIDE = 128 }; /* k per scale */
+
+/* q + zero of n weights for a scale, and the squared error. The scale is what f16 keeps of it. */
+static double quantise_with(const float *w, int64_t n, float scale, int low, int high, int zero, uint8_t *q) {
+    double error = 0;
+    float inverse = scale != 0 ? 1.0f / scale : 0;
+    for (int64_t i = 0; i < n; i++) {
+        float v = w[i] * inverse;
+        v = v > (float)low ? v < (float)high ? v : (float)high : (float)low;
+        float whole = (v + 12582912.0f) - 12582912.0f; /* 1.5 * 2^23: rounds to nearest, ties to even */
+        double off = (double)w[i] - (double)(whole * scale);
+        q[i] = (uint8_t)((int)whole + zero);
+        error += off * off;
+    }
+    return error;
+}
+
+static float through_f16(float f) { return f16_to_f32(f32_to_f16(f)); }
+
+static float quantise_group(PackedType type, const float *w, int64_t n, uint8_t *q, PackError *error) {
+    float most = 0;
+    double square = 0, off;
+    for (int64_t i = 0; i < n; i++) {
+        if ((w[i] < 0 ? -w[i] : w[i]) > (most < 0 ? -most : most)) most = w[i];
+        square += (double)w[i] * (double)w[i];
+    }
+    float scale = through_f16(type == PACKED_Q8G ? (most < 0 ? -most : most) / 127 : most / -8);
+    if (type == PACKED_Q8G) {
+        off = quantise_with(w, n, scale, -127, 127, 128, q);
+    } else {
+        uint8_t again[WIDE];
+        double wq = 0, qq = 0;
+        off = quantise_with(w, n, scale, -8, 7, 8, q);
+        for (int64_t i = 0; i < n; i++) wq += (double)w[i] * (q[i] - 8), qq += (q[i] - 8) * (q[i] - 8);
+        float better = qq > 0 ? through_f16((float)(wq / qq)) : scale;
+        double less = quantise_with(w, n, better, -8, 7, 8, again);
+        if (less < off) {
+            off = less;
+            scale = better;
+            memcpy(q, again, (size_t)n);
         }
     }
+    error->square += square;
+    error->error += off;
+    return scale;
+}
+
+void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL], int64_t k, void *panel, PackError *error) {
+    const PackedRow *packed = &packed_rows[type];
+    const DTypeRow *stored = dtype_row(dtype);
+    uint8_t *group = panel;
+    for (int64_t from = 0; from < k; from += WIDE, group += packed->group_bytes) {
+        uint8_t q[PANEL][WIDE], part[PANEL][GROUP];
+        float scale[PANEL] = {0}, w[2 * WIDE];
+        int64_t n = k - from < WIDE ? k - from : WIDE;
+        memset(q, packed->zero, sizeof q);
+        for (int r = 0; r < PANEL; r++) {
+            if (!rows[r]) continue;
+            int64_t first = from / stored->block * stored->block; /* whole blocks, of 256 at most */
+            int64_t last = (from + n + stored->block - 1) / stored->block * stored->block;
+            stored->read(rows[r], first, last - first, w);
+            scale[r] = quantise_group(type, w + (from - first), n, q[r], error);
+        }
+        uint8_t *out = put_head(type, scale, scale, group);
+        for (int64_t at = 0; at < n; at += GROUP, out += GROUP * PANEL * packed->bits / 8) {
+            for (int r = 0; r < PANEL; r++) memcpy(part[r], q[r] + at, GROUP);
+            put_columns(type, part, GROUP, out);
+        }
+    }
+    memset((uint8_t *)panel + used_bytes(type, k), 0, (size_t)(packed_panel_bytes(type, k) - used_bytes(type, k)));
 }
 
 /* ---- Which type is held how ------------------------------------------------------------------------------------------ */
@@ -233,6 +321,5 @@ void pack_panel(DType dtype, const uint8_t *const rows[PANEL], int64_t k, void *
         case PACKED_F16: pack_columns(rows, 2, 2 * k, 2 * (k + k % 2), panel); break;
         default: pack_groups(type, held[dtype].split, rows, k, panel);
     }
-    int64_t used = (k + packed_rows[type].group - 1) / packed_rows[type].group * packed_rows[type].group_bytes;
-    memset((uint8_t *)panel + used, 0, (size_t)(packed_panel_bytes(type, k) - used));
+    memset((uint8_t *)panel + used_bytes(type, k), 0, (size_t)(packed_panel_bytes(type, k) - used_bytes(type, k)));
 }
