@@ -117,6 +117,9 @@ int eval_compare(int argc, char **argv) {
         {"threads-b", 0, OPTION_INT, &b.threads, 1, 256, "N", "B's workers", NULL},
         {"rows-b", 0, OPTION_INT, &b.rows, 1, 8192, "N", "B's rows of a step", NULL},
         {"cache-type-b", 0, OPTION_TEXT, &b.kv_cache, 0, 0, "TYPE", "B's key/value cache", NULL},
+        {"backend-b", 0, OPTION_TEXT, &b.backend, 0, 0, "NAME", "B's backend", NULL},
+        {"plugin-b", 0, OPTION_TEXT, &b.plugin, 0, 0, "FILE|NAME", "B's PJRT plugin", NULL},
+        {"weights-b", 0, OPTION_TEXT, &b.weights, 0, 0, "TYPE", "type B's weights are held in", NULL},
         {"isa-b", 0, OPTION_TEXT, &b.isa, 0, 0, "NAME", "B's kernels", NULL},
         {"rope-bf16-b", 0, OPTION_FLAG, &b.rope_bf16, 0, 0, NULL, "B's rotary frequencies rounded to bf16", NULL},
         {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
@@ -136,6 +139,9 @@ int eval_compare(int argc, char **argv) {
     if (!b.rows) b.rows = a.rows;
     if (!b.kv_cache) b.kv_cache = a.kv_cache;
     if (!b.isa) b.isa = a.isa;
+    if (!b.backend && !b.plugin) b.backend = a.backend, b.plugin = a.plugin;
+    if (!b.weights) b.weights = a.weights;
+    b.program_cache = a.program_cache;
     b.rope_bf16 = b.rope_bf16 || a.rope_bf16;
     b.verbose = a.verbose;
     if (a.context == 0) a.context = window ? window : DEFAULT_WINDOW;
@@ -215,7 +221,8 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     if (!m->model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
     MeshReport report = {.engine = {.model = m->model, .threads = (int)m->threads, .slots = m->slots ? (int)m->slots : 8,
                                     .context = m->context, .rows = (int)m->rows, .kv_cache = m->kv_cache, .isa = m->isa,
-                                    .rope_bf16 = m->rope_bf16},
+                                    .rope_bf16 = m->rope_bf16, .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
+                                    .plugin = m->plugin, .weights = m->weights},
                          .gsm8k = {.protocol = p, .data = eval->data, .shots = -1, .limit = eval->limit, .samples = 1,
                                    .fewshot_seed = FEWSHOT_SEED},
                          .meshes = m->mesh ? m->mesh : "1x1", .html = eval->html};

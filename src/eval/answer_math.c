@@ -47,6 +47,7 @@ static bool space(int32_t code) { return class_of(code) == CLASS_SPACE || (code 
 static void strip(Text *t) {
     size_t from = 0, to = 0, i = 0;
     bool seen = false;
+    if (!t->data) return;
     const uint8_t *p = (const uint8_t *)t->data, *end = p + t->bytes;
     while (i < t->bytes) {
         int32_t code;
@@ -58,7 +59,7 @@ static void strip(Text *t) {
         }
         i += n;
     }
-    if (t->data) keep(t, seen ? from : 0, seen ? to : 0);
+    keep(t, seen ? from : 0, seen ? to : 0);
 }
 
 /* re.sub(open + ".*?" + close, "" or the inside): with `tail`, only a match that ends the text. */

@@ -39,8 +39,10 @@ static bool config_of(Gsm8kRun *run, const char *model, Err *err) {
     c->seed = o->seed;
     c->max_new_tokens = o->max_new_tokens;
     c->stop_count = 0;
-    for (int i = 0; i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++)
+    for (int i = 0; i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++) {
+        if (o->shots == 0 && !strncmp(o->protocol->stop[i], "\n\n", 2)) continue; /* ends an example: there are none */
         if (!generation_stop(c, o->protocol->stop[i], "protocol", err)) return false;
+    }
     return true;
 }
 
