@@ -96,9 +96,9 @@ if [ -f "$model" ]; then
     check "run: with lookup the same text and the same bits" 'is 0' 'cmp "$work/out" "$work/plain"' 'err "$(cat "$work/sum")"' 'err "drafts: "'
     echo '{"type":"object","properties":{"city":{"type":"string","maxLength":20},"n":{"type":"integer"}},"required":["city","n"]}' >"$work/schema"
     run run -m "$model" --temp 0 --chat -p "A city and a number as JSON." --json-schema "$work/schema"
-    check "run: JSON of a schema" 'is 0' 'grep -qE "^[{][[:space:]]*\"city\": ?\"[^\"]{0,20}\", ?\"n\": ?-?[0-9]+ ?[}]$" "$work/out"'
+    check "run: JSON of a schema" 'is 0' 'tr -d "\n" <"$work/out" | grep -qE "^[{] *\"city\": ?\"[^\"]{0,20}\", *\"n\": ?-?[0-9]+ *[}]$"'
     run run -m "$model" --temp 0 --chat -p "What is the capital of France?" --regex "(London|Rome|Paris)[.!]"
-    check "run: an answer that matches" 'is 0' '[ "$(cat "$work/out")" = "Paris." ] || [ "$(cat "$work/out")" = "Paris!" ]'
+    check "run: an answer that matches" 'is 0' 'grep -qxE "(London|Rome|Paris)[.!]" "$work/out"'
     run run -m "$model" -p hi --regex "(a"
     check "run: a bad regular expression" 'is 1' 'err "--regex: "' 'err "byte 2"'
     talk() { # LINE...: what is said; the answers are in $work/out

@@ -75,7 +75,7 @@ int builder_class(Builder *b, const CodeRange *ranges, int count, bool negated) 
     CodeRange *sorted = mem_new((size_t)count + 1, sizeof *sorted, "grammar", b->err);
     bool ok = sorted != NULL;
     int32_t at = 0; /* next code not yet decided */
-    if (ok) memcpy(sorted, ranges, (size_t)count * sizeof *sorted), qsort(sorted, (size_t)count, sizeof *sorted, range_order);
+    if (ok && count) memcpy(sorted, ranges, (size_t)count * sizeof *sorted), qsort(sorted, (size_t)count, sizeof *sorted, range_order);
     if (ok) sorted[count] = (CodeRange){0x110000, 0x10FFFF};
     for (int i = 0; ok && i <= count; i++) {
         CodeRange gap = {at, sorted[i].low - 1}, own = {sorted[i].low > at ? sorted[i].low : at, sorted[i].high};
