@@ -62,6 +62,7 @@ static void regexes(void **state) {
     refused(grammar_regex, "(?=a)", "no look-around");
     refused(grammar_regex, "a{3,2}", "least <= most");
     refused(grammar_regex, "\\q", "escape");
+    refused(grammar_regex, "\\UFFFFFFFF", "10FFFF");
     refused(grammar_regex, "\xFF", "UTF-8");
 }
 

@@ -32,14 +32,14 @@ static int32_t character(Reader *r) {
 }
 
 static int32_t hex(Reader *r, int digits) {
-    int32_t code = 0;
+    int64_t code = 0; /* eight digits may pass 31 bits */
     for (int i = 0; i < digits; i++, r->at++) {
         int c = r->at < r->end ? *r->at : 0;
         int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
         if (v < 0) return wrong(r, "hexadecimal digits");
         code = code * 16 + v;
     }
-    return code > 0x10FFFF ? wrong(r, "a code up to 10FFFF") : code;
+    return code > 0x10FFFF ? wrong(r, "a code up to 10FFFF") : (int32_t)code;
 }
 
 /* After a backslash: a single character; -1 and an error when there is none. */
