@@ -84,6 +84,12 @@ $(BUILD)/bench/kernels: $(BUILD)/bench/kernels.o $(OBJ)
 bench-kernels: $(BUILD)/bench/kernels
 	$<
 
+# The time of a choice at Qwen2.5's vocabulary, per processor: see bench/processors.c.
+$(BUILD)/bench/processors: $(BUILD)/bench/processors.o $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+bench-processors: $(BUILD)/bench/processors
+	$<
+
 model:
 	dev/model.sh
 plugins:
@@ -95,5 +101,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels model plugins demo clean
+.PHONY: all tests check fuzz bench-kernels bench-processors model plugins demo clean
 .SECONDARY:

@@ -74,6 +74,22 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     return e;
 }
 
+/* --grammar, --json-schema, --regex: one of them. */
+static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err) {
+    const char *file = s->grammar ? s->grammar : s->json_schema;
+    size_t bytes = 0;
+    if (!!s->grammar + !!s->json_schema + !!s->regex > 1)
+        return err_set(err, "expected one of --grammar, --json-schema and --regex");
+    if (s->regex) return generation_grammar(c, grammar_regex(s->regex, strlen(s->regex), err), "--regex", err);
+    if (!file) return true;
+    char *text = file_read(file, MAX_GRAMMAR_BYTES, &bytes, err);
+    json_t *schema = text && !s->grammar ? json_text(text, bytes, file, err) : NULL;
+    Grammar *g = err->set ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
+    json_decref(schema);
+    free(text);
+    return generation_grammar(c, g, file, err);
+}
+
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {
     if (!generation_defaults(c, m->model, err)) return false;
     if (s->has_n) c->max_new_tokens = s->n, c->max_length = 0;
@@ -84,6 +100,7 @@ bool sample_options_config(const SampleOptions *s, const ModelOptions *m, Genera
     if (s->has_repeat_penalty) c->repetition_penalty = s->repeat_penalty;
     if (s->has_seed) c->seed = s->seed;
     if (s->stop && !generation_stop(c, s->stop, "--stop", err)) return false;
+    if (!grammar_option(s, c, err)) return false;
     if (s->ignore_eos) c->eos_count = 0;
     if (m->verbose) {
         Text text = {0};

@@ -38,7 +38,7 @@ void interrupt_clear(void);
 typedef struct SampleOptions {
     int64_t n, top_k, seed;
     double temperature, top_p, min_p, repeat_penalty;
-    const char *stop;
+    const char *stop, *grammar, *json_schema, *regex;
     bool has_n, has_top_k, has_seed, has_temperature, has_top_p, has_min_p, has_repeat_penalty, ignore_eos;
 } SampleOptions;
 
@@ -51,6 +51,9 @@ typedef struct SampleOptions {
     {"repeat-penalty", 0, OPTION_FLOAT, &(s).repeat_penalty, 1e-6, 1e6, "R", "penalty of ids already there", &(s).has_repeat_penalty}, \
     {"seed", 's', OPTION_INT, &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed}, \
     {"stop", 0, OPTION_TEXT, &(s).stop, 0, 0, "TEXT", "stop at this text", NULL}, \
+    {"grammar", 0, OPTION_TEXT, &(s).grammar, 0, 0, "FILE", "the answer keeps to this grammar (GBNF)", NULL}, \
+    {"json-schema", 0, OPTION_TEXT, &(s).json_schema, 0, 0, "FILE", "the answer is JSON of this schema", NULL}, \
+    {"regex", 0, OPTION_TEXT, &(s).regex, 0, 0, "TEXT", "the whole answer matches this regular expression", NULL}, \
     {"ignore-eos", 0, OPTION_FLAG, &(s).ignore_eos, 0, 0, NULL, "go on past end-of-sequence tokens", NULL}
 
 /* Guesses of the next tokens, checked by the model: the same answer, sooner. */

@@ -52,19 +52,20 @@ static int by_key(const void *a, const void *b) {
 }
 
 /* The scores of a beam: log softmax, then every processor; log-probabilities of all that goes on from it. */
-static void beam_scores(BeamSearch *b, const Beam *beam, float *value, Scores *scores) {
+static void beam_scores(BeamSearch *b, Beam *beam, float *value, Scores *scores) {
     SampleWork *w = &b->search->work;
     double total = log_total(beam->logits, w->vocab, w->weight);
     for (int64_t v = 0; v < w->vocab; v++) value[v] = (float)((double)beam->logits[v] - total);
     *scores = (Scores){.value = value, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {.config = &b->config, .ids = beam->g.ids, .count = beam->g.count, .prompt = beam->g.prompt,
-                          .rivals = b->rivals, .rival_count = b->rival_count, .scores = scores, .work = w};
+                          .rivals = b->rivals, .rival_count = b->rival_count, .scores = scores, .work = w,
+                          .matcher = beam->g.matcher, .state = beam->g.state, .spent = &beam->g.spent};
     processors_run(&call, !generation_greedy(&b->config));
 }
 
 /* Adds the `keep` best candidates of one beam. */
 static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candidate *out) {
-    const Beam *beam = &group->beam[at];
+    Beam *beam = &group->beam[at];
     SampleWork *w = &b->search->work;
     Scores s;
     int64_t n = 0;

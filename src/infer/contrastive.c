@@ -56,10 +56,11 @@ static bool prompt_feed(Contrast *t, const Generation *g, Err *err) {
 typedef struct Choice { int32_t id; double p; } Choice;
 
 /* The k likeliest tokens after the processors, with their probabilities. */
-static int64_t choices_of(Contrast *t, const Generation *g, Choice *out) {
+static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
     SampleWork *w = &t->search->work;
     Scores s = {.value = t->next, .id = w->id, .count = w->vocab, .all = true};
-    ProcessorCall call = {.config = &g->config, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w};
+    ProcessorCall call = {.config = &g->config, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w,
+        .matcher = g->matcher, .state = g->state, .spent = &g->spent};
     processors_run(&call, false);
     int64_t best = scores_best(&s), n = 0;
     if (best < 0) return 0;

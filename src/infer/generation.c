@@ -11,6 +11,8 @@ bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenize
     if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)count + 1, sizeof *g->ids, "generated ids", err))
         return false;
     memcpy(g->ids, prompt, (size_t)count * sizeof *prompt);
+    if (c->grammar && !t) return err_set(err, "a grammar needs the model's tokenizer");
+    if (c->grammar && !(g->matcher = matcher_new(c->grammar, t, err))) return false;
     if (c->max_length) g->config.max_new_tokens = c->max_length > count ? c->max_length - count : 0;
     if (g->config.max_new_tokens == 0) g->finish = "length";
     return true;
@@ -24,6 +26,7 @@ bool generation_copy(Generation *to, const Generation *from, Err *err) {
     to->raw = (Text){0};
     to->capacity = to->logprobs_capacity = 0;
     generation_config_copy(&to->config, &from->config);
+    matcher_share(to->matcher);
     if (!mem_grow((void **)&to->ids, &to->capacity, (size_t)from->count + 1, sizeof *to->ids, "generated ids", err))
         return false;
     memcpy(to->ids, from->ids, (size_t)from->count * sizeof *to->ids);
@@ -76,23 +79,37 @@ static bool is_end(const Generation *g, int32_t id) {
     return false;
 }
 
+/* The matcher's state after a token; whether its grammar lets nothing follow. */
+static bool follow_grammar(Generation *g, int32_t id) {
+    Err spent = {0};
+    size_t bytes;
+    bool special;
+    const char *piece = qm_tokenizer_piece(g->stream.tokenizer, id, &bytes, &special);
+    g->state = piece && !g->spent ? matcher_read(g->matcher, g->state, (const uint8_t *)piece, bytes, &spent) : MATCH_DEAD;
+    if (spent.set) g->spent = true, g->state = MATCH_DEAD;
+    return matcher_ended(g->matcher, g->state);
+}
+
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err) {
     size_t before = g->raw.bytes;
     *text = "";
     *bytes = 0;
-    if (id < 0) return generation_end(g, "none_allowed", text, bytes), true;
+    if (id < 0) return generation_end(g, g->spent ? "grammar_budget" : "none_allowed", text, bytes), true;
     if (g->config.max_time > 0 && g->deadline <= 0) g->deadline = clock_seconds() + g->config.max_time;
     if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)g->count + 1, sizeof *g->ids, "generated ids", err))
         return false;
     g->ids[g->count++] = id;
     if (is_end(g, id)) return generation_end(g, "stop", text, bytes), true;
     if (g->stream.tokenizer && !text_stream_push(&g->stream, id, &g->raw, err)) return false;
+    bool whole = g->matcher && follow_grammar(g, id);
     const char *stop = find_stop(g, before);
     if (stop) {
         g->raw.bytes = (size_t)(stop - g->raw.data);
         g->raw.data[g->raw.bytes] = 0;
         g->finish = "stop";
         release(g, g->raw.bytes, text, bytes);
+    } else if (whole) {
+        generation_end(g, "stop", text, bytes);
     } else if (g->count - g->prompt >= g->config.max_new_tokens) {
         generation_end(g, "length", text, bytes);
     } else if (g->deadline > 0 && clock_seconds() >= g->deadline) {
@@ -106,6 +123,10 @@ bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes
 int generation_ends_with(const Generation *g, int32_t id, Err *err) {
     if (is_end(g, id) || g->count + 1 - g->prompt >= g->config.max_new_tokens) return 1;
     if (g->deadline > 0 && clock_seconds() >= g->deadline) return 1;
+    if (g->matcher) {
+        Generation next = {.matcher = g->matcher, .state = g->state, .spent = g->spent, .stream = g->stream};
+        if (follow_grammar(&next, id)) return 1;
+    }
     if (!g->config.stop_count || !g->stream.tokenizer) return 0;
     /* the end of the text and what the token adds, in a generation that has nothing else */
     Generation tail = {.stream = g->stream};
@@ -121,6 +142,7 @@ int generation_ends_with(const Generation *g, int32_t id, Err *err) {
 
 void generation_free(Generation *g) {
     generation_config_free(&g->config);
+    matcher_release(g->matcher);
     free(g->ids);
     free(g->logprobs);
     text_free(&g->raw);

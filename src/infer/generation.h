@@ -3,6 +3,7 @@
 #define GENERATION_H
 #include "../io/json.h"
 #include "../text/stream.h"
+#include "grammar.h"
 #include "scores.h"
 
 enum { MAX_STOPS = 16, MAX_STOP_BYTES = 256, MAX_STOP_IDS = 64, MAX_BEAMS = 256, MAX_LOGPROBS = 64, MAX_DRAFT = 64 };
@@ -51,6 +52,7 @@ typedef struct GenerationConfig {
     int eos_count;
     char stop[MAX_STOPS][MAX_STOP_BYTES];
     int stop_count;
+    Grammar *grammar;          /* of the new text; NULL: free                                      */
     TokenLists *lists;         /* NULL: none                                                       */
 } GenerationConfig;
 
@@ -64,6 +66,8 @@ void generation_config_copy(GenerationConfig *to, const GenerationConfig *from);
 void generation_config_free(GenerationConfig *c);
 /* Adds a stop string; `where` is for messages. */
 bool generation_stop(GenerationConfig *c, const char *text, const char *where, Err *err);
+/* Takes over a grammar (or none, NULL), unless `err` says why it was not made. */
+bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err);
 /* What does not go together, and ids outside the vocabulary (0: unknown). */
 bool generation_check(const GenerationConfig *c, int64_t vocab, Err *err);
 void generation_text(const GenerationConfig *c, Text *out); /* one line of the effective values */
@@ -83,7 +87,10 @@ typedef struct Generation {
     TextStream stream;
     Text raw;                  /* all decoded text      */
     size_t shown;              /* bytes of it released  */
-    const char *finish;        /* NULL, "stop", "length", "time", "none_allowed" */
+    const char *finish;        /* NULL, "stop", "length", "time", "none_allowed", "grammar_budget" */
+    Matcher *matcher;          /* of config.grammar, or NULL                     */
+    int32_t state;             /* its state after the new tokens                 */
+    bool spent;                /* its budget is                                  */
     double deadline;           /* of the clock; 0: none set yet                  */
     TokenLogprob *logprobs;    /* of new token i at i * (1 + config.logprobs): itself, then the likeliest in order */
     size_t logprobs_capacity;

@@ -130,14 +130,45 @@ static bool searches_from_json(GenerationConfig *c, const json_t *o, const char 
            early_stopping_from_json(c, o, where, err) && logprobs_from_json(c, o, where, err);
 }
 
+/* One of "grammar", "regex", "json_schema", and OpenAI's "response_format". null: none. */
+static bool grammar_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
+    const json_t *gbnf = json_object_get(o, "grammar"), *regex = json_object_get(o, "regex");
+    const json_t *schema = json_object_get(o, "json_schema"), *format = json_object_get(o, "response_format");
+    if (json_is_object(format) && !schema) {
+        const char *type = json_string_value(json_object_get(format, "type"));
+        const json_t *inner = json_object_get(json_object_get(format, "json_schema"), "schema");
+        if (type && !strcmp(type, "json_object")) return generation_grammar(c, grammar_json_object(err), where, err);
+        if (type && !strcmp(type, "json_schema")) schema = inner;
+        else if (!type || strcmp(type, "text")) return err_set(err, "%s: response_format: unknown type", where);
+    }
+    if (!gbnf && !regex && !schema) return true;
+    if (!!gbnf + !!regex + !!schema > 1) return err_set(err, "%s: expected one of grammar, regex and json_schema", where);
+    const json_t *text = gbnf ? gbnf : regex;
+    if (json_is_null(text ? text : schema)) return generation_grammar(c, NULL, where, err);
+    if (text && !json_is_string(text)) return err_set(err, "%s: grammar, regex: expected a string", where);
+    return generation_grammar(c, gbnf    ? grammar_gbnf(json_string_value(gbnf), json_string_length(gbnf), err)
+                                 : regex ? grammar_regex(json_string_value(regex), json_string_length(regex), err)
+                                         : grammar_json_schema(schema, err), where, err);
+}
+
+bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err) {
+    if (err->set) return err_prefix(err, "%s", where), false;
+    grammar_release(c->grammar);
+    c->grammar = grammar;
+    return true;
+}
+
 void generation_config_copy(GenerationConfig *to, const GenerationConfig *from) {
     *to = *from;
     lists_share(to->lists);
+    grammar_share(to->grammar);
 }
 
 void generation_config_free(GenerationConfig *c) {
     lists_release(c->lists);
     c->lists = NULL;
+    grammar_release(c->grammar);
+    c->grammar = NULL;
 }
 
 bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, const json_t *o, const char *where,
@@ -154,7 +185,7 @@ bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, con
     else if (eos && !eos_from_json(c, eos, where, err)) return false;
     return stops_from_json(c, o, where, err) && lengths_from_json(c, o, where, err) &&
            filters_from_json(c, o, where, err) && penalties_from_json(c, o, where, err) &&
-           searches_from_json(c, o, where, err);
+           searches_from_json(c, o, where, err) && grammar_from_json(c, o, where, err);
 }
 
 bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
@@ -264,6 +295,7 @@ void generation_text(const GenerationConfig *c, Text *out) {
     other(out, "best_of", (double)c->best_of, 0);
     other(out, "penalty_alpha", c->penalty_alpha, 0);
     other(out, "prompt_lookup_num_tokens", (double)c->prompt_lookup_num_tokens, 0);
+    if (c->grammar) text_line(out, ", a grammar");
     if (c->lists) text_line(out, ", lists of %lld ids", (long long)c->lists->total);
     text_line(out, ", eos");
     for (int i = 0; i < c->eos_count; i++) text_line(out, " %d", c->eos[i]);

@@ -171,6 +171,23 @@ static void decay_apply(ProcessorCall *c) {
     }
 }
 
+/* PrefixConstrainedLogitsProcessor: only tokens that the grammar lets follow; an end where its text is whole. */
+static bool grammar_applies(const ProcessorCall *c) { return c->matcher != NULL; }
+static void grammar_apply(ProcessorCall *c) {
+    Err err = {0};
+    const uint8_t *mask = c->state >= 0 ? matcher_mask(c->matcher, c->state, &err) : NULL;
+    int64_t known = mask ? matcher_tokens(c->matcher) : 0;
+    float ends[MAX_STOP_IDS];
+    if (err.set) *c->spent = true;
+    for (int i = 0; i < c->config->eos_count; i++)
+        ends[i] = score_of(c, c->config->eos[i]) ? *score_of(c, c->config->eos[i]) : 0;
+    for (int64_t i = 0; i < c->scores->count; i++)
+        if (i >= known || !(mask[i / 8] >> i % 8 & 1)) c->scores->value[i] = -INFINITY;
+    if (!matcher_accepts(c->matcher, c->state)) return;
+    for (int i = 0; i < c->config->eos_count; i++)
+        if (score_of(c, c->config->eos[i])) *score_of(c, c->config->eos[i]) = ends[i];
+}
+
 /* ---- Whole ids -------------------------------------------------------------------------------------------------------- */
 
 /* InfNanRemoveLogitsProcessor: NaN becomes 0, +inf and -inf the largest and the least number. */
@@ -221,6 +238,7 @@ const ProcessorRow processor_rows[] = {
     {"NoBadWordsLogitsProcessor", false, bad_words_applies, bad_words_apply},
     {"MinLengthLogitsProcessor", false, min_length_applies, ban_eos},
     {"MinNewTokensLengthLogitsProcessor", false, min_new_tokens_applies, ban_eos},
+    {"PrefixConstrainedLogitsProcessor", false, grammar_applies, grammar_apply},
     {"ForcedBOSTokenLogitsProcessor", false, forced_bos_applies, forced_bos_apply},
     {"ForcedEOSTokenLogitsProcessor", false, forced_eos_applies, forced_eos_apply},
     {"InfNanRemoveLogitsProcessor", false, invalid_applies, invalid_apply},

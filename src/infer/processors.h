@@ -10,6 +10,9 @@ typedef struct ProcessorCall {
     int64_t count, prompt;     /* prompt: how many of them were given                             */
     const int32_t *rivals;     /* ids that earlier groups of beams chose at this step             */
     int64_t rival_count;
+    Matcher *matcher;          /* of the text's grammar, or NULL                                  */
+    int32_t state;
+    bool *spent;               /* out: the matcher's budget is; nothing is allowed then           */
     Scores *scores;
     SampleWork *work;
 } ProcessorCall;

@@ -87,10 +87,10 @@ double scores_weights(const Scores *s, float largest, float *weight) {
 
 void scores_keep(Scores *s, const float *key, float least) {
     int64_t n = 0;
-    for (int64_t i = 0; i < s->count; i++) {
-        if (!(key[i] >= least)) continue;
+    for (int64_t i = 0; i < s->count; i++) { /* without a branch, which could not be foretold */
         s->value[n] = s->value[i];
-        s->id[n++] = scores_id(s, i);
+        s->id[n] = scores_id(s, i);
+        n += key[i] >= least;
     }
     s->count = n;
     s->all = false;

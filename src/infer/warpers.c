@@ -34,8 +34,12 @@ void top_p_apply(ProcessorCall *c) {
     double total = scores_weights(s, largest(s), weight);
     float floor = (float)((1 - c->config->top_p) * total / (double)s->count * 0.999);
     int64_t n = 0;
-    for (int64_t i = 0; i < s->count; i++)
-        if (weight[i] > floor) weight[n] = weight[i], key[n++] = s->value[i];
+    for (int64_t i = 0; i < s->count; i++) {
+        bool may = weight[i] > floor;
+        weight[n] = weight[i];
+        key[n] = s->value[i];
+        n += may;
+    }
     float least = select_threshold(key, weight, n, c->config->top_p * total);
     keep(c, s->value, least, weight);
 }

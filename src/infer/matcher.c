@@ -1,0 +1,265 @@
+/* matcher.c: reads text by a grammar. A configuration is a place in the grammar and a stack of places to return to; a state
+ * is a set of them. Stacks and states are numbered and kept, with the transitions and masks found so far: a lazily built
+ * automaton. Tokens are tried in the order of their bytes, so that common beginnings are read once. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../text/tokenizer.h"
+#include "grammar.h"
+
+typedef struct Config { int32_t node, stack; } Config;               /* stack -1: empty                    */
+typedef struct StackCell { int32_t back, under, depth, chain; } StackCell; /* where to return; chain: of its bucket */
+typedef struct State {
+    Config *config;          /* [count] at bytes, sorted                                 */
+    int32_t count, chain;    /* chain: next state of the same bucket                     */
+    bool accepts;
+    int32_t mask;            /* slot of its mask, or -1                                  */
+    int32_t *next;           /* [256] -2: not known; NULL: none asked                    */
+} State;
+typedef struct Token { const uint8_t *data; uint32_t bytes, common; int32_t id; } Token; /* common: with the one before */
+
+enum { BUCKETS = 4096, MAX_WORK = 1 << 26 };
+
+struct Matcher {
+    atomic_int users;
+    Grammar *grammar;
+    StackCell *cell;
+    State *state;
+    size_t cells, cell_room, states, state_room;
+    int32_t cell_bucket[BUCKETS], state_bucket[BUCKETS];
+    Config *set, *todo;      /* [MAX_CONFIGS] a closure under way; what is still to follow */
+    int32_t set_count;
+    bool set_accepts;
+    uint32_t *seen;          /* hash set of configurations: [4 * MAX_CONFIGS] places in `done`, + 1 */
+    Config *done;            /* every configuration of the closure, forks and calls too    */
+    int32_t done_count;
+    Token *token;            /* by their bytes */
+    size_t tokens, mask_bytes;
+    int32_t vocab;
+    uint8_t *mask;           /* [MAX_MASKS][mask_bytes], grown as needed */
+    size_t mask_room;
+    int32_t masks, mask_owner[MAX_MASKS];
+    int64_t work;            /* configurations looked at so far */
+    int32_t *path;           /* states along a token's bytes */
+    size_t path_room;
+};
+
+static uint32_t hash_of(uint32_t a, uint32_t b) {
+    uint64_t x = ((uint64_t)a << 32 | b) * 0x9e3779b97f4a7c15u;
+    return (uint32_t)(x >> 32) ^ (uint32_t)x;
+}
+
+/* The stack with one more return address, numbered; -2 when memory ends or it is too deep. */
+static int32_t stack_push(Matcher *m, int32_t back, int32_t under, Err *err) {
+    int32_t depth = under < 0 ? 1 : m->cell[under].depth + 1;
+    uint32_t bucket = hash_of((uint32_t)back, (uint32_t)under) % BUCKETS;
+    if (depth > MAX_STACK) return -2;
+    for (int32_t i = m->cell_bucket[bucket]; i >= 0; i = m->cell[i].chain)
+        if (m->cell[i].back == back && m->cell[i].under == under) return i;
+    if (m->cells > (size_t)MAX_STATES * 8) return err_set(err, "grammar: nesting: the matcher's budget is spent"), -2;
+    if (!mem_grow((void **)&m->cell, &m->cell_room, m->cells + 1, sizeof *m->cell, "grammar", err)) return -2;
+    m->cell[m->cells] = (StackCell){back, under, depth, m->cell_bucket[bucket]};
+    return m->cell_bucket[bucket] = (int32_t)m->cells++;
+}
+
+/* Remembers a configuration of the closure under way; false if it is there, or too many are. */
+static bool config_new(Matcher *m, Config c) {
+    if (m->done_count == 2 * MAX_CONFIGS) return false;
+    for (uint32_t at = hash_of((uint32_t)c.node, (uint32_t)c.stack);; at++) {
+        uint32_t *slot = &m->seen[at % (4 * MAX_CONFIGS)];
+        if (*slot == 0) {
+            m->done[m->done_count++] = c;
+            *slot = (uint32_t)m->done_count;
+            return true;
+        }
+        if (m->done[*slot - 1].node == c.node && m->done[*slot - 1].stack == c.stack) return false;
+    }
+}
+
+/* Follows forks, calls and returns from a configuration to bytes; those go into the set. */
+static bool follow(Matcher *m, Config from, Err *err) {
+    int32_t top = 0;
+    if (config_new(m, from)) m->todo[top++] = from;
+    while (top && !err->set) {
+        Config c = m->todo[--top], ways[2];
+        const GrammarNode *n = &m->grammar->node[c.node];
+        int count = 0;
+        if (n->kind == GRAMMAR_BYTES) m->set[m->set_count++] = c;
+        if (n->kind == GRAMMAR_FORK) ways[count++] = (Config){n->other, c.stack}, ways[count++] = (Config){n->next, c.stack};
+        if (n->kind == GRAMMAR_CALL) {
+            /* a call with nothing after it but a return needs no cell: tail calls keep stacks flat */
+            int32_t stack = n->next == 0 ? c.stack : stack_push(m, n->next, c.stack, err);
+            if (stack != -2) ways[count++] = (Config){n->other, stack};
+        }
+        if (n->kind == GRAMMAR_RETURN) {
+            if (c.stack < 0) m->set_accepts = true;
+            else ways[count++] = (Config){m->cell[c.stack].back, m->cell[c.stack].under};
+        }
+        for (int i = 0; i < count; i++)
+            if (config_new(m, ways[i])) m->todo[top++] = ways[i];
+    }
+    return !err->set;
+}
+
+static void closure_start(Matcher *m) {
+    m->set_count = m->done_count = 0;
+    m->set_accepts = false;
+    memset(m->seen, 0, 4 * MAX_CONFIGS * sizeof *m->seen);
+}
+
+static int config_order(const void *a, const void *b) {
+    const Config *x = a, *y = b;
+    if (x->node != y->node) return x->node < y->node ? -1 : 1;
+    return (x->stack > y->stack) - (x->stack < y->stack);
+}
+
+/* The number of the state whose set was just closed. MATCH_DEAD when it is empty; -2 and an error. */
+static int32_t state_of_set(Matcher *m, Err *err) {
+    if (m->set_count == 0 && !m->set_accepts) return MATCH_DEAD;
+    if (m->done_count == 2 * MAX_CONFIGS)
+        return err_set(err, "grammar: more than %d ways to read one text: it is too ambiguous", MAX_CONFIGS), -2;
+    qsort(m->set, (size_t)m->set_count, sizeof *m->set, config_order);
+    uint32_t hash = (uint32_t)m->set_count * 2 + m->set_accepts;
+    for (int32_t i = 0; i < m->set_count; i++)
+        hash = hash_of(hash ^ (uint32_t)m->set[i].node, (uint32_t)m->set[i].stack);
+    size_t bytes = (size_t)m->set_count * sizeof *m->set;
+    int32_t *bucket = &m->state_bucket[hash % BUCKETS];
+    for (int32_t i = *bucket; i >= 0; i = m->state[i].chain)
+        if (m->state[i].count == m->set_count && m->state[i].accepts == m->set_accepts &&
+            !memcmp(m->state[i].config, m->set, bytes))
+            return i;
+    if (m->states >= MAX_STATES) return err_set(err, "grammar: more than %d states of text", MAX_STATES), -2;
+    if (!mem_grow((void **)&m->state, &m->state_room, m->states + 1, sizeof *m->state, "grammar", err)) return -2;
+    Config *copy = mem_new((size_t)m->set_count, sizeof *copy, "grammar", err);
+    if (!copy) return -2;
+    memcpy(copy, m->set, bytes);
+    m->state[m->states] = (State){copy, m->set_count, *bucket, m->set_accepts, -1, NULL};
+    return *bucket = (int32_t)m->states++;
+}
+
+static int32_t step(Matcher *m, int32_t state, uint8_t byte, Err *err) {
+    State *s = &m->state[state];
+    if (s->next && s->next[byte] != -2) return s->next[byte];
+    if (!s->next) {
+        if (!(s->next = mem_new(256, sizeof *s->next, "grammar", err))) return -2;
+        for (int i = 0; i < 256; i++) s->next[i] = -2;
+    }
+    if ((m->work += m->done_count + s->count) > MAX_WORK) return err_set(err, "grammar: the matcher's budget is spent"), -2;
+    closure_start(m);
+    for (int32_t i = 0; i < s->count; i++) {
+        const GrammarNode *n = &m->grammar->node[s->config[i].node];
+        if (byte < n->low || byte > n->high) continue;
+        if (!follow(m, (Config){n->next, s->config[i].stack}, err)) return -2;
+    }
+    int32_t next = state_of_set(m, err);
+    if (next != -2) m->state[state].next[byte] = next; /* the array may have moved */
+    return next;
+}
+
+int32_t matcher_read(Matcher *m, int32_t state, const uint8_t *bytes, size_t count, Err *err) {
+    for (size_t i = 0; i < count && state >= 0; i++) state = step(m, state, bytes[i], err);
+    return state;
+}
+
+bool matcher_accepts(const Matcher *m, int32_t state) { return state >= 0 && m->state[state].accepts; }
+bool matcher_ended(const Matcher *m, int32_t state) { return matcher_accepts(m, state) && m->state[state].count == 0; }
+
+int64_t matcher_tokens(const Matcher *m) { return m->vocab; }
+
+/* ---- Tokens ---------------------------------------------------------------------------------------------------------------- */
+
+static int token_order(const void *a, const void *b) {
+    const Token *x = a, *y = b;
+    int c = memcmp(x->data, y->data, x->bytes < y->bytes ? x->bytes : y->bytes);
+    return c ? c : x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
+}
+
+/* Every token with text, special ones excepted. */
+static bool tokens_sort(Matcher *m, const QmTokenizer *t, Err *err) {
+    int32_t vocab = qm_tokenizer_vocab(t);
+    size_t longest = 0;
+    m->vocab = vocab;
+    m->mask_bytes = ((size_t)vocab + 7) / 8;
+    if (!(m->token = mem_new((size_t)vocab, sizeof *m->token, "grammar", err))) return false;
+    for (int32_t id = 0; id < vocab; id++) {
+        size_t bytes;
+        bool special;
+        const char *piece = qm_tokenizer_piece(t, id, &bytes, &special);
+        if (!piece || special || bytes == 0) continue;
+        m->token[m->tokens++] = (Token){(const uint8_t *)piece, (uint32_t)bytes, 0, id};
+        if (bytes > longest) longest = bytes;
+    }
+    qsort(m->token, m->tokens, sizeof *m->token, token_order);
+    for (size_t i = 1; i < m->tokens; i++) {
+        const Token *a = &m->token[i - 1];
+        Token *b = &m->token[i];
+        while (b->common < a->bytes && b->common < b->bytes && a->data[b->common] == b->data[b->common]) b->common++;
+    }
+    return mem_grow((void **)&m->path, &m->path_room, longest + 1, sizeof *m->path, "grammar", err);
+}
+
+/* path[k]: the state after the first k bytes; alive: how many of them can be read. */
+static bool mask_fill(Matcher *m, int32_t state, uint8_t *mask, Err *err) {
+    size_t alive = 0;
+    memset(mask, 0, m->mask_bytes);
+    m->path[0] = state;
+    for (size_t i = 0; i < m->tokens; i++) {
+        const Token *t = &m->token[i];
+        if (t->common > alive) continue; /* the byte that failed is one of the common ones */
+        for (alive = t->common; alive < t->bytes; alive++) {
+            int32_t next = step(m, m->path[alive], t->data[alive], err);
+            if (next == -2) return false;
+            if (next == MATCH_DEAD) break;
+            m->path[alive + 1] = next;
+        }
+        if (alive == t->bytes) mask[t->id / 8] |= (uint8_t)(1 << t->id % 8);
+    }
+    return true;
+}
+
+const uint8_t *matcher_mask(Matcher *m, int32_t state, Err *err) {
+    int32_t slot = m->state[state].mask;
+    if (slot >= 0) return m->mask + (size_t)slot * m->mask_bytes;
+    slot = m->masks++ % MAX_MASKS;
+    if (m->masks > MAX_MASKS) m->state[m->mask_owner[slot]].mask = -1;
+    if (!mem_grow((void **)&m->mask, &m->mask_room, (size_t)(slot + 1) * m->mask_bytes, 1, "grammar", err)) return NULL;
+    if (!mask_fill(m, state, m->mask + (size_t)slot * m->mask_bytes, err)) {
+        m->masks--;
+        return NULL;
+    }
+    m->mask_owner[slot] = state;
+    m->state[state].mask = slot;
+    return m->mask + (size_t)slot * m->mask_bytes;
+}
+
+Matcher *matcher_new(Grammar *grammar, const QmTokenizer *tokenizer, Err *err) {
+    Matcher *m = mem_new(1, sizeof *m, "grammar", err);
+    if (!m) return NULL;
+    atomic_init(&m->users, 1);
+    m->grammar = grammar_share(grammar);
+    for (int i = 0; i < BUCKETS; i++) m->cell_bucket[i] = m->state_bucket[i] = -1;
+    m->set = mem_new(2 * MAX_CONFIGS, sizeof *m->set, "grammar", err);
+    m->todo = mem_new(2 * MAX_CONFIGS + 2, sizeof *m->todo, "grammar", err);
+    m->done = mem_new(2 * MAX_CONFIGS, sizeof *m->done, "grammar", err);
+    m->seen = mem_new(4 * MAX_CONFIGS, sizeof *m->seen, "grammar", err);
+    bool ok = m->set && m->todo && m->done && m->seen && (!tokenizer || tokens_sort(m, tokenizer, err));
+    if (ok) closure_start(m);
+    ok = ok && follow(m, (Config){grammar->start, -1}, err) && state_of_set(m, err) >= -1;
+    if (ok && m->states == 0) ok = err_set(err, "grammar: no text matches it");
+    if (ok) return m;
+    matcher_release(m);
+    return NULL;
+}
+
+Matcher *matcher_share(Matcher *matcher) {
+    if (matcher) atomic_fetch_add(&matcher->users, 1);
+    return matcher;
+}
+
+void matcher_release(Matcher *m) {
+    if (!m || atomic_fetch_sub(&m->users, 1) > 1) return;
+    for (size_t i = 0; i < m->states; i++) free(m->state[i].config), free(m->state[i].next);
+    grammar_release(m->grammar);
+    free(m->cell), free(m->state), free(m->set), free(m->todo), free(m->done), free(m->seen);
+    free(m->token), free(m->mask), free(m->path), free(m);
+}
