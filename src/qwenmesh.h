@@ -42,6 +42,7 @@ typedef struct QmEngineOptions {
     bool verbose;         /* says on stderr what is compiled                                               */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
+    const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration; NULL: none */
     bool quiet;           /* no progress bar on a terminal                                                 */
 } QmEngineOptions;
 
