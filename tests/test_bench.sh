@@ -12,13 +12,23 @@ check "md: prompts, depths and batches on three meshes, with a ratio to the firs
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
 check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
     '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 21 ]'
-run bench -m $tiny -p 8 -n 2 -r 3 -o json
-check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 2 ]'
+run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
+check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
 if [ -n "$python" ]; then
     check "json: another reader agrees; rates and limits are above zero" \
         '"$python" -c "import json,sys; r = json.load(open(sys.argv[1])); assert all(x[k] > 0 for x in r for k in (\"avg_ts\", \"gb_s\", \"read_gb_s\", \"gflop_s\", \"peak_gflop_s\", \"open_s\", \"peak_memory_bytes\")); assert all(len(x[\"samples_ts\"]) == 3 for x in r)" "$work/out"'
+    cat >"$work/ratio.py" <<'P'
+import json, statistics, sys
+r = json.load(open(sys.argv[1]))
+for first, second in (r[0:2], r[2:4]):
+    pairs = list(zip(second["samples_ts"], first["samples_ts"]))
+    assert abs(second["ratio"] / statistics.median(a / b for a, b in pairs) - 1) < 1e-3, second
+    assert abs(second["avg_ts"] / statistics.mean(second["samples_ts"]) - 1) < 1e-3, second
+    assert abs(second["stddev_ts"] - statistics.stdev(second["samples_ts"])) < 1e-3 * second["avg_ts"], second
+P
+    check "the ratio is the median over neighbours; mean and deviation" '"$python" "$work/ratio.py" "$work/out"'
 else
-    skip "json: another reader agrees" "no python3"
+    skip "json: another reader agrees; ratio, mean, deviation" "no python3"
 fi
 run bench -m $tiny -p 8 -n 2 -r 1 -o svg --mesh 1x1,3
 check "svg: a bar a test and mesh" 'is 0' 'out "</svg>"' '[ "$(grep -o "<rect" "$work/out" | wc -l)" = 5 ]'

@@ -16,7 +16,10 @@ static bool parse_list(const char *text, int64_t low, int64_t high, int64_t out[
     return true;
 }
 
-typedef struct Owner { ModelOptions *model; const char *random; } Owner;
+typedef struct Owner {
+    ModelOptions *model;
+    const char *random;
+} Owner;
 
 static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err) {
     const Owner *o = owner;
@@ -49,7 +52,8 @@ static bool meshes_of(Bench *b, const char *list) {
 int cmd_bench(int argc, char **argv) {
     ModelOptions m = {0};
     int64_t repeats = 5;
-    const char *prompt = "512", *gen = "128", *depth = "0", *batch = "1", *format = "md", *config = NULL, *type = "bf16";
+    const char *prompt = "512", *gen = "128", *depth = "0", *batch = "1", *format = "md", *config = NULL,
+               *type = "bf16";
     bool apart = false;
     MeshEval eval = {.limit = 50};
     const Option options[] = {
@@ -60,14 +64,18 @@ int cmd_bench(int argc, char **argv) {
         {"batch", 'b', OPTION_TEXT, &batch, 0, 0, "N,...", "sequences decoded together (default 1)", NULL},
         {"repetitions", 'r', OPTION_INT, &repeats, 1, BENCH_REPEATS, "N", "repetitions (default 5)", NULL},
         {"output", 'o', OPTION_TEXT, &format, 0, 0, "FORMAT", "md (default), csv, json or svg", NULL},
-        {"random", 0, OPTION_TEXT, &config, 0, 0, "CONFIG", "the shape of this config.json with generated weights", NULL},
-        {"random-type", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "their type: bf16 (default), f32, q8_0, q4_0, q4_k, ...", NULL},
+        {"random", 0, OPTION_TEXT, &config, 0, 0, "CONFIG", "the shape of this config.json with generated weights",
+         NULL},
+        {"random-type", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "their type: bf16 (default), f32, q8_0, q4_0, q4_k, ...",
+         NULL},
         {"apart", 0, OPTION_FLAG, &apart, 0, 0, NULL, "one mesh after another, even where memory holds all", NULL},
         MESH_EVAL_OPTIONS(eval),
     };
-    int code = options_parse(argc, argv, "bench -m MODEL | --random CONFIG [--mesh 1x1,2x4,...] [options]",
-                             "--mesh takes a list here; repetitions alternate between its meshes, and the column after t/s\n"
-                             "is the median ratio to the first one.", options, (int)(sizeof options / sizeof *options), NULL);
+    int code =
+        options_parse(argc, argv, "bench -m MODEL | --random CONFIG [--mesh 1x1,2x4,...] [options]",
+                      "--mesh takes a list here; repetitions alternate between its meshes, and the column after t/s\n"
+                      "is the median ratio to the first one.",
+                      options, (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (eval.task) return bench_meshes(&m, &eval);
     int64_t list[4][BENCH_LIST];
@@ -75,7 +83,8 @@ int cmd_bench(int argc, char **argv) {
     const char *texts[] = {prompt, gen, depth, batch}, *names[] = {"-p", "-n", "-d", "-b"};
     for (int i = 0; i < 4; i++)
         if (!parse_list(texts[i], i == 3, i == 3 ? 1024 : 1 << 20, list[i], &count[i]))
-            return usage_error("bench", "%s: expected up to %d numbers with commas between, got '%.60s'", names[i], BENCH_LIST, texts[i]);
+            return usage_error("bench", "%s: expected up to %d numbers with commas between, got '%.60s'", names[i],
+                               BENCH_LIST, texts[i]);
     if (!bench_format(format)) return usage_error("bench", "-o: expected md, csv, json or svg, got '%.20s'", format);
     if (m.model && config) return usage_error("bench", "expected -m or --random, not both");
     if (config) m.model = config;
