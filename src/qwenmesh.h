@@ -43,6 +43,7 @@ typedef struct QmEngineOptions {
     const char *weights;  /* "8bit", "4bit": quantise matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
+    const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration; NULL: none */
     bool quiet;           /* no progress bar on a terminal                                                 */
 } QmEngineOptions;
 

@@ -64,7 +64,7 @@ run generate -m $tiny --in "$work/none" --out -
 check "generate: why the requests cannot be read" 'is 1' 'err "No such file or directory"'
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2
 check "bench: two tests on each of two meshes" 'is 0' '[ "$(grep -c "| pp8 |" "$work/out")" = 2 ]' '[ "$(grep -c "| tg2 |" "$work/out")" = 2 ]' \
-    'grep -qE "tg2 .*[0-9] of [0-9.]+ \([0-9]+ %\)" "$work/out"'
+    'grep -qE "tg2 .* [0-9.]+ \([0-9]+ %\) \| [0-9.]+ \([0-9]+ %\) \|" "$work/out"'
 run bench -m $tiny -p 0 -n 0
 check "bench: nothing to measure" 'is 2' 'err "nothing to measure"'
 for command in $(sed -n 's/^| `qwenmesh \([a-z]*\).*/\1/p' README.md); do

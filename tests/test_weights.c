@@ -391,8 +391,61 @@ static void smollm2_is_read(void **state) {
 
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, folder_make, folder_remove)
 
+/* Lists from memory: found by name, two of a name refused; generated values are finite, of one size, and vary. */
+static void in_memory(void **state) {
+    (void)state;
+    Err err = {0};
+    static const float four[4] = {1, 2, 3, 4};
+    WeightTensor list[2] = {{.name = "a", .rank = 1, .dim = {4}, .data = (const uint8_t *)four, .bytes = sizeof four}, {.name = "b", .rank = 1}};
+    Weights *w = weights_new(list, 2, &err);
+    assert_non_null(w);
+    assert_ptr_equal(weights_find(w, "a")->data, four);
+    assert_null(weights_find(w, "c"));
+    weights_close(w);
+    list[1].name = "a";
+    assert_null(weights_new(list, 2, &err));
+    assert_non_null(strstr(err.text, "two tensors"));
+}
+
+static void generated(void **state) {
+    (void)state;
+    const DType types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1, DTYPE_Q8_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K};
+    const WeightTensor list[2] = {{.name = "x.weight", .rank = 2, .dim = {5000, 1024}}, {.name = "input_layernorm.weight", .rank = 1, .dim = {7}}};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        Err err = {0};
+        Weights *w = weights_random(list, 2, types[i], &err);
+        if (!w) fail_msg("%s", err.text);
+        const WeightTensor *t = weights_find(w, "x.weight");
+        assert_int_equal(t->dtype, types[i]);
+        for (int64_t row = 0; row < 5000; row += 4999) {
+            float v[1024], most = 0;
+            int above = 0;
+            dtype_row(types[i])->read(weights_row(t, row), 0, 1024, v);
+            for (int k = 0; k < 1024; k++) {
+                float size = v[k] < 0 ? -v[k] : v[k];
+                if (!(size <= 0.25f)) fail_msg("%s: value %d is %g", dtype_row(types[i])->name, k, (double)v[k]);
+                if (size > most) most = size;
+                above += v[k] > 0;
+            }
+            assert_true(most > 1e-3f);
+            assert_true(above > 100 && above < 924);
+        }
+        assert_true(((const float *)(const void *)weights_find(w, "input_layernorm.weight")->data)[6] == 1.0f);
+        weights_close(w);
+    }
+    Err err = {0};
+    assert_null(weights_random(list, 2, DTYPE_I32, &err));
+    assert_non_null(strstr(err.text, "no weight type"));
+    const WeightTensor odd[1] = {{.name = "x.weight", .rank = 2, .dim = {4, 33}}};
+    Err odd_err = {0};
+    assert_null(weights_random(odd, 1, DTYPE_Q8_0, &odd_err));
+    assert_non_null(strstr(odd_err.text, "no whole blocks"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(in_memory),
+        cmocka_unit_test(generated),
         cmocka_unit_test(single_file_is_read),
         cmocka_unit_test(shards_are_read),
         IN_FOLDER(index_decides),

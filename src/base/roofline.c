@@ -19,16 +19,16 @@ typedef struct Racer {
     pthread_t thread;
     int index;
     bool no_memory;
-    uint64_t *stream;           /* NULL: nothing to read                                    */
-    double begin, end, did;     /* of the last pass, by this thread's own clock reading     */
-    uint64_t sum;               /* of everything done: keeps it from being optimised away   */
+    uint64_t *stream;       /* NULL: nothing to read                                    */
+    double begin, end, did; /* of the last pass, by this thread's own clock reading     */
+    uint64_t sum;           /* of everything done: keeps it from being optimised away   */
 } Racer;
 
 struct Race {
-    pthread_mutex_t gate;       /* held until every thread exists, or `off` says that one could not start */
-    pthread_barrier_t line;     /* all threads and the one with the clock */
-    bool off, finished;         /* written by the clock only while the others wait */
-    size_t stream_bytes;        /* of each thread; 0: none */
+    pthread_mutex_t gate;   /* held until every thread exists, or `off` says that one could not start */
+    pthread_barrier_t line; /* all threads and the one with the clock */
+    bool off, finished;     /* written by the clock only while the others wait */
+    size_t stream_bytes;    /* of each thread; 0: none */
     double (*pass)(Racer *racer);
 };
 
@@ -69,16 +69,16 @@ __attribute__((target("avx2"))) static uint64_t read_avx2(const uint64_t *p, siz
 }
 
 /* Independent chains of fused multiply-adds; each converges to 1, so that no value is subnormal or infinite. */
-#define FMA_CHAINS(name, isa, Vector, prefix, lanes, first)                                                             \
-    __attribute__((target(isa))) static double name(uint64_t *sum) {                                                    \
-        Vector a = prefix##_set1_ps(0.999f), b = prefix##_set1_ps(1e-3f), s[CHAINS];                                    \
-        for (int i = 0; i < CHAINS; i++) s[i] = prefix##_set1_ps((float)i);                                             \
-        for (int n = 0; n < FMA_ROUNDS; n++) {                                                                          \
-            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) s[i] = prefix##_fmadd_ps(s[i], a, b);             \
-        }                                                                                                               \
-        for (int i = 1; i < CHAINS; i++) s[0] = prefix##_add_ps(s[0], s[i]);                                            \
-        *sum += (uint64_t)first(s[0]);                                                                                  \
-        return 2.0 * (lanes) * CHAINS * FMA_ROUNDS;                                                                     \
+#define FMA_CHAINS(name, isa, Vector, prefix, lanes, first)                                                            \
+    __attribute__((target(isa))) static double name(uint64_t *sum) {                                                   \
+        Vector a = prefix##_set1_ps(0.999f), b = prefix##_set1_ps(1e-3f), s[CHAINS];                                   \
+        for (int i = 0; i < CHAINS; i++) s[i] = prefix##_set1_ps((float)i);                                            \
+        for (int n = 0; n < FMA_ROUNDS; n++) {                                                                         \
+            _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) s[i] = prefix##_fmadd_ps(s[i], a, b);            \
+        }                                                                                                              \
+        for (int i = 1; i < CHAINS; i++) s[0] = prefix##_add_ps(s[0], s[i]);                                           \
+        *sum += (uint64_t)first(s[0]);                                                                                 \
+        return 2.0 * (lanes)*CHAINS * FMA_ROUNDS;                                                                      \
     }
 FMA_CHAINS(fma_avx2, "avx2,fma", __m256, _mm256, 8, _mm256_cvtss_f32)
 FMA_CHAINS(fma_avx512, "avx512f", __m512, _mm512, 16, _mm512_cvtss_f32)

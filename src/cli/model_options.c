@@ -30,14 +30,8 @@ static const char *program_cache(const char *asked, char *out, size_t size) {
     return out;
 }
 
-QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
-    QmErr err = {0};
-    char folder[512];
-    if (!m->model) {
-        *code = usage_error(command, "no model: expected -m DIR or -m FILE.gguf");
-        return NULL;
-    }
-    QmEngineOptions o = {.model = m->model,
+QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]) {
+    return (QmEngineOptions){.model = m->model,
                          .mesh = m->mesh,
                          .threads = (int)m->threads,
                          .slots = (int)m->slots,
@@ -49,10 +43,20 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
                          .rope_bf16 = m->rope_bf16,
                          .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
                          .plugin = m->plugin,
-                         .program_cache = program_cache(m->program_cache, folder, sizeof folder),
+                         .program_cache = program_cache(m->program_cache, folder, FOLDER_BYTES),
                          .weights = m->weights,
-                         .verbose = m->verbose,
-                         .hidden = hidden};
+                         .verbose = m->verbose};
+}
+
+QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
+    QmErr err = {0};
+    char folder[FOLDER_BYTES];
+    if (!m->model) {
+        *code = usage_error(command, "no model: expected -m DIR or -m FILE.gguf");
+        return NULL;
+    }
+    QmEngineOptions o = model_engine_options(m, folder);
+    o.hidden = hidden;
     double start = clock_seconds();
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) *code = fail(&err);

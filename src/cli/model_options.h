@@ -26,6 +26,9 @@ typedef struct ModelOptions {
     {"rope-bf16", 0, OPTION_FLAG, &(m).rope_bf16, 0, 0, NULL, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)", NULL}, \
     {"verbose", 'v', OPTION_FLAG, &(m).verbose, 0, 0, NULL, "show the model and the effective values", NULL}
 
+enum { FOLDER_BYTES = 512 };
+/* The engine's options; `folder` holds a path that they point to. */
+QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]);
 /* NULL and a printed error; *code is the exit code then. */
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code);
 

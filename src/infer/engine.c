@@ -84,6 +84,28 @@ static const Backend *backend_named(const char *name) {
     return NULL;
 }
 
+/* Generated weights for every weight of the model. */
+static Weights *random_weights(const Graph *g, const char *type, Err *err) {
+    DType dtype = DTYPE_F32;
+    while (dtype < DTYPE_COUNT && strcmp(dtype_row(dtype)->name, type)) dtype++;
+    if (dtype == DTYPE_COUNT) {
+        err_set(err, "generated weights: expected f32, bf16, f16, q8_0, q4_0, ..., got '%.20s'", type);
+        return NULL;
+    }
+    WeightTensor *list = mem_new((size_t)g->count, sizeof *list, "generated weights", err);
+    int64_t count = 0;
+    for (int i = 1; list && i < g->count; i++) {
+        const Node *n = &g->nodes[i];
+        if (n->kind != NODE_WEIGHT) continue;
+        list[count] = (WeightTensor){.name = n->name, .rank = n->shape.rank};
+        for (int d = 0; d < n->shape.rank; d++) list[count].dim[d] = n->shape.dim[d].size;
+        count++;
+    }
+    Weights *w = list ? weights_random(list, count, dtype, err) : NULL;
+    free(list);
+    return w;
+}
+
 QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     Mesh mesh;
     BackendOptions b;
@@ -94,8 +116,8 @@ QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     else if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
     else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
              options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
-             (e->weights = weights_open(o->model, err)) &&
              model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
+             (e->weights = o->random ? random_weights(&e->model.graph, o->random, err) : weights_open(o->model, err)) &&
              partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
              program_new(&e->program, &e->model.graph, &e->partition, err) &&
              (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&

@@ -1,0 +1,147 @@
+/* report.c: results of bench as a table for people, as CSV and JSON for programs, and as a picture. */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include "bench.h"
+
+static double share(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
+
+static void report_md(const Bench *b, Text *out) {
+    text_line(out,
+              "| model | size | params | backend | threads | mesh | test | t/s | x %s | GB/s (of read) | GFLOP/s (of "
+              "peak) |\n"
+              "|---|---|---|---|---|---|---|---|---|---|---|\n",
+              b->mesh[0].name);
+    for (int i = 0; i < b->test_count * b->meshes; i++) {
+        const BenchResult *r = &b->results[i];
+        const QmModelInfo *m = &b->mesh[r->mesh].info;
+        char test[64];
+        bench_test_name(&r->test, test, sizeof test);
+        text_line(out,
+                  "| %s %s | %.2f MiB | %.2f M | cpu %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.1f (%.0f %%) | %.1f "
+                  "(%.0f %%) |\n",
+                  b->model, m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->isa,
+                  m->workers, m->mesh, test, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
+                  share(r->bytes_rate, r->read_bandwidth), r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
+    }
+    text_line(out, "\n| mesh | open s | first token s | peak memory MiB | weights MiB | cache MiB | activations MiB "
+                   "|\n|---|---|---|---|---|---|---|\n");
+    for (int i = 0; i < b->meshes; i++) {
+        const BenchMesh *m = &b->mesh[i];
+        text_line(out, "| %s | %.2f | %.2f | %.1f | %.1f | %.1f | %.1f |\n", m->info.mesh, m->open_seconds,
+                  m->first_token_seconds, (double)m->peak_bytes / 1048576, (double)m->info.weight_bytes / 1048576,
+                  (double)m->info.cache_bytes / 1048576, (double)m->info.activation_bytes / 1048576);
+    }
+}
+
+/* A field of CSV (RFC 4180), always quoted. */
+static void csv_text(const char *text, Text *out) {
+    text_add(out, "\"", 1);
+    for (; *text; text++) {
+        if (*text == '"') text_add(out, "\"", 1);
+        text_add(out, text, 1);
+    }
+    text_add(out, "\"", 1);
+}
+
+static void report_csv(const Bench *b, Text *out) {
+    text_line(out, "model,weight_type,weight_bytes,parameters,isa,threads,mesh,n_prompt,n_gen,n_depth,n_batch,avg_ts,"
+                   "stddev_ts,ratio,gb_s,read_gb_s,gflop_s,peak_gflop_s,open_s,first_token_s,peak_memory_bytes\n");
+    for (int i = 0; i < b->test_count * b->meshes; i++) {
+        const BenchResult *r = &b->results[i];
+        const BenchMesh *mesh = &b->mesh[r->mesh];
+        const QmModelInfo *m = &mesh->info;
+        csv_text(b->model, out);
+        text_line(out,
+                  ",\"%s\",%lld,%lld,\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,%.3f,%.4f,%.4f,"
+                  "%lld\n",
+                  m->weight_type, (long long)m->weight_bytes, (long long)m->parameters, m->isa, m->workers, m->mesh,
+                  (long long)r->test.prompt, (long long)r->test.gen, (long long)r->test.depth, (long long)r->test.batch,
+                  r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9, r->read_bandwidth / 1e9, r->flops_rate / 1e9,
+                  r->fma_peak / 1e9, mesh->open_seconds, mesh->first_token_seconds, (long long)mesh->peak_bytes);
+    }
+}
+
+static json_t *json_result(const Bench *b, const BenchResult *r) {
+    const BenchMesh *mesh = &b->mesh[r->mesh];
+    const QmModelInfo *m = &mesh->info;
+    json_t *samples = json_array();
+    for (int i = 0; i < r->repeats; i++) json_array_append_new(samples, json_real(r->rate[i]));
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:f, "
+                     "s:f, s:f, s:I, s:I, s:I}",
+                     "model", b->model, "weight_type", m->weight_type, "weight_bytes", (json_int_t)m->weight_bytes,
+                     "parameters", (json_int_t)m->parameters, "isa", m->isa, "threads", m->workers, "mesh", m->mesh,
+                     "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen, "n_depth",
+                     (json_int_t)r->test.depth, "n_batch", (json_int_t)r->test.batch, "avg_ts", r->mean, "stddev_ts",
+                     r->deviation, "samples_ts", samples, "ratio", r->ratio, "gb_s", r->bytes_rate / 1e9, "read_gb_s",
+                     r->read_bandwidth / 1e9, "gflop_s", r->flops_rate / 1e9, "peak_gflop_s", r->fma_peak / 1e9,
+                     "open_s", mesh->open_seconds, "first_token_s", mesh->first_token_seconds, "peak_memory_bytes",
+                     (json_int_t)mesh->peak_bytes, "cache_bytes", (json_int_t)m->cache_bytes, "activation_bytes",
+                     (json_int_t)m->activation_bytes);
+}
+
+static bool report_json(const Bench *b, Text *out, Err *err) {
+    json_t *list = json_array();
+    bool ok = list != NULL;
+    for (int i = 0; ok && i < b->test_count * b->meshes; i++) {
+        json_t *one = json_result(b, &b->results[i]);
+        ok = one && json_array_append_new(list, one) == 0;
+    }
+    char *text = ok ? json_dumps(list, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
+    json_decref(list);
+    if (!text) return err_set(err, "results: the model's name is no UTF-8, or out of memory");
+    text_line(out, "%s\n", text);
+    free(text);
+    return true;
+}
+
+static void xml_text(const char *text, Text *out) {
+    for (; *text; text++) {
+        if (*text == '<') text_line(out, "&lt;");
+        else if (*text == '&') text_line(out, "&amp;");
+        else text_add(out, text, 1);
+    }
+}
+
+/* A group of bars per test, each as long as its rate beside the group's longest. */
+static void report_svg(const Bench *b, Text *out) {
+    enum { BAR = 18, LEFT = 180, WIDTH = 420, GAP = 14 };
+    int height = 40 + b->test_count * (b->meshes * BAR + GAP);
+    text_line(out,
+              "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"800\" height=\"%d\" font-family=\"sans-serif\" "
+              "font-size=\"12\">\n"
+              "<rect width=\"800\" height=\"%d\" fill=\"white\"/>\n<text x=\"10\" y=\"20\" font-size=\"14\">",
+              height, height);
+    xml_text(b->model, out);
+    text_line(out, ", tokens per second</text>\n");
+    for (int t = 0, y = 34; t < b->test_count; t++, y += GAP) {
+        double most = 0;
+        for (int m = 0; m < b->meshes; m++)
+            if (b->results[t * b->meshes + m].mean > most) most = b->results[t * b->meshes + m].mean;
+        for (int m = 0; m < b->meshes; m++, y += BAR) {
+            const BenchResult *r = &b->results[t * b->meshes + m];
+            char test[64];
+            bench_test_name(&r->test, test, sizeof test);
+            double wide = most > 0 ? WIDTH * r->mean / most : 0;
+            text_line(out,
+                      "<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%s on %s</text>"
+                      "<rect x=\"%d\" y=\"%d\" width=\"%.1f\" height=\"%d\" fill=\"%s\"/><text x=\"%.1f\" "
+                      "y=\"%d\">%.2f</text>\n",
+                      LEFT - 8, y + 13, test, b->mesh[m].info.mesh, LEFT, y + 2, wide, BAR - 4,
+                      r->test.prompt ? "#2a6f97" : "#e07a2f", LEFT + wide + 6, y + 13, r->mean);
+        }
+    }
+    text_line(out, "</svg>\n");
+}
+
+bool bench_format(const char *format) {
+    return !strcmp(format, "md") || !strcmp(format, "csv") || !strcmp(format, "json") || !strcmp(format, "svg");
+}
+
+bool bench_report(const Bench *b, const char *format, Text *out, Err *err) {
+    if (!strcmp(format, "md")) report_md(b, out);
+    else if (!strcmp(format, "csv")) report_csv(b, out);
+    else if (!strcmp(format, "svg")) report_svg(b, out);
+    else if (!report_json(b, out, err)) return false;
+    return text_ok(out, "results", err);
+}

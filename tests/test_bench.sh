@@ -1,0 +1,50 @@
+#!/bin/sh
+# test_bench.sh: the tests of `bench` and its four formats; what it refuses.
+set -u
+. tests/tap.sh
+tiny=tests/golden/tiny
+python=$(command -v python3 || true)
+
+run bench -m $tiny --mesh 1x1,dp2,tp4,2x4 -p 8,16 -n 2 -d 0,5 -b 1,3 -r 2
+check "md: prompts, depths and batches on three meshes, with a ratio to the first" 'is 0' \
+    '[ "$(grep -c "| pp8 |" "$work/out")" = 3 ]' '[ "$(grep -c "| tg2 @ d5 x 3 |" "$work/out")" = 3 ]' \
+    '[ "$(grep -c "| 1x1 | [pt][pg].* ± .* | 1.000 |" "$work/out")" = 8 ]' 'out "| dp2,tp4 | pp16 @ d5 |"' 'out "peak memory"'
+run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
+check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
+    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 21 ]'
+run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
+check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
+if [ -n "$python" ]; then
+    check "json: another reader agrees; rates and limits are above zero" \
+        '"$python" -c "import json,sys; r = json.load(open(sys.argv[1])); assert all(x[k] > 0 for x in r for k in (\"avg_ts\", \"gb_s\", \"read_gb_s\", \"gflop_s\", \"peak_gflop_s\", \"open_s\", \"peak_memory_bytes\")); assert all(len(x[\"samples_ts\"]) == 3 for x in r)" "$work/out"'
+    cat >"$work/ratio.py" <<'P'
+import json, statistics, sys
+r = json.load(open(sys.argv[1]))
+for first, second in (r[0:2], r[2:4]):
+    pairs = list(zip(second["samples_ts"], first["samples_ts"]))
+    assert abs(second["ratio"] / statistics.median(a / b for a, b in pairs) - 1) < 1e-3, second
+    assert abs(second["avg_ts"] / statistics.mean(second["samples_ts"]) - 1) < 1e-3, second
+    assert abs(second["stddev_ts"] - statistics.stdev(second["samples_ts"])) < 1e-3 * second["avg_ts"], second
+P
+    check "the ratio is the median over neighbours; mean and deviation" '"$python" "$work/ratio.py" "$work/out"'
+else
+    skip "json: another reader agrees; ratio, mean, deviation" "no python3"
+fi
+run bench -m $tiny -p 8 -n 2 -r 1 -o svg --mesh 1x1,3
+check "svg: a bar a test and mesh" 'is 0' 'out "</svg>"' '[ "$(grep -o "<rect" "$work/out" | wc -l)" = 5 ]'
+for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1; do
+    run bench --random tests/golden/heads28-4/config.json --random-type $type -p 4 -n 2 -r 1 --mesh 1x1,8x4
+    check "generated weights: $type" 'is 0' "out \"config.json $type |\"" 'no_out nan'
+done
+run bench --random $tiny/config.json --random-type i32 -p 4 -n 0 -r 1
+check "generated weights: no weight type" 'is 1' 'err "i32"'
+run bench --random $tiny/config.json --random-type none -p 4 -n 0 -r 1
+check "generated weights: no type" 'is 1' 'err "expected f32, bf16"'
+run bench --random $tiny/config.json -m $tiny
+check "a model and a shape" 'is 2' 'err "not both"'
+for bad in "-p x" "-p 1,,2" "-n 5," "-d -1" "-b 0" "-b 2000" "-o pdf" "--mesh ,"; do
+    # shellcheck disable=SC2086 # two words
+    run bench -m $tiny $bad
+    check "refused: $bad" 'is 2' 'err "expected"'
+done
+finish
