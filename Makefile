@@ -65,6 +65,7 @@ check: tests
 	$(MAKE) $(ASAN) tests $(REPLAYS)
 	$(if $(TSAN_TESTS),$(MAKE) $(TSAN) $(TSAN_TESTS))
 	dev/model.sh || echo "check: tests of the real model will be skipped"
+	dev/plugins.sh || echo "check: tests of PJRT plugins will be skipped"
 	tests/run.sh $(CHECKS)
 
 $(BUILD)/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(OBJ)

@@ -1,0 +1,125 @@
+/* test_pjrt_model.c: golden checkpoints on the virtual devices of XLA's CPU plugin: the CPU engine's logits to 1e-4 of the
+ * largest, its greedy tokens, one compilation a bucket. Skipped where plugins/ has no plugin (dev/plugins.sh brings it). */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include <unistd.h>
+#include "../src/qwenmesh.h"
+#include "fixture.h"
+
+#define PLUGIN "plugins/pjrt_c_api_cpu_plugin.so"
+enum { PROMPT = 37, NEW = 6 };
+
+static QmEngine *engine_of(const char *name, const char *backend, const char *mesh, int slots) {
+    char path[200];
+    QmErr err = {0};
+    snprintf(path, sizeof path, "tests/golden/%s", name);
+    QmEngineOptions o = {.model = path, .mesh = mesh, .threads = 2, .slots = slots, .context = 64, .rows = 40,
+                         .backend = backend, .plugin = backend ? PLUGIN : NULL, .quiet = true};
+    QmEngine *e = qm_engine_open(&o, &err);
+    if (!e) fail_msg("%s on %s: %s", name, mesh, err.text);
+    return e;
+}
+
+/* Logits of all prompt rows, then greedy tokens fed one by one, each with its logits; all slots together. */
+static void run_model(QmEngine *e, int slots, float *logits, int32_t *tokens) {
+    QmErr err = {0};
+    int64_t vocab = qm_engine_info(e)->vocab;
+    int32_t prompt[4][PROMPT];
+    QmAppend a[4];
+    for (int s = 0; s < slots; s++) {
+        for (int i = 0; i < PROMPT; i++) prompt[s][i] = (int32_t)((i * 37 + s * 11 + 5) % vocab);
+        a[s] = (QmAppend){.session = qm_session_new(e, &err), .tokens = prompt[s], .count = PROMPT - s, .logits_from = PROMPT - s,
+                          .logits = logits + (int64_t)s * (PROMPT + NEW) * vocab, .argmax = tokens + s * (PROMPT + NEW)};
+    }
+    if (!qm_forward(e, a, slots, &err)) fail_msg("%s", err.text);
+    for (int n = 0; n < NEW; n++) {
+        for (int s = 0; s < slots; s++) {
+            int64_t at = (n ? PROMPT - s + n : PROMPT - s);
+            a[s].tokens = tokens + s * (PROMPT + NEW) + at - 1;
+            a[s].count = a[s].logits_from = 1;
+            a[s].logits = logits + ((int64_t)s * (PROMPT + NEW) + at) * vocab;
+            a[s].argmax = tokens + s * (PROMPT + NEW) + at;
+        }
+        if (!qm_forward(e, a, slots, &err)) fail_msg("%s", err.text);
+    }
+    for (int s = 0; s < slots; s++) qm_session_free(a[s].session);
+}
+
+static void same_as_cpu(const char *name, const char *mesh, int slots) {
+    QmEngine *cpu = engine_of(name, NULL, "1x1", slots), *pjrt = engine_of(name, "pjrt", mesh, slots);
+    int64_t vocab = qm_engine_info(cpu)->vocab;
+    size_t values = (size_t)(slots * (PROMPT + NEW) * vocab), ids = (size_t)(slots * (PROMPT + NEW));
+    float *want = calloc(values, sizeof *want), *got = calloc(values, sizeof *got);
+    int32_t *want_ids = calloc(ids, sizeof *want_ids), *got_ids = calloc(ids, sizeof *got_ids);
+    run_model(cpu, slots, want, want_ids);
+    run_model(pjrt, slots, got, got_ids);
+    double most = 0, off = 0;
+    for (size_t i = 0; i < values; i++) {
+        if (fabs((double)want[i]) > most) most = fabs((double)want[i]);
+        double d = fabs((double)want[i] - (double)got[i]);
+        if (!(d <= off)) off = d;
+    }
+    print_message("%s on %s, %d slots: off by %.2g of the largest logit, %d programs\n", name, mesh, slots, off / most,
+                  qm_engine_compilations(pjrt));
+    if (!(off / most <= 1e-4)) fail_msg("%s on %s: off by %g of the largest logit", name, mesh, off / most);
+    assert_memory_equal(want_ids, got_ids, ids * sizeof *got_ids);
+    int compiled = qm_engine_compilations(pjrt);
+    assert_in_range(compiled, 2, 3); /* decode, and the prefill buckets in use */
+    run_model(pjrt, slots, got, got_ids);
+    assert_int_equal(qm_engine_compilations(pjrt), compiled); /* none after the first time */
+    free(want), free(got), free(want_ids), free(got_ids);
+    qm_engine_close(pjrt);
+    qm_engine_close(cpu);
+}
+
+static void need_plugin(void) {
+    if (access(PLUGIN, R_OK)) {
+        print_message("no %s: dev/plugins.sh brings it\n", PLUGIN);
+        skip();
+    }
+}
+
+static void every_case(void **state) {
+    (void)state;
+    need_plugin();
+    static const char *const names[] = {"tiny", "heads28-4", "heads14-2", "llama-9-3", "sliding", "yarn", "linear", "dynamic", "llama3"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) same_as_cpu(names[i], i % 2 ? "8x4" : "2x4", 1);
+}
+
+static void every_mesh(void **state) {
+    (void)state;
+    need_plugin();
+    static const char *const meshes[] = {"1x1", "1x2", "1x4", "2x4", "1x8", "8x4", "4x8", "1x32"};
+    for (size_t i = 0; i < sizeof meshes / sizeof *meshes; i++) same_as_cpu("heads28-4", meshes[i], 2);
+}
+
+static void data_parallel(void **state) {
+    (void)state;
+    need_plugin();
+    same_as_cpu("llama-9-3", "dp2,tp4", 4);
+    same_as_cpu("heads28-4", "dp2,tp2", 3);
+}
+
+static void bad_options(void **state) {
+    (void)state;
+    static const struct { const char *plugin, *weights, *says; } cases[] = {
+        {"no/such/plugin.so", NULL, "no/such/plugin.so"}, {PLUGIN, "4bit", "f32 or bf16"}, {"Makefile", NULL, "Makefile"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        QmErr err = {0};
+        QmEngineOptions o = {.model = "tests/golden/tiny", .backend = "pjrt", .plugin = cases[i].plugin, .weights = cases[i].weights, .quiet = true};
+        if (!strcmp(cases[i].plugin, PLUGIN) && access(PLUGIN, R_OK)) continue;
+        assert_null(qm_engine_open(&o, &err));
+        if (!strstr(err.text, cases[i].says)) fail_msg("expected %s in: %s", cases[i].says, err.text);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh), cmocka_unit_test(data_parallel),
+                                       cmocka_unit_test(bad_options)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
