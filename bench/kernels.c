@@ -105,7 +105,7 @@ __attribute__((target("avx512f,avx512vnni"))) static double peak_vnni(const Item
     for (int i = 0; i < CHAINS; i++) s[i] = _mm512_set1_epi32(i);
     for (int n = 0; n < PEAK_ROUNDS; n++) {
 #pragma GCC unroll 12
-        for (int i = 0; i < CHAINS; i++) __asm__("vpdpbusd %2, %1, %0" : "+v"(s[i]) : "v"(a), "v"(b));
+        for (int i = 0; i < CHAINS; i++) s[i] = _mm512_dpbusd_epi32(s[i], a, b);
     }
     for (int i = 1; i < CHAINS; i++) s[0] = _mm512_add_epi32(s[0], s[i]);
     sink = (uint64_t)_mm512_cvtsi512_si32(s[0]);

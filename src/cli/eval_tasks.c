@@ -121,6 +121,7 @@ int eval_compare(int argc, char **argv) {
         {"plugin-b", 0, OPTION_TEXT, &b.plugin, 0, 0, "FILE|NAME", "B's PJRT plugin", NULL},
         {"weights-b", 0, OPTION_TEXT, &b.weights, 0, 0, "TYPE", "type B's weights are held in", NULL},
         {"isa-b", 0, OPTION_TEXT, &b.isa, 0, 0, "NAME", "B's kernels", NULL},
+        {"act-b", 0, OPTION_TEXT, &b.act, 0, 0, "TYPE", "B's activations: f32 or int8", NULL},
         {"rope-bf16-b", 0, OPTION_FLAG, &b.rope_bf16, 0, 0, NULL, "B's rotary frequencies rounded to bf16", NULL},
         {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
         {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)", NULL},
@@ -139,6 +140,7 @@ int eval_compare(int argc, char **argv) {
     if (!b.rows) b.rows = a.rows;
     if (!b.kv_cache) b.kv_cache = a.kv_cache;
     if (!b.isa) b.isa = a.isa;
+    if (!b.act) b.act = a.act;
     if (!b.backend && !b.plugin) b.backend = a.backend, b.plugin = a.plugin;
     if (!b.weights) b.weights = a.weights;
     b.program_cache = a.program_cache;
@@ -221,6 +223,7 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     if (!m->model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
     MeshReport report = {.engine = {.model = m->model, .threads = (int)m->threads, .slots = m->slots ? (int)m->slots : 8,
                                     .context = m->context, .rows = (int)m->rows, .kv_cache = m->kv_cache, .isa = m->isa,
+                                    .act = m->act,
                                     .rope_bf16 = m->rope_bf16, .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
                                     .plugin = m->plugin, .weights = m->weights},
                          .gsm8k = {.protocol = p, .data = eval->data, .shots = -1, .limit = eval->limit, .samples = 1,
