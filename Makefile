@@ -17,7 +17,8 @@ TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 SCRIPTS := $(wildcard tests/test_*.sh)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
 PROGRAM ?= qwenmesh
-HELPERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/http_server.c))
+HELPERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/http_server.c)) \
+           $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/fake_*.c))
 
 all: $(PROGRAM) libqwenmesh.a
 $(PROGRAM): $(CLIOBJ) $(OBJ)
@@ -41,6 +42,10 @@ $(BUILD)/%.o: %.c Makefile
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $< $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
+
+$(BUILD)/tests/%.so: tests/%.c Makefile
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
 
 tests: $(PROGRAM) $(TESTS) $(HELPERS)
 

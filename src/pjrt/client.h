@@ -59,7 +59,8 @@ void pjrt_buffer_free(PjrtClient *client, PjrtBuffer *buffer); /* NULL is fine *
 
 /* Runs the program on its devices: arguments[device * argument_count + i], results likewise (filled; the caller frees
  * them). Does not wait: errors of the run itself may show in pjrt_download. Donated arguments are consumed, but their
- * handles are still the caller's to free. On error no result is filled. */
+ * handles are still the caller's to free. On error no result is filled. The plugin checks the arguments: XLA CPU their
+ * count, device and size, but not that the type is right. */
 bool pjrt_execute(PjrtClient *client, PjrtProgram *program, PjrtBuffer *const *arguments, int argument_count,
                   PjrtBuffer **results, int result_count, Err *err);
 /* Waits until a buffer is ready. */

@@ -2,6 +2,7 @@
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "plugin.h"
 
@@ -85,6 +86,11 @@ static bool take_file(const char *path, PluginKind kind, PluginFile *out) {
     return true;
 }
 
+static bool same_file(const char *a, const char *b) {
+    struct stat x, y;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Adds the files `place`/`name` (place: a pattern) that are not in the list yet. */
 static int add_files(const char *place, const char *name, PluginKind kind, PluginFile *out, int count, int max) {
     char pattern[1024];
@@ -93,7 +99,7 @@ static int add_files(const char *place, const char *name, PluginKind kind, Plugi
     if (glob(pattern, 0, NULL, &found) == 0) {
         for (size_t i = found.gl_pathc; i-- > 0 && count < max;) { /* the newest Python first */
             bool known = false;
-            for (int j = 0; j < count; j++) known |= !strcmp(out[j].path, found.gl_pathv[i]);
+            for (int j = 0; j < count; j++) known |= same_file(out[j].path, found.gl_pathv[i]);
             if (!known && take_file(found.gl_pathv[i], kind, &out[count])) count++;
         }
     }

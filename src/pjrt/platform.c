@@ -184,7 +184,7 @@ static bool tpu_before_load(Err *err) {
 bool platform_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err) {
     if (options->system_desc && file->kind != PLUGIN_TT)
         return err_set(err, "a system description is for the tt plugin, not for %s", file->path);
-    if (!set("TF_CPP_MIN_LOG_LEVEL", "2", false, err)) return false; /* errors only */
+    if (!set("TF_CPP_MIN_LOG_LEVEL", "3", false, err)) return false; /* what ends the process; errors come back to us */
     switch (file->kind) {
     case PLUGIN_TT: return tt_before_load(setting, file, options, err);
     case PLUGIN_CUDA: return cuda_before_load(file, err);

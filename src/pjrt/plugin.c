@@ -112,7 +112,7 @@ static bool initialize(const Plugin *plugin, Err *err) {
         done[i] = plugin->api;
         return true;
     }
-    return err_set(err, "%s: expected at most %d plugins in one process", plugin->file.path, MOST);
+    return err_set(err, "expected at most %d different plugins in one process, got %s", MOST, plugin->file.path);
 }
 
 bool plugin_load(Plugin *plugin, const PluginFile *file, Err *err) {

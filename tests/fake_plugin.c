@@ -1,0 +1,268 @@
+/* fake_plugin.c: a PJRT plugin of ours, built as a shared object, that misbehaves as the variable FAKE_PLUGIN says:
+ *   old, major              another API version          short               a table cut before its last functions
+ *   null                    no table                     missing=SLOT        no such function
+ *   few                     one device only              unloadable          compiled programs cannot be loaded back
+ *   error=SLOT[@N]          the N-th call of it fails (from 1; without: every one), INTERNAL "fake failure"
+ *   memory=SLOT[@N]         likewise, RESOURCE_EXHAUSTED
+ *   late                    waiting for an event fails
+ * It has as many devices as it is asked for, listed backwards; a program copies each device's first argument to its one
+ * result and "consumes" the second. Objects are counted: fake_live tells how many still live. */
+#include <stdlib.h>
+#include <string.h>
+#include <stdio.h>
+#include "../src/pjrt/api.h"
+
+#define EXPORT __attribute__((visibility("default")))
+EXPORT int fake_live(void);
+EXPORT const PjrtApi *GetPjrtApi(void);
+
+enum { DEVICES = 64, RANK = 8 };
+struct PJRT_Error { int code; const char *message; };
+struct PJRT_Event { int fails; };
+struct PJRT_Device { int id; };
+struct PJRT_Client { int devices; PjrtDevice device[DEVICES], *list[DEVICES]; };
+struct PJRT_LoadedExecutable { PjrtPluginClient *client; int devices; PjrtDevice *list[DEVICES]; };
+struct PJRT_Executable { int unused; };
+struct PJRT_SerializedExecutable { char data[64]; };
+struct PJRT_Buffer { int type, deleted; size_t rank, bytes; int64_t dim[RANK]; char *data; };
+
+static int live, calls;
+int fake_live(void) { return live; }
+
+static void *make(size_t bytes) {
+    live++;
+    return calloc(1, bytes);
+}
+static void drop(void *object) {
+    if (object) live--;
+    free(object);
+}
+
+/* ---- Misbehaviour --------------------------------------------------------------------------------------------------- */
+
+static const char *mode(void) {
+    const char *text = getenv("FAKE_PLUGIN");
+    return text ? text : "";
+}
+
+static PjrtError *error(int code, const char *message) {
+    PjrtError *e = make(sizeof *e);
+    *e = (PjrtError){code, message};
+    return e;
+}
+
+/* Whether the call of `name` that is being made is to fail; returns the error. */
+static PjrtError *fails(const char *name) {
+    const char *m = mode();
+    int code = !strncmp(m, "error=", 6) ? PJRT_INTERNAL : !strncmp(m, "memory=", 7) ? PJRT_RESOURCE_EXHAUSTED : 0;
+    const char *which = strchr(m, '=');
+    if (!code || !which) return NULL;
+    size_t n = strcspn(++which, "@");
+    if (strlen(name) != n || strncmp(which, name, n) != 0) return NULL;
+    if (which[n] == '@' && ++calls != atoi(which + n + 1)) return NULL;
+    return error(code, "fake failure");
+}
+
+#define FAKE(name, type)                                                                                              \
+    static PjrtError *name##_real(type *a);                                                                           \
+    static PjrtError *name(void *args) {                                                                              \
+        PjrtError *e = fails(#name);                                                                                  \
+        return e ? e : name##_real(args);                                                                             \
+    }                                                                                                                 \
+    static PjrtError *name##_real(type *a)
+
+/* ---- Errors and events ---------------------------------------------------------------------------------------------- */
+
+static PjrtError *Error_Destroy(void *args) {
+    drop(((PjrtErrorArgs *)args)->error);
+    return NULL;
+}
+static PjrtError *Error_Message(void *args) {
+    PjrtErrorMessageArgs *a = args;
+    a->message = a->error->message;
+    a->message_bytes = strlen(a->message);
+    return NULL;
+}
+static PjrtError *Error_GetCode(void *args) {
+    PjrtErrorCodeArgs *a = args;
+    a->code = a->error->code;
+    return NULL;
+}
+static PjrtEvent *event(void) {
+    PjrtEvent *e = make(sizeof *e);
+    e->fails = !strcmp(mode(), "late");
+    return e;
+}
+FAKE(Event_Destroy, PjrtEventArgs) { return drop(a->event), NULL; }
+FAKE(Event_Await, PjrtEventArgs) { return a->event->fails ? error(PJRT_INTERNAL, "fake failure in the run") : NULL; }
+
+/* ---- Client --------------------------------------------------------------------------------------------------------- */
+
+FAKE(Plugin_Initialize, PjrtPluginArgs) { return (void)a, NULL; }
+FAKE(Plugin_Attributes, PjrtPluginArgs) {
+    static const int64_t version[3] = {1, 2, 3};
+    static PjrtValue value[5];
+    value[0] = (PjrtValue){.name = "text", .name_bytes = 4, .type = PJRT_TEXT, .text = "fake", .count = 4};
+    value[1] = (PjrtValue){.name = "list", .name_bytes = 4, .type = PJRT_INT_LIST, .list = version, .count = 3};
+    value[2] = (PjrtValue){.name = "real", .name_bytes = 4, .type = PJRT_FLOAT, .real = 0.5f, .count = 1};
+    value[3] = (PjrtValue){.name = "flag", .name_bytes = 4, .type = PJRT_BOOL, .flag = true, .count = 1};
+    value[4] = (PjrtValue){.name = "odd", .name_bytes = 3, .type = 99, .count = 1};
+    a->attributes = value;
+    a->count = 5;
+    return NULL;
+}
+FAKE(Client_Create, PjrtCreateArgs) {
+    int devices = 1;
+    for (size_t i = 0; i < a->option_count; i++)
+        if (!strncmp(a->options[i].name, "cpu_device_count", a->options[i].name_bytes)) devices = (int)a->options[i].integer;
+    if (!strcmp(mode(), "few")) devices = 1;
+    if (devices > DEVICES) return error(PJRT_INVALID_ARGUMENT, "too many devices");
+    PjrtPluginClient *c = a->client = make(sizeof *c);
+    c->devices = devices;
+    for (int i = 0; i < devices; i++) c->device[i].id = devices - 1 - i, c->list[i] = &c->device[i];
+    return NULL;
+}
+FAKE(Client_Destroy, PjrtClientArgs) { return drop(a->client), NULL; }
+static PjrtError *say(PjrtTextArgs *a, const char *text) {
+    a->text = text;
+    a->bytes = strlen(text);
+    return NULL;
+}
+FAKE(Client_PlatformName, PjrtTextArgs) { return say(a, "fake"); }
+FAKE(Client_PlatformVersion, PjrtTextArgs) { return say(a, "1.0"); }
+FAKE(DeviceDescription_Kind, PjrtTextArgs) { return say(a, "paper"); }
+FAKE(DeviceDescription_ToString, PjrtTextArgs) { return say(a, "a fake device"); }
+static PjrtError *devices_of(PjrtDevicesArgs *a) {
+    const PjrtPluginClient *c = a->of;
+    a->devices = c->list;
+    a->count = (size_t)c->devices;
+    return NULL;
+}
+FAKE(Client_Devices, PjrtDevicesArgs) { return devices_of(a); }
+FAKE(Client_AddressableDevices, PjrtDevicesArgs) { return devices_of(a); }
+FAKE(Device_GetDescription, PjrtDescriptionArgs) { return a->description = (PjrtDescription *)a->device, NULL; }
+FAKE(DeviceDescription_Id, PjrtIdArgs) { return a->id = ((PjrtDevice *)a->description)->id, NULL; }
+FAKE(DeviceDescription_Attributes, PjrtDeviceAttributesArgs) { return a->count = 0, NULL; }
+FAKE(Device_MemoryStats, PjrtMemoryArgs) {
+    a->in_use = 1000;
+    a->limit = 2000;
+    a->limit_set = true;
+    return NULL;
+}
+
+/* ---- Programs ------------------------------------------------------------------------------------------------------- */
+
+/* On as many devices as the options' num_partitions (field 5 of field 3) says: the byte after 28 hex. */
+static PjrtLoaded *loaded(PjrtPluginClient *client, int devices) {
+    PjrtLoaded *l = make(sizeof *l);
+    l->client = client;
+    l->devices = devices < client->devices ? devices : client->devices;
+    for (int i = 0; i < l->devices; i++) l->list[i] = &client->device[client->devices - 1 - i]; /* by id */
+    return l;
+}
+FAKE(Client_Compile, PjrtCompileArgs) {
+    const char *at = memchr(a->options, 0x28, a->option_bytes);
+    if (!at || a->program->format_bytes != 4 || memcmp(a->program->format, "mlir", 4) != 0)
+        return error(PJRT_INVALID_ARGUMENT, "not a program");
+    a->loaded = loaded(a->client, at[1]);
+    return NULL;
+}
+FAKE(Executable_DeserializeAndLoad, PjrtLoadArgs) {
+    if (!strcmp(mode(), "unloadable")) return error(PJRT_UNIMPLEMENTED, "no loading");
+    if (a->bytes != sizeof(PjrtSerialized) || memcmp(a->data, "fake", 4) != 0) return error(PJRT_INVALID_ARGUMENT, "foreign");
+    a->loaded = loaded(a->client, a->data[4]);
+    return NULL;
+}
+FAKE(Executable_Destroy, PjrtExecutableArgs) { return drop(a->executable), NULL; }
+FAKE(LoadedExecutable_Destroy, PjrtExecutableArgs) { return drop(a->executable), NULL; }
+FAKE(LoadedExecutable_GetExecutable, PjrtGetExecutableArgs) {
+    a->executable = make(sizeof(PjrtExecutable));
+    a->executable->unused = a->loaded->devices;
+    return NULL;
+}
+FAKE(LoadedExecutable_AddressableDevices, PjrtDevicesArgs) {
+    const PjrtLoaded *l = a->of;
+    a->devices = l->list;
+    a->count = (size_t)l->devices;
+    return NULL;
+}
+FAKE(Executable_NumOutputs, PjrtOutputsArgs) { return a->count = 1, NULL; }
+static void free_serialized(PjrtSerialized *s) { drop(s); }
+FAKE(Executable_Serialize, PjrtSerializeArgs) {
+    a->holder = make(sizeof *a->holder);
+    snprintf(a->holder->data, sizeof a->holder->data, "fake%c", a->executable->unused);
+    a->data = a->holder->data;
+    a->bytes = sizeof *a->holder;
+    a->free_holder = free_serialized;
+    return NULL;
+}
+FAKE(Executable_GetCompiledMemoryStats, PjrtCompiledMemoryArgs) { return a->arguments = 42, NULL; }
+
+/* ---- Buffers -------------------------------------------------------------------------------------------------------- */
+
+static struct PJRT_Buffer *buffer(int type, const int64_t *dim, size_t rank, const void *data) {
+    struct PJRT_Buffer *b = make(sizeof *b);
+    b->type = type;
+    b->rank = rank;
+    b->bytes = type == 6 ? 1 : type == 13 ? 2 : 4;
+    for (size_t i = 0; i < rank; i++) b->dim[i] = dim[i], b->bytes *= (size_t)dim[i];
+    b->data = malloc(b->bytes + 1);
+    memcpy(b->data, data, b->bytes);
+    return b;
+}
+FAKE(Client_BufferFromHostBuffer, PjrtFromHostArgs) {
+    a->buffer = buffer(a->type, a->dim, a->rank, a->data);
+    a->done = event();
+    return NULL;
+}
+FAKE(Buffer_Destroy, PjrtBufferArgs) {
+    free(a->buffer->data);
+    drop(a->buffer);
+    return NULL;
+}
+FAKE(Buffer_ElementType, PjrtElementTypeArgs) { return a->type = a->buffer->type, NULL; }
+FAKE(Buffer_Dimensions, PjrtDimensionsArgs) {
+    a->dim = a->buffer->dim;
+    a->rank = a->buffer->rank;
+    return NULL;
+}
+FAKE(Buffer_IsDeleted, PjrtIsDeletedArgs) { return a->deleted = a->buffer->deleted, NULL; }
+FAKE(Buffer_ReadyEvent, PjrtReadyArgs) { return a->event = event(), NULL; }
+FAKE(Buffer_ToHostBuffer, PjrtToHostArgs) {
+    if (a->buffer->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
+    if (a->bytes != a->buffer->bytes) return error(PJRT_INVALID_ARGUMENT, "wrong size");
+    memcpy(a->dst, a->buffer->data, a->bytes);
+    a->done = event();
+    return NULL;
+}
+FAKE(LoadedExecutable_Execute, PjrtExecuteArgs) {
+    if (a->devices != (size_t)a->loaded->devices || a->argument_count < 1) return error(PJRT_INVALID_ARGUMENT, "wrong arguments");
+    for (size_t d = 0; d < a->devices; d++) {
+        const struct PJRT_Buffer *x = a->arguments[d][0];
+        if (x->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
+        a->results[d][0] = buffer(x->type, x->dim, x->rank, x->data);
+        if (a->argument_count > 1) a->arguments[d][1]->deleted = 1;
+    }
+    return NULL;
+}
+
+/* ---- The table ------------------------------------------------------------------------------------------------------ */
+
+enum { SLOTS = 138 };
+typedef struct Table { PjrtApi api; PjrtFunction slot[SLOTS]; } Table;
+
+const PjrtApi *GetPjrtApi(void) {
+    static Table tables[2]; /* a plugin is initialised once: the test of a failing Plugin_Initialize needs a fresh one */
+    Table *t = &tables[strstr(mode(), "Plugin_Initialize") != NULL];
+    const char *m = mode();
+    calls = 0;
+    if (!strcmp(m, "null")) return NULL;
+    t->api.struct_size = sizeof(PjrtApi) + sizeof t->slot - (!strcmp(m, "short") ? 100 * sizeof *t->slot : 0);
+    t->api.version.major = !strcmp(m, "major");
+    t->api.version.minor = !strcmp(m, "old") ? 56 : 114;
+    PjrtFunction *slot = t->slot;
+#define X(name, number, needed) slot[number] = strncmp(m, "missing=", 8) || strcmp(m + 8, #name) ? name : NULL;
+    PJRT_SLOTS(X)
+#undef X
+    return &t->api;
+}

@@ -1,0 +1,371 @@
+/* test_pjrt_fake.c: the PJRT client against a plugin that fails in every way it can, and the cache of compiled programs. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <dlfcn.h>
+#include <libgen.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "../src/pjrt/cache.h"
+#include "../src/pjrt/client.h"
+#include "../src/pjrt/plugin.h"
+#include "fixture.h"
+
+static char fake[600], empty[600], folder[] = "/tmp/qwenmesh-test-XXXXXX";
+static int (*fake_live)(void);
+
+/* The plugins stand beside this test. */
+static int find_fake(void **state) {
+    (void)state;
+    char self[512] = "";
+    if (readlink("/proc/self/exe", self, sizeof self - 1) < 0 || !mkdtemp(folder)) return -1;
+    const char *beside = dirname(self);
+    snprintf(fake, sizeof fake, "%s/fake_plugin.so", beside);
+    snprintf(empty, sizeof empty, "%s/fake_empty.so", beside);
+    setenv("QWENMESH_PLUGIN_CPU", fake, 1); /* so that it gets the options of XLA CPU */
+    void *library = dlopen(fake, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = library ? dlsym(library, "fake_live") : NULL;
+    if (!symbol) fprintf(stderr, "%s\n", dlerror());
+    memcpy(&fake_live, &symbol, sizeof symbol);
+    return symbol ? 0 : -1;
+}
+
+static int remove_folder(void **state) {
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return system(command);
+}
+
+static PjrtClient *open_as(const char *mode, int devices, const char *cache, Err *err) {
+    setenv("FAKE_PLUGIN", mode, 1);
+    return pjrt_open(&(PjrtOptions){.plugin = "cpu", .devices = devices, .cache = cache}, err);
+}
+
+static void refuses(const char *mode, const char *expected) {
+    Err err = {0};
+    assert_null(open_as(mode, 2, NULL, &err));
+    if (!strstr(err.text, expected)) fail_msg("%s: expected '%s', got '%s'", mode, expected, err.text);
+    assert_int_equal(fake_live(), 0);
+}
+
+/* ---- Loading -------------------------------------------------------------------------------------------------------- */
+
+static void plugins_that_cannot_be_used(void **state) {
+    (void)state;
+    refuses("old", "expected PJRT API 0.57 or newer of major version 0, got 0.56");
+    refuses("major", "got 1.114");
+    refuses("null", "GetPjrtApi returned no table");
+    refuses("short", "without PJRT_Executable_Destroy, which is needed"); /* 38 functions */
+    refuses("few", "expected 2 devices, got 1");
+#define X(name, number, needed)                                                                                       \
+    if (needed) refuses("missing=" #name, "without PJRT_" #name ", which is needed");
+    PJRT_SLOTS(X)
+#undef X
+    Err err = {0};
+    setenv("FAKE_PLUGIN", "", 1);
+    assert_null(pjrt_open(&(PjrtOptions){.plugin = empty, .devices = 1}, &err));
+    assert_non_null(strstr(err.text, "is no PJRT plugin: it has no GetPjrtApi"));
+    err = (Err){0};
+    assert_null(pjrt_open(&(PjrtOptions){.plugin = "tests/test_pjrt_fake.c", .devices = 1}, &err));
+    assert_non_null(strstr(err.text, "cannot load the PJRT plugin tests/test_pjrt_fake.c"));
+    err = (Err){0};
+    assert_null(pjrt_open(&(PjrtOptions){.plugin = "cpu", .devices = 0}, &err));
+    assert_string_equal(err.text, "devices: expected 1 to 4096, got 0");
+}
+
+static void what_is_missing_but_not_needed(void **state) {
+    (void)state;
+    Err err = {0};
+    PjrtClient *c = open_as("missing=Executable_Serialize", 1, NULL, &err);
+    assert_non_null(c);
+    PjrtProgram *p = pjrt_compile(c, "m", 1, 1, NULL, &err);
+    uint8_t *data;
+    size_t bytes;
+    assert_non_null(p);
+    assert_false(pjrt_program_serialize(p, &data, &bytes, &err));
+    assert_non_null(strstr(err.text, "has no PJRT_Executable_Serialize"));
+    pjrt_program_free(p);
+    pjrt_close(c);
+    c = open_as("missing=Device_MemoryStats", 1, NULL, NULL);
+    int64_t a, b, l;
+    assert_false(pjrt_memory(c, 0, &a, &b, &l));
+    pjrt_close(c);
+    assert_int_equal(fake_live(), 0);
+}
+
+/* ---- A whole run ---------------------------------------------------------------------------------------------------- */
+
+enum { N = 3 };
+
+/* Opens, compiles, uploads a row of numbers to each device, runs twice, reads back. False with an error at the first failure;
+ * nothing is left behind either way. */
+static bool whole_run(const char *mode, Err *err) {
+    PjrtClient *c = open_as(mode, N, NULL, err);
+    PjrtProgram *p = c ? pjrt_compile(c, "module", 6, N, NULL, err) : NULL;
+    PjrtBuffer *argument[N] = {0}, *first[N] = {0}, *second[N] = {0};
+    bool ok = p != NULL;
+    for (int d = 0; ok && d < N; d++)
+        ok = (argument[d] = pjrt_upload(c, d, PJRT_S32, (int64_t[]){2}, 1, (int[]){d, 10 * d}, err)) != NULL;
+    ok = ok && pjrt_execute(c, p, argument, 1, first, 1, err) && pjrt_execute(c, p, first, 1, second, 1, err);
+    for (int d = 0; !ok && d < N; d++) assert_null(second[d]); /* a run that fails fills no result */
+    for (int d = 0; ok && d < N; d++) {
+        int back[2] = {-1, -1};
+        ok = pjrt_wait(c, second[d], err) && pjrt_download(c, second[d], back, sizeof back, err);
+        if (ok && (back[0] != d || back[1] != 10 * d)) ok = err_set(err, "device %d: got %d %d", d, back[0], back[1]);
+    }
+    for (int d = 0; d < N; d++) {
+        if (c) pjrt_buffer_free(c, argument[d]), pjrt_buffer_free(c, first[d]), pjrt_buffer_free(c, second[d]);
+    }
+    pjrt_program_free(p);
+    pjrt_close(c);
+    return ok;
+}
+
+static void every_call_can_fail(void **state) {
+    (void)state;
+    Err err = {0};
+    if (!whole_run("", &err)) fail_msg("%s", err.text);
+    assert_int_equal(fake_live(), 0);
+    static const char *const calls[] = {
+        "Plugin_Initialize", "Event_Await", "Client_Create", "Client_PlatformName", "Client_PlatformVersion", "Client_Devices",
+        "Client_AddressableDevices", "Client_Compile", "Client_BufferFromHostBuffer", "Client_BufferFromHostBuffer@3",
+        "DeviceDescription_Id", "DeviceDescription_Id@4", "DeviceDescription_Kind", "Device_GetDescription", "Executable_NumOutputs",
+        "LoadedExecutable_GetExecutable", "LoadedExecutable_AddressableDevices", "LoadedExecutable_Execute",
+        "LoadedExecutable_Execute@2", "Buffer_ElementType", "Buffer_Dimensions", "Buffer_ToHostBuffer", "Buffer_ToHostBuffer@2",
+        "Buffer_ReadyEvent"};
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        char mode[64], expected[128];
+        const int name = (int)strcspn(calls[i], "@");
+        for (int memory = 0; memory < 2; memory++) {
+            err = (Err){0};
+            snprintf(mode, sizeof mode, "%s=%s", memory ? "memory" : "error", calls[i]);
+            snprintf(expected, sizeof expected, memory ? "PJRT_%.*s failed (RESOURCE_EXHAUSTED): out of memory on the device: fake failure"
+                     : "PJRT_%.*s failed (INTERNAL): fake failure", name, calls[i]);
+            if (whole_run(mode, &err)) fail_msg("%s: expected a failure", mode);
+            if (strcmp(err.text, expected) != 0) fail_msg("%s: expected '%s', got '%s'", mode, expected, err.text);
+            if (fake_live() != 0) fail_msg("%s: objects left: %d", mode, fake_live());
+        }
+    }
+    err = (Err){0};
+    assert_false(whole_run("late", &err));
+    assert_string_equal(err.text, "PJRT_Event_Await failed (INTERNAL): fake failure in the run");
+    assert_int_equal(fake_live(), 0);
+}
+
+static void devices_go_by_id_and_arguments_by_device(void **state) {
+    (void)state;
+    Err err = {0};
+    PjrtClient *c = open_as("", 4, NULL, &err);
+    PjrtProgram *p = pjrt_compile(c, "m", 1, 2, NULL, &err);
+    assert_non_null(p);
+    assert_int_equal(pjrt_info(c)->devices, 4);
+    assert_string_equal(pjrt_info(c)->device_kind, "paper");
+    Text text = {0};
+    pjrt_attributes(c, &text);
+    assert_non_null(strstr(text.data, "plugin.list = 1 2 3\nplugin.real = 0.5\nplugin.flag = true\nplugin.odd = of unknown type 99\n"
+                                      "device0 = a fake device\n"));
+    text_free(&text);
+    int64_t in_use, peak, limit;
+    assert_true(pjrt_memory(c, 3, &in_use, &peak, &limit));
+    assert_int_equal(in_use, 1000);
+    assert_int_equal(limit, 2000);
+    assert_false(pjrt_memory(c, 4, &in_use, &peak, &limit));
+    PjrtProgramMemory memory;
+    assert_true(pjrt_program_memory(p, &memory));
+    assert_int_equal(memory.arguments, 42);
+    /* Refusals of our own, before the plugin is asked. */
+    assert_null(pjrt_compile(c, "m", 1, 5, NULL, &err));
+    assert_string_equal(err.text, "expected a program for 1 to 4 devices, got 5");
+    err = (Err){0};
+    assert_null(pjrt_upload(c, 4, PJRT_F32, NULL, 0, &(float){1}, &err));
+    assert_string_equal(err.text, "upload: expected a device from 0 to 3, got 4");
+    err = (Err){0};
+    assert_null(pjrt_upload(c, 0, PJRT_F32, (int64_t[]){INT64_MAX, 8}, 2, &(float){1}, &err));
+    assert_non_null(strstr(err.text, "upload: expected 0 to 8 dimensions"));
+    err = (Err){0};
+    PjrtBuffer *x = pjrt_upload(c, 0, PJRT_BF16, (int64_t[]){3}, 1, (uint16_t[]){1, 2, 3}, &err), *none[4] = {0};
+    uint16_t back[3];
+    assert_false(pjrt_download(c, x, back, 4, &err));
+    assert_string_equal(err.text, "download: expected room for 6 bytes, got 4");
+    err = (Err){0};
+    assert_false(pjrt_execute(c, p, (PjrtBuffer *[]){x, NULL}, 1, none, 1, &err));
+    assert_string_equal(err.text, "execute: argument 0 of device 1 is missing");
+    err = (Err){0};
+    assert_false(pjrt_execute(c, p, (PjrtBuffer *[]){x, x}, 1, none, 2, &err));
+    assert_string_equal(err.text, "execute: expected room for 1 results, got 2");
+    pjrt_buffer_free(c, x);
+    pjrt_buffer_free(c, NULL);
+    pjrt_program_free(p);
+    pjrt_close(c);
+    assert_int_equal(fake_live(), 0);
+}
+
+/* ---- Cache ---------------------------------------------------------------------------------------------------------- */
+
+static bool compile_cached(const char *mode, const char *text, int devices) {
+    Err err = {0};
+    bool cached = false;
+    PjrtClient *c = open_as(mode, 4, folder, &err);
+    PjrtProgram *p = c ? pjrt_compile(c, text, strlen(text), devices, &cached, &err) : NULL;
+    if (!p) fail_msg("%s", err.text);
+    pjrt_program_free(p);
+    pjrt_close(c);
+    assert_int_equal(fake_live(), 0);
+    return cached;
+}
+
+static void compiled_once(void **state) {
+    (void)state;
+    assert_false(compile_cached("", "one", 2));
+    assert_true(compile_cached("", "one", 2));
+    assert_false(compile_cached("", "two", 2));
+    assert_false(compile_cached("", "one", 3));
+    assert_true(compile_cached("", "one", 2));
+    setenv("XLA_FLAGS", "--xla_dump_to=nowhere --xla_cpu_collective_call_warn_stuck_timeout_seconds=1 "
+           "--xla_cpu_collective_call_terminate_timeout_seconds=1", 1);
+    assert_false(compile_cached("", "one", 2)); /* flags change what is compiled */
+    unsetenv("XLA_FLAGS");
+    assert_true(compile_cached("", "one", 2));
+    /* A program that the plugin does not take back is compiled anew. */
+    assert_false(compile_cached("error=Executable_DeserializeAndLoad", "one", 2));
+    assert_false(compile_cached("unloadable", "one", 2));
+    assert_false(compile_cached("missing=Executable_DeserializeAndLoad", "one", 2));
+    assert_false(compile_cached("error=Executable_Serialize", "three", 2));
+    assert_false(compile_cached("", "three", 2));
+    assert_true(compile_cached("", "three", 2));
+}
+
+static void damage_is_seen(void **state) {
+    (void)state;
+    ProgramCache cache;
+    CacheKey key, other;
+    uint8_t program[300], *back;
+    size_t bytes, whole;
+    for (size_t i = 0; i < sizeof program; i++) program[i] = (uint8_t)random_below(256);
+    assert_true(cache_key(&(CachePart){"ab", 2}, 1, &key, NULL));
+    assert_true(cache_key((CachePart[]){{"a", 1}, {"b", 1}}, 2, &other, NULL));
+    assert_memory_not_equal(&key, &other, sizeof key);
+    cache_open(&cache, folder);
+    assert_non_null(cache.folder);
+    assert_null(cache_read(&cache, &key, &bytes));
+    cache_write(&cache, &key, program, sizeof program);
+    back = cache_read(&cache, &key, &bytes);
+    assert_non_null(back);
+    assert_int_equal(bytes, sizeof program);
+    assert_memory_equal(back, program, bytes);
+    free(back);
+    char path[256];
+    int n = snprintf(path, sizeof path, "%s/", folder);
+    for (int i = 0; i < CACHE_KEY_BYTES; i++) n += snprintf(path + n, sizeof path - (size_t)n, "%02x", key.byte[i]);
+    snprintf(path + n, sizeof path - (size_t)n, ".pjrt");
+    char *file = file_read(path, 1 << 20, &whole, NULL);
+    assert_non_null(file);
+    for (size_t at = 0; at < whole; at++) { /* any byte wrong */
+        FILE *f = fopen(path, "r+");
+        fseek(f, (long)at, SEEK_SET);
+        fputc(file[at] ^ (1 << random_below(8)), f);
+        fclose(f);
+        if ((back = cache_read(&cache, &key, &bytes))) fail_msg("byte %zu of %zu wrong, and not seen", at, whole);
+        cache_write(&cache, &key, program, sizeof program); /* replaces it */
+    }
+    for (size_t length = 0; length < whole; length += 7) { /* cut short */
+        assert_int_equal(truncate(path, (off_t)length), 0);
+        assert_null(cache_read(&cache, &key, &bytes));
+        cache_write(&cache, &key, program, sizeof program);
+    }
+    FILE *f = fopen(path, "a"); /* longer */
+    fputc(0, f);
+    fclose(f);
+    assert_null(cache_read(&cache, &key, &bytes));
+    cache_write(&cache, &key, program, sizeof program);
+    assert_int_equal(chmod(path, 0666), 0); /* others could have written native code into it */
+    assert_null(cache_read(&cache, &key, &bytes));
+    cache_write(&cache, &key, program, sizeof program);
+    back = cache_read(&cache, &key, &bytes);
+    assert_non_null(back);
+    free(back);
+    free(file);
+    cache_close(&cache);
+}
+
+static void caches_that_cannot_be_used(void **state) {
+    (void)state;
+    ProgramCache cache;
+    CacheKey key = {{1}};
+    size_t bytes;
+    cache_open(&cache, "tests/test_pjrt_fake.c/below"); /* warns; then nothing is kept */
+    assert_null(cache.folder);
+    assert_true(cache.warned);
+    cache_write(&cache, &key, (const uint8_t *)"x", 1);
+    assert_null(cache_read(&cache, &key, &bytes));
+    cache_close(&cache);
+    cache_open(&cache, "/tmp"); /* others can write there */
+    assert_null(cache.folder);
+    cache_close(&cache);
+    char deep[128];
+    snprintf(deep, sizeof deep, "%s/a/b", folder);
+    cache_open(&cache, deep);
+    assert_non_null(cache.folder);
+    assert_true(folder_exists(deep));
+    assert_int_equal(rmdir(deep), 0);
+    cache_write(&cache, &key, (const uint8_t *)"x", 1);
+    assert_true(cache.warned);
+    cache_close(&cache);
+}
+
+/* ---- Finding -------------------------------------------------------------------------------------------------------- */
+
+static void plugins_are_found(void **state) {
+    (void)state;
+    PluginFile file;
+    Err err = {0};
+    assert_true(plugin_find("cpu", &file, &err));
+    assert_string_equal(file.path, fake);
+    assert_int_equal(file.kind, PLUGIN_CPU);
+    assert_false(plugin_find("gpu", &file, &err));
+    assert_string_equal(err.text, "unknown PJRT plugin 'gpu': expected cpu, tt, cuda, tpu or a plugin's file");
+    err = (Err){0};
+    assert_false(plugin_find("none.so", &file, &err));
+    assert_string_equal(err.text, "no PJRT plugin at ./none.so: expected a file");
+    char site[256], library[900], old[256] = "";
+    snprintf(site, sizeof site, "mkdir -p %s/env/lib/python3.9/site-packages/libtpu", folder);
+    assert_int_equal(system(site), 0);
+    snprintf(library, sizeof library, "cp %s %s/env/lib/python3.9/site-packages/libtpu/libtpu.so", empty, folder);
+    assert_int_equal(system(library), 0);
+    if (getenv("VIRTUAL_ENV")) snprintf(old, sizeof old, "%s", getenv("VIRTUAL_ENV"));
+    snprintf(site, sizeof site, "%s/env", folder);
+    setenv("VIRTUAL_ENV", site, 1);
+    err = (Err){0};
+    assert_true(plugin_find("tpu", &file, &err));
+    assert_int_equal(file.kind, PLUGIN_TPU);
+    snprintf(library, sizeof library, "%s/env/lib/python3.9/site-packages/libtpu/libtpu.so", folder);
+    assert_string_equal(file.path, library);
+    if (*old) setenv("VIRTUAL_ENV", old, 1);
+    else unsetenv("VIRTUAL_ENV");
+    setenv("QWENMESH_PLUGIN_TPU", "/nowhere/x.so", 1);
+    assert_false(plugin_find("tpu", &file, &err));
+    assert_string_equal(err.text, "QWENMESH_PLUGIN_TPU: expected a plugin's file, got /nowhere/x.so");
+    unsetenv("QWENMESH_PLUGIN_TPU");
+    PluginFile list[2];
+    assert_int_equal(plugin_list(list, 1), 1);
+    assert_string_equal(list[0].path, fake);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(plugins_that_cannot_be_used),
+        cmocka_unit_test(what_is_missing_but_not_needed),
+        cmocka_unit_test(every_call_can_fail),
+        cmocka_unit_test(devices_go_by_id_and_arguments_by_device),
+        cmocka_unit_test(compiled_once),
+        cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(caches_that_cannot_be_used),
+        cmocka_unit_test(plugins_are_found),
+    };
+    return cmocka_run_group_tests(tests, find_fake, remove_folder);
+}
