@@ -14,6 +14,7 @@ static const Command commands[] = {
     {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},
     {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, multiple choice; two models compared"},
     {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},
+    {"export", cmd_export, "write the programs of a mesh as StableHLO text, from config.json alone"},
     {NULL, NULL, NULL},
 };
 
