@@ -38,7 +38,7 @@ static void drop(void *object) {
     free(object);
 }
 
-/* ---- Misbehaviour --------------------------------------------------------------------------------------------------- */
+/* ---- Misbehaviour ------------------------------------------------------------------------------------------------ */
 
 static const char *mode(void) {
     const char *text = getenv("FAKE_PLUGIN");
@@ -71,7 +71,7 @@ static PjrtError *fails(const char *name) {
     }                                                                                                                 \
     static PjrtError *name##_real(type *a)
 
-/* ---- Errors and events ---------------------------------------------------------------------------------------------- */
+/* ---- Errors and events ------------------------------------------------------------------------------------------- */
 
 static PjrtError *Error_Destroy(void *args) {
     drop(((PjrtErrorArgs *)args)->error);
@@ -96,7 +96,7 @@ static PjrtEvent *event(void) {
 FAKE(Event_Destroy, PjrtEventArgs) { return drop(a->event), NULL; }
 FAKE(Event_Await, PjrtEventArgs) { return a->event->fails ? error(PJRT_INTERNAL, "fake failure in the run") : NULL; }
 
-/* ---- Client --------------------------------------------------------------------------------------------------------- */
+/* ---- Client ------------------------------------------------------------------------------------------------------ */
 
 FAKE(Plugin_Initialize, PjrtPluginArgs) { return (void)a, NULL; }
 FAKE(Plugin_Attributes, PjrtPluginArgs) {
@@ -114,7 +114,8 @@ FAKE(Plugin_Attributes, PjrtPluginArgs) {
 FAKE(Client_Create, PjrtCreateArgs) {
     int devices = 1;
     for (size_t i = 0; i < a->option_count; i++)
-        if (!strncmp(a->options[i].name, "cpu_device_count", a->options[i].name_bytes)) devices = (int)a->options[i].integer;
+        if (!strncmp(a->options[i].name, "cpu_device_count", a->options[i].name_bytes))
+            devices = (int)a->options[i].integer;
     if (!strcmp(mode(), "few")) devices = 1;
     if (devices > DEVICES) return error(PJRT_INVALID_ARGUMENT, "too many devices");
     PjrtPluginClient *c = a->client = make(sizeof *c);
@@ -150,7 +151,7 @@ FAKE(Device_MemoryStats, PjrtMemoryArgs) {
     return NULL;
 }
 
-/* ---- Programs ------------------------------------------------------------------------------------------------------- */
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
 
 /* On as many devices as the options' num_partitions (field 5 of field 3) says: the byte after 28 hex. */
 static PjrtLoaded *loaded(PjrtPluginClient *client, int devices) {
@@ -169,7 +170,8 @@ FAKE(Client_Compile, PjrtCompileArgs) {
 }
 FAKE(Executable_DeserializeAndLoad, PjrtLoadArgs) {
     if (!strcmp(mode(), "unloadable")) return error(PJRT_UNIMPLEMENTED, "no loading");
-    if (a->bytes != sizeof(PjrtSerialized) || memcmp(a->data, "fake", 4) != 0) return error(PJRT_INVALID_ARGUMENT, "foreign");
+    if (a->bytes != sizeof(PjrtSerialized) || memcmp(a->data, "fake", 4) != 0)
+        return error(PJRT_INVALID_ARGUMENT, "foreign");
     a->loaded = loaded(a->client, a->data[4]);
     return NULL;
 }
@@ -198,7 +200,7 @@ FAKE(Executable_Serialize, PjrtSerializeArgs) {
 }
 FAKE(Executable_GetCompiledMemoryStats, PjrtCompiledMemoryArgs) { return a->arguments = 42, NULL; }
 
-/* ---- Buffers -------------------------------------------------------------------------------------------------------- */
+/* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
 static struct PJRT_Buffer *buffer(int type, const int64_t *dim, size_t rank, const void *data) {
     struct PJRT_Buffer *b = make(sizeof *b);
@@ -236,7 +238,8 @@ FAKE(Buffer_ToHostBuffer, PjrtToHostArgs) {
     return NULL;
 }
 FAKE(LoadedExecutable_Execute, PjrtExecuteArgs) {
-    if (a->devices != (size_t)a->loaded->devices || a->argument_count < 1) return error(PJRT_INVALID_ARGUMENT, "wrong arguments");
+    if (a->devices != (size_t)a->loaded->devices || a->argument_count < 1)
+        return error(PJRT_INVALID_ARGUMENT, "wrong arguments");
     for (size_t d = 0; d < a->devices; d++) {
         const struct PJRT_Buffer *x = a->arguments[d][0];
         if (x->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
@@ -246,13 +249,14 @@ FAKE(LoadedExecutable_Execute, PjrtExecuteArgs) {
     return NULL;
 }
 
-/* ---- The table ------------------------------------------------------------------------------------------------------ */
+/* ---- The table --------------------------------------------------------------------------------------------------- */
 
 enum { SLOTS = 138 };
 typedef struct Table { PjrtApi api; PjrtFunction slot[SLOTS]; } Table;
 
 const PjrtApi *GetPjrtApi(void) {
-    static Table tables[2]; /* a plugin is initialised once: the test of a failing Plugin_Initialize needs a fresh one */
+    static Table
+        tables[2]; /* a plugin is initialised once: the test of a failing Plugin_Initialize needs a fresh one */
     Table *t = &tables[strstr(mode(), "Plugin_Initialize") != NULL];
     const char *m = mode();
     calls = 0;

@@ -37,7 +37,9 @@ static int stop(void **state) {
     return 0;
 }
 
-static PjrtCode put(const char *key, const char *value, size_t bytes) { return kv_put(client, key, strlen(key), value, bytes, NULL); }
+static PjrtCode put(const char *key, const char *value, size_t bytes) {
+    return kv_put(client, key, strlen(key), value, bytes, NULL);
+}
 
 static PjrtCode get(const char *key, int timeout_ms, char **value, size_t *bytes, Err *err) {
     *value = NULL;
@@ -53,7 +55,7 @@ static void holds(const char *key, const char *expected, size_t expected_bytes) 
     free(value);
 }
 
-/* ---- Friends -------------------------------------------------------------------------------------------------------- */
+/* ---- Friends ----------------------------------------------------------------------------------------------------- */
 
 static void keeps_what_is_put(void **state) {
     (void)state;
@@ -148,7 +150,8 @@ static PjrtError *make_error(int code, const char *message, size_t bytes) {
 static void a_plugins_callbacks(void **state) {
     (void)state;
     PjrtFail fail = make_error;
-    PjrtStorePutArgs p = {.key = "call", .key_bytes = 4, .value = "back", .value_bytes = 4, .fail = &fail, .user = client};
+    PjrtStorePutArgs p = {
+        .key = "call", .key_bytes = 4, .value = "back", .value_bytes = 4, .fail = &fail, .user = client};
     PjrtStoreGetArgs g = {.key = "call", .key_bytes = 4, .timeout_ms = 1000, .fail = &fail, .user = client};
     PjrtStoreTryGetArgs t = {.key = "call", .key_bytes = 4, .fail = &fail, .user = client};
     assert_null(kv_pjrt_put(&p));
@@ -175,7 +178,7 @@ static void a_plugins_callbacks(void **state) {
     free(e);
 }
 
-/* ---- Strangers ------------------------------------------------------------------------------------------------------ */
+/* ---- Strangers --------------------------------------------------------------------------------------------------- */
 
 static int stranger(const void *data, size_t bytes) {
     int fd = socket(AF_INET, SOCK_STREAM, 0);
@@ -199,9 +202,15 @@ static void what_is_no_request_is_hung_up_on(void **state) {
     (void)state;
     uint8_t f[KV_REQUEST_HEAD + 64] = {0};
     is_hung_up_on(stranger("GET / HTTP/1.1\r\nHost: example\r\n\r\n", 33));
-    static const KvHead heads[] = {{0, 1, 0, 0}, {3, 1, 0, 0}, {KV_GET, KV_KEY_MAX + 1, 0, 0}, {KV_GET, 1, 1, 0},
-                                   {KV_PUT, 1, KV_VALUE_MAX + 1, 0}, {KV_PUT, UINT32_MAX, UINT32_MAX, 0}, {KV_PUT, 1, 1, 1},
-                                   {KV_GET, 1, 0, KV_TIMEOUT_MAX + 1}, {255, 0, 0, 0}};
+    static const KvHead heads[] = {{0, 1, 0, 0},
+                                   {3, 1, 0, 0},
+                                   {KV_GET, KV_KEY_MAX + 1, 0, 0},
+                                   {KV_GET, 1, 1, 0},
+                                   {KV_PUT, 1, KV_VALUE_MAX + 1, 0},
+                                   {KV_PUT, UINT32_MAX, UINT32_MAX, 0},
+                                   {KV_PUT, 1, 1, 1},
+                                   {KV_GET, 1, 0, KV_TIMEOUT_MAX + 1},
+                                   {255, 0, 0, 0}};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         kv_head_write(f, &heads[i]);
         is_hung_up_on(stranger(f, KV_REQUEST_HEAD));
@@ -253,7 +262,7 @@ static void a_full_store_says_so(void **state) {
     free(large);
 }
 
-/* ---- Addresses and ends --------------------------------------------------------------------------------------------- */
+/* ---- Addresses and ends ------------------------------------------------------------------------------------------ */
 
 static void addresses_are_checked(void **state) {
     (void)state;

@@ -14,7 +14,7 @@
 #include "stablehlo_text.h"
 
 /* What the plugin itself never frees is not ours. */
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plugin.so\nleak:xla_cpu_pjrt.so\n"; }
 
 enum { DEVICES = 32 };
@@ -66,7 +66,7 @@ static PjrtBuffer *up(int device, PjrtType type, const int64_t *dim, int rank, c
     return b;
 }
 
-/* ---- Tests ---------------------------------------------------------------------------------------------------------- */
+/* ---- Tests ------------------------------------------------------------------------------------------------------- */
 
 static void says_what_it_is(void **state) {
     NEEDS_CPU
@@ -134,7 +134,8 @@ static void every_type_and_rank_comes_back(void **state) {
     static const size_t bytes_of[] = {4, 1, 4, 2};
     Err err = {0};
     uint8_t data[4096], back[4096];
-    for (size_t i = 0; i < sizeof data; i++) data[i] = (uint8_t)(random_below(256) & 0x3f); /* no NaN, whose bits may change */
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (uint8_t)(random_below(256) & 0x3f); /* no NaN, whose bits may change */
     for (size_t t = 0; t < 4; t++) {
         for (int rank = 0; rank <= 8; rank++) {
             int64_t dim[8];
@@ -142,7 +143,8 @@ static void every_type_and_rank_comes_back(void **state) {
             for (int i = 0; i < rank; i++) dim[i] = 1 + (i + rank) % 3, bytes *= (size_t)dim[i];
             PjrtBuffer *b = up((int)t, types[t], dim, rank, data);
             memset(back, 0xee, sizeof back);
-            if (!pjrt_download(client, b, back, bytes, &err)) fail_msg("type %d rank %d: %s", (int)types[t], rank, err.text);
+            if (!pjrt_download(client, b, back, bytes, &err))
+                fail_msg("type %d rank %d: %s", (int)types[t], rank, err.text);
             assert_memory_equal(data, back, bytes);
             assert_int_equal(back[bytes], 0xee);
             assert_false(pjrt_download(client, b, back, bytes + 1, &err));
@@ -206,7 +208,8 @@ static void wrong_arguments_are_refused(void **state) {
     Err err = {0};
     PjrtProgram *p = compiled(DONATING, 1, NULL);
     const float x[6] = {0};
-    PjrtBuffer *good = up(0, PJRT_F32, (int64_t[]){5}, 1, x), *shape = up(0, PJRT_F32, (int64_t[]){6}, 1, x), *r[2] = {0};
+    PjrtBuffer *good = up(0, PJRT_F32, (int64_t[]){5}, 1, x), *shape = up(0, PJRT_F32, (int64_t[]){6}, 1, x),
+               *r[2] = {0};
     PjrtBuffer *place = up(1, PJRT_F32, (int64_t[]){5}, 1, x);
     PjrtBuffer *const wrong[] = {shape, place};
     for (int i = 0; i < 2; i++) {
@@ -227,10 +230,12 @@ static void wrong_arguments_are_refused(void **state) {
 
 static void compile_errors_have_the_plugins_words(void **state) {
     NEEDS_CPU
-    static const struct { const char *text, *expected; } wrong[] = {
+    static const struct { const char *text, *expected;
+    } wrong[] = {
         {"func.func public @main() -> tensor<f32> { nonsense }", "error: custom op 'nonsense' is unknown"},
         {"", "PJRT_Client_Compile failed"},
-        {"func.func public @main(%x: tensor<2xf32>) -> tensor<3xf32> {\n  return %x : tensor<2xf32>\n}", "tensor<2xf32>"},
+        {"func.func public @main(%x: tensor<2xf32>) -> tensor<3xf32> {\n  return %x : tensor<2xf32>\n}",
+         "tensor<2xf32>"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         Err err = {0};

@@ -1,4 +1,4 @@
-/* test_pjrt_fake.c: the PJRT client against a plugin that fails in every way it can, and the cache of compiled programs. */
+/* test_pjrt_fake.c: the PJRT client against a plugin that fails in every way, and the cache of compiled programs. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -53,7 +53,7 @@ static void refuses(const char *mode, const char *expected) {
     assert_int_equal(fake_live(), 0);
 }
 
-/* ---- Loading -------------------------------------------------------------------------------------------------------- */
+/* ---- Loading ----------------------------------------------------------------------------------------------------- */
 
 static void plugins_that_cannot_be_used(void **state) {
     (void)state;
@@ -98,12 +98,12 @@ static void what_is_missing_but_not_needed(void **state) {
     assert_int_equal(fake_live(), 0);
 }
 
-/* ---- A whole run ---------------------------------------------------------------------------------------------------- */
+/* ---- A whole run ------------------------------------------------------------------------------------------------- */
 
 enum { N = 3 };
 
-/* Opens, compiles, uploads a row of numbers to each device, runs twice, reads back. False with an error at the first failure;
- * nothing is left behind either way. */
+/* Opens, compiles, uploads a row of numbers to each device, runs twice, reads back. False with an error at the first
+ * failure; nothing is left behind either way. */
 static bool whole_run(const char *mode, Err *err) {
     PjrtClient *c = open_as(mode, N, NULL, err);
     PjrtProgram *p = c ? pjrt_compile(c, "module", 6, N, NULL, err) : NULL;
@@ -131,21 +131,40 @@ static void every_call_can_fail(void **state) {
     Err err = {0};
     if (!whole_run("", &err)) fail_msg("%s", err.text);
     assert_int_equal(fake_live(), 0);
-    static const char *const calls[] = {
-        "Plugin_Initialize", "Event_Await", "Client_Create", "Client_PlatformName", "Client_PlatformVersion", "Client_Devices",
-        "Client_AddressableDevices", "Client_Compile", "Client_BufferFromHostBuffer", "Client_BufferFromHostBuffer@3",
-        "DeviceDescription_Id", "DeviceDescription_Id@4", "DeviceDescription_Kind", "Device_GetDescription", "Executable_NumOutputs",
-        "LoadedExecutable_GetExecutable", "LoadedExecutable_AddressableDevices", "LoadedExecutable_Execute",
-        "LoadedExecutable_Execute@2", "Buffer_ElementType", "Buffer_Dimensions", "Buffer_ToHostBuffer", "Buffer_ToHostBuffer@2",
-        "Buffer_ReadyEvent"};
+    static const char *const calls[] = {"Plugin_Initialize",
+                                        "Event_Await",
+                                        "Client_Create",
+                                        "Client_PlatformName",
+                                        "Client_PlatformVersion",
+                                        "Client_Devices",
+                                        "Client_AddressableDevices",
+                                        "Client_Compile",
+                                        "Client_BufferFromHostBuffer",
+                                        "Client_BufferFromHostBuffer@3",
+                                        "DeviceDescription_Id",
+                                        "DeviceDescription_Id@4",
+                                        "DeviceDescription_Kind",
+                                        "Device_GetDescription",
+                                        "Executable_NumOutputs",
+                                        "LoadedExecutable_GetExecutable",
+                                        "LoadedExecutable_AddressableDevices",
+                                        "LoadedExecutable_Execute",
+                                        "LoadedExecutable_Execute@2",
+                                        "Buffer_ElementType",
+                                        "Buffer_Dimensions",
+                                        "Buffer_ToHostBuffer",
+                                        "Buffer_ToHostBuffer@2",
+                                        "Buffer_ReadyEvent"};
     for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
         char mode[64], expected[128];
         const int name = (int)strcspn(calls[i], "@");
         for (int memory = 0; memory < 2; memory++) {
             err = (Err){0};
             snprintf(mode, sizeof mode, "%s=%s", memory ? "memory" : "error", calls[i]);
-            snprintf(expected, sizeof expected, memory ? "PJRT_%.*s failed (RESOURCE_EXHAUSTED): out of memory on the device: fake failure"
-                     : "PJRT_%.*s failed (INTERNAL): fake failure", name, calls[i]);
+            snprintf(expected, sizeof expected,
+                     memory ? "PJRT_%.*s failed (RESOURCE_EXHAUSTED): out of memory on the device: fake failure"
+                            : "PJRT_%.*s failed (INTERNAL): fake failure",
+                     name, calls[i]);
             if (whole_run(mode, &err)) fail_msg("%s: expected a failure", mode);
             if (strcmp(err.text, expected) != 0) fail_msg("%s: expected '%s', got '%s'", mode, expected, err.text);
             if (fake_live() != 0) fail_msg("%s: objects left: %d", mode, fake_live());
@@ -167,8 +186,9 @@ static void devices_go_by_id_and_arguments_by_device(void **state) {
     assert_string_equal(pjrt_info(c)->device_kind, "paper");
     Text text = {0};
     pjrt_attributes(c, &text);
-    assert_non_null(strstr(text.data, "plugin.list = 1 2 3\nplugin.real = 0.5\nplugin.flag = true\nplugin.odd = of unknown type 99\n"
-                                      "device0 = a fake device\n"));
+    assert_non_null(strstr(
+        text.data, "plugin.list = 1 2 3\nplugin.real = 0.5\nplugin.flag = true\nplugin.odd = of unknown type 99\n"
+                   "device0 = a fake device\n"));
     text_free(&text);
     int64_t in_use, peak, limit;
     assert_true(pjrt_memory(c, 3, &in_use, &peak, &limit));
@@ -205,7 +225,7 @@ static void devices_go_by_id_and_arguments_by_device(void **state) {
     assert_int_equal(fake_live(), 0);
 }
 
-/* ---- Cache ---------------------------------------------------------------------------------------------------------- */
+/* ---- Cache ------------------------------------------------------------------------------------------------------- */
 
 static bool compile_cached(const char *mode, const char *text, int devices) {
     Err err = {0};
@@ -318,7 +338,7 @@ static void caches_that_cannot_be_used(void **state) {
     cache_close(&cache);
 }
 
-/* ---- Finding -------------------------------------------------------------------------------------------------------- */
+/* ---- Finding ----------------------------------------------------------------------------------------------------- */
 
 static void plugins_are_found(void **state) {
     (void)state;

@@ -10,7 +10,7 @@
 #include "../src/pjrt/plugin.h"
 #include "stablehlo_text.h"
 
-const char *__lsan_default_suppressions(void);
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libtt.so\n"; }
 
 static bool found(void) {
@@ -24,7 +24,9 @@ static PjrtClient *open_tt(const char *desc, int devices, Err *err) {
     return pjrt_open(&(PjrtOptions){.plugin = "tt", .devices = devices, .system_desc = desc}, err);
 }
 
-static bool contains(const uint8_t *data, size_t bytes, const char *text) { return memmem(data, bytes, text, strlen(text)); }
+static bool contains(const uint8_t *data, size_t bytes, const char *text) {
+    return memmem(data, bytes, text, strlen(text));
+}
 
 static void compiles_for(const char *desc, int devices, const char *kind) {
     Err err = {0};

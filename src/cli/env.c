@@ -44,7 +44,7 @@ static void fact_bytes(Facts *f, const char *key, const char *label, int64_t byt
     fact(f, key, json_integer(bytes), label, bytes > 0 ? "%.1f GiB" : "unknown", (double)bytes / (1 << 30));
 }
 
-/* ---- What the system says ----------------------------------------------------------------------------------------- */
+/* ---- What the system says ---------------------------------------------------------------------------------------- */
 
 /* The rest of the first line of `path` that starts with `prefix`, without quotes; false when there is none. */
 static bool line_of(const char *path, const char *prefix, char *out, size_t size) {
@@ -163,7 +163,7 @@ static bool facts_bandwidth(Facts *f, double seconds, Err *err) {
     return true;
 }
 
-/* ---- Plugins ------------------------------------------------------------------------------------------------------ */
+/* ---- Plugins ----------------------------------------------------------------------------------------------------- */
 
 /* Files found; nothing is loaded. */
 static void facts_plugins(Facts *f) {
@@ -190,8 +190,8 @@ static bool facts_plugin(Facts *f, const PjrtOptions *options, Err *err) {
     fact_text(f, "pjrt_file", "PJRT plugin", p->file);
     fact_text(f, "pjrt_platform", "PJRT platform", p->platform);
     fact_text(f, "pjrt_version", "PJRT platform version", p->version);
-    fact(f, "pjrt_api", json_sprintf("%d.%d", p->api_major, p->api_minor), "PJRT API", "%d.%d, functions: %d", p->api_major,
-         p->api_minor, p->slots);
+    fact(f, "pjrt_api", json_sprintf("%d.%d", p->api_major, p->api_minor), "PJRT API", "%d.%d, functions: %d",
+         p->api_major, p->api_minor, p->slots);
     fact(f, "pjrt_devices", json_integer(p->devices), "PJRT devices", "%d of kind %s%s", p->devices, p->device_kind,
          p->executes ? "" : ", for compiling only");
     Text text = {0};

@@ -33,8 +33,13 @@ PjrtBuffer *pjrt_upload(PjrtClient *client, int device, PjrtType type, const int
         err_set(err, "upload: expected 0 to %d dimensions of at least 0 each, got %d", RANK_MAX, rank);
     } else {
         int64_t none = 0;
-        PjrtFromHostArgs args = {.client = client->client, .data = data ? data : &none, .type = (int)type, .dim = dim ? dim : &none,
-                                 .rank = (size_t)rank, .semantics = PJRT_COPY_DURING_CALL, .device = client->device[device]};
+        PjrtFromHostArgs args = {.client = client->client,
+                                 .data = data ? data : &none,
+                                 .type = (int)type,
+                                 .dim = dim ? dim : &none,
+                                 .rank = (size_t)rank,
+                                 .semantics = PJRT_COPY_DURING_CALL,
+                                 .device = client->device[device]};
         if (PLUGIN_CALL(&client->plugin, Client_BufferFromHostBuffer, args, err) != PJRT_OK) return NULL;
         /* The data was copied during the call, so nobody waits for this event; tt's destroys itself. */
         if (args.done && client->plugin.file.kind != PLUGIN_TT) {
@@ -57,7 +62,7 @@ bool pjrt_download(PjrtClient *client, PjrtBuffer *buffer, void *dst, size_t byt
     if (!type_bytes(type.type) || shape.rank > RANK_MAX || !array_bytes(type.type, shape.dim, shape.rank, &expected))
         return err_set(err, "download: an array of type %d and %zu dimensions is none of ours", type.type, shape.rank);
     if (bytes != expected) return err_set(err, "download: expected room for %zu bytes, got %zu", expected, bytes);
-    int64_t order[RANK_MAX], none = 0; /* row-major: the last dimension varies fastest, whatever the device's own layout */
+    int64_t order[RANK_MAX], none = 0; /* row-major: the last dimension varies fastest, not as the device has it */
     for (size_t i = 0; i < shape.rank; i++) order[i] = (int64_t)(shape.rank - 1 - i);
     PjrtLayout layout = {.struct_size = sizeof layout, .type = PJRT_LAYOUT_TILED};
     layout.tiled.struct_size = sizeof layout.tiled;

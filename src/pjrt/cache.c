@@ -23,7 +23,7 @@ __attribute__((format(printf, 2, 3))) static void warn(ProgramCache *cache, cons
     fprintf(stderr, "qwenmesh: warning: %s\n", text);
 }
 
-/* ---- Folder ------------------------------------------------------------------------------------------------------- */
+/* ---- Folder ------------------------------------------------------------------------------------------------------ */
 
 /* Only this user (or root) may have written it. */
 static bool is_ours(const struct stat *st) {
@@ -62,14 +62,15 @@ void cache_close(ProgramCache *cache) {
     *cache = (ProgramCache){0};
 }
 
-/* ---- Keys --------------------------------------------------------------------------------------------------------- */
+/* ---- Keys -------------------------------------------------------------------------------------------------------- */
 
 bool cache_key(const CachePart *parts, int count, CacheKey *out, Err *err) {
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     bool ok = hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL) == 1;
     for (int i = 0; ok && i < count; i++) {
         uint64_t bytes = parts[i].bytes;
-        ok = EVP_DigestUpdate(hash, &bytes, sizeof bytes) == 1 && EVP_DigestUpdate(hash, parts[i].data, parts[i].bytes) == 1;
+        ok = EVP_DigestUpdate(hash, &bytes, sizeof bytes) == 1 &&
+             EVP_DigestUpdate(hash, parts[i].data, parts[i].bytes) == 1;
     }
     ok = ok && EVP_DigestFinal_ex(hash, out->byte, NULL) == 1;
     EVP_MD_CTX_free(hash);
@@ -90,7 +91,7 @@ static bool sha256(const void *data, size_t bytes, uint8_t out[32]) {
     return EVP_Digest(data, bytes, out, NULL, EVP_sha256(), NULL) == 1;
 }
 
-/* ---- Files -------------------------------------------------------------------------------------------------------- */
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 static bool read_all(int fd, void *out, size_t bytes) {
     for (size_t done = 0; done < bytes;) {
@@ -157,7 +158,8 @@ void cache_write(ProgramCache *cache, const CacheKey *key, const uint8_t *data, 
     if (fd >= 0 && close(fd) != 0 && ok) ok = false, why = errno;
     if (ok && rename(part, path) != 0) ok = false, why = errno;
     if (!ok && fd >= 0) unlink(part);
-    if (!ok) warn(cache, "a compiled program is not kept: cannot write %s: %s", path ? path : cache->folder, strerror(why));
+    if (!ok)
+        warn(cache, "a compiled program is not kept: cannot write %s: %s", path ? path : cache->folder, strerror(why));
     free(path);
     free(part);
 }

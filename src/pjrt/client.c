@@ -4,7 +4,7 @@
 #include "handle.h"
 #include "kv.h"
 
-/* ---- Devices ------------------------------------------------------------------------------------------------------ */
+/* ---- Devices ----------------------------------------------------------------------------------------------------- */
 
 static bool device_id(const Plugin *plugin, PjrtDevice *device, PjrtDescription **description, int64_t *id, Err *err) {
     PjrtDescriptionArgs get = {.device = device};
@@ -63,7 +63,7 @@ static bool find_devices(PjrtClient *client, int wanted, Err *err) {
     return client->id != NULL;
 }
 
-/* ---- Information -------------------------------------------------------------------------------------------------- */
+/* ---- Information ------------------------------------------------------------------------------------------------- */
 
 static void copy_text(char *out, size_t size, const PjrtTextArgs *args) {
     snprintf(out, size, "%.*s", (int)(args->bytes < size ? args->bytes : size - 1), args->text ? args->text : "");
@@ -140,14 +140,15 @@ bool pjrt_memory(PjrtClient *client, int device, int64_t *in_use, int64_t *peak,
     return true;
 }
 
-/* ---- Opening and closing ------------------------------------------------------------------------------------------ */
+/* ---- Opening and closing ----------------------------------------------------------------------------------------- */
 
 static bool check_options(const PjrtOptions *o, Err *err) {
     if (o->devices < 1 || o->devices > 4096) return err_set(err, "devices: expected 1 to 4096, got %d", o->devices);
     if (o->nodes < 0 || o->nodes > 4096) return err_set(err, "nodes: expected 1 to 4096, got %d", o->nodes);
     if (o->nodes > 1 && (o->node < 0 || o->node >= o->nodes))
         return err_set(err, "node: expected 0 to %d, got %d", o->nodes - 1, o->node);
-    if (o->nodes > 1 && !o->store) return err_set(err, "%d nodes: expected HOST:PORT of node 0's store, got none", o->nodes);
+    if (o->nodes > 1 && !o->store)
+        return err_set(err, "%d nodes: expected HOST:PORT of node 0's store, got none", o->nodes);
     return true;
 }
 
@@ -171,7 +172,8 @@ static int tt_clients; /* the tt plugin ends the process when it is asked for a 
 
 PjrtClient *pjrt_open(const PjrtOptions *options, Err *err) {
     PluginFile file;
-    if (!check_options(options, err) || !plugin_find(options->plugin ? options->plugin : "cpu", &file, err)) return NULL;
+    if (!check_options(options, err) || !plugin_find(options->plugin ? options->plugin : "cpu", &file, err))
+        return NULL;
     if (file.kind == PLUGIN_TT && tt_clients) {
         err_set(err, "%s: expected one client in a process, got a second", file.path);
         return NULL;
@@ -196,7 +198,6 @@ void pjrt_close(PjrtClient *client) {
         PjrtClientArgs args = {.client = client->client};
         PLUGIN_CALL(&client->plugin, Client_Destroy, args, NULL);
     }
-    if (client->plugin.shutdown) client->plugin.shutdown();
     tt_clients -= client->plugin.file.kind == PLUGIN_TT;
     kv_server_stop(client->server);
     kv_client_free(client->store);

@@ -37,9 +37,10 @@ void pjrt_attributes(const PjrtClient *client, Text *out);
 /* Bytes in use, peak and limit of a device; false where the plugin does not say. */
 bool pjrt_memory(PjrtClient *client, int device, int64_t *in_use, int64_t *peak, int64_t *limit);
 
-/* Compiles StableHLO text over `partitions` devices (SPMD, Shardy), from the cache folder if it was compiled before by the
- * same plugin; *from_cache (may be NULL) says so. A damaged or foreign cache file is compiled anew and replaced. */
-PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, int partitions, bool *from_cache, Err *err);
+/* Compiles StableHLO text over `partitions` devices (SPMD, Shardy), from the cache folder if it was compiled before by
+ * the same plugin; *from_cache (may be NULL) says so. A damaged or foreign cache file is compiled anew and replaced. */
+PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, int partitions, bool *from_cache,
+                          Err *err);
 void pjrt_program_free(PjrtProgram *program);
 int pjrt_program_results(const PjrtProgram *program);
 /* The serialised program, malloc'ed. */

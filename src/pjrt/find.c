@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "plugin.h"
 
-/* ---- What is looked for ------------------------------------------------------------------------------------------- */
+/* ---- What is looked for ------------------------------------------------------------------------------------------ */
 
 enum { FILES = 4 };
 typedef struct Kind {
@@ -47,7 +47,7 @@ static PluginKind kind_of(const char *path) {
     return strstr(file, "cpu") ? PLUGIN_CPU : PLUGIN_OTHER;
 }
 
-/* ---- Where -------------------------------------------------------------------------------------------------------- */
+/* ---- Where ------------------------------------------------------------------------------------------------------- */
 
 /* Places in order; a glob pattern each. */
 typedef struct Places { Text list; /* NUL-separated */ int count; } Places;
@@ -132,7 +132,7 @@ int plugin_list(PluginFile *out, int max) {
     return count;
 }
 
-/* ---- One of them -------------------------------------------------------------------------------------------------- */
+/* ---- One of them ------------------------------------------------------------------------------------------------- */
 
 static bool not_found(PluginKind kind, Err *err) {
     const Kind *k = &kinds[kind];
@@ -144,7 +144,8 @@ static bool not_found(PluginKind kind, Err *err) {
     for (int i = 0; place && i < places.count; i++, place += strlen(place) + 1) text_line(&text, " %s", place);
     Text names = {0};
     for (int f = 0; f < FILES && k->package[f]; f++) text_line(&names, "%s%s", f ? ", " : "", k->package[f]);
-    err_set(err, "no PJRT plugin for %s: %s. Looked for %s (in plugins/ by its last part) in:%s, and at %s, which is %s",
+    err_set(err,
+            "no PJRT plugin for %s: %s. Looked for %s (in plugins/ by its last part) in:%s, and at %s, which is %s",
             k->name, k->get, names.data ? names.data : "it", text.data ? text.data : "", k->variable,
             getenv(k->variable) ? "set" : "not set");
     text_free(&places.list);

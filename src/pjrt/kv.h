@@ -1,8 +1,8 @@
-/* kv.h: keys and values that the processes of one program share, over TCP: node 0 keeps them. A plugin whose devices span
- * processes (CUDA) finds its peers through it.
+/* kv.h: keys and values that the processes of one program share, over TCP: node 0 keeps them. A plugin whose devices
+ * span processes (CUDA) finds its peers through it.
  *
- * There is no password: whoever reaches the port can read and write. Use it on a trusted network. Sizes, connections and
- * waiting are bounded, so that a stranger cannot exhaust the process. */
+ * There is no password: whoever reaches the port can read and write. Use it on a trusted network. Sizes, connections
+ * and waiting are bounded, so that a stranger cannot exhaust the process. */
 #ifndef PJRT_KV_H
 #define PJRT_KV_H
 #include "../base/base.h"
@@ -22,7 +22,8 @@ void kv_client_free(KvClient *client); /* NULL is fine */
 
 /* Waits up to `timeout_ms` for the key; *value is malloc'ed. OK, DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAVAILABLE (no
  * server there within that time, or it broke off). With a timeout of 0 a missing key is NOT_FOUND at once. */
-PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes, Err *err);
+PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes,
+                Err *err);
 /* OK, INVALID_ARGUMENT (too large), RESOURCE_EXHAUSTED (the store is full), UNAVAILABLE. Replaces an old value. */
 PjrtCode kv_put(KvClient *client, const char *key, size_t key_bytes, const char *value, size_t value_bytes, Err *err);
 

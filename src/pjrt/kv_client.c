@@ -51,7 +51,7 @@ void kv_client_free(KvClient *client) {
     free(client);
 }
 
-/* ---- Sockets with a deadline -------------------------------------------------------------------------------------- */
+/* ---- Sockets with a deadline ------------------------------------------------------------------------------------- */
 
 static bool wait_for(int fd, short events, double deadline) {
     for (;;) {
@@ -112,7 +112,7 @@ static bool receive_all(int fd, void *data, size_t bytes, double deadline) {
     return true;
 }
 
-/* ---- Requests ----------------------------------------------------------------------------------------------------- */
+/* ---- Requests ---------------------------------------------------------------------------------------------------- */
 
 enum { CONNECT_PATIENCE = 60 }; /* seconds for node 0 to come up */
 
@@ -140,19 +140,20 @@ static PjrtCode ask(KvClient *client, const Asked *q, char **value, size_t *valu
         return PJRT_UNAVAILABLE;
     }
     if (status == PJRT_DEADLINE_EXCEEDED || status == PJRT_NOT_FOUND)
-        err_set(err, "no key '%.*s' in the store at %s after %u ms", (int)(q->head.key_bytes > 200 ? 200 : q->head.key_bytes), q->key,
-                client->address, q->head.timeout_ms);
+        err_set(err, "no key '%.*s' in the store at %s after %u ms",
+                (int)(q->head.key_bytes > 200 ? 200 : q->head.key_bytes), q->key, client->address, q->head.timeout_ms);
     else if (status != PJRT_OK) err_set(err, "the key-value store at %s is full", client->address);
     return status;
 }
 
 static bool sizes_fit(size_t key_bytes, size_t value_bytes, Err *err) {
     return (key_bytes <= KV_KEY_MAX && value_bytes <= KV_VALUE_MAX) ||
-           err_set(err, "key-value store: expected at most %d bytes of key and %d of value, got %zu and %zu", KV_KEY_MAX,
-                   KV_VALUE_MAX, key_bytes, value_bytes);
+           err_set(err, "key-value store: expected at most %d bytes of key and %d of value, got %zu and %zu",
+                   KV_KEY_MAX, KV_VALUE_MAX, key_bytes, value_bytes);
 }
 
-PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes, Err *err) {
+PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes,
+                Err *err) {
     if (!sizes_fit(key_bytes, 0, err)) return PJRT_INVALID_ARGUMENT;
     uint32_t wait = timeout_ms < 0 ? 0 : timeout_ms > KV_TIMEOUT_MAX ? KV_TIMEOUT_MAX : (uint32_t)timeout_ms;
     return ask(client, &(Asked){{KV_GET, (uint32_t)key_bytes, 0, wait}, key, ""}, value, value_bytes, err);
@@ -163,15 +164,18 @@ PjrtCode kv_put(KvClient *client, const char *key, size_t key_bytes, const char 
     return ask(client, &(Asked){{KV_PUT, (uint32_t)key_bytes, (uint32_t)value_bytes, 0}, key, value}, NULL, NULL, err);
 }
 
-/* ---- Callbacks ---------------------------------------------------------------------------------------------------- */
+/* ---- Callbacks --------------------------------------------------------------------------------------------------- */
 
 static void free_value(char *value) { free(value); }
 
-static PjrtError *fail(PjrtFail *make, PjrtCode code, const Err *err) { return (*make)((int)code, err->text, strlen(err->text)); }
+static PjrtError *fail(PjrtFail *make, PjrtCode code, const Err *err) {
+    return (*make)((int)code, err->text, strlen(err->text));
+}
 
 PjrtError *kv_pjrt_get(PjrtStoreGetArgs *args) {
     Err err = {0};
-    PjrtCode code = kv_get(args->user, args->key, args->key_bytes, args->timeout_ms, &args->value, &args->value_bytes, &err);
+    PjrtCode code =
+        kv_get(args->user, args->key, args->key_bytes, args->timeout_ms, &args->value, &args->value_bytes, &err);
     args->free_value = free_value;
     return code == PJRT_OK ? NULL : fail(args->fail, code, &err);
 }

@@ -23,7 +23,7 @@ struct KvServer {
     int count;
 };
 
-/* ---- Connections -------------------------------------------------------------------------------------------------- */
+/* ---- Connections ------------------------------------------------------------------------------------------------- */
 
 static void drop(KvServer *s, int i) {
     close(s->connection[i].fd);
@@ -53,7 +53,7 @@ static void answer(Connection *c) {
     if (c->sent == c->peer.out_bytes) c->peer.state = KV_BROKEN; /* all said */
 }
 
-/* ---- The thread --------------------------------------------------------------------------------------------------- */
+/* ---- The thread -------------------------------------------------------------------------------------------------- */
 
 /* Milliseconds until the nearest deadline; -1: none. */
 static int until_deadline(const KvServer *s) {
@@ -91,7 +91,7 @@ static void *serve(void *arg) {
     return NULL;
 }
 
-/* ---- Start and stop ----------------------------------------------------------------------------------------------- */
+/* ---- Start and stop ---------------------------------------------------------------------------------------------- */
 
 static int listen_on(const char *address, int *port, Err *err) {
     struct addrinfo *list = kv_resolve(address, true, err);
@@ -126,7 +126,8 @@ KvServer *kv_server_start(const char *address, Err *err) {
     s->wake[0] = s->wake[1] = -1;
     s->listener = listen_on(address, &s->port, err);
     int why = 0;
-    if (s->listener >= 0 && pipe2(s->wake, O_CLOEXEC) == 0 && (why = pthread_create(&s->thread, NULL, serve, s)) == 0) return s;
+    if (s->listener >= 0 && pipe2(s->wake, O_CLOEXEC) == 0 && (why = pthread_create(&s->thread, NULL, serve, s)) == 0)
+        return s;
     err_set(err, "cannot start the key-value store at %s: %s", address, strerror(why ? why : errno));
     if (s->listener >= 0) close(s->listener);
     if (s->wake[0] >= 0) close(s->wake[0]), close(s->wake[1]);

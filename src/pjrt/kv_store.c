@@ -3,7 +3,7 @@
 #include <string.h>
 #include "kv_store.h"
 
-/* ---- Wire --------------------------------------------------------------------------------------------------------- */
+/* ---- Wire -------------------------------------------------------------------------------------------------------- */
 
 static const uint8_t magic[4] = {'Q', 'M', 'K', 'V'};
 
@@ -43,10 +43,11 @@ void kv_reply_write(uint8_t out[KV_REPLY_HEAD], PjrtCode status, uint32_t value_
 bool kv_reply_read(const uint8_t data[KV_REPLY_HEAD], PjrtCode *status, uint32_t *value_bytes) {
     *status = (PjrtCode)data[4];
     *value_bytes = get_u32(data + 8);
-    return starts(data) && data[4] <= PJRT_UNAUTHENTICATED && *value_bytes <= KV_VALUE_MAX && (!*status || !*value_bytes);
+    return starts(data) && data[4] <= PJRT_UNAUTHENTICATED && *value_bytes <= KV_VALUE_MAX &&
+           (!*status || !*value_bytes);
 }
 
-/* ---- Store -------------------------------------------------------------------------------------------------------- */
+/* ---- Store ------------------------------------------------------------------------------------------------------- */
 
 void kv_store_free(KvStore *store) {
     for (size_t i = 0; i < store->count; i++) {
@@ -63,7 +64,9 @@ static KvEntry *find(const KvStore *store, const uint8_t *key, size_t bytes) {
     return NULL;
 }
 
-const KvEntry *kv_store_get(const KvStore *store, const uint8_t *key, size_t key_bytes) { return find(store, key, key_bytes); }
+const KvEntry *kv_store_get(const KvStore *store, const uint8_t *key, size_t key_bytes) {
+    return find(store, key, key_bytes);
+}
 
 /* An empty value is a value: never NULL for lack of bytes. */
 static uint8_t *copy_bytes(const uint8_t *data, size_t bytes) {
@@ -78,7 +81,8 @@ PjrtCode kv_store_put(KvStore *store, const uint8_t *key, size_t key_bytes, cons
     if (now + added > KV_STORE_MAX || (!old && store->count >= KV_ENTRIES_MAX)) return PJRT_RESOURCE_EXHAUSTED;
     uint8_t *new_value = copy_bytes(value, value_bytes), *new_key = old ? NULL : copy_bytes(key, key_bytes);
     if (!new_value || (!old && !new_key) ||
-        (!old && !mem_grow((void **)&store->entry, &store->capacity, store->count + 1, sizeof *store->entry, "keys", NULL))) {
+        (!old &&
+         !mem_grow((void **)&store->entry, &store->capacity, store->count + 1, sizeof *store->entry, "keys", NULL))) {
         free(new_value);
         free(new_key);
         return PJRT_RESOURCE_EXHAUSTED;
@@ -91,7 +95,7 @@ PjrtCode kv_store_put(KvStore *store, const uint8_t *key, size_t key_bytes, cons
     return PJRT_OK;
 }
 
-/* ---- Connections -------------------------------------------------------------------------------------------------- */
+/* ---- Connections ------------------------------------------------------------------------------------------------- */
 
 void kv_peer_start(KvPeer *peer, double now) { *peer = (KvPeer){.state = KV_READING, .deadline = now + KV_PATIENCE}; }
 
@@ -156,7 +160,8 @@ void kv_peer_feed(KvPeer *peer, KvStore *store, const uint8_t *data, size_t byte
         peer->state = KV_BROKEN;
     } else if (peer->in_bytes == whole && head->op == KV_PUT) {
         const uint8_t *key = peer->in + KV_REQUEST_HEAD;
-        reply(peer, store, kv_store_put(store, key, head->key_bytes, key + head->key_bytes, head->value_bytes), NULL, 0, now);
+        reply(peer, store, kv_store_put(store, key, head->key_bytes, key + head->key_bytes, head->value_bytes), NULL, 0,
+              now);
     } else if (peer->in_bytes == whole) {
         peer->state = KV_WAITING;
         peer->deadline = now + head->timeout_ms / 1000.0;

@@ -24,7 +24,7 @@ static void field_bytes(Text *out, unsigned field, Text *inner) {
     text_free(inner);
 }
 
-/* DeviceAssignmentProto: 1 replica_count, 2 computation_count, 3 a message for each computation: 1 packed ids of replicas. */
+/* DeviceAssignmentProto: 1 replica_count, 2 computation_count, 3 a message per computation: 1 packed replica ids. */
 static void device_assignment(Text *out, int partitions, const int64_t *id) {
     field_number(out, 1, 1);
     field_number(out, 2, partitions);

@@ -1,5 +1,5 @@
-/* platform.c: the surroundings of each kind of plugin. Variables of the environment that the user has set stay as they are,
- * except those that PjrtOptions names. */
+/* platform.c: the surroundings of each kind of plugin. Variables of the environment that the user has set stay as they
+ * are, except those that PjrtOptions names. */
 #include <dlfcn.h>
 #include <errno.h>
 #include <glob.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include "platform.h"
 
-/* ---- Environment -------------------------------------------------------------------------------------------------- */
+/* ---- Environment ------------------------------------------------------------------------------------------------- */
 
 static bool set(const char *name, const char *value, bool overwrite, Err *err) {
     return setenv(name, value, overwrite) == 0 || err_set(err, "cannot set %s: %s", name, strerror(errno));
@@ -49,7 +49,7 @@ static bool folder_above(const char *path, int up, char *out, size_t size) {
     return ok;
 }
 
-/* ---- Tenstorrent -------------------------------------------------------------------------------------------------- */
+/* ---- Tenstorrent ------------------------------------------------------------------------------------------------- */
 
 /* The plugin keeps a file of a fixed name in the temporary folder while its client lives: processes need one each. Not
  * while it is loaded: then it unpacks 400 MB there, under a name of their own, for all processes. */
@@ -80,18 +80,23 @@ static bool tt_check_desc(const char *path, Err *err) {
     MappedFile file;
     if (!file_map(&file, path, err)) return false;
     const uint8_t *d = file.data;
-    uint64_t size = file.bytes < 12 ? 0 : 4 + (d[0] | (uint64_t)d[1] << 8 | (uint64_t)d[2] << 16 | (uint64_t)d[3] << 24);
+    uint64_t size =
+        file.bytes < 12 ? 0 : 4 + (d[0] | (uint64_t)d[1] << 8 | (uint64_t)d[2] << 16 | (uint64_t)d[3] << 24);
     bool ok = size == file.bytes && !memcmp(d + 8, "TTSY", 4);
-    if (!ok) err_set(err, "%s: expected a Tenstorrent system description (TTSY), got %zu bytes of something else", path, file.bytes);
+    if (!ok)
+        err_set(err, "%s: expected a Tenstorrent system description (TTSY), got %zu bytes of something else", path,
+                file.bytes);
     file_unmap(&file);
     return ok;
 }
 
 /* The plugin ends the process when it finds no hardware. */
 static bool tt_check_hardware(Err *err) {
-    if (folder_exists("/dev/tenstorrent") || getenv("TT_METAL_SIMULATOR") || getenv("TT_METAL_MOCK_CLUSTER_DESC_PATH")) return true;
-    return err_set(err, "tt: expected Tenstorrent hardware at /dev/tenstorrent, got none; without it programs can only be "
-                        "compiled, for the chips of a system description");
+    if (folder_exists("/dev/tenstorrent") || getenv("TT_METAL_SIMULATOR") || getenv("TT_METAL_MOCK_CLUSTER_DESC_PATH"))
+        return true;
+    return err_set(err,
+                   "tt: expected Tenstorrent hardware at /dev/tenstorrent, got none; without it programs can only be "
+                   "compiled, for the chips of a system description");
 }
 
 static bool tt_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err) {
@@ -107,10 +112,11 @@ static bool tt_before_load(PluginSetting *setting, const PluginFile *file, const
     return !options->system_desc || set_for_client(setting, "TT_COMPILE_ONLY_SYSTEM_DESC", options->system_desc, err);
 }
 
-/* ---- CUDA --------------------------------------------------------------------------------------------------------- */
+/* ---- CUDA -------------------------------------------------------------------------------------------------------- */
 
-/* Python packages put each library in a folder of its own that the loader does not know, so they are loaded first, those
- * that others need before them. One that is missing may still be found by the system: the plugin's own load says so. */
+/* Python packages put each library in a folder of its own that the loader does not know, so they are loaded first,
+ * those that others need before them. One that is missing may still be found by the system: the plugin's own load says
+ * so. */
 static void cuda_libraries(const char *site) {
     static const char *const names[] = {"libcudart",    "libnvJitLink", "libnvrtc", "libcublasLt", "libcublas",
                                         "libnccl",      "libcupti",     "libcusparse", "libcusolver", "libcufft",
@@ -134,7 +140,8 @@ static bool cuda_data(const char *site, Err *err) {
     snprintf(pattern, sizeof pattern, "%s/nvidia/*/nvvm/libdevice", site);
     if (glob(pattern, 0, NULL, &found) == 0) {
         char folder[512];
-        if (folder_above(found.gl_pathv[0], 2, folder, sizeof folder)) ok = add_xla_flag("xla_gpu_cuda_data_dir", folder, err);
+        if (folder_above(found.gl_pathv[0], 2, folder, sizeof folder))
+            ok = add_xla_flag("xla_gpu_cuda_data_dir", folder, err);
     }
     globfree(&found);
     return ok;
@@ -155,7 +162,8 @@ static bool cuda_shares_memory(void) {
         for (size_t i = 0; i < found.gl_pathc; i++) {
             char line[256];
             FILE *file = fopen(found.gl_pathv[i], "re");
-            while (file && fgets(line, sizeof line, file)) shares |= !strncmp(line, "Model:", 6) && strstr(line, "GB10");
+            while (file && fgets(line, sizeof line, file))
+                shares |= !strncmp(line, "Model:", 6) && strstr(line, "GB10");
             if (file) fclose(file);
         }
     }
@@ -163,7 +171,7 @@ static bool cuda_shares_memory(void) {
     return shares;
 }
 
-/* ---- TPU ---------------------------------------------------------------------------------------------------------- */
+/* ---- TPU --------------------------------------------------------------------------------------------------------- */
 
 /* Away from Google's machines libtpu asks their metadata server for ever. */
 static bool tpu_before_load(Err *err) {
@@ -175,11 +183,13 @@ static bool tpu_before_load(Err *err) {
         product[strcspn(product, "\n")] = 0;
     }
     if (strstr(product, "Google") || getenv("TPU_SKIP_MDS_QUERY")) return true;
-    return err_set(err, "tpu: expected a Google Cloud machine, got '%s'; libtpu would wait for its metadata server for ever "
-                   "(set TPU_SKIP_MDS_QUERY=1 if this machine has TPUs)", product[0] ? product : "unknown");
+    return err_set(err,
+                   "tpu: expected a Google Cloud machine, got '%s'; libtpu would wait for its metadata server for ever "
+                   "(set TPU_SKIP_MDS_QUERY=1 if this machine has TPUs)",
+                   product[0] ? product : "unknown");
 }
 
-/* ---- All kinds ---------------------------------------------------------------------------------------------------- */
+/* ---- All kinds --------------------------------------------------------------------------------------------------- */
 
 bool platform_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err) {
     if (options->system_desc && file->kind != PLUGIN_TT)
@@ -195,8 +205,8 @@ bool platform_before_load(PluginSetting *setting, const PluginFile *file, const 
     return true;
 }
 
-/* XLA CPU ends the process when a device waits 40 s for another in a collective, which many devices on few cores may need
- * to. XLA reads its flags when its first client is made. The flags came with API 0.80. */
+/* XLA CPU ends the process when a device waits 40 s for another in a collective, which many devices on few cores may
+ * need to. XLA reads its flags when its first client is made. The flags came with API 0.80. */
 enum { COLLECTIVE_FLAGS_MINOR = 80 };
 
 bool platform_before_client(PluginSetting *setting, const Plugin *plugin, Err *err) {
@@ -218,7 +228,8 @@ void platform_restore(PluginSetting *setting) {
 }
 
 static PjrtValue option(const char *name, PjrtValueType type, size_t count) {
-    return (PjrtValue){.struct_size = sizeof(PjrtValue), .name = name, .name_bytes = strlen(name), .type = (int)type, .count = count};
+    return (PjrtValue){
+        .struct_size = sizeof(PjrtValue), .name = name, .name_bytes = strlen(name), .type = (int)type, .count = count};
 }
 static PjrtValue option_int(const char *name, int64_t value) {
     PjrtValue v = option(name, PJRT_INT, 1);

@@ -24,7 +24,7 @@ static const char *code_name(int code) {
     }
 }
 
-/* ---- Calls -------------------------------------------------------------------------------------------------------- */
+/* ---- Calls ------------------------------------------------------------------------------------------------------- */
 
 bool plugin_has(const Plugin *plugin, PjrtSlot slot) {
     return (int)slot < plugin->slots && plugin->api->slot[slot] != NULL;
@@ -45,10 +45,12 @@ static PjrtCode take_error(const Plugin *plugin, PjrtSlot slot, PjrtError *error
     while (bytes && (message.message[bytes - 1] == '\n' || message.message[bytes - 1] == ' ')) bytes--;
     const char *hint = "";
     if (code.code == PJRT_RESOURCE_EXHAUSTED) hint = "out of memory on the device: ";
-    bool bare = plugin->file.kind == PLUGIN_TT && bytes < 32 && bytes > 10 && !strncmp(message.message, "Error code", 10);
-    err_set(err, "%s failed (%s): %s%.*s%s", slot_name(slot), code_name(code.code), hint, (int)(bytes > 800 ? 800 : bytes),
-            bytes ? message.message : "",
-            bare ? ": the reason is in what the plugin wrote on standard error (all of it with TTXLA_LOGGER_LEVEL=DEBUG)"
+    bool bare =
+        plugin->file.kind == PLUGIN_TT && bytes < 32 && bytes > 10 && !strncmp(message.message, "Error code", 10);
+    err_set(err, "%s failed (%s): %s%.*s%s", slot_name(slot), code_name(code.code), hint,
+            (int)(bytes > 800 ? 800 : bytes), bytes ? message.message : "",
+            bare
+                ? ": the reason is in what the plugin wrote on standard error (all of it with TTXLA_LOGGER_LEVEL=DEBUG)"
             : bytes > 800 ? "..."
             : bytes       ? ""
                           : "the plugin gives no reason");
@@ -79,7 +81,7 @@ bool plugin_await(const Plugin *plugin, PjrtEvent *event, Err *err) {
     return ok;
 }
 
-/* ---- Loading ------------------------------------------------------------------------------------------------------ */
+/* ---- Loading ----------------------------------------------------------------------------------------------------- */
 
 static bool check_api(Plugin *plugin, Err *err) {
     const PjrtApi *api = plugin->api;
@@ -115,16 +117,26 @@ static bool initialize(const Plugin *plugin, Err *err) {
     return err_set(err, "expected at most %d different plugins in one process, got %s", MOST, plugin->file.path);
 }
 
+/* tt has a thread to join before the process ends; the handler runs before the plugin's own destructors. */
+static bool shut_down_at_exit(void *library, Err *err) {
+    static void *known;
+    void *symbol = dlsym(library, "tt_pjrt_shutdown");
+    void (*shutdown)(void);
+    memcpy(&shutdown, &symbol, sizeof symbol);
+    if (!symbol || symbol == known) return true;
+    known = symbol;
+    return atexit(shutdown) == 0 || err_set(err, "out of memory: exit handler of a plugin");
+}
+
 bool plugin_load(Plugin *plugin, const PluginFile *file, Err *err) {
     *plugin = (Plugin){.file = *file};
     void *library = dlopen(file->path, RTLD_NOW | RTLD_LOCAL);
     if (!library) return err_set(err, "cannot load the PJRT plugin %s: %s", file->path, dlerror());
-    void *symbol = dlsym(library, "GetPjrtApi"), *shutdown = dlsym(library, "tt_pjrt_shutdown");
+    void *symbol = dlsym(library, "GetPjrtApi");
     if (!symbol) return err_set(err, "%s is no PJRT plugin: it has no GetPjrtApi", file->path);
     const PjrtApi *(*get)(void);
     memcpy(&get, &symbol, sizeof get); /* POSIX: a symbol's address is its function's */
-    memcpy(&plugin->shutdown, &shutdown, sizeof shutdown);
     plugin->api = get();
     if (!plugin->api) return err_set(err, "%s: GetPjrtApi returned no table of functions", file->path);
-    return check_api(plugin, err) && initialize(plugin, err);
+    return check_api(plugin, err) && shut_down_at_exit(library, err) && initialize(plugin, err);
 }

@@ -5,7 +5,7 @@
 #include "../base/cpu.h"
 #include "handle.h"
 
-/* ---- What a compiled program depends on --------------------------------------------------------------------------- */
+/* ---- What a compiled program depends on -------------------------------------------------------------------------- */
 
 /* A list of CPU features: native code for one may not run on another. */
 static void add_features(Text *out) {
@@ -15,7 +15,8 @@ static void add_features(Text *out) {
 #undef X
 }
 
-static bool program_key(PjrtClient *client, const char *text, size_t bytes, const Text *options, CacheKey *key, Err *err) {
+static bool program_key(PjrtClient *client, const char *text, size_t bytes, const Text *options, CacheKey *key,
+                        Err *err) {
     const PjrtInfo *info = &client->info;
     struct stat st;
     Text attributes = {0}, rest = {0};
@@ -40,11 +41,13 @@ static bool program_key(PjrtClient *client, const char *text, size_t bytes, cons
     return ok;
 }
 
-/* ---- Compiling and loading ---------------------------------------------------------------------------------------- */
+/* ---- Compiling and loading --------------------------------------------------------------------------------------- */
 
 static PjrtLoaded *compile(PjrtClient *client, const char *text, size_t bytes, const Text *options, Err *err) {
-    PjrtProgramText program = {.struct_size = sizeof program, .code = text, .code_bytes = bytes, .format = "mlir", .format_bytes = 4};
-    PjrtCompileArgs args = {.client = client->client, .program = &program, .options = options->data, .option_bytes = options->bytes};
+    PjrtProgramText program = {
+        .struct_size = sizeof program, .code = text, .code_bytes = bytes, .format = "mlir", .format_bytes = 4};
+    PjrtCompileArgs args = {
+        .client = client->client, .program = &program, .options = options->data, .option_bytes = options->bytes};
     if (PLUGIN_CALL(&client->plugin, Client_Compile, args, err) != PJRT_OK) return NULL;
     if (!args.loaded) err_set(err, "PJRT_Client_Compile gave no program and no error");
     return args.loaded;
@@ -68,7 +71,8 @@ static bool find_rows(PjrtProgram *program, Err *err) {
     PjrtDevicesArgs args = {.of = program->loaded};
     if (PLUGIN_CALL(&client->plugin, LoadedExecutable_AddressableDevices, args, err) != PJRT_OK) return false;
     if (args.count == 0 || args.count > (size_t)client->info.devices)
-        return err_set(err, "expected a program for 1 to %d devices of this process, got %zu", client->info.devices, args.count);
+        return err_set(err, "expected a program for 1 to %d devices of this process, got %zu", client->info.devices,
+                       args.count);
     program->rows = (int)args.count;
     program->row_device = mem_new(args.count, sizeof *program->row_device, "program", err);
     program->result_row = program->row_device ? mem_new(args.count, sizeof *program->result_row, "program", err) : NULL;
@@ -77,7 +81,8 @@ static bool find_rows(PjrtProgram *program, Err *err) {
         int d = 0;
         while (d < client->info.devices && client->device[d] != args.devices[r]) d++;
         if (d >= program->rows)
-            return err_set(err, "expected the program to run on devices 0 to %d, but row %d is elsewhere", program->rows - 1, r);
+            return err_set(err, "expected the program to run on devices 0 to %d, but row %d is elsewhere",
+                           program->rows - 1, r);
         program->row_device[r] = d;
     }
     return true;
@@ -90,7 +95,8 @@ static bool read_program(PjrtProgram *program, Err *err) {
     program->executable = get.executable;
     PjrtOutputsArgs outputs = {.executable = program->executable};
     if (PLUGIN_CALL(plugin, Executable_NumOutputs, outputs, err) != PJRT_OK) return false;
-    if (outputs.count > 65536) return err_set(err, "expected at most 65536 results of a program, got %zu", outputs.count);
+    if (outputs.count > 65536)
+        return err_set(err, "expected at most 65536 results of a program, got %zu", outputs.count);
     program->results = (int)outputs.count;
     if (!find_rows(program, err)) return false;
     size_t cells = outputs.count * (size_t)program->rows;
@@ -101,7 +107,8 @@ static bool read_program(PjrtProgram *program, Err *err) {
 static void keep(PjrtClient *client, const PjrtProgram *program, const CacheKey *key) {
     uint8_t *data;
     size_t bytes;
-    if (!client->cache.folder || !client->info.can_load || !pjrt_program_serialize(program, &data, &bytes, NULL)) return;
+    if (!client->cache.folder || !client->info.can_load || !pjrt_program_serialize(program, &data, &bytes, NULL))
+        return;
     cache_write(&client->cache, key, data, bytes);
     free(data);
 }
@@ -121,7 +128,8 @@ static PjrtProgram *wrap(PjrtClient *client, PjrtLoaded *loaded, Err *err) {
     return NULL;
 }
 
-PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, int partitions, bool *from_cache, Err *err) {
+PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, int partitions, bool *from_cache,
+                          Err *err) {
     if (from_cache) *from_cache = false;
     if (partitions < 1 || partitions > client->ids) {
         err_set(err, "expected a program for 1 to %d devices, got %d", client->ids, partitions);
@@ -132,10 +140,12 @@ PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, in
     compile_options(&options, partitions, client->id);
     bool cached = client->cache.folder && client->info.can_load;
     PjrtProgram *program = NULL;
-    if (text_ok(&options, "compile options", err) && (!cached || program_key(client, text, bytes, &options, &key, err))) {
+    if (text_ok(&options, "compile options", err) &&
+        (!cached || program_key(client, text, bytes, &options, &key, err))) {
         PjrtLoaded *loaded = cached ? load(client, &key) : NULL;
         if (loaded && (program = wrap(client, loaded, NULL)) && from_cache) *from_cache = true;
-        if (!program && (loaded = compile(client, text, bytes, &options, err)) && (program = wrap(client, loaded, err)) && cached)
+        if (!program && (loaded = compile(client, text, bytes, &options, err)) &&
+            (program = wrap(client, loaded, err)) && cached)
             keep(client, program, &key);
     }
     text_free(&options);
@@ -156,7 +166,7 @@ void pjrt_program_free(PjrtProgram *program) {
     free(program);
 }
 
-/* ---- What it is --------------------------------------------------------------------------------------------------- */
+/* ---- What it is -------------------------------------------------------------------------------------------------- */
 
 int pjrt_program_results(const PjrtProgram *program) { return program->results; }
 
@@ -177,7 +187,7 @@ bool pjrt_program_memory(const PjrtProgram *program, PjrtProgramMemory *out) {
     return true;
 }
 
-/* ---- Running ------------------------------------------------------------------------------------------------------ */
+/* ---- Running ----------------------------------------------------------------------------------------------------- */
 
 /* The plugin wants a list of arguments for each row; allocated at the first run, then kept. */
 static bool argument_room(PjrtProgram *program, int count, Err *err) {
@@ -193,12 +203,14 @@ bool pjrt_execute(PjrtClient *client, PjrtProgram *program, PjrtBuffer *const *a
                   PjrtBuffer **results, int result_count, Err *err) {
     if (result_count != program->results)
         return err_set(err, "execute: expected room for %d results, got %d", program->results, result_count);
-    if (argument_count < 0 || !argument_room(program, argument_count, err)) return err_set(err, "execute: %d arguments", argument_count);
+    if (argument_count < 0 || !argument_room(program, argument_count, err))
+        return err_set(err, "execute: %d arguments", argument_count);
     size_t count = (size_t)argument_count, outputs = (size_t)result_count;
     for (size_t r = 0; r < (size_t)program->rows; r++) {
         PjrtBuffer *const *from = arguments + (size_t)program->row_device[r] * count;
         for (size_t i = 0; i < count; i++) {
-            if (!from[i]) return err_set(err, "execute: argument %zu of device %d is missing", i, program->row_device[r]);
+            if (!from[i])
+                return err_set(err, "execute: argument %zu of device %d is missing", i, program->row_device[r]);
             program->argument[r * count + i] = from[i];
         }
         program->argument_row[r] = program->argument + r * count;

@@ -1,5 +1,5 @@
 /* fuzz_kv.c: requests to the key-value store as arbitrary bytes, in pieces, on two connections at once. The first byte
- * picks the pieces' size. Whatever comes, memory is bounded, a reply is a reply, and the store counts its bytes right. */
+ * picks the pieces' size. Whatever comes, memory is bounded, a reply is a reply, and the store's bytes add up. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/pjrt/kv_store.h"
