@@ -15,6 +15,16 @@ QWENMESH_PLUGIN_CPU=$0 run env --no-bandwidth
 check "plugins are listed without loading them" 'is 0' 'out "- PJRT plugins: cpu $0"' 'no_out "PJRT API"'
 QWENMESH_PLUGIN_CPU=$0 run env --no-bandwidth --plugin cpu
 check "a file that is no plugin is named" 'is 1' 'err "cannot load the PJRT plugin $0"'
+fake=${BUILD:-build}/tests/fake_plugin.so
+if [ -f "$fake" ]; then
+    QWENMESH_PLUGIN_CPU=$fake run env --no-bandwidth --plugin cpu --devices 2
+    check "a plugin is opened on request" 'is 0' 'out "- PJRT plugin: $fake"' 'out "- PJRT API: 0.114, functions: 138"' \
+        'out "- PJRT devices: 2 of kind paper"' 'out "  - plugin.list = 1 2 3"'
+    QWENMESH_PLUGIN_CPU=$fake run env --no-bandwidth --plugin cpu --json
+    check "a plugin in JSON" 'is 0' 'out "\"pjrt_api\": \"0.114\""' 'out "\"plugin.list\": \"1 2 3\""'
+else
+    skip "a plugin is opened on request" "no $fake"
+fi
 run env --no-bandwidth --plugin gpu
 check "an unknown plugin is named" 'is 1' "err \"unknown PJRT plugin 'gpu': expected cpu, tt, cuda, tpu or a plugin's file\""
 run env --help

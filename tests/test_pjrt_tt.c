@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
 #include "stablehlo_text.h"
@@ -82,6 +83,17 @@ static void what_it_would_die_of_is_refused(void **state) {
         if (!strstr(err.text, wrong[i].expected)) fail_msg("expected '%s', got '%s'", wrong[i].expected, err.text);
     }
     Err err = {0};
+    char cut[] = "/tmp/qwenmesh-test-XXXXXX";
+    size_t bytes;
+    char *data = file_read("tests/data/tt/n150.ttsys", 1 << 20, &bytes, &err);
+    const int fd = mkstemp(cut);
+    assert_true(data && fd >= 0 && write(fd, data, bytes / 2) == (ssize_t)(bytes / 2));
+    close(fd);
+    assert_null(open_tt(cut, 1, &err));
+    assert_non_null(strstr(err.text, "expected a Tenstorrent system description (TTSY), got 384 bytes"));
+    unlink(cut);
+    free(data);
+    err = (Err){0};
     if (folder_exists("/dev/tenstorrent")) return;
     assert_null(open_tt(NULL, 1, &err));
     assert_non_null(strstr(err.text, "expected Tenstorrent hardware at /dev/tenstorrent, got none"));
