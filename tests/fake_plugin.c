@@ -252,21 +252,19 @@ FAKE(LoadedExecutable_Execute, PjrtExecuteArgs) {
 /* ---- The table --------------------------------------------------------------------------------------------------- */
 
 enum { SLOTS = 138 };
-typedef struct Table { PjrtApi api; PjrtFunction slot[SLOTS]; } Table;
 
 const PjrtApi *GetPjrtApi(void) {
-    static Table
-        tables[2]; /* a plugin is initialised once: the test of a failing Plugin_Initialize needs a fresh one */
-    Table *t = &tables[strstr(mode(), "Plugin_Initialize") != NULL];
+    /* A plugin is initialised once: the test of a failing Plugin_Initialize needs a fresh table. */
+    static _Alignas(PjrtApi) unsigned char tables[2][sizeof(PjrtApi) + SLOTS * sizeof(PjrtFunction)];
     const char *m = mode();
+    PjrtApi *api = (PjrtApi *)(void *)tables[strstr(m, "Plugin_Initialize") != NULL];
     calls = 0;
     if (!strcmp(m, "null")) return NULL;
-    t->api.struct_size = sizeof(PjrtApi) + sizeof t->slot - (!strcmp(m, "short") ? 100 * sizeof *t->slot : 0);
-    t->api.version.major = !strcmp(m, "major");
-    t->api.version.minor = !strcmp(m, "old") ? 56 : 114;
-    PjrtFunction *slot = t->slot;
-#define X(name, number, needed) slot[number] = strncmp(m, "missing=", 8) || strcmp(m + 8, #name) ? name : NULL;
+    api->struct_size = sizeof tables[0] - (!strcmp(m, "short") ? 100 * sizeof(PjrtFunction) : 0);
+    api->version.major = !strcmp(m, "major");
+    api->version.minor = !strcmp(m, "old") ? 56 : 114;
+#define X(name, number, needed) api->slot[number] = strncmp(m, "missing=", 8) || strcmp(m + 8, #name) ? name : NULL;
     PJRT_SLOTS(X)
 #undef X
-    return &t->api;
+    return api;
 }
