@@ -12,7 +12,7 @@ extern const Backend backend_cpu;
 /* One device's share of one operation. */
 typedef struct Item {
     Call call;              /* all but the rows of the step */
-    const OpRow *op;        /* the node's, or quantise_row  */
+    const OpRow *op;        /* the node's, or its readers' quantise */
     int replica;
     double unit_cost;       /* relative, for static splits of decode */
     int64_t own_in[MAX_INPUTS], own_out, own_quads; /* floats into a worker's own copy, -1: shared. See Phase.repeat */

@@ -29,9 +29,9 @@ static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
     return true;
 }
 
-/* Whether this linear takes input 0 in 8 bits: its weights are quantised and every sum is over whole groups. */
+/* Whether this op takes input 0 in 8 bits: its weights are quantised and every sum is over whole groups. */
 static bool wants_quads(const Cpu *cpu, const Node *n) {
-    if (!cpu->options.act_int8 || n->kind != NODE_OP || n->inputs < 2) return false;
+    if (!cpu->options.act_int8 || n->kind != NODE_OP || !n->op->quantise) return false;
     const LoadedWeight *w = &cpu->weights[n->in[1].id];
     if (!w->as_matrix || !packed_quantised(w->packed.type) || w->packed.k % ACT_GROUP) return false;
     const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;
@@ -40,11 +40,12 @@ static bool wants_quads(const Cpu *cpu, const Node *n) {
     return true;
 }
 
-static bool feeds_quads(const Cpu *cpu, int id) {
+/* What turns the value of a node into 8 bits for those who read it so; NULL: nobody does. */
+static const OpRow *quantise_of(const Cpu *cpu, int id) {
     const Graph *g = &cpu->program->graph;
     for (int u = id + 1; u < g->count; u++)
-        if (wants_quads(cpu, &g->nodes[u]) && g->nodes[u].in[0].id == id) return true;
-    return false;
+        if (wants_quads(cpu, &g->nodes[u]) && g->nodes[u].in[0].id == id) return g->nodes[u].op->quantise;
+    return NULL;
 }
 
 static int64_t quads_floats(const Cpu *cpu, const Node *n) {
@@ -147,15 +148,15 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
 }
 
 /* One item per replica, between the value and those who want it. */
-static bool items_quantise(Cpu *cpu, const Node *n, Err *err) {
+static bool items_quantise(Cpu *cpu, const Node *n, const OpRow *op, Err *err) {
     for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
         Call c = call_of(cpu, n);
         c.in_width[0] = c.out_width;
         c.columns = (Range){0, c.out_width};
         if (!item_add(cpu, &c, replica, err)) return false;
         Item *item = &cpu->items[cpu->item_count - 1];
-        item->op = &quantise_row;
-        item->unit_cost = unit_cost(&quantise_row, &c);
+        item->op = op;
+        item->unit_cost = unit_cost(op, &c);
     }
     return true;
 }
@@ -210,7 +211,7 @@ static void phases_repeat(Cpu *cpu) {
         const Node *n = &g->nodes[id];
         if (n->kind != NODE_OP) continue;
         if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
-        if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && feeds_quads(cpu, id))
+        if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && quantise_of(cpu, id))
             cpu->phases[cpu->node_phase[id] + 1].repeat = false;
     }
 }
@@ -230,7 +231,7 @@ static bool memory_plan(Cpu *cpu, Err *err) {
         for (int half = 0; half < 2; half++)
             cpu->offset[half * g->count + id] = cpu->own_offset[half * g->count + id] = -1;
         if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
-        bool quads = feeds_quads(cpu, id);
+        bool quads = quantise_of(cpu, id);
         int made = cpu->node_phase[id];
         Life v[2] = {{.first = made, .last = made + quads, .size = cpu_value_floats(cpu, n)},
                      {.first = made + 1, .last = made + 1, .size = quads ? quads_floats(cpu, n) : 0}};
@@ -323,7 +324,7 @@ bool cpu_plan(Cpu *cpu, Err *err) {
                 return false;
         for (int id = 1; id < g->count; id++)
             if (cpu->offset[g->count + id] >= 0 && cpu->node_phase[id] + 1 == phase &&
-                !items_quantise(cpu, &g->nodes[id], err))
+                !items_quantise(cpu, &g->nodes[id], quantise_of(cpu, id), err))
                 return false;
         cpu->phases[phase].last = cpu->item_count;
     }

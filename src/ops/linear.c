@@ -144,7 +144,7 @@ static void linear_stablehlo(Lower *l, const Node *n) {
 const OpRow linear_row = {
     .name = "linear", .factors = "ti,oi,o->to",
     .shape = linear_shape, .units = linear_units, .reference = linear_reference, .cost = linear_cost, .unit_cost = linear_unit_cost, .finish = linear_finish,
-    .stablehlo = linear_stablehlo,
+    .stablehlo = linear_stablehlo, .quantise = &quantise_row,
     .none = "gradient: the program does not train",
 };
 
