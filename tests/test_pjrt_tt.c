@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../src/model/qwen2.h"
+#include "../src/pjrt/buckets.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
 #include "stablehlo_text.h"
@@ -68,6 +70,66 @@ static void every_description_compiles(void **state) {
     compiles_for("tests/data/tt/galaxy-32.ttsys", 32, "Wormhole");
 }
 
+static int count_of(const uint8_t *data, size_t bytes, const char *text) {
+    int count = 0;
+    for (const uint8_t *p = data; (p = memmem(p, bytes - (size_t)(p - data), text, strlen(text))); p++) count++;
+    return count;
+}
+
+/* The whole of Qwen2.5-7B, 28 layers, as one bucket: attention arrives as one op, caches are written on the device, two
+ * reductions a layer and axis, and nothing is moved to the host. */
+static void model_compiles(const char *desc, const char *mesh_text, int axes) {
+    Err err = {0};
+    ModelConfig *config = calloc(1, sizeof *config);
+    ModelGraph model;
+    Partition partition;
+    Program program;
+    Mesh mesh;
+    Bucket list[MAX_BUCKETS];
+    assert_true(mesh_parse(&mesh, mesh_text, &err) && config_load(config, "tests/golden/configs/7b.json", &err) &&
+                model_graph(&model, config, 128, 2047, false, &err) && partition_new(&partition, config, &mesh, true, &err) &&
+                program_new(&program, &model.graph, &partition, &err));
+    bucket_list(32, 128, list);
+    PjrtClient *c = open_tt(desc, mesh.tp, &err);
+    for (int i = 0; c && i < 3; i += 2) { /* decode of 32 slots, prefill of 128 rows */
+        LowerOptions o = {.type = "bf16", .cache_slots = 32, .positions = bucket_positions(2047), .bucket = list[i]};
+        Lower l;
+        Text text = {0};
+        uint8_t *data = NULL;
+        size_t bytes = 0;
+        char name[64];
+        bucket_name(&list[i], name, sizeof name);
+        double start = clock_seconds();
+        PjrtProgram *p = lower_program(&l, &program, &o, &text, &err)
+                             ? pjrt_compile(c, text.data, text.bytes, mesh.tp, NULL, &err) : NULL;
+        if (!p || !pjrt_program_serialize(p, &data, &bytes, &err)) fail_msg("%s on %s: %s", name, mesh_text, err.text);
+        print_message("7B %s on %s: %.1f s\n", name, mesh_text, clock_seconds() - start);
+        assert_int_equal(count_of(data, bytes, "\"ttir.scaled_dot_product_attention\"("), 28);
+        assert_int_equal(count_of(data, bytes, "\"ttir.all_reduce\"("), 28 * 2 * axes);
+        assert_true(contains(data, bytes, "ttnn.rows_scatter") && !contains(data, bytes, "hoist"));
+        free(data);
+        pjrt_program_free(p);
+        lower_free(&l);
+        text_free(&text);
+    }
+    if (!c) fail_msg("%s: %s", mesh_text, err.text);
+    pjrt_close(c);
+    program_free(&program);
+    partition_free(&partition);
+    model_graph_free(&model);
+    free(config);
+}
+
+static void whole_model_compiles(void **state) {
+    (void)state;
+    if (!found()) skip();
+    model_compiles("tests/data/tt/n300-llmbox.ttsys", "1x8", 1);
+    model_compiles("tests/data/tt/n300-llmbox.ttsys", "2x4", 2);
+    model_compiles("tests/data/tt/galaxy-32.ttsys", "8x4", 2);
+    model_compiles("tests/data/tt/galaxy-32.ttsys", "4x8", 2);
+    model_compiles("tests/data/tt/galaxy-32.ttsys", "1x32", 1);
+}
+
 /* The plugin would end the process on these. */
 static void what_it_would_die_of_is_refused(void **state) {
     (void)state;
@@ -103,6 +165,7 @@ int main(void) {
     unsetenv("TT_COMPILE_ONLY_SYSTEM_DESC");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_description_compiles),
+        cmocka_unit_test(whole_model_compiles),
         cmocka_unit_test(what_it_would_die_of_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

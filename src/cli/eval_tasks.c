@@ -221,14 +221,12 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     if (strcmp(eval->task, "gsm8k")) return usage_error("bench", "--eval: expected gsm8k, got '%.40s'", eval->task);
     if (!p) return usage_error("bench", "%s", err.text);
     if (!m->model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
-    MeshReport report = {.engine = {.model = m->model, .threads = (int)m->threads, .slots = m->slots ? (int)m->slots : 8,
-                                    .context = m->context, .rows = (int)m->rows, .kv_cache = m->kv_cache, .isa = m->isa,
-                                    .act = m->act,
-                                    .rope_bf16 = m->rope_bf16, .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
-                                    .plugin = m->plugin, .weights = m->weights},
+    char folder[FOLDER_BYTES];
+    MeshReport report = {.engine = model_engine_options(m, folder),
                          .gsm8k = {.protocol = p, .data = eval->data, .shots = -1, .limit = eval->limit, .samples = 1,
                                    .fewshot_seed = FEWSHOT_SEED},
                          .meshes = m->mesh ? m->mesh : "1x1", .html = eval->html};
+    if (!report.engine.slots) report.engine.slots = 8;
     bool ok = mesh_report(&report, stdout, &same, &err) && file_finish(stdout, "standard output", &err);
     if (ok && !same) ok = err_set(&err, "meshes differ in their answers");
     return ok ? EXIT_OK : fail(&err);

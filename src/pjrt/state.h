@@ -5,7 +5,8 @@
 #include "buckets.h"
 #include "client.h"
 
-typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; } Compiled;
+/* weight: [argument of the program] number of the placed weight it takes, once all are placed. */
+typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; int *weight; } Compiled;
 
 /* Buffers of one argument, one per device. */
 typedef struct Placed { char name[LOWER_NAME]; PjrtBuffer **buffer; } Placed;

@@ -35,19 +35,29 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
     return true;
 }
 
-static PjrtBuffer *const *placed(const Pjrt *p, const char *name) {
-    for (int i = 0; i < p->weight_count; i++)
-        if (!strcmp(p->weights[i].name, name)) return p->weights[i].buffer;
-    return NULL;
+/* Finds the weights that a bucket's arguments name, once: a step only looks numbers up. */
+static bool weights_bind(const Pjrt *p, Compiled *c, Err *err) {
+    if (c->weight) return true;
+    int *found = mem_new((size_t)c->lower.argument_count, sizeof *found, "arguments", err);
+    for (int i = 0; found && i < c->lower.argument_count; i++) {
+        const LowerArgument *a = &c->lower.arguments[i];
+        while (a->role == ROLE_WEIGHT && found[i] < p->weight_count && strcmp(p->weights[found[i]].name, a->name)) found[i]++;
+        if (a->role != ROLE_WEIGHT || found[i] < p->weight_count) continue;
+        free(found);
+        return err_set(err, "program argument %s: no such weight was placed", a->name);
+    }
+    c->weight = found;
+    return found != NULL;
 }
 
-static bool arguments_fill(const Pjrt *p, const Wave *w, PjrtBuffer **list, Err *err) {
-    const Lower *l = &p->compiled[w->bucket].lower;
+static bool arguments_fill(Pjrt *p, const Wave *w, PjrtBuffer **list, Err *err) {
+    Compiled *compiled = &p->compiled[w->bucket];
+    const Lower *l = &compiled->lower;
+    if (!weights_bind(p, compiled, err)) return false;
     for (int i = 0; i < l->argument_count; i++) {
         const LowerArgument *a = &l->arguments[i];
-        PjrtBuffer *const *weight = a->role == ROLE_WEIGHT ? placed(p, a->name) : NULL;
         void *work = a->role == ROLE_STEP ? mem_new(1, (size_t)lower_argument_bytes(a), "step", err) : NULL;
-        bool ok = a->role == ROLE_STEP ? work != NULL : a->role != ROLE_WEIGHT || weight || err_set(err, "no weight %s", a->name);
+        bool ok = a->role != ROLE_STEP || work;
         for (int d = 0; ok && d < p->devices; d++) {
             PjrtBuffer **to = &list[d * l->argument_count + i];
             if (a->role == ROLE_STEP) {
@@ -55,7 +65,8 @@ static bool arguments_fill(const Pjrt *p, const Wave *w, PjrtBuffer **list, Err 
                 if (ok) *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, work, err);
                 ok = *to != NULL;
             } else {
-                *to = a->role == ROLE_SHARD ? p->shard[d] : a->role == ROLE_CACHE ? p->cache[a->cache * p->devices + d] : weight[d];
+                *to = a->role == ROLE_SHARD ? p->shard[d] : a->role == ROLE_CACHE ? p->cache[a->cache * p->devices + d]
+                                                          : p->weights[compiled->weight[i]].buffer[d];
             }
         }
         free(work);
