@@ -118,13 +118,6 @@ void wave_free(Pjrt *p, Wave *w) {
 
 /* ---- Results ------------------------------------------------------------------------------------------------------- */
 
-/* The largest of the devices' (max, id) pairs, ties to the lowest id. */
-static void best_pair(const float *pairs, int devices, float *out) {
-    out[0] = pairs[0], out[1] = pairs[1];
-    for (int d = 1; d < devices; d++)
-        if (pairs[2 * d] > out[0] || (pairs[2 * d] == out[0] && pairs[2 * d + 1] < out[1])) out[0] = pairs[2 * d], out[1] = pairs[2 * d + 1];
-}
-
 /* Puts the local result of one device, in f32, where the host looks for it. */
 static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const LowerArgument *r, int replica, int device, const float *local) {
     bool by_logit = n->shape.dim[0].letters[0] == 'r';
@@ -134,7 +127,8 @@ static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const 
         if (to[i] < 0) continue;
         const float *from = local + i * r->dim[1];
         if (n->shape.rank == 1) {
-            best_pair(from, p->tp, value + 2 * to[i]);
+            Call c = {.node = n, .in = {from}, .devices = p->tp, .out = value + 2 * to[i], .row1 = 1};
+            n->op->reference(&c, 0, 1); /* of one row: the devices' pairs to the best of them */
         } else {
             int64_t width = n->shape.dim[1].size;
             Range v = p->program->partition->device[device].vocab;
