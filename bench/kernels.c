@@ -1,5 +1,5 @@
-/* kernels.c: how fast each kernel is next to what the machine can do: read bandwidth and peak of fused multiply-adds, from
- * the same run. Repetitions are interleaved, since other guests move the limits; best and median are printed.
+/* kernels.c: how fast each kernel is next to what the machine can do: read bandwidth and peak of fused multiply-adds,
+ * from the same run. Repetitions are interleaved, since other guests move the limits; best and median are printed.
  *     build/bench/kernels [REPETITIONS [WORD]]     (9; only kernels whose name has the word) */
 #include <pthread.h>
 #include <sched.h>
@@ -33,39 +33,38 @@ static Quad *quads; /* [TILE_ROWS / 4][K / 32] */
 static float *xs, *scratch[THREADS];
 static volatile uint64_t sink;
 
-/* ---- The limits ------------------------------------------------------------------------------------------------------- */
+/* ---- The limits -------------------------------------------------------------------------------------------------- */
 
 /* Reads `streams` parts of the memory side by side: which number is fastest differs between CPUs. */
 #if defined(__x86_64__)
-#define READ(streams)                                                                                                   \
-    __attribute__((target("avx2"))) static double read_##streams(const Item *item, int thread) {                        \
-        const int64_t bytes = BYTES / item->threads / streams / 128 * 128;                                              \
-        const uint8_t *p = weights[PACKED_F32] + thread * bytes * streams;                                              \
-        __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;                                                        \
-        for (int64_t i = 0; i < bytes; i += 128)                                                                        \
-            _Pragma("GCC unroll 4") for (int s = 0; s < streams; s++) {                                                 \
-                const __m256i *line = (const void *)(p + s * bytes + i);                                                \
-                a = _mm256_or_si256(a, _mm256_load_si256(line));                                                        \
-                b = _mm256_or_si256(b, _mm256_load_si256(line + 1));                                                    \
-                c = _mm256_or_si256(c, _mm256_load_si256(line + 2));                                                    \
-                d = _mm256_or_si256(d, _mm256_load_si256(line + 3));                                                    \
-            }                                                                                                           \
-        a = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));                                              \
-        sink = (uint64_t)_mm256_extract_epi64(a, 0);                                                                    \
-        return (double)(bytes * streams);                                                                               \
+#define READ(streams)                                                                                                  \
+    __attribute__((target("avx2"))) static double read_##streams(const Item *item, int thread) {                       \
+        const int64_t bytes = BYTES / item->threads / streams / 128 * 128;                                             \
+        const uint8_t *p = weights[PACKED_F32] + thread * bytes * streams;                                             \
+        __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;                                                       \
+        for (int64_t i = 0; i < bytes; i += 128) _Pragma("GCC unroll 4") for (int s = 0; s < streams; s++) {           \
+                const __m256i *line = (const void *)(p + s * bytes + i);                                               \
+                a = _mm256_or_si256(a, _mm256_load_si256(line));                                                       \
+                b = _mm256_or_si256(b, _mm256_load_si256(line + 1));                                                   \
+                c = _mm256_or_si256(c, _mm256_load_si256(line + 2));                                                   \
+                d = _mm256_or_si256(d, _mm256_load_si256(line + 3));                                                   \
+            }                                                                                                          \
+        a = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));                                             \
+        sink = (uint64_t)_mm256_extract_epi64(a, 0);                                                                   \
+        return (double)(bytes * streams);                                                                              \
     }
 #else
-#define READ(streams)                                                                                                   \
-    static double read_##streams(const Item *item, int thread) {                                                        \
-        const int64_t words = BYTES / item->threads / streams / 64 * 8;                                                 \
-        const uint64_t *p = (const uint64_t *)weights[PACKED_F32] + thread * words * streams;                           \
-        uint64_t sum[8] = {0};                                                                                          \
-        for (int64_t i = 0; i < words; i += 8)                                                                          \
-            for (int s = 0; s < streams; s++)                                                                           \
-                for (int j = 0; j < 8; j++) sum[j] |= p[s * words + i + j];                                             \
-        for (int j = 1; j < 8; j++) sum[0] |= sum[j];                                                                   \
-        sink = sum[0];                                                                                                  \
-        return (double)(words * streams) * 8;                                                                           \
+#define READ(streams)                                                                                                  \
+    static double read_##streams(const Item *item, int thread) {                                                       \
+        const int64_t words = BYTES / item->threads / streams / 64 * 8;                                                \
+        const uint64_t *p = (const uint64_t *)weights[PACKED_F32] + thread * words * streams;                          \
+        uint64_t sum[8] = {0};                                                                                         \
+        for (int64_t i = 0; i < words; i += 8)                                                                         \
+            for (int s = 0; s < streams; s++)                                                                          \
+                for (int j = 0; j < 8; j++) sum[j] |= p[s * words + i + j];                                            \
+        for (int j = 1; j < 8; j++) sum[0] |= sum[j];                                                                  \
+        sink = sum[0];                                                                                                 \
+        return (double)(words * streams) * 8;                                                                          \
     }
 #endif
 READ(1)
@@ -123,7 +122,7 @@ static double peak_plain(const Item *item, int thread) { /* what the compiler ma
     return 64.0 * (PEAK_ROUNDS / 10);
 }
 
-/* ---- The kernels ------------------------------------------------------------------------------------------------------- */
+/* ---- The kernels ------------------------------------------------------------------------------------------------- */
 
 static double run_rows(const Item *item, int thread) {
     PackedType type = (PackedType)item->type;
@@ -158,7 +157,8 @@ static double run_dot(const Item *item, int thread) {
     for (int64_t p = 0; p < panels; p += tile ? 1 : PANELS)
         for (int64_t k = 0, end; k < K; k = end) {
             end = tile && K - k > DOT_COUNT ? k + DOT_COUNT : K;
-            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, quads, K / ACT_GROUP, item->rows, acc);
+            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, quads, K / ACT_GROUP, item->rows,
+                                     acc);
         }
     return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
 }
@@ -197,7 +197,7 @@ static double run_elements(const Item *item, int thread) {
     return (double)(calls * K * 4 * (item->type == 3 ? 1 : 3));
 }
 
-/* ---- Threads that start together ------------------------------------------------------------------------------------- */
+/* ---- Threads that start together --------------------------------------------------------------------------------- */
 
 typedef struct Crew {
     const Item *item; /* NULL: go home */
@@ -232,7 +232,7 @@ static double measure(Crew *crew, const Item *item) {
     return did / seconds / 1e9;
 }
 
-/* ---- The list ----------------------------------------------------------------------------------------------------------- */
+/* ---- The list ---------------------------------------------------------------------------------------------------- */
 
 static Item items[512];
 static int items_n;
@@ -305,7 +305,8 @@ static int by_value(const void *a, const void *b) {
 }
 
 static void print_items(int repetitions) {
-    printf("%-26s %-9s %7s %9s %9s  %-8s %s\n", "kernel", "isa", "threads", "best", "median", "unit", "share of limit (best, median)");
+    printf("%-26s %-9s %7s %9s %9s  %-8s %s\n", "kernel", "isa", "threads", "best", "median", "unit",
+           "share of limit (best, median)");
     for (int i = 0; i < items_n; i++) qsort(items[i].seen, (size_t)repetitions, sizeof(double), by_value);
     for (int i = 0; i < items_n; i++) {
         const Item *item = &items[i];
@@ -313,7 +314,8 @@ static void print_items(int repetitions) {
         printf("%-26s %-9s %7d %9.2f %9.2f  %-8s", item->name, item->isa, item->threads, best, middle, item->unit);
         if (item->limit >= 0) {
             double top = 0, top_middle = 0;
-            for (int j = item->limit; j < items_n && items[j].run != run_rows && items[j].run != run_dot && j < item->limit + LIMITS; j++) {
+            for (int j = item->limit;
+                 j < items_n && items[j].run != run_rows && items[j].run != run_dot && j < item->limit + LIMITS; j++) {
                 if (items[j].unit != item->unit) break;
                 top = items[j].seen[repetitions - 1] > top ? items[j].seen[repetitions - 1] : top;
                 top_middle = items[j].seen[repetitions / 2] > top_middle ? items[j].seen[repetitions / 2] : top_middle;
@@ -334,7 +336,8 @@ static bool make_weights(Err *err) {
         for (int r = 0; r < PANEL; r++) {
             rows[r] = row[r];
             for (int i = 0; i < K * 4; i++) row[r][i] = (uint8_t)((unsigned)(i * 31 + r * 7) * 2654435761u >> 26);
-            for (int i = 3; i < K * 4; i += 4) row[r][i] = (uint8_t)(0x3c + (i * 7 + r) % 5); /* f32, bf16, f16: near 1 */
+            for (int i = 3; i < K * 4; i += 4)
+                row[r][i] = (uint8_t)(0x3c + (i * 7 + r) % 5); /* f32, bf16, f16: near 1 */
             for (int i = 1; i < K * 4; i += 2) row[r][i] = stored[type] == DTYPE_F32 ? row[r][i] : 0x38;
         }
         int64_t bytes = packed_panel_bytes((PackedType)type, K);
@@ -343,7 +346,8 @@ static bool make_weights(Err *err) {
         PackError error = {0};
         if (type >= PACKED_Q8G) pack_quantise(stored[type], (PackedType)type, rows, K, weights[type], &error);
         else pack_panel(stored[type], rows, K, weights[type]);
-        for (int64_t at = bytes; at + bytes <= BYTES; at += bytes) memcpy(weights[type] + at, weights[type], (size_t)bytes);
+        for (int64_t at = bytes; at + bytes <= BYTES; at += bytes)
+            memcpy(weights[type] + at, weights[type], (size_t)bytes);
     }
     return true;
 }

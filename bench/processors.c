@@ -1,6 +1,6 @@
-/* processors.c: microseconds of one choice at a vocabulary of 151,936, per set of parameters: the median of rounds taken in
- * turn, with the logits' copy that every round makes taken off. Set beside a decode step of the 0.5B shape (bench/checkpoint.py
- * and `qwenmesh bench`). Arguments: rounds (51). */
+/* processors.c: microseconds of one choice at a vocabulary of 151,936, per set of parameters: the median of rounds
+ * taken in turn, with the logits' copy that every round makes taken off. Set beside a decode step of the 0.5B shape
+ * (bench/checkpoint.py and `qwenmesh bench`). Arguments: rounds (51). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,7 +50,9 @@ int main(int argc, char **argv) {
                                  .decay_factor = 1, .num_beam_groups = 1, .num_return_sequences = 1, .logprobs = -1,
                                  .max_new_tokens = 1 << 20}, c;
         json_t *o = json_loads(requests[i], 0, NULL);
-        if (!generation_from_json(&c, &base, o, "bench", &err) || !generation_start(&g[i], &c, NULL, ids, HISTORY, &err)) return 1;
+        if (!generation_from_json(&c, &base, o, "bench", &err) ||
+            !generation_start(&g[i], &c, NULL, ids, HISTORY, &err))
+            return 1;
         generation_config_free(&c);
         json_decref(o);
     }

@@ -1,7 +1,7 @@
 /* exp_minimax.c: the coefficients of exp_f32 in src/ops/kernels.c. Remez exchange for
- *     e^r ~ 1 + r + r^2 (c2 + c3 r + c4 r^2 + c5 r^3 + c6 r^4),   |r| <= ln 2 / 2 (a little more, for the rounding of n),
- * least maximal relative error; then the coefficients are rounded to f32 one after another, the rest fitted again each
- * time.    cc -O2 dev/exp_minimax.c -o build/exp_minimax -lm && build/exp_minimax */
+ *     e^r ~ 1 + r + r^2 (c2 + c3 r + c4 r^2 + c5 r^3 + c6 r^4),   |r| <= ln 2 / 2 (a little more, for the rounding of
+ * n), least maximal relative error; then the coefficients are rounded to f32 one after another, the rest fitted again
+ * each time.    cc -O2 dev/exp_minimax.c -o build/exp_minimax -lm && build/exp_minimax */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* rows_q4.c: a ladder for `rows` of 4-bit panels, one row of x, AVX2. Each rung gives the same bits (checked); the time is
- * that of panels in L2 (compute) and streamed from memory.
- *     cc -O3 -mavx2 -mfma -mf16c -ffp-contract=off dev/rows_q4.c -o build/rows_q4 && build/rows_q4 */
+/* rows_q4.c: a ladder for `rows` of 4-bit panels, one row of x, AVX2. Each rung gives the same bits (checked); the time
+ * is that of panels in L2 (compute) and streamed from memory. cc -O3 -mavx2 -mfma -mf16c -ffp-contract=off
+ * dev/rows_q4.c -o build/rows_q4 && build/rows_q4 */
 #include <immintrin.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -56,7 +56,8 @@ static void rung2(const uint8_t *panel, const float *x, float *acc) {
         for (int i = 0; i < 4; i++) {
             scale[i][0] = HALF(i, 0), min[i] = HALF(i, 32);
 #pragma GCC unroll 8
-            for (int s = 1; s < 7; s++) scale[i][s] = _mm256_mul_ps(scale[i][0], _mm256_set1_ps(1.0f / (float)(1 << 4 * s)));
+            for (int s = 1; s < 7; s++)
+                scale[i][s] = _mm256_mul_ps(scale[i][0], _mm256_set1_ps(1.0f / (float)(1 << 4 * s)));
             scale[i][7] = scale[i][0];
         }
         for (int j = 0; j < 4; j++) {
@@ -96,7 +97,8 @@ static void rung3(const uint8_t *panel, const float *x, float *acc) {
                 __m256 b0 = _mm256_broadcast_ss(x + 8 * j + 2 * s), b1 = _mm256_broadcast_ss(x + 8 * j + 2 * s + 1);
 #pragma GCC unroll 4
                 for (int i = 0; i < 4; i++) {
-                    __m256i l = _mm256_and_si256(v[i], _mm256_set1_epi32(15)), h = _mm256_and_si256(v[i], _mm256_set1_epi32(240));
+                    __m256i l = _mm256_and_si256(v[i], _mm256_set1_epi32(15)),
+                            h = _mm256_and_si256(v[i], _mm256_set1_epi32(240));
                     v[i] = _mm256_srli_epi32(v[i], 8);
                     sum[i] = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(l), scale[i], min[i]), b0, sum[i]);
                     sum[i] = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(h), high[i], min[i]), b1, sum[i]);
@@ -110,7 +112,8 @@ static void rung3(const uint8_t *panel, const float *x, float *acc) {
 /* 4: scales and mins widened once into memory, where fma reads one of them; the loop over words not unrolled. */
 static void rung4(const uint8_t *panel, const float *x, float *acc) {
     const uint8_t *g[2] = {panel, panel + PANEL_BYTES};
-    __m256 s0 = _mm256_loadu_ps(acc), s1 = _mm256_loadu_ps(acc + 8), s2 = _mm256_loadu_ps(acc + 16), s3 = _mm256_loadu_ps(acc + 24);
+    __m256 s0 = _mm256_loadu_ps(acc), s1 = _mm256_loadu_ps(acc + 8), s2 = _mm256_loadu_ps(acc + 16),
+           s3 = _mm256_loadu_ps(acc + 24);
     const __m256i mask = _mm256_set1_epi32(15);
     _Alignas(32) float sc[32];
     for (int k = 0; k < K; k += 32, g[0] += GROUP, g[1] += GROUP, x += 32) {
@@ -137,7 +140,8 @@ static void rung4(const uint8_t *panel, const float *x, float *acc) {
             }
         }
     }
-    _mm256_storeu_ps(acc, s0), _mm256_storeu_ps(acc + 8, s1), _mm256_storeu_ps(acc + 16, s2), _mm256_storeu_ps(acc + 24, s3);
+    _mm256_storeu_ps(acc, s0), _mm256_storeu_ps(acc + 8, s1), _mm256_storeu_ps(acc + 16, s2),
+        _mm256_storeu_ps(acc + 24, s3);
 }
 
 /* 5: as 3, one half panel after another through the 8 k of a word: its scale, min and word stay in registers, and the
@@ -159,7 +163,8 @@ static void rung5(const uint8_t *panel, const float *x, float *acc) {
                 __m256i v = LOADS(i, j);
 #pragma GCC unroll 4
                 for (int s = 0; s < 4; s++) {
-                    __m256i l = _mm256_and_si256(v, _mm256_set1_epi32(15)), h = _mm256_and_si256(v, _mm256_set1_epi32(240));
+                    __m256i l = _mm256_and_si256(v, _mm256_set1_epi32(15)),
+                            h = _mm256_and_si256(v, _mm256_set1_epi32(240));
                     v = _mm256_srli_epi32(v, 8);
                     sum[i] = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(l), scale[i], min[i]),
                                              _mm256_broadcast_ss(x + 8 * j + 2 * s), sum[i]);
@@ -180,16 +185,20 @@ static void rung6(const uint8_t *panel, const float *x, float *acc) {
     for (int k = 0; k < K; k += 32, g[0] += GROUP, g[1] += GROUP, x += 32) {
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
-            __m256 scale = HALF(i, 0), min = HALF(i, 32), high = _mm256_mul_ps(scale, _mm256_set1_ps(0.0625f)), t = sum[i];
+            __m256 scale = HALF(i, 0), min = HALF(i, 32), high = _mm256_mul_ps(scale, _mm256_set1_ps(0.0625f)),
+                   t = sum[i];
 #pragma GCC unroll 4
             for (int j = 0; j < 4; j++) {
                 __m256i v = LOADS(i, j);
 #pragma GCC unroll 4
                 for (int s = 0; s < 4; s++) {
-                    __m256i l = _mm256_and_si256(v, _mm256_set1_epi32(15)), h = _mm256_and_si256(v, _mm256_set1_epi32(240));
+                    __m256i l = _mm256_and_si256(v, _mm256_set1_epi32(15)),
+                            h = _mm256_and_si256(v, _mm256_set1_epi32(240));
                     v = _mm256_srli_epi32(v, 8);
-                    t = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(l), scale, min), _mm256_broadcast_ss(x + 8 * j + 2 * s), t);
-                    t = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(h), high, min), _mm256_broadcast_ss(x + 8 * j + 2 * s + 1), t);
+                    t = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(l), scale, min),
+                                        _mm256_broadcast_ss(x + 8 * j + 2 * s), t);
+                    t = _mm256_fmadd_ps(_mm256_fmadd_ps(_mm256_cvtepi32_ps(h), high, min),
+                                        _mm256_broadcast_ss(x + 8 * j + 2 * s + 1), t);
                 }
             }
             sum[i] = t;
@@ -199,9 +208,10 @@ static void rung6(const uint8_t *panel, const float *x, float *acc) {
 }
 
 int main(void) {
-    static const struct { const char *what; Rung *run; } rungs[] = {
-        {"1 shift, and, convert", rung1}, {"2 scaled in place", rung2}, {"3 bytes, scaled halves", rung3}, {"4 scale as memory operand", rung4},
-        {"5 one half after another", rung5}, {"6 the whole group", rung6}};
+    static const struct { const char *what; Rung *run;
+    } rungs[] = {{"1 shift, and, convert", rung1},    {"2 scaled in place", rung2},
+                 {"3 bytes, scaled halves", rung3},   {"4 scale as memory operand", rung4},
+                 {"5 one half after another", rung5}, {"6 the whole group", rung6}};
     enum { RUNGS = 6, BIG = 96 << 20 };
     uint8_t *w = mmap(NULL, BIG, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     madvise(w, BIG, MADV_HUGEPAGE);
@@ -226,8 +236,8 @@ int main(void) {
                 if (t < best) best = t;
             }
             if (r == 0) memcpy(first, acc, sizeof acc);
-            printf("%-8s %-28s %6.2f GB/s %s\n", big ? "memory" : "L2", rungs[r].what, (double)(pairs * 2 * PANEL_BYTES) / best / 1e9,
-                   memcmp(first, acc, sizeof acc) ? "DIFFERS" : "");
+            printf("%-8s %-28s %6.2f GB/s %s\n", big ? "memory" : "L2", rungs[r].what,
+                   (double)(pairs * 2 * PANEL_BYTES) / best / 1e9, memcmp(first, acc, sizeof acc) ? "DIFFERS" : "");
         }
     return 0;
 }

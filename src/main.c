@@ -19,8 +19,10 @@ static const Command commands[] = {
 };
 
 static int help(FILE *out) {
-    fprintf(out, "qwenmesh %s: Qwen2.5 and its relatives, tensor-parallel on any mesh of devices.\n\n"
-                 "Usage: qwenmesh COMMAND [options]    (qwenmesh COMMAND --help lists them)\n\nCommands:\n", QM_VERSION);
+    fprintf(out,
+            "qwenmesh %s: Qwen2.5 and its relatives, tensor-parallel on any mesh of devices.\n\n"
+            "Usage: qwenmesh COMMAND [options]    (qwenmesh COMMAND --help lists them)\n\nCommands:\n",
+            QM_VERSION);
     for (const Command *c = commands; c->name; c++)
         fprintf(out, "  %-10s %s\n", c->name, c->summary);
     return out == stdout ? EXIT_OK : EXIT_USAGE;

@@ -34,16 +34,17 @@ typedef struct QmEngineOptions {
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
-    const char *isa;      /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
+    const char *isa; /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
     const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
     bool verbose;         /* says on stderr what is compiled                                               */
-    const char *weights;  /* "8bit", "4bit": quantise matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
+    const char *weights; /* "8bit", "4bit": quantise matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
-    const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration; NULL: none */
+    const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
+                             NULL: none */
     bool quiet;           /* no progress bar on a terminal                                                 */
 } QmEngineOptions;
 
@@ -76,7 +77,8 @@ QM_API QmSession *qm_session_new(QmEngine *engine, QmErr *err);
 QM_API void qm_session_free(QmSession *session);
 QM_API int64_t qm_session_length(const QmSession *session);       /* tokens in the cache                         */
 QM_API bool qm_session_crop(QmSession *session, int64_t length, QmErr *err); /* forget all after the first `length` */
-/* `to` becomes the first `length` tokens of `from`, cache and all: beams, shared prefixes. On error `to` has not changed. */
+/* `to` becomes the first `length` tokens of `from`, cache and all: beams, shared prefixes. On error `to` has not
+ * changed. */
 QM_API bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err);
 
 /* One entry of a batch: tokens appended to a session. A session may appear once in a batch. */
@@ -86,19 +88,20 @@ typedef struct QmAppend {
     int64_t count;            /* >= 1                                                                              */
     const int32_t *positions; /* rotary positions [count]; NULL: 0, 1, 2, ... along the session                    */
     int64_t rope_length;      /* dynamic and longrope go by at least this many positions; 0: the session's own       */
-    int64_t logits_from;      /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
+    int64_t
+        logits_from; /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
     float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
     int32_t *argmax;          /* out [logits_from]: id of the largest logit, ties to the lowest id; or NULL        */
-    float *hidden;            /* out [layers+1][count][hidden], after embedding, each layer, the last after the final norm;
-                                 needs QmEngineOptions.hidden; or NULL                                             */
+    float *hidden; /* out [layers+1][count][hidden], after embedding, each layer, the last after the final norm;
+                      needs QmEngineOptions.hidden; or NULL                                             */
 } QmAppend;
 
 /* Runs the model over all entries: prompts in chunks, single tokens together, any mixture. The bits of each entry's
  * results do not depend on the others, on the mesh, threads or chunk size. On error no session has changed length. */
 QM_API bool qm_forward(QmEngine *engine, QmAppend *entries, int count, QmErr *err);
 
-/* Programs a PJRT plugin has compiled for this engine so far, one per shape of step; those loaded from program_cache do not
- * count. 0 on the CPU engine. */
+/* Programs a PJRT plugin has compiled for this engine so far, one per shape of step; those loaded from program_cache do
+ * not count. 0 on the CPU engine. */
 QM_API int qm_engine_compilations(const QmEngine *engine);
 
 /* Asks a running qm_forward to stop at the next chunk; safe in a signal handler. It then fails with "interrupted". */
@@ -115,7 +118,8 @@ QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of i
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
 
 QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the end-of-text token, or -1 */
-/* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has. Not while another thread uses it. */
+/* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has. Not while another thread uses
+ * it. */
 QM_API bool qm_tokenizer_set_chat(QmTokenizer *tokenizer, const char *name, QmErr *err);
 
 /* Text (UTF-8, any bytes; invalid ones become U+FFFD as in Hugging Face) to ids. `parse_special`: text of added tokens
@@ -130,9 +134,9 @@ QM_API char *qm_tokenizer_decode(const QmTokenizer *tokenizer, const int32_t *id
 /* The raw bytes of one token (may be part of a character); NULL if the id is unknown. Owned by the tokenizer. */
 QM_API const char *qm_tokenizer_piece(const QmTokenizer *tokenizer, int32_t id, size_t *bytes, bool *special);
 
-/* Messages to the model's prompt. `messages_json`: a JSON array of {"role", "content", ...} or an object with "messages"
- * and "tools"; the text inside a message never becomes a control token. *ids as in qm_tokenizer_encode; *text, if asked
- * for, is the rendered prompt, malloc'ed. Returns the number of ids, -1 on error. */
+/* Messages to the model's prompt. `messages_json`: a JSON array of {"role", "content", ...} or an object with
+ * "messages" and "tools"; the text inside a message never becomes a control token. *ids as in qm_tokenizer_encode;
+ * *text, if asked for, is the rendered prompt, malloc'ed. Returns the number of ids, -1 on error. */
 QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messages_json, size_t bytes,
                                  bool add_generation_prompt, int32_t **ids, char **text, QmErr *err);
 #endif

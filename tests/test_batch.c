@@ -1,4 +1,5 @@
-/* test_batch.c: continuous batching: what a sequence says does not depend on slots, rows, neighbours or a reused cache. */
+/* test_batch.c: continuous batching: what a sequence says does not depend on slots, rows, neighbours or a reused
+ * cache. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -66,7 +66,8 @@ static void bandwidth_is_plausible(void **state) {
     }
 }
 
-/* The peak of multiply-adds lies between 0.1 and 100,000 GFLOP/s, and two threads on two cores are not slower than one. */
+/* The peak of multiply-adds lies between 0.1 and 100,000 GFLOP/s, and two threads on two cores are not slower than
+ * one. */
 static void peak_is_plausible(void **state) {
     (void)state;
     Err err = {0};

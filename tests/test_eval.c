@@ -12,7 +12,7 @@
 #include "../src/eval/python_random.h"
 #include "fixture.h"
 
-/* ---- Draws: vectors printed by CPython 3.11 ----------------------------------------------------------------------------- */
+/* ---- Draws: vectors printed by CPython 3.11 ---------------------------------------------------------------------- */
 
 static void draws(void **state) {
     (void)state;
@@ -41,7 +41,7 @@ static void draws(void **state) {
     assert_false(python_random_sample(&r, 3, 4, got, &err));
 }
 
-/* ---- Answers ------------------------------------------------------------------------------------------------------------ */
+/* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
 typedef struct Case { const AnswerRule *rule; const char *output, *gold, *extracted; bool correct; } Case;
 
@@ -127,8 +127,8 @@ static void rules(void **state) {
         const char *text = got.data ? got.data : "";
         bool none = !j.found && !c->rule->none;
         if (none != !c->extracted || (c->extracted && strcmp(text, c->extracted)) || j.correct != c->correct)
-            fail_msg("%s on '%s': expected %s %d, got %s %d", c->rule->name, c->output, c->extracted ? c->extracted : "none",
-                     c->correct, none ? "none" : text, j.correct);
+            fail_msg("%s on '%s': expected %s %d, got %s %d", c->rule->name, c->output,
+                     c->extracted ? c->extracted : "none", c->correct, none ? "none" : text, j.correct);
         text_free(&gold);
         text_free(&got);
     }
@@ -169,12 +169,14 @@ static void golds(void **state) {
     problems_free(&p);
 }
 
-/* Any text: no crash, what is found is free of what the rule removes, and a longer prefix of prose changes no tail rule. */
+/* Any text: no crash, what is found is free of what the rule removes, and a longer prefix of prose changes no tail
+ * rule. */
 static void properties(void **state) {
     (void)state;
-    static const char *const pieces[] = {"18", "-", ".", ",", "$", "#### ", "The answer is ", "\\boxed{", "}", "{", "\n", " ",
-                                         "eighteen", "hundred", "point", "/", "=", "\\frac", "\\sqrt", "\\text{", "%", "é",
-                                         "π", "miles", "boxed", "答案是", "\xff", "0", "^", "("};
+    static const char *const pieces[] = {
+        "18",       "-",       ".",     ",", "$", "#### ",  "The answer is ", "\\boxed{", "}", "{", "\n", " ",
+        "eighteen", "hundred", "point", "/", "=", "\\frac", "\\sqrt",         "\\text{",  "%", "é", "π",  "miles",
+        "boxed",    "答案是",  "\xff",  "0", "^", "("};
     for (int round = 0; round < 20000; round++) {
         Text t = {0}, gold = {0};
         for (uint32_t n = random_below(12); n > 0; n--) {
@@ -228,9 +230,16 @@ static void formulas(void **state) {
     for (int i = 0; i < 100000; i++) text_add(&deep, i % 2 ? "(" : "-", 1);
     assert_false(arithmetic(&deep, &v));
     text_free(&deep);
-    static const char *const words[][2] = {{"eighteen dollars", "18"}, {"two hundred and five", "205"}, {"007", "7"}, {"0", "0"},
-                                           {"twenty-one", "21"}, {"three point five", "3.5"}, {"one million two thousand", "1003002"} /* as the package has it */,
-                                           {"thousand thousand", "thousand thousand"}, {"-5", "-5"}, {"none", "none"},
+    static const char *const words[][2] = {{"eighteen dollars", "18"},
+                                           {"two hundred and five", "205"},
+                                           {"007", "7"},
+                                           {"0", "0"},
+                                           {"twenty-one", "21"},
+                                           {"three point five", "3.5"},
+                                           {"one million two thousand", "1003002"} /* as the package has it */,
+                                           {"thousand thousand", "thousand thousand"},
+                                           {"-5", "-5"},
+                                           {"none", "none"},
                                            {"thousand million", "thousand million"}};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         Text t = {0};
@@ -249,14 +258,20 @@ static void prompts(void **state) {
     Problem two[] = {{"q1", "a1\n#### 1"}, {"q2", "a2\n#### 2"}};
     train.item = two, train.count = 2;
     static const uint32_t draw[] = {1, 0};
-    static const struct { const char *protocol; int64_t shots; const char *want; bool chat; } cases_of[] = {
+    static const struct { const char *protocol; int64_t shots; const char *want; bool chat;
+    } cases_of[] = {
         {"openai", 0, "why?\n", false},
-        {"lm-eval", 2, "Question: q2\nAnswer: a2\n#### 2\n\nQuestion: q1\nAnswer: a1\n#### 1\n\nQuestion: why?\nAnswer:", false},
+        {"lm-eval", 2,
+         "Question: q2\nAnswer: a2\n#### 2\n\nQuestion: q1\nAnswer: a1\n#### 1\n\nQuestion: why?\nAnswer:", false},
         {"lm-eval-cot", 0, "Q: why?\nA:", false},
-        {"qwen-math", 0, "[{\"role\":\"system\",\"content\":\"Please reason step by step, and put your final answer within "
-                         "\\\\boxed{}.\"},{\"role\":\"user\",\"content\":\"why?\"}]", true},
-        {"tt-xla", 0, "[{\"role\":\"system\",\"content\":\"You are Qwen, created by Alibaba Cloud. You are a helpful "
-                      "assistant.\"},{\"role\":\"user\",\"content\":\"why?\"}]", true},
+        {"qwen-math", 0,
+         "[{\"role\":\"system\",\"content\":\"Please reason step by step, and put your final answer within "
+         "\\\\boxed{}.\"},{\"role\":\"user\",\"content\":\"why?\"}]",
+         true},
+        {"tt-xla", 0,
+         "[{\"role\":\"system\",\"content\":\"You are Qwen, created by Alibaba Cloud. You are a helpful "
+         "assistant.\"},{\"role\":\"user\",\"content\":\"why?\"}]",
+         true},
     };
     for (size_t i = 0; i < sizeof cases_of / sizeof *cases_of; i++) {
         Text t = {0};
@@ -275,18 +290,20 @@ static void prompts(void **state) {
     assert_null(protocol_find("none", &err));
 }
 
-/* ---- Perplexity --------------------------------------------------------------------------------------------------------- */
+/* ---- Perplexity -------------------------------------------------------------------------------------------------- */
 
 enum { TOKENS = 61, WINDOW = 16 };
 
-/* The recipe as its guide defines it: every window whole, the mean of its scored tokens weighted by one fewer than it claims. */
+/* The recipe as its guide defines it: every window whole, the mean of its scored tokens weighted by one fewer than it
+ * claims. */
 static double recipe(QmEngine *e, const int32_t *ids, int64_t stride) {
     Err err = {0};
     int64_t vocab = qm_engine_info(e)->vocab, before = 0, tokens = 0;
     float *logits = malloc((size_t)(WINDOW * vocab) * sizeof *logits);
     double sum = 0;
     for (int64_t begin = 0; begin < TOKENS; begin += stride) {
-        int64_t stop = begin + WINDOW < TOKENS ? begin + WINDOW : TOKENS, n = stop - begin, target = stop - before, count = 0;
+        int64_t stop = begin + WINDOW < TOKENS ? begin + WINDOW : TOKENS, n = stop - begin, target = stop - before,
+                count = 0;
         QmSession *s = qm_session_new(e, &err);
         QmAppend a = {.session = s, .tokens = ids + begin, .count = n, .logits_from = n, .logits = logits};
         if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
@@ -321,7 +338,8 @@ static void perplexities(void **state) {
         Perplexity p;
         if (!perplexity(e, ids, TOKENS, WINDOW, strides[i], 100, NULL, &p, &err)) fail_msg("%s", err.text);
         double want = recipe(e, ids, strides[i]);
-        if (!(fabs(p.recipe / want - 1) < 1e-6)) fail_msg("stride %lld: %.9f, expected %.9f", (long long)strides[i], p.recipe, want);
+        if (!(fabs(p.recipe / want - 1) < 1e-6))
+            fail_msg("stride %lld: %.9f, expected %.9f", (long long)strides[i], p.recipe, want);
         assert_int_equal(p.scored, strides[i] == WINDOW ? TOKENS - p.windows : TOKENS - 1);
     }
     Perplexity p;
@@ -358,8 +376,9 @@ static void compared(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(draws),    cmocka_unit_test(rules),   cmocka_unit_test(golds),        cmocka_unit_test(properties),
-        cmocka_unit_test(formulas), cmocka_unit_test(prompts), cmocka_unit_test(perplexities), cmocka_unit_test(compared),
+        cmocka_unit_test(draws),        cmocka_unit_test(rules),    cmocka_unit_test(golds),
+        cmocka_unit_test(properties),   cmocka_unit_test(formulas), cmocka_unit_test(prompts),
+        cmocka_unit_test(perplexities), cmocka_unit_test(compared),
     };
     return cmocka_run_group_tests_name("eval", tests, NULL, NULL);
 }

@@ -88,8 +88,8 @@ GOLDEN(heads28_4, "heads28-4", "--rope-bf16 --mesh 8x4") GOLDEN(heads14_2, "head
     return log(sum) - (double)row[target];
 }
 
-/* labels shift by one; -100 and rows that are not fed do not count. With the one ignored here, and the first real token of
- * the padded row, which the reference predicts from a padding row, the mean is the reference's. */
+/* labels shift by one; -100 and rows that are not fed do not count. With the one ignored here, and the first real token
+ * of the padded row, which the reference predicts from a padding row, the mean is the reference's. */
 static void loss(void **state) {
     (void)state;
     Err err = {0};

@@ -29,7 +29,8 @@ static void lines(Maker make, const char *grammar, const char *const *texts) {
         const char *text = texts[i] + 1;
         int32_t state = matcher_read(m, 0, (const uint8_t *)text, strlen(text), &err);
         if (state == -2) fail_msg("%s: %s", text, err.text);
-        if (matcher_accepts(m, state) != (texts[i][0] == '+')) fail_msg("%s: '%s' %s", grammar, text, texts[i][0] == '+' ? "refused" : "taken");
+        if (matcher_accepts(m, state) != (texts[i][0] == '+'))
+            fail_msg("%s: '%s' %s", grammar, text, texts[i][0] == '+' ? "refused" : "taken");
     }
     matcher_release(m);
     grammar_release(g);
@@ -50,7 +51,8 @@ static void regexes(void **state) {
     LINES(grammar_regex, "\\d+(\\.\\d+)?", "+0", "+12.50", "-12.", "-.5");
     LINES(grammar_regex, "[^a-c\\d]+", "+xyz", "-xaz", "-x1", "+\xC3\xA9");
     LINES(grammar_regex, "[\\]\\-a]+", "+]-a", "-b");
-    LINES(grammar_regex, ".", "+a", "+\xC3\xA9", "+\xE2\x82\xAC", "+\xF0\x9F\x99\x82", "-\n", "-\xC3", "-\xFF", "-ab", "-\xED\xA0\x80");
+    LINES(grammar_regex, ".", "+a", "+\xC3\xA9", "+\xE2\x82\xAC", "+\xF0\x9F\x99\x82", "-\n", "-\xC3", "-\xFF", "-ab",
+          "-\xED\xA0\x80");
     LINES(grammar_regex, "[\\u00e0-\\u4e2d]", "+\xC3\xA9", "+\xE4\xB8\xAD", "-\xE4\xB8\xAE", "-\xC3\x9F", "-a");
     LINES(grammar_regex, "(|a)(b|)", "+", "+a", "+b", "+ab", "-ba");
     LINES(grammar_regex, "(a*)*b", "+b", "+aaab", "-a");
@@ -68,7 +70,8 @@ static void regexes(void **state) {
 
 static void gbnf(void **state) {
     (void)state;
-    LINES(grammar_gbnf, "root ::= \"a\" b+ # comment\n | \"c\"\nb ::= [0-9] ( \"x\" | \"\\n\" )?\n", "+c", "+a1", "+a1x2\n", "-a", "-ax");
+    LINES(grammar_gbnf, "root ::= \"a\" b+ # comment\n | \"c\"\nb ::= [0-9] ( \"x\" | \"\\n\" )?\n", "+c", "+a1",
+          "+a1x2\n", "-a", "-ax");
     LINES(grammar_gbnf, "root ::= \"(\" root \")\" | \"\"", "+", "+(())", "-(()", "-)");
     LINES(grammar_gbnf, "root ::= expr\nexpr ::= term ([-+*/] term)*\nterm ::= num | \"(\" expr \")\"\nnum ::= [0-9]+",
           "+1+2*(3-4)", "+((1))", "-1+", "-()");
@@ -86,23 +89,32 @@ static void gbnf(void **state) {
 
 static void schemas(void **state) {
     (void)state;
-    LINES(schema, "{}", "+{}", "+[1,-2.5e3,\"\\u00e9\",null,true,{\"a\":[]}]", "-{,}", "-01", "-[1,]", "+\"\xC3\xA9\"", "-\"\n\"");
+    LINES(schema, "{}", "+{}", "+[1,-2.5e3,\"\\u00e9\",null,true,{\"a\":[]}]", "-{,}", "-01", "-[1,]", "+\"\xC3\xA9\"",
+          "-\"\n\"");
     LINES(schema, "{\"type\":\"integer\"}", "+-12", "-1.5", "-01");
     LINES(schema, "{\"enum\":[\"a\",1,null,{\"b\":2}]}", "+\"a\"", "+1", "+null", "+{\"b\":2}", "-\"b\"");
-    LINES(schema, "{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}", "-\"a\"", "+\"ab\"", "+\"a\\n\xC3\xA9\"", "-\"abcd\"");
+    LINES(schema, "{\"type\":\"string\",\"minLength\":2,\"maxLength\":3}", "-\"a\"", "+\"ab\"", "+\"a\\n\xC3\xA9\"",
+          "-\"abcd\"");
     LINES(schema, "{\"type\":\"string\",\"pattern\":\"^[A-Z]{3}-\\\\d$\"}", "+\"ABC-1\"", "-\"AB-1\"");
-    LINES(schema, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"boolean\"},\"c\":{\"type\":\"null\"}},\"required\":[\"b\"]}",
-          "+{\"a\":1,\"b\":true,\"c\":null}", "+{\"b\": false}", "+{\"b\":true, \"c\":null}", "+{\n  \"a\": 1,\n  \"b\": true\n}",
-          "-{\"a\":1}", "-{\"b\":true,\"a\":1}", "-{,\"b\":true}", "-{\"b\":true,}", "-{}");
+    LINES(schema,
+          "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"},\"b\":{\"type\":\"boolean\"},\"c\":{"
+          "\"type\":\"null\"}},\"required\":[\"b\"]}",
+          "+{\"a\":1,\"b\":true,\"c\":null}", "+{\"b\": false}", "+{\"b\":true, \"c\":null}",
+          "+{\n  \"a\": 1,\n  \"b\": true\n}", "-{\"a\":1}", "-{\"b\":true,\"a\":1}", "-{,\"b\":true}",
+          "-{\"b\":true,}", "-{}");
     LINES(schema, "{\"type\":\"object\",\"properties\":{\"a\":{}},\"additionalProperties\":{\"type\":\"integer\"}}",
           "+{}", "+{\"a\":\"x\"}", "+{\"a\":[],\"z\":3,\"y\":4}", "+{\"z\":3}", "-{\"z\":\"x\"}");
     LINES(schema, "{\"type\":\"object\",\"additionalProperties\":false}", "+{}", "-{\"a\":1}");
-    LINES(schema, "{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"minItems\":1,\"maxItems\":2}", "-[]", "+[true]", "+[true, false]", "-[true,true,true]");
+    LINES(schema, "{\"type\":\"array\",\"items\":{\"type\":\"boolean\"},\"minItems\":1,\"maxItems\":2}", "-[]",
+          "+[true]", "+[true, false]", "-[true,true,true]");
     LINES(schema, "{\"type\":\"array\",\"items\":{\"type\":\"null\"},\"maxItems\":0}", "+[]", "-[null]");
-    LINES(schema, "{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"null\"}],\"items\":false,\"type\":\"array\"}", "+[1,null]", "-[1]", "-[1,null,2]");
+    LINES(schema, "{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"null\"}],\"items\":false,\"type\":\"array\"}",
+          "+[1,null]", "-[1]", "-[1,null,2]");
     LINES(schema, "{\"type\":[\"integer\",\"null\"]}", "+1", "+null", "-true");
     LINES(schema, "{\"anyOf\":[{\"const\":\"x\"},{\"type\":\"array\"}]}", "+\"x\"", "+[1]", "-{}");
-    LINES(schema, "{\"$ref\":\"#/$defs/tree\",\"$defs\":{\"tree\":{\"type\":\"object\",\"properties\":{\"left\":{\"$ref\":\"#/$defs/tree\"},\"v\":{\"type\":\"integer\"}},\"required\":[\"v\"]}}}",
+    LINES(schema,
+          "{\"$ref\":\"#/$defs/tree\",\"$defs\":{\"tree\":{\"type\":\"object\",\"properties\":{\"left\":{\"$ref\":\"#/"
+          "$defs/tree\"},\"v\":{\"type\":\"integer\"}},\"required\":[\"v\"]}}}",
           "+{\"v\":1}", "+{\"left\":{\"left\":{\"v\":1},\"v\":2},\"v\":3}", "-{\"left\":{},\"v\":3}");
     refused(schema, "{\"minimum\":3}", "'minimum' is not supported");
     refused(schema, "{\"type\":\"word\"}", "expected a type");
@@ -147,7 +159,10 @@ static void budgets(void **state) {
 /* The mask has exactly the tokens that can be read, in every state along some texts. */
 static void masks(void **state) {
     (void)state;
-    static const char *const grammars[] = {"{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"n\":{\"type\":\"array\",\"items\":{\"type\":\"number\"}}},\"required\":[\"name\",\"n\"]}", "{}"};
+    static const char *const grammars[] = {
+        "{\"type\":\"object\",\"properties\":{\"name\":{\"type\":\"string\"},\"n\":{\"type\":\"array\",\"items\":{"
+        "\"type\":\"number\"}}},\"required\":[\"name\",\"n\"]}",
+        "{}"};
     static const char *const texts[] = {"{\"name\": \"Zo\xC3\xAB \\u00e9\", \"n\":[1.5e3,-2]}", "[{\"a\":null},true]"};
     for (int i = 0; i < 2; i++) {
         Err err = {0};

@@ -42,7 +42,8 @@ static void config_of(ModelConfig *c, int64_t kv, int64_t group) {
                        .rope = {.theta = 1e4, .dim = 8, .factor = 1, .attention_factor = 1}};
 }
 
-/* Each op of the table is in the model's program or is a collective; two all-reduces per layer and one reduce_argmax. */
+/* Each op of the table is in the model's program or is a collective; two all-reduces per layer and one
+ * reduce_argmax. */
 static void collectives(void **state) {
     (void)state;
     static const char *const meshes[] = {"1x1", "2x4", "1x8", "8x4", "1x32", "5x3"};
@@ -80,7 +81,8 @@ static void partition_on(ModelConfig *c, Partition *p, int64_t kv, int64_t group
     assert_true(mesh_parse(&mesh, text, &err) && partition_new(p, c, &mesh, false, &err));
 }
 
-/* Every head, ffn column and vocabulary entry is held exactly once (key/value heads at least once), on 1 to 40 devices. */
+/* Every head, ffn column and vocabulary entry is held exactly once (key/value heads at least once), on 1 to 40
+ * devices. */
 static void partitions_cover(void **state) {
     (void)state;
     static const int64_t grids[][2] = {{4, 7}, {2, 7}, {3, 3}, {8, 5}, {8, 8}, {1, 1}, {2, 6}};

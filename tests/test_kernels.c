@@ -1,5 +1,6 @@
-/* test_kernels.c: packing, the reference kernels, and every tuned table against the reference, bit for bit. Inputs end or
- * begin at an unreadable page, so a read past either end is a crash; outputs stand between canaries and such pages. */
+/* test_kernels.c: packing, the reference kernels, and every tuned table against the reference, bit for bit. Inputs end
+ * or begin at an unreadable page, so a read past either end is a crash; outputs stand between canaries and such
+ * pages. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,7 +18,7 @@
 /* The template over plain C: its logic, apart from any instruction set. */
 static const Kernels kernels_plain = KERNELS_SIMD16("plain");
 
-/* ---- Inputs that vary --------------------------------------------------------------------------------------------------- */
+/* ---- Inputs that vary -------------------------------------------------------------------------------------------- */
 
 static uint64_t random_state = 88172645463325252u;
 
@@ -40,7 +41,7 @@ static void fill_floats(float *p, int64_t n) {
     for (int64_t i = 1; i < n; i++) assert_true(n < 8 || p[i] != p[i - 1]);
 }
 
-/* ---- Memory between unreadable pages --------------------------------------------------------------------------------- */
+/* ---- Memory between unreadable pages ----------------------------------------------------------------------------- */
 
 enum { PAGE = 4096, CANARY = 0xA5, SIDES = 2 };
 
@@ -80,7 +81,7 @@ static void same_bits(const char *isa, const char *what, const float *expected, 
                      (double)got[i], (double)expected[i]);
 }
 
-/* ---- The tables under test --------------------------------------------------------------------------------------------- */
+/* ---- The tables under test --------------------------------------------------------------------------------------- */
 
 typedef void Check(const Kernels *k);
 
@@ -93,7 +94,7 @@ static void on_every_table(Check *check) {
     }
 }
 
-/* ---- Weights as files store them ------------------------------------------------------------------------------------ */
+/* ---- Weights as files store them --------------------------------------------------------------------------------- */
 
 static void put_f16(uint8_t *p, float f) {
     uint16_t h = f32_to_f16(f);
@@ -133,7 +134,9 @@ static bool made_at_load(int type) { return type == PACKED_Q8G || type == PACKED
 /* Columns that a matrix of this type may have, a few groups at most. */
 static int64_t random_columns(int type, int64_t most) {
     int group = packed_rows[type].group;
-    return group <= 2 ? 1 + random_below(most) : made_at_load(type) ? 32 * (1 + random_below(11)) : group * (1 + random_below(5));
+    return group <= 2           ? 1 + random_below(most)
+           : made_at_load(type) ? 32 * (1 + random_below(11))
+                                : group * (1 + random_below(5));
 }
 
 /* `panels` packed panels of k random columns, step bytes apart. */
@@ -155,7 +158,7 @@ static void fill_panels(PackedType type, int64_t k, int panels, uint8_t *out) {
     free(whole);
 }
 
-/* ---- Packing --------------------------------------------------------------------------------------------------------- */
+/* ---- Packing ----------------------------------------------------------------------------------------------------- */
 
 /* Every file type: a packed and unpacked row has the values that dtype's own reader gives (zeros of either sign are the
  * same value); missing rows are zero. */
@@ -212,7 +215,7 @@ static void pack_sizes(void **state) {
     for (DType d = 0; d < DTYPE_COUNT; d++) assert_int_equal(packed_type_of(d, &type), dtype_row(d)->read != NULL);
 }
 
-/* ---- Linear --------------------------------------------------------------------------------------------------------- */
+/* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
 /* rows: any number of panels and rows, k ranges that begin and end inside groups, strides with gaps. */
 static void check_rows(const Kernels *kernels) {
@@ -291,7 +294,8 @@ static void tile_matches(void **state) {
     on_every_table(check_tile);
 }
 
-/* rows = unpack, then tile, for every table: one row and many rows of a batch get the same bits. k may be cut anywhere. */
+/* rows = unpack, then tile, for every table: one row and many rows of a batch get the same bits. k may be cut
+ * anywhere. */
 static void check_rows_are_tiles(const Kernels *kernels) {
     enum { K = 224, ROWS = 3 };
     _Alignas(64) float a[ROWS * PANEL], b[ROWS * PANEL], w[K * PANEL], x[ROWS * K];
@@ -315,14 +319,15 @@ static void rows_are_tiles(void **state) {
     on_every_table(check_rows_are_tiles);
 }
 
-/* ---- Activations in 8 bits ------------------------------------------------------------------------------------------- */
+/* ---- Activations in 8 bits --------------------------------------------------------------------------------------- */
 
 /* Rows of floats and their quads; some columns are zero, tiny, infinite or NaN, some rows hold one large number. */
 static void fill_activations(float *x, int64_t n, int round) {
     static const float special[] = {0, -0.0f, 1e-42f, 3e38f, INFINITY, -INFINITY, NAN, 1e-38f};
     fill_floats(x, n);
     if (round % 3 == 0) for (int64_t i = 0; i < n / 32 * 32; i += 32) x[i + random_below(32)] *= 1000;
-    if (round % 5 == 0) for (int64_t i = 0; i < n; i += 1 + random_below(90)) x[i] = special[random_below(6 + round / 5 % 2 * 2)];
+    if (round % 5 == 0)
+        for (int64_t i = 0; i < n; i += 1 + random_below(90)) x[i] = special[random_below(6 + round / 5 % 2 * 2)];
     if (round % 7 == 0) memset(x, 0, 32 * sizeof *x);
 }
 
@@ -377,14 +382,16 @@ static void quantise_is_near(void **state) {
     }
 }
 
-/* dot: every type, 1 to 27 rows, 1 to 9 panels, ranges that begin and end inside wide groups. Only the rows asked for. */
+/* dot: every type, 1 to 27 rows, 1 to 9 panels, ranges that begin and end inside wide groups. Only the rows asked
+ * for. */
 static void check_dot(const Kernels *kernels) {
     for (int type = 0; type < PACKED_COUNT; type++)
         for (int round = 0; kernels_reference.dot[type] && round < 81; round++) {
             int panels = 1 + round % 9;
             int64_t rows = round < 27 ? round + 1 : 1 + random_below(27), k = (random_columns(type, 0) + 31) / 32 * 32;
             int64_t k0 = round % 3 ? random_below(k / 32) * 32 : 0, k1 = k0 + (1 + random_below((k - k0) / 32)) * 32;
-            int64_t bytes = packed_panel_bytes((PackedType)type, k), quads = k / 32 + random_below(3), four = quad_rows(rows);
+            int64_t bytes = packed_panel_bytes((PackedType)type, k), quads = k / 32 + random_below(3),
+                    four = quad_rows(rows);
             Guarded gp, gx, ga, gb;
             uint8_t *panel = guarded_new(&gp, bytes * panels, 0);
             fill_panels((PackedType)type, k, panels, panel);
@@ -392,15 +399,18 @@ static void check_dot(const Kernels *kernels) {
             float *one = malloc((size_t)k * sizeof *one);
             for (int64_t r = 0; r < rows; r++) {
                 fill_floats(one, k);
-                if (round % 2) for (int64_t i = 0; i < k; i++) one[i] = one[i] < 0 ? -1 : 1; /* all sums at their largest */
+                if (round % 2)
+                    for (int64_t i = 0; i < k; i++) one[i] = one[i] < 0 ? -1 : 1; /* all sums at their largest */
                 kernels_reference.quantise(one, k, x + r / 4 * quads, (int)(r % 4));
             }
-            float *a = guarded_floats(&ga, panels * four * PANEL, 0), *b = guarded_new(&gb, panels * four * PANEL * 4, 0);
+            float *a = guarded_floats(&ga, panels * four * PANEL, 0),
+                  *b = guarded_new(&gb, panels * four * PANEL * 4, 0);
             memcpy(b, a, (size_t)(panels * four * PANEL) * 4);
             kernels_reference.dot[type](panel, bytes, panels, k0, k1, x, quads, rows, a);
             kernels->dot[type](panel, bytes, panels, k0, k1, x, quads, rows, b);
             for (int p = 0; p < panels; p++)
-                same_bits(kernels->isa, packed_rows[type].name, a + p * four * PANEL, b + p * four * PANEL, rows * PANEL);
+                same_bits(kernels->isa, packed_rows[type].name, a + p * four * PANEL, b + p * four * PANEL,
+                          rows * PANEL);
             free(one);
             guarded_free(&gp);
             guarded_free(&gx);
@@ -413,8 +423,8 @@ static void dot_matches(void **state) {
     on_every_table(check_dot);
 }
 
-/* The reference itself: near the sum in double of the weights times the activations as quantised, and the largest numbers
- * there are do not overflow: 128 columns of 255 or 15 against 127. */
+/* The reference itself: near the sum in double of the weights times the activations as quantised, and the largest
+ * numbers there are do not overflow: 128 columns of 255 or 15 against 127. */
 static void dot_near_double(void **state) {
     (void)state;
     static const int order[8] = {0, 2, 4, 6, 1, 3, 5, 7};
@@ -499,7 +509,7 @@ static void rows_near_double(void **state) {
     }
 }
 
-/* ---- Attention -------------------------------------------------------------------------------------------------------- */
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
 
 typedef struct Case {
     AttentionCall call;
@@ -675,7 +685,7 @@ static void attention_near_double(void **state) {
     }
 }
 
-/* ---- Element by element ---------------------------------------------------------------------------------------------- */
+/* ---- Element by element ------------------------------------------------------------------------------------------ */
 
 /* rms_norm, silu_mul, rope, add: 0 to 200 elements, results apart from the inputs and in their place. */
 static void check_elements(const Kernels *kernels) {
@@ -799,7 +809,7 @@ static void exponential_is_accurate(void **state) {
     assert_true(isnan(exp_f32(NAN)) && isnan(exp_f32(-NAN)));
 }
 
-/* ---- Choosing ---------------------------------------------------------------------------------------------------------- */
+/* ---- Choosing ---------------------------------------------------------------------------------------------------- */
 
 /* kernels_select: the reference everywhere, a name that does not exist is an error that lists those that do. */
 static void select_by_name(void **state) {
@@ -811,7 +821,8 @@ static void select_by_name(void **state) {
     print_message("kernels: %s\n", best->isa);
     assert_false(err.set);
     assert_null(kernels_select("avx3", &err));
-    assert_string_equal(err.text, "kernels: no instruction set is called 'avx3'; expected reference, avx2, avx512 or avx512vnni");
+    assert_string_equal(err.text,
+                        "kernels: no instruction set is called 'avx3'; expected reference, avx2, avx512 or avx512vnni");
     for (int i = 0; kernels_name(i); i++) {
         Err none = {0};
         const Kernels *k = kernels_select(kernels_name(i), &none);
@@ -846,15 +857,27 @@ static void every_table_ran(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(select_by_name),        cmocka_unit_test(tables_are_complete),
-        cmocka_unit_test(pack_sizes),            cmocka_unit_test(pack_keeps_values),
-        cmocka_unit_test(rows_match),            cmocka_unit_test(unpack_matches),
-        cmocka_unit_test(tile_matches),          cmocka_unit_test(rows_are_tiles),
-        cmocka_unit_test(rows_near_double), cmocka_unit_test(quantise_matches), cmocka_unit_test(quantise_is_near),
-        cmocka_unit_test(dot_matches), cmocka_unit_test(dot_near_double), cmocka_unit_test(quantised_weights_are_near),      cmocka_unit_test(attention_matches),
-        cmocka_unit_test(attention_splits),      cmocka_unit_test(attention_near_double),
-        cmocka_unit_test(elements_match),        cmocka_unit_test(argmax_matches),
-        cmocka_unit_test(exponential_matches),   cmocka_unit_test(exponential_is_accurate),
+        cmocka_unit_test(select_by_name),
+        cmocka_unit_test(tables_are_complete),
+        cmocka_unit_test(pack_sizes),
+        cmocka_unit_test(pack_keeps_values),
+        cmocka_unit_test(rows_match),
+        cmocka_unit_test(unpack_matches),
+        cmocka_unit_test(tile_matches),
+        cmocka_unit_test(rows_are_tiles),
+        cmocka_unit_test(rows_near_double),
+        cmocka_unit_test(quantise_matches),
+        cmocka_unit_test(quantise_is_near),
+        cmocka_unit_test(dot_matches),
+        cmocka_unit_test(dot_near_double),
+        cmocka_unit_test(quantised_weights_are_near),
+        cmocka_unit_test(attention_matches),
+        cmocka_unit_test(attention_splits),
+        cmocka_unit_test(attention_near_double),
+        cmocka_unit_test(elements_match),
+        cmocka_unit_test(argmax_matches),
+        cmocka_unit_test(exponential_matches),
+        cmocka_unit_test(exponential_is_accurate),
         cmocka_unit_test(every_table_ran),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -119,8 +119,8 @@ static void golden_case(const char *name, bool rope_bf16) {
             const float *h = (const float *)(const void *)safetensors_find(&st, key)->data;
             close_to(key, hidden + (int64_t)l * n * info->hidden, h + (b * S + from) * info->hidden, n * info->hidden);
         }
-        /* the reference's mean also counts the first real token of a padded row, predicted from a padding row: its own
-         */
+        /* the reference's mean also counts the first real token of a padded row, predicted from a padding row: its
+         * own */
         if (b) loss += nll(want + (b * S + from - 1) * info->vocab, info->vocab, ids[b * S + from]), loss_count++;
         for (int t = 0; t + 1 < n; t++) {
             loss += nll(logits + t * info->vocab, info->vocab, ids[b * S + from + t + 1]);
@@ -182,7 +182,8 @@ static void same_bits(const char *model, const char *cache, const char *const *m
     for (int threads = 2; threads <= 4; threads += 2) {
         e = engine(model, threads == 2 ? "1x1" : "2x4", threads, 1, cache, false, false);
         float *got = logits_of(e, ids, n, NULL, NULL);
-        if (memcmp(got, want, bytes)) fail_msg("%s %s: rows of 1 differ by %g", model, cache, worst(got, want, n * vocab));
+        if (memcmp(got, want, bytes))
+            fail_msg("%s %s: rows of 1 differ by %g", model, cache, worst(got, want, n * vocab));
         free(got);
         qm_engine_close(e);
     }

@@ -1,5 +1,6 @@
-/* test_pjrt_model.c: golden checkpoints on the virtual devices of XLA's CPU plugin: the CPU engine's logits to 1e-4 of the
- * largest, its greedy tokens, one compilation a bucket. Skipped where plugins/ has no plugin (dev/plugins.sh brings it). */
+/* test_pjrt_model.c: golden checkpoints on the virtual devices of XLA's CPU plugin: the CPU engine's logits to 1e-4 of
+ * the largest, its greedy tokens, one compilation a bucket. Skipped where plugins/ has no plugin (dev/plugins.sh brings
+ * it). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,8 +38,12 @@ static void run_model(QmEngine *e, int slots, float *logits, int32_t *tokens) {
     QmAppend a[4];
     for (int s = 0; s < slots; s++) {
         for (int i = 0; i < PROMPT; i++) prompt[s][i] = (int32_t)((i * 37 + s * 11 + 5) % vocab);
-        a[s] = (QmAppend){.session = qm_session_new(e, &err), .tokens = prompt[s], .count = PROMPT - s, .logits_from = PROMPT - s,
-                          .logits = logits + (int64_t)s * (PROMPT + NEW) * vocab, .argmax = tokens + s * (PROMPT + NEW)};
+        a[s] = (QmAppend){.session = qm_session_new(e, &err),
+                          .tokens = prompt[s],
+                          .count = PROMPT - s,
+                          .logits_from = PROMPT - s,
+                          .logits = logits + (int64_t)s * (PROMPT + NEW) * vocab,
+                          .argmax = tokens + s * (PROMPT + NEW)};
     }
     if (!qm_forward(e, a, slots, &err)) fail_msg("%s", err.text);
     for (int n = 0; n < NEW; n++) {
@@ -91,7 +96,8 @@ static void need_plugin(void) {
 static void every_case(void **state) {
     (void)state;
     need_plugin();
-    static const char *const names[] = {"tiny", "heads28-4", "heads14-2", "llama-9-3", "sliding", "yarn", "linear", "dynamic", "llama3"};
+    static const char *const names[] = {"tiny", "heads28-4", "heads14-2", "llama-9-3", "sliding",
+                                        "yarn", "linear",    "dynamic",   "llama3"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) same_as_cpu(names[i], i % 2 ? "8x4" : "2x4", 1);
 }
 
@@ -111,11 +117,17 @@ static void data_parallel(void **state) {
 
 static void bad_options(void **state) {
     (void)state;
-    static const struct { const char *plugin, *weights, *says; } cases[] = {
-        {"no/such/plugin.so", NULL, "no/such/plugin.so"}, {PLUGIN, "4bit", "f32 or bf16"}, {"Makefile", NULL, "Makefile"}};
+    static const struct { const char *plugin, *weights, *says;
+    } cases[] = {{"no/such/plugin.so", NULL, "no/such/plugin.so"},
+                 {PLUGIN, "4bit", "f32 or bf16"},
+                 {"Makefile", NULL, "Makefile"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         QmErr err = {0};
-        QmEngineOptions o = {.model = "tests/golden/tiny", .backend = "pjrt", .plugin = cases[i].plugin, .weights = cases[i].weights, .quiet = true};
+        QmEngineOptions o = {.model = "tests/golden/tiny",
+                             .backend = "pjrt",
+                             .plugin = cases[i].plugin,
+                             .weights = cases[i].weights,
+                             .quiet = true};
         if (!strcmp(cases[i].plugin, PLUGIN) && access(PLUGIN, R_OK)) continue;
         assert_null(qm_engine_open(&o, &err));
         if (!strstr(err.text, cases[i].says)) fail_msg("expected %s in: %s", cases[i].says, err.text);
@@ -123,7 +135,7 @@ static void bad_options(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh), cmocka_unit_test(data_parallel),
-                                       cmocka_unit_test(bad_options)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh),
+                                       cmocka_unit_test(data_parallel), cmocka_unit_test(bad_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

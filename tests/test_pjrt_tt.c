@@ -87,7 +87,8 @@ static void model_compiles(const char *desc, const char *mesh_text, int axes) {
     Mesh mesh;
     Bucket list[MAX_BUCKETS];
     assert_true(mesh_parse(&mesh, mesh_text, &err) && config_load(config, "tests/golden/configs/7b.json", &err) &&
-                model_graph(&model, config, 128, 2047, false, &err) && partition_new(&partition, config, &mesh, true, &err) &&
+                model_graph(&model, config, 128, 2047, false, &err) &&
+                partition_new(&partition, config, &mesh, true, &err) &&
                 program_new(&program, &model.graph, &partition, &err));
     bucket_list(32, 128, list);
     PjrtClient *c = open_tt(desc, mesh.tp, &err);

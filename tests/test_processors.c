@@ -1,4 +1,5 @@
-/* test_processors.c: every logits processor against golden results, hostile values, the draws, and the request fields. */
+/* test_processors.c: every logits processor against golden results, hostile values, the draws, and the request
+ * fields. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +52,7 @@ static GenerationConfig config_of(const char *text) {
     return c;
 }
 
-/* ---- Golden ------------------------------------------------------------------------------------------------------------ */
+/* ---- Golden ------------------------------------------------------------------------------------------------------ */
 
 /* What the golden file calls a case, which row that is, and where its parameters are not GenerationConfig's. */
 static const struct Case { const char *name, *row; } cases[] = {
@@ -117,7 +118,7 @@ static void golden_processors(void **state) {
     for (int i = 0; i < CASES; i++) golden_case(&cases[i]);
 }
 
-/* ---- What has no golden result: by the formula ------------------------------------------------------------------------- */
+/* ---- What has no golden result: by the formula ------------------------------------------------------------------- */
 
 /* Processes scores [n] after a history; removed ids come back as -inf. */
 static void process(const char *request, const int32_t *ids, int64_t count, int64_t prompt, float *value, int64_t n) {
@@ -134,7 +135,8 @@ static void process(const char *request, const int32_t *ids, int64_t count, int6
 
 static void expect(const float *got, const float *want, int n) {
     for (int i = 0; i < n; i++)
-        if (got[i] != want[i] && !(fabsf(got[i] - want[i]) <= 1e-6f)) fail_msg("[%d]: %g, expected %g", i, got[i], want[i]);
+        if (got[i] != want[i] && !(fabsf(got[i] - want[i]) <= 1e-6f))
+            fail_msg("[%d]: %g, expected %g", i, got[i], want[i]);
 }
 
 static void openai_penalties(void **state) {
@@ -233,7 +235,7 @@ static void weights_near_exp(void **state) {
     assert_true(fabs(total - want) < 1e-6 * want);
 }
 
-/* ---- Choices ----------------------------------------------------------------------------------------------------------- */
+/* ---- Choices ----------------------------------------------------------------------------------------------------- */
 
 static int32_t choose(const char *request, const float *logits, int64_t vocab, uint64_t sequence) {
     Err err = {0};
@@ -261,9 +263,14 @@ static const char *const every_filter =
 static void hostile_logits(void **state) {
     (void)state;
     float nan[V], low[V], one[V], two[V];
-    for (int i = 0; i < V; i++) nan[i] = NAN, low[i] = -INFINITY, one[i] = i == 77 ? 1 : NAN, two[i] = i % 2 ? -INFINITY : NAN;
-    const char *const requests[] = {every_filter, "{}", "{\"do_sample\":true}", "{\"do_sample\":true,\"top_k\":3}",
-                                    "{\"do_sample\":true,\"typical_p\":0.5}", "{\"do_sample\":true,\"eta_cutoff\":0.9}"};
+    for (int i = 0; i < V; i++)
+        nan[i] = NAN, low[i] = -INFINITY, one[i] = i == 77 ? 1 : NAN, two[i] = i % 2 ? -INFINITY : NAN;
+    const char *const requests[] = {every_filter,
+                                    "{}",
+                                    "{\"do_sample\":true}",
+                                    "{\"do_sample\":true,\"top_k\":3}",
+                                    "{\"do_sample\":true,\"typical_p\":0.5}",
+                                    "{\"do_sample\":true,\"eta_cutoff\":0.9}"};
     for (int i = 0; i < 6; i++) {
         assert_int_equal(choose(requests[i], nan, V, 1), -1);
         assert_int_equal(choose(requests[i], low, V, 1), -1);
@@ -327,7 +334,7 @@ static void logprobs_told(void **state) {
     generation_config_free(&c);
 }
 
-/* ---- Requests ---------------------------------------------------------------------------------------------------------- */
+/* ---- Requests ---------------------------------------------------------------------------------------------------- */
 
 static void refused(const char *request, const char *why) {
     Err err = {0};

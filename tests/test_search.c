@@ -13,7 +13,8 @@
 
 static const char *const tiny = "tests/golden/tiny";
 
-static QmEngine *engine(const char *model, const char *mesh, int threads, int64_t slots, bool hidden, const char *cache) {
+static QmEngine *engine(const char *model, const char *mesh, int threads, int64_t slots, bool hidden,
+                        const char *cache) {
     QmErr err = {0};
     QmEngineOptions o = {.model = model, .mesh = mesh, .threads = threads, .slots = (int)slots, .context = 256,
                          .rows = 16, .kv_cache = cache, .hidden = hidden, .quiet = true};
@@ -71,7 +72,8 @@ static Sequences search(QmEngine *e, QmEngine *draft, const Generation *start) {
     search_free(&s);
     int64_t slots = qm_engine_info(e)->slots;
     QmSession *session[64];
-    for (int64_t i = 0; i < slots; i++) assert_non_null(session[i] = qm_session_new(e, &err)); /* every slot came back */
+    for (int64_t i = 0; i < slots; i++)
+        assert_non_null(session[i] = qm_session_new(e, &err)); /* every slot came back */
     for (int64_t i = 0; i < slots; i++) qm_session_free(session[i]);
     return found;
 }
@@ -81,10 +83,11 @@ static void same_ids(const char *what, const Generation *a, const Generation *b)
         fail_msg("%s: %lld ids (%s), expected %lld (%s)", what, (long long)a->count, a->finish, (long long)b->count,
                  b->finish);
     for (int64_t i = 0; i < a->count; i++)
-        if (a->ids[i] != b->ids[i]) fail_msg("%s: id %lld is %d, expected %d", what, (long long)i, a->ids[i], b->ids[i]);
+        if (a->ids[i] != b->ids[i])
+            fail_msg("%s: id %lld is %d, expected %d", what, (long long)i, a->ids[i], b->ids[i]);
 }
 
-/* ---- Golden ------------------------------------------------------------------------------------------------------------- */
+/* ---- Golden ------------------------------------------------------------------------------------------------------ */
 
 static void golden_generation(QmEngine *e, const json_t *one, const int32_t *prompt, int64_t count, int row) {
     const json_t *args = json_object_get(one, "args"), *want = json_object_get(one, "sequences");
@@ -137,7 +140,7 @@ static void golden_generations(void **state) {
     json_decref(json);
 }
 
-/* ---- Every search on every mesh ------------------------------------------------------------------------------------------ */
+/* ---- Every search on every mesh ---------------------------------------------------------------------------------- */
 
 static const int32_t prompt[] = {215, 442, 328, 278, 253, 401, 75, 81, 245, 235, 208, 502, 440};
 enum { PROMPT = sizeof prompt / sizeof *prompt };
@@ -145,7 +148,8 @@ enum { PROMPT = sizeof prompt / sizeof *prompt };
 static const char *const modes[] = {
     "{\"num_beams\":4,\"num_return_sequences\":4,\"max_new_tokens\":12}",
     "{\"num_beams\":4,\"num_return_sequences\":2,\"do_sample\":true,\"top_k\":40,\"seed\":9,\"max_new_tokens\":12}",
-    "{\"num_beams\":6,\"num_beam_groups\":3,\"diversity_penalty\":1.5,\"num_return_sequences\":6,\"max_new_tokens\":12}",
+    "{\"num_beams\":6,\"num_beam_groups\":3,\"diversity_penalty\":1.5,\"num_return_sequences\":6,\"max_new_tokens\":"
+    "12}",
     "{\"penalty_alpha\":0.6,\"top_k\":4,\"max_new_tokens\":12}",
     "{\"do_sample\":true,\"num_return_sequences\":3,\"best_of\":9,\"seed\":4,\"max_new_tokens\":12}",
     "{\"prompt_lookup_num_tokens\":6,\"max_new_tokens\":40}",
@@ -183,7 +187,8 @@ static void meshes_agree(void **state) {
 static void searches_begin_with_the_loop(void **state) {
     (void)state;
     QmEngine *e = engine(tiny, "2x4", 2, 4, false, NULL);
-    json_t *request = json_loads("{\"do_sample\":true,\"num_return_sequences\":4,\"seed\":8,\"max_new_tokens\":16}", 0, NULL);
+    json_t *request =
+        json_loads("{\"do_sample\":true,\"num_return_sequences\":4,\"seed\":8,\"max_new_tokens\":16}", 0, NULL);
     Generation g = start_of(request, prompt, PROMPT), alone = start_of(request, prompt, PROMPT);
     Sequences found = search(e, NULL, &g);
     plain(e, &alone, NULL);
@@ -208,7 +213,8 @@ static void groups_part(void **state) {
     QmEngine *e = engine(tiny, "1x1", 1, 4, false, NULL);
     static const char *const requests[] = {
         "{\"num_beams\":3,\"num_beam_groups\":3,\"num_return_sequences\":3,\"max_new_tokens\":6}",
-        "{\"num_beams\":3,\"num_beam_groups\":3,\"diversity_penalty\":100.0,\"num_return_sequences\":3,\"max_new_tokens\":6}"};
+        "{\"num_beams\":3,\"num_beam_groups\":3,\"diversity_penalty\":100.0,\"num_return_sequences\":3,\"max_new_"
+        "tokens\":6}"};
     for (int i = 0; i < 2; i++) {
         json_t *request = json_loads(requests[i], 0, NULL);
         Generation g = start_of(request, prompt, PROMPT);
@@ -247,7 +253,7 @@ static void contrastive_extremes(void **state) {
     qm_engine_close(e);
 }
 
-/* ---- Drafts --------------------------------------------------------------------------------------------------------------- */
+/* ---- Drafts ------------------------------------------------------------------------------------------------------ */
 
 typedef struct Bits { uint64_t sum; int64_t rows; } Bits;
 
@@ -295,9 +301,12 @@ static void lookup_exact(void **state) {
     for (int m = 0; m < 3; m++) {
         QmEngine *e = engine(tiny, meshes[m], 2, 1, false, m == 1 ? "bf16" : NULL);
         drafts_exact(e, NULL, "{\"prompt_lookup_num_tokens\":8,\"max_new_tokens\":60,\"eos_token_id\":null}", true);
-        drafts_exact(e, NULL, "{\"prompt_lookup_num_tokens\":3,\"max_new_tokens\":60,\"repetition_penalty\":1.2}", false);
-        drafts_exact(e, NULL, "{\"prompt_lookup_num_tokens\":4,\"max_new_tokens\":60,\"do_sample\":true,\"temperature\":0.4,"
-                              "\"eos_token_id\":[7,20]}", false);
+        drafts_exact(e, NULL, "{\"prompt_lookup_num_tokens\":3,\"max_new_tokens\":60,\"repetition_penalty\":1.2}",
+                     false);
+        drafts_exact(e, NULL,
+                     "{\"prompt_lookup_num_tokens\":4,\"max_new_tokens\":60,\"do_sample\":true,\"temperature\":0.4,"
+                     "\"eos_token_id\":[7,20]}",
+                     false);
         drafts_exact(e, NULL, "{\"prompt_lookup_num_tokens\":64,\"max_new_tokens\":5000,\"eos_token_id\":null}", true);
         qm_engine_close(e);
     }
@@ -318,7 +327,7 @@ static void draft_model_exact(void **state) {
     qm_engine_close(e);
 }
 
-/* ---- Copies of sessions ---------------------------------------------------------------------------------------------------- */
+/* ---- Copies of sessions ------------------------------------------------------------------------------------------ */
 
 /* A copy goes on with the bits of the original, from any length, and neither disturbs the other. */
 static void session_copies(void **state) {
@@ -358,7 +367,8 @@ static void prefixes(void **state) {
     QmErr err = {0};
     int32_t ids[60], other[60];
     for (int i = 0; i < 60; i++) ids[i] = i + 3, other[i] = i < 40 ? i + 3 : 7;
-    QmEngine *e = engine(tiny, "1x1", 1, 3, false, NULL), *dynamic = engine("tests/golden/dynamic", "1x1", 1, 1, false, NULL);
+    QmEngine *e = engine(tiny, "1x1", 1, 3, false, NULL),
+             *dynamic = engine("tests/golden/dynamic", "1x1", 1, 1, false, NULL);
     QmSession *a = qm_session_new(e, &err), *b = qm_session_new(e, &err), *c = qm_session_new(e, &err);
     QmAppend entries[] = {{.session = a, .tokens = other, .count = 60}, {.session = b, .tokens = ids, .count = 30}};
     assert_true(qm_forward(e, entries, 2, &err));
@@ -418,9 +428,15 @@ static void nothing_allowed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_generations), cmocka_unit_test(meshes_agree), cmocka_unit_test(searches_begin_with_the_loop),
-        cmocka_unit_test(groups_part), cmocka_unit_test(contrastive_extremes), cmocka_unit_test(lookup_exact),
-        cmocka_unit_test(draft_model_exact), cmocka_unit_test(session_copies), cmocka_unit_test(prefixes),
+        cmocka_unit_test(golden_generations),
+        cmocka_unit_test(meshes_agree),
+        cmocka_unit_test(searches_begin_with_the_loop),
+        cmocka_unit_test(groups_part),
+        cmocka_unit_test(contrastive_extremes),
+        cmocka_unit_test(lookup_exact),
+        cmocka_unit_test(draft_model_exact),
+        cmocka_unit_test(session_copies),
+        cmocka_unit_test(prefixes),
         cmocka_unit_test(too_few_slots),
         cmocka_unit_test(nothing_allowed),
     };

@@ -396,7 +396,8 @@ static void in_memory(void **state) {
     (void)state;
     Err err = {0};
     static const float four[4] = {1, 2, 3, 4};
-    WeightTensor list[2] = {{.name = "a", .rank = 1, .dim = {4}, .data = (const uint8_t *)four, .bytes = sizeof four}, {.name = "b", .rank = 1}};
+    WeightTensor list[2] = {{.name = "a", .rank = 1, .dim = {4}, .data = (const uint8_t *)four, .bytes = sizeof four},
+                            {.name = "b", .rank = 1}};
     Weights *w = weights_new(list, 2, &err);
     assert_non_null(w);
     assert_ptr_equal(weights_find(w, "a")->data, four);
@@ -409,8 +410,10 @@ static void in_memory(void **state) {
 
 static void generated(void **state) {
     (void)state;
-    const DType types[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0, DTYPE_Q5_1, DTYPE_Q8_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K};
-    const WeightTensor list[2] = {{.name = "x.weight", .rank = 2, .dim = {5000, 1024}}, {.name = "input_layernorm.weight", .rank = 1, .dim = {7}}};
+    const DType types[] = {DTYPE_F32,  DTYPE_F16,  DTYPE_BF16, DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0,
+                           DTYPE_Q5_1, DTYPE_Q8_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K};
+    const WeightTensor list[2] = {{.name = "x.weight", .rank = 2, .dim = {5000, 1024}},
+                                  {.name = "input_layernorm.weight", .rank = 1, .dim = {7}}};
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         Err err = {0};
         Weights *w = weights_random(list, 2, types[i], &err);

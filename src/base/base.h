@@ -11,7 +11,8 @@
 /* ---- Errors: the first one wins; what, where, expected, got -------------------------------------------------- */
 
 typedef QmErr Err;
-bool err_set(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3))); /* false, for `return err_set(...)` */
+bool err_set(Err *err, const char *format, ...)
+    __attribute__((format(printf, 2, 3))); /* false, for `return err_set(...)` */
 /* Puts "context: " before an error already set. */
 void err_prefix(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -45,7 +46,8 @@ char *file_read(const char *path, size_t limit, size_t *bytes, Err *err);
 char *path_join(const char *folder, const char *name, Err *err);
 /* Writes and flushes at once, for text that is watched as it comes; says why it could not. */
 bool file_put(FILE *file, const char *data, size_t bytes, const char *path, Err *err);
-/* Flushes and closes an output; reports a full disk or a closed pipe that only shows now. stdout is flushed, not closed. */
+/* Flushes and closes an output; reports a full disk or a closed pipe that only shows now. stdout is flushed, not
+ * closed. */
 bool file_finish(FILE *file, const char *path, Err *err);
 
 /* ---- Growing text: NUL-terminated; `failed` is kept until asked ------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* cpu.h: the processor this process runs on: what it can execute, how many cores may be used, how fast memory is read. */
+/* cpu.h: the processor this process runs on: what it can execute, how many cores may be used, how fast memory is
+ * read. */
 #ifndef BASE_CPU_H
 #define BASE_CPU_H
 #include "base.h"
@@ -16,7 +17,8 @@ typedef struct CpuFeatures {
 } CpuFeatures;
 
 CpuFeatures cpu_features(void);
-/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq; "avx512vnni" if that too), "avx2" (with fma, f16c) or "reference". */
+/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq; "avx512vnni" if that too), "avx2" (with
+ * fma, f16c) or "reference". */
 const char *cpu_isa_best(void);
 /* Cores this process may be scheduled on: its affinity mask, not the machine. At least 1. */
 int cpu_cores_usable(void);
@@ -28,7 +30,8 @@ bool cpu_pin(int index);
  * quarter of the available memory. 0 and an error when there is no memory or a thread cannot start. */
 double cpu_read_bandwidth(int threads, double seconds, Err *err);
 /* Flops per second (a fused multiply-add is two) of `threads` threads together, in f32 with the widest vectors of
- * cpu_isa_best(), all operands in registers; the best pass made in `seconds`. 0 and an error when a thread cannot start. */
+ * cpu_isa_best(), all operands in registers; the best pass made in `seconds`. 0 and an error when a thread cannot
+ * start. */
 double cpu_fma_peak(int threads, double seconds, Err *err);
 
 /* Memory this process can still use, in bytes: what the system has available, or less where a control group says so.

@@ -76,7 +76,8 @@ char *file_read(const char *path, size_t limit, size_t *bytes, Err *err) {
             ssize_t n = read(fd, data + done, size - done);
             if (n < 0 && errno == EINTR) continue;
             if (n <= 0) {
-                err_set(err, "cannot read %s: %s at byte %zu of %zu", path, n ? strerror(errno) : "end of file", done, size);
+                err_set(err, "cannot read %s: %s at byte %zu of %zu", path, n ? strerror(errno) : "end of file", done,
+                        size);
                 free(data);
                 data = NULL;
                 break;

@@ -11,7 +11,7 @@
 enum { LANE_BYTES = 32, STREAM_BYTES = 256 << 20, STREAM_LEAST = 4 << 20, THREADS_LIMIT = 1024 };
 enum { CHAINS = 12, FMA_ROUNDS = 2000000 }; /* chains: latency 4 x 2 units, and some to spare, within 16 registers */
 
-/* ---- What one thread does in a pass: the work, and how much it was ------------------------------------------------ */
+/* ---- What one thread does in a pass: the work, and how much it was ----------------------------------------------- */
 
 typedef struct Race Race;
 typedef struct Racer {
@@ -100,7 +100,7 @@ static double pass_fma(Racer *r) {
     return !strcmp(isa, "avx512") ? fma_avx512(&r->sum) : !strcmp(isa, "avx2") ? fma_avx2(&r->sum) : fma_plain(&r->sum);
 }
 
-/* ---- The race ------------------------------------------------------------------------------------------------------ */
+/* ---- The race ---------------------------------------------------------------------------------------------------- */
 
 static void *racer_main(void *argument) {
     Racer *racer = argument;

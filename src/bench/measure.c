@@ -12,7 +12,8 @@ void bench_test_name(const BenchTest *t, char *out, size_t size) {
     char depth[32] = "", batch[32] = "";
     if (t->depth) snprintf(depth, sizeof depth, " @ d%lld", (long long)t->depth);
     if (t->batch > 1) snprintf(batch, sizeof batch, " x %lld", (long long)t->batch);
-    snprintf(out, size, "%s%lld%s%s", t->prompt ? "pp" : "tg", (long long)(t->prompt ? t->prompt : t->gen), depth, batch);
+    snprintf(out, size, "%s%lld%s%s", t->prompt ? "pp" : "tg", (long long)(t->prompt ? t->prompt : t->gen), depth,
+             batch);
 }
 
 bool bench_tests(Bench *b, const int64_t *prompt, int prompts, const int64_t *gen, int gens, const int64_t *depth,
@@ -23,12 +24,13 @@ bool bench_tests(Bench *b, const int64_t *prompt, int prompts, const int64_t *ge
             if (prompt[p]) b->tests[b->test_count++] = (BenchTest){.prompt = prompt[p], .depth = depth[d], .batch = 1};
         for (int k = 0; k < batches; k++)
             for (int n = 0; n < gens; n++)
-                if (gen[n]) b->tests[b->test_count++] = (BenchTest){.gen = gen[n], .depth = depth[d], .batch = batch[k]};
+                if (gen[n])
+                    b->tests[b->test_count++] = (BenchTest){.gen = gen[n], .depth = depth[d], .batch = batch[k]};
     }
     return b->tests && (b->test_count > 0 || err_set(err, "nothing to measure"));
 }
 
-/* ---- One repetition ------------------------------------------------------------------------------------------------ */
+/* ---- One repetition ---------------------------------------------------------------------------------------------- */
 
 /* Brings `batch` sessions to `depth` tokens each; sessions that are already longer are cropped. */
 static bool fill(QmEngine *e, QmSession **s, int64_t batch, int64_t depth, Err *err) {
@@ -69,7 +71,7 @@ static bool timed(QmEngine *e, QmSession **s, const BenchTest *t, double *second
     return ok;
 }
 
-/* ---- What a test moves and computes --------------------------------------------------------------------------------- */
+/* ---- What a test moves and computes ------------------------------------------------------------------------------ */
 
 /* Cache positions read by one head over the whole test, summed over its rows or steps. */
 static double positions_of(const BenchTest *t) {
@@ -79,7 +81,8 @@ static double positions_of(const BenchTest *t) {
 
 /* Weights once a step, and in decode the cache of every sequence; a prefill's blocks of the cache stay in core. */
 static double test_bytes(const QmModelInfo *m, const BenchTest *t) {
-    double steps = t->prompt ? ceil((double)t->prompt / (double)m->rows) : (double)t->gen * ceil((double)t->batch / (double)m->rows);
+    double steps = t->prompt ? ceil((double)t->prompt / (double)m->rows)
+                             : (double)t->gen * ceil((double)t->batch / (double)m->rows);
     double position = 2.0 * (double)(m->layers * m->kv_heads * m->head_dim) * (strcmp(m->kv_cache, "f32") ? 2 : 4);
     return steps * (double)m->decode_bytes + (t->prompt ? 0 : (double)t->batch * positions_of(t) * position);
 }
@@ -112,7 +115,7 @@ static void summarise(BenchResult *r, const BenchResult *first, const QmModelInf
     r->flops_rate = tests * test_flops(m, &r->test);
 }
 
-/* ---- Running --------------------------------------------------------------------------------------------------------- */
+/* ---- Running ----------------------------------------------------------------------------------------------------- */
 
 /* A line of /proc/self/status in bytes; 0: unknown. */
 static int64_t status_bytes(const char *key) {
@@ -159,7 +162,8 @@ static void mesh_close(BenchMesh *m) {
 
 /* The better of what is there and a new reading of both limits. */
 static bool read_roof(BenchResult *r, int workers, Err *err) {
-    double bandwidth = cpu_read_bandwidth(workers, ROOF_SECONDS, err), peak = cpu_fma_peak(workers, ROOF_SECONDS / 4, err);
+    double bandwidth = cpu_read_bandwidth(workers, ROOF_SECONDS, err),
+           peak = cpu_fma_peak(workers, ROOF_SECONDS / 4, err);
     if (bandwidth > r->read_bandwidth) r->read_bandwidth = bandwidth;
     if (peak > r->fma_peak) r->fma_peak = peak;
     return bandwidth > 0 && peak > 0;

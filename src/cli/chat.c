@@ -1,4 +1,5 @@
-/* chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer only. */
+/* chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer
+ * only. */
 #include <editline/readline.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +35,8 @@ static void set(Chat *c, char *text) {
     Text shown = {0};
     if (name && number) {
         json_object_set(object, name, number);
-        if (!strcmp(name, "temperature")) json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
+        if (!strcmp(name, "temperature"))
+            json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
         if (generation_from_json(&next, &c->config, object, "/set", &err) &&
             generation_check(&next, qm_engine_info(c->engine)->vocab, &err)) {
             GenerationConfig before = c->config;

@@ -40,8 +40,10 @@ typedef struct Option {
 } Option;
 
 /* Parses argv by the table; --help / -h prints usage, options and `notes` on stdout. Returns -1 to go on (positional
- * arguments then are argv[*first..argc); with first NULL there may be none), or an exit code. Unknown options and bad numbers name what was expected. */
-int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count, int *first);
+ * arguments then are argv[*first..argc); with first NULL there may be none), or an exit code. Unknown options and bad
+ * numbers name what was expected. */
+int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count,
+                  int *first);
 int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns EXIT_FAILED */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif

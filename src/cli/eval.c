@@ -53,7 +53,8 @@ static bool context_for(Gsm8kCommand *c, const Gsm8kRun *run, Err *err) {
 
 static void print_speed(const BatchStats *s, const Gsm8kRun *run) {
     double seconds = s->seconds > 0 ? s->seconds : 1e-9;
-    printf("this run: %lld outputs in %.1f s, %.1f a minute; %lld prompt tokens fed and %lld reused, %lld new: %.1f tokens/s\n",
+    printf("this run: %lld outputs in %.1f s, %.1f a minute; %lld prompt tokens fed and %lld reused, %lld new: %.1f "
+           "tokens/s\n",
            (long long)run->judged, s->seconds, 60 * (double)run->judged / seconds, (long long)s->prompt,
            (long long)s->reused, (long long)s->decoded, (double)(s->prompt + s->decoded) / seconds);
 }
@@ -92,22 +93,26 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
 }
 
 static int eval_gsm8k(int argc, char **argv) {
-    Gsm8kCommand c = {.m = {.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
+    Gsm8kCommand c = {
+        .m = {.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
     const Option options[] = {
         MODEL_OPTIONS(c.m),
         {"protocol", 0, OPTION_TEXT, &c.protocol, 0, 0, "NAME", "one of those below (default lm-eval)", NULL},
-        {"data", 0, OPTION_TEXT, &c.o.data, 0, 0, "DIR", "folder of test.jsonl and train.jsonl (default: data/gsm8k)", NULL},
-        {"shots", 0, OPTION_INT, &c.o.shots, 0, MAX_SHOTS, "N", "examples in the prompt (default: the protocol's)", NULL},
+        {"data", 0, OPTION_TEXT, &c.o.data, 0, 0, "DIR", "folder of test.jsonl and train.jsonl (default: data/gsm8k)",
+         NULL},
+        {"shots", 0, OPTION_INT, &c.o.shots, 0, MAX_SHOTS, "N", "examples in the prompt (default: the protocol's)",
+         NULL},
         {"limit", 0, OPTION_INT, &c.o.limit, 1, 1 << 20, "N", "the first N questions only", NULL},
         {"samples", 0, OPTION_INT, &c.o.samples, 1, MAX_SAMPLES, "K", "outputs per question, and their majority", NULL},
         {"temp", 0, OPTION_FLOAT, &c.o.temperature, 0, 1e6, "T", "temperature (default 0, greedy; with --samples 0.2)",
          &c.has_temperature},
         {"seed", 's', OPTION_INT, &c.o.seed, 0, 9e18, "N", "seed of the draws of tokens (default 0)", NULL},
-        {"fewshot-seed", 0, OPTION_INT, &c.o.fewshot_seed, 0, 9e18, "N", "seed of the draws of examples (default 1234)", NULL},
-        {"n-predict", 'n', OPTION_INT, &c.o.max_new_tokens, 1, 1 << 20, "N", "new tokens at most (default: the protocol's)",
+        {"fewshot-seed", 0, OPTION_INT, &c.o.fewshot_seed, 0, 9e18, "N", "seed of the draws of examples (default 1234)",
          NULL},
-        {"chat", 0, OPTION_FLAG, &c.o.wrap, 0, 0, NULL, "a plain prompt as one user message (lm-eval's --apply_chat_template)",
-         NULL},
+        {"n-predict", 'n', OPTION_INT, &c.o.max_new_tokens, 1, 1 << 20, "N",
+         "new tokens at most (default: the protocol's)", NULL},
+        {"chat", 0, OPTION_FLAG, &c.o.wrap, 0, 0, NULL,
+         "a plain prompt as one user message (lm-eval's --apply_chat_template)", NULL},
         {"slots", 0, OPTION_INT, &c.m.slots, 1, 1024, "N", "questions at once (default 8)", NULL},
         {"out", 'o', OPTION_TEXT, &c.out, 0, 0, "FILE", "every prompt, output and verdict, JSON lines", NULL},
         {"resume", 0, OPTION_FLAG, &c.resume, 0, 0, NULL, "go on with FILE, whatever stopped it", NULL},

@@ -31,7 +31,7 @@ static int64_t text_ids(const QmTokenizer *t, const char *path, int64_t limit, i
     return n;
 }
 
-/* ---- Perplexity --------------------------------------------------------------------------------------------------------- */
+/* ---- Perplexity -------------------------------------------------------------------------------------------------- */
 
 int eval_perplexity(int argc, char **argv) {
     ModelOptions m = {0};
@@ -40,7 +40,8 @@ int eval_perplexity(int argc, char **argv) {
     const Option options[] = {
         MODEL_OPTIONS(m),
         {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
-        {"window", 0, OPTION_INT, &window, 2, 1 << 24, "N", "tokens of a window (default: the context, 512 at most)", NULL},
+        {"window", 0, OPTION_INT, &window, 2, 1 << 24, "N", "tokens of a window (default: the context, 512 at most)",
+         NULL},
         {"stride", 0, OPTION_INT, &stride, 1, 1 << 24, "N", "tokens from window to window (default: the window)", NULL},
         {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
     };
@@ -63,10 +64,11 @@ int eval_perplexity(int argc, char **argv) {
     bool ok = n >= 0 && perplexity(e, ids, n, window, stride, bytes, interrupted, &p, &err);
     interrupt_stops(NULL);
     if (ok) {
-        printf("perplexity %.6f (Hugging Face's sliding-window recipe), %.6f over every scored token, %.4f bits per byte\n"
-               "%lld tokens, %lld scored, %lld windows of %lld, stride %lld\n",
-               p.recipe, p.mean, p.bits_per_byte, (long long)p.tokens, (long long)p.scored, (long long)p.windows,
-               (long long)window, (long long)stride);
+        printf(
+            "perplexity %.6f (Hugging Face's sliding-window recipe), %.6f over every scored token, %.4f bits per byte\n"
+            "%lld tokens, %lld scored, %lld windows of %lld, stride %lld\n",
+            p.recipe, p.mean, p.bits_per_byte, (long long)p.tokens, (long long)p.scored, (long long)p.windows,
+            (long long)window, (long long)stride);
         ok = file_finish(stdout, "standard output", &err);
     }
     free(ids);
@@ -75,7 +77,7 @@ int eval_perplexity(int argc, char **argv) {
     return end(ok, &err);
 }
 
-/* ---- Compare ------------------------------------------------------------------------------------------------------------ */
+/* ---- Compare ----------------------------------------------------------------------------------------------------- */
 
 static void print_piece(const QmTokenizer *t, int32_t id) {
     size_t bytes = 0;
@@ -91,9 +93,11 @@ static void print_piece(const QmTokenizer *t, int32_t id) {
 
 static void print_comparison(const Comparison *c, const QmTokenizer *t) {
     double n = (double)(c->tokens ? c->tokens : 1);
-    printf("%lld positions: same bits at %lld (%.2f %%), same likeliest token at %lld (%.2f %%)\n", (long long)c->tokens,
-           (long long)c->same_bits, 100 * (double)c->same_bits / n, (long long)c->same_top, 100 * (double)c->same_top / n);
-    printf("KL(A||B): mean %.3e, most %.3e nats; largest difference of a logit %.3e", c->kl_mean, c->kl_most, c->difference);
+    printf("%lld positions: same bits at %lld (%.2f %%), same likeliest token at %lld (%.2f %%)\n",
+           (long long)c->tokens, (long long)c->same_bits, 100 * (double)c->same_bits / n, (long long)c->same_top,
+           100 * (double)c->same_top / n);
+    printf("KL(A||B): mean %.3e, most %.3e nats; largest difference of a logit %.3e", c->kl_mean, c->kl_most,
+           c->difference);
     if (c->difference > 0) printf(" at token %lld", (long long)c->difference_at);
     printf("\nperplexity: A %.6f, B %.6f\n", c->perplexity_a, c->perplexity_b);
     if (c->first_bits >= 0) printf("first differing bits: logits of token %lld\n", (long long)c->first_bits);
@@ -112,7 +116,8 @@ int eval_compare(int argc, char **argv) {
     int64_t window = 0, limit = 0;
     const Option options[] = {
         MODEL_OPTIONS(a),
-        {"model-b", 0, OPTION_TEXT, &b.model, 0, 0, "DIR|FILE", "B's model (default: A's; so with the options below)", NULL},
+        {"model-b", 0, OPTION_TEXT, &b.model, 0, 0, "DIR|FILE", "B's model (default: A's; so with the options below)",
+         NULL},
         {"mesh-b", 0, OPTION_TEXT, &b.mesh, 0, 0, "MESH", "B's mesh", NULL},
         {"threads-b", 0, OPTION_INT, &b.threads, 1, 256, "N", "B's workers", NULL},
         {"rows-b", 0, OPTION_INT, &b.rows, 1, 8192, "N", "B's rows of a step", NULL},
@@ -124,11 +129,13 @@ int eval_compare(int argc, char **argv) {
         {"act-b", 0, OPTION_TEXT, &b.act, 0, 0, "TYPE", "B's activations: f32 or int8", NULL},
         {"rope-bf16-b", 0, OPTION_FLAG, &b.rope_bf16, 0, 0, NULL, "B's rotary frequencies rounded to bf16", NULL},
         {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
-        {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)", NULL},
+        {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)",
+         NULL},
         {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
     };
-    int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]", "A and B: models; or -m and --model-b.",
-                                        options, (int)(sizeof options / sizeof *options), &first);
+    int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]",
+                                        "A and B: models; or -m and --model-b.", options,
+                                        (int)(sizeof options / sizeof *options), &first);
     if (code >= 0) return code;
     if (first < argc && !a.model) a.model = argv[first++];
     if (first < argc && !b.model) b.model = argv[first++];
@@ -168,7 +175,7 @@ int eval_compare(int argc, char **argv) {
     return end(ok, &err);
 }
 
-/* ---- Choice ------------------------------------------------------------------------------------------------------------- */
+/* ---- Choice ------------------------------------------------------------------------------------------------------ */
 
 int eval_choice(int argc, char **argv) {
     ModelOptions m = {0};
@@ -180,11 +187,12 @@ int eval_choice(int argc, char **argv) {
         {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "the questions with log-likelihoods and verdicts", NULL},
         {"limit", 0, OPTION_INT, &limit, 1, 1 << 30, "N", "the first N questions only", NULL},
     };
-    int code = options_parse(argc, argv, "eval choice -m MODEL --in FILE [--out FILE]",
-                             "A question: {\"context\": \"...\", \"choices\": [\"...\", ...], \"gold\": 0}. As in lm-eval, a choice "
-                             "follows the context after a space;\nacc goes by the sum of log-probabilities, acc_norm by the sum "
-                             "per character.",
-                             options, (int)(sizeof options / sizeof *options), NULL);
+    int code = options_parse(
+        argc, argv, "eval choice -m MODEL --in FILE [--out FILE]",
+        "A question: {\"context\": \"...\", \"choices\": [\"...\", ...], \"gold\": 0}. As in lm-eval, a choice "
+        "follows the context after a space;\nacc goes by the sum of log-probabilities, acc_norm by the sum "
+        "per character.",
+        options, (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!in) return usage_error(argv[0], "no questions: expected --in FILE");
     Err err = {0};
@@ -202,9 +210,13 @@ int eval_choice(int argc, char **argv) {
     if (f && f != stdout && !file_finish(f, out, &err)) ok = false;
     if (ok) {
         FILE *table = f == stdout ? stderr : stdout;
-        fprintf(table, "|Tasks |Version|Filter|n-shot| Metric |   |Value |   |Stderr|\n|------|------:|------|-----:|--------|---|-----:|"
-                       "---|-----:|\n|choice|      -|none  |     0|acc     |↑  |%.4f|±  |%.4f|\n|      |       |none  |     0|acc_norm|↑  "
-                       "|%.4f|±  |%.4f|\n\n%lld questions\n", c.acc, c.acc_error, c.norm, c.norm_error, (long long)c.questions);
+        fprintf(table,
+                "|Tasks |Version|Filter|n-shot| Metric |   |Value |   "
+                "|Stderr|\n|------|------:|------|-----:|--------|---|-----:|"
+                "---|-----:|\n|choice|      -|none  |     0|acc     |↑  |%.4f|±  |%.4f|\n|      |       |none  |     "
+                "0|acc_norm|↑  "
+                "|%.4f|±  |%.4f|\n\n%lld questions\n",
+                c.acc, c.acc_error, c.norm, c.norm_error, (long long)c.questions);
         ok = file_finish(stdout, "standard output", &err);
     }
     qm_tokenizer_close(t);
@@ -212,7 +224,7 @@ int eval_choice(int argc, char **argv) {
     return end(ok, &err);
 }
 
-/* ---- bench --eval ------------------------------------------------------------------------------------------------------- */
+/* ---- bench --eval ------------------------------------------------------------------------------------------------ */
 
 int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     Err err = {0};

@@ -30,11 +30,12 @@ static json_t *arguments_json(const Lower *l, const LowerArgument *list, int cou
             json_array_append_new(global, json_integer(lower_global(l, a, d)));
             json_array_append_new(split, json_string(splits[a->split[d]]));
         }
-        json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "name", a->name, "role", roles[a->role], "type", a->type, "shape",
-                              global, "local_shape", local, "split", split);
+        json_t *o = json_pack("{s:s,s:s,s:s,s:o,s:o,s:o}", "name", a->name, "role", roles[a->role], "type", a->type,
+                              "shape", global, "local_shape", local, "split", split);
         const Node *n = &l->program->graph.nodes[a->node];
         if (o && a->node && n->kind == NODE_WEIGHT) json_object_set_new(o, "weight", json_string(n->name));
-        if (o && a->node && n->kind == NODE_OP && a->role != ROLE_CACHE) json_object_set_new(o, "value_of", json_string(n->op->name));
+        if (o && a->node && n->kind == NODE_OP && a->role != ROLE_CACHE)
+            json_object_set_new(o, "value_of", json_string(n->op->name));
         json_array_append_new(out, o);
     }
     return out;
@@ -59,13 +60,14 @@ static bool export_bucket(Export *e, const Bucket *b, Err *err) {
     for (char *c = file; *c; c++)
         if (*c == ' ') *c = '_';
     e->lower.bucket = *b;
-    bool ok = lower_program(&l, &e->program, &e->lower, &text, err) && write_file(e->folder, file, text.data, text.bytes, err);
+    bool ok = lower_program(&l, &e->program, &e->lower, &text, err) &&
+              write_file(e->folder, file, text.data, text.bytes, err);
     if (ok) {
-        json_array_append_new(e->buckets,
-                              json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "name", name, "file", file, "slots", (json_int_t)b->slots,
-                                        "rows", (json_int_t)b->rows, "logit_rows", (json_int_t)b->logit_rows, "arguments",
-                                        arguments_json(&l, l.arguments, l.argument_count), "results",
-                                        arguments_json(&l, l.results, l.result_count)));
+        json_array_append_new(e->buckets, json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "name", name, "file", file,
+                                                    "slots", (json_int_t)b->slots, "rows", (json_int_t)b->rows,
+                                                    "logit_rows", (json_int_t)b->logit_rows, "arguments",
+                                                    arguments_json(&l, l.arguments, l.argument_count), "results",
+                                                    arguments_json(&l, l.results, l.result_count)));
         printf("%s/%s: %zu bytes\n", e->folder, file, text.bytes);
     }
     lower_free(&l);
@@ -79,14 +81,17 @@ static bool export_all(Export *e, int64_t slots, int64_t rows, Err *err) {
     int count = bucket_list(bucket_slots(&e->partition, slots), rows, list);
     e->lower.cache_slots = bucket_slots(&e->partition, slots);
     e->buckets = json_array();
-    if (mkdir(e->folder, 0777) != 0 && errno != EEXIST) return err_set(err, "cannot make %s: %s", e->folder, strerror(errno));
+    if (mkdir(e->folder, 0777) != 0 && errno != EEXIST)
+        return err_set(err, "cannot make %s: %s", e->folder, strerror(errno));
     for (int i = 0; i < count; i++)
         if (!export_bucket(e, &list[i], err)) return false;
-    json_t *manifest = json_pack("{s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:O}", "format", "qwenmesh export 1", "mesh", mesh->text, "dp", mesh->dp,
-                                 "tp", mesh->tp, "type", e->lower.type, "cache_slots_per_replica", (json_int_t)e->lower.cache_slots,
-                                 "cache_positions", (json_int_t)e->lower.positions, "buckets", e->buckets);
+    json_t *manifest = json_pack("{s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:O}", "format", "qwenmesh export 1", "mesh", mesh->text,
+                                 "dp", mesh->dp, "tp", mesh->tp, "type", e->lower.type, "cache_slots_per_replica",
+                                 (json_int_t)e->lower.cache_slots, "cache_positions", (json_int_t)e->lower.positions,
+                                 "buckets", e->buckets);
     char *dump = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
-    bool ok = dump ? write_file(e->folder, "manifest.json", dump, strlen(dump), err) : err_set(err, "out of memory: manifest");
+    bool ok = dump ? write_file(e->folder, "manifest.json", dump, strlen(dump), err)
+                   : err_set(err, "out of memory: manifest");
     free(dump);
     json_decref(manifest);
     return ok;
@@ -109,14 +114,17 @@ int cmd_export(int argc, char **argv) {
         {"slots", 0, OPTION_INT, &slots, 1, 1024, "B", "sequences held at once (default 1)", NULL},
         {"rows", 0, OPTION_INT, &rows, 1, 8192, "N", "rows of a prefill (default 128)", NULL},
     };
-    int code = options_parse(argc, argv, "export MODEL --mesh 2x4 -o DIR [options]",
-                             "The programs take whole arrays in the shapes and shardings of manifest.json; of role step: this step's values,\n"
-                             "value_of embed and rope_table: computed by the host; cache arguments are given back as results.",
-                             options, (int)(sizeof options / sizeof *options), &first);
+    int code =
+        options_parse(argc, argv, "export MODEL --mesh 2x4 -o DIR [options]",
+                      "The programs take whole arrays in the shapes and shardings of manifest.json; of role step: this "
+                      "step's values,\n"
+                      "value_of embed and rope_table: computed by the host; cache arguments are given back as results.",
+                      options, (int)(sizeof options / sizeof *options), &first);
     if (code < 0 && !model && first < argc) model = argv[first++];
     if (code < 0 && first < argc) code = usage_error("export", "unexpected argument '%s'", argv[first]);
     if (code < 0 && (!model || !e->folder)) code = usage_error("export", "expected MODEL and -o DIR");
-    if (code < 0 && strcmp(type, "bf16") && strcmp(type, "f32")) code = usage_error("export", "--weights: expected bf16 or f32, got '%s'", type);
+    if (code < 0 && strcmp(type, "bf16") && strcmp(type, "f32"))
+        code = usage_error("export", "--weights: expected bf16 or f32, got '%s'", type);
     if (code < 0) {
         e->lower.type = type;
         e->lower.positions = bucket_positions(context);

@@ -119,7 +119,8 @@ static json_t *logprobs_json(const Generation *g) {
         json_t *top = json_array();
         for (int64_t k = 1; k <= g->config.logprobs && row[k].id >= 0; k++)
             json_array_append_new(top, json_pack("{s:i,s:f}", "id", row[k].id, "logprob", (double)row[k].logprob));
-        json_array_append_new(list, json_pack("{s:i,s:f,s:o}", "id", row->id, "logprob", (double)row->logprob, "top", top));
+        json_array_append_new(list,
+                              json_pack("{s:i,s:f,s:o}", "id", row->id, "logprob", (double)row->logprob, "top", top));
     }
     return list;
 }
@@ -227,7 +228,8 @@ static bool has_tokenizer(const char *model) {
     return has;
 }
 
-/* The slots and hidden states that the searches among the requests need. What is wrong with a request, prepare() says. */
+/* The slots and hidden states that the searches among the requests need. What is wrong with a request, prepare()
+ * says. */
 static void searches_need(const Job *job, ModelOptions *m, bool *hidden) {
     for (int64_t i = 0; i < job->count; i++) {
         GenerationConfig c;
@@ -265,7 +267,8 @@ int cmd_generate(int argc, char **argv) {
     if (!in || !out) return usage_error("generate", "expected --in FILE and --out FILE");
     Err err = {0};
     Job job = {0};
-    bool hidden = false, ok = !m.model || (sample_options_config(&s, &m, &job.base, &err) && read_requests(&job, in, &err));
+    bool hidden = false,
+         ok = !m.model || (sample_options_config(&s, &m, &job.base, &err) && read_requests(&job, in, &err));
     if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;
     if (ok) searches_need(&job, &m, &hidden);
     ModelOptions guess = m;

@@ -8,7 +8,7 @@ enum { STATIC_ROWS = 8, CHUNKS_PER_WORKER = 8 };
 
 typedef struct PhaseCounter { _Alignas(64) atomic_int_fast64_t next; } PhaseCounter;
 
-/* ---- Running ------------------------------------------------------------------------------------------------------- */
+/* ---- Running ----------------------------------------------------------------------------------------------------- */
 
 /* Gives every item the rows of this step, and counts the work. */
 static void step_count(Cpu *cpu) {
@@ -115,7 +115,7 @@ static bool cpu_run(void *backend, Err *err) {
     return true;
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static bool cache_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
@@ -149,7 +149,8 @@ static bool step_new(Cpu *cpu, Err *err) {
     cpu->counters = aligned_alloc(64, bytes);
     if (cpu->counters) memset(cpu->counters, 0, bytes);
     else err_set(err, "out of memory: phase counters");
-    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->replica_rows && cpu->replica_logits && cpu->scratch && cpu->counters;
+    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->replica_rows && cpu->replica_logits &&
+           cpu->scratch && cpu->counters;
 }
 
 static void cpu_close(void *backend) {
@@ -162,7 +163,8 @@ static void cpu_close(void *backend) {
     mem_pages_free(cpu->activations, cpu->activation_bytes);
     if (cpu->workers)
         mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
-    mem_pages_free(cpu->own, (size_t)cpu->own_floats * sizeof(float) * (size_t)(cpu->workers ? workers_count(cpu->workers) - 1 : 0));
+    mem_pages_free(cpu->own, (size_t)cpu->own_floats * sizeof(float) *
+                                 (size_t)(cpu->workers ? workers_count(cpu->workers) - 1 : 0));
     free(cpu->own_offset);
     free(cpu->offset);
     free(cpu->node_phase);

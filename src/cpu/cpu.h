@@ -19,8 +19,8 @@ typedef struct Item {
     int64_t units;          /* of this step's rows, which call holds too: set before the workers start */
 } Item;
 
-/* Items that do not wait for each other, and what they add up to in this step. `repeat`: so little work that in a step of
- * few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier. */
+/* Items that do not wait for each other, and what they add up to in this step. `repeat`: so little work that in a step
+ * of few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier. */
 typedef struct Phase { int first, last; int64_t units; double cost; bool repeat; } Phase;
 enum { REPEAT_ROWS = 2, REPEAT_WIDTH = 8192 };
 

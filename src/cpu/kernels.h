@@ -1,5 +1,6 @@
-/* kernels.h: which table of kernels this CPU runs. Tables, weakest first: reference (plain C), avx2 (with FMA and F16C),
- * avx512 (F, BW, VL, DQ), avx512vnni (and VNNI). All give the same bits; a weaker one is asked for by tests and bug hunts. */
+/* kernels.h: which table of kernels this CPU runs. Tables, weakest first: reference (plain C), avx2 (with FMA and
+ * F16C), avx512 (F, BW, VL, DQ), avx512vnni (and VNNI). All give the same bits; a weaker one is asked for by tests and
+ * bug hunts. */
 #ifndef CPU_KERNELS_H
 #define CPU_KERNELS_H
 #include "../ops/kernels.h"

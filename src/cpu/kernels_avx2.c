@@ -1,5 +1,5 @@
-/* kernels_avx2.c: the kernels for x86-64 with AVX2 with FMA and F16C; compiled with those flags, so nothing here may run before
- * kernels_select has seen the CPU. */
+/* kernels_avx2.c: the kernels for x86-64 with AVX2 with FMA and F16C; compiled with those flags, so nothing here may
+ * run before kernels_select has seen the CPU. */
 #if defined(__x86_64__)
 #include "simd16_avx2.h"
 #include "kernels_simd16.h"

@@ -1,13 +1,13 @@
-/* kernels_avx512vnni.c: the products in 8 bits where AVX-512 has VNNI; all else is as in kernels_avx512.c. Compiled with those
- * flags, so nothing here may run before kernels_select has seen the CPU. */
+/* kernels_avx512vnni.c: the products in 8 bits where AVX-512 has VNNI; all else is as in kernels_avx512.c. Compiled
+ * with those flags, so nothing here may run before kernels_select has seen the CPU. */
 #if defined(__x86_64__)
 #include "simd16_avx512.h"
 #include "kernels_dot16.h"
 
 void kernels_avx512vnni(Kernels *k);
 void kernels_avx512vnni(Kernels *k) {
-    static void (*const faster[PACKED_COUNT])(const void *, int64_t, int, int64_t, int64_t, const Quad *, int64_t, int64_t,
-                                              float *) = DOT_TABLE;
+    static void (*const faster[PACKED_COUNT])(const void *, int64_t, int, int64_t, int64_t, const Quad *, int64_t,
+                                              int64_t, float *) = DOT_TABLE;
     for (int i = 0; i < PACKED_COUNT; i++) k->dot[i] = faster[i];
     k->quantise = quantise;
 }

@@ -1,10 +1,10 @@
-/* kernels_dot16.h: quantise and dot of ops/kernels.h, written once over v16 (floats), d16 (sixteen int32) and line16 (64
- * bytes, four per lane); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set that only
- * makes these faster. Beyond kernels_simd16.h's list:
- *   d16_all(i)  d16_f32(x)  line16_load(p)   line16_low, _high(x): the low, the high nibbles of every byte
- *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
- *   d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
- *   v16_put_s8(out, x): nearest integers in the order of Quad; their sum        V16_DOT_ROWS: rows that fit the registers */
+/* kernels_dot16.h: quantise and dot of ops/kernels.h, written once over v16 (floats), d16 (sixteen int32) and line16
+ * (64 bytes, four per lane); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set
+ * that only makes these faster. Beyond kernels_simd16.h's list: d16_all(i)  d16_f32(x)  line16_load(p)   line16_low,
+ * _high(x): the low, the high nibbles of every byte d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j],
+ * exact for w <= 128 d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then
+ * makes up for it v16_put_s8(out, x): nearest integers in the order of Quad; their sum        V16_DOT_ROWS: rows that
+ * fit the registers */
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
@@ -38,7 +38,7 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
     }
 }
 
-/* ---- Packed types, as far as integers need them (constants: every use is specialised) --------------------------------- */
+/* ---- Packed types, as far as integers need them (constants: every use is specialised) ---------------------------- */
 
 INLINE bool dot_nibbles(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X || type == PACKED_Q4G; }
 INLINE int dot_zero(PackedType type) {
@@ -55,10 +55,11 @@ INLINE v16 dot_scale(PackedType type, const uint8_t *group) {
     return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group) : v16_f16(group);
 }
 INLINE v16 dot_min(PackedType type, const uint8_t *group) {
-    return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group + PANEL) : v16_f16(group + 2 * PANEL);
+    return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group + PANEL)
+                                       : v16_f16(group + 2 * PANEL);
 }
 
-/* ---- A block: some rows against some panels, sums in registers ------------------------------------------------------------ */
+/* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
 
 enum { DOT_PANELS_MOST = 4 };
 typedef d16 Exact[DOT_PANELS_MOST][V16_DOT_ROWS];
@@ -69,8 +70,8 @@ typedef struct DotRows { const Quad *x; int64_t x_step; int sub; } DotRows;
 INLINE const Quad *dot_quad(const DotRows *d, int r) { return d->x + (d->sub + r) / QUAD * d->x_step; }
 
 /* The exact sums of `count` columns (16 or 32); q: their first line, `at`: their first place in the quad. */
-INLINE void dot_exact(PackedType type, int panels, int rows, int count, const uint8_t *q, int64_t step, const DotRows *d, int at,
-                      Exact sum) {
+INLINE void dot_exact(PackedType type, int panels, int rows, int count, const uint8_t *q, int64_t step,
+                      const DotRows *d, int at, Exact sum) {
     UNROLL for (int r = 0; r < rows; r++) {
         const Quad *x = dot_quad(d, r);
         int i = (d->sub + r) % QUAD;
@@ -80,7 +81,8 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
     UNROLL for (int k = 0; k < count; k += 8)
         UNROLL for (int p = 0; p < panels; p++) {
             const uint8_t *line = q + p * step + k * PANEL / (dot_nibbles(type) ? 2 : 1);
-            line16 even = line16_load(line), odd = dot_nibbles(type) ? line16_high(even) : line16_load(line + 4 * PANEL);
+            line16 even = line16_load(line),
+                   odd = dot_nibbles(type) ? line16_high(even) : line16_load(line + 4 * PANEL);
             if (dot_nibbles(type)) even = line16_low(even);
             UNROLL for (int r = 0; r < rows; r++) {
                 const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k;
@@ -94,8 +96,8 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
 }
 
 /* One weight group of 32 or 16 columns onto the sums. */
-INLINE void dot_narrow(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const DotRows *d, int at,
-                       Float sum) {
+INLINE void dot_narrow(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const DotRows *d,
+                       int at, Float sum) {
     Exact exact;
     dot_exact(type, panels, rows, dot_group(type), group + dot_head(type), step, d, at, exact);
     UNROLL for (int p = 0; p < panels; p++) {
@@ -109,7 +111,8 @@ INLINE void dot_narrow(PackedType type, int panels, int rows, const uint8_t *gro
         UNROLL for (int r = 0; r < rows; r++) {
             const Quad *x = dot_quad(d, r);
             int i = (d->sub + r) % QUAD;
-            sum[p][r] = v16_fma(min, v16_all(dot_group(type) == ACT_GROUP ? x->sum[i] : x->half[at / 16][i]), sum[p][r]);
+            sum[p][r] =
+                v16_fma(min, v16_all(dot_group(type) == ACT_GROUP ? x->sum[i] : x->half[at / 16][i]), sum[p][r]);
         }
     }
 }
@@ -159,8 +162,8 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
 }
 
 /* One row: up to four panels together, so that their sums hide each other's latency. */
-INLINE void dot_one(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Quad *x,
-                    float *acc) {
+INLINE void dot_one(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
+                    const Quad *x, float *acc) {
     const int64_t acc_step = QUAD * PANEL;
     const int most = V16_DOT_ROWS >= 4 ? DOT_PANELS_MOST : 2;
     int p = 0;
@@ -174,8 +177,8 @@ INLINE void dot_one(PackedType type, const uint8_t *panel, int64_t step, int pan
 #define DOT_BLOCK(n) dot_block(type, 1, n, panel, step, k0, k1, (DotRows){x + r / QUAD * x_step, x_step, 0}, a, 0)
 #define DOT_PAIR(n, sub) \
     dot_block(type, 1, n, panel, step, k0, k1, (DotRows){x + r / QUAD * x_step, x_step, sub}, a + (sub) * PANEL, 0)
-INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Quad *x,
-                       int64_t x_step, int64_t rows, float *acc) {
+INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
+                       const Quad *x, int64_t x_step, int64_t rows, float *acc) {
     if (rows == 1) {
         dot_one(type, panel, step, panels, k0, k1, x, acc);
         return;

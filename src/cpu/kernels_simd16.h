@@ -1,23 +1,27 @@
 /* kernels_simd16.h: every kernel of ops/kernels.h written once over v16, sixteen floats, one per lane of a panel.
- * kernels_avx2.c and kernels_avx512.c include simd16_<isa>.h, then this, and name the table. Same bits as the reference:
- * sums in its order, one fused multiply-add where it has fmaf, one rounded operation elsewhere.
+ * kernels_avx2.c and kernels_avx512.c include simd16_<isa>.h, then this, and name the table. Same bits as the
+ * reference: sums in its order, one fused multiply-add where it has fmaf, one rounded operation elsewhere.
  *
  * What simd16_<isa>.h gives (x, y, z: v16; every operation lane by lane and rounded once):
  *   v16_all(f)  v16_load(p)  v16_store(p, x)  v16_add  _sub  _mul  _div  v16_fma(x, y, z) = x y + z
- *   v16_max(x, y) = x > y ? x : y              v16_load_part(p, n), v16_store_part(p, n, x): the first n lanes, rest zero
- *   v16_sum(x): (i, i+8), (i, i+4), (i, i+2), (0, 1)                v16_top(x): the largest lane
+ *   v16_max(x, y) = x > y ? x : y
+ *   v16_load_part(p, n), v16_store_part(p, n, x): the first n lanes, rest zero
+ *   v16_sum(x): (i, i+8), (i, i+4), (i, i+2), (0, 1)
+ *   v16_top(x): the largest lane
  *   m16: a choice per lane.  v16_lanes(lo, hi): lo <= lane < hi     v16_less(x, y)  v16_nan(x)  v16_pick(m, yes, no)
  *   v16_equal(x, y): bit i set where lane i is equal
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
- *   v16_f16(p): 16 numbers in a row;  v16_byte(p, n): byte n of 16 words, times 256^n where n < 3;  v16_bf16_pair(p, &even, &odd): [16][2];
- *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right;
+ *   v16_f16(p): 16 numbers in a row;  v16_byte(p, n): byte n of 16 words, times 256^n where n < 3
+ *   v16_bf16_pair(p, &even, &odd): [16][2]
+ *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
- *   V16_PANELS(rows, k decoded in one go): panels worked on together; V16_APART_ROWS: see rows_step; V16_TILE_ROWS: most rows of a tile; V16_SUMS_F32, _BF16: most sums */
+ *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
+ *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include <math.h>
 
-/* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors are
- * then unrolled and their sums live in registers. */
+/* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors
+ * are then unrolled and their sums live in registers. */
 #define V16_APART(memory) __asm__ volatile("" : : "r"(memory) : "memory") /* what follows reads it again */
 #ifndef INLINE
 #define INLINE static inline __attribute__((always_inline))
@@ -28,10 +32,10 @@
 #endif
 #endif
 
-/* ---- Decoding weights --------------------------------------------------------------------------------------------- */
+/* ---- Decoding weights -------------------------------------------------------------------------------------------- */
 
-/* Of a group; unused by types without. scale[n] = scale / 2^m of the numbers that stand m bits up in their word when they
- * are taken out, so that they need not be shifted down; the product is the same exact number. */
+/* Of a group; unused by types without. scale[n] = scale / 2^m of the numbers that stand m bits up in their word when
+ * they are taken out, so that they need not be shifted down; the product is the same exact number. */
 typedef struct Scale { v16 scale[3], min; } Scale;
 
 INLINE bool has_groups(PackedType type) { return type >= PACKED_Q8; }
@@ -94,7 +98,7 @@ INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale 
     return k & 1 ? odd : even;
 }
 
-/* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------------- */
+/* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------- */
 
 enum { PANELS_MOST = 4 };
 typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
@@ -110,8 +114,8 @@ enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
 
 /* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
  * kept apart by a detour through L1: a third faster with AVX2. */
-INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
-                      const float *x, int64_t x_stride, Sums sum) {
+INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
+                      int64_t k, const float *x, int64_t x_stride, Sums sum) {
     const int n = step_of(type);
     UNROLL for (int p = 0; p < panels; p++) {
         const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
@@ -139,16 +143,16 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
     }
 }
 
-INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s, int64_t k,
-                     const float *x, int64_t x_stride, Sums sum) {
+INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
+                     int64_t k, const float *x, int64_t x_stride, Sums sum) {
     UNROLL for (int p = 0; p < panels; p++) {
         v16 w = weight(type, group + p * step, k, &s[p]);
         UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
     }
 }
 
-INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
-                       const float *x, int64_t x_stride, float *acc) {
+INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0,
+                       int64_t k1, const float *x, int64_t x_stride, float *acc) {
     const int n = step_of(type);
     Sums sum;
     UNROLL for (int p = 0; p < panels; p++)
@@ -171,8 +175,8 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
         UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
 }
 
-INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
-                        const float *x, int64_t x_stride, float *acc) {
+INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0,
+                        int64_t k1, const float *x, int64_t x_stride, float *acc) {
     const int together = V16_PANELS(rows, step_of(type));
     int p = 0;
     for (; p + together <= panels; p += together)
@@ -203,18 +207,18 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
     }
 }
 
-#define LINEAR(name, type)                                                                                              \
+#define LINEAR(name, type)                                                                                             \
     static void rows_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,       \
-                            int64_t x_stride, int rows, float *acc) {                                                   \
-        switch (rows) {                                                                                                 \
-            case 1: rows_panels(type, 1, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
-            case 2: rows_panels(type, 2, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
-            case 3: rows_panels(type, 3, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
-            case 4: rows_panels(type, 4, panel, step, panels, k0, k1, x, x_stride, acc); return;                        \
-        }                                                                                                               \
-    }                                                                                                                   \
-    static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                    \
-        unpack_of(type, panel, k0, k1, w);                                                                              \
+                            int64_t x_stride, int rows, float *acc) {                                                  \
+        switch (rows) {                                                                                                \
+        case 1: rows_panels(type, 1, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
+        case 2: rows_panels(type, 2, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
+        case 3: rows_panels(type, 3, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
+        case 4: rows_panels(type, 4, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
+        unpack_of(type, panel, k0, k1, w);                                                                             \
     }
 LINEAR(f32, PACKED_F32)
 LINEAR(bf16, PACKED_BF16)
@@ -227,7 +231,7 @@ LINEAR(q6x, PACKED_Q6X)
 LINEAR(q8g, PACKED_Q8G)
 LINEAR(q4g, PACKED_Q4G)
 
-/* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------------ */
+/* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------ */
 
 /* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats or bf16 by `type`, w_step from one k to the
  * next, v_step from one v to the next. `fresh`: sums start at zero instead of at out; bf16 always does. */
@@ -279,9 +283,9 @@ INLINE void tile_rows(CacheType type, int rows, const Tile *t, int64_t r0, int64
     for (; v < v1; v++) tile_block(type, rows, 1, t, r0, v);
 }
 
-/* Blocks of the most rows. In f32 the last two are made nearly equal, since 4 + 3 rows hide the latency of fma better than
- * 6 + 1; bf16 has no registers for that. All rows go over a few vectors of w before the next, so that w is read from far
- * away once. */
+/* Blocks of the most rows. In f32 the last two are made nearly equal, since 4 + 3 rows hide the latency of fma better
+ * than 6 + 1; bf16 has no registers for that. All rows go over a few vectors of w before the next, so that w is read
+ * from far away once. */
 INLINE void tile_all(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
     const bool even = type == CACHE_F32;
     const int64_t wide = rows <= V16_TILE_ROWS ? vectors : even ? 2 : 4;
@@ -317,7 +321,7 @@ static void tile(const float *w, int64_t count, const float *x, int64_t x_stride
     tile_f32(&t, rows, 1);
 }
 
-/* ---- The exponential ---------------------------------------------------------------------------------------------------- */
+/* ---- The exponential --------------------------------------------------------------------------------------------- */
 
 /* As exp_f32; lanes out of range compute something and are then replaced. */
 INLINE v16 v16_exp(v16 x) {
@@ -337,7 +341,7 @@ INLINE v16 v16_exp(v16 x) {
     return v16_pick(v16_nan(x), x, p);
 }
 
-/* ---- Attention ------------------------------------------------------------------------------------------------------ */
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
 
 enum { BLOCK_VECTORS = ATTENTION_BLOCK / 16 };
 
@@ -356,8 +360,8 @@ INLINE void block_softmax(float s[ATTENTION_BLOCK], float scale, const m16 insid
     *l = v16_sum(v16_add(v16_add(e[0], e[1]), v16_add(e[2], e[3])));
 }
 
-/* The weights a of what was summed before and b of the new block, in place of m_b and l_b, for all heads at once; m and l
- * become those of both. Lanes past the last head compute on zeros. */
+/* The weights a of what was summed before and b of the new block, in place of m_b and l_b, for all heads at once; m and
+ * l become those of both. Lanes past the last head compute on zeros. */
 INLINE void merge_sums(int64_t heads, float *m, float *l, float *m_b, float *l_b) {
     for (int64_t h = 0; h < heads; h += 16) {
         v16 old = v16_load(m + h), new = v16_load(m_b + h), top = v16_max(new, old);
@@ -388,8 +392,8 @@ INLINE void block_scores(CacheType type, const AttentionCall *call, int64_t star
 
 /* o[h][c] of positions [first, first + count). Whole vectors of channels come from the cache, a last partial one from a
  * zero-padded copy: nothing may be read past the cache's end. */
-INLINE void block_values(CacheType type, const AttentionCall *call, int64_t first, int64_t count, const float *e, float *o,
-                         int64_t c16, float *tail) {
+INLINE void block_values(CacheType type, const AttentionCall *call, int64_t first, int64_t count, const float *e,
+                         float *o, int64_t c16, float *tail) {
     int64_t channels = call->channels, whole = channels / 16 * 16;
     const void *v = cache_from(type, call->v, first * channels);
     Tile t = {.w = v, .w_step = channels, .v_step = 16, .count = count, .x = e, .x_stride = ATTENTION_BLOCK,
@@ -413,7 +417,8 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
     float *s = call->scratch, *o = s + heads * ATTENTION_BLOCK, *o_b = o + heads * c16, *tail = o_b + heads * c16;
     float *m = tail + 16 * ATTENTION_BLOCK, *l = m + h16, *m_b = l + h16, *l_b = m_b + h16;
     for (int64_t h = 0; h < 4 * h16; h++) m[h] = 0;
-    for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last; start += ATTENTION_BLOCK) {
+    for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last;
+         start += ATTENTION_BLOCK) {
         int64_t lo = call->first > start ? call->first - start : 0;
         int64_t hi = call->last - start < ATTENTION_BLOCK ? call->last - start : ATTENTION_BLOCK;
         bool fresh = call->first >= start; /* the first block sets, the others merge */
@@ -421,7 +426,8 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
         m16 inside[BLOCK_VECTORS];
         for (int i = 0; i < BLOCK_VECTORS; i++) inside[i] = v16_lanes(lo - 16 * i, hi - 16 * i);
         for (int64_t h = 0; h < heads; h++)
-            block_softmax(s + h * ATTENTION_BLOCK, call->scale, inside, fresh ? &m[h] : &m_b[h], fresh ? &l[h] : &l_b[h]);
+            block_softmax(s + h * ATTENTION_BLOCK, call->scale, inside, fresh ? &m[h] : &m_b[h],
+                          fresh ? &l[h] : &l_b[h]);
         block_values(type, call, start + lo, hi - lo, s + lo, fresh ? o : o_b, c16, tail);
         if (fresh) continue;
         merge_sums(heads, m, l, m_b, l_b);
@@ -443,7 +449,7 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 
-/* ---- Element by element: sixteen at a time, then the rest in the first lanes --------------------------------------- */
+/* ---- Element by element: sixteen at a time, then the rest in the first lanes ------------------------------------- */
 
 static void rms_norm(const float *x, const float *gain, float epsilon, int64_t d, float *y) {
     v16 sum = v16_all(0);
@@ -518,12 +524,12 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
     return -1;
 }
 
-#define KERNELS_SIMD16(name)                                                                                            \
-    {                                                                                                                   \
-        .isa = name,                                                                                                    \
-        .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},    \
-        .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x,       \
-                   unpack_q8g, unpack_q4g},                                                                             \
-        .tile = tile, .attention = {attention_f32, attention_bf16}, .rms_norm = rms_norm, .silu_mul = silu_mul,         \
-        .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16                                                       \
+#define KERNELS_SIMD16(name)                                                                                           \
+    {                                                                                                                  \
+        .isa = name,                                                                                                   \
+        .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},   \
+        .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8,  unpack_q4,                                         \
+                   unpack_q4x, unpack_q8x,  unpack_q6x, unpack_q8g, unpack_q4g},                                       \
+        .tile = tile, .attention = {attention_f32, attention_bf16}, .rms_norm = rms_norm, .silu_mul = silu_mul,        \
+        .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16                                                      \
     }

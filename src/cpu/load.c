@@ -62,8 +62,8 @@ static void pack_job(void *argument, int worker) {
     job->error[worker] = error;
 }
 
-/* --weights: matrices that are not quantised yet, whole groups of 32 columns. The vocabulary's has 8 bits in any case: its
- * error goes straight into the logits. */
+/* --weights: matrices that are not quantised yet, whole groups of 32 columns. The vocabulary's has 8 bits in any case:
+ * its error goes straight into the logits. */
 static bool wants_quantising(const Cpu *cpu, const Node *n, PackedType stored) {
     if (cpu->options.quantise != PACKED_Q8G && cpu->options.quantise != PACKED_Q4G) return false;
     return !packed_quantised(stored) && n->shape.dim[1].size % ACT_GROUP == 0;

@@ -11,7 +11,7 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     return rows * width * (n->partial == 'h' ? p->head_count : n->partial == 'f' ? p->ffn_count : 1);
 }
 
-/* ---- Items -------------------------------------------------------------------------------------------------------- */
+/* ---- Items ------------------------------------------------------------------------------------------------------- */
 
 static double unit_cost(const OpRow *op, const Call *c) {
     if (op->unit_cost) return op->unit_cost(c);
@@ -161,7 +161,7 @@ static bool items_quantise(Cpu *cpu, const Node *n, const OpRow *op, Err *err) {
     return true;
 }
 
-/* ---- Phases and memory ----------------------------------------------------------------------------------------------- */
+/* ---- Phases and memory ------------------------------------------------------------------------------------------- */
 
 static int phases_assign(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
@@ -200,7 +200,8 @@ static void life_place(Life *life, int *lives, Life v, int64_t *offset, int64_t 
 
 /* Little work that needs nobody else's: whole rows, no matrix, no cache, nothing partial. */
 static bool repeatable(const Node *n) {
-    return !n->op->unit_cost && !n->op->in_cache && !n->partial && n->shape.rank == 2 && n->shape.dim[1].size <= REPEAT_WIDTH;
+    return !n->op->unit_cost && !n->op->in_cache && !n->partial && n->shape.rank == 2 &&
+           n->shape.dim[1].size <= REPEAT_WIDTH;
 }
 
 /* Which phases hold nothing else. */
@@ -216,9 +217,9 @@ static void phases_repeat(Cpu *cpu) {
     }
 }
 
-/* Places for all values, as floats and as quads, from the phase that makes them to the last that reads them, or, since no
- * barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in every
- * worker's own copies, where that worker's order is all that counts. */
+/* Places for all values, as floats and as quads, from the phase that makes them to the last that reads them, or, since
+ * no barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in
+ * every worker's own copies, where that worker's order is all that counts. */
 static bool memory_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t total = 0, few = cpu->options.rows < REPEAT_ROWS ? cpu->options.rows : REPEAT_ROWS;
@@ -257,7 +258,8 @@ static bool memory_plan(Cpu *cpu, Err *err) {
     free(own);
     if (!ok) return false;
     if (!size_mul((size_t)total, sizeof(float), &cpu->activation_bytes)) return err_set(err, "activations: sizes wrap");
-    size_t copies = (size_t)workers_count(cpu->workers) - 1, own_bytes = (size_t)cpu->own_floats * sizeof(float) * copies;
+    size_t copies = (size_t)workers_count(cpu->workers) - 1,
+           own_bytes = (size_t)cpu->own_floats * sizeof(float) * copies;
     cpu->info.activation_bytes = (int64_t)(cpu->activation_bytes + own_bytes);
     cpu->activations = mem_pages_new(cpu->activation_bytes, "activations", err);
     cpu->own = own_bytes ? mem_pages_new(own_bytes, "activations", err) : NULL;

@@ -102,7 +102,8 @@ V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
 }
 
 V16 v16 v16_f16(const uint8_t *p) {
-    return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const void *)p)), _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 16)))};
+    return (v16){_mm256_cvtph_ps(_mm_loadu_si128((const void *)p)),
+                 _mm256_cvtph_ps(_mm_loadu_si128((const void *)(p + 16)))};
 }
 V16 __m256 v8_byte(const uint8_t *p, int n) {
     __m256i v = _mm256_loadu_si256((const void *)p);

@@ -70,7 +70,8 @@ static void *worker_main(void *argument) {
     const Worker *self = argument;
     Workers *w = self->pool;
     int id = self->id, job = 0;
-    if (w->count <= cpu_cores_usable()) cpu_pin(id); /* with more workers than cores the system must be free to move them */
+    if (w->count <= cpu_cores_usable())
+        cpu_pin(id); /* with more workers than cores the system must be free to move them */
     for (;;) {
         job = wait_job(w, job);
         if (atomic_load(&w->quit)) return NULL;

@@ -41,7 +41,7 @@ static bool same_text(const Text *a, const Text *b) {
     return a->bytes == b->bytes && (!a->bytes || !memcmp(a->data, b->data, a->bytes));
 }
 
-/* ---- openai ------------------------------------------------------------------------------------------------------------ */
+/* ---- openai ------------------------------------------------------------------------------------------------------ */
 
 static bool openai_extract(const char *t, size_t bytes, Text *out) {
     size_t from, to;
@@ -52,7 +52,7 @@ static bool openai_extract(const char *t, size_t bytes, Text *out) {
 
 const AnswerRule answer_openai = {"openai", "[invalid]", openai_extract, openai_extract, same_text};
 
-/* ---- lm-eval ----------------------------------------------------------------------------------------------------------- */
+/* ---- lm-eval ----------------------------------------------------------------------------------------------------- */
 
 static bool strict_extract(const char *t, size_t bytes, Text *out) {
     size_t from, to;
@@ -85,8 +85,8 @@ static bool flexible_extract(const char *t, size_t bytes, Text *out) {
     return to > 0;
 }
 
-/* What exact_match leaves of a text: "," and "$" go, everything up to the last "#### ", a full stop at the end (a newline
- * may follow it), and capitals. */
+/* What exact_match leaves of a text: "," and "$" go, everything up to the last "#### ", a full stop at the end (a
+ * newline may follow it), and capitals. */
 static bool lm_eval_ignore(const char *t, size_t bytes, Text *out) {
     Text plain = {0};
     add_without(t, bytes, ",$", &plain);
@@ -128,7 +128,7 @@ const AnswerRule answer_flexible = {"flexible-extract", "[invalid]", flexible_ex
 const AnswerRule answer_cot_strict = {"strict-match", "[invalid]", cot_extract, cot_gold, lm_eval_equal};
 const AnswerRule answer_cot_flexible = {"flexible-extract", "[invalid]", flexible_extract, cot_gold, lm_eval_equal};
 
-/* ---- tt-xla ------------------------------------------------------------------------------------------------------------ */
+/* ---- tt-xla ------------------------------------------------------------------------------------------------------ */
 
 /* The integer, as Python's int() prints it. */
 static bool add_integer(const char *t, size_t from, size_t to, Text *out) {
@@ -162,7 +162,7 @@ static bool tt_xla_extract(const char *t, size_t bytes, Text *out) {
 
 const AnswerRule answer_tt_xla = {"tt-xla", NULL, tt_xla_extract, tt_xla_extract, same_text};
 
-/* ------------------------------------------------------------------------------------------------------------------------ */
+/* ---- Judging ----------------------------------------------------------------------------------------------------- */
 
 Judged answer_judge(const AnswerRule *rule, const char *output, size_t bytes, const Text *gold, Text *extracted) {
     Judged j = {0};

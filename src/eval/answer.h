@@ -16,7 +16,8 @@ typedef struct AnswerRule {
 
 /* openai/grade-school-math dataset.py: the number after the first "#### ", its commas removed; equal as strings. */
 extern const AnswerRule answer_openai;
-/* lm-evaluation-harness tasks/gsm8k version 3, filters of gsm8k and gsm8k_cot, exact_match with its ignored patterns. */
+/* lm-evaluation-harness tasks/gsm8k version 3, filters of gsm8k and gsm8k_cot, exact_match with its ignored
+ * patterns. */
 extern const AnswerRule answer_strict, answer_flexible, answer_cot_strict, answer_cot_flexible;
 /* tenstorrent/tt-xla tests/jax/multi_chip/bounties/qwen2_5_7b/test_gsm8k.py: digits only, for gold answers too. */
 extern const AnswerRule answer_tt_xla;
@@ -24,7 +25,8 @@ extern const AnswerRule answer_tt_xla;
  * evaluated: a GSM8K answer is a number. */
 extern const AnswerRule answer_qwen_math;
 
-/* What extract and equal say of one output. *extracted is cleared first and ends in NUL; `found` false means it is rule->none. */
+/* What extract and equal say of one output. *extracted is cleared first and ends in NUL; `found` false means it is
+ * rule->none. */
 typedef struct Judged { bool found, correct; } Judged;
 Judged answer_judge(const AnswerRule *rule, const char *output, size_t bytes, const Text *gold, Text *extracted);
 #endif

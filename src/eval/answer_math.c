@@ -9,7 +9,7 @@
 /* An "answer" longer than this is prose; it is compared as it stands, so hostile text costs no time. */
 enum { LONGEST_ANSWER = 4096 };
 
-/* ---- Text edits; each leaves the text as it was when there is nothing to do ---------------------------------------- */
+/* ---- Text edits; each leaves the text as it was when there is nothing to do -------------------------------------- */
 
 static void keep(Text *t, size_t from, size_t to) {
     if (!t->data) return;
@@ -84,20 +84,25 @@ static void drop_span(Text *t, const char *open, const char *close, bool inside,
     *t = out;
 }
 
-/* ---- Units -------------------------------------------------------------------------------------------------------------- */
+/* ---- Units ------------------------------------------------------------------------------------------------------- */
 
 /* The harness's list; each also with an s. A dot is a pattern's: any character. */
 static const char *const units[] = {
-    "east", "degree", "mph", "kmph", "ft", "m sqaure", " m east", "sq m", "deg", "mile", "q .", "monkey", "prime",
-    "ratio", "profit of rs", "rd", "o", "gm", "p . m", "lb", "tile", "per", "dm", "lt", "gain", "ab", "way", "west",
-    "a .", "b .", "c .", "d .", "e .", "f .", "g .", "h .", "t", "a", "h", "no change", "men", "soldier", "pie", "bc",
-    "excess", "st", "inches", "noon", "percent", "by", "gal", "kmh", "c", "acre", "rise", "a . m", "th", "π r 2", "sq",
-    "mark", "l", "toy", "coin", "sq . m", "gallon", "° f", "profit", "minw", "yr", "women", "feet", "am", "pm", "hr",
-    "cu cm", "square", "v â € ™", "are", "rupee", "rounds", "cubic", "cc", "mtr", "s", "ohm", "number", "kmph", "day",
-    "hour", "minute", "min", "second", "man", "woman", "sec", "cube", "mt", "sq inch", "mp", "∏ cm ³", "hectare",
-    "more", "sec", "unit", "cu . m", "cm 2", "rs .", "rs", "kg", "g", "month", "km", "m", "cm", "mm", "apple", "liter",
-    "loss", "yard", "pure", "year", "increase", "decrease", "d", "less", "Surface", "litre", "pi sq m", "s .", "metre",
-    "meter", "inch",
+    "east",   "degree",  "mph",    "kmph",      "ft",       "m sqaure",     " m east", "sq m",    "deg",
+    "mile",   "q .",     "monkey", "prime",     "ratio",    "profit of rs", "rd",      "o",       "gm",
+    "p . m",  "lb",      "tile",   "per",       "dm",       "lt",           "gain",    "ab",      "way",
+    "west",   "a .",     "b .",    "c .",       "d .",      "e .",          "f .",     "g .",     "h .",
+    "t",      "a",       "h",      "no change", "men",      "soldier",      "pie",     "bc",      "excess",
+    "st",     "inches",  "noon",   "percent",   "by",       "gal",          "kmh",     "c",       "acre",
+    "rise",   "a . m",   "th",     "π r 2",     "sq",       "mark",         "l",       "toy",     "coin",
+    "sq . m", "gallon",  "° f",    "profit",    "minw",     "yr",           "women",   "feet",    "am",
+    "pm",     "hr",      "cu cm",  "square",    "v â € ™",  "are",          "rupee",   "rounds",  "cubic",
+    "cc",     "mtr",     "s",      "ohm",       "number",   "kmph",         "day",     "hour",    "minute",
+    "min",    "second",  "man",    "woman",     "sec",      "cube",         "mt",      "sq inch", "mp",
+    "∏ cm ³", "hectare", "more",   "sec",       "unit",     "cu . m",       "cm 2",    "rs .",    "rs",
+    "kg",     "g",       "month",  "km",        "m",        "cm",           "mm",      "apple",   "liter",
+    "loss",   "yard",    "pure",   "year",      "increase", "decrease",     "d",       "less",    "Surface",
+    "litre",  "pi sq m", "s .",    "metre",     "meter",    "inch",
 };
 
 /* Bytes of the unit matched at the start of p..end, or 0. */
@@ -160,7 +165,7 @@ static void drop_units(Text *t) {
         for (int i = 0; i < 2 * COUNT && t->bytes; i++) drop_unit(t, units[i % COUNT], i >= COUNT);
 }
 
-/* ---- strip_string ------------------------------------------------------------------------------------------------------- */
+/* ---- strip_string ------------------------------------------------------------------------------------------------ */
 
 /* (\d+)\.0*([^\d]) -> \1\2, then (\d+)\.0*$ -> \1. */
 static void drop_zeros(Text *t) {
@@ -278,10 +283,22 @@ static void strip_latex(Text *t) {
 }
 
 static void strip_signs(Text *t) {
-    static const char *const pairs[][2] = {{"x=", ""},    {"y=", ""},    {"z=", ""},    {"x\\in", ""}, {"y\\in", ""},
-                                           {"z\\in", ""}, {"x\\to", ""}, {"y\\to", ""}, {"z\\to", ""}, {"\\emptyset", "{}"},
-                                           {"(-\\infty,\\infty)", "\\mathbb{R}"}, {"\\%", ""}, {"%", ""},
-                                           {" .", " 0."}, {"{.", "{0."}, {"infinity", "\\infty"}};
+    static const char *const pairs[][2] = {{"x=", ""},
+                                           {"y=", ""},
+                                           {"z=", ""},
+                                           {"x\\in", ""},
+                                           {"y\\in", ""},
+                                           {"z\\in", ""},
+                                           {"x\\to", ""},
+                                           {"y\\to", ""},
+                                           {"z\\to", ""},
+                                           {"\\emptyset", "{}"},
+                                           {"(-\\infty,\\infty)", "\\mathbb{R}"},
+                                           {"\\%", ""},
+                                           {"%", ""},
+                                           {" .", " 0."},
+                                           {"{.", "{0."},
+                                           {"infinity", "\\infty"}};
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) replace(t, pairs[i][0], pairs[i][1]);
     if (!has(t, "\\infty")) replace(t, "inf", "\\infty");
     replace(t, "+\\inity", "\\infty");
@@ -319,7 +336,7 @@ static void strip_string(Text *t) {
     fix_slash(t);
 }
 
-/* ---- extract_answer ----------------------------------------------------------------------------------------------------- */
+/* ---- extract_answer ---------------------------------------------------------------------------------------------- */
 
 static const char *find(const char *t, size_t bytes, const char *what) { return memmem(t, bytes, what, strlen(what)); }
 
@@ -439,7 +456,7 @@ static bool math_gold(const char *t, size_t bytes, Text *out) {
     return out->bytes > 0;
 }
 
-/* ---- math_equal --------------------------------------------------------------------------------------------------------- */
+/* ---- math_equal -------------------------------------------------------------------------------------------------- */
 
 /* Python's float() of a text without commas, or of one that ends in % or \% as a hundredth. */
 static bool parse_digits(const Text *t, double *out) {
@@ -486,7 +503,8 @@ static bool math_equal(const Text *pred, const Text *gold) {
         (close_to(p, g / 100) || close_to(p, g) || close_to(p, g * 100)))
         return true;
     if (!pred->bytes) return false;
-    if (same_letters(pred, gold, "{}()") || (at(pred, 0) == '[' && last(pred) == ']' && same_letters(pred, gold, "{}()[]")))
+    if (same_letters(pred, gold, "{}()") ||
+        (at(pred, 0) == '[' && last(pred) == ']' && same_letters(pred, gold, "{}()[]")))
         return true;
     return pred->bytes <= LONGEST_ANSWER && gold->bytes <= LONGEST_ANSWER && arithmetic(pred, &p) &&
            arithmetic(gold, &g) && close_to(p, g);

@@ -77,7 +77,8 @@ static bool choose(Chooser *c, json_t *o, const char *where, double *acc, double
         !json_get_int(o, "gold", where, 0, MAX_CHOICES - 1, &gold, err))
         return false;
     if (!context || n < 1 || n > MAX_CHOICES || gold < 0 || gold >= (int64_t)n)
-        return err_set(err, "%s: expected \"context\", 1 to %d \"choices\" and \"gold\", the index of one", where, MAX_CHOICES);
+        return err_set(err, "%s: expected \"context\", 1 to %d \"choices\" and \"gold\", the index of one", where,
+                       MAX_CHOICES);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
         const char *text = json_string_value(json_array_get(choices, i));
@@ -97,7 +98,8 @@ static bool choose(Chooser *c, json_t *o, const char *where, double *acc, double
     }
     *acc = best == (size_t)gold;
     *norm = best_norm == (size_t)gold;
-    return (json_object_set_new(o, "loglikelihoods", list) == 0 && json_object_set_new(o, "acc", json_integer(*acc > 0)) == 0 &&
+    return (json_object_set_new(o, "loglikelihoods", list) == 0 &&
+            json_object_set_new(o, "acc", json_integer(*acc > 0)) == 0 &&
             json_object_set_new(o, "acc_norm", json_integer(*norm > 0)) == 0) ||
            err_set(err, "out of memory: a result");
 }

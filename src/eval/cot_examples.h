@@ -1,5 +1,6 @@
-/* cot_examples.h: the eight worked examples of Wei et al. 2022 (Chain-of-Thought Prompting, table 20) as the task gsm8k_cot of
- * lm-evaluation-harness 0.4 gives them (MIT licence, copyright EleutherAI): data, kept letter for letter. */
+/* cot_examples.h: the eight worked examples of Wei et al. 2022 (Chain-of-Thought Prompting, table 20) as the task
+ * gsm8k_cot of lm-evaluation-harness 0.4 gives them (MIT licence, copyright EleutherAI): data, kept letter for
+ * letter. */
 #ifndef COT_EXAMPLES_H
 #define COT_EXAMPLES_H
 

@@ -57,7 +57,7 @@ bool gsm8k_find(const char *data, const char *file, char *path, size_t bytes, Er
                    file, data ? data : "data/gsm8k or tests/data/gsm8k");
 }
 
-/* ---- The protocols ---------------------------------------------------------------------------------------------------- */
+/* ---- The protocols ----------------------------------------------------------------------------------------------- */
 
 static void ask_openai(const char *q, const char *a, Text *out) { text_line(out, "%s\n%s", q, a ? a : ""); }
 static void ask_lm_eval(const char *q, const char *a, Text *out) {
@@ -75,26 +75,64 @@ static void ask_qwen(const char *q, const char *a, Text *out) {
 #define LM_EVAL_STOPS "</s>", "<|im_end|>"
 
 const Protocol protocols[] = {
-    {.name = "openai", .task = "gsm8k_openai", .version = "-",
+    {.name = "openai",
+     .task = "gsm8k_openai",
+     .version = "-",
      .summary = "the question and a newline; the number after the first #### as an exact string",
-     .max_new_tokens = 400, .rule = {&answer_openai}, .rules = 1, .draws = true, .ask = ask_openai, .joint = "\n\n"},
-    {.name = "lm-eval", .task = "gsm8k", .version = "3",
+     .max_new_tokens = 400,
+     .rule = {&answer_openai},
+     .rules = 1,
+     .draws = true,
+     .ask = ask_openai,
+     .joint = "\n\n"},
+    {.name = "lm-eval",
+     .task = "gsm8k",
+     .version = "3",
      .summary = "lm-evaluation-harness gsm8k: 5 examples drawn from train, strict-match and flexible-extract",
-     .shots = 5, .max_new_tokens = 256, .stop = {"Question:", LM_EVAL_STOPS},
-     .rule = {&answer_flexible, &answer_strict}, .rules = 2, .draws = true, .ask = ask_lm_eval, .joint = "\n\n"},
-    {.name = "lm-eval-cot", .task = "gsm8k_cot", .version = "3",
+     .shots = 5,
+     .max_new_tokens = 256,
+     .stop = {"Question:", LM_EVAL_STOPS},
+     .rule = {&answer_flexible, &answer_strict},
+     .rules = 2,
+     .draws = true,
+     .ask = ask_lm_eval,
+     .joint = "\n\n"},
+    {.name = "lm-eval-cot",
+     .task = "gsm8k_cot",
+     .version = "3",
      .summary = "lm-evaluation-harness gsm8k_cot: the 8 examples of Wei et al. 2022",
-     .shots = COT_EXAMPLES, .max_new_tokens = 256, .stop = {"Q:", LM_EVAL_STOPS},
-     .rule = {&answer_cot_flexible, &answer_cot_strict}, .rules = 2, .ask = ask_cot, .joint = "\n\n"},
-    {.name = "qwen-math", .task = "gsm8k_qwen_math", .version = "-",
+     .shots = COT_EXAMPLES,
+     .max_new_tokens = 256,
+     .stop = {"Q:", LM_EVAL_STOPS},
+     .rule = {&answer_cot_flexible, &answer_cot_strict},
+     .rules = 2,
+     .ask = ask_cot,
+     .joint = "\n\n"},
+    {.name = "qwen-math",
+     .task = "gsm8k_qwen_math",
+     .version = "-",
      .summary = "Qwen2.5-Math's harness: zero-shot chat, \\boxed{}; with --shots, its plain format \"cot\"",
-     .max_new_tokens = 2048, .stop = {LM_EVAL_STOPS, "<|endoftext|>", "\n\nQuestion:"},
-     .rule = {&answer_qwen_math}, .rules = 1, .chat = true, .ask = ask_qwen, .joint = "\n\n\n",
+     .max_new_tokens = 2048,
+     .stop = {LM_EVAL_STOPS, "<|endoftext|>", "\n\nQuestion:"},
+     .rule = {&answer_qwen_math},
+     .rules = 1,
+     .chat = true,
+     .ask = ask_qwen,
+     .joint = "\n\n\n",
      .system = "Please reason step by step, and put your final answer within \\boxed{}."},
-    {.name = "tt-xla", .task = "gsm8k_tt_xla", .version = "-",
-     .summary = "the rule of tt-xla's Qwen2.5 port: zero-shot chat, digits only, also of gold answers (16 are read wrong)",
-     .max_new_tokens = 350, .rule = {&answer_tt_xla}, .rules = 1, .chat = true, .draws = true, .ask = ask_openai,
-     .joint = "\n\n", .system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."},
+    {.name = "tt-xla",
+     .task = "gsm8k_tt_xla",
+     .version = "-",
+     .summary =
+         "the rule of tt-xla's Qwen2.5 port: zero-shot chat, digits only, also of gold answers (16 are read wrong)",
+     .max_new_tokens = 350,
+     .rule = {&answer_tt_xla},
+     .rules = 1,
+     .chat = true,
+     .draws = true,
+     .ask = ask_openai,
+     .joint = "\n\n",
+     .system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."},
     {0},
 };
 
@@ -121,10 +159,11 @@ uint32_t *fewshot_draws(int64_t questions, int64_t shots, int64_t train, uint64_
     return draws;
 }
 
-/* ---- Prompts ------------------------------------------------------------------------------------------------------------ */
+/* ---- Prompts ----------------------------------------------------------------------------------------------------- */
 
 static bool add_messages(const char *system, const char *user, Text *out, Err *err) {
-    json_t *m = system ? json_pack("[{s:s,s:s},{s:s,s:s}]", "role", "system", "content", system, "role", "user", "content", user)
+    json_t *m = system ? json_pack("[{s:s,s:s},{s:s,s:s}]", "role", "system", "content", system, "role", "user",
+                                   "content", user)
                        : json_pack("[{s:s,s:s}]", "role", "user", "content", user);
     char *text = m ? json_dumps(m, JSON_COMPACT) : NULL;
     if (text) text_add(out, text, strlen(text));

@@ -1,4 +1,5 @@
-/* gsm8k.h: the data set (Cobbe et al. 2021) and the published protocols: who asks how, and which rules read the answer. */
+/* gsm8k.h: the data set (Cobbe et al. 2021) and the published protocols: who asks how, and which rules read the
+ * answer. */
 #ifndef GSM8K_H
 #define GSM8K_H
 #include "../io/json.h"
@@ -14,7 +15,8 @@ typedef struct Problems { Problem *item; int64_t count; size_t room; char path[5
 bool problems_read(Problems *p, const char *path, Err *err);
 void problems_free(Problems *p);
 
-/* Finds FILE of the data set: in `data` (a folder, or the file itself), or with NULL in data/gsm8k and tests/data/gsm8k. */
+/* Finds FILE of the data set: in `data` (a folder, or the file itself), or with NULL in data/gsm8k and
+ * tests/data/gsm8k. */
 bool gsm8k_find(const char *data, const char *file, char *path, size_t bytes, Err *err);
 
 typedef struct Protocol Protocol;

@@ -102,12 +102,12 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
     char data[32];
     snprintf(data, sizeof data, "%016llx",
              (unsigned long long)fingerprint(&run->train, fingerprint(&run->test, 14695981039346656037u)));
-    json_t *h = json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:f,s:I,s:I,s:I,s:b}", "protocol", o->protocol->name, "model",
-                          slash && slash[1] ? slash + 1 : model, "weights", info->weight_type, "parameters",
-                          (json_int_t)info->parameters, "cache", info->kv_cache, "shots", (json_int_t)o->shots, "samples",
-                          (json_int_t)o->samples, "temperature", o->temperature, "seed", (json_int_t)o->seed,
-                          "fewshot_seed", (json_int_t)o->fewshot_seed, "max_new_tokens",
-                          (json_int_t)o->max_new_tokens, "chat", o->wrap);
+    json_t *h =
+        json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:f,s:I,s:I,s:I,s:b}", "protocol", o->protocol->name, "model",
+                  slash && slash[1] ? slash + 1 : model, "weights", info->weight_type, "parameters",
+                  (json_int_t)info->parameters, "cache", info->kv_cache, "shots", (json_int_t)o->shots, "samples",
+                  (json_int_t)o->samples, "temperature", o->temperature, "seed", (json_int_t)o->seed, "fewshot_seed",
+                  (json_int_t)o->fewshot_seed, "max_new_tokens", (json_int_t)o->max_new_tokens, "chat", o->wrap);
     if (!h || json_object_set_new(h, "data", json_string(data)) != 0) {
         err_set(err, "cannot name the model in the results: %s is not valid UTF-8", model);
         json_decref(h);
@@ -116,7 +116,7 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
     return h;
 }
 
-/* ---- The batch's calls --------------------------------------------------------------------------------------------------- */
+/* ---- The batch's calls ------------------------------------------------------------------------------------------- */
 
 static void asked_free(Asked *a) {
     if (!a) return;
@@ -201,7 +201,8 @@ bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(vo
     run->right = run->first = 0;
     run->stop = stop;
     snprintf(run->label, sizeof run->label, "%s", run->options.protocol->task);
-    progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found, run->options.quiet);
+    progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found,
+                   run->options.quiet);
     bool ok = batch_run(engine, &calls, stats, err);
     progress_end(&run->progress);
     return results_sort(results, ok ? err : &(Err){0}) && ok;

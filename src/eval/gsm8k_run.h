@@ -44,6 +44,7 @@ void gsm8k_close(Gsm8kRun *run);
 int64_t gsm8k_context(const Gsm8kRun *run);
 /* What makes outputs comparable: the header of a results file. NULL on error; the caller's. */
 json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *info, Err *err);
-/* Asks what the results do not hold yet. `stop` (or NULL): asked before each step. On an interrupt what is done stays. */
+/* Asks what the results do not hold yet. `stop` (or NULL): asked before each step. On an interrupt what is done
+ * stays. */
 bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), BatchStats *stats, Err *err);
 #endif

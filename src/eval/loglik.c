@@ -45,7 +45,7 @@ static bool window_check(const QmEngine *e, int64_t count, int64_t window, Err *
     return count >= 2 || err_set(err, "the text has %lld tokens: expected 2 or more", (long long)count);
 }
 
-/* ---- Perplexity --------------------------------------------------------------------------------------------------------- */
+/* ---- Perplexity -------------------------------------------------------------------------------------------------- */
 
 typedef struct Nll { const int32_t *ids; int64_t vocab; double sum; int64_t count; } Nll;
 
@@ -93,7 +93,7 @@ bool perplexity(QmEngine *e, const int32_t *ids, int64_t count, int64_t window, 
     return ok;
 }
 
-/* ---- Comparison --------------------------------------------------------------------------------------------------------- */
+/* ---- Comparison -------------------------------------------------------------------------------------------------- */
 
 typedef struct Pair {
     const int32_t *ids;

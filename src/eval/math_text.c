@@ -4,7 +4,7 @@
 #include <string.h>
 #include "math_text.h"
 
-/* ---- Words -------------------------------------------------------------------------------------------------------------- */
+/* ---- Words ------------------------------------------------------------------------------------------------------- */
 
 enum { HUNDRED = 100, THOUSAND = 1000, MILLION = 1000000, BILLION = 1000000000, POINT = -1, MAX_WORDS = 64 };
 
@@ -16,7 +16,8 @@ static const struct { const char *word; int64_t value; } number_table[] = {
     {"hundred", HUNDRED}, {"thousand", THOUSAND}, {"million", MILLION}, {"billion", BILLION}, {"point", POINT},
 };
 
-/* The package's number_formation: up to four words; it has no answer for none, and ignores all but the first of five. */
+/* The package's number_formation: up to four words; it has no answer for none, and ignores all but the first of
+ * five. */
 static bool formation(const int64_t *n, int count, int64_t *out) {
     if (count < 1) return false;
     if (count == 4) *out = n[0] * n[1] + n[2] + n[3];
@@ -61,7 +62,8 @@ static bool whole_value(const int64_t *n, int count, int64_t *sum) {
     return true;
 }
 
-/* Words of the text that are number words, in order; -1 when a word that may come once comes twice, or there are too many. */
+/* Words of the text that are number words, in order; -1 when a word that may come once comes twice, or there are too
+ * many. */
 static int words_of(const char *t, size_t bytes, int64_t *out) {
     int count = 0, seen[4] = {0};
     for (size_t i = 0; i < bytes;) {
@@ -119,7 +121,7 @@ void number_words(Text *text) {
     *text = out;
 }
 
-/* ---- Arithmetic ---------------------------------------------------------------------------------------------------------- */
+/* ---- Arithmetic -------------------------------------------------------------------------------------------------- */
 
 enum { MAX_DEPTH = 32 };
 

@@ -83,7 +83,8 @@ static bool mesh_run(const MeshReport *m, const char *results_path, MeshRow *row
     close(pipes[1]);
     MeshRow back;
     size_t got = 0;
-    for (ssize_t n; child > 0 && got < sizeof back && (n = read(pipes[0], (char *)&back + got, sizeof back - got)) != 0;) {
+    for (ssize_t n;
+         child > 0 && got < sizeof back && (n = read(pipes[0], (char *)&back + got, sizeof back - got)) != 0;) {
         if (n < 0 && errno != EINTR) break;
         if (n > 0) got += (size_t)n;
     }
@@ -108,13 +109,15 @@ static bool same_file(const char *a, const char *b, bool *same, Err *err) {
     return ok;
 }
 
-static double tokens_rate(const MeshRow *r) { return (double)(r->prompt + r->decoded) / (r->seconds > 0 ? r->seconds : 1e-9); }
+static double tokens_rate(const MeshRow *r) {
+    return (double)(r->prompt + r->decoded) / (r->seconds > 0 ? r->seconds : 1e-9);
+}
 
 static void print_row(const MeshReport *m, const MeshRow *r, FILE *out) {
     fprintf(out, "| %s | %d | %d |", r->mesh, r->devices, r->workers);
     for (int k = 0; k < m->gsm8k.protocol->rules; k++) fprintf(out, " %.4f |", r->accuracy[k]);
-    fprintf(out, " %s | %.1f | %.0f | %.2f | %.0f | %d + %d, %.0f KiB |\n", r->same ? "same" : "DIFFERENT", tokens_rate(r),
-            1000 * r->first, r->opened, r->peak / 1048576, r->all_reduces, r->reduce_argmaxes,
+    fprintf(out, " %s | %.1f | %.0f | %.2f | %.0f | %d + %d, %.0f KiB |\n", r->same ? "same" : "DIFFERENT",
+            tokens_rate(r), 1000 * r->first, r->opened, r->peak / 1048576, r->all_reduces, r->reduce_argmaxes,
             r->devices > 1 ? (double)r->all_reduces * (double)r->hidden * 4 / 1024 : 0.0);
     fflush(out);
 }
@@ -128,18 +131,23 @@ static void print_head(const MeshReport *m, FILE *out) {
 }
 
 /* Bars of one quantity, a mesh a bar. */
-static void add_bars(const MeshRow *rows, int count, const char *title, const char *unit, double (*value)(const MeshRow *),
-                     Text *out) {
+static void add_bars(const MeshRow *rows, int count, const char *title, const char *unit,
+                     double (*value)(const MeshRow *), Text *out) {
     double most = 1e-9;
     for (int i = 0; i < count; i++)
         if (value(&rows[i]) > most) most = value(&rows[i]);
-    text_line(out, "<h2>%s</h2><svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"%d\" font-family=\"sans-serif\" "
-                   "font-size=\"13\" role=\"img\" aria-label=\"%s\">\n", title, 24 * count + 8, title);
+    text_line(
+        out,
+        "<h2>%s</h2><svg xmlns=\"http://www.w3.org/2000/svg\" width=\"640\" height=\"%d\" font-family=\"sans-serif\" "
+        "font-size=\"13\" role=\"img\" aria-label=\"%s\">\n",
+        title, 24 * count + 8, title);
     for (int i = 0; i < count; i++) {
         int y = 24 * i + 4, w = (int)(420 * value(&rows[i]) / most);
-        text_line(out, "<text x=\"70\" y=\"%d\" text-anchor=\"end\">%s</text><rect x=\"80\" y=\"%d\" width=\"%d\" height=\"18\" "
-                       "fill=\"#4e79a7\"/><text x=\"%d\" y=\"%d\">%.4g %s</text>\n",
-                  y + 14, rows[i].mesh, y, w < 1 ? 1 : w, 86 + w, y + 14, value(&rows[i]), unit);
+        text_line(
+            out,
+            "<text x=\"70\" y=\"%d\" text-anchor=\"end\">%s</text><rect x=\"80\" y=\"%d\" width=\"%d\" height=\"18\" "
+            "fill=\"#4e79a7\"/><text x=\"%d\" y=\"%d\">%.4g %s</text>\n",
+            y + 14, rows[i].mesh, y, w < 1 ? 1 : w, 86 + w, y + 14, value(&rows[i]), unit);
     }
     text_line(out, "</svg>\n");
 }
@@ -152,14 +160,18 @@ static bool write_page(const MeshReport *m, const MeshRow *rows, int count, Err 
     Text t = {0};
     FILE *f = fopen(m->html, "w");
     if (!f) return err_set(err, "cannot write %s: %s", m->html, strerror(errno));
-    text_line(&t, "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Meshes compared</title><style>"
-                  "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:"
-                  "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}</style></head><body>"
-                  "<h1>The same questions on every mesh</h1><p>Model ");
+    text_line(
+        &t,
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Meshes compared</title><style>"
+        "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em}table{border-collapse:"
+        "collapse}td,th{border:1px solid #ccc;padding:.2em .6em;text-align:right}</style></head><body>"
+        "<h1>The same questions on every mesh</h1><p>Model ");
     html_add(&t, m->engine.model, strlen(m->engine.model));
-    text_line(&t, ", GSM8K by protocol %s, %lld questions, %d at once. Answers are compared byte by byte with those of %s.</p>"
-                  "<table><tr><th>mesh</th><th>devices</th>",
-              m->gsm8k.protocol->name, (long long)rows[0].outputs, m->engine.slots, rows[0].mesh);
+    text_line(
+        &t,
+        ", GSM8K by protocol %s, %lld questions, %d at once. Answers are compared byte by byte with those of %s.</p>"
+        "<table><tr><th>mesh</th><th>devices</th>",
+        m->gsm8k.protocol->name, (long long)rows[0].outputs, m->engine.slots, rows[0].mesh);
     for (int k = 0; k < m->gsm8k.protocol->rules; k++) text_line(&t, "<th>%s</th>", m->gsm8k.protocol->rule[k]->name);
     text_line(&t, "<th>answers</th><th>tokens/s</th><th>first token ms</th><th>start s</th><th>peak MiB</th>"
                   "<th>all_reduce</th><th>reduce_argmax</th></tr>\n");

@@ -10,7 +10,7 @@ typedef struct MeshReport {
     const char *html;        /* or NULL */
 } MeshReport;
 
-/* Prints a table as it goes, one process per mesh so that memory and start-up are each mesh's own. *same: every mesh gave
- * the bytes of the first. */
+/* Prints a table as it goes, one process per mesh so that memory and start-up are each mesh's own. *same: every mesh
+ * gave the bytes of the first. */
 bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err);
 #endif

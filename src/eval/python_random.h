@@ -1,5 +1,6 @@
-/* python_random.h: Python's random.Random for integer seeds: the draws of few-shot examples are those that lm-eval makes.
- * MT19937 (Matsumoto and Nishimura 1998), seeded by array as CPython does; sample() as in CPython 3.11 and later. */
+/* python_random.h: Python's random.Random for integer seeds: the draws of few-shot examples are those that lm-eval
+ * makes. MT19937 (Matsumoto and Nishimura 1998), seeded by array as CPython does; sample() as in CPython 3.11 and
+ * later. */
 #ifndef PYTHON_RANDOM_H
 #define PYTHON_RANDOM_H
 #include "../base/base.h"

@@ -32,7 +32,8 @@ static bool read_verdict(Report *r, Verdicts *all, const json_t *o, const char *
                      *correct = of_rule(r->protocol, i, o, "correct");
         const char *none = r->protocol->rule[i]->none, *text = json_string_value(extracted);
         if (!json_is_boolean(correct) || (!text && !json_is_null(extracted)))
-            return err_set(err, "%s: expected \"extracted\" and \"correct\" as %s gives them", where, r->protocol->name);
+            return err_set(err, "%s: expected \"extracted\" and \"correct\" as %s gives them", where,
+                           r->protocol->name);
         if (!text || (none && !strcmp(text, none))) r->rule[i].invalid++;
         v.correct[i] = json_is_true(correct);
         if (!(v.extracted[i] = strdup(text ? text : ""))) return err_set(err, "out of memory: answers");

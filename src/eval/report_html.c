@@ -20,12 +20,14 @@ void html_add(Text *out, const char *text, size_t bytes) {
 static const char head[] =
     "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">"
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-    "script-src 'unsafe-inline'\"><meta name=\"viewport\" content=\"width=device-width\"><title>GSM8K results</title><style>"
+    "script-src 'unsafe-inline'\"><meta name=\"viewport\" content=\"width=device-width\"><title>GSM8K "
+    "results</title><style>"
     "body{font:15px/1.5 system-ui,sans-serif;max-width:60em;margin:2em auto;padding:0 1em;color:#222}"
     "table{border-collapse:collapse}td,th{padding:.2em .8em;border:1px solid #ccc;text-align:left}"
     "details{border-left:.4em solid #c33;margin:.3em 0;padding:.2em .6em;background:#faf6f6}"
     "details.right{border-color:#393;background:#f5faf5}details.none{border-color:#999;background:#f5f5f5}"
-    "summary{cursor:pointer}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#fff;padding:.6em;border:1px solid #ddd}"
+    "summary{cursor:pointer}pre{white-space:pre-wrap;overflow-wrap:anywhere;background:#fff;padding:.6em;border:1px "
+    "solid #ddd}"
     "h4{margin:.5em 0 0}button{margin-right:.5em}.hide-right .right,.hide-wrong .wrong,.hide-none .none{display:none}"
     "</style></head><body>\n";
 
@@ -81,8 +83,9 @@ static void add_summary(const Report *r, Text *out) {
                    "<th>accuracy</th><th>standard error</th><th>majority</th><th>no answer</th></tr>",
               (long long)r->questions, (long long)r->outputs, (long long)r->truncated);
     for (int i = 0; i < r->protocol->rules; i++)
-        text_line(out, "<tr><td>%s</td><td>%.4f</td><td>%.4f</td><td>%.4f</td><td>%lld</td></tr>", r->protocol->rule[i]->name,
-                  r->rule[i].mean, r->rule[i].deviation, r->rule[i].voted, (long long)r->rule[i].invalid);
+        text_line(out, "<tr><td>%s</td><td>%.4f</td><td>%.4f</td><td>%.4f</td><td>%lld</td></tr>",
+                  r->protocol->rule[i]->name, r->rule[i].mean, r->rule[i].deviation, r->rule[i].voted,
+                  (long long)r->rule[i].invalid);
     text_line(out, "</table><p><button data-what=\"right\">right</button><button data-what=\"wrong\">wrong</button>"
                    "<button data-what=\"none\">no answer</button>show or hide</p>\n");
 }

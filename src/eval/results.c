@@ -6,7 +6,7 @@
 #include "lines.h"
 #include "results.h"
 
-/* ---- Lines -------------------------------------------------------------------------------------------------------------- */
+/* ---- Lines ------------------------------------------------------------------------------------------------------- */
 
 static bool write_json(FILE *f, const json_t *line, const char *path, Err *err) {
     char *dump = json_dumps(line, JSON_COMPACT);
@@ -34,7 +34,7 @@ static int64_t place_of(const Results *r, const json_t *o, const char *where, Er
     return index < r->questions ? index * r->samples + sample : INT64_MAX;
 }
 
-/* ---- Opening ------------------------------------------------------------------------------------------------------------ */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static bool check_header(const json_t *o, const json_t *run, const char *where, Err *err) {
     const json_t *was = json_object_get(o, "run");
@@ -46,7 +46,8 @@ static bool check_header(const json_t *o, const json_t *run, const char *where, 
         if (json_equal(old, value)) continue;
         char *a = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL,
              *b = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        err_set(err, "%s: made by another run: %s: expected %.200s, got %.200s", where, key, b ? b : "?", a ? a : "nothing");
+        err_set(err, "%s: made by another run: %s: expected %.200s, got %.200s", where, key, b ? b : "?",
+                a ? a : "nothing");
         free(a), free(b);
         return false;
     }
@@ -105,7 +106,7 @@ bool results_close(Results *r, Err *err) {
     return ok;
 }
 
-/* ---- Sorting ------------------------------------------------------------------------------------------------------------ */
+/* ---- Sorting ----------------------------------------------------------------------------------------------------- */
 
 typedef struct Placed { int64_t place, start, bytes; } Placed;
 
@@ -163,7 +164,8 @@ bool results_sort(Results *r, Err *err) {
     FILE *to = NULL;
     if (ok && !sorted) {
         qsort(list, count, sizeof *list, by_place);
-        if (r->path && asprintf(&path, "%s.sorting", r->path) < 0) path = NULL, ok = err_set(err, "out of memory: a path");
+        if (r->path && asprintf(&path, "%s.sorting", r->path) < 0)
+            path = NULL, ok = err_set(err, "out of memory: a path");
         if (ok && !(to = r->path ? fopen(path, "w+") : tmpfile()))
             ok = err_set(err, "cannot write %s: %s", path ? path : name_of(r), strerror(errno));
         ok = ok && copy_lines(r, list, count, to, path ? path : name_of(r), err);
@@ -182,7 +184,7 @@ bool results_sort(Results *r, Err *err) {
     return ok && (fseeko(r->file, 0, SEEK_END) == 0 || err_set(err, "cannot seek in %s", name_of(r)));
 }
 
-/* ---- Scoring ------------------------------------------------------------------------------------------------------------ */
+/* ---- Scoring ----------------------------------------------------------------------------------------------------- */
 
 bool results_judge(const Protocol *p, json_t *line, const char *where, Err *err) {
     const json_t *gold = json_object_get(line, "gold"), *output = json_object_get(line, "output");
@@ -198,7 +200,9 @@ bool results_judge(const Protocol *p, json_t *line, const char *where, Err *err)
         Judged j = {0};
         if (ok) j = answer_judge(rule, json_string_value(output), json_string_length(output), &want, &got);
         ok = ok && text_ok(&want, where, err) && text_ok(&got, where, err);
-        json_t *text = !ok ? NULL : !j.found && !rule->none ? json_null() : json_stringn(got.data ? got.data : "", got.bytes);
+        json_t *text = !ok                       ? NULL
+                       : !j.found && !rule->none ? json_null()
+                                                 : json_stringn(got.data ? got.data : "", got.bytes);
         if (ok && !text) ok = err_set(err, "%s: \"output\" is not valid UTF-8", where);
         if (ok && p->rules > 1)
             ok = (json_object_set_new(extracted, rule->name, text) == 0 &&
@@ -224,11 +228,13 @@ bool results_rescore(const Protocol *p, const char *in, const char *out, Err *er
     int64_t count = 0;
     if (!lines_open(&lines, in, err)) return false;
     if (!strcmp(in, out)) err_set(err, "%s: expected another file to write than the one that is read", in);
-    else if (!(f = strcmp(out, "-") ? fopen(out, "w") : stdout)) err_set(err, "cannot write %s: %s", out, strerror(errno));
+    else if (!(f = strcmp(out, "-") ? fopen(out, "w") : stdout))
+        err_set(err, "cannot write %s: %s", out, strerror(errno));
     while (f && !err->set && lines_next(&lines, &line, err)) {
         json_t *o = json_text(line.data, line.bytes, line.where, err), *run = json_object_get(o, "run");
         if (o && !json_is_object(o)) err_set(err, "%s: expected an object", line.where);
-        else if (o && json_is_object(run) && !json_object_get(o, "output")) json_object_set_new(run, "protocol", json_string(p->name));
+        else if (o && json_is_object(run) && !json_object_get(o, "output"))
+            json_object_set_new(run, "protocol", json_string(p->name));
         else if (o && results_judge(p, o, line.where, err)) count++;
         if (!err->set) write_json(f, o, out, err);
         json_decref(o);

@@ -31,8 +31,8 @@ typedef struct Backend {
     /* Compiles the program and uploads its weights. program and weights outlive the result. NULL on error. */
     void *(*open)(const Program *program, Weights *weights, const BackendOptions *options, Err *err);
     void (*close)(void *backend);
-    /* The rows of the next step, to be filled: arrays of options.rows. Rows of one data-parallel replica (slot % dp) stand
-     * together, replica 0 first; so do the logit rows. */
+    /* The rows of the next step, to be filled: arrays of options.rows. Rows of one data-parallel replica (slot % dp)
+     * stand together, replica 0 first; so do the logit rows. */
     StepRows *(*rows)(void *backend);
     bool (*run)(void *backend, Err *err);
     /* The result of a kept node after a run, row-major f32; NULL on error. */

@@ -13,7 +13,8 @@ void graph_init(Graph *g, const ModelConfig *config, int64_t rows, int64_t conte
     g->size['k'] = config->kv_heads;
     g->size['g'] = config->heads / config->kv_heads;
     g->size['c'] = config->head_dim;
-    if (mem_grow((void **)&g->nodes, &g->capacity, 64, sizeof(Node), "graph", &g->err)) g->count = 1, g->nodes[0] = (Node){0};
+    if (mem_grow((void **)&g->nodes, &g->capacity, 64, sizeof(Node), "graph", &g->err))
+        g->count = 1, g->nodes[0] = (Node){0};
 }
 
 void graph_free(Graph *g) {
@@ -24,7 +25,8 @@ void graph_free(Graph *g) {
 Node *graph_node(const Graph *g, Tensor t) { return t.id > 0 && t.id < g->count ? &g->nodes[t.id] : NULL; }
 
 Tensor graph_copy(Graph *g, const Node *node) {
-    if (g->count == 0 || !mem_grow((void **)&g->nodes, &g->capacity, (size_t)g->count + 1, sizeof(Node), "graph", &g->err))
+    if (g->count == 0 ||
+        !mem_grow((void **)&g->nodes, &g->capacity, (size_t)g->count + 1, sizeof(Node), "graph", &g->err))
         return NO_TENSOR;
     g->nodes[g->count] = *node;
     return (Tensor){g->count++};
@@ -85,7 +87,9 @@ Tensor embed(Graph *g, Tensor tokens, Tensor table) { return graph_op(g, &embed_
 Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon) {
     return graph_op(g, &rms_norm_row, &(Node){.in = {x, gain}, .epsilon = (float)epsilon});
 }
-Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias) { return graph_op(g, &linear_row, &(Node){.in = {x, w, bias}}); }
+Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias) {
+    return graph_op(g, &linear_row, &(Node){.in = {x, w, bias}});
+}
 Tensor rope_table(Graph *g, Tensor positions, const Rope *rope) {
     return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .rope = rope});
 }
@@ -98,7 +102,9 @@ Tensor attention(Graph *g, int layer, Tensor q, Tensor cache, int64_t window) {
 }
 Tensor silu_mul(Graph *g, Tensor gate, Tensor up) { return graph_op(g, &silu_mul_row, &(Node){.in = {gate, up}}); }
 Tensor add(Graph *g, Tensor a, Tensor b) { return graph_op(g, &add_row, &(Node){.in = {a, b}}); }
-Tensor select_rows(Graph *g, Tensor x, Tensor which) { return graph_op(g, &select_rows_row, &(Node){.in = {x, which}}); }
+Tensor select_rows(Graph *g, Tensor x, Tensor which) {
+    return graph_op(g, &select_rows_row, &(Node){.in = {x, which}});
+}
 Tensor argmax(Graph *g, Tensor logits) { return graph_op(g, &argmax_row, &(Node){.in = {logits}}); }
 Tensor all_reduce(Graph *g, Tensor x) { return graph_op(g, &all_reduce_row, &(Node){.in = {x}}); }
 Tensor reduce_argmax(Graph *g, Tensor pairs) { return graph_op(g, &reduce_argmax_row, &(Node){.in = {pairs}}); }

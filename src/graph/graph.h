@@ -76,22 +76,26 @@ Tensor reduce_argmax(Graph *g, Tensor pairs);                         /* (max, i
 
 /* ---- What an operation is: one row ------------------------------------------------------------------------------ */
 
-typedef struct Cost { double flops, bytes; } Cost; /* of the whole op at its global shape with t rows, f32 activations */
+typedef struct Cost {
+    double flops, bytes;
+} Cost; /* of the whole op at its global shape with t rows, f32 activations */
 
 struct Call;
 struct Lower;
 struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */
-    const char *factors;   /* sharding rule. A dimension is a letter or (letters); `!` = must stay whole; a letter missing on
-                              the right is reduced: if it is split, the result is a partial sum                       */
+    const char *factors; /* sharding rule. A dimension is a letter or (letters); `!` = must stay whole; a letter missing
+                            on the right is reduced: if it is split, the result is a partial sum */
     bool (*shape)(const Graph *g, const Node *n, Shape *out, Err *err);
     int64_t (*units)(const struct Call *call); /* independent pieces of work of one call */
     void (*reference)(const struct Call *call, int64_t first, int64_t last); /* runs units [first, last) */
     void (*gradient)(Graph *g, const Node *n, Tensor dy, Tensor *dinputs);
     void (*stablehlo)(struct Lower *l, const Node *n); /* writes the op onto a program's text: lower.h */
     Cost (*cost)(const Graph *g, const Node *n);
-    double (*unit_cost)(const struct Call *call); /* bytes one unit moves, to share work evenly; NULL: its columns in f32 */
-    Tensor (*finish)(Graph *g, Tensor partial); /* the collective that completes a partial result; NULL: never partial */
+    double (*unit_cost)(
+        const struct Call *call); /* bytes one unit moves, to share work evenly; NULL: its columns in f32 */
+    Tensor (*finish)(Graph *g,
+                     Tensor partial); /* the collective that completes a partial result; NULL: never partial */
     const OpRow *quantise; /* turns input 0 into 8 bits where the engine wants it so; NULL: it stays f32 */
     bool collective;
     bool in_cache;         /* the result is the key/value cache itself: no value of its own    */
@@ -108,7 +112,11 @@ extern const OpRow embed_row, rms_norm_row, linear_row, rope_table_row, rope_row
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */
 
 typedef struct FactorDim { char letters[MAX_LETTERS]; bool whole[MAX_LETTERS]; int count; } FactorDim;
-typedef struct Factors { int inputs; int rank[MAX_INPUTS + 1]; FactorDim dim[MAX_INPUTS + 1][MAX_RANK]; } Factors; /* last: result */
+typedef struct Factors {
+    int inputs;
+    int rank[MAX_INPUTS + 1];
+    FactorDim dim[MAX_INPUTS + 1][MAX_RANK];
+} Factors; /* last: result */
 bool factors_parse(const char *text, Factors *out, Err *err);
 
 /* The op's node with its inputs bound; computes the shape by the row. For the functions above. */

@@ -1,4 +1,5 @@
-/* lower.c: names, types, arguments and collectives of StableHLO text, and the module around the body that op rows write.
+/* lower.c: names, types, arguments and collectives of StableHLO text, and the module around the body that op rows
+ * write.
  *
  * The module is one sdy.manual_computation over all mesh axes: shapes inside are local and collectives are explicit, so
  * neither compiler partitions anything. On one device the body stands in main itself. */
@@ -63,20 +64,22 @@ bool lower_once(Lower *l, const char *format, ...) {
     va_end(args);
     for (int i = 0; i < l->once_count; i++)
         if (!strcmp(l->once[i], name)) return false;
-    if (!mem_grow((void **)&l->once, &l->once_capacity, (size_t)l->once_count + 1, sizeof *l->once, "lowering", &l->err))
+    if (!mem_grow((void **)&l->once, &l->once_capacity, (size_t)l->once_count + 1, sizeof *l->once, "lowering",
+                  &l->err))
         return false;
     memcpy(l->once[l->once_count++], name, sizeof name);
     return true;
 }
 
-/* ---- Sizes --------------------------------------------------------------------------------------------------------- */
+/* ---- Sizes ------------------------------------------------------------------------------------------------------- */
 
 int64_t lower_rows(const Lower *l) { return l->bucket.slots * l->bucket.rows; }
 
 int64_t lower_letter(const Lower *l, char letter, const char *split) {
     if (letter == 't') return lower_rows(l);
     if (letter == 'r') return l->bucket.logit_rows;
-    return partition_local(l->program->partition, letter, strchr(split, letter) != NULL, l->program->graph.size[letter & 127]);
+    return partition_local(l->program->partition, letter, strchr(split, letter) != NULL,
+                           l->program->graph.size[letter & 127]);
 }
 
 static int64_t local_size(const Lower *l, const Dim *dim, const char *split) {
@@ -87,7 +90,7 @@ static int64_t local_size(const Lower *l, const Dim *dim, const char *split) {
 
 int64_t lower_dim(const Lower *l, const Node *n, int dim) { return local_size(l, &n->shape.dim[dim], n->split); }
 
-/* ---- Arguments ----------------------------------------------------------------------------------------------------- */
+/* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 static LowerArgument *argument_find(Lower *l, const char *name) {
     for (int i = 0; i < l->argument_count; i++)
@@ -113,7 +116,8 @@ static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program-
 const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_id(l, n)); }
 
 const char *lower_step_input(Lower *l, const char *name, const char *type, int64_t first, int64_t second, int node) {
-    LowerArgument a = {.role = ROLE_STEP, .rank = second ? 2 : 1, .dim = {first, second}, .split = {SPLIT_DP}, .node = node};
+    LowerArgument a = {
+        .role = ROLE_STEP, .rank = second ? 2 : 1, .dim = {first, second}, .split = {SPLIT_DP}, .node = node};
     snprintf(a.name, sizeof a.name, "%s", name);
     snprintf(a.type, sizeof a.type, "%s", type ? type : l->type);
     argument_add(l, &a);
@@ -121,11 +125,14 @@ const char *lower_step_input(Lower *l, const char *name, const char *type, int64
 }
 
 const char *lower_shard_input(Lower *l) {
-    argument_add(l, &(LowerArgument){.name = "shard", .role = ROLE_SHARD, .type = "i32", .rank = 1, .dim = {2}, .split = {SPLIT_ALL}});
+    argument_add(l,
+                 &(LowerArgument){
+                     .name = "shard", .role = ROLE_SHARD, .type = "i32", .rank = 1, .dim = {2}, .split = {SPLIT_ALL}});
     return "%shard";
 }
 
-/* A weight as one op uses it: split by the op's factors, or whole. Whole and split in one piece are the same argument. */
+/* A weight as one op uses it: split by the op's factors, or whole. Whole and split in one piece are the same
+ * argument. */
 static const char *weight_argument(Lower *l, const Node *user, int i) {
     const Node *w = graph_node(&l->program->graph, user->in[i]);
     LowerArgument a = {.role = ROLE_WEIGHT, .rank = w->shape.rank, .node = user->in[i].id};
@@ -192,7 +199,7 @@ static void caches_declare(Lower *l, const Node *n) {
     }
 }
 
-/* ---- Collectives ----------------------------------------------------------------------------------------------------- */
+/* ---- Collectives ------------------------------------------------------------------------------------------------- */
 
 /* "[[0, 1], [2, 3]]": the devices that differ along one mesh axis only, row-major ids. */
 static void groups_text(const Lower *l, int axis, Text *out) {
@@ -225,7 +232,8 @@ const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64
                   "  %%c = stablehlo.add %%a, %%b : tensor<%s>\n  stablehlo.return %%c : tensor<%s>\n"
                   "}) {replica_groups = %s, channel_handle = #stablehlo.channel_handle<handle = %d, type = 1>, "
                   "use_global_device_ids} : (%s) -> %s\n",
-                  to, from, l->type, l->type, l->type, l->type, groups.data ? groups.data : "", ++l->channel, type, type);
+                  to, from, l->type, l->type, l->type, l->type, groups.data ? groups.data : "", ++l->channel, type,
+                  type);
         text_free(&groups);
         from = to;
     }
@@ -245,14 +253,15 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
         text_line(&l->body,
                   "%s = \"stablehlo.all_gather\"(%s) {all_gather_dim = 1 : i64, replica_groups = %s, channel_handle = "
                   "#stablehlo.channel_handle<handle = %d, type = 1>, use_global_device_ids} : (%s) -> %s\n",
-                  to, from, groups.data ? groups.data : "", ++l->channel, before, lower_type(l, type, 2, rows, *columns));
+                  to, from, groups.data ? groups.data : "", ++l->channel, before,
+                  lower_type(l, type, 2, rows, *columns));
         text_free(&groups);
         from = to;
     }
     return from;
 }
 
-/* ---- The module ------------------------------------------------------------------------------------------------------ */
+/* ---- The module -------------------------------------------------------------------------------------------------- */
 
 int64_t lower_global(const Lower *l, const LowerArgument *a, int dim) {
     const Mesh *m = &l->program->partition->mesh;

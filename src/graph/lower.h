@@ -1,8 +1,8 @@
 /* lower.h: how an op's row writes itself as StableHLO text. Both XLA's and Tenstorrent's compilers take this text.
  *
- * A lowered program is a bucket: `slots` sequences of `rows` rows each on every data-parallel replica, all shapes static
- * and local to one device. A node's value is named %n<id>, flat as in the graph: [t, columns] with t = slots * rows. What a
- * program takes and gives is declared while the body is written: see LowerArgument. */
+ * A lowered program is a bucket: `slots` sequences of `rows` rows each on every data-parallel replica, all shapes
+ * static and local to one device. A node's value is named %n<id>, flat as in the graph: [t, columns] with t = slots *
+ * rows. What a program takes and gives is declared while the body is written: see LowerArgument. */
 #ifndef LOWER_H
 #define LOWER_H
 #include "program.h"

@@ -25,7 +25,8 @@ static bool bind_input(const Program *p, const Node *user, int i, const Factors 
         const FactorDim *fd = &f->dim[i][d];
         for (int l = 0; letters[l]; l++) {
             int at = factor_of(fd, l, (int)strlen(letters));
-            bool by_rule = in->kind == NODE_WEIGHT && rules_of(&p->partition->rules, letters[l]) == RULE_TENSOR_PARALLEL;
+            bool by_rule =
+                in->kind == NODE_WEIGHT && rules_of(&p->partition->rules, letters[l]) == RULE_TENSOR_PARALLEL;
             if (in->kind == NODE_WEIGHT ? !by_rule || fd->whole[at] : !strchr(in->split, letters[l])) continue;
             if (fd->whole[at])
                 return err_set(err, "%s: dimension %c of input %d must stay whole but %c is split", user->op->name,
@@ -55,7 +56,8 @@ static bool propagate(const Program *p, Node *n, Err *err) {
             if (on_result(&f, (char)c)) letters_add(n->split, *s);
             else n->partial = *s == 'k' || *s == 'g' ? 'h' : *s;
         }
-    return !n->partial || n->op->finish || err_set(err, "%s: its result would be a partial sum, which it cannot be", n->op->name);
+    return !n->partial || n->op->finish ||
+           err_set(err, "%s: its result would be a partial sum, which it cannot be", n->op->name);
 }
 
 bool program_new(Program *p, const Graph *graph, const Partition *partition, Err *err) {
@@ -63,7 +65,8 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
     p->graph.nodes = NULL;
     memcpy(p->graph.size, graph->size, sizeof p->graph.size);
     p->map = mem_new((size_t)graph->count, sizeof *p->map, "program", err);
-    if (!p->map || !mem_grow((void **)&p->graph.nodes, &p->graph.capacity, (size_t)graph->count * 2, sizeof(Node), "program", err))
+    if (!p->map ||
+        !mem_grow((void **)&p->graph.nodes, &p->graph.capacity, (size_t)graph->count * 2, sizeof(Node), "program", err))
         goto failed;
     p->graph.nodes[0] = (Node){0};
     p->graph.count = 1;

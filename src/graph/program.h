@@ -12,8 +12,8 @@ typedef struct Program {
     int map_count;
 } Program;
 
-/* Propagates the splits of weights through every op's factor string. A dimension that must stay whole but is split is an
- * error naming the op. */
+/* Propagates the splits of weights through every op's factor string. A dimension that must stay whole but is split is
+ * an error naming the op. */
 bool program_new(Program *p, const Graph *graph, const Partition *partition, Err *err);
 void program_free(Program *p);
 Tensor program_tensor(const Program *p, Tensor of_graph);

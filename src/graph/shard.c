@@ -65,8 +65,8 @@ bool mesh_parse(Mesh *mesh, const char *text, Err *err) {
         ok = !*p && mesh->tp > 0;
     }
     if (ok && strlen(text ? text : "") < sizeof mesh->text && (int64_t)mesh->dp * mesh->tp <= MAX_DEVICES) return true;
-    return err_set(err, "bad mesh '%.40s': expected XxY, N or dpA,tpB with 1 to %d devices, as in 2x4, 8 or dp2,tp4", text,
-                   MAX_DEVICES);
+    return err_set(err, "bad mesh '%.40s': expected XxY, N or dpA,tpB with 1 to %d devices, as in 2x4, 8 or dp2,tp4",
+                   text, MAX_DEVICES);
 }
 
 const Tree *partition_tree(const Partition *p, char partial) {
@@ -121,8 +121,9 @@ static bool cover_ffn(Partition *p, Err *err) {
     for (int d = 0; d < p->mesh.tp; d++) {
         Range leaves = range_part(FFN_LEAVES, p->mesh.tp, d);
         for (int64_t i = leaves.first; i < leaves.last; i++) owner[i] = d;
-        p->device[d].ffn = leaves.first < leaves.last ? (Range){p->ffn.first[leaves.first], p->ffn.last[leaves.last - 1]}
-                                                      : (Range){0, 0};
+        p->device[d].ffn = leaves.first < leaves.last
+                               ? (Range){p->ffn.first[leaves.first], p->ffn.last[leaves.last - 1]}
+                               : (Range){0, 0};
     }
     for (int d = 0; d < p->mesh.tp; d++)
         if (!tree_cover(&p->ffn, owner, d, &p->ffn_nodes, &p->ffn_count, &capacity, err)) return false;

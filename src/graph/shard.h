@@ -37,8 +37,8 @@ typedef struct Partition {
 } Partition;
 
 /* Splits a model over a mesh: heads by the (k, g) grid that leaves the busiest device the fewest query heads, then the
- * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal. `uniform`: the grid
- * takes all devices, some of whose heads are then padding. */
+ * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal.
+ * `uniform`: the grid takes all devices, some of whose heads are then padding. */
 bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, bool uniform, Err *err);
 /* Local size of a dimension letter: padded where it is split. */
 int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole);

@@ -58,8 +58,8 @@ static bool subtree_owned(const Tree *tree, const int *owner, int device, int le
     return all;
 }
 
-static bool cover(const Tree *tree, const int *owner, int device, int level, int64_t index, TreeNode **nodes, int *count,
-                  size_t *capacity, Err *err) {
+static bool cover(const Tree *tree, const int *owner, int device, int level, int64_t index, TreeNode **nodes,
+                  int *count, size_t *capacity, Err *err) {
     bool any;
     bool all = subtree_owned(tree, owner, device, level, index, &any);
     if (!any) return true;
@@ -71,7 +71,8 @@ static bool cover(const Tree *tree, const int *owner, int device, int level, int
     return true;
 }
 
-bool tree_cover(const Tree *tree, const int *owner, int device, TreeNode **nodes, int *count, size_t *capacity, Err *err) {
+bool tree_cover(const Tree *tree, const int *owner, int device, TreeNode **nodes, int *count, size_t *capacity,
+                Err *err) {
     return cover(tree, owner, device, tree->levels, 0, nodes, count, capacity, err);
 }
 

@@ -1,4 +1,5 @@
-/* batch.c: sequences come and go over slots; each step takes the decode rows first and fills up with pieces of prompts. */
+/* batch.c: sequences come and go over slots; each step takes the decode rows first and fills up with pieces of
+ * prompts. */
 #include <stdlib.h>
 #include <string.h>
 #include "batch.h"
@@ -169,8 +170,8 @@ static void append(Batch *b, int slot, int64_t count, int *entries) {
     (*entries)++;
 }
 
-/* The entries of a step. Sequences past their prompt have one token each; the rows left go to prompts, the earliest first.
- * One prompt advances even when decoding takes all rows. */
+/* The entries of a step. Sequences past their prompt have one token each; the rows left go to prompts, the earliest
+ * first. One prompt advances even when decoding takes all rows. */
 static int plan_step(Batch *b) {
     int entries = 0;
     int64_t rows = b->engine->info.rows;

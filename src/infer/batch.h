@@ -1,6 +1,6 @@
-/* batch.h: many sequences over an engine's slots: new ones join as slots come free, decode rows and pieces of prompts share a
- * step (continuous batching; Yu et al. 2022, chunks as in Agrawal et al. 2023). What a sequence says does not depend on
- * the others. */
+/* batch.h: many sequences over an engine's slots: new ones join as slots come free, decode rows and pieces of prompts
+ * share a step (continuous batching; Yu et al. 2022, chunks as in Agrawal et al. 2023). What a sequence says does not
+ * depend on the others. */
 #ifndef BATCH_H
 #define BATCH_H
 #include "generation.h"
@@ -19,7 +19,7 @@ typedef struct BatchCalls {
     bool (*next)(void *user, BatchItem **item, Err *err);
     bool (*done)(void *user, BatchItem *item, Err *err); /* item->g.finish says why it ended */
     void (*drop)(void *user, BatchItem *item);           /* unfinished when the batch failed; or NULL */
-    bool (*stop)(void *user);                            /* asked before each step: true ends the batch as "interrupted"; or NULL */
+    bool (*stop)(void *user); /* asked before each step: true ends the batch as "interrupted"; or NULL */
 } BatchCalls;
 
 typedef struct BatchStats {
@@ -28,7 +28,7 @@ typedef struct BatchStats {
     double seconds;
 } BatchStats;
 
-/* Takes every free slot of the engine while it runs. Memory: slots x (context ids, and vocab floats where draws need logits).
- * False on error, also from a call or an interrupt; *stats (or NULL) is right in any case. */
+/* Takes every free slot of the engine while it runs. Memory: slots x (context ids, and vocab floats where draws need
+ * logits). False on error, also from a call or an interrupt; *stats (or NULL) is right in any case. */
 bool batch_run(QmEngine *engine, const BatchCalls *calls, BatchStats *stats, Err *err);
 #endif

@@ -1,7 +1,8 @@
-/* beam.c: beam search as in Hugging Face's _beam_search: every step extends all running beams by all tokens and keeps the
- * best by the sum of their log-probabilities; those that end are ranked by sum / length^length_penalty. With do_sample the
- * continuations are drawn without replacement instead: the largest of log p + Gumbel noise (Kool et al. 2019). Groups of
- * beams search one after another in a step, each away from what the earlier ones chose (Vijayakumar et al. 2016). */
+/* beam.c: beam search as in Hugging Face's _beam_search: every step extends all running beams by all tokens and keeps
+ * the best by the sum of their log-probabilities; those that end are ranked by sum / length^length_penalty. With
+ * do_sample the continuations are drawn without replacement instead: the largest of log p + Gumbel noise (Kool et al.
+ * 2019). Groups of beams search one after another in a step, each away from what the earlier ones chose (Vijayakumar et
+ * al. 2016). */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,7 @@ typedef struct BeamSearch {
     int64_t rival_count;
 } BeamSearch;
 
-/* ---- Candidates --------------------------------------------------------------------------------------------------------- */
+/* ---- Candidates -------------------------------------------------------------------------------------------------- */
 
 static int by_key(const void *a, const void *b) {
     const Candidate *x = a, *y = b;
@@ -94,12 +95,13 @@ static int64_t group_candidates(BeamSearch *b, const Group *group) {
     return n < b->keep ? n : b->keep;
 }
 
-/* ---- One step of a group ------------------------------------------------------------------------------------------------ */
+/* ---- One step of a group ----------------------------------------------------------------------------------------- */
 
 /* A finished sequence takes its place among the best `size`. */
 static bool group_finish(BeamSearch *b, Group *group, const Candidate *c, Err *err) {
     const Generation *from = &group->beam[c->beam].g;
-    double length = (double)(from->count + 1 - from->prompt), score = (double)c->sum / pow(length, b->config.length_penalty);
+    double length = (double)(from->count + 1 - from->prompt),
+           score = (double)c->sum / pow(length, b->config.length_penalty);
     int at = group->finished_count;
     const char *text;
     size_t bytes;
@@ -117,7 +119,8 @@ static bool group_finish(BeamSearch *b, Group *group, const Candidate *c, Err *e
     return true;
 }
 
-/* Moves on to the chosen candidates. The first child of a beam inherits its session, the others copy it into idle ones. */
+/* Moves on to the chosen candidates. The first child of a beam inherits its session, the others copy it into idle
+ * ones. */
 static bool group_advance(Group *group, const Candidate *chosen, int count, Err *err) {
     Beam next[MAX_BEAMS] = {0};
     bool taken[MAX_BEAMS] = {0}, ok = true;
@@ -147,8 +150,8 @@ static bool group_advance(Group *group, const Candidate *chosen, int count, Err 
     return ok;
 }
 
-/* Whether the best running beam may still end better than the worst of a full list: by its score now, or with "never" by
- * the score it would have at the longest. */
+/* Whether the best running beam may still end better than the worst of a full list: by its score now, or with "never"
+ * by the score it would have at the longest. */
 static bool group_hopeful(const BeamSearch *b, const Group *group) {
     if (group->finished_count < b->size) return true;
     const Generation *g = &group->beam[0].g;
@@ -186,7 +189,7 @@ static bool group_step(BeamSearch *b, Group *group, Err *err) {
     return true;
 }
 
-/* ---- The whole ---------------------------------------------------------------------------------------------------------- */
+/* ---- The whole --------------------------------------------------------------------------------------------------- */
 
 /* Feeds the last token of every running beam, all groups together. */
 static bool beams_forward(BeamSearch *b, int *running, Err *err) {
@@ -236,7 +239,8 @@ static int by_score(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-/* The best of what finished; a group in which nothing did hands over its running beams: no token was allowed after them. */
+/* The best of what finished; a group in which nothing did hands over its running beams: no token was allowed after
+ * them. */
 static bool groups_result(BeamSearch *b, Sequences *out, Err *err) {
     out->list = mem_new((size_t)(b->groups * b->size), sizeof *out->list, "sequences", err);
     if (!out->list) return false;

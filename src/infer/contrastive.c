@@ -1,7 +1,7 @@
 /* contrastive.c: contrastive search (Su et al. 2022): among the top_k likeliest tokens v the one with the largest
  *     (1 - alpha) p(v) - alpha max over earlier positions j of cos(h_v, h_j),
- * h the hidden state after the final norm. Every session holds the same context; a step feeds each of them the token chosen
- * last and one candidate, and then forgets the candidate: nothing is copied. */
+ * h the hidden state after the final norm. Every session holds the same context; a step feeds each of them the token
+ * chosen last and one candidate, and then forgets the candidate: nothing is copied. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,9 @@ static bool context_add(Contrast *t, const float *hidden, Err *err) {
     return true;
 }
 
-static float *last_layer(const Contrast *t, float *hidden, int64_t rows) { return hidden + t->layers * rows * t->width; }
+static float *last_layer(const Contrast *t, float *hidden, int64_t rows) {
+    return hidden + t->layers * rows * t->width;
+}
 
 /* The prompt into every session; its hidden states from the first. */
 static bool prompt_feed(Contrast *t, const Generation *g, Err *err) {
@@ -59,8 +61,15 @@ typedef struct Choice { int32_t id; double p; } Choice;
 static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
     SampleWork *w = &t->search->work;
     Scores s = {.value = t->next, .id = w->id, .count = w->vocab, .all = true};
-    ProcessorCall call = {.config = &g->config, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w,
-        .matcher = g->matcher, .state = g->state, .spent = &g->spent};
+    ProcessorCall call = {.config = &g->config,
+                          .ids = g->ids,
+                          .count = g->count,
+                          .prompt = g->prompt,
+                          .scores = &s,
+                          .work = w,
+                          .matcher = g->matcher,
+                          .state = g->state,
+                          .spent = &g->spent};
     processors_run(&call, false);
     int64_t best = scores_best(&s), n = 0;
     if (best < 0) return 0;

@@ -1,6 +1,7 @@
-/* draft.c: assisted generation: cheap guesses of the next tokens, checked by the model in one step (Leviathan et al. 2023;
- * prompt lookup: Saxena 2023). A guess is kept only if it is what the model chooses at that place; draws are functions of
- * the position, so this holds for samples as for greedy choices, and the result has the bits of the loop without drafts. */
+/* draft.c: assisted generation: cheap guesses of the next tokens, checked by the model in one step (Leviathan et al.
+ * 2023; prompt lookup: Saxena 2023). A guess is kept only if it is what the model chooses at that place; draws are
+ * functions of the position, so this holds for samples as for greedy choices, and the result has the bits of the loop
+ * without drafts. */
 #include <stdlib.h>
 #include <string.h>
 #include "engine.h"
@@ -63,8 +64,8 @@ static int64_t guesses(Drafter *d, const Generation *g, int32_t *out, Err *err) 
     return d->session ? draft_model(d, g, most, out, err) : lookup(g, most, out);
 }
 
-/* After a round: a draft model tries two more when all were right, one fewer else (the heuristic schedule of Hugging Face's
- * assisted generation). Its cache keeps what still holds. */
+/* After a round: a draft model tries two more when all were right, one fewer else (the heuristic schedule of Hugging
+ * Face's assisted generation). Its cache keeps what still holds. */
 static bool drafter_learn(Drafter *d, const Generation *g, int64_t tried, int64_t right, Err *err) {
     if (!d->session) return true;
     if (tried) d->count = right == tried ? d->count + 2 : d->count - 1;

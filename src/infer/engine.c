@@ -31,7 +31,8 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
     else return err_set(err, "cache type: expected f32 or bf16, got '%.20s'", o->kv_cache);
     if (o->act && !strcmp(o->act, "int8")) out->act_int8 = true;
-    else if (o->act && strcmp(o->act, "f32")) return err_set(err, "activations: expected f32 or int8, got '%.20s'", o->act);
+    else if (o->act && strcmp(o->act, "f32"))
+        return err_set(err, "activations: expected f32 or int8, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) return true; /* which types its devices take, the backend says */
     if (o->weights && !strcmp(o->weights, "8bit")) out->quantise = PACKED_Q8G;
     else if (o->weights && !strcmp(o->weights, "4bit")) out->quantise = PACKED_Q4G;
@@ -146,7 +147,7 @@ int qm_engine_compilations(const QmEngine *e) { return e->backend->info(e->state
 
 void qm_interrupt(QmEngine *e) { atomic_store(&e->interrupted, true); }
 
-/* ---- Sessions ------------------------------------------------------------------------------------------------------- */
+/* ---- Sessions ---------------------------------------------------------------------------------------------------- */
 
 QmSession *qm_session_new(QmEngine *e, QmErr *err) {
     for (int i = 0; i < e->info.slots; i++) {

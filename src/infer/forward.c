@@ -78,7 +78,8 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
                          const int64_t *row_token, Err *err) {
     int64_t v = e->config.vocab, d = e->config.hidden;
     const float *logits = NULL, *best = NULL;
-    if (s->logit_rows && !(best = e->backend->read(e->state, program_tensor(&e->program, e->model.best), err))) return false;
+    if (s->logit_rows && !(best = e->backend->read(e->state, program_tensor(&e->program, e->model.best), err)))
+        return false;
     if (logits_wanted(entries, s, row_entry) &&
         !(logits = e->backend->read(e->state, program_tensor(&e->program, e->model.logits), err)))
         return false;

@@ -85,7 +85,8 @@ static bool follow_grammar(Generation *g, int32_t id) {
     size_t bytes;
     bool special;
     const char *piece = qm_tokenizer_piece(g->stream.tokenizer, id, &bytes, &special);
-    g->state = piece && !g->spent ? matcher_read(g->matcher, g->state, (const uint8_t *)piece, bytes, &spent) : MATCH_DEAD;
+    g->state =
+        piece && !g->spent ? matcher_read(g->matcher, g->state, (const uint8_t *)piece, bytes, &spent) : MATCH_DEAD;
     if (spent.set) g->spent = true, g->state = MATCH_DEAD;
     return matcher_ended(g->matcher, g->state);
 }

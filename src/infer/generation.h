@@ -8,7 +8,7 @@
 
 enum { MAX_STOPS = 16, MAX_STOP_BYTES = 256, MAX_STOP_IDS = 64, MAX_BEAMS = 256, MAX_LOGPROBS = 64, MAX_DRAFT = 64 };
 
-/* ---- Lists of ids that parameters name: immutable, shared and counted ------------------------------------------------ */
+/* ---- Lists of ids that parameters name: immutable, shared and counted -------------------------------------------- */
 
 typedef struct IdList { int32_t *ids; int64_t count; } IdList;
 /* When the last count - 1 ids are ids[0 .. count - 2], the score of ids[count - 1] gains `bias`. */
@@ -58,8 +58,8 @@ typedef struct GenerationConfig {
 
 /* Defaults, then generation_config.json of a model folder if there, then end-of-sequence ids of config.json or GGUF. */
 bool generation_defaults(GenerationConfig *c, const char *model, Err *err);
-/* *c becomes `base` with the members of a JSON object on top. "eos_token_id": null switches stopping off. To be freed even
- * on failure; base may be c itself. */
+/* *c becomes `base` with the members of a JSON object on top. "eos_token_id": null switches stopping off. To be freed
+ * even on failure; base may be c itself. */
 bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, const json_t *object, const char *where,
                           Err *err);
 void generation_config_copy(GenerationConfig *to, const GenerationConfig *from);
@@ -73,12 +73,13 @@ bool generation_check(const GenerationConfig *c, int64_t vocab, Err *err);
 void generation_text(const GenerationConfig *c, Text *out); /* one line of the effective values */
 bool generation_greedy(const GenerationConfig *c);          /* whether no draw is made */
 
-/* ---- One sequence ---------------------------------------------------------------------------------------------------- */
+/* ---- One sequence ------------------------------------------------------------------------------------------------ */
 
 /* Log-probabilities of one new token, before any processor: log softmax of the model's logits. */
 typedef struct TokenLogprob { int32_t id; float logprob; } TokenLogprob;
 
-/* One sequence. Text appears in `text` as far as it is final: whole characters, and nothing that may begin a stop string. */
+/* One sequence. Text appears in `text` as far as it is final: whole characters, and nothing that may begin a stop
+ * string. */
 typedef struct Generation {
     GenerationConfig config;   /* its own */
     int32_t *ids;              /* prompt, then new */
@@ -99,14 +100,15 @@ typedef struct Generation {
 } Generation;
 
 /* Copies the config. */
-bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt, int64_t count, Err *err);
+bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt,
+                      int64_t count, Err *err);
 /* A second generation that goes on from here by itself. */
 bool generation_copy(Generation *to, const Generation *from, Err *err);
 /* Whether the next token is simply the largest logit: then no logits need to leave the devices. */
 bool generation_argmax(const Generation *g);
-/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. -1: no token
- * is allowed, which generation_push takes as the end. A draw is a function of (seed, sequence, position), so a choice does
- * not depend on what else is being generated (counter-based: Salmon et al. 2011). */
+/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. -1: no
+ * token is allowed, which generation_push takes as the end. A draw is a function of (seed, sequence, position), so a
+ * choice does not depend on what else is being generated (counter-based: Salmon et al. 2011). */
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *work, int32_t *id, Err *err);
 /* Appends a token; *text (borrowed, *bytes long) is what may now be shown. Sets finish when it is the last. */
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err);

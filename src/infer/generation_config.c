@@ -76,7 +76,8 @@ static bool decay_from_json(GenerationConfig *c, const json_t *o, const char *wh
     const json_t *start = json_array_get(pair, 0), *factor = json_array_get(pair, 1);
     if (json_array_size(pair) != 2 || !json_is_integer(start) || !json_is_number(factor) ||
         json_integer_value(start) < 0 || !(json_number_value(factor) > 0) || json_number_value(factor) > 1e3)
-        return err_set(err, "%s: exponential_decay_length_penalty: expected [start >= 0, factor above 0 to 1000]", where);
+        return err_set(err, "%s: exponential_decay_length_penalty: expected [start >= 0, factor above 0 to 1000]",
+                       where);
     c->decay_start = json_integer_value(start);
     c->decay_factor = json_number_value(factor);
     return true;
@@ -142,7 +143,8 @@ static bool grammar_from_json(GenerationConfig *c, const json_t *o, const char *
         else if (!type || strcmp(type, "text")) return err_set(err, "%s: response_format: unknown type", where);
     }
     if (!gbnf && !regex && !schema) return true;
-    if (!!gbnf + !!regex + !!schema > 1) return err_set(err, "%s: expected one of grammar, regex and json_schema", where);
+    if (!!gbnf + !!regex + !!schema > 1)
+        return err_set(err, "%s: expected one of grammar, regex and json_schema", where);
     const json_t *text = gbnf ? gbnf : regex;
     if (json_is_null(text ? text : schema)) return generation_grammar(c, NULL, where, err);
     if (text && !json_is_string(text)) return err_set(err, "%s: grammar, regex: expected a string", where);
@@ -239,8 +241,10 @@ static bool searches_check(const GenerationConfig *c, Err *err) {
     if (c->num_beam_groups > 1 && !generation_greedy(c))
         return err_set(err, "num_beam_groups: groups of beams are not sampled: expected do_sample false");
     if (c->num_beams == 1 && best_of > 1 && generation_greedy(c))
-        return err_set(err, "num_return_sequences, best_of: %lld greedy sequences would be equal: expected num_beams or "
-                       "do_sample", (long long)best_of);
+        return err_set(err,
+                       "num_return_sequences, best_of: %lld greedy sequences would be equal: expected num_beams or "
+                       "do_sample",
+                       (long long)best_of);
     if (best_of < c->num_return_sequences)
         return err_set(err, "best_of: expected num_return_sequences, %lld, or more, got %lld",
                        (long long)c->num_return_sequences, (long long)c->best_of);
@@ -259,11 +263,12 @@ bool generation_check(const GenerationConfig *c, int64_t vocab, Err *err) {
     if (vocab && l && l->most >= vocab)
         return err_set(err, "a list of ids names %d: outside the vocabulary of %lld", l->most, (long long)vocab);
     if (vocab && c->forced_bos >= vocab)
-        return err_set(err, "forced_bos_token_id: %d is outside the vocabulary of %lld", c->forced_bos, (long long)vocab);
+        return err_set(err, "forced_bos_token_id: %d is outside the vocabulary of %lld", c->forced_bos,
+                       (long long)vocab);
     return searches_check(c, err);
 }
 
-/* ---- What is in force ------------------------------------------------------------------------------------------------- */
+/* ---- What is in force -------------------------------------------------------------------------------------------- */
 
 static void other(Text *out, const char *name, double value, double off) {
     if (value != off) text_line(out, ", %s %g", name, value);

@@ -10,7 +10,12 @@ typedef struct Expr {
     int a, b;               /* parts; text and class: first item and count; rule: its number */
     int64_t least, most;
 } Expr;
-typedef struct Rule { char *name; int body; int32_t start; uint8_t mark; } Rule; /* body -1: not defined; start -1: not yet */
+typedef struct Rule {
+    char *name;
+    int body;
+    int32_t start;
+    uint8_t mark;
+} Rule; /* body -1: not defined; start -1: not yet */
 
 struct Builder {
     Err *err;
@@ -51,7 +56,9 @@ static int expr_new(Builder *b, Expr e) {
 
 int builder_text(Builder *b, const char *text, size_t bytes) {
     if (bytes == 0) return 0;
-    if (bytes > MAX_GRAMMAR_BYTES || !mem_grow((void **)&b->text, &b->byte_room, b->bytes + bytes, 1, "grammar", b->err)) return -1;
+    if (bytes > MAX_GRAMMAR_BYTES ||
+        !mem_grow((void **)&b->text, &b->byte_room, b->bytes + bytes, 1, "grammar", b->err))
+        return -1;
     memcpy(b->text + b->bytes, text, bytes);
     b->bytes += bytes;
     return expr_new(b, (Expr){.kind = EXPR_TEXT, .a = (int)(b->bytes - bytes), .b = (int)bytes});
@@ -75,14 +82,17 @@ int builder_class(Builder *b, const CodeRange *ranges, int count, bool negated) 
     CodeRange *sorted = mem_new((size_t)count + 1, sizeof *sorted, "grammar", b->err);
     bool ok = sorted != NULL;
     int32_t at = 0; /* next code not yet decided */
-    if (ok && count) memcpy(sorted, ranges, (size_t)count * sizeof *sorted), qsort(sorted, (size_t)count, sizeof *sorted, range_order);
+    if (ok && count)
+        memcpy(sorted, ranges, (size_t)count * sizeof *sorted),
+            qsort(sorted, (size_t)count, sizeof *sorted, range_order);
     if (ok) sorted[count] = (CodeRange){0x110000, 0x10FFFF};
     for (int i = 0; ok && i <= count; i++) {
         CodeRange gap = {at, sorted[i].low - 1}, own = {sorted[i].low > at ? sorted[i].low : at, sorted[i].high};
         CodeRange r = negated ? gap : own;
         if (r.low < 0xD800 && r.high > 0xDFFF) ok = range_add(b, r.low, 0xD7FF) && range_add(b, 0xE000, r.high);
         else if (r.low <= 0xDFFF && r.high >= 0xD800)
-            ok = range_add(b, r.low, r.high < 0xD7FF ? r.high : 0xD7FF) && range_add(b, r.low > 0xE000 ? r.low : 0xE000, r.high);
+            ok = range_add(b, r.low, r.high < 0xD7FF ? r.high : 0xD7FF) &&
+                 range_add(b, r.low > 0xE000 ? r.low : 0xE000, r.high);
         else ok = range_add(b, r.low, r.high);
         if (sorted[i].high + 1 > at) at = sorted[i].high + 1;
     }
@@ -132,11 +142,13 @@ bool builder_define(Builder *b, const char *name, size_t bytes, int body) {
     return true;
 }
 
-/* ---- Expansion: from the right, each expression knows what follows it ------------------------------------------------- */
+/* ---- Expansion: from the right, each expression knows what follows it -------------------------------------------- */
 
 static int32_t node_new(Builder *b, GrammarNode n) {
     if (b->nodes >= MAX_GRAMMAR_NODES)
-        return builder_fail(b, "too large: expected at most %d nodes after repetitions are written out", MAX_GRAMMAR_NODES), -1;
+        return builder_fail(b, "too large: expected at most %d nodes after repetitions are written out",
+                            MAX_GRAMMAR_NODES),
+               -1;
     if (!mem_grow((void **)&b->node, &b->node_room, b->nodes + 1, sizeof *b->node, "grammar", b->err)) return -1;
     b->node[b->nodes] = n;
     return (int32_t)b->nodes++;
@@ -157,7 +169,8 @@ static int utf8_bytes(int32_t code, uint8_t *out) {
     return n;
 }
 
-/* Characters low..high of the same length in bytes, from byte `at` on: equal first bytes, else ends and a full middle. */
+/* Characters low..high of the same length in bytes, from byte `at` on: equal first bytes, else ends and a full
+ * middle. */
 static int32_t node_span(Builder *b, const uint8_t *low, const uint8_t *high, int at, int n, int32_t next) {
     if (at == n) return next;
     if (low[at] == high[at]) return node_bytes(b, low[at], high[at], node_span(b, low, high, at + 1, n, next));
@@ -239,7 +252,8 @@ static int32_t expand(Builder *b, int expr, int32_t next) {
         other = other == -2 ? one : node_fork(b, one, other);
         if (other == -1) next = -1;
     }
-    for (; next >= 0 && b->expr[expr].kind == EXPR_THEN; expr = b->expr[expr].a) next = expand(b, b->expr[expr].b, next);
+    for (; next >= 0 && b->expr[expr].kind == EXPR_THEN; expr = b->expr[expr].a)
+        next = expand(b, b->expr[expr].b, next);
     if (next >= 0 && ++b->work > 8 * MAX_GRAMMAR_NODES)
         builder_fail(b, "too large after repetitions are written out"), next = -1;
     Expr e = b->expr[expr];
@@ -253,7 +267,7 @@ static int32_t expand(Builder *b, int expr, int32_t next) {
     return other == -2 ? way : node_fork(b, way, other);
 }
 
-/* ---- Left recursion: a rule that calls itself before it reads a byte would never end ------------------------------------ */
+/* ---- Left recursion: a rule that calls itself before it reads a byte would never end ----------------------------- */
 
 /* Whether a rule may be empty: 1; not: 0. By iteration until nothing changes. */
 static bool empty_from(const Builder *b, const uint8_t *empty, int32_t from, uint8_t *seen, int32_t *stack) {

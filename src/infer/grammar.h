@@ -1,5 +1,6 @@
-/* grammar.h: constraints on generated text: a context-free grammar over bytes, from a subset of GBNF, a regular expression,
- * or a JSON schema. Bounded whatever the text: sizes below, and every byte of a match costs at most MAX_CONFIGS steps. */
+/* grammar.h: constraints on generated text: a context-free grammar over bytes, from a subset of GBNF, a regular
+ * expression, or a JSON schema. Bounded whatever the text: sizes below, and every byte of a match costs at most
+ * MAX_CONFIGS steps. */
 #ifndef GRAMMAR_H
 #define GRAMMAR_H
 #include "../io/json.h"
@@ -24,7 +25,8 @@ Grammar *grammar_json_object(Err *err);                                /* any JS
 Grammar *grammar_share(Grammar *grammar);
 void grammar_release(Grammar *grammar);
 
-/* A matcher reads bytes. Its states are numbered from 0, the start; MATCH_DEAD is where no text of the grammar goes on. */
+/* A matcher reads bytes. Its states are numbered from 0, the start; MATCH_DEAD is where no text of the grammar goes
+ * on. */
 typedef struct Matcher Matcher; /* counted; states and masks are kept as they are found */
 enum { MATCH_DEAD = -1 };
 /* tokenizer may be NULL when no masks are asked for. */
@@ -40,7 +42,7 @@ const uint8_t *matcher_mask(Matcher *matcher, int32_t state, Err *err);
 
 int64_t matcher_tokens(const Matcher *matcher); /* bits of a mask */
 
-/* ---- Within src/infer: how the readers of grammars build one ---------------------------------------------------------- */
+/* ---- Within src/infer: how the readers of grammars build one ----------------------------------------------------- */
 
 /* Expressions, by number; they may be shared. 0 is the empty text. -1: an error, which every function passes on. */
 typedef struct Builder Builder;

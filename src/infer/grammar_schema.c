@@ -1,6 +1,7 @@
 /* grammar_schema.c: JSON schemas (json-schema.org, the part that a grammar can keep): type, enum, const, properties,
  * required, additionalProperties, items, prefixItems, minItems, maxItems, minLength, maxLength, pattern, anyOf, oneOf,
- * $ref to "#/...". Properties come in the order of the schema. A keyword that would constrain and is not kept is an error. */
+ * $ref to "#/...". Properties come in the order of the schema. A keyword that would constrain and is not kept is an
+ * error. */
 #include <stdlib.h>
 #include <string.h>
 #include "grammar.h"
@@ -28,14 +29,16 @@ static int one_of(Schema *s, int low, int high) { return builder_class(s->b, &(C
 /* One character of a string: anything but controls, the quote and the backslash, or an escape. */
 static int string_character(Schema *s) {
     static const CodeRange none[] = {{0, 0x1F}, {'"', '"'}, {'\\', '\\'}};
-    static const CodeRange simple[] = {{'"', '"'}, {'/', '/'}, {'\\', '\\'}, {'b', 'b'}, {'f', 'f'}, {'n', 'n'}, {'r', 'r'}, {'t', 't'}};
+    static const CodeRange simple[] = {{'"', '"'}, {'/', '/'}, {'\\', '\\'}, {'b', 'b'},
+                                       {'f', 'f'}, {'n', 'n'}, {'r', 'r'},   {'t', 't'}};
     static const CodeRange hex[] = {{'0', '9'}, {'A', 'F'}, {'a', 'f'}};
     int code = builder_then(s->b, text_of(s, "u"), builder_repeat(s->b, builder_class(s->b, hex, 3, false), 4, 4));
     int escape = builder_then(s->b, text_of(s, "\\"), builder_or(s->b, builder_class(s->b, simple, 8, false), code));
     return builder_or(s->b, builder_class(s->b, none, 3, true), escape);
 }
 
-/* The rules of JSON (RFC 8259). Space is at most one blank, or a line break and an indentation, or models fill pages. */
+/* The rules of JSON (RFC 8259). Space is at most one blank, or a line break and an indentation, or models fill
+ * pages. */
 static bool json_rules(Schema *s) {
     Builder *b = s->b;
     static const CodeRange blank[] = {{'\t', '\t'}, {' ', ' '}};
@@ -44,12 +47,15 @@ static bool json_rules(Schema *s) {
     ok = ok && builder_define(b, " char", 5, string_character(s));
     int quote = text_of(s, "\"");
     ok = ok && builder_define(b, " string", 7, then3(b, quote, builder_repeat(b, call(s, " char"), 0, -1), quote));
-    int digit = one_of(s, '0', '9'), more = builder_repeat(b, digit, 1, -1), minus = builder_repeat(b, text_of(s, "-"), 0, 1);
+    int digit = one_of(s, '0', '9'), more = builder_repeat(b, digit, 1, -1),
+        minus = builder_repeat(b, text_of(s, "-"), 0, 1);
     int whole = builder_or(b, text_of(s, "0"), builder_then(b, one_of(s, '1', '9'), builder_repeat(b, digit, 0, 15)));
     ok = ok && builder_define(b, " integer", 8, builder_then(b, minus, whole));
     static const CodeRange e[] = {{'E', 'E'}, {'e', 'e'}}, sign[] = {{'+', '+'}, {'-', '-'}};
     int fraction = builder_repeat(b, builder_then(b, text_of(s, "."), more), 0, 1);
-    int power = builder_repeat(b, then3(b, builder_class(b, e, 2, false), builder_repeat(b, builder_class(b, sign, 2, false), 0, 1), more), 0, 1);
+    int power = builder_repeat(
+        b, then3(b, builder_class(b, e, 2, false), builder_repeat(b, builder_class(b, sign, 2, false), 0, 1), more), 0,
+        1);
     ok = ok && builder_define(b, " number", 7, then3(b, call(s, " integer"), fraction, power));
     int ws = call(s, " ws"), comma = then3(b, ws, text_of(s, ","), ws), value = call(s, " value");
     int items = builder_then(b, value, builder_repeat(b, builder_then(b, comma, value), 0, -1));
@@ -153,7 +159,8 @@ static bool is_required(const json_t *schema, const char *key) {
 /* Members from the last to the first: what follows when one has been written (a comma is due), and when none has. */
 static int object_schema(Schema *s, const json_t *schema) {
     Builder *b = s->b;
-    const json_t *properties = json_object_get(schema, "properties"), *more = json_object_get(schema, "additionalProperties");
+    const json_t *properties = json_object_get(schema, "properties"),
+                 *more = json_object_get(schema, "additionalProperties");
     size_t n = json_object_size(properties), at = 0;
     const char *key;
     json_t *value;

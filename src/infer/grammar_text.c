@@ -1,6 +1,7 @@
 /* grammar_text.c: two notations for grammars. GBNF as llama.cpp has it: name ::= alternatives of sequences of "text",
  * [class], ., (group), names, with * + ? {m,n}; # begins a comment; the rule `root` is the start. Regular expressions:
- * | ( ) (?: ) [class] . * + ? {m,n} and the escapes \d \w \s \D \W \S \n \r \t \f \v \xHH \uHHHH; they match the whole text. */
+ * | ( ) (?: ) [class] . * + ? {m,n} and the escapes \d \w \s \D \W \S \n \r \t \f \v \xHH \uHHHH; they match the whole
+ * text. */
 #include <string.h>
 #include "../text/unicode.h"
 #include "grammar.h"
@@ -35,7 +36,10 @@ static int32_t hex(Reader *r, int digits) {
     int64_t code = 0; /* eight digits may pass 31 bits */
     for (int i = 0; i < digits; i++, r->at++) {
         int c = r->at < r->end ? *r->at : 0;
-        int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+        int v = c >= '0' && c <= '9'   ? c - '0'
+                : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                       : -1;
         if (v < 0) return wrong(r, "hexadecimal digits");
         code = code * 16 + v;
     }
@@ -114,7 +118,8 @@ static int one_character(Reader *r, int32_t code) {
 
 static bool number(Reader *r, int64_t *out) {
     const uint8_t *from = r->at;
-    for (*out = 0; r->at < r->end && *r->at >= '0' && *r->at <= '9' && *out < 1 << 20; r->at++) *out = *out * 10 + (*r->at - '0');
+    for (*out = 0; r->at < r->end && *r->at >= '0' && *r->at <= '9' && *out < 1 << 20; r->at++)
+        *out = *out * 10 + (*r->at - '0');
     return r->at > from;
 }
 
@@ -142,7 +147,7 @@ static int repeats(Reader *r, int of) {
     return of;
 }
 
-/* ---- Regular expressions ---------------------------------------------------------------------------------------------- */
+/* ---- Regular expressions ----------------------------------------------------------------------------------------- */
 
 static int regex_or(Reader *r);
 
@@ -184,7 +189,8 @@ static int regex_or(Reader *r) {
 }
 
 int builder_regex(Builder *b, const char *text, size_t bytes) {
-    Reader r = {.b = b, .start = (const uint8_t *)text, .at = (const uint8_t *)text, .end = (const uint8_t *)text + bytes};
+    Reader r = {
+        .b = b, .start = (const uint8_t *)text, .at = (const uint8_t *)text, .end = (const uint8_t *)text + bytes};
     if (bytes > MAX_GRAMMAR_BYTES) return wrong(&r, "less text");
     take(&r, '^');
     int all = regex_or(&r);
@@ -198,7 +204,7 @@ Grammar *grammar_regex(const char *text, size_t bytes, Err *err) {
     return builder_finish(b, "root");
 }
 
-/* ---- GBNF --------------------------------------------------------------------------------------------------------------- */
+/* ---- GBNF -------------------------------------------------------------------------------------------------------- */
 
 static void space(Reader *r) {
     while (r->at < r->end) {
@@ -211,7 +217,9 @@ static void space(Reader *r) {
 static size_t name_bytes(const Reader *r) {
     size_t n = 0;
     for (const uint8_t *p = r->at; p < r->end; p++, n++)
-        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' || *p == '_')) break;
+        if (!((*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') || (*p >= '0' && *p <= '9') || *p == '-' ||
+              *p == '_'))
+            break;
     return n;
 }
 

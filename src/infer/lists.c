@@ -91,7 +91,8 @@ static bool logit_bias_read(const Reader *r, const json_t *map, BiasList *out) {
         IdBias *row = &out->rows[out->count++];
         int64_t id;
         if (!parse_int(key, 0, INT32_MAX, &id)) return bad(r, "an object {\"id\": bias}");
-        if (!ids_new(r, &row->ids, 1) || !id_take(r, id, row->ids.ids) || !bias_read(r, value, &row->bias)) return false;
+        if (!ids_new(r, &row->ids, 1) || !id_take(r, id, row->ids.ids) || !bias_read(r, value, &row->bias))
+            return false;
     }
     return true;
 }
@@ -105,7 +106,7 @@ bool lists_in_json(const json_t *object) {
     return false;
 }
 
-/* ---- Copies of what a request leaves as it was ------------------------------------------------------------------------ */
+/* ---- Copies of what a request leaves as it was ------------------------------------------------------------------- */
 
 static bool ids_copy(const Reader *r, const IdList *from, IdList *to) {
     if (!ids_new(r, to, from->count)) return false;

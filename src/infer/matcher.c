@@ -1,6 +1,6 @@
-/* matcher.c: reads text by a grammar. A configuration is a place in the grammar and a stack of places to return to; a state
- * is a set of them. Stacks and states are numbered and kept, with the transitions and masks found so far: a lazily built
- * automaton. Tokens are tried in the order of their bytes, so that common beginnings are read once. */
+/* matcher.c: reads text by a grammar. A configuration is a place in the grammar and a stack of places to return to; a
+ * state is a set of them. Stacks and states are numbered and kept, with the transitions and masks found so far: a
+ * lazily built automaton. Tokens are tried in the order of their bytes, so that common beginnings are read once. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,11 @@ typedef struct State {
     int32_t mask;            /* slot of its mask, or -1                                  */
     int32_t *next;           /* [256] -2: not known; NULL: none asked                    */
 } State;
-typedef struct Token { const uint8_t *data; uint32_t bytes, common; int32_t id; } Token; /* common: with the one before */
+typedef struct Token {
+    const uint8_t *data;
+    uint32_t bytes, common;
+    int32_t id;
+} Token; /* common: with the one before */
 
 enum { BUCKETS = 4096, MAX_WORK = 1 << 26 };
 
@@ -85,7 +89,8 @@ static bool follow(Matcher *m, Config from, Err *err) {
         const GrammarNode *n = &m->grammar->node[c.node];
         int count = 0;
         if (n->kind == GRAMMAR_BYTES) m->set[m->set_count++] = c;
-        if (n->kind == GRAMMAR_FORK) ways[count++] = (Config){n->other, c.stack}, ways[count++] = (Config){n->next, c.stack};
+        if (n->kind == GRAMMAR_FORK)
+            ways[count++] = (Config){n->other, c.stack}, ways[count++] = (Config){n->next, c.stack};
         if (n->kind == GRAMMAR_CALL) {
             /* a call with nothing after it but a return needs no cell: tail calls keep stacks flat */
             int32_t stack = n->next == 0 ? c.stack : stack_push(m, n->next, c.stack, err);
@@ -144,7 +149,8 @@ static int32_t step(Matcher *m, int32_t state, uint8_t byte, Err *err) {
         if (!(s->next = mem_new(256, sizeof *s->next, "grammar", err))) return -2;
         for (int i = 0; i < 256; i++) s->next[i] = -2;
     }
-    if ((m->work += m->done_count + s->count) > MAX_WORK) return err_set(err, "grammar: the matcher's budget is spent"), -2;
+    if ((m->work += m->done_count + s->count) > MAX_WORK)
+        return err_set(err, "grammar: the matcher's budget is spent"), -2;
     closure_start(m);
     for (int32_t i = 0; i < s->count; i++) {
         const GrammarNode *n = &m->grammar->node[s->config[i].node];
@@ -166,7 +172,7 @@ bool matcher_ended(const Matcher *m, int32_t state) { return matcher_accepts(m, 
 
 int64_t matcher_tokens(const Matcher *m) { return m->vocab; }
 
-/* ---- Tokens ---------------------------------------------------------------------------------------------------------------- */
+/* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 
 static int token_order(const void *a, const void *b) {
     const Token *x = a, *y = b;

@@ -29,7 +29,7 @@ static void force(ProcessorCall *c, const int32_t *ids, int64_t count) {
         if (score_of(c, ids[i])) *score_of(c, ids[i]) = 0;
 }
 
-/* ---- Biases ----------------------------------------------------------------------------------------------------------- */
+/* ---- Biases ------------------------------------------------------------------------------------------------------ */
 
 static bool ends_with(const ProcessorCall *c, const IdList *ids) {
     int64_t n = ids->count - 1;
@@ -49,11 +49,15 @@ static void bias_apply(ProcessorCall *c, const BiasList *list) {
 }
 
 /* SequenceBiasLogitsProcessor: s[last] + bias when the history ends with all ids but the last. */
-static bool sequence_bias_applies(const ProcessorCall *c) { return c->config->lists && c->config->lists->sequence_bias.count; }
+static bool sequence_bias_applies(const ProcessorCall *c) {
+    return c->config->lists && c->config->lists->sequence_bias.count;
+}
 static void sequence_bias_apply(ProcessorCall *c) { bias_apply(c, &c->config->lists->sequence_bias); }
 
 /* logit_bias (OpenAI): s[id] + bias. */
-static bool logit_bias_applies(const ProcessorCall *c) { return c->config->lists && c->config->lists->logit_bias.count; }
+static bool logit_bias_applies(const ProcessorCall *c) {
+    return c->config->lists && c->config->lists->logit_bias.count;
+}
 static void logit_bias_apply(ProcessorCall *c) { bias_apply(c, &c->config->lists->logit_bias); }
 
 /* NoBadWordsLogitsProcessor: a bias of -inf; the end-of-sequence id alone is no bad word. */
@@ -68,7 +72,7 @@ static void bad_words_apply(ProcessorCall *c) {
     }
 }
 
-/* ---- Repetition ------------------------------------------------------------------------------------------------------- */
+/* ---- Repetition -------------------------------------------------------------------------------------------------- */
 
 /* Each id of [from, to) once: s < 0 ? s * p : s / p (Keskar et al. 2019). */
 static void penalise(ProcessorCall *c, int64_t from, int64_t to, float p) {
@@ -91,7 +95,8 @@ static void encoder_repetition_apply(ProcessorCall *c) {
 static bool repetition_applies(const ProcessorCall *c) { return c->config->repetition_penalty != 1; }
 static void repetition_apply(ProcessorCall *c) { penalise(c, 0, c->count, (float)c->config->repetition_penalty); }
 
-/* presence_penalty, frequency_penalty (OpenAI): s - presence - n frequency, for an id that is n times among the new ones. */
+/* presence_penalty, frequency_penalty (OpenAI): s - presence - n frequency, for an id that is n times among the new
+ * ones. */
 static bool frequency_applies(const ProcessorCall *c) {
     return c->config->presence_penalty != 0 || c->config->frequency_penalty != 0;
 }
@@ -107,7 +112,8 @@ static void frequency_apply(ProcessorCall *c) {
     }
 }
 
-/* Bans what would end an n-gram that ids [0, to) hold already: wherever the last n - 1 ids stood before, what followed. */
+/* Bans what would end an n-gram that ids [0, to) hold already: wherever the last n - 1 ids stood before, what
+ * followed. */
 static void ban_ngrams(ProcessorCall *c, int64_t n, int64_t to) {
     if (c->count < n - 1) return;
     const int32_t *last = c->ids + c->count - (n - 1);
@@ -128,8 +134,11 @@ static void encoder_no_repeat_apply(ProcessorCall *c) {
     ban_ngrams(c, c->config->encoder_no_repeat_ngram_size, c->prompt);
 }
 
-/* HammingDiversityLogitsProcessor: s - penalty for each earlier group of beams that chose the id (Vijayakumar et al. 2016). */
-static bool diversity_applies(const ProcessorCall *c) { return c->rival_count > 0 && c->config->diversity_penalty != 0; }
+/* HammingDiversityLogitsProcessor: s - penalty for each earlier group of beams that chose the id (Vijayakumar et al.
+ * 2016). */
+static bool diversity_applies(const ProcessorCall *c) {
+    return c->rival_count > 0 && c->config->diversity_penalty != 0;
+}
 static void diversity_apply(ProcessorCall *c) {
     int32_t *tally = c->work->tally;
     for (int64_t i = 0; i < c->rival_count; i++) tally[c->rivals[i]]++;
@@ -139,7 +148,7 @@ static void diversity_apply(ProcessorCall *c) {
     }
 }
 
-/* ---- Length ----------------------------------------------------------------------------------------------------------- */
+/* ---- Length ------------------------------------------------------------------------------------------------------ */
 
 /* MinLengthLogitsProcessor: no end while prompt and new are fewer than min_length. */
 static bool min_length_applies(const ProcessorCall *c) { return c->count < c->config->min_length; }
@@ -188,7 +197,7 @@ static void grammar_apply(ProcessorCall *c) {
         if (score_of(c, c->config->eos[i])) *score_of(c, c->config->eos[i]) = ends[i];
 }
 
-/* ---- Whole ids -------------------------------------------------------------------------------------------------------- */
+/* ---- Whole ids --------------------------------------------------------------------------------------------------- */
 
 /* InfNanRemoveLogitsProcessor: NaN becomes 0, +inf and -inf the largest and the least number. */
 static bool invalid_applies(const ProcessorCall *c) { return c->config->remove_invalid_values; }
@@ -208,14 +217,15 @@ static void ban_all(ProcessorCall *c, const IdList *list) {
 static bool suppress_applies(const ProcessorCall *c) { return c->config->lists && c->config->lists->suppress.count; }
 static void suppress_apply(ProcessorCall *c) { ban_all(c, &c->config->lists->suppress); }
 
-/* SuppressTokensAtBeginLogitsProcessor: the first new id; after a prompt of one id and a forced second, the one after. */
+/* SuppressTokensAtBeginLogitsProcessor: the first new id; after a prompt of one id and a forced second, the one
+ * after. */
 static bool begin_applies(const ProcessorCall *c) {
     return c->config->lists && c->config->lists->begin_suppress.count &&
            c->count == c->prompt + (c->prompt == 1 && c->config->forced_bos >= 0);
 }
 static void begin_apply(ProcessorCall *c) { ban_all(c, &c->config->lists->begin_suppress); }
 
-/* ---- The table: the order is that of _get_logits_processor in generation/utils.py; OpenAI's go beside their like -------- */
+/* ---- The table: the order is that of _get_logits_processor in generation/utils.py; OpenAI's go beside their like - */
 
 static bool temperature_applies(const ProcessorCall *c) { return c->config->temperature != 1; }
 static bool top_k_applies(const ProcessorCall *c) { return c->config->top_k > 0; }

@@ -30,7 +30,7 @@ static int32_t draw(const Scores *s, double u, float *weight) {
     return scores_id(s, last);
 }
 
-/* ---- Log-probabilities ------------------------------------------------------------------------------------------------ */
+/* ---- Log-probabilities ------------------------------------------------------------------------------------------- */
 
 double log_total(const float *logits, int64_t vocab, float *weight) {
     Scores s = {.value = (float *)(uintptr_t)logits, .count = vocab, .all = true};
@@ -59,7 +59,8 @@ static void likeliest(const float *logits, int64_t vocab, double total, int64_t 
 }
 
 /* Room for the next token's log-probabilities; the alternatives are filled in. */
-static bool logprobs_new(Generation *g, const float *logits, double total, SampleWork *w, TokenLogprob **row, Err *err) {
+static bool logprobs_new(Generation *g, const float *logits, double total, SampleWork *w, TokenLogprob **row,
+                         Err *err) {
     int64_t n = g->config.logprobs, at = g->count - g->prompt;
     *row = NULL;
     if (n < 0) return true;

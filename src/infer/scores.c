@@ -45,11 +45,11 @@ int64_t scores_best(const Scores *s) {
     return at;
 }
 
-/* ---- Weights ------------------------------------------------------------------------------------------------------------ */
+/* ---- Weights ----------------------------------------------------------------------------------------------------- */
 
-/* e^x for x <= 0, within 2 ulp: n = x log2(e) rounded, e^(x - n ln 2) by its Taylor polynomial of degree 7, scaled by 2^n;
- * 0 below -87. Products and sums are rounded apart, so vectors of any width and machines without fused steps agree.
- * Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
+/* e^x for x <= 0, within 2 ulp: n = x log2(e) rounded, e^(x - n ln 2) by its Taylor polynomial of degree 7, scaled by
+ * 2^n; 0 below -87. Products and sums are rounded apart, so vectors of any width and machines without fused steps
+ * agree. Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
 static inline float exp_down(float x) {
     union { float f; uint32_t u; } n, e;
     float in = x > -87.0f ? x : -87.0f; /* also for NaN */
@@ -83,7 +83,7 @@ double scores_weights(const Scores *s, float largest, float *weight) {
     return sum + (((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7])));
 }
 
-/* ---- Thresholds --------------------------------------------------------------------------------------------------------- */
+/* ---- Thresholds -------------------------------------------------------------------------------------------------- */
 
 void scores_keep(Scores *s, const float *key, float least) {
     int64_t n = 0;

@@ -61,7 +61,7 @@ bool search_run(Search *s, const Generation *start, Sequences *out, Err *err) {
     return assisted_one(s, start, out, err);
 }
 
-/* ---- Several samples -------------------------------------------------------------------------------------------------- */
+/* ---- Several samples --------------------------------------------------------------------------------------------- */
 
 static int by_score(const void *a, const void *b) {
     double x = ((const Generation *)a)->score, y = ((const Generation *)b)->score;
@@ -109,7 +109,8 @@ bool sample_several(Search *s, const Generation *start, Sequences *out, Err *err
     QmSession *root = qm_session_new(s->engine, err);
     float *first = mem_new((size_t)vocab, sizeof *first, "logits", err);
     float *logits = mem_new((size_t)(wave * vocab), sizeof *logits, "logits", err);
-    QmAppend prompt = {.session = root, .tokens = start->ids, .count = start->prompt, .logits_from = 1, .logits = first};
+    QmAppend prompt = {
+        .session = root, .tokens = start->ids, .count = start->prompt, .logits_from = 1, .logits = first};
     bool ok = root && first && logits && (out->list = mem_new((size_t)n, sizeof *out->list, "sequences", err)) &&
               (start->finish || qm_forward(s->engine, &prompt, 1, err));
     for (int64_t i = 0; ok && i < n; i++) {

@@ -1,5 +1,5 @@
-/* search.h: generation that runs more than one sequence, or more than one token at a time, to answer one request: beams,
- * several samples, contrastive search, drafts. */
+/* search.h: generation that runs more than one sequence, or more than one token at a time, to answer one request:
+ * beams, several samples, contrastive search, drafts. */
 #ifndef SEARCH_H
 #define SEARCH_H
 #include "processors.h"
@@ -9,7 +9,8 @@ typedef struct Search {
     QmEngine *draft;     /* a smaller model of the same vocabulary, or NULL */
     uint64_t sequence;   /* of the draws: the request's number              */
     SampleWork work;
-    /* Called for each token as it becomes final, drafts only: its logits before processors, and the text it releases. */
+    /* Called for each token as it becomes final, drafts only: its logits before processors, and the text it
+     * releases. */
     bool (*emit)(void *context, const float *logits, int64_t vocab, const char *text, size_t bytes, Err *err);
     void *context;
     int64_t drafted, accepted; /* out: tokens proposed and taken over */
@@ -29,12 +30,13 @@ bool search_hidden(const GenerationConfig *c);   /* whether the engine must keep
 /* Runs the search from a generation that has only its prompt. */
 bool search_run(Search *s, const Generation *start, Sequences *out, Err *err);
 
-/* ---- Within src/infer ------------------------------------------------------------------------------------------------- */
+/* ---- Within src/infer -------------------------------------------------------------------------------------------- */
 
 bool beam_search(Search *s, const Generation *start, Sequences *out, Err *err);
 bool sample_several(Search *s, const Generation *start, Sequences *out, Err *err);
 bool contrastive_search(Search *s, const Generation *start, Sequences *out, Err *err);
-/* Exactly what the loop without drafts gives, tokens and logits bits, greedy or drawn; only faster when drafts are good. */
+/* Exactly what the loop without drafts gives, tokens and logits bits, greedy or drawn; only faster when drafts are
+ * good. */
 bool assisted_generate(Search *s, Generation *g, Err *err);
 /* No new token may stand past the end of the cache. */
 void generation_fit(Generation *g, const QmEngine *engine);

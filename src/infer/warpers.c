@@ -1,5 +1,6 @@
-/* warpers.c: filters of samples. p[i] = softmax of the scores that are left; H = -sum p log p. Each filter keeps what is at
- * least a threshold, and always min_tokens_to_keep candidates; candidates that tie with the threshold are kept too. */
+/* warpers.c: filters of samples. p[i] = softmax of the scores that are left; H = -sum p log p. Each filter keeps what
+ * is at least a threshold, and always min_tokens_to_keep candidates; candidates that tie with the threshold are kept
+ * too. */
 #include <math.h>
 #include "processors.h"
 
@@ -26,8 +27,9 @@ void top_k_apply(ProcessorCall *c) {
     scores_keep(c->scores, c->scores->value, select_largest(c->scores->value, c->scores->count, k, c->work->weight));
 }
 
-/* TopPLogitsWarper: the likeliest whose p add up to top_p; the one that crosses it stays (Holtzman et al. 2020). What has
- * p < (1 - top_p) / n cannot be among them, for all of that together is less than 1 - top_p: it goes first, unsorted. */
+/* TopPLogitsWarper: the likeliest whose p add up to top_p; the one that crosses it stays (Holtzman et al. 2020). What
+ * has p < (1 - top_p) / n cannot be among them, for all of that together is less than 1 - top_p: it goes first,
+ * unsorted. */
 void top_p_apply(ProcessorCall *c) {
     Scores *s = c->scores;
     float *weight = c->work->weight, *key = c->work->key;
@@ -57,7 +59,8 @@ static double entropy(const Scores *s, const float *weight, double total, float 
     return log(total) - mean / total;
 }
 
-/* TypicalLogitsWarper: the candidates whose surprise -log p is nearest to H, of mass typical_p (Meister et al. 2023). */
+/* TypicalLogitsWarper: the candidates whose surprise -log p is nearest to H, of mass typical_p (Meister et al.
+ * 2023). */
 void typical_apply(ProcessorCall *c) {
     Scores *s = c->scores;
     float *weight = c->work->weight, *key = c->work->key, top = largest(s);

@@ -18,7 +18,8 @@ static bool hash_start(EVP_MD_CTX *hash, const HubFile *file, Err *err) {
     char head[32];
     size_t bytes = (size_t)snprintf(head, sizeof head, "blob %lld", (long long)file->bytes) + 1;
     bool git = file->kind == HUB_GIT_SHA1;
-    if (EVP_DigestInit_ex(hash, git ? EVP_sha1() : EVP_sha256(), NULL) == 1 && (!git || EVP_DigestUpdate(hash, head, bytes) == 1))
+    if (EVP_DigestInit_ex(hash, git ? EVP_sha1() : EVP_sha256(), NULL) == 1 &&
+        (!git || EVP_DigestUpdate(hash, head, bytes) == 1))
         return true;
     return err_set(err, "hash: libcrypto has no %s", git ? "SHA-1" : "SHA-256");
 }
@@ -92,12 +93,14 @@ static bool part_open(Part *part, bool quiet, Err *err) {
     part->fd = open(part->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
     if (part->fd < 0) return err_set(err, "cannot write %s: %s", part->path, strerror(errno));
     if (flock(part->fd, LOCK_EX | LOCK_NB) != 0)
-        return err_set(err, "cannot write %s: %s", part->path, errno == EWOULDBLOCK ? "another download has it" : strerror(errno));
+        return err_set(err, "cannot write %s: %s", part->path,
+                       errno == EWOULDBLOCK ? "another download has it" : strerror(errno));
     if (fstat(part->fd, &st) != 0 || !S_ISREG(st.st_mode))
         return err_set(err, "cannot write %s: expected a regular file", part->path);
     if (st.st_size > part->file->bytes) return part_clear(part, err);
     part->bytes = st.st_size;
-    return hash_start(part->hash, part->file, err) && hash_file(part->hash, part->fd, part->bytes, part->path, quiet, err);
+    return hash_start(part->hash, part->file, err) &&
+           hash_file(part->hash, part->fd, part->bytes, part->path, quiet, err);
 }
 
 /* HttpSink: writes a piece behind the last one. */

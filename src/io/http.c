@@ -59,7 +59,8 @@ static bool text_is_plain(const char *text) {
     return true;
 }
 
-/* libcurl reads proxies from the environment by itself, but not the certificates that the curl program takes from there. */
+/* libcurl reads proxies from the environment by itself, but not the certificates that the curl program takes from
+ * there. */
 static const char *certificates(void) {
     const char *file = getenv("CURL_CA_BUNDLE");
     if (!file || !*file) file = getenv("SSL_CERT_FILE");
@@ -70,7 +71,8 @@ Http *http_new(const HttpOptions *options, Err *err) {
     Http *http = mem_new(1, sizeof *http, "HTTP client", err);
     if (!http) return NULL;
     http->options = *options;
-    bool ok = text_is_plain(options->endpoint) || err_set(err, "expected a URL without spaces, got '%.100s'", options->endpoint);
+    bool ok = text_is_plain(options->endpoint) ||
+              err_set(err, "expected a URL without spaces, got '%.100s'", options->endpoint);
     ok = ok && origin_of(options->endpoint, &http->origin, err);
     if (!ok) err_prefix(err, "endpoint");
     if (ok && options->token && !text_is_plain(options->token))
@@ -305,7 +307,8 @@ char *http_get_text(Http *http, const char *url, size_t limit, size_t *bytes, ch
 }
 
 bool http_wait(const Http *http, int number, Err *err) {
-    double end = clock_seconds() + (double)http->options.stall_seconds / 60 * (double)(1 << (number < 6 ? number - 1 : 5));
+    double end =
+        clock_seconds() + (double)http->options.stall_seconds / 60 * (double)(1 << (number < 6 ? number - 1 : 5));
     while (clock_seconds() < end) {
         if (interrupted(http)) {
             *err = (Err){0};

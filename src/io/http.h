@@ -1,5 +1,6 @@
-/* http.h: GET over libcurl, for servers that are not trusted: redirects are followed here, one by one, so that the token
- * goes to the endpoint's own origin and nowhere else; stalls, endless headers and redirect loops end with an error. */
+/* http.h: GET over libcurl, for servers that are not trusted: redirects are followed here, one by one, so that the
+ * token goes to the endpoint's own origin and nowhere else; stalls, endless headers and redirect loops end with an
+ * error. */
 #ifndef HTTP_H
 #define HTTP_H
 #include <signal.h>
@@ -22,7 +23,8 @@ void http_free(Http *http);
  * was asked for: then the first piece is at 0. `link` is the Link header, or "". */
 typedef bool (*HttpSink)(void *context, int64_t at, const uint8_t *data, size_t bytes, const char *link, Err *err);
 
-/* HTTP_AGAIN: the network or the server failed in a way that may pass. HTTP_FAILED: it will not, or the sink refused. */
+/* HTTP_AGAIN: the network or the server failed in a way that may pass. HTTP_FAILED: it will not, or the sink
+ * refused. */
 typedef enum HttpOutcome { HTTP_OK, HTTP_AGAIN, HTTP_FAILED } HttpOutcome;
 
 /* Gets `url` from byte `from` on, giving the body to `sink`. *err must be clear. */
@@ -30,7 +32,7 @@ HttpOutcome http_get(Http *http, const char *url, int64_t from, HttpSink sink, v
 /* The whole body, malloc'ed and NUL-terminated, tried again a few times; an error past `limit` bytes. *link, if asked
  * for, is the Link header, malloc'ed, NULL when there was none. */
 char *http_get_text(Http *http, const char *url, size_t limit, size_t *bytes, char **link, Err *err);
-/* Waits after failure `number` (1, 2, ...): a sixtieth of stall_seconds, then twice that, at most half of it. False when
- * interrupted. */
+/* Waits after failure `number` (1, 2, ...): a sixtieth of stall_seconds, then twice that, at most half of it. False
+ * when interrupted. */
 bool http_wait(const Http *http, int number, Err *err);
 #endif

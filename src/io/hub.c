@@ -12,7 +12,8 @@ static bool is_hex(const char *text, size_t length) {
 }
 
 static bool name_char(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' || c == '.';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_' ||
+           c == '.';
 }
 
 bool hub_repo_valid(const char *repo, Err *err) {
@@ -23,7 +24,8 @@ bool hub_repo_valid(const char *repo, Err *err) {
         if (repo[i] == '/') ok = !starts && ++slashes == 1 && i + 1 < length;
         else ok = name_char(repo[i]) && !(starts && (repo[i] == '.' || repo[i] == '-'));
     }
-    return ok || err_set(err, "repository: expected OWNER/NAME of letters, digits, '-', '_' and '.', got '%.100s'", repo);
+    return ok ||
+           err_set(err, "repository: expected OWNER/NAME of letters, digits, '-', '_' and '.', got '%.100s'", repo);
 }
 
 bool hub_path_safe(const char *path) {
@@ -81,17 +83,20 @@ static bool file_add(HubFiles *files, const json_t *entry, const char *path, Err
         snprintf(shown, sizeof shown, "%s", path);
         for (char *c = shown; *c; c++)
             if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
-        return err_set(err, "refused: the repository names a file that is not below its folder, or not plain: '%s'", shown);
+        return err_set(err, "refused: the repository names a file that is not below its folder, or not plain: '%s'",
+                       shown);
     }
     if (files->count >= FILES_LIMIT) return err_set(err, "expected at most %d files in a repository", FILES_LIMIT);
-    if (!mem_grow((void **)&files->file, &files->capacity, files->count + 1, sizeof *files->file, "files", err)) return false;
+    if (!mem_grow((void **)&files->file, &files->capacity, files->count + 1, sizeof *files->file, "files", err))
+        return false;
     HubFile file = {.path = arena_text(&files->arena, path, strlen(path), err)};
     if (!file.path || !file_facts(entry, &file, err)) return false;
     files->file[files->count++] = file;
     return true;
 }
 
-bool hub_files_add(HubFiles *files, const char *json, size_t bytes, const char *const *globs, size_t glob_count, Err *err) {
+bool hub_files_add(HubFiles *files, const char *json, size_t bytes, const char *const *globs, size_t glob_count,
+                   Err *err) {
     const char *where = "the hub's list of files";
     json_t *list = json_text(json, bytes, where, err), *entry;
     size_t i;

@@ -1,13 +1,14 @@
-/* hub.h: what the Hugging Face hub says about a repository: its commit, its files with sizes and hashes, and their URLs.
- * Everything here reads text from a server that is not trusted; nothing here talks to it (http.h does).
- * Source of the format: https://huggingface.co/docs/hub/api, and the answers themselves. */
+/* hub.h: what the Hugging Face hub says about a repository: its commit, its files with sizes and hashes, and their
+ * URLs. Everything here reads text from a server that is not trusted; nothing here talks to it (http.h does). Source of
+ * the format: https://huggingface.co/docs/hub/api, and the answers themselves. */
 #ifndef HUB_H
 #define HUB_H
 #include "../base/base.h"
 
 enum { HUB_HASH_TEXT = 65, HUB_COMMIT_TEXT = 41 };
 
-/* Large files carry the SHA-256 of their bytes, small ones the SHA-1 git knows them by: of "blob <size>\0" and the bytes. */
+/* Large files carry the SHA-256 of their bytes, small ones the SHA-1 git knows them by: of "blob <size>\0" and the
+ * bytes. */
 typedef enum HubHash { HUB_SHA256, HUB_GIT_SHA1 } HubHash;
 
 typedef struct HubFile {
@@ -26,15 +27,16 @@ typedef struct HubFiles {
 
 /* "name" or "owner/name" of letters, digits, '-', '_' and '.'. */
 bool hub_repo_valid(const char *repo, Err *err);
-/* Relative, no empty, "." or ".." part, no control character or backslash, parts of at most 240 bytes, whole at most 1024,
- * and not ending in ".part", the name of an unfinished download. */
+/* Relative, no empty, "." or ".." part, no control character or backslash, parts of at most 240 bytes, whole at most
+ * 1024, and not ending in ".part", the name of an unfinished download. */
 bool hub_path_safe(const char *path);
 
 /* The commit in the answer of /api/models/REPO/revision/REV. */
 bool hub_commit(const char *json, size_t bytes, char commit[HUB_COMMIT_TEXT], Err *err);
 /* Adds the files of one page of /api/models/REPO/tree/COMMIT?recursive=true whose path matches one of `globs` (fnmatch;
  * '*' stops at '/'). A matching path that is not safe is an error. Free with hub_files_free, also after an error. */
-bool hub_files_add(HubFiles *files, const char *json, size_t bytes, const char *const *globs, size_t glob_count, Err *err);
+bool hub_files_add(HubFiles *files, const char *json, size_t bytes, const char *const *globs, size_t glob_count,
+                   Err *err);
 void hub_files_free(HubFiles *files);
 
 /* The URL that a Link header gives for rel="next", malloc'ed; NULL without error when it gives none. */

@@ -5,7 +5,8 @@
 #include "json.h"
 
 static const char *type_name(const json_t *value) {
-    static const char *const names[] = {"an object", "an array", "a string", "an integer", "a real number", "true", "false", "null"};
+    static const char *const names[] = {"an object",     "an array", "a string", "an integer",
+                                        "a real number", "true",     "false",    "null"};
     return value ? names[json_typeof(value)] : "nothing";
 }
 
@@ -33,11 +34,13 @@ static bool find(const json_t *object, const char *key, const char *where, const
     return true;
 }
 
-bool json_get_int(const json_t *object, const char *key, const char *where, int64_t low, int64_t high, int64_t *out, Err *err) {
+bool json_get_int(const json_t *object, const char *key, const char *where, int64_t low, int64_t high, int64_t *out,
+                  Err *err) {
     const json_t *value = NULL;
     if (!find(object, key, where, &value, err)) return false;
     if (!value) return true;
-    if (!json_is_integer(value)) return err_set(err, "%s: %s: expected an integer, got %s", where, key, type_name(value));
+    if (!json_is_integer(value))
+        return err_set(err, "%s: %s: expected an integer, got %s", where, key, type_name(value));
     int64_t v = json_integer_value(value);
     if (v < low || v > high)
         return err_set(err, "%s: %s: expected an integer from %lld to %lld, got %lld", where, key, (long long)low,
@@ -46,7 +49,8 @@ bool json_get_int(const json_t *object, const char *key, const char *where, int6
     return true;
 }
 
-bool json_get_float(const json_t *object, const char *key, const char *where, double low, double high, double *out, Err *err) {
+bool json_get_float(const json_t *object, const char *key, const char *where, double low, double high, double *out,
+                    Err *err) {
     const json_t *value = NULL;
     if (!find(object, key, where, &value, err)) return false;
     if (!value) return true;

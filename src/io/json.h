@@ -9,8 +9,10 @@ json_t *json_file(const char *path, size_t limit, Err *err);
 json_t *json_text(const char *data, size_t bytes, const char *where, Err *err);
 
 /* Member of an object with its type checked. Absent or null: *out is left as it was and true is returned. */
-bool json_get_int(const json_t *object, const char *key, const char *where, int64_t low, int64_t high, int64_t *out, Err *err);
-bool json_get_float(const json_t *object, const char *key, const char *where, double low, double high, double *out, Err *err);
+bool json_get_int(const json_t *object, const char *key, const char *where, int64_t low, int64_t high, int64_t *out,
+                  Err *err);
+bool json_get_float(const json_t *object, const char *key, const char *where, double low, double high, double *out,
+                    Err *err);
 bool json_get_bool(const json_t *object, const char *key, const char *where, bool *out, Err *err);
 bool json_get_text(const json_t *object, const char *key, const char *where, const char **out, Err *err); /* borrowed */
 #endif

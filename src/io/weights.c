@@ -313,7 +313,9 @@ static bool random_blocks(DType type, uint8_t *data, size_t bytes) {
     if (type == DTYPE_Q6_K) digits *= 4 * 64;
     for (size_t at = 0; at < bytes; at += block) {
         uint16_t scale = f32_to_f16((float)((1.0 + random_next(&state) / 4294967296.0) / 64 / digits));
-        uint16_t min = blocks[i].min >= 0 && type != DTYPE_Q4_K && type != DTYPE_Q5_K ? (uint16_t)(0x8000 | f32_to_f16(1.0f / 64)) : scale;
+        uint16_t min = blocks[i].min >= 0 && type != DTYPE_Q4_K && type != DTYPE_Q5_K
+                           ? (uint16_t)(0x8000 | f32_to_f16(1.0f / 64))
+                           : scale;
         memcpy(data + at + blocks[i].scale, &scale, sizeof scale);
         if (blocks[i].min >= 0) memcpy(data + at + blocks[i].min, &min, sizeof min);
     }

@@ -24,9 +24,9 @@ typedef struct Weights Weights;
 Weights *weights_open(const char *path, Err *err);
 /* From a list in memory: names are copied; data is borrowed and outlives the result. NULL on error (two of a name). */
 Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err);
-/* Generated values for the tensors of the list (name, rank and dim; the rest is filled in), for measuring speed: matrices
- * of `dtype`, vectors of f32, values spread as a trained model's are. All share a few MiB of pages, mapped again and
- * again, so that a model of any size takes no memory but its packed copy. */
+/* Generated values for the tensors of the list (name, rank and dim; the rest is filled in), for measuring speed:
+ * matrices of `dtype`, vectors of f32, values spread as a trained model's are. All share a few MiB of pages, mapped
+ * again and again, so that a model of any size takes no memory but its packed copy. */
 Weights *weights_random(const WeightTensor *tensors, int64_t count, DType dtype, Err *err);
 void weights_close(Weights *weights);
 int64_t weights_count(const Weights *weights);

@@ -10,7 +10,7 @@
 #include "../graph/lower.h"
 #include "call.h"
 
-/* ---- cache_update: rows' keys and values into their slots' planes ---------------------------------------------------- */
+/* ---- cache_update: rows' keys and values into their slots' planes ------------------------------------------------ */
 
 static bool cache_update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *k = &graph_node(g, n->in[0])->shape, *v = &graph_node(g, n->in[1])->shape;
@@ -28,10 +28,12 @@ static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
             void *vp = cache_plane(c->cache, c->node->layer, at / channels, c->step->slot[t], 1);
             int64_t kat = p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, vat = p * channels;
             if (c->cache->type == CACHE_F32) {
-                for (int64_t i = 0; i < channels; i++) ((float *)kp)[kat + i * K_BLOCK] = k[i], ((float *)vp)[vat + i] = v[i];
+                for (int64_t i = 0; i < channels; i++)
+                    ((float *)kp)[kat + i * K_BLOCK] = k[i], ((float *)vp)[vat + i] = v[i];
             } else {
                 for (int64_t i = 0; i < channels; i++)
-                    ((uint16_t *)kp)[kat + i * K_BLOCK] = f32_to_bf16(k[i]), ((uint16_t *)vp)[vat + i] = f32_to_bf16(v[i]);
+                    ((uint16_t *)kp)[kat + i * K_BLOCK] = f32_to_bf16(k[i]),
+                                               ((uint16_t *)vp)[vat + i] = f32_to_bf16(v[i]);
             }
         }
     }
@@ -42,8 +44,8 @@ static Cost cache_update_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 0, .bytes = 16 * size};
 }
 
-/* Rows of the flat cache [slots * heads * positions, c] that this step writes, in the order (t, k): "%places" [t * heads]. A
- * program for one slot of many is told which; else slot and place in the bucket are the same. */
+/* Rows of the flat cache [slots * heads * positions, c] that this step writes, in the order (t, k): "%places" [t *
+ * heads]. A program for one slot of many is told which; else slot and place in the bucket are the same. */
 static void places(Lower *l, int64_t heads) {
     int64_t t = lower_rows(l), s = l->bucket.rows, plane = heads * l->positions;
     const char *type = lower_type(l, "i32", 1, t), *pairs = lower_type(l, "i32", 2, t, heads);
@@ -66,32 +68,41 @@ static void places(Lower *l, int64_t heads) {
     lower_line(l, "%%place_c = stablehlo.constant dense<%lld> : %s", (long long)l->positions, pairs);
     lower_line(l, "%%place_kc = stablehlo.multiply %%place_k, %%place_c : %s", pairs);
     lower_line(l, "%%place_2 = stablehlo.add %%place_tb, %%place_kc : %s", pairs);
-    lower_line(l, "%%places = stablehlo.reshape %%place_2 : (%s) -> %s", pairs, lower_type(l, "i32", 2, t * heads, (int64_t)1));
+    lower_line(l, "%%places = stablehlo.reshape %%place_2 : (%s) -> %s", pairs,
+               lower_type(l, "i32", 2, t * heads, (int64_t)1));
 }
 
 #define SCATTER_KEEP_NEW "({\n^bb0(%%a: tensor<%s>, %%b: tensor<%s>):\n  stablehlo.return %%b : tensor<%s>\n})"
 
 /* One slot, one row: the form Tenstorrent's compiler updates in place. */
 static void scatter_one(Lower *l, const char *out, const char *cache, const char *rows, int64_t heads, int64_t c) {
-    const char *whole = lower_type(l, NULL, 4, (int64_t)1, heads, l->positions, c), *one = lower_type(l, NULL, 4, (int64_t)1, heads, (int64_t)1, c);
-    lower_line(l, "%s_u = stablehlo.reshape %s : (%s) -> %s", out, rows, lower_type(l, NULL, 2, (int64_t)1, heads * c), one);
-    lower_line(l, "%s = \"stablehlo.scatter\"(%s, %s, %s_u) " SCATTER_KEEP_NEW " {scatter_dimension_numbers = "
-               "#stablehlo.scatter<update_window_dims = [0, 1, 3], inserted_window_dims = [2], scatter_dims_to_operand_dims = "
-               "[2], index_vector_dim = 1>, indices_are_sorted = false, unique_indices = false} : (%s, tensor<1xi32>, %s) -> %s",
-               out, cache, lower_step_input(l, "index", "i32", 1, 0, 0), out, l->type, l->type, l->type, whole, one, whole);
+    const char *whole = lower_type(l, NULL, 4, (int64_t)1, heads, l->positions, c),
+               *one = lower_type(l, NULL, 4, (int64_t)1, heads, (int64_t)1, c);
+    lower_line(l, "%s_u = stablehlo.reshape %s : (%s) -> %s", out, rows, lower_type(l, NULL, 2, (int64_t)1, heads * c),
+               one);
+    lower_line(
+        l,
+        "%s = \"stablehlo.scatter\"(%s, %s, %s_u) " SCATTER_KEEP_NEW " {scatter_dimension_numbers = "
+        "#stablehlo.scatter<update_window_dims = [0, 1, 3], inserted_window_dims = [2], scatter_dims_to_operand_dims = "
+        "[2], index_vector_dim = 1>, indices_are_sorted = false, unique_indices = false} : (%s, tensor<1xi32>, %s) -> "
+        "%s",
+        out, cache, lower_step_input(l, "index", "i32", 1, 0, 0), out, l->type, l->type, l->type, whole, one, whole);
 }
 
 static void scatter_rows(Lower *l, const char *out, const char *cache, const char *rows, int64_t heads, int64_t c) {
     int64_t t = lower_rows(l), all = l->cache_slots * heads * l->positions;
-    const char *whole = lower_type(l, NULL, 4, l->cache_slots, heads, l->positions, c), *flat = lower_type(l, NULL, 2, all, c);
+    const char *whole = lower_type(l, NULL, 4, l->cache_slots, heads, l->positions, c),
+               *flat = lower_type(l, NULL, 2, all, c);
     const char *update = lower_type(l, NULL, 2, t * heads, c);
     places(l, heads);
     lower_line(l, "%s_f = stablehlo.reshape %s : (%s) -> %s", out, cache, whole, flat);
     lower_line(l, "%s_u = stablehlo.reshape %s : (%s) -> %s", out, rows, lower_type(l, NULL, 2, t, heads * c), update);
-    lower_line(l, "%s_w = \"stablehlo.scatter\"(%s_f, %%places, %s_u) " SCATTER_KEEP_NEW " {scatter_dimension_numbers = "
-               "#stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], "
-               "index_vector_dim = 1>, indices_are_sorted = false, unique_indices = false} : (%s, %s, %s) -> %s",
-               out, out, out, l->type, l->type, l->type, flat, lower_type(l, "i32", 2, t * heads, (int64_t)1), update, flat);
+    lower_line(
+        l,
+        "%s_w = \"stablehlo.scatter\"(%s_f, %%places, %s_u) " SCATTER_KEEP_NEW " {scatter_dimension_numbers = "
+        "#stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], scatter_dims_to_operand_dims = [0], "
+        "index_vector_dim = 1>, indices_are_sorted = false, unique_indices = false} : (%s, %s, %s) -> %s",
+        out, out, out, l->type, l->type, l->type, flat, lower_type(l, "i32", 2, t * heads, (int64_t)1), update, flat);
     lower_line(l, "%s = stablehlo.reshape %s_w : (%s) -> %s", out, out, flat, whole);
 }
 
@@ -107,12 +118,18 @@ static void cache_update_stablehlo(Lower *l, const Node *n) {
 }
 
 const OpRow cache_update_row = {
-    .name = "cache_update", .factors = "t(k!c),t(k!c)->!s(k!c)",
-    .in_cache = true, .shape = cache_update_shape, .units = call_rows, .reference = cache_update_reference, .cost = cache_update_cost,
-    .stablehlo = cache_update_stablehlo, .none = "gradient: the program does not train; finish: nothing is reduced",
+    .name = "cache_update",
+    .factors = "t(k!c),t(k!c)->!s(k!c)",
+    .in_cache = true,
+    .shape = cache_update_shape,
+    .units = call_rows,
+    .reference = cache_update_reference,
+    .cost = cache_update_cost,
+    .stablehlo = cache_update_stablehlo,
+    .none = "gradient: the program does not train; finish: nothing is reduced",
 };
 
-/* ---- attention ---------------------------------------------------------------------------------------------------------- */
+/* ---- attention --------------------------------------------------------------------------------------------------- */
 
 static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *q = &graph_node(g, n->in[0])->shape, *cache = &graph_node(g, n->in[1])->shape;
@@ -153,7 +170,8 @@ static double attention_unit_cost(const Call *c) {
 /* Additive mask [slots, 1, rows, positions] of what each row may see, shared by the layers of one window; its name. */
 static void mask(Lower *l, int64_t window, char *name, size_t size) {
     int64_t b = l->bucket.slots, s = l->bucket.rows, p = l->positions;
-    const char *full = lower_type(l, "f32", 4, b, (int64_t)1, s, p), *bits = lower_type(l, "i1", 4, b, (int64_t)1, s, p);
+    const char *full = lower_type(l, "f32", 4, b, (int64_t)1, s, p),
+               *bits = lower_type(l, "i1", 4, b, (int64_t)1, s, p);
     const char *grid = lower_type(l, "f32", 2, b, s), *flat = lower_type(l, "f32", 1, b * s);
     snprintf(name, size, "%%mask%lld", (long long)window);
     if (lower_once(l, "mask")) {
@@ -188,33 +206,52 @@ static void sdpa_function(Lower *l, int64_t kv, int64_t group, int64_t c, double
     Text *f = &l->functions;
     text_line(f, "func.func private @sdpa(%%q: %s, %%k: %s, %%v: %s, %%mask: %s) -> %s {\n", q, k, k, m, q);
     text_line(f, "  %%q5 = stablehlo.reshape %%q : (%s) -> %s\n", q, q5);
-    text_line(f, "  %%s = stablehlo.dot_general %%q5, %%k, batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [3] : (%s, %s) -> %s\n", q5, k, score);
-    text_line(f, "  %%sc = stablehlo.constant dense<%.9e> : %s\n  %%s1 = stablehlo.multiply %%s, %%sc : %s\n", scale, score, score);
-    text_line(f, "  %%m3 = stablehlo.reshape %%mask : (%s) -> %s\n  %%mf = stablehlo.convert %%m3 : (%s) -> %s\n", m, m3, m3, f3);
+    text_line(f,
+              "  %%s = stablehlo.dot_general %%q5, %%k, batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [3] "
+              ": (%s, %s) -> %s\n",
+              q5, k, score);
+    text_line(f, "  %%sc = stablehlo.constant dense<%.9e> : %s\n  %%s1 = stablehlo.multiply %%s, %%sc : %s\n", scale,
+              score, score);
+    text_line(f, "  %%m3 = stablehlo.reshape %%mask : (%s) -> %s\n  %%mf = stablehlo.convert %%m3 : (%s) -> %s\n", m,
+              m3, m3, f3);
     text_line(f, "  %%mb = stablehlo.broadcast_in_dim %%mf, dims = [0, 3, 4] : (%s) -> %s\n", f3, score);
-    text_line(f, "  %%s2 = stablehlo.add %%s1, %%mb : %s\n  %%ninf = stablehlo.constant dense<0xFF800000> : tensor<f32>\n", score);
-    text_line(f, "  %%mx = stablehlo.reduce(%%s2 init: %%ninf) applies stablehlo.maximum across dimensions = [4] : (%s, tensor<f32>) -> %s\n", score, row);
+    text_line(f,
+              "  %%s2 = stablehlo.add %%s1, %%mb : %s\n  %%ninf = stablehlo.constant dense<0xFF800000> : tensor<f32>\n",
+              score);
+    text_line(f,
+              "  %%mx = stablehlo.reduce(%%s2 init: %%ninf) applies stablehlo.maximum across dimensions = [4] : (%s, "
+              "tensor<f32>) -> %s\n",
+              score, row);
     text_line(f, "  %%mxb = stablehlo.broadcast_in_dim %%mx, dims = [0, 1, 2, 3] : (%s) -> %s\n", row, score);
-    text_line(f, "  %%s3 = stablehlo.subtract %%s2, %%mxb : %s\n  %%ex = stablehlo.exponential %%s3 : %s\n", score, score);
+    text_line(f, "  %%s3 = stablehlo.subtract %%s2, %%mxb : %s\n  %%ex = stablehlo.exponential %%s3 : %s\n", score,
+              score);
     text_line(f, "  %%z = stablehlo.constant dense<0.0> : tensor<f32>\n");
-    text_line(f, "  %%sm = stablehlo.reduce(%%ex init: %%z) applies stablehlo.add across dimensions = [4] : (%s, tensor<f32>) -> %s\n", score, row);
+    text_line(f,
+              "  %%sm = stablehlo.reduce(%%ex init: %%z) applies stablehlo.add across dimensions = [4] : (%s, "
+              "tensor<f32>) -> %s\n",
+              score, row);
     text_line(f, "  %%smb = stablehlo.broadcast_in_dim %%sm, dims = [0, 1, 2, 3] : (%s) -> %s\n", row, score);
     text_line(f, "  %%p = stablehlo.divide %%ex, %%smb : %s\n", score);
     text_line(f, "  %%pb = stablehlo.convert %%p : (%s) -> %s\n", score, lower_type(l, NULL, 5, b, kv, group, s, p));
-    text_line(f, "  %%o = stablehlo.dot_general %%pb, %%v, batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [2] : (%s, %s) -> %s\n",
+    text_line(f,
+              "  %%o = stablehlo.dot_general %%pb, %%v, batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [2] "
+              ": (%s, %s) -> %s\n",
               lower_type(l, NULL, 5, b, kv, group, s, p), k, q5);
     text_line(f, "  %%r = stablehlo.reshape %%o : (%s) -> %s\n  return %%r : %s\n}\n", q5, q, q);
 }
 
 /* The keys or values of the bucket's slots, [slots, kv, positions, c]: all of the cache, or the slot the step names. */
 static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t kv, int64_t c) {
-    const char *whole = lower_type(l, NULL, 4, l->cache_slots, kv, l->positions, c), *one = lower_type(l, NULL, 4, (int64_t)1, kv, l->positions, c);
+    const char *whole = lower_type(l, NULL, 4, l->cache_slots, kv, l->positions, c),
+               *one = lower_type(l, NULL, 4, (int64_t)1, kv, l->positions, c);
     if (lower_once(l, "slot_start")) {
         const char *slot = lower_step_input(l, "slot", "i32", 1, 0, 0);
         lower_line(l, "%%slot_start = stablehlo.reshape %s : (tensor<1xi32>) -> tensor<i32>", slot);
         lower_line(l, "%%slot_zero = stablehlo.constant dense<0> : tensor<i32>");
     }
-    lower_line(l, "%s = stablehlo.dynamic_slice %s, %%slot_start, %%slot_zero, %%slot_zero, %%slot_zero, sizes = [1, %lld, %lld, %lld] : "
+    lower_line(l,
+               "%s = stablehlo.dynamic_slice %s, %%slot_start, %%slot_zero, %%slot_zero, %%slot_zero, sizes = [1, "
+               "%lld, %lld, %lld] : "
                "(%s, tensor<i32>, tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
                out, cache, (long long)kv, (long long)l->positions, (long long)c, whole, one);
 }
@@ -244,7 +281,9 @@ static void attention_stablehlo(Lower *l, const Node *n) {
     const char *turned = lower_type(l, NULL, 4, b, heads, s, c), *plane = lower_type(l, NULL, 4, b, kv, p, c);
     lower_line(l, "%s_q4 = stablehlo.reshape %s : (%s) -> %s", out, lower_in(l, n, 0), flat, rows);
     lower_line(l, "%s_q = stablehlo.transpose %s_q4, dims = [0, 2, 1, 3] : (%s) -> %s", out, out, rows, turned);
-    lower_line(l, "%s_a = stablehlo.composite \"tenstorrent.scaled_dot_product_attention\" %s_q, %s, %s, %s {composite_attributes = "
+    lower_line(l,
+               "%s_a = stablehlo.composite \"tenstorrent.scaled_dot_product_attention\" %s_q, %s, %s, %s "
+               "{composite_attributes = "
                "{is_causal = false, scale = %.9e : f32}, decomposition = @sdpa} : (%s, %s, %s, %s) -> %s",
                out, out, k, v, sees, scale, turned, plane, plane, lower_type(l, NULL, 4, b, (int64_t)1, s, p), turned);
     lower_line(l, "%s_t = stablehlo.transpose %s_a, dims = [0, 2, 1, 3] : (%s) -> %s", out, out, turned, rows);

@@ -14,7 +14,8 @@ typedef struct StepRows {
     int32_t *logit_row; /* [logit_rows] row numbers */
 } StepRows;
 
-bool step_rows_new(StepRows *step, int64_t rows, Err *err); /* room for `rows` rows; freed with step_rows_free, also after failure */
+bool step_rows_new(StepRows *step, int64_t rows,
+                   Err *err); /* room for `rows` rows; freed with step_rows_free, also after failure */
 void step_rows_free(StepRows *step);
 
 /* A weight matrix [rows][k] in panels of 16 rows. */
@@ -48,8 +49,8 @@ typedef struct Call {
     float *out;
     int64_t in_width[MAX_INPUTS], out_width;
     const PackedWeight *weight;  /* linear */
-    Quad *quads;                 /* linear: its activations in 8 bits, or NULL: in f32. quantise: its result.          */
-    int64_t quads_step;          /* quads of four rows: k / 32. Row row0 is row 0 of the first                         */
+    Quad *quads;        /* linear: its activations in 8 bits, or NULL: in f32. quantise: its result.          */
+    int64_t quads_step; /* quads of four rows: k / 32. Row row0 is row 0 of the first                         */
     int replica;
     const float *vector;         /* bias or gain, f32 */
     const WeightTensor *table;   /* embed: the table as stored */

@@ -1,5 +1,5 @@
-/* collective.c: where devices meet: all_reduce finishes the tree of a split sum; argmax and reduce_argmax find the largest
- * logit without gathering the vocabulary. */
+/* collective.c: where devices meet: all_reduce finishes the tree of a split sum; argmax and reduce_argmax find the
+ * largest logit without gathering the vocabulary. */
 #include <math.h>
 #include <string.h>
 #include "../graph/lower.h"
@@ -11,7 +11,7 @@ static Cost collective_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = size, .bytes = 8 * size};
 }
 
-/* ---- all_reduce: partial sums [t,d] -> [t,d] --------------------------------------------------------------------------- */
+/* ---- all_reduce: partial sums [t,d] -> [t,d] --------------------------------------------------------------------- */
 
 static bool all_reduce_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;
@@ -54,7 +54,7 @@ const OpRow all_reduce_row = {
     .stablehlo = all_reduce_stablehlo, .none = "gradient: the program does not train; finish: the result is whole",
 };
 
-/* ---- argmax: logits [r,v] -> (max, id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24) -------- */
+/* ---- argmax: logits [r,v] -> (max, id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24) -- */
 
 static bool argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
@@ -75,9 +75,12 @@ static void argmax_reference(const Call *c, int64_t first, int64_t last) {
 static Tensor argmax_finish(Graph *g, Tensor partial) { return reduce_argmax(g, partial); }
 
 /* One reduction: "%out = op over the columns of x". */
-static void row_reduce(Lower *l, const char *out, const char *suffix, const char *x, const char *op, double start, int64_t r, int64_t v) {
+static void row_reduce(Lower *l, const char *out, const char *suffix, const char *x, const char *op, double start,
+                       int64_t r, int64_t v) {
     lower_line(l, "%s%s_0 = stablehlo.constant dense<%.9e> : tensor<f32>", out, suffix, start);
-    lower_line(l, "%s%s = stablehlo.reduce(%s init: %s%s_0) applies stablehlo.%s across dimensions = [1] : (%s, tensor<f32>) -> %s",
+    lower_line(l,
+               "%s%s = stablehlo.reduce(%s init: %s%s_0) applies stablehlo.%s across dimensions = [1] : (%s, "
+               "tensor<f32>) -> %s",
                out, suffix, x, out, suffix, op, lower_type(l, "f32", 2, r, v), lower_type(l, "f32", 1, r));
 }
 
@@ -87,7 +90,8 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
     char out[LOWER_NAME], x[LOWER_NAME + 8];
     snprintf(out, sizeof out, "%s", lower_out(l, n));
     snprintf(x, sizeof x, "%s_x", out);
-    const char *f = lower_type(l, "f32", 2, r, v), *b = lower_type(l, "i1", 2, r, v), *one = lower_type(l, "f32", 1, (int64_t)1);
+    const char *f = lower_type(l, "f32", 2, r, v), *b = lower_type(l, "i1", 2, r, v),
+               *one = lower_type(l, "f32", 1, (int64_t)1);
     lower_line(l, "%s_f = stablehlo.convert %s : (%s) -> %s", out, lower_in(l, n, 0), lower_type(l, NULL, 2, r, v), f);
     lower_line(l, "%s_s = stablehlo.convert %s : (tensor<2xi32>) -> tensor<2xf32>", out, lower_shard_input(l));
     for (int i = 0; i < 2; i++) {
@@ -99,7 +103,8 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s_n = stablehlo.constant dense<-3.0e38> : %s", out, f);
     lower_line(l, "%s = stablehlo.select %s_v, %s_f, %s_n : %s, %s", x, out, out, out, b, f);
     row_reduce(l, out, "_m", x, "maximum", -3.0e38, r, v);
-    lower_line(l, "%s_mb = stablehlo.broadcast_in_dim %s_m, dims = [0] : (%s) -> %s", out, out, lower_type(l, "f32", 1, r), f);
+    lower_line(l, "%s_mb = stablehlo.broadcast_in_dim %s_m, dims = [0] : (%s) -> %s", out, out,
+               lower_type(l, "f32", 1, r), f);
     lower_line(l, "%s_e = stablehlo.compare EQ, %s, %s_mb, FLOAT : (%s, %s) -> %s", out, x, out, f, f, b);
     lower_line(l, "%s_g = stablehlo.add %s_i, %s_t0 : %s", out, out, out, f);
     lower_line(l, "%s_h = stablehlo.constant dense<3.0e38> : %s", out, f);
@@ -114,12 +119,18 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
 }
 
 const OpRow argmax_row = {
-    .name = "argmax", .factors = "rv->r",
-    .shape = argmax_shape, .units = call_rows, .reference = argmax_reference, .cost = collective_cost, .finish = argmax_finish,
-    .stablehlo = argmax_stablehlo, .none = "gradient: the choice has none",
+    .name = "argmax",
+    .factors = "rv->r",
+    .shape = argmax_shape,
+    .units = call_rows,
+    .reference = argmax_reference,
+    .cost = collective_cost,
+    .finish = argmax_finish,
+    .stablehlo = argmax_stablehlo,
+    .none = "gradient: the choice has none",
 };
 
-/* ---- reduce_argmax: the largest of the devices' pairs, ties to the lowest id -------------------------------------------- */
+/* ---- reduce_argmax: the largest of the devices' pairs, ties to the lowest id ------------------------------------- */
 
 static bool reduce_argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;

@@ -1,4 +1,5 @@
-/* elementwise.c: operations whose every result element depends on one place of each input: silu_mul, add, select_rows. */
+/* elementwise.c: operations whose every result element depends on one place of each input: silu_mul, add,
+ * select_rows. */
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
@@ -24,7 +25,7 @@ static bool same_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return false;
 }
 
-/* ---- silu_mul: y = gate / (1 + e^-gate) * up (Shazeer 2020, SwiGLU without its matrices) -------------------------- */
+/* ---- silu_mul: y = gate / (1 + e^-gate) * up (Shazeer 2020, SwiGLU without its matrices) ------------------------- */
 
 static void silu_mul_reference(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->out_width, n = c->columns.last - c->columns.first;
@@ -48,7 +49,7 @@ const OpRow silu_mul_row = {
     .stablehlo = silu_mul_stablehlo, .none = NONE_ELEMENTWISE,
 };
 
-/* ---- add: y = a + b; b may be one vector for all rows (a bias after an all-reduce) --------------------------------- */
+/* ---- add: y = a + b; b may be one vector for all rows (a bias after an all-reduce) ------------------------------- */
 
 static void add_reference(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->out_width, n = c->columns.last - c->columns.first;
@@ -63,7 +64,8 @@ static void add_stablehlo(Lower *l, const Node *n) {
     int64_t w = lower_dim(l, n, 1);
     const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_rows(l), w), *b = lower_in(l, n, 1);
     if (graph_node(&l->program->graph, n->in[1])->shape.rank == 1) {
-        lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, b, lower_type(l, NULL, 1, w), type);
+        lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, b,
+                   lower_type(l, NULL, 1, w), type);
         lower_line(l, "%s = stablehlo.add %s, %s_b : %s", out, lower_in(l, n, 0), out, type);
     } else {
         lower_line(l, "%s = stablehlo.add %s, %s : %s", out, lower_in(l, n, 0), b, type);
@@ -76,7 +78,7 @@ const OpRow add_row = {
     .stablehlo = add_stablehlo, .none = NONE_ELEMENTWISE,
 };
 
-/* ---- select_rows: y[r] = x[which[r]] ----------------------------------------------------------------------------------- */
+/* ---- select_rows: y[r] = x[which[r]] ----------------------------------------------------------------------------- */
 
 static bool select_rows_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape, *which = &graph_node(g, n->in[1])->shape;

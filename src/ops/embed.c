@@ -23,12 +23,19 @@ static Cost embed_cost(const Graph *g, const Node *n) {
 
 /* The host looks rows up in the mapped file: no device holds the table, and no collective joins its shards. */
 static void embed_stablehlo(Lower *l, const Node *n) {
-    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1), (int)(n - l->program->graph.nodes));
+    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1),
+                     (int)(n - l->program->graph.nodes));
 }
 
 const OpRow embed_row = {
-    .name = "embed", .factors = "t,!v!d->t!d",
-    .table = true, .on_host = true, .shape = embed_shape, .units = call_rows, .reference = embed_reference, .cost = embed_cost,
+    .name = "embed",
+    .factors = "t,!v!d->t!d",
+    .table = true,
+    .on_host = true,
+    .shape = embed_shape,
+    .units = call_rows,
+    .reference = embed_reference,
+    .cost = embed_cost,
     .stablehlo = embed_stablehlo,
     .none = "gradient: the program does not train; finish: the table must stay whole",
 };

@@ -64,7 +64,7 @@ static void decode_q6x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode
 static void decode_q8g(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8G, panel, k, w); }
 static void decode_q4g(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4G, panel, k, w); }
 
-/* ---- Linear ------------------------------------------------------------------------------------------------------- */
+/* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
 static void rows_of(Decode *decode, const uint8_t *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
                     const float *x, int64_t x_stride, int rows, float *acc) {
@@ -78,13 +78,13 @@ static void rows_of(Decode *decode, const uint8_t *panel, int64_t panel_step, in
         }
 }
 
-#define LINEAR(type)                                                                                                    \
+#define LINEAR(type)                                                                                                   \
     static void rows_##type(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const float *x, \
-                            int64_t x_stride, int rows, float *acc) {                                                   \
-        rows_of(decode_##type, panel, panel_step, panels, k0, k1, x, x_stride, rows, acc);                              \
-    }                                                                                                                   \
-    static void unpack_##type(const void *panel, int64_t k0, int64_t k1, float *w) {                                    \
-        for (int64_t k = k0; k < k1; k++, w += PANEL) decode_##type(panel, k, w);                                       \
+                            int64_t x_stride, int rows, float *acc) {                                                  \
+        rows_of(decode_##type, panel, panel_step, panels, k0, k1, x, x_stride, rows, acc);                             \
+    }                                                                                                                  \
+    static void unpack_##type(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
+        for (int64_t k = k0; k < k1; k++, w += PANEL) decode_##type(panel, k, w);                                      \
     }
 LINEAR(f32) LINEAR(bf16) LINEAR(f16) LINEAR(q8) LINEAR(q4) LINEAR(q4x) LINEAR(q8x) LINEAR(q6x)
 LINEAR(q8g) LINEAR(q4g)
@@ -133,7 +133,8 @@ static int32_t dot_exact(PackedType type, const uint8_t *q, int64_t k, int64_t n
     return sum;
 }
 
-static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Quad *x, int row, float acc) {
+static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Quad *x, int row,
+                      float acc) {
     const PackedRow *packed = &packed_rows[type];
     int64_t n = packed->group < ACT_GROUP ? packed->group : ACT_GROUP;
     for (int64_t k = k0; k < k1;) {
@@ -158,7 +159,8 @@ static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, in
     for (int p = 0; p < panels; p++, panel += panel_step, acc += quad_rows(rows) * PANEL)
         for (int64_t r = 0; r < rows; r++)
             for (int i = 0; i < PANEL; i++)
-                acc[r * PANEL + i] = dot_lane(type, panel, k0, k1, i, x + r / 4 * x_step, (int)(r % 4), acc[r * PANEL + i]);
+                acc[r * PANEL + i] =
+                    dot_lane(type, panel, k0, k1, i, x + r / 4 * x_step, (int)(r % 4), acc[r * PANEL + i]);
 }
 
 #define DOT(name, type)                                                                                                \
@@ -166,13 +168,15 @@ static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, in
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_of(type, panel, panel_step, panels, k0, k1, x, x_step, rows, acc);                                         \
     }
-DOT(q8, PACKED_Q8) DOT(q4, PACKED_Q4) DOT(q4x, PACKED_Q4X) DOT(q8x, PACKED_Q8X) DOT(q6x, PACKED_Q6X) DOT(q8g, PACKED_Q8G)
-DOT(q4g, PACKED_Q4G)
+DOT(q8, PACKED_Q8)
+DOT(q4, PACKED_Q4) DOT(q4x, PACKED_Q4X) DOT(q8x, PACKED_Q8X) DOT(q6x, PACKED_Q6X) DOT(q8g, PACKED_Q8G)
+    DOT(q4g, PACKED_Q4G)
 
-/* ---- Attention ------------------------------------------------------------------------------------------------------ */
+    /* ---- Attention
+       --------------------------------------------------------------------------------------------------- */
 
-/* The 16 lanes' sum in the written order; destroys them. */
-static float lanes_sum(float lane[16]) {
+    /* The 16 lanes' sum in the written order; destroys them. */
+    static float lanes_sum(float lane[16]) {
     for (int step = 8; step > 0; step /= 2)
         for (int i = 0; i < step; i++) lane[i] += lane[i + step];
     return lane[0];
@@ -198,7 +202,8 @@ static void attention_of(CacheType type, const AttentionCall *call) {
     for (int h = 0; h < call->heads; h++) {
         const float *q = call->q + h * call->q_stride;
         float m = 0, l = 0;
-        for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last; start += ATTENTION_BLOCK) {
+        for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last;
+             start += ATTENTION_BLOCK) {
             int64_t lo = call->first > start ? call->first - start : 0;
             int64_t hi = call->last - start < ATTENTION_BLOCK ? call->last - start : ATTENTION_BLOCK;
             float m_b, l_b;
@@ -206,7 +211,8 @@ static void attention_of(CacheType type, const AttentionCall *call) {
                 int64_t at = start + p;
                 s[p] = 0;
                 for (int64_t c = 0; c < channels; c++)
-                    s[p] = fmaf(q[c], cache_at(type, call->k, (at / K_BLOCK * channels + c) * K_BLOCK + at % K_BLOCK), s[p]);
+                    s[p] = fmaf(q[c], cache_at(type, call->k, (at / K_BLOCK * channels + c) * K_BLOCK + at % K_BLOCK),
+                                s[p]);
                 s[p] *= call->scale;
             }
             block_softmax(s, lo, hi, &m_b, &l_b);
@@ -233,7 +239,7 @@ static void attention_of(CacheType type, const AttentionCall *call) {
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 
-/* ---- Element by element -------------------------------------------------------------------------------------------- */
+/* ---- Element by element ------------------------------------------------------------------------------------------ */
 
 static void rms_norm(const float *x, const float *gain, float epsilon, int64_t d, float *y) {
     float lane[16] = {0};
@@ -290,7 +296,7 @@ float exp_f32(float x) {
     return e.f;
 }
 
-/* ---- The table -------------------------------------------------------------------------------------------------------- */
+/* ---- The table --------------------------------------------------------------------------------------------------- */
 
 const Kernels kernels_reference = {
     .isa = "reference",

@@ -15,14 +15,16 @@ enum {
     K_BLOCK = 16          /* the K cache is [position/16][channel][position%16]                    */
 };
 
-/* Activations in 8 bits: four rows of 32 columns. A row x of 32: most = max |x|, scale = most / 127 (x itself if that is
- * NaN), q = nearest(x * (127 / most)) in -127 .. 127, ties to even; all one rounded f32 operation each. Where most is 0
- * so are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5 7. */
+/* Activations in 8 bits: four rows of 32 columns. A row x of 32: most = max |x|, scale = most / 127 (x itself if that
+ * is NaN), q = nearest(x * (127 / most)) in -127 .. 127, ties to even; all one rounded f32 operation each. Where most
+ * is 0 so are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5
+ * 7. */
 enum { ACT_GROUP = 32, QUAD = 4 };
 typedef struct Quad {
     int8_t q[QUAD][ACT_GROUP];
     float scale[QUAD];
-    int32_t seed8[QUAD], seed4[QUAD]; /* -128 and -8 times the sum of q: what an integer sum over q - zero starts from */
+    int32_t seed8[QUAD],
+        seed4[QUAD]; /* -128 and -8 times the sum of q: what an integer sum over q - zero starts from */
     float sum[QUAD];                  /* scale * (float)(sum of q)                       */
     float half[2][QUAD];              /* the same over columns 0 .. 15, 16 .. 31         */
     float unused[2 * QUAD];           /* whole cache lines */
@@ -39,7 +41,8 @@ typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_COUNT } CacheType;
  *     o_b[c] = sum_p e[p] v[p][c]             (p in order over the range only, fmaf from 0)
  * The first block sets (m, l, o). Each next one merges: M = max(m, m_b), a = exp_f32(m - M), b = exp_f32(m_b - M),
  *     l = fmaf(l, a, l_b * b), o[c] = fmaf(o[c], a, o_b[c] * b), m = M.         out[c] = o[c] / l.
- * So a split of the blocks over workers, merged in order, gives the same bits (Milakov & Gimelshein 2018; flash-decoding). */
+ * So a split of the blocks over workers, merged in order, gives the same bits (Milakov & Gimelshein 2018;
+ * flash-decoding). */
 typedef struct AttentionCall {
     const float *q;        /* [heads][channels], rows q_stride floats apart                              */
     int64_t q_stride;
@@ -54,7 +57,8 @@ typedef struct AttentionCall {
 } AttentionCall;
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
     int64_t c16 = (channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
-    return heads * (ATTENTION_BLOCK + 2 * c16) + 4 * h16 + 16 * ATTENTION_BLOCK; /* s, o, o_b; m, l, m_b, l_b; v's tail */
+    return heads * (ATTENTION_BLOCK + 2 * c16) + 4 * h16 +
+           16 * ATTENTION_BLOCK; /* s, o, o_b; m, l, m_b, l_b; v's tail */
 }
 
 typedef struct Kernels {
@@ -66,18 +70,18 @@ typedef struct Kernels {
                                const float *x, int64_t x_stride, int rows, float *acc);
     /* w[k - k0][lane] as f32, k in [k0, k1) */
     void (*unpack[PACKED_COUNT])(const void *panel, int64_t k0, int64_t k1, float *w);
-    /* acc[r][lane] += sum over k < count, in order, of w[k][lane] * x[r][k], one fmaf each; any number of rows; w 64-byte
-     * aligned; acc rows 16 floats, 64-byte aligned. */
+    /* acc[r][lane] += sum over k < count, in order, of w[k][lane] * x[r][k], one fmaf each; any number of rows; w
+     * 64-byte aligned; acc rows 16 floats, 64-byte aligned. */
     void (*tile)(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc);
     /* Row `row` (0 .. 3) of n / 32 quads from x[0 .. n), n a multiple of 32. */
     void (*quantise)(const float *x, int64_t n, Quad *out, int row);
-    /* As `rows`, with activations in 8 bits, for quantised types, k0 and k1 multiples of 32 (of 128 with Q8G and Q4G unless
-     * the ends of a sum), any number of rows: row r is row r % 4 of the quads at x + r / 4 * x_step + k / 32. For the part of
-     * every weight group in [k0, k1), in order, with S = sum of (q - zero) * q_x, exact in int32:
-     *     Q8                  acc = fmaf((float)S, scale * x.scale, acc)
-     *     Q4, Q4X, Q8X, Q6X   the same, then acc = fmaf(min, x.sum, acc) (Q6X: x.half)
-     *     Q8G, Q4G            t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale, acc)
-     * acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for this type. */
+    /* As `rows`, with activations in 8 bits, for quantised types, k0 and k1 multiples of 32 (of 128 with Q8G and Q4G
+     * unless the ends of a sum), any number of rows: row r is row r % 4 of the quads at x + r / 4 * x_step + k / 32.
+     * For the part of every weight group in [k0, k1), in order, with S = sum of (q - zero) * q_x, exact in int32: Q8
+     * acc = fmaf((float)S, scale * x.scale, acc) Q4, Q4X, Q8X, Q6X   the same, then acc = fmaf(min, x.sum, acc) (Q6X:
+     * x.half) Q8G, Q4G            t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale,
+     * acc) acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for
+     * this type. */
     void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,
                               int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
@@ -86,7 +90,8 @@ typedef struct Kernels {
     /* y[i] = (gate[i] / (1 + exp_f32(-gate[i]))) * up[i]. y may be gate or up. */
     void (*silu_mul)(const float *gate, const float *up, int64_t n, float *y);
     /* Half-split rotation of one head: for i < half, a = x[i], b = x[i+half]:
-     * y[i] = a * cos[i] - b * sin[i], y[i+half] = b * cos[i] + a * sin[i] (two products, one sum, each rounded). y may be x. */
+     * y[i] = a * cos[i] - b * sin[i], y[i+half] = b * cos[i] + a * sin[i] (two products, one sum, each rounded). y may
+     * be x. */
     void (*rope)(const float *x, const float *cosine, const float *sine, int64_t half, float *y);
     void (*add)(const float *a, const float *b, int64_t n, float *y); /* y may be a or b */
     /* Index of the largest of n values, ties to the lowest; NaN never wins; *best its value. -1 (and *best -inf) when
@@ -96,8 +101,8 @@ typedef struct Kernels {
 
 extern const Kernels kernels_reference;
 
-/* e^x in f32, about 1 ulp; the one exponential of the program, so that all instruction sets agree. Below -87.33 it is 0,
- * above 88.72 it is inf, NaN stays NaN.
- *   n = nearest integer to x * log2(e);  r = x - n ln2 in two fused steps;  e^r by a polynomial of degree 6 (Horner, fmaf). */
+/* e^x in f32, about 1 ulp; the one exponential of the program, so that all instruction sets agree. Below -87.33 it is
+ * 0, above 88.72 it is inf, NaN stays NaN. n = nearest integer to x * log2(e);  r = x - n ln2 in two fused steps;  e^r
+ * by a polynomial of degree 6 (Horner, fmaf). */
 float exp_f32(float x);
 #endif

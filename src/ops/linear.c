@@ -1,8 +1,9 @@
 /* linear.c: y[t,o] = sum over i of x[t,i] w[o,i] + bias[o].
  *
  * Over i split by columns of the result nothing is reduced, and i is one sum in order. Where i itself is split (o_proj,
- * down_proj) it is cut into the leaves of a fixed tree (tree.h): each call adds up one subtree, and all_reduce the rest.
- * So the bits depend neither on the mesh nor on the number of rows: few rows read the panel directly, many unpack it.
+ * down_proj) it is cut into the leaves of a fixed tree (tree.h): each call adds up one subtree, and all_reduce the
+ * rest. So the bits depend neither on the mesh nor on the number of rows: few rows read the panel directly, many unpack
+ * it.
  */
 #include <string.h>
 #include "../graph/lower.h"
@@ -12,7 +13,8 @@ static bool linear_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape, *w = &graph_node(g, n->in[1])->shape;
     const Node *bias = graph_node(g, n->in[2]);
     if (x->rank != 2 || w->rank != 2 || strcmp(x->dim[1].letters, w->dim[1].letters))
-        return err_set(err, "linear: rows of %s against weights over %s", x->dim[x->rank - 1].letters, w->dim[w->rank - 1].letters);
+        return err_set(err, "linear: rows of %s against weights over %s", x->dim[x->rank - 1].letters,
+                       w->dim[w->rank - 1].letters);
     if (bias && strcmp(bias->shape.dim[0].letters, w->dim[0].letters)) return err_set(err, "linear: bias is not [o]");
     *out = (Shape){.rank = 2, .dim = {x->dim[0], w->dim[0]}};
     return true;
@@ -41,7 +43,8 @@ static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
     for (int64_t at = first, end; at < last; at = end) {
         end = s->rows <= DOT_ROWS_ONCE || last - at < DOT_KC ? last : (at + DOT_KC) / DOT_KC * DOT_KC;
-        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at, end, s->quads, s->call->quads_step, s->rows, acc);
+        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at, end, s->quads, s->call->quads_step,
+                                       s->rows, acc);
     }
 }
 
@@ -102,8 +105,14 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : 1;
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
-        Sum s = {.call = c, .panel = c->weight->data + (panel0 + u) * c->weight->panel_bytes, .panels = panels, .rows = rows,
-                 .block = panels * acc_rows(c) * PANEL, .quads = c->quads ? call_quads(c) : NULL, .x = c->in[0] + c->row0 * c->in_width[0], .w = c->scratch,
+        Sum s = {.call = c,
+                 .panel = c->weight->data + (panel0 + u) * c->weight->panel_bytes,
+                 .panels = panels,
+                 .rows = rows,
+                 .block = panels * acc_rows(c) * PANEL,
+                 .quads = c->quads ? call_quads(c) : NULL,
+                 .x = c->in[0] + c->row0 * c->in_width[0],
+                 .w = c->scratch,
                  .level = c->scratch + LINEAR_KC * PANEL};
         float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
         if (c->tree) {
@@ -137,14 +146,22 @@ static void linear_stablehlo(Lower *l, const Node *n) {
                bias ? "_p" : "", lower_in(l, n, 0), lower_in(l, n, 1), lower_type(l, NULL, 2, rows, i),
                lower_type(l, NULL, 2, o, i), type);
     if (!bias) return;
-    lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, lower_in(l, n, 2), vector, type);
+    lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, lower_in(l, n, 2), vector,
+               type);
     lower_line(l, "%s = stablehlo.add %s_p, %s_b : %s", out, out, out, type);
 }
 
 const OpRow linear_row = {
-    .name = "linear", .factors = "ti,oi,o->to",
-    .shape = linear_shape, .units = linear_units, .reference = linear_reference, .cost = linear_cost, .unit_cost = linear_unit_cost, .finish = linear_finish,
-    .stablehlo = linear_stablehlo, .quantise = &quantise_row,
+    .name = "linear",
+    .factors = "ti,oi,o->to",
+    .shape = linear_shape,
+    .units = linear_units,
+    .reference = linear_reference,
+    .cost = linear_cost,
+    .unit_cost = linear_unit_cost,
+    .finish = linear_finish,
+    .stablehlo = linear_stablehlo,
+    .quantise = &quantise_row,
     .none = "gradient: the program does not train",
 };
 

@@ -1,8 +1,8 @@
 /* norm.c: rms_norm, the smallest complete operation. "Anatomy of an op" in the README walks through it.
  *
  *     r[t]   = 1 / sqrt(mean over d of x[t,d]^2 + epsilon)
- *     y[t,d] = (x[t,d] r[t]) gain[d]                        (Zhang & Sennrich 2019; as in Qwen2, in float32)
- */
+ *     y[t,d] = (x[t,d] r[t]) gain[d]                        (Zhang & Sennrich 2019; as in Qwen2, in
+ * float32) */
 #include "../graph/lower.h"
 #include "call.h"
 
@@ -28,7 +28,8 @@ static Cost rms_norm_cost(const Graph *g, const Node *n) {
 
 /* What XLA inlines where Tenstorrent's compiler has an op of its own; f32 inside, as the formula says. */
 static void rms_norm_function(Lower *l, const char *name, int64_t rows, int64_t d, float epsilon) {
-    const char *x = lower_type(l, NULL, 2, rows, d), *f = lower_type(l, "f32", 2, rows, d), *r = lower_type(l, "f32", 1, rows);
+    const char *x = lower_type(l, NULL, 2, rows, d), *f = lower_type(l, "f32", 2, rows, d),
+               *r = lower_type(l, "f32", 1, rows);
     const char *gain = lower_type(l, NULL, 1, d);
     text_line(&l->functions,
               "func.func private @%s(%%x: %s, %%gain: %s) -> %s {\n"
@@ -36,7 +37,8 @@ static void rms_norm_function(Lower *l, const char *name, int64_t rows, int64_t 
               "  %%g = stablehlo.convert %%gain : (%s) -> %s\n"
               "  %%s = stablehlo.multiply %%f, %%f : %s\n"
               "  %%z = stablehlo.constant dense<0.0> : tensor<f32>\n"
-              "  %%m = stablehlo.reduce(%%s init: %%z) applies stablehlo.add across dimensions = [1] : (%s, tensor<f32>) -> %s\n",
+              "  %%m = stablehlo.reduce(%%s init: %%z) applies stablehlo.add across dimensions = [1] : (%s, "
+              "tensor<f32>) -> %s\n",
               name, x, gain, x, x, f, gain, lower_type(l, "f32", 1, d), f, f, r);
     text_line(&l->functions,
               "  %%d = stablehlo.constant dense<%lld.0> : %s\n"
@@ -60,9 +62,11 @@ static void rms_norm_stablehlo(Lower *l, const Node *n) {
     snprintf(name, sizeof name, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
     if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, n->epsilon);
     const char *x = lower_in(l, n, 0), *gain = lower_in(l, n, 1), *type = lower_type(l, NULL, 2, rows, d);
-    lower_line(l, "%s = stablehlo.composite \"tenstorrent.rms_norm\" %s, %s {composite_attributes = {epsilon = %.9e : f32, "
-               "normalized_shape = dense<[%lld]> : tensor<1xi64>}, decomposition = @%s} : (%s, %s) -> %s",
-               lower_out(l, n), x, gain, (double)n->epsilon, (long long)d, name, type, lower_type(l, NULL, 1, d), type);
+    lower_line(
+        l,
+        "%s = stablehlo.composite \"tenstorrent.rms_norm\" %s, %s {composite_attributes = {epsilon = %.9e : f32, "
+        "normalized_shape = dense<[%lld]> : tensor<1xi64>}, decomposition = @%s} : (%s, %s) -> %s",
+        lower_out(l, n), x, gain, (double)n->epsilon, (long long)d, name, type, lower_type(l, NULL, 1, d), type);
 }
 
 const OpRow rms_norm_row = {

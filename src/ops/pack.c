@@ -1,6 +1,6 @@
-/* pack.c: rows as files store them -> panels of 16 rows, k innermost. Each row of a panel is read once, 16 streams side by
- * side; a 16-row transpose turns rows into columns. Blocks of quantised types are first split into scale, min and one
- * byte per weight. Block layouts: ggml's, as in GGUF files. */
+/* pack.c: rows as files store them -> panels of 16 rows, k innermost. Each row of a panel is read once, 16 streams side
+ * by side; a 16-row transpose turns rows into columns. Blocks of quantised types are first split into scale, min and
+ * one byte per weight. Block layouts: ggml's, as in GGUF files. */
 #include <string.h>
 #include "pack.h"
 
@@ -32,15 +32,15 @@ int64_t packed_panel_bytes(PackedType type, int64_t k) { return (used_bytes(type
 
 /* One round zips row i with row i + 8 into rows 2i and 2i + 1: the top bit of the row becomes the lowest bit of the
  * place. After four rounds the whole row number has moved below the column number. */
-#define TRANSPOSE(name, Vector)                                                                                         \
-    static inline void name(const uint8_t *in[PANEL], uint8_t *out) {                                                   \
-        Vector a[PANEL], b[PANEL];                                                                                      \
-        for (int i = 0; i < PANEL; i++) memcpy(&a[i], in[i], sizeof a[i]);                                              \
-        for (int round = 0; round < 4; round++) {                                                                       \
-            for (int i = 0; i < PANEL / 2; i++) name##_zip(a[i], a[i + 8], &b[2 * i], &b[2 * i + 1]);                   \
-            memcpy(a, b, sizeof a);                                                                                     \
-        }                                                                                                               \
-        memcpy(out, a, sizeof a);                                                                                       \
+#define TRANSPOSE(name, Vector)                                                                                        \
+    static inline void name(const uint8_t *in[PANEL], uint8_t *out) {                                                  \
+        Vector a[PANEL], b[PANEL];                                                                                     \
+        for (int i = 0; i < PANEL; i++) memcpy(&a[i], in[i], sizeof a[i]);                                             \
+        for (int round = 0; round < 4; round++) {                                                                      \
+            for (int i = 0; i < PANEL / 2; i++) name##_zip(a[i], a[i + 8], &b[2 * i], &b[2 * i + 1]);                  \
+            memcpy(a, b, sizeof a);                                                                                    \
+        }                                                                                                              \
+        memcpy(out, a, sizeof a);                                                                                      \
     }
 
 typedef uint16_t Halves __attribute__((vector_size(16)));
@@ -57,7 +57,7 @@ static inline void transpose_words_zip(Words a, Words b, Words *low, Words *high
 TRANSPOSE(transpose_halves, Halves)
 TRANSPOSE(transpose_words, Words)
 
-/* ---- Plain numbers -------------------------------------------------------------------------------------------------- */
+/* ---- Plain numbers ----------------------------------------------------------------------------------------------- */
 
 static const uint8_t zeros[32]; /* what a missing row reads as */
 
@@ -139,9 +139,9 @@ static void split_q5_1(const uint8_t *row, int64_t g, float *scale, float *min, 
     add_fifth_bits(b + 4, q);
 }
 
-/* The head of a q4_K or q5_K block of 8 groups: f16 d, f16 dmin, then 6-bit scale and min of each group in 12 bytes: the
- * first four in the low six bits of bytes 0-3 and 4-7, the others in nibbles of bytes 8-11 with their top two bits in
- * the top bits of bytes 0-7. */
+/* The head of a q4_K or q5_K block of 8 groups: f16 d, f16 dmin, then 6-bit scale and min of each group in 12 bytes:
+ * the first four in the low six bits of bytes 0-3 and 4-7, the others in nibbles of bytes 8-11 with their top two bits
+ * in the top bits of bytes 0-7. */
 static void split_head(const uint8_t *b, int64_t j, float *scale, float *min) {
     const uint8_t *s = b + 4;
     int sc = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | (s[j - 4] >> 6) << 4;
@@ -222,7 +222,7 @@ static void pack_groups(PackedType type, Split *split, const uint8_t *const rows
     }
 }
 
-/* ---- Quantising at load -------------------------------------------------------------------------------------------- */
+/* ---- Quantising at load ------------------------------------------------------------------------------------------ */
 
 enum { WIDE = 128 }; /* k per scale */
 
@@ -271,7 +271,8 @@ static float quantise_group(PackedType type, const float *w, int64_t n, uint8_t 
     return scale;
 }
 
-void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL], int64_t k, void *panel, PackError *error) {
+void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL], int64_t k, void *panel,
+                   PackError *error) {
     const PackedRow *packed = &packed_rows[type];
     const DTypeRow *stored = dtype_row(dtype);
     uint8_t *group = panel;
@@ -296,7 +297,7 @@ void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL
     memset((uint8_t *)panel + used_bytes(type, k), 0, (size_t)(packed_panel_bytes(type, k) - used_bytes(type, k)));
 }
 
-/* ---- Which type is held how ------------------------------------------------------------------------------------------ */
+/* ---- Which type is held how -------------------------------------------------------------------------------------- */
 
 static const struct { bool weight; PackedType type; Split *split; } held[DTYPE_COUNT] = {
     [DTYPE_F32] = {true, PACKED_F32, NULL},        [DTYPE_BF16] = {true, PACKED_BF16, NULL},

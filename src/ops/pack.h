@@ -16,9 +16,10 @@
  *   Q6X   12     per 16 k: f32 scale[R], f32 min[R]; bytes              q6_K
  *   Q8G    8.125 per 128 k: f16 scale[R]; bytes; zero 128               made at load: --weights 8bit
  *   Q4G    4.125 per 128 k: f16 scale[R]; nibbles; zero 8               made at load: --weights 4bit
- * nibbles: per 8 k u32 [R], lowest bits first. bytes: per 8 k two lines u8 [R][4], the first of k 0 2 4 6, the second of
- * k 1 3 5 7: what the low and the high nibbles of a line are, so that both meet the same activations (see Quad in
- * kernels.h). Types with a zero have min = -zero scale. A last group of Q8G and Q4G may hold any multiple of 32 columns.
+ * nibbles: per 8 k u32 [R], lowest bits first. bytes: per 8 k two lines u8 [R][4], the first of k 0 2 4 6, the second
+ * of k 1 3 5 7: what the low and the high nibbles of a line are, so that both meet the same activations (see Quad in
+ * kernels.h). Types with a zero have min = -zero scale. A last group of Q8G and Q4G may hold any multiple of 32
+ * columns.
  */
 #ifndef PACK_H
 #define PACK_H
@@ -27,7 +28,16 @@
 enum { PANEL = 16 };
 
 typedef enum PackedType {
-    PACKED_F32, PACKED_BF16, PACKED_F16, PACKED_Q8, PACKED_Q4, PACKED_Q4X, PACKED_Q8X, PACKED_Q6X, PACKED_Q8G, PACKED_Q4G,
+    PACKED_F32,
+    PACKED_BF16,
+    PACKED_F16,
+    PACKED_Q8,
+    PACKED_Q4,
+    PACKED_Q4X,
+    PACKED_Q8X,
+    PACKED_Q6X,
+    PACKED_Q8G,
+    PACKED_Q4G,
     PACKED_COUNT
 } PackedType;
 
@@ -55,7 +65,8 @@ void pack_panel(DType dtype, const uint8_t *const rows[PANEL], int64_t k, void *
 typedef struct PackError { double square, error; } PackError;
 /* Packs one panel as `type` (Q8G or Q4G), k a multiple of 32, and adds to *error. Per row and 128 columns:
  *   8 bits: scale = f16(largest |w| / 127), q = nearest w / scale, -127 .. 127.
- *   4 bits: scale = f16(w of the largest |w|, over -8), q = nearest, -8 .. 7; then once the scale with the least squared
- *   error for these q, sum w q / sum q^2, and q again; kept if the error is smaller. */
-void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL], int64_t k, void *panel, PackError *error);
+ *   4 bits: scale = f16(w of the largest |w|, over -8), q = nearest, -8 .. 7; then once the scale with the least
+ * squared error for these q, sum w q / sum q^2, and q again; kept if the error is smaller. */
+void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL], int64_t k, void *panel,
+                   PackError *error);
 #endif

@@ -1,4 +1,5 @@
-/* quantise.c: activations in 8 bits: rows of f32 become quads (kernels.h), for the linears whose weights are quantised. */
+/* quantise.c: activations in 8 bits: rows of f32 become quads (kernels.h), for the linears whose weights are
+ * quantised. */
 #include "call.h"
 
 static int64_t quantise_units(const Call *c) { return (call_rows(c) + QUAD - 1) / QUAD; }

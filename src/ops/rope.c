@@ -52,7 +52,7 @@ static float rope_frequency(const Rope *r, int64_t i, int64_t length) {
     }
 }
 
-/* ---- rope_table: [t] -> [t,c], cosines of the row then sines, once per step for all layers -------------------------- */
+/* ---- rope_table: [t] -> [t,c], cosines of the row then sines, once per step for all layers ----------------------- */
 
 static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *p = &graph_node(g, n->in[0])->shape;
@@ -91,7 +91,8 @@ static Cost rope_cost(const Graph *g, const Node *n) {
 
 /* An argument of the program: rope types that depend on lengths are the host's to know. */
 static void rope_table_stablehlo(Lower *l, const Node *n) {
-    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1), (int)(n - l->program->graph.nodes));
+    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1),
+                     (int)(n - l->program->graph.nodes));
 }
 
 const OpRow rope_table_row = {
@@ -100,7 +101,7 @@ const OpRow rope_table_row = {
     .none = "gradient: positions have none; finish: nothing is reduced",
 };
 
-/* ---- rope ------------------------------------------------------------------------------------------------------------ */
+/* ---- rope -------------------------------------------------------------------------------------------------------- */
 
 static bool rope_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
@@ -125,18 +126,20 @@ static void rope_reference(const Call *c, int64_t first, int64_t last) {
 }
 
 /* One half of the table's row over all heads: [t,c] -> [t,h,dim/2]. */
-static void table_half(Lower *l, const char *table, const char *name, int64_t from, int64_t half, int64_t t, int64_t h, int64_t c) {
+static void table_half(Lower *l, const char *table, const char *name, int64_t from, int64_t half, int64_t t, int64_t h,
+                       int64_t c) {
     if (!lower_once(l, "%s", name)) return;
     const char *part = lower_type(l, NULL, 2, t, half);
-    lower_line(l, "%%%s_s = stablehlo.slice %s [0:%lld, %lld:%lld] : (%s) -> %s", name, table, (long long)t, (long long)from,
-               (long long)(from + half), lower_type(l, NULL, 2, t, c), part);
+    lower_line(l, "%%%s_s = stablehlo.slice %s [0:%lld, %lld:%lld] : (%s) -> %s", name, table, (long long)t,
+               (long long)from, (long long)(from + half), lower_type(l, NULL, 2, t, c), part);
     lower_line(l, "%%%s = stablehlo.broadcast_in_dim %%%s_s, dims = [0, 2] : (%s) -> %s", name, name, part,
                lower_type(l, NULL, 3, t, h, half));
 }
 
 static void rope_stablehlo(Lower *l, const Node *n) {
     const Node *table = graph_node(&l->program->graph, n->in[1]);
-    int64_t t = lower_rows(l), c = l->program->graph.size['c'], w = lower_dim(l, n, 1), h = w / c, half = table->rope->dim / 2;
+    int64_t t = lower_rows(l), c = l->program->graph.size['c'], w = lower_dim(l, n, 1), h = w / c,
+            half = table->rope->dim / 2;
     const char *out = lower_out(l, n), *flat = lower_type(l, NULL, 2, t, w), *whole = lower_type(l, NULL, 3, t, h, c);
     const char *part = lower_type(l, NULL, 3, t, h, half), *rest = lower_type(l, NULL, 3, t, h, c - 2 * half);
     char cosine[LOWER_NAME], sine[LOWER_NAME];
@@ -145,10 +148,10 @@ static void rope_stablehlo(Lower *l, const Node *n) {
     table_half(l, lower_in(l, n, 1), cosine, 0, half, t, h, c);
     table_half(l, lower_in(l, n, 1), sine, half, half, t, h, c);
     lower_line(l, "%s_x = stablehlo.reshape %s : (%s) -> %s", out, lower_in(l, n, 0), flat, whole);
-    lower_line(l, "%s_l = stablehlo.slice %s_x [0:%lld, 0:%lld, 0:%lld] : (%s) -> %s", out, out, (long long)t, (long long)h,
-               (long long)half, whole, part);
-    lower_line(l, "%s_r = stablehlo.slice %s_x [0:%lld, 0:%lld, %lld:%lld] : (%s) -> %s", out, out, (long long)t, (long long)h,
-               (long long)half, (long long)(2 * half), whole, part);
+    lower_line(l, "%s_l = stablehlo.slice %s_x [0:%lld, 0:%lld, 0:%lld] : (%s) -> %s", out, out, (long long)t,
+               (long long)h, (long long)half, whole, part);
+    lower_line(l, "%s_r = stablehlo.slice %s_x [0:%lld, 0:%lld, %lld:%lld] : (%s) -> %s", out, out, (long long)t,
+               (long long)h, (long long)half, (long long)(2 * half), whole, part);
     lower_line(l, "%s_lc = stablehlo.multiply %s_l, %%%s : %s", out, out, cosine, part);
     lower_line(l, "%s_rs = stablehlo.multiply %s_r, %%%s : %s", out, out, sine, part);
     lower_line(l, "%s_rc = stablehlo.multiply %s_r, %%%s : %s", out, out, cosine, part);
@@ -158,16 +161,22 @@ static void rope_stablehlo(Lower *l, const Node *n) {
     if (2 * half < c) {
         lower_line(l, "%s_p = stablehlo.slice %s_x [0:%lld, 0:%lld, %lld:%lld] : (%s) -> %s", out, out, (long long)t,
                    (long long)h, (long long)(2 * half), (long long)c, whole, rest);
-        lower_line(l, "%s_y = stablehlo.concatenate %s_a, %s_b, %s_p, dim = 2 : (%s, %s, %s) -> %s", out, out, out, out, part,
-                   part, rest, whole);
+        lower_line(l, "%s_y = stablehlo.concatenate %s_a, %s_b, %s_p, dim = 2 : (%s, %s, %s) -> %s", out, out, out, out,
+                   part, part, rest, whole);
     } else {
-        lower_line(l, "%s_y = stablehlo.concatenate %s_a, %s_b, dim = 2 : (%s, %s) -> %s", out, out, out, part, part, whole);
+        lower_line(l, "%s_y = stablehlo.concatenate %s_a, %s_b, dim = 2 : (%s, %s) -> %s", out, out, out, part, part,
+                   whole);
     }
     lower_line(l, "%s = stablehlo.reshape %s_y : (%s) -> %s", out, out, whole, flat);
 }
 
 const OpRow rope_row = {
-    .name = "rope", .factors = "t(h!c),t!c->t(h!c)",
-    .shape = rope_shape, .units = call_rows, .reference = rope_reference, .cost = rope_cost, .stablehlo = rope_stablehlo,
+    .name = "rope",
+    .factors = "t(h!c),t!c->t(h!c)",
+    .shape = rope_shape,
+    .units = call_rows,
+    .reference = rope_reference,
+    .cost = rope_cost,
+    .stablehlo = rope_stablehlo,
     .none = "gradient: the program does not train; finish: nothing is reduced",
 };

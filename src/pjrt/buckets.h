@@ -1,5 +1,5 @@
-/* buckets.h: the static shapes in which steps run: one decode bucket of every slot with one row each, and prefill buckets of
- * one slot with many rows. */
+/* buckets.h: the static shapes in which steps run: one decode bucket of every slot with one row each, and prefill
+ * buckets of one slot with many rows. */
 #ifndef PJRT_BUCKETS_H
 #define PJRT_BUCKETS_H
 #include "../graph/lower.h"
@@ -10,8 +10,8 @@ enum { PREFILL_SMALL = 32, MAX_BUCKETS = 6 };
 int64_t bucket_slots(const Partition *p, int64_t slots);
 int64_t bucket_positions(int64_t context);
 
-/* The buckets of an engine of `slots` slots a replica and prefill chunks of `rows` rows: [0] decode, then prefill, small
- * first, each for the last row's logits and for all rows'. Returns the number. */
+/* The buckets of an engine of `slots` slots a replica and prefill chunks of `rows` rows: [0] decode, then prefill,
+ * small first, each for the last row's logits and for all rows'. Returns the number. */
 int bucket_list(int64_t slots, int64_t rows, Bucket list[MAX_BUCKETS]);
 /* The prefill bucket for pieces of `rows` rows; all: logits of more than one of them. */
 int bucket_prefill(const Bucket *list, int count, int64_t rows, bool all);

@@ -1,18 +1,20 @@
 /* pjrt.c: the PJRT backend: a step's rows cut into waves, each one execution of a bucket.
  *
- * Single rows of all slots go together in the decode bucket; longer pieces run one slot a replica in the smallest prefill
- * bucket that holds them. Rows of a bucket that carry no token write to the slot's scratch position and are not read. */
+ * Single rows of all slots go together in the decode bucket; longer pieces run one slot a replica in the smallest
+ * prefill bucket that holds them. Rows of a bucket that carry no token write to the slot's scratch position and are not
+ * read. */
 #include <stdlib.h>
 #include <string.h>
 #include "pjrt.h"
 #include "state.h"
 
-/* ---- Steps ----------------------------------------------------------------------------------------------------------- */
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 static Wave *wave_new(Pjrt *p, int bucket, Err *err) {
     const Bucket *b = &p->bucket[bucket];
     size_t rows = (size_t)(p->dp * b->slots * b->rows), logits = (size_t)(p->dp * b->logit_rows);
-    if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_count + 1, sizeof *p->waves, "step", err)) return NULL;
+    if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_count + 1, sizeof *p->waves, "step", err))
+        return NULL;
     Wave *w = &p->waves[p->wave_count++];
     *w = (Wave){.bucket = bucket};
     w->row = mem_new(rows, sizeof *w->row, "step", err);
@@ -73,7 +75,8 @@ static bool prefill_wave(Pjrt *p, const int64_t (*piece)[2], Err *err) {
 
 static bool prefill_waves(Pjrt *p, Err *err) {
     const StepRows *s = &p->step;
-    int64_t *at = mem_new((size_t)p->dp, sizeof *at, "step", err), (*piece)[2] = mem_new((size_t)p->dp, sizeof *piece, "step", err);
+    int64_t *at = mem_new((size_t)p->dp, sizeof *at, "step", err),
+            (*piece)[2] = mem_new((size_t)p->dp, sizeof *piece, "step", err);
     bool ok = at && piece, more = ok;
     while (ok && more) {
         more = false;
@@ -117,7 +120,8 @@ static void waves_clear(Pjrt *p) {
 static bool pjrt_run(void *backend, Err *err) {
     Pjrt *p = backend;
     StepRows *s = &p->step;
-    if (p->lost) return err_set(err, "an earlier step failed on the devices: the key/value cache is lost, open the model again");
+    if (p->lost)
+        return err_set(err, "an earlier step failed on the devices: the key/value cache is lost, open the model again");
     if (s->rows > p->options.rows || s->logit_rows > p->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)s->rows, (long long)p->options.rows);
     waves_clear(p);
@@ -135,7 +139,7 @@ static const float *pjrt_read(void *backend, Tensor t, Err *err) {
     return waves_read(p, graph_node(&p->program->graph, t), err) ? p->value[t.id] : NULL;
 }
 
-/* ---- Opening --------------------------------------------------------------------------------------------------------- */
+/* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static bool step_new(Pjrt *p, Err *err) {
     const Graph *g = &p->program->graph;
@@ -143,8 +147,10 @@ static bool step_new(Pjrt *p, Err *err) {
     p->host = mem_new(nodes, sizeof *p->host, "step", err);
     p->value = mem_new(nodes, sizeof *p->value, "step", err);
     p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
-    p->scratch = mem_new((size_t)call_scratch(g, p->program->partition, p->options.rows), sizeof(float), "scratch", err);
-    if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->scratch) return false;
+    p->scratch =
+        mem_new((size_t)call_scratch(g, p->program->partition, p->options.rows), sizeof(float), "scratch", err);
+    if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->scratch)
+        return false;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (n->kind != NODE_OP || !n->op->on_host) continue;
@@ -199,7 +205,8 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     if (p->client && type_choose(p, err) && step_new(p, err) && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;
         p->info.isa = pjrt_info(p->client)->platform;
-        snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type, (double)p->info.weight_bytes / 1048576);
+        snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type,
+                 (double)p->info.weight_bytes / 1048576);
         return p;
     }
     pjrt_close_backend(p);

@@ -18,7 +18,8 @@ bool pjrt_bucket(Pjrt *p, int at, Err *err) {
         c->program = pjrt_compile(p->client, text.data, text.bytes, p->devices, &cached, err);
     text_free(&text);
     if (c->program && pjrt_program_results(c->program) != c->lower.result_count)
-        err_set(err, "expected %d results, the plugin says %d", c->lower.result_count, pjrt_program_results(c->program));
+        err_set(err, "expected %d results, the plugin says %d", c->lower.result_count,
+                pjrt_program_results(c->program));
     if (!c->program || err->set) {
         err_prefix(err, "program %s", name);
         return false;
@@ -28,15 +29,19 @@ bool pjrt_bucket(Pjrt *p, int at, Err *err) {
     else p->info.programs_compiled++;
     if (p->options.verbose)
         fprintf(stderr, "program %s on %d devices: %s in %.2f s (%d compiled, %d from the cache)\n", name, p->devices,
-                cached ? "loaded" : "compiled", clock_seconds() - start, p->info.programs_compiled, p->info.programs_loaded);
+                cached ? "loaded" : "compiled", clock_seconds() - start, p->info.programs_compiled,
+                p->info.programs_loaded);
     return true;
 }
 
-static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) { return mem_new((size_t)p->devices, sizeof(PjrtBuffer *), "buffers", err); }
+static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) {
+    return mem_new((size_t)p->devices, sizeof(PjrtBuffer *), "buffers", err);
+}
 
 static bool place_weight(Pjrt *p, const LowerArgument *a, void *work, Err *err) {
     const WeightTensor *t = p->tensor[a->node];
-    if (!mem_grow((void **)&p->weights, &p->weight_capacity, (size_t)p->weight_count + 1, sizeof *p->weights, "weights", err))
+    if (!mem_grow((void **)&p->weights, &p->weight_capacity, (size_t)p->weight_count + 1, sizeof *p->weights, "weights",
+                  err))
         return false;
     Placed *w = &p->weights[p->weight_count];
     *w = (Placed){.buffer = buffers_new(p, err)};
@@ -66,7 +71,8 @@ static bool place_cache(Pjrt *p, const LowerArgument *a, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
     void *zeros = mem_pages_new(bytes, "key/value cache", err);
     for (int d = 0; zeros && d < p->devices; d++) {
-        p->cache[a->cache * p->devices + d] = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, zeros, err);
+        p->cache[a->cache * p->devices + d] =
+            pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, zeros, err);
         if (!p->cache[a->cache * p->devices + d]) {
             err_prefix(err, "key/value cache: lower --ctx or --slots");
             break;

@@ -1,9 +1,19 @@
-/* shards.c: see shards.h. A row of a quantised tensor is read from the block before to the block after what is wanted. */
+/* shards.c: see shards.h. A row of a quantised tensor is read from the block before to the block after what is
+ * wanted. */
 #include <stdlib.h>
 #include <string.h>
 #include "shards.h"
 
-typedef struct Cut { const Program *program; const Dim *dim; const char *split; int device; Segment *list; int count; size_t capacity; Err *err; } Cut;
+typedef struct Cut {
+    const Program *program;
+    const Dim *dim;
+    const char *split;
+    int device;
+    Segment *list;
+    int count;
+    size_t capacity;
+    Err *err;
+} Cut;
 
 static Range letter_range(const Cut *c, char letter) {
     const DeviceShard *s = &c->program->partition->device[c->device];
@@ -26,7 +36,8 @@ static bool cut(Cut *c, int at, int64_t from, int64_t to) {
     }
     if (r.first >= r.last) return true;
     if (!split_inside) {
-        if (!mem_grow((void **)&c->list, &c->capacity, (size_t)c->count + 1, sizeof *c->list, "shard", c->err)) return false;
+        if (!mem_grow((void **)&c->list, &c->capacity, (size_t)c->count + 1, sizeof *c->list, "shard", c->err))
+            return false;
         c->list[c->count++] = (Segment){from + r.first * inner, to, (r.last - r.first) * inner};
         return true;
     }
@@ -35,7 +46,8 @@ static bool cut(Cut *c, int at, int64_t from, int64_t to) {
     return true;
 }
 
-bool shard_segments(const Program *program, const Dim *dim, const char *split, int device, Segment **list, int *count, Err *err) {
+bool shard_segments(const Program *program, const Dim *dim, const char *split, int device, Segment **list, int *count,
+                    Err *err) {
     Cut c = {.program = program, .dim = dim, .split = split, .device = device, .err = err};
     bool ok = cut(&c, 0, 0, 0);
     *list = c.list;
@@ -46,13 +58,15 @@ bool shard_segments(const Program *program, const Dim *dim, const char *split, i
 static DType wanted(const LowerArgument *a) { return strcmp(a->type, "bf16") ? DTYPE_F32 : DTYPE_BF16; }
 
 /* `count` elements from `from` of a stored row, in the argument's type. `work`: floats of a row and two blocks. */
-static void read_part(const WeightTensor *t, const uint8_t *row, int64_t from, int64_t count, DType type, float *work, void *out) {
+static void read_part(const WeightTensor *t, const uint8_t *row, int64_t from, int64_t count, DType type, float *work,
+                      void *out) {
     const DTypeRow *stored = dtype_row(t->dtype);
     if (t->dtype == type) {
         memcpy(out, row + from * stored->block_bytes, (size_t)(count * stored->block_bytes));
         return;
     }
-    int64_t first = from / stored->block * stored->block, last = (from + count + stored->block - 1) / stored->block * stored->block;
+    int64_t first = from / stored->block * stored->block,
+            last = (from + count + stored->block - 1) / stored->block * stored->block;
     bool whole = type == DTYPE_F32 && first == from && last == from + count;
     float *values = whole ? out : work;
     stored->read(row, first, last - first, values);
@@ -66,7 +80,8 @@ const void *shard_in_file(const LowerArgument *a, const WeightTensor *t) {
     return t->dtype == wanted(a) && !t->permuted_heads && !a->weight_split[0] ? t->data : NULL;
 }
 
-bool shard_fill(const Program *program, const LowerArgument *a, const WeightTensor *t, int device, void *out, Err *err) {
+bool shard_fill(const Program *program, const LowerArgument *a, const WeightTensor *t, int device, void *out,
+                Err *err) {
     const Node *n = &program->graph.nodes[a->node];
     DType type = wanted(a);
     size_t each = type == DTYPE_F32 ? 4 : 2;
@@ -75,7 +90,8 @@ bool shard_fill(const Program *program, const LowerArgument *a, const WeightTens
     int64_t width = a->dim[last];
     memset(out, 0, (size_t)lower_argument_bytes(a));
     bool ok = shard_segments(program, &n->shape.dim[last], a->weight_split, device, &columns, &column_count, err);
-    if (ok && a->rank == 2) ok = shard_segments(program, &n->shape.dim[0], a->weight_split, device, &rows, &row_count, err);
+    if (ok && a->rank == 2)
+        ok = shard_segments(program, &n->shape.dim[0], a->weight_split, device, &rows, &row_count, err);
     float *work = ok ? mem_new((size_t)n->shape.dim[last].size + 1024, sizeof *work, n->name, err) : NULL;
     for (int r = 0; work && r < row_count; r++)
         for (int64_t i = 0; i < rows[r].count; i++)

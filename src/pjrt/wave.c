@@ -3,7 +3,7 @@
 #include <string.h>
 #include "state.h"
 
-/* ---- Arguments ----------------------------------------------------------------------------------------------------- */
+/* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 /* The rows of a replica as the argument wants them, into work. */
 static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int replica, void *work, Err *err) {
@@ -41,7 +41,8 @@ static bool weights_bind(const Pjrt *p, Compiled *c, Err *err) {
     int *found = mem_new((size_t)c->lower.argument_count, sizeof *found, "arguments", err);
     for (int i = 0; found && i < c->lower.argument_count; i++) {
         const LowerArgument *a = &c->lower.arguments[i];
-        while (a->role == ROLE_WEIGHT && found[i] < p->weight_count && strcmp(p->weights[found[i]].name, a->name)) found[i]++;
+        while (a->role == ROLE_WEIGHT && found[i] < p->weight_count && strcmp(p->weights[found[i]].name, a->name))
+            found[i]++;
         if (a->role != ROLE_WEIGHT || found[i] < p->weight_count) continue;
         free(found);
         return err_set(err, "program argument %s: no such weight was placed", a->name);
@@ -81,7 +82,8 @@ static void caches_move(Pjrt *p, Wave *w) {
     for (int i = 0; i < l->result_count; i++) {
         if (l->results[i].role != ROLE_CACHE) continue;
         for (int d = 0; d < p->devices; d++) {
-            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->devices + d], **result = &w->results[d * l->result_count + i];
+            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->devices + d],
+                       **result = &w->results[d * l->result_count + i];
             pjrt_buffer_free(p->client, *cache);
             *cache = *result;
             *result = NULL;
@@ -96,7 +98,8 @@ bool wave_run(Pjrt *p, Wave *w, Err *err) {
     w->results = mem_new((size_t)(p->devices * l->result_count), sizeof *w->results, "results", err);
     bool ok = list && w->results && arguments_fill(p, w, list, err);
     if (ok) {
-        ok = pjrt_execute(p->client, p->compiled[w->bucket].program, list, l->argument_count, w->results, l->result_count, err);
+        ok = pjrt_execute(p->client, p->compiled[w->bucket].program, list, l->argument_count, w->results,
+                          l->result_count, err);
         p->lost = !ok;
         if (ok) caches_move(p, w);
     }
@@ -116,10 +119,11 @@ void wave_free(Pjrt *p, Wave *w) {
     *w = (Wave){0};
 }
 
-/* ---- Results ------------------------------------------------------------------------------------------------------- */
+/* ---- Results ----------------------------------------------------------------------------------------------------- */
 
 /* Puts the local result of one device, in f32, where the host looks for it. */
-static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const LowerArgument *r, int replica, int device, const float *local) {
+static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const LowerArgument *r, int replica,
+                             int device, const float *local) {
     bool by_logit = n->shape.dim[0].letters[0] == 'r';
     const int32_t *to = (by_logit ? w->logit : w->row) + replica * r->dim[0];
     float *value = p->value[n - p->program->graph.nodes];

@@ -157,7 +157,8 @@ static bool canonical(const char *text, size_t bytes, Text *out) {
         inside += strip;
         x.trim = close > inside && close[-1] == '-';
         x.block = kind != '{';
-        if (x.block && close > inside && (*inside == '+' || close[-1] == '+')) return *out = x.out, false; /* no trimming */
+        if (x.block && close > inside && (*inside == '+' || close[-1] == '+'))
+            return *out = x.out, false; /* no trimming */
         if (kind != '#') ok = take_code(inside, close - x.trim, kind == '{' ? EXPRESSION : STATEMENT, &x.out);
         x.at = close + 2;
     }

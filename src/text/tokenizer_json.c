@@ -302,7 +302,8 @@ static bool take_up(QmTokenizer *t, const Model *model, json_t *section[SECTIONS
     if (!model->unknown.data) return true;
     int32_t unknown = tokenizer_id(t, model->unknown.data, model->unknown.bytes);
     if (unknown < 0) return err_set(err, "model: unk_token '%.80s' is not in the vocabulary", model->unknown.data);
-    if (t->vocab.piece[unknown].special) return true; /* plain text never becomes a special token: its byte is dropped */
+    if (t->vocab.piece[unknown].special)
+        return true; /* plain text never becomes a special token: its byte is dropped */
     t->vocab.unknown = unknown;
     for (int b = 0; b < 256 && model->fuse_unknown; b++)
         if (t->vocab.byte_id[b] < 0)

@@ -1,5 +1,5 @@
-/* fuzz_answer.c: the input is a line of results, else an output that is scored. Every rule takes it: what it finds is scored
- * the same twice; what is judged dumps and reads back. */
+/* fuzz_answer.c: the input is a line of results, else an output that is scored. Every rule takes it: what it finds is
+ * scored the same twice; what is judged dumps and reads back. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/eval/results.h"

@@ -1,4 +1,5 @@
-/* fuzz_gguf.c: arbitrary bytes as a GGUF file: keys walked and read by type, configuration, tokenizer, weights by row. */
+/* fuzz_gguf.c: arbitrary bytes as a GGUF file: keys walked and read by type, configuration, tokenizer, weights by
+ * row. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>

@@ -1,5 +1,6 @@
 /* replay.c: runs one fuzz target over files and folders without a fuzzer: every file whole, and cut short at 32 places.
- * Linked with one fuzz_<noun>.c. Prints one TAP test; the input at work is named before it runs, so a crash names it. */
+ * Linked with one fuzz_<noun>.c. Prints one TAP test; the input at work is named before it runs, so a crash names
+ * it. */
 #include <dirent.h>
 #include <stdlib.h>
 #include <string.h>
