@@ -8,6 +8,8 @@ run plan tests/golden/heads28-4 --mesh 8x4
 check "plan: 32 devices for 28 heads" 'is 0' 'out "mesh 8x4: 32 devices"' 'out "(2 per layer)"' 'out "4 devices have no heads"'
 run plan tests/golden/heads28-4/config.json --mesh 2x4 --svg "$work/plan.svg" --memory 1
 check "plan: from config.json alone, with a picture" 'is 0' 'out "fits"' 'grep -q "<svg" "$work/plan.svg"'
+run plan tests/golden/configs/7b.json --mesh 8x4 --weights bf16 --svg "$work/7b.svg"
+check "plan: the picture of the README is today's" 'is 0' 'cmp "$work/7b.svg" docs/plan-7b-8x4.svg'
 run plan tests/golden/heads28-4 --mesh 0
 check "a mesh of 0 is refused" 'is 1' 'err "bad mesh"'
 run forward -m $tiny --in $tiny/golden.safetensors --out "$work/a.safetensors" --hidden
