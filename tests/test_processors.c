@@ -200,10 +200,10 @@ static void large_vocabulary(void **state) {
         float order = sorted[0];
         for (int i = 0; i < N; i++) value[i] = sorted[(i * 7919L) % N];
         for (int64_t k = 1; k <= N; k = k * 3 + 1) {
-            float kth = select_largest(value, N, k, w.key);
+            float kth = select_largest(value, N, k, &w);
             if (kth != sorted[k - 1]) fail_msg("k %lld: %g, expected %g", (long long)k, kth, sorted[k - 1]);
         }
-        assert_true(select_largest(value, N, N + 1, w.key) == -INFINITY);
+        assert_true(select_largest(value, N, N + 1, &w) == -INFINITY);
         double total = 0, mass = 0, p = 0.05 + 0.15 * round;
         for (int i = 0; i < N; i++) total += exp((double)(sorted[i] - order));
         int kept = 0;
@@ -223,16 +223,47 @@ static void large_vocabulary(void **state) {
 
 static void weights_near_exp(void **state) {
     (void)state;
-    float v[1000], weight[1000];
-    for (int i = 0; i < 1000; i++) v[i] = -0.09f * (float)i;
-    Scores s = {.value = v, .count = 1000, .all = true};
-    double total = scores_weights(&s, 0, weight), want = 0;
-    for (int i = 0; i < 1000; i++) {
-        double e = v[i] > -87 ? exp((double)v[i]) : 0;
+    float v[V], weight[V];
+    for (int i = 0; i < V; i++) v[i] = -0.18f * (float)i;
+    double mean, total = scores_weights(v, V, 0, &work, weight, &mean), want = 0, moment = 0;
+    for (int i = 0; i < V; i++) {
+        double e = v[i] >= -87.33f ? exp((double)v[i]) : 0;
+        moment += e * (double)v[i];
         want += e;
         if (!(fabs((double)weight[i] - e) <= 3e-7 * e)) fail_msg("e^%g: %g, expected %g", v[i], weight[i], e);
     }
     assert_true(fabs(total - want) < 1e-6 * want);
+    assert_true(fabs(mean - moment / want) < 1e-6 * fabs(mean));
+}
+
+/* Every instruction set gives the bits of the reference, whatever the size and the values, and writes nowhere else. */
+static void weigh_bits(void **state) {
+    (void)state;
+    enum { N = 2 * WEIGH_BLOCK + 40, BLOCKS = 3, GUARD = 4 };
+    static float x[N + 1], a[2][N + GUARD], sum[2][BLOCKS + 1], moment[2][BLOCKS + 1], top[2][BLOCKS + 1];
+    const Weigh *one;
+    for (int table = 1; (one = weigh_table(table)); table++)
+        for (int n = 1; n <= N; n += n < 40 ? 1 : 13)
+            for (int odd = 0; odd < 2; odd++) {
+                float *in = x + odd; /* also unaligned */
+                for (int i = 0; i < n; i++) in[i] = (float)random_below(100000) * -1e-3f;
+                if (n % 3 == 0) in[random_below((uint32_t)n)] = NAN, in[random_below((uint32_t)n)] = -INFINITY;
+                memset(a, 0x5a, sizeof a);
+                const Weigh *w[] = {&weigh_reference, one};
+                for (int k = 0; k < 2; k++) {
+                    w[k]->tops(in, n, top[k]);
+                    w[k]->weights(in, n, odd ? -0.5f : 0, a[k], sum[k], moment[k]);
+                }
+                for (int64_t b = 0; b < weigh_blocks(n); b++) assert_true(top[0][b] == top[1][b]);
+                assert_memory_equal(sum[0], sum[1], (size_t)weigh_blocks(n) * sizeof(float));
+                assert_memory_equal(moment[0], moment[1], (size_t)weigh_blocks(n) * sizeof(float));
+                assert_memory_equal(a[0], a[1], sizeof a[0]); /* the guard too */
+                one->weights(in, n, odd ? -0.5f : 0, NULL, sum[1], NULL);
+                assert_memory_equal(sum[0], sum[1], (size_t)weigh_blocks(n) * sizeof(float));
+                for (int k = 0; k < 2; k++) w[k]->divide(a[k], n, 0.7f);
+                assert_memory_equal(a[0], a[1], sizeof a[0]);
+            }
+    if (!weigh_table(1)) skip(); /* only the reference runs here */
 }
 
 /* ---- Choices ----------------------------------------------------------------------------------------------------- */
@@ -410,7 +441,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_processors), cmocka_unit_test(openai_penalties), cmocka_unit_test(encoder_ngrams),
         cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
-        cmocka_unit_test(weights_near_exp), cmocka_unit_test(hostile_logits), cmocka_unit_test(draws),
+        cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
+        cmocka_unit_test(hostile_logits), cmocka_unit_test(draws),
         cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),
         cmocka_unit_test(lists_inherit),
     };

@@ -55,7 +55,7 @@ static int by_key(const void *a, const void *b) {
 /* The scores of a beam: log softmax, then every processor; log-probabilities of all that goes on from it. */
 static void beam_scores(BeamSearch *b, Beam *beam, float *value, Scores *scores) {
     SampleWork *w = &b->search->work;
-    double total = log_total(beam->logits, w->vocab, w->weight);
+    double total = log_total(beam->logits, w);
     for (int64_t v = 0; v < w->vocab; v++) value[v] = (float)((double)beam->logits[v] - total);
     *scores = (Scores){.value = value, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {.config = &b->config, .ids = beam->g.ids, .count = beam->g.count, .prompt = beam->g.prompt,
@@ -80,7 +80,7 @@ static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candid
                                 (uint64_t)beam->g.count);
         w->key[i] -= (float)log(-log(u > 0 ? u : 0x1p-54));
     }
-    float least = select_largest(w->key, s.count, b->keep, w->weight);
+    float least = select_largest(w->key, s.count, b->keep, w);
     for (int pass = 0; pass < 2; pass++) /* first what is above the least, then ties with it, as far as there is room */
         for (int64_t i = 0; i < s.count && n < b->keep; i++)
             if (s.value[i] > -INFINITY && (pass ? w->key[i] == least : w->key[i] > least))

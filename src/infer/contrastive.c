@@ -71,10 +71,10 @@ static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
                           .state = g->state,
                           .spent = &g->spent};
     processors_run(&call, false);
-    int64_t best = scores_best(&s), n = 0;
+    int64_t best = scores_best(&s, w), n = 0;
     if (best < 0) return 0;
-    double total = scores_weights(&s, s.value[best], w->key);
-    float least = select_largest(s.value, s.count, t->k, w->weight);
+    double total = scores_weights(s.value, s.count, s.value[best], w, w->key, NULL);
+    float least = select_largest(s.value, s.count, t->k, w);
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < s.count && n < t->k; i++)
             if (s.value[i] > -INFINITY && (pass ? s.value[i] == least : s.value[i] > least))
