@@ -60,7 +60,7 @@ static void likeliest(const float *logits, int64_t vocab, double total, int64_t 
     TokenLogprob found[MAX_LOGPROBS];
     int64_t count = 0;
     float least = select_largest(logits, vocab, n, w);
-    for (int tied = 0; tied < 2; tied++) /* above the least are fewer than n; then ties with it, as far as there is room */
+    for (int tied = 0; tied < 2; tied++) /* above the least are fewer than n; then ties, as far as there is room */
         for (int64_t i = 0; i < vocab && count < n; i++) {
             if (!(w->top[i / WEIGH_BLOCK] >= least)) i |= WEIGH_BLOCK - 1; /* the block holds none */
             else if (tied ? logits[i] == least : logits[i] > least)
