@@ -7,4 +7,7 @@
 double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position);
 /* log of the sum of e^logit; +inf when no logit is a number above -inf. */
 double log_total(const float *logits, SampleWork *work);
+/* Keeps the log-probability of the token that is about to be pushed, and the alternatives if wanted. `logits` before
+ * any processor, `total` their log_total. */
+bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *work, Err *err);
 #endif

@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "choice.h"
 #include "search.h"
 
 enum { CHUNK = 128 }; /* of the prompt, whose hidden states of all layers come at once */
@@ -97,6 +98,10 @@ static bool step(Contrast *t, Generation *g, Err *err) {
     Choice choice[MAX_BEAMS];
     QmAppend entry[MAX_BEAMS];
     int32_t tokens[MAX_BEAMS][2];
+    SampleWork *w = &t->search->work;
+    bool told = g->config.logprobs >= 0;
+    double total = told ? log_total(t->next, w) : 0;
+    if (told) memcpy(w->raw, t->next, (size_t)w->vocab * sizeof *w->raw);
     int64_t n = choices_of(t, g, choice), fed = qm_session_length(t->session[0]), lack = g->count - fed, best = 0;
     int64_t stride = (t->layers + 1) * 2 * t->width;
     const char *text;
@@ -124,6 +129,7 @@ static bool step(Contrast *t, Generation *g, Err *err) {
         for (int64_t i = 0; i < t->k; i++)
             if (!qm_session_crop(t->session[i], g->count, err)) return false;
     } /* else: no room to look ahead; this is the last token, the likeliest */
+    if (told && !generation_tell(g, w->raw, total, choice[best].id, w, err)) return false;
     return generation_push(g, choice[best].id, &text, &bytes, err);
 }
 

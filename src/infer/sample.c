@@ -70,17 +70,17 @@ static void likeliest(const float *logits, int64_t vocab, double total, int64_t 
     for (int64_t i = 0; i < n; i++) out[i] = i < count ? found[i] : (TokenLogprob){-1, -INFINITY};
 }
 
-/* Room for the next token's log-probabilities; the alternatives are filled in. */
-static bool logprobs_new(Generation *g, const float *logits, double total, SampleWork *w, TokenLogprob **row,
-                         Err *err) {
+bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *w, Err *err) {
     int64_t n = g->config.logprobs, at = g->count - g->prompt;
-    *row = NULL;
+    float logprob = (float)((double)logits[id] - total);
+    g->logprob_sum += (double)logprob;
     if (n < 0) return true;
     if (!mem_grow((void **)&g->logprobs, &g->logprobs_capacity, (size_t)((at + 1) * (n + 1)), sizeof *g->logprobs,
                   "log-probabilities", err))
         return false;
-    *row = g->logprobs + at * (n + 1);
-    if (n > 0) likeliest(logits, w->vocab, total, n, w, *row + 1);
+    TokenLogprob *row = g->logprobs + at * (n + 1);
+    *row = (TokenLogprob){id, logprob};
+    if (n > 0) likeliest(logits, w->vocab, total, n, w, row + 1);
     return true;
 }
 
@@ -97,10 +97,7 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     const GenerationConfig *c = &g->config;
     bool told = c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1;
     double total = told ? log_total(logits, w) : 0;
-    float *raw = w->raw;
-    TokenLogprob *row = NULL;
-    if (told && !logprobs_new(g, logits, total, w, &row, err)) return false;
-    if (told) memcpy(raw, logits, (size_t)w->vocab * sizeof *raw);
+    if (told) memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
     Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {
         .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w,
@@ -113,10 +110,5 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     } else {
         *id = draw(&s, draw_uniform((uint64_t)c->seed, sequence, (uint64_t)g->count), w);
     }
-    if (told && *id >= 0) {
-        float logprob = (float)((double)raw[*id] - total);
-        if (row) *row = (TokenLogprob){*id, logprob};
-        g->logprob_sum += (double)logprob;
-    }
-    return true;
+    return !told || *id < 0 || generation_tell(g, w->raw, total, *id, w, err);
 }
