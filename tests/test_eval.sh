@@ -75,8 +75,32 @@ gsm8k --protocol nonsense
 check "gsm8k: an unknown protocol names the known ones" 'is 2' 'err "qwen-math"'
 run eval gsm8k -m "$model" --data "$work/none"
 check "gsm8k: where the data comes from" 'is 1' 'err "grade-school-math"'
-gsm8k --limit 1 --ctx 16
+gsm8k --protocol openai --limit 1 --ctx 16
 check "gsm8k: a prompt longer than the context" 'is 1' 'err "--shots"'
+gsm8k --limit 1 --ctx 16 -n 16
+check "gsm8k: no room for a prompt" 'is 1' 'err "no room for a prompt in a context of 16"'
+
+# lm-eval's prompts lose their beginning: of two examples and a question, in a context with room for the question, the question is left.
+gsm8k --shots 0 --limit 1 -n 12 -o "$work/zero.jsonl"
+tokens=$(sed -n 's/.*"prompt_tokens":\([0-9]*\).*/\1/p' "$work/zero.jsonl")
+output() { sed -n 's/.*"output":\("\([^"\\]\|\\.\)*"\).*/\1/p' "$1"; }
+gsm8k --shots 2 --limit 1 -n 12 --ctx $((tokens + 12)) -o "$work/cut.jsonl"
+check "gsm8k: a prompt too long loses its beginning, and is counted" 'is 0' 'out "1 prompts were too long"' \
+    'grep -q "\"prompt_tokens\":$tokens,.*\"prompt_tokens_cut\":[1-9]" "$work/cut.jsonl"' '[ -n "$(output "$work/cut.jsonl")" ]' \
+    '[ "$(output "$work/cut.jsonl")" = "$(output "$work/zero.jsonl")" ]' 'head -n 1 "$work/cut.jsonl" | grep -q "\"context\":$((tokens + 12))"'
+gsm8k --shots 2 --limit 1 -n 12 --ctx $((tokens + 13)) -o "$work/cut.jsonl" --resume
+check "gsm8k: what was cut by another context is another run" 'is 1' 'err "context: expected"'
+gsm8k --shots 2 --limit 2 -n 4 --chat -o "$work/chat.jsonl"
+check "gsm8k: examples in one user message" 'is 0' '[ "$(grep -c "<|im_start|>assistant.*<|im_start|>assistant" "$work/chat.jsonl")" = 0 ]' \
+    'grep -q "<|im_start|>user.nQuestion: " "$work/chat.jsonl"'
+gsm8k --shots 2 --limit 2 -n 4 --chat --multiturn -o "$work/turns.jsonl"
+check "gsm8k: examples as turns" 'is 0' \
+    '[ "$(grep -cE "(<.im_start.>user.nQuestion: .*Answer:<.im_end.>.n<.im_start.>assistant.*){3}" "$work/turns.jsonl")" = 2 ]' \
+    'head -n 1 "$work/turns.jsonl" | grep -q "\"multiturn\":true"'
+gsm8k --shots 2 --limit 1 --multiturn
+check "gsm8k: turns need a chat" 'is 2' 'err "--chat"'
+check "gsm8k: the header says what made the outputs" 'head -n 1 "$work/turns.jsonl" >"$work/header"' \
+    'grep -q "\"backend\":\"cpu\",\"activations\":\"f32\",\"weights\":\"[a-z0-9]*\",.*\"cache\":\"f32\"" "$work/header"'
 if [ -c /dev/full ]; then
     gsm8k --shots 0 --limit 2 -n 4 -o /dev/full
     check "gsm8k: a full disk" 'is 1' 'err "No space left on device"'
@@ -119,6 +143,7 @@ if python3 tests/lm_eval_check.py 2>/dev/null; then
         run eval gsm8k --protocol $protocol --rescore "$work/texts.jsonl" -o "$work/r.jsonl"
         check "$protocol agrees with the package's filters on 4,000 texts" 'is 0' 'python3 tests/lm_eval_check.py $protocol "$work/r.jsonl"'
     done
+    check "turns as the package makes them" 'python3 tests/lm_eval_check.py turns "$work/turns.jsonl" "$work/data/train.jsonl" 2'
     check "the package's draws of examples are in our prompts" 'python3 tests/lm_eval_check.py prompts "$work/a.jsonl" "$work/data/train.jsonl" 2'
 else
     skip "lm-eval's own filters and draws" "python3 has no lm_eval package (pip install --no-deps lm_eval pyyaml)"
