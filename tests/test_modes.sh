@@ -81,6 +81,11 @@ while read -r mode; do
     check "this acts: $mode" '! cmp -s "$work/one" "$work/greedy.out"'
 done <"$work/plain"
 
+text() { sed -n "$(grep -nF -e "$1" "$work/plain" | head -n 1 | cut -d: -f1)p" "$work/plain.out" | sed 's/.*"text":"\(\([^"\\]\|\\.\)*\)".*/\1/'; }
+check "a regex binds" 'text "\"regex\":\"[a-f]" | grep -qE "^[a-f]{4}[0-9]+x?\$"'
+check "a grammar binds" 'text "\"grammar\"" | grep -qE "^((yes|no) ){3}"'
+check "a schema binds" 'text "\"json_schema\"" | grep -qE "^ *\{"'
+
 same() { # NAME OPTIONS...
     name=$1
     shift

@@ -43,7 +43,7 @@ static const void *tensor(const char *name) {
 /* The defaults of a request, with the members of a JSON text. */
 static GenerationConfig config_of(const char *text) {
     Err err = {0};
-    GenerationConfig c, base = {0};
+    GenerationConfig c = {0}, base = {0};
     json_t *o = json_loads(text, 0, NULL);
     if (!generation_defaults(&base, "tests/golden/tiny", &err)) fail_msg("%s", err.text);
     if (!o || !generation_from_json(&c, &base, o, "test", &err)) fail_msg("%s: %s", text, err.text);
@@ -161,6 +161,73 @@ static void encoder_ngrams(void **state) {
     expect(w, (float[]){0, 0, 0, 0, 0}, 5); /* 0 1 is none of it */
 }
 
+/* Where a rule just begins or just ends to hold. */
+static void edges(void **state) {
+    (void)state;
+    const int32_t ids[] = {1, 2, 2};
+    float a[] = {0, 0, 0, 0, 0};
+    process("{\"sequence_bias\":[[[1,2,3],7.0],[[2,4],5.0]]}", ids, 2, 1, a, 5);
+    expect(a, (float[]){0, 0, 0, 0, 5}, 5); /* two ids of history: enough for a pair, one too few for three */
+    float b[] = {0, 0, 0, 0, 0};
+    process("{\"eos_token_id\":3,\"bad_words_ids\":[[3],[4],[2,0]]}", ids, 3, 1, b, 5);
+    expect(b, (float[]){-INFINITY, 0, 0, 0, -INFINITY}, 5); /* the end alone is no bad word */
+    float c[] = {0, 0, 0, 0, 0};
+    process("{\"no_repeat_ngram_size\":2}", ids, 3, 1, c, 5);
+    expect(c, (float[]){0, 0, -INFINITY, 0, 0}, 5); /* 2 2 is the end of the history itself */
+    for (int least = 2; least <= 4; least++)
+        for (int new_tokens = 0; new_tokens < 2; new_tokens++) { /* of 3 ids 2 are new: the end is allowed at 3, at 2 */
+            char request[96];
+            float d[] = {0, 0, 0, 0, 0};
+            snprintf(request, sizeof request, "{\"eos_token_id\":3,\"%s\":%d}",
+                     new_tokens ? "min_new_tokens" : "min_length", new_tokens ? least - 1 : least);
+            process(request, ids, 3, 1, d, 5);
+            expect(d, (float[]){0, 0, 0, least > 3 ? -INFINITY : 0, 0}, 5);
+        }
+}
+
+static void decay_begins(void **state) {
+    (void)state;
+    const int32_t ids[] = {1, 2, 2};
+    for (int start = 1; start <= 4; start++) {
+        char request[96];
+        float a[] = {0, -2, 2, 0}; /* of 3 ids 2 are new; the end is 1, whose score is below 0: it rises all the same */
+        snprintf(request, sizeof request, "{\"eos_token_id\":1,\"exponential_decay_length_penalty\":[%d,1.5]}", start);
+        process(request, ids, 3, 1, a, 4);
+        expect(a, (float[]){0, start < 2 ? -1 : -2, 2, 0}, 4);
+    }
+}
+
+/* Only what the grammar lets follow, and the end, with its own score, where the text is whole. */
+static void grammar_masks(void **state) {
+    (void)state;
+    Err err = {0};
+    QmTokenizer *bytes = qm_tokenizer_open("tests/data/bytes", &err);
+    Grammar *g = grammar_regex("(ab|cd)+", 8, &err);
+    Matcher *m = bytes && g ? matcher_new(g, bytes, &err) : NULL;
+    if (!m) fail_msg("%s", err.text);
+    static const char *const texts[] = {"", "a", "abc", "abcd"}, *const follows[] = {"ac", "b", "d", "ac"};
+    GenerationConfig c = config_of("{\"eos_token_id\":[511,510]}");
+    for (int i = 0; i < 4; i++) {
+        float value[V];
+        bool spent = false;
+        for (int v = 0; v < V; v++) value[v] = (float)v * 0.5f;
+        Scores s = {.value = value, .id = work.id, .count = V, .all = true};
+        ProcessorCall call = {.config = &c, .scores = &s, .work = &work, .matcher = m, .spent = &spent,
+                              .state = matcher_read(m, 0, (const uint8_t *)texts[i], strlen(texts[i]), &err)};
+        processors_run(&call, false);
+        assert_false(spent);
+        for (int v = 0; v < V; v++) {
+            bool want = v >= 510 ? i == 3 : v && v < 128 && strchr(follows[i], v);
+            if ((value[v] > -INFINITY) != want) fail_msg("after '%s': token %d", texts[i], v);
+            if (want) assert_true(value[v] == (float)v * 0.5f);
+        }
+    }
+    generation_config_free(&c);
+    matcher_release(m);
+    grammar_release(g);
+    qm_tokenizer_close(bytes);
+}
+
 static void forced_ids(void **state) {
     (void)state;
     const int32_t ids[] = {7, 8, 9};
@@ -219,6 +286,72 @@ static void large_vocabulary(void **state) {
     free(value);
     free(sorted);
     sample_work_free(&w);
+}
+
+/* top_p and typical_p of flat and of steep scores beside a sort of all candidates: how many are kept, and that the
+ * least of them is nearer than the first that is not. */
+typedef struct Far { double by; int id; } Far;
+static int nearest(const void *a, const void *b) {
+    double x = ((const Far *)a)->by, y = ((const Far *)b)->by;
+    return (x > y) - (x < y);
+}
+
+static void filters_beside_a_sort(void **state) {
+    (void)state;
+    enum { N = 5000 };
+    Err err = {0};
+    SampleWork w;
+    static float value[N], given[N];
+    static double p[N];
+    static Far far[N];
+    static bool kept[N];
+    assert_true(sample_work_new(&w, N, &err));
+    for (int round = 0; round < 40; round++) {
+        bool typical = round % 2;
+        float spread = (float)(round / 2 % 5) * 2 + 0.1f;
+        double mass = 0.05 + 0.0485 * (round / 2), total = 0, mean = 0, sum = 0;
+        for (int i = 0; i < N; i++) {
+            given[i] = value[i] = (float)random_below(1000003) * 1e-6f * spread;
+            total += p[i] = exp((double)value[i]);
+        }
+        for (int i = 0; i < N; i++) mean += p[i] / total * (double)value[i];
+        for (int i = 0; i < N; i++)
+            far[i] = (Far){typical ? fabs((double)value[i] - mean) : -(double)value[i], i};
+        qsort(far, N, sizeof *far, nearest);
+        int want = 0;
+        while (want < N && sum < mass) sum += p[far[want++].id] / total;
+        GenerationConfig c = {.top_p = mass, .typical_p = mass, .min_tokens_to_keep = round == 0 ? 777 : 1};
+        if (round == 0) want = 777; /* more than the mass needs */
+        Scores s = {.value = value, .id = w.id, .count = N, .all = true};
+        ProcessorCall call = {.config = &c, .scores = &s, .work = &w};
+        (typical ? typical_apply : top_p_apply)(&call);
+        if (llabs(s.count - want) > 3) /* ties, and sums in f32 */
+            fail_msg("%s %g, spread %g: %lld kept, expected %d", typical ? "typical_p" : "top_p", mass, (double)spread,
+                     (long long)s.count, want);
+        memset(kept, 0, sizeof kept);
+        for (int64_t i = 0; i < s.count; i++) {
+            kept[s.id[i]] = true;
+            assert_true(s.value[i] == given[s.id[i]]);
+        }
+        for (int i = 0; i < want - 4; i++) assert_true(kept[far[i].id]);
+        for (int i = want + 4; i < N; i++) assert_false(kept[far[i].id]);
+    }
+    sample_work_free(&w);
+}
+
+/* Temperature first, then top_k, then top_p: each sees what the one before left. */
+static void warpers_in_order(void **state) {
+    (void)state;
+    const int32_t ids[] = {0};
+    float a[] = {2, 1, 0};
+    process("{\"do_sample\":true,\"temperature\":2.0,\"top_p\":0.6}", ids, 1, 1, a, 3);
+    expect(a, (float[]){1, 0.5f, -INFINITY}, 3);
+    float b[] = {2, 1, 0.9f, 0.8f};
+    process("{\"do_sample\":true,\"top_k\":2,\"top_p\":0.7}", ids, 1, 1, b, 4);
+    expect(b, (float[]){2, -INFINITY, -INFINITY, -INFINITY}, 4);
+    float c[] = {2, 1, 0.9f, 0.8f};
+    process("{\"top_k\":2,\"top_p\":0.7,\"temperature\":5.0}", ids, 1, 1, c, 4);
+    expect(c, (float[]){2, 1, 0.9f, 0.8f}, 4); /* not sampled: none of them */
 }
 
 static void weights_near_exp(void **state) {
@@ -440,7 +573,9 @@ static void lists_inherit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_processors), cmocka_unit_test(openai_penalties), cmocka_unit_test(encoder_ngrams),
-        cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
+        cmocka_unit_test(edges), cmocka_unit_test(decay_begins),
+        cmocka_unit_test(grammar_masks), cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
+        cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(warpers_in_order),
         cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
         cmocka_unit_test(hostile_logits), cmocka_unit_test(draws),
         cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),

@@ -165,7 +165,7 @@ static Sequences search(json_t *request, const int32_t *prompt, int count) {
     Err err = {0};
     Search s;
     Generation g;
-    Sequences found;
+    Sequences found = {0};
     GenerationConfig base = {0}, c;
     if (!generation_defaults(&base, tiny, &err)) fail_msg("%s", err.text);
     base.eos_count = 0;
