@@ -64,7 +64,7 @@ answer() { # FILE OPTIONS...: into $work/out
 }
 echo '{"ids":[215,442,328,278,253,401,75,81,245,235,208,502,440],"max_new_tokens":12,"logprobs":2}' >"$work/greedy.jsonl"
 answer "$work/greedy.jsonl"
-check "greedy" 'is 0'
+check "greedy, with log-probabilities" 'is 0' '[ "$(grep -o "\"top\":\[" "$work/out" | wc -l)" = 12 ]'
 cp "$work/out" "$work/greedy.out"
 greedy=$(sed 's/^{"ids":\[\([0-9]*\),.*/\1/' "$work/greedy.out")
 for kind in plain search; do

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/infer/choice.h"
 #include "../src/infer/lists.h"
 #include "../src/infer/processors.h"
 #include "../src/io/safetensors.h"
@@ -339,6 +340,17 @@ static void filters_beside_a_sort(void **state) {
     sample_work_free(&w);
 }
 
+/* What is rarer than the floor of its mass may still be the most typical. */
+static void typical_below_its_floor(void **state) {
+    (void)state;
+    const int32_t ids[] = {0};
+    const float p[] = {0.45f, 0.15f, 0.15f, 0.15f, 0.10f}; /* H is nearest to -log 0.15 */
+    float value[5];
+    for (int i = 0; i < 5; i++) value[i] = logf(p[i]);
+    process("{\"do_sample\":true,\"typical_p\":0.2}", ids, 1, 1, value, 5);
+    for (int i = 0; i < 5; i++) assert_int_equal(value[i] > -INFINITY, i > 0 && i < 4);
+}
+
 /* Temperature first, then top_k, then top_p: each sees what the one before left. */
 static void warpers_in_order(void **state) {
     (void)state;
@@ -473,6 +485,41 @@ static void draws(void **state) {
     assert_true(same < 60);
 }
 
+/* Seeds, sequences and positions each give their own numbers, spread evenly. */
+static void draws_by_counter(void **state) {
+    (void)state;
+    enum { N = 1000, BINS = 10 };
+    for (int what = 0; what < 3; what++) {
+        int count[BINS] = {0};
+        for (uint64_t i = 0; i < N; i++) {
+            double u = draw_uniform(what == 0 ? i : 3, what == 1 ? i : 4, what == 2 ? i : 5);
+            assert_true(u >= 0 && u < 1);
+            count[(int)(u * BINS)]++;
+        }
+        double chi = 0;
+        for (int i = 0; i < BINS; i++) chi += (count[i] - N / BINS) * (count[i] - N / BINS) / (double)(N / BINS);
+        if (chi > 27.9) fail_msg("argument %d: chi squared %g of 9 degrees of freedom", what, chi); /* 0.1 % */
+    }
+}
+
+/* Over more than one block of weights: every quarter of equal candidates as often, and every one of a few. */
+static void draws_over_blocks(void **state) {
+    (void)state;
+    float equal[V] = {0}, few[V];
+    int quarter[4] = {0}, chosen[V] = {0};
+    enum { DRAWS = 4000 };
+    for (int i = 0; i < V; i++) few[i] = i == 3 || i == 255 || i == 256 || i == 511 ? 5 : -INFINITY;
+    for (int i = 0; i < DRAWS; i++) {
+        quarter[choose("{\"do_sample\":true,\"seed\":9}", equal, V, (uint64_t)i) * 4 / V]++;
+        chosen[choose("{\"do_sample\":true,\"seed\":10}", few, V, (uint64_t)i)]++;
+    }
+    for (int i = 0; i < 4; i++) assert_in_range(quarter[i], DRAWS / 4 - 120, DRAWS / 4 + 120); /* 4.4 deviations */
+    assert_int_equal(chosen[3] + chosen[255] + chosen[256] + chosen[511], DRAWS);
+    assert_in_range(chosen[3], DRAWS / 4 - 120, DRAWS / 4 + 120);
+    assert_in_range(chosen[255], DRAWS / 4 - 120, DRAWS / 4 + 120);
+    assert_in_range(chosen[256], DRAWS / 4 - 120, DRAWS / 4 + 120);
+}
+
 static void logprobs_told(void **state) {
     (void)state;
     Err err = {0};
@@ -575,9 +622,11 @@ int main(void) {
         cmocka_unit_test(golden_processors), cmocka_unit_test(openai_penalties), cmocka_unit_test(encoder_ngrams),
         cmocka_unit_test(edges), cmocka_unit_test(decay_begins),
         cmocka_unit_test(grammar_masks), cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
-        cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(warpers_in_order),
+        cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(typical_below_its_floor),
+        cmocka_unit_test(warpers_in_order),
         cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
-        cmocka_unit_test(hostile_logits), cmocka_unit_test(draws),
+        cmocka_unit_test(hostile_logits), cmocka_unit_test(draws), cmocka_unit_test(draws_over_blocks),
+        cmocka_unit_test(draws_by_counter), 
         cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),
         cmocka_unit_test(lists_inherit),
     };
