@@ -284,6 +284,10 @@ static void large_vocabulary(void **state) {
             fail_msg("top_p %g: %lld kept, expected %d", p, (long long)s.count, kept);
         for (int64_t i = 1; i < s.count; i++) assert_true(s.id[i] > s.id[i - 1]);
     }
+    for (int64_t k = 1; k <= 3000; k += 7) { /* of few: every step of the histogram holds one or two */
+        for (int i = 0; i < 3000; i++) value[i] = (float)((i * 1709L) % 3000);
+        assert_true(select_threshold(value, NULL, 3000, (double)k, w.room) == (float)(3000 - k));
+    }
     free(value);
     free(sorted);
     sample_work_free(&w);
@@ -541,6 +545,10 @@ static void logprobs_told(void **state) {
     assert_true(fabs((double)g.logprobs[0].logprob - (3 - total)) < 1e-6);
     assert_true(fabs((double)g.logprobs[1].logprob - (4 - total)) < 1e-6);
     assert_true(fabs(g.logprob_sum - (3 - total)) < 1e-6);
+    float ties[] = {1, 1, 5, 1}; /* of those that tie for the last place the lowest id */
+    assert_true(generation_choose(&g, ties, 0, &w, &id, &err));
+    assert_int_equal(g.logprobs[4].id, 2);
+    assert_int_equal(g.logprobs[5].id, 0);
     generation_free(&g);
     generation_config_free(&c);
 }

@@ -74,7 +74,7 @@ typedef struct Task {
     double diversity, length_penalty;
     int32_t eos;              /* -1: none */
     const char *stop;         /* or NULL  */
-    bool early;
+    bool early, never;        /* early_stopping: true, "never"; neither: false */
 } Task;
 
 /* Whether the sequence's new text holds the stop string, or its last id is the end. */
@@ -126,7 +126,8 @@ static void group_step(const Task *t, Group *g, const int *chosen, int *mine) {
         g->done = true;
         return;
     }
-    double best = g->run[0].sum / pow(g->run[0].count - t->prompt, t->length_penalty);
+    int length = t->never && t->length_penalty > 0 ? t->new_tokens : g->run[0].count - t->prompt;
+    double best = g->run[0].sum / pow(length, t->length_penalty);
     if (g->finished == size && !(best > g->over[size - 1].score)) g->hopeful = false;
     g->done = !g->hopeful || (t->early && g->finished == size);
 }
@@ -191,6 +192,7 @@ static int compare_beams(const Task *task, int number, const char *what) {
                                 t.diversity, "length_penalty", t.length_penalty, "early_stopping", t.early, "logprobs",
                                 1);
     if (t.eos >= 0) json_object_set_new(request, "eos_token_id", json_integer(t.eos));
+    if (t.never) json_object_set_new(request, "early_stopping", json_string("never"));
     if (t.stop) json_object_set_new(request, "stop_strings", json_string(t.stop));
     Sequences got = search(request, prompt, t.prompt);
     assert_int_equal(got.count, count);
@@ -241,14 +243,16 @@ static void groups_of_beams(void **state) {
 static void stop_strings_in_beams(void **state) {
     (void)state;
     static const char *const stops[] = {"0 4", " 3", "24"}; /* ids above the bytes read as " 257", " 258", ... */
+    static const double penalties[] = {-1, 0.5, 2};
     int early = 0;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 27; i++) /* every stop string, penalty and way to stop */
         for (int number = 0; number < PROMPTS; number++) {
-            Task t = {.beams = 4, .groups = 1, .length_penalty = number % 2 ? 1 : -1, .eos = -1, .stop = stops[i],
-                      .new_tokens = 8, .prompt = 6 + number};
-            early += compare_beams(&t, number, stops[i]);
+            Task t = {.beams = 4, .groups = 1, .length_penalty = penalties[i / 3 % 3], .eos = -1,
+                      .stop = stops[i / 9], .early = i % 3 == 1, .never = i % 3 == 2, .new_tokens = 12,
+                      .prompt = 6 + number};
+            early += compare_beams(&t, number, stops[i / 9]);
         }
-    assert_true(early > 5);
+    assert_true(early > 50);
 }
 
 /* ---- Contrastive search ------------------------------------------------------------------------------------------ */
