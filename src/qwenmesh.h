@@ -59,7 +59,7 @@ typedef struct QmModelInfo {
     int all_reduces, reduce_argmaxes;        /* collectives of a step                        */
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */
-    char act[8];
+    char act[8], backend[8];
     double weight_error;                     /* of quantising at load: root mean square, relative; 0: none */
 } QmModelInfo;
 

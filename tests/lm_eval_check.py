@@ -3,6 +3,7 @@
   lm_eval_check.py texts                prints random outputs to score
   lm_eval_check.py TASK SCORED          compares verdicts (TASK: lm-eval or lm-eval-cot)
   lm_eval_check.py prompts RESULTS TRAIN SHOTS
+  lm_eval_check.py turns RESULTS TRAIN SHOTS     the same with --chat --multiturn, rendered as ChatML
 """
 import importlib.util, json, os, random, re, sys
 import yaml
@@ -66,11 +67,27 @@ def prompts(path, train, shots):
     return 0
 
 
+def turns(path, train, shots):
+    pool = [json.loads(line) for line in open(train)]
+    rnd, ask = random.Random(1234), task("lm-eval")["doc_to_text"]
+    say = lambda role, text: "<|im_start|>%s\n%s<|im_end|>\n" % (role, text)
+    for line in list(open(path))[1:]:
+        o = json.loads(line)
+        want = say("system", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.")
+        for d in rnd.sample(pool, shots):
+            want += say("user", ask.replace("{{question}}", d["question"])) + say("assistant", d["answer"])
+        if o["prompt"] != want + say("user", ask.replace("{{question}}", o["question"])) + "<|im_start|>assistant\n":
+            return 1
+    return 0
+
+
 what = sys.argv[1] if len(sys.argv) > 1 else None
 if what is None:
     sys.exit(0 if os.path.isdir(tasks) else 1)
 if what == "texts":
     texts()
+elif what == "turns":
+    sys.exit(turns(sys.argv[2], sys.argv[3], int(sys.argv[4])))
 elif what == "prompts":
     sys.exit(prompts(sys.argv[2], sys.argv[3], int(sys.argv[4])))
 else:

@@ -138,6 +138,33 @@ static void same_tiny(void **state) { (void)state; same_anywhere("tests/golden/t
 /* Rotary frequencies that go by the length: the start of another sequence must not be taken over. */
 static void same_dynamic(void **state) { (void)state; same_anywhere("tests/golden/dynamic", false); }
 
+/* Prompts that begin alike are copied into each slot once; after that a slot goes on from what it holds, though a
+ * running neighbour may by chance share a few ids more. */
+static void copies_once(void **state) {
+    (void)state;
+    enum { SLOTS = 4, SHARED = 40 };
+    Run r = {0};
+    Err err = {0};
+    BatchStats stats;
+    QmEngine *e = engine_of("tests/golden/tiny", "1x1", SLOTS, 64);
+    GenerationConfig c;
+    assert_true(generation_defaults(&c, "tests/golden/tiny", &err));
+    c.eos_count = 0;
+    for (int i = 0; i < ITEMS; i++) {
+        int32_t ids[SHARED + 10];
+        for (int t = 0; t < SHARED + 10; t++) ids[t] = t < SHARED ? t * 3 : t < SHARED + 3 + i % 2 ? 7 : i * 10 + t % 10;
+        c.max_new_tokens = 3 + i % 5;
+        assert_true(generation_start(&r.item[i].g, &c, NULL, ids, SHARED + 10, &err));
+    }
+    generation_config_free(&c);
+    if (!run_on(e, &r, &stats, &err)) fail_msg("%s", err.text);
+    assert_int_equal(r.done, ITEMS);
+    assert_true(stats.copied >= (SLOTS - 1) * SHARED && stats.copied <= (SLOTS - 1) * (SHARED + 10));
+    assert_true(stats.reused >= (ITEMS - 1) * SHARED);
+    free_run(&r);
+    qm_engine_close(e);
+}
+
 static void ends_early(void **state) {
     (void)state;
     Run r;
@@ -182,6 +209,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(same_tiny),
         cmocka_unit_test(same_dynamic),
+        cmocka_unit_test(copies_once),
         cmocka_unit_test(ends_early),
     };
     return cmocka_run_group_tests_name("batch", tests, NULL, NULL);

@@ -277,16 +277,34 @@ static void prompts(void **state) {
         Text t = {0};
         const Protocol *p = protocol_find(cases_of[i].protocol, &err);
         assert_non_null(p);
-        assert_true(gsm8k_prompt(p, &train, draw, cases_of[i].shots, "why?", false, &t, &chat, &err));
+        assert_true(gsm8k_prompt(p, &train, draw, cases_of[i].shots, "why?", FORM_PLAIN, &t, &chat, &err));
         assert_string_equal(t.data, cases_of[i].want);
         assert_int_equal(chat, cases_of[i].chat);
         text_free(&t);
     }
     Text t = {0};
-    assert_true(gsm8k_prompt(protocol_find("lm-eval-cot", &err), NULL, NULL, 8, "why?", false, &t, &chat, &err));
+    assert_true(gsm8k_prompt(protocol_find("lm-eval-cot", &err), NULL, NULL, 8, "why?", FORM_PLAIN, &t, &chat, &err));
     assert_int_equal(strncmp(t.data, "Q: There are 15 trees in the grove.", 35), 0);
     assert_non_null(strstr(t.data, " The answer is 8.\n\nQ: why?\nA:"));
     text_free(&t);
+    static const struct { PromptForm form; const char *protocol; int shots; const char *want; } chats[] = {
+        {FORM_CHAT, "lm-eval", 2,
+         "[{\"role\":\"user\",\"content\":\"Question: q2\\nAnswer: a2\\n#### 2\\n\\nQuestion: q1\\nAnswer: a1\\n#### "
+         "1\\n\\nQuestion: why?\\nAnswer:\"}]"},
+        {FORM_TURNS, "lm-eval", 2,
+         "[{\"role\":\"user\",\"content\":\"Question: q2\\nAnswer:\"},{\"role\":\"assistant\",\"content\":\"a2\\n#### 2\"},"
+         "{\"role\":\"user\",\"content\":\"Question: q1\\nAnswer:\"},{\"role\":\"assistant\",\"content\":\"a1\\n#### 1\"},"
+         "{\"role\":\"user\",\"content\":\"Question: why?\\nAnswer:\"}]"},
+        {FORM_TURNS, "lm-eval", 0, "[{\"role\":\"user\",\"content\":\"Question: why?\\nAnswer:\"}]"},
+        {FORM_CHAT, "lm-eval", 0, "[{\"role\":\"user\",\"content\":\"Question: why?\\nAnswer:\"}]"},
+    };
+    for (int i = 0; i < 4; i++) {
+        assert_true(gsm8k_prompt(protocol_find(chats[i].protocol, &err), &train, draw, chats[i].shots, "why?",
+                                 chats[i].form, &t, &chat, &err));
+        assert_true(chat);
+        assert_string_equal(t.data, chats[i].want);
+        text_free(&t);
+    }
     assert_null(protocol_find("none", &err));
 }
 

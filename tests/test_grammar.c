@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "../src/infer/grammar.h"
+#include "../src/text/order.h"
 #include "fixture.h"
 
 typedef Grammar *(*Maker)(const char *text, size_t bytes, Err *err);
@@ -195,10 +196,38 @@ static void masks(void **state) {
     }
 }
 
+/* The tokens are sorted once for a tokenizer, not for each grammar, and every one with text is there. */
+static void order_kept(void **state) {
+    (void)state;
+    Err err = {0};
+    const TokenOrder *o = tokenizer_order(qwen, &err);
+    assert_non_null(o);
+    assert_ptr_equal(tokenizer_order(qwen, &err), o);
+    assert_true(o->count > 151000);
+    uint8_t *there = calloc((size_t)qm_tokenizer_vocab(qwen), 1);
+    for (size_t i = 0; i < o->count; i++) {
+        const OrderedToken *b = &o->token[i], *a = i ? b - 1 : NULL;
+        assert_false(there[b->id]++);
+        if (!a) continue;
+        uint32_t least = a->bytes < b->bytes ? a->bytes : b->bytes;
+        assert_true(b->common <= least && !memcmp(a->data, b->data, b->common));
+        if (b->common < least) assert_true(a->data[b->common] < b->data[b->common]);
+        else assert_true(a->bytes <= b->bytes);
+    }
+    for (int32_t id = 0; id < qm_tokenizer_vocab(qwen); id++) {
+        size_t bytes;
+        bool special;
+        const char *piece = qm_tokenizer_piece(qwen, id, &bytes, &special);
+        assert_int_equal(there[id], piece && bytes && !special);
+    }
+    free(there);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regexes), cmocka_unit_test(gbnf), cmocka_unit_test(schemas), cmocka_unit_test(budgets),
         cmocka_unit_test_setup_teardown(masks, open_qwen, close_qwen),
+        cmocka_unit_test_setup_teardown(order_kept, open_qwen, close_qwen),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/infer/choice.h"
 #include "../src/infer/lists.h"
 #include "../src/infer/processors.h"
 #include "../src/io/safetensors.h"
@@ -43,7 +44,7 @@ static const void *tensor(const char *name) {
 /* The defaults of a request, with the members of a JSON text. */
 static GenerationConfig config_of(const char *text) {
     Err err = {0};
-    GenerationConfig c, base = {0};
+    GenerationConfig c = {0}, base = {0};
     json_t *o = json_loads(text, 0, NULL);
     if (!generation_defaults(&base, "tests/golden/tiny", &err)) fail_msg("%s", err.text);
     if (!o || !generation_from_json(&c, &base, o, "test", &err)) fail_msg("%s: %s", text, err.text);
@@ -161,6 +162,73 @@ static void encoder_ngrams(void **state) {
     expect(w, (float[]){0, 0, 0, 0, 0}, 5); /* 0 1 is none of it */
 }
 
+/* Where a rule just begins or just ends to hold. */
+static void edges(void **state) {
+    (void)state;
+    const int32_t ids[] = {1, 2, 2};
+    float a[] = {0, 0, 0, 0, 0};
+    process("{\"sequence_bias\":[[[1,2,3],7.0],[[2,4],5.0]]}", ids, 2, 1, a, 5);
+    expect(a, (float[]){0, 0, 0, 0, 5}, 5); /* two ids of history: enough for a pair, one too few for three */
+    float b[] = {0, 0, 0, 0, 0};
+    process("{\"eos_token_id\":3,\"bad_words_ids\":[[3],[4],[2,0]]}", ids, 3, 1, b, 5);
+    expect(b, (float[]){-INFINITY, 0, 0, 0, -INFINITY}, 5); /* the end alone is no bad word */
+    float c[] = {0, 0, 0, 0, 0};
+    process("{\"no_repeat_ngram_size\":2}", ids, 3, 1, c, 5);
+    expect(c, (float[]){0, 0, -INFINITY, 0, 0}, 5); /* 2 2 is the end of the history itself */
+    for (int least = 2; least <= 4; least++)
+        for (int new_tokens = 0; new_tokens < 2; new_tokens++) { /* of 3 ids 2 are new: the end is allowed at 3, at 2 */
+            char request[96];
+            float d[] = {0, 0, 0, 0, 0};
+            snprintf(request, sizeof request, "{\"eos_token_id\":3,\"%s\":%d}",
+                     new_tokens ? "min_new_tokens" : "min_length", new_tokens ? least - 1 : least);
+            process(request, ids, 3, 1, d, 5);
+            expect(d, (float[]){0, 0, 0, least > 3 ? -INFINITY : 0, 0}, 5);
+        }
+}
+
+static void decay_begins(void **state) {
+    (void)state;
+    const int32_t ids[] = {1, 2, 2};
+    for (int start = 1; start <= 4; start++) {
+        char request[96];
+        float a[] = {0, -2, 2, 0}; /* of 3 ids 2 are new; the end is 1, whose score is below 0: it rises all the same */
+        snprintf(request, sizeof request, "{\"eos_token_id\":1,\"exponential_decay_length_penalty\":[%d,1.5]}", start);
+        process(request, ids, 3, 1, a, 4);
+        expect(a, (float[]){0, start < 2 ? -1 : -2, 2, 0}, 4);
+    }
+}
+
+/* Only what the grammar lets follow, and the end, with its own score, where the text is whole. */
+static void grammar_masks(void **state) {
+    (void)state;
+    Err err = {0};
+    QmTokenizer *bytes = qm_tokenizer_open("tests/data/bytes", &err);
+    Grammar *g = grammar_regex("(ab|cd)+", 8, &err);
+    Matcher *m = bytes && g ? matcher_new(g, bytes, &err) : NULL;
+    if (!m) fail_msg("%s", err.text);
+    static const char *const texts[] = {"", "a", "abc", "abcd"}, *const follows[] = {"ac", "b", "d", "ac"};
+    GenerationConfig c = config_of("{\"eos_token_id\":[511,510]}");
+    for (int i = 0; i < 4; i++) {
+        float value[V];
+        bool spent = false;
+        for (int v = 0; v < V; v++) value[v] = (float)v * 0.5f;
+        Scores s = {.value = value, .id = work.id, .count = V, .all = true};
+        ProcessorCall call = {.config = &c, .scores = &s, .work = &work, .matcher = m, .spent = &spent,
+                              .state = matcher_read(m, 0, (const uint8_t *)texts[i], strlen(texts[i]), &err)};
+        processors_run(&call, false);
+        assert_false(spent);
+        for (int v = 0; v < V; v++) {
+            bool want = v >= 510 ? i == 3 : v && v < 128 && strchr(follows[i], v);
+            if ((value[v] > -INFINITY) != want) fail_msg("after '%s': token %d", texts[i], v);
+            if (want) assert_true(value[v] == (float)v * 0.5f);
+        }
+    }
+    generation_config_free(&c);
+    matcher_release(m);
+    grammar_release(g);
+    qm_tokenizer_close(bytes);
+}
+
 static void forced_ids(void **state) {
     (void)state;
     const int32_t ids[] = {7, 8, 9};
@@ -200,10 +268,10 @@ static void large_vocabulary(void **state) {
         float order = sorted[0];
         for (int i = 0; i < N; i++) value[i] = sorted[(i * 7919L) % N];
         for (int64_t k = 1; k <= N; k = k * 3 + 1) {
-            float kth = select_largest(value, N, k, w.key);
+            float kth = select_largest(value, N, k, &w);
             if (kth != sorted[k - 1]) fail_msg("k %lld: %g, expected %g", (long long)k, kth, sorted[k - 1]);
         }
-        assert_true(select_largest(value, N, N + 1, w.key) == -INFINITY);
+        assert_true(select_largest(value, N, N + 1, &w) == -INFINITY);
         double total = 0, mass = 0, p = 0.05 + 0.15 * round;
         for (int i = 0; i < N; i++) total += exp((double)(sorted[i] - order));
         int kept = 0;
@@ -216,23 +284,135 @@ static void large_vocabulary(void **state) {
             fail_msg("top_p %g: %lld kept, expected %d", p, (long long)s.count, kept);
         for (int64_t i = 1; i < s.count; i++) assert_true(s.id[i] > s.id[i - 1]);
     }
+    for (int64_t k = 1; k <= 3000; k += 7) { /* of few: every step of the histogram holds one or two */
+        for (int i = 0; i < 3000; i++) value[i] = (float)((i * 1709L) % 3000);
+        assert_true(select_threshold(value, NULL, 3000, (double)k, w.room) == (float)(3000 - k));
+    }
     free(value);
     free(sorted);
     sample_work_free(&w);
 }
 
+/* top_p and typical_p of flat and of steep scores beside a sort of all candidates: how many are kept, and that the
+ * least of them is nearer than the first that is not. */
+typedef struct Far { double by; int id; } Far;
+static int nearest(const void *a, const void *b) {
+    double x = ((const Far *)a)->by, y = ((const Far *)b)->by;
+    return (x > y) - (x < y);
+}
+
+static void filters_beside_a_sort(void **state) {
+    (void)state;
+    enum { N = 5000 };
+    Err err = {0};
+    SampleWork w;
+    static float value[N], given[N];
+    static double p[N];
+    static Far far[N];
+    static bool kept[N];
+    assert_true(sample_work_new(&w, N, &err));
+    for (int round = 0; round < 40; round++) {
+        bool typical = round % 2;
+        float spread = (float)(round / 2 % 5) * 2 + 0.1f;
+        double mass = 0.05 + 0.0485 * (round / 2), total = 0, mean = 0, sum = 0;
+        for (int i = 0; i < N; i++) {
+            given[i] = value[i] = (float)random_below(1000003) * 1e-6f * spread;
+            total += p[i] = exp((double)value[i]);
+        }
+        for (int i = 0; i < N; i++) mean += p[i] / total * (double)value[i];
+        for (int i = 0; i < N; i++)
+            far[i] = (Far){typical ? fabs((double)value[i] - mean) : -(double)value[i], i};
+        qsort(far, N, sizeof *far, nearest);
+        int want = 0;
+        while (want < N && sum < mass) sum += p[far[want++].id] / total;
+        GenerationConfig c = {.top_p = mass, .typical_p = mass, .min_tokens_to_keep = round == 0 ? 777 : 1};
+        if (round == 0) want = 777; /* more than the mass needs */
+        Scores s = {.value = value, .id = w.id, .count = N, .all = true};
+        ProcessorCall call = {.config = &c, .scores = &s, .work = &w};
+        (typical ? typical_apply : top_p_apply)(&call);
+        if (llabs(s.count - want) > 3) /* ties, and sums in f32 */
+            fail_msg("%s %g, spread %g: %lld kept, expected %d", typical ? "typical_p" : "top_p", mass, (double)spread,
+                     (long long)s.count, want);
+        memset(kept, 0, sizeof kept);
+        for (int64_t i = 0; i < s.count; i++) {
+            kept[s.id[i]] = true;
+            assert_true(s.value[i] == given[s.id[i]]);
+        }
+        for (int i = 0; i < want - 4; i++) assert_true(kept[far[i].id]);
+        for (int i = want + 4; i < N; i++) assert_false(kept[far[i].id]);
+    }
+    sample_work_free(&w);
+}
+
+/* What is rarer than the floor of its mass may still be the most typical. */
+static void typical_below_its_floor(void **state) {
+    (void)state;
+    const int32_t ids[] = {0};
+    const float p[] = {0.45f, 0.15f, 0.15f, 0.15f, 0.10f}; /* H is nearest to -log 0.15 */
+    float value[5];
+    for (int i = 0; i < 5; i++) value[i] = logf(p[i]);
+    process("{\"do_sample\":true,\"typical_p\":0.2}", ids, 1, 1, value, 5);
+    for (int i = 0; i < 5; i++) assert_int_equal(value[i] > -INFINITY, i > 0 && i < 4);
+}
+
+/* Temperature first, then top_k, then top_p: each sees what the one before left. */
+static void warpers_in_order(void **state) {
+    (void)state;
+    const int32_t ids[] = {0};
+    float a[] = {2, 1, 0};
+    process("{\"do_sample\":true,\"temperature\":2.0,\"top_p\":0.6}", ids, 1, 1, a, 3);
+    expect(a, (float[]){1, 0.5f, -INFINITY}, 3);
+    float b[] = {2, 1, 0.9f, 0.8f};
+    process("{\"do_sample\":true,\"top_k\":2,\"top_p\":0.7}", ids, 1, 1, b, 4);
+    expect(b, (float[]){2, -INFINITY, -INFINITY, -INFINITY}, 4);
+    float c[] = {2, 1, 0.9f, 0.8f};
+    process("{\"top_k\":2,\"top_p\":0.7,\"temperature\":5.0}", ids, 1, 1, c, 4);
+    expect(c, (float[]){2, 1, 0.9f, 0.8f}, 4); /* not sampled: none of them */
+}
+
 static void weights_near_exp(void **state) {
     (void)state;
-    float v[1000], weight[1000];
-    for (int i = 0; i < 1000; i++) v[i] = -0.09f * (float)i;
-    Scores s = {.value = v, .count = 1000, .all = true};
-    double total = scores_weights(&s, 0, weight), want = 0;
-    for (int i = 0; i < 1000; i++) {
-        double e = v[i] > -87 ? exp((double)v[i]) : 0;
+    float v[V], weight[V];
+    for (int i = 0; i < V; i++) v[i] = -0.18f * (float)i;
+    double mean, total = scores_weights(v, V, 0, &work, weight, &mean), want = 0, moment = 0;
+    for (int i = 0; i < V; i++) {
+        double e = v[i] >= -87.33f ? exp((double)v[i]) : 0;
+        moment += e * (double)v[i];
         want += e;
         if (!(fabs((double)weight[i] - e) <= 3e-7 * e)) fail_msg("e^%g: %g, expected %g", v[i], weight[i], e);
     }
     assert_true(fabs(total - want) < 1e-6 * want);
+    assert_true(fabs(mean - moment / want) < 1e-6 * fabs(mean));
+}
+
+/* Every instruction set gives the bits of the reference, whatever the size and the values, and writes nowhere else. */
+static void weigh_bits(void **state) {
+    (void)state;
+    enum { N = 2 * WEIGH_BLOCK + 40, BLOCKS = 3, GUARD = 4 };
+    static float x[N + 1], a[2][N + GUARD], sum[2][BLOCKS + 1], moment[2][BLOCKS + 1], top[2][BLOCKS + 1];
+    const Weigh *one;
+    for (int table = 1; (one = weigh_table(table)); table++)
+        for (int n = 1; n <= N; n += n < 40 ? 1 : 13)
+            for (int odd = 0; odd < 2; odd++) {
+                float *in = x + odd; /* also unaligned */
+                for (int i = 0; i < n; i++) in[i] = (float)random_below(100000) * -1e-3f;
+                if (n % 3 == 0) in[random_below((uint32_t)n)] = NAN, in[random_below((uint32_t)n)] = -INFINITY;
+                memset(a, 0x5a, sizeof a);
+                const Weigh *w[] = {&weigh_reference, one};
+                for (int k = 0; k < 2; k++) {
+                    w[k]->tops(in, n, top[k]);
+                    w[k]->weights(in, n, odd ? -0.5f : 0, a[k], sum[k], moment[k]);
+                }
+                for (int64_t b = 0; b < weigh_blocks(n); b++) assert_true(top[0][b] == top[1][b]);
+                assert_memory_equal(sum[0], sum[1], (size_t)weigh_blocks(n) * sizeof(float));
+                assert_memory_equal(moment[0], moment[1], (size_t)weigh_blocks(n) * sizeof(float));
+                assert_memory_equal(a[0], a[1], sizeof a[0]); /* the guard too */
+                one->weights(in, n, odd ? -0.5f : 0, NULL, sum[1], NULL);
+                assert_memory_equal(sum[0], sum[1], (size_t)weigh_blocks(n) * sizeof(float));
+                for (int k = 0; k < 2; k++) w[k]->divide(a[k], n, 0.7f);
+                assert_memory_equal(a[0], a[1], sizeof a[0]);
+            }
+    if (!weigh_table(1)) skip(); /* only the reference runs here */
 }
 
 /* ---- Choices ----------------------------------------------------------------------------------------------------- */
@@ -309,6 +489,41 @@ static void draws(void **state) {
     assert_true(same < 60);
 }
 
+/* Seeds, sequences and positions each give their own numbers, spread evenly. */
+static void draws_by_counter(void **state) {
+    (void)state;
+    enum { N = 1000, BINS = 10 };
+    for (int what = 0; what < 3; what++) {
+        int count[BINS] = {0};
+        for (uint64_t i = 0; i < N; i++) {
+            double u = draw_uniform(what == 0 ? i : 3, what == 1 ? i : 4, what == 2 ? i : 5);
+            assert_true(u >= 0 && u < 1);
+            count[(int)(u * BINS)]++;
+        }
+        double chi = 0;
+        for (int i = 0; i < BINS; i++) chi += (count[i] - N / BINS) * (count[i] - N / BINS) / (double)(N / BINS);
+        if (chi > 27.9) fail_msg("argument %d: chi squared %g of 9 degrees of freedom", what, chi); /* 0.1 % */
+    }
+}
+
+/* Over more than one block of weights: every quarter of equal candidates as often, and every one of a few. */
+static void draws_over_blocks(void **state) {
+    (void)state;
+    float equal[V] = {0}, few[V];
+    int quarter[4] = {0}, chosen[V] = {0};
+    enum { DRAWS = 4000 };
+    for (int i = 0; i < V; i++) few[i] = i == 3 || i == 255 || i == 256 || i == 511 ? 5 : -INFINITY;
+    for (int i = 0; i < DRAWS; i++) {
+        quarter[choose("{\"do_sample\":true,\"seed\":9}", equal, V, (uint64_t)i) * 4 / V]++;
+        chosen[choose("{\"do_sample\":true,\"seed\":10}", few, V, (uint64_t)i)]++;
+    }
+    for (int i = 0; i < 4; i++) assert_in_range(quarter[i], DRAWS / 4 - 120, DRAWS / 4 + 120); /* 4.4 deviations */
+    assert_int_equal(chosen[3] + chosen[255] + chosen[256] + chosen[511], DRAWS);
+    assert_in_range(chosen[3], DRAWS / 4 - 120, DRAWS / 4 + 120);
+    assert_in_range(chosen[255], DRAWS / 4 - 120, DRAWS / 4 + 120);
+    assert_in_range(chosen[256], DRAWS / 4 - 120, DRAWS / 4 + 120);
+}
+
 static void logprobs_told(void **state) {
     (void)state;
     Err err = {0};
@@ -330,6 +545,10 @@ static void logprobs_told(void **state) {
     assert_true(fabs((double)g.logprobs[0].logprob - (3 - total)) < 1e-6);
     assert_true(fabs((double)g.logprobs[1].logprob - (4 - total)) < 1e-6);
     assert_true(fabs(g.logprob_sum - (3 - total)) < 1e-6);
+    float ties[] = {1, 1, 5, 1}; /* of those that tie for the last place the lowest id */
+    assert_true(generation_choose(&g, ties, 0, &w, &id, &err));
+    assert_int_equal(g.logprobs[4].id, 2);
+    assert_int_equal(g.logprobs[5].id, 0);
     generation_free(&g);
     generation_config_free(&c);
 }
@@ -409,8 +628,13 @@ static void lists_inherit(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_processors), cmocka_unit_test(openai_penalties), cmocka_unit_test(encoder_ngrams),
-        cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
-        cmocka_unit_test(weights_near_exp), cmocka_unit_test(hostile_logits), cmocka_unit_test(draws),
+        cmocka_unit_test(edges), cmocka_unit_test(decay_begins),
+        cmocka_unit_test(grammar_masks), cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
+        cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(typical_below_its_floor),
+        cmocka_unit_test(warpers_in_order),
+        cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
+        cmocka_unit_test(hostile_logits), cmocka_unit_test(draws), cmocka_unit_test(draws_over_blocks),
+        cmocka_unit_test(draws_by_counter), 
         cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),
         cmocka_unit_test(lists_inherit),
     };

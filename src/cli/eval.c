@@ -95,6 +95,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
 static int eval_gsm8k(int argc, char **argv) {
     Gsm8kCommand c = {
         .m = {.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
+    bool chat = false, turns = false;
     const Option options[] = {
         MODEL_OPTIONS(c.m),
         {"protocol", 0, OPTION_TEXT, &c.protocol, 0, 0, "NAME", "one of those below (default lm-eval)", NULL},
@@ -111,8 +112,10 @@ static int eval_gsm8k(int argc, char **argv) {
          NULL},
         {"n-predict", 'n', OPTION_INT, &c.o.max_new_tokens, 1, 1 << 20, "N",
          "new tokens at most (default: the protocol's)", NULL},
-        {"chat", 0, OPTION_FLAG, &c.o.wrap, 0, 0, NULL,
+        {"chat", 0, OPTION_FLAG, &chat, 0, 0, NULL,
          "a plain prompt as one user message (lm-eval's --apply_chat_template)", NULL},
+        {"multiturn", 0, OPTION_FLAG, &turns, 0, 0, NULL,
+         "with --chat: examples as turns of the conversation (its --fewshot_as_multiturn)", NULL},
         {"slots", 0, OPTION_INT, &c.m.slots, 1, 1024, "N", "questions at once (default 8)", NULL},
         {"out", 'o', OPTION_TEXT, &c.out, 0, 0, "FILE", "every prompt, output and verdict, JSON lines", NULL},
         {"resume", 0, OPTION_FLAG, &c.resume, 0, 0, NULL, "go on with FILE, whatever stopped it", NULL},
@@ -131,6 +134,8 @@ static int eval_gsm8k(int argc, char **argv) {
     text_free(&notes);
     if (code >= 0) return code;
     if (!(c.o.protocol = protocol_find(c.protocol, &err))) return usage_error(argv[0], "%s", err.text);
+    if (turns && !chat) return usage_error(argv[0], "--multiturn: expected --chat with it");
+    c.o.form = turns ? FORM_TURNS : chat ? FORM_CHAT : FORM_PLAIN;
     if (c.rescore && (!c.out || c.m.model)) return usage_error(argv[0], "--rescore: expected --out FILE, and no model");
     if (c.resume && !c.out) return usage_error(argv[0], "--resume: expected the file as --out FILE");
     if (c.rescore) return rescore(&c, &err);

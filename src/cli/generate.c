@@ -63,12 +63,33 @@ static int64_t ids_from(const json_t *list, int32_t **ids, const char *where, Er
     return *ids ? (int64_t)n : -1;
 }
 
+/* Takes out the ids whose attention_mask is 0, the padding of a batch made elsewhere: they are not fed, and positions
+ * count the others, as in Hugging Face. Returns how many are left, -1 on error. */
+static int64_t unpad(const json_t *mask, int32_t *ids, int64_t n, const char *where, Err *err) {
+    int64_t kept = 0;
+    if (!mask || n < 0) return n;
+    if (!json_is_array(mask) || json_array_size(mask) != (size_t)n)
+        return err_set(err, "%s: attention_mask: expected a list of %lld, one for each id", where, (long long)n), -1;
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *one = json_array_get(mask, (size_t)i);
+        if (!json_is_integer(one) || json_integer_value(one) < 0 || json_integer_value(one) > 1)
+            return err_set(err, "%s: attention_mask[%lld]: expected 0 or 1", where, (long long)i), -1;
+        if (json_integer_value(one)) ids[kept++] = ids[i];
+    }
+    return kept;
+}
+
 static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const char *where, Err *err) {
     const json_t *prompt = json_object_get(o, "prompt"), *list = json_object_get(o, "ids"),
                  *messages = json_object_get(o, "messages");
     if (!!prompt + !!list + !!messages != 1)
         return err_set(err, "%s: expected one of prompt, ids and messages", where), -1;
-    if (list) return ids_from(list, ids, where, err);
+    const json_t *mask = json_object_get(o, "attention_mask");
+    if (mask && !list) return err_set(err, "%s: attention_mask: expected ids with it", where), -1;
+    if (list) {
+        int64_t n = ids_from(list, ids, where, err);
+        return unpad(mask, *ids, n, where, err);
+    }
     if (!job->tokenizer) return err_set(err, "%s: the model has no tokenizer: expected ids", where), -1;
     if (prompt) {
         if (!json_is_string(prompt)) return err_set(err, "%s: prompt: expected a string", where), -1;
@@ -257,7 +278,8 @@ int cmd_generate(int argc, char **argv) {
         {"slots", 0, OPTION_INT, &m.slots, 1, 1024, "N", "requests run at once (default 8)", NULL},
     };
     const char *notes =
-        "A request has \"prompt\", \"ids\" or \"messages\", and generation parameters under their Hugging Face names.\n"
+        "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\", and generation\n"
+        "parameters under their Hugging Face names.\n"
         "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", "
         "\"finish_reason\"; with \"logprobs\": N their log-probabilities and N alternatives each; with\n"
         "\"num_return_sequences\" above 1 \"sequences\", a list of such results with \"score\", best first.";

@@ -18,6 +18,7 @@
  *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
+#include "exp16.h"
 #include <math.h>
 
 /* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors
@@ -319,26 +320,6 @@ static void tile_bf16(const Tile *t, int64_t rows, int64_t vectors) { tile_all(C
 static void tile(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc) {
     Tile t = {.w = w, .w_step = PANEL, .count = count, .x = x, .x_stride = x_stride, .out = acc, .out_stride = PANEL};
     tile_f32(&t, rows, 1);
-}
-
-/* ---- The exponential --------------------------------------------------------------------------------------------- */
-
-/* As exp_f32; lanes out of range compute something and are then replaced. */
-INLINE v16 v16_exp(v16 x) {
-    v16 magic = v16_all(12582912.0f);
-    v16 n = v16_fma(x, v16_all(0x1.715476p+0f), magic), whole = v16_sub(n, magic);
-    v16 r = v16_fma(whole, v16_all(-0x1.62e430p-1f), x);
-    r = v16_fma(whole, v16_all(0x1.05c610p-29f), r);
-    v16 p = v16_all(0x1.6accb6p-10f);
-    p = v16_fma(p, r, v16_all(0x1.123e14p-7f));
-    p = v16_fma(p, r, v16_all(0x1.555858p-5f));
-    p = v16_fma(p, r, v16_all(0x1.55548cp-3f));
-    p = v16_fma(p, r, v16_all(0x1.fffffcp-2f));
-    p = v16_fma(p, r, v16_all(1.0f));
-    p = v16_exponent(v16_fma(p, r, v16_all(1.0f)), n);
-    p = v16_pick(v16_less(x, v16_all(-87.33f)), v16_all(0), p);
-    p = v16_pick(v16_less(v16_all(88.72f), x), v16_all(INFINITY), p);
-    return v16_pick(v16_nan(x), x, p);
 }
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */

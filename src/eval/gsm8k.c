@@ -95,6 +95,7 @@ const Protocol protocols[] = {
      .rule = {&answer_flexible, &answer_strict},
      .rules = 2,
      .draws = true,
+     .cuts = true,
      .ask = ask_lm_eval,
      .joint = "\n\n"},
     {.name = "lm-eval-cot",
@@ -106,6 +107,7 @@ const Protocol protocols[] = {
      .stop = {"Q:", LM_EVAL_STOPS},
      .rule = {&answer_cot_flexible, &answer_cot_strict},
      .rules = 2,
+     .cuts = true,
      .ask = ask_cot,
      .joint = "\n\n"},
     {.name = "qwen-math",
@@ -161,32 +163,57 @@ uint32_t *fewshot_draws(int64_t questions, int64_t shots, int64_t train, uint64_
 
 /* ---- Prompts ----------------------------------------------------------------------------------------------------- */
 
-static bool add_messages(const char *system, const char *user, Text *out, Err *err) {
-    json_t *m = system ? json_pack("[{s:s,s:s},{s:s,s:s}]", "role", "system", "content", system, "role", "user",
-                                   "content", user)
-                       : json_pack("[{s:s,s:s}]", "role", "user", "content", user);
-    char *text = m ? json_dumps(m, JSON_COMPACT) : NULL;
+static bool add_message(json_t *list, const char *role, const char *content, Err *err) {
+    return json_array_append_new(list, json_pack("{s:s,s:s}", "role", role, "content", content)) == 0 ||
+           err_set(err, "a question is not valid UTF-8");
+}
+
+typedef struct Example { const char *question, *answer; } Example;
+
+static Example example_of(const Protocol *p, const Problems *train, const uint32_t *draws, int64_t i) {
+    if (!p->draws) return (Example){cot_examples[i].question, cot_examples[i].answer};
+    return (Example){train->item[draws[i]].question, train->item[draws[i]].answer};
+}
+
+/* One user turn: the question as it is asked. */
+static bool add_asked(const Protocol *p, json_t *list, const char *question, Err *err) {
+    Text t = {0};
+    p->ask(question, NULL, &t);
+    bool ok = text_ok(&t, "prompt", err) && add_message(list, "user", t.data, err);
+    text_free(&t);
+    return ok;
+}
+
+static bool put_messages(json_t *list, Text *out, Err *err) {
+    char *text = json_dumps(list, JSON_COMPACT);
     if (text) text_add(out, text, strlen(text));
     free(text);
-    json_decref(m);
-    return text ? text_ok(out, "prompt", err) : err_set(err, "a question is not valid UTF-8");
+    return text ? text_ok(out, "prompt", err) : err_set(err, "out of memory: a prompt");
 }
 
 bool gsm8k_prompt(const Protocol *p, const Problems *train, const uint32_t *draws, int64_t shots, const char *question,
-                  bool wrap, Text *out, bool *chat, Err *err) {
+                  PromptForm form, Text *out, bool *chat, Err *err) {
     Text plain = {0};
-    *chat = wrap || (p->chat && shots == 0);
-    for (int64_t i = 0; i < shots; i++) {
-        const char *q = p->draws ? train->item[draws[i]].question : cot_examples[i].question;
-        const char *a = p->draws ? train->item[draws[i]].answer : cot_examples[i].answer;
-        p->ask(q, a, &plain);
-        text_line(&plain, "%s", p->joint);
+    json_t *list = json_array();
+    bool ok = list || err_set(err, "out of memory: a prompt"), turns = form == FORM_TURNS && shots > 0;
+    *chat = form != FORM_PLAIN || (p->chat && shots == 0);
+    if (ok && *chat && p->chat && p->system) ok = add_message(list, "system", p->system, err);
+    for (int64_t i = 0; ok && i < shots; i++) {
+        Example e = example_of(p, train, draws, i);
+        if (turns) {
+            ok = add_asked(p, list, e.question, err) && add_message(list, "assistant", e.answer, err);
+        } else {
+            p->ask(e.question, e.answer, &plain);
+            text_line(&plain, "%s", p->joint);
+        }
     }
-    if (p->chat && shots == 0) text_line(&plain, "%s", question);
+    if (turns) ok = ok && add_asked(p, list, question, err);
+    else if (p->chat && shots == 0) text_line(&plain, "%s", question);
     else p->ask(question, NULL, &plain);
-    bool ok = text_ok(&plain, "prompt", err);
-    if (ok && *chat) ok = add_messages(p->chat ? p->system : NULL, plain.data, out, err);
+    ok = ok && text_ok(&plain, "prompt", err);
+    if (ok && *chat) ok = (turns || add_message(list, "user", plain.data, err)) && put_messages(list, out, err);
     else if (ok) text_add(out, plain.data, plain.bytes), ok = text_ok(out, "prompt", err);
+    json_decref(list);
     text_free(&plain);
     return ok;
 }

@@ -30,6 +30,7 @@ struct Protocol {
     int rules;
     bool draws;                        /* examples are drawn from train.jsonl, by lm-eval's generator */
     bool chat;                         /* zero-shot prompts go through the chat template              */
+    bool cuts;                         /* a prompt too long for the context loses its beginning       */
     /* Appends one question as it is asked, with its answer for an example (NULL: the question to be answered). */
     void (*ask)(const char *question, const char *answer, Text *out);
     const char *system, *joint;        /* of chats (NULL: the template's own); between examples */
@@ -41,8 +42,12 @@ const Protocol *protocol_find(const char *name, Err *err);
 /* The examples of every question: [questions][shots] indices into train, drawn as lm-eval draws them. */
 uint32_t *fewshot_draws(int64_t questions, int64_t shots, int64_t train, uint64_t seed, Err *err);
 
-/* The prompt of a question: plain text, or (*chat) a JSON array of messages. `draws` [shots], of protocols that draw.
- * `wrap`: a plain prompt becomes one user message. */
+/* How a prompt with examples goes to a chat model: not at all, whole as one user message (lm-eval's
+ * --apply_chat_template), or every example as a turn of the conversation (its --fewshot_as_multiturn). */
+typedef enum PromptForm { FORM_PLAIN, FORM_CHAT, FORM_TURNS } PromptForm;
+
+/* The prompt of a question: plain text, or (*chat) a JSON array of messages. `draws` [shots], of protocols that
+ * draw. */
 bool gsm8k_prompt(const Protocol *p, const Problems *train, const uint32_t *draws, int64_t shots, const char *question,
-                  bool wrap, Text *out, bool *chat, Err *err);
+                  PromptForm form, Text *out, bool *chat, Err *err);
 #endif

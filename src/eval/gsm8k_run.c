@@ -4,7 +4,7 @@
 #include "gsm8k_run.h"
 
 /* One output on its way. */
-typedef struct Asked { BatchItem item; int64_t index, sample; Text prompt; } Asked;
+typedef struct Asked { BatchItem item; int64_t index, sample, cut; Text prompt; } Asked; /* cut: tokens left out */
 
 /* The prompt's ids, -1 on error; its text is appended to `shown`. */
 static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32_t **ids, Err *err) {
@@ -14,7 +14,7 @@ static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32
     char *rendered = NULL;
     int64_t n = -1;
     if (gsm8k_prompt(o->protocol, &run->train, run->draws ? run->draws + index * o->shots : NULL, o->shots,
-                     run->test.item[index].question, o->wrap, &text, &chat, err)) {
+                     run->test.item[index].question, o->form, &text, &chat, err)) {
         if (chat) n = qm_tokenizer_chat(run->tokenizer, text.data, text.bytes, true, ids, &rendered, err);
         else n = qm_tokenizer_encode(run->tokenizer, text.data, text.bytes, false, ids, err);
         if (chat && rendered) text_line(shown, "%s", rendered);
@@ -103,11 +103,14 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
     snprintf(data, sizeof data, "%016llx",
              (unsigned long long)fingerprint(&run->train, fingerprint(&run->test, 14695981039346656037u)));
     json_t *h =
-        json_pack("{s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:f,s:I,s:I,s:I,s:b}", "protocol", o->protocol->name, "model",
-                  slash && slash[1] ? slash + 1 : model, "weights", info->weight_type, "parameters",
-                  (json_int_t)info->parameters, "cache", info->kv_cache, "shots", (json_int_t)o->shots, "samples",
-                  (json_int_t)o->samples, "temperature", o->temperature, "seed", (json_int_t)o->seed, "fewshot_seed",
-                  (json_int_t)o->fewshot_seed, "max_new_tokens", (json_int_t)o->max_new_tokens, "chat", o->wrap);
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:f,s:I,s:I,s:I,s:b,s:b}", "protocol", o->protocol->name,
+                  "model", slash && slash[1] ? slash + 1 : model, "backend", info->backend, "activations", info->act,
+                  "weights", info->weight_type, "parameters", (json_int_t)info->parameters, "cache", info->kv_cache,
+                  "shots", (json_int_t)o->shots, "samples", (json_int_t)o->samples, "temperature", o->temperature,
+                  "seed", (json_int_t)o->seed, "fewshot_seed", (json_int_t)o->fewshot_seed, "max_new_tokens",
+                  (json_int_t)o->max_new_tokens, "chat", o->form != FORM_PLAIN, "multiturn", o->form == FORM_TURNS);
+    if (h && o->protocol->cuts && run->longest > info->context - o->max_new_tokens)
+        json_object_set_new(h, "context", json_integer(info->context)); /* outputs depend on it */
     if (!h || json_object_set_new(h, "data", json_string(data)) != 0) {
         err_set(err, "cannot name the model in the results: %s is not valid UTF-8", model);
         json_decref(h);
@@ -137,7 +140,9 @@ static bool next(void *user, BatchItem **item, Err *err) {
     a->sample = run->next++ % samples;
     a->item.sequence = (uint64_t)(a->index * MAX_SAMPLES + a->sample);
     int64_t n = prompt_ids(run, a->index, &a->prompt, &ids, err);
-    bool ok = n >= 0 && generation_start(&a->item.g, &run->config, run->tokenizer, ids, n, err);
+    if (run->options.protocol->cuts && n > run->room) a->cut = n - run->room;
+    bool ok = n >= 0 &&
+              generation_start(&a->item.g, &run->config, run->tokenizer, ids + a->cut, n - a->cut, err);
     free(ids);
     if (ok) *item = &a->item;
     else asked_free(a);
@@ -152,6 +157,7 @@ static json_t *result_of(const Gsm8kRun *run, const Asked *a, Err *err) {
                           a->prompt.bytes, "output", g->raw.data ? g->raw.data : "", g->raw.bytes, "prompt_tokens",
                           (json_int_t)g->prompt, "new_tokens", (json_int_t)(g->count - g->prompt), "finish_reason",
                           g->finish);
+    if (o && a->cut) json_object_set_new(o, "prompt_tokens_cut", json_integer(a->cut));
     if (!o) err_set(err, "question %lld: the result is not valid UTF-8", (long long)a->index);
     return o;
 }
@@ -193,7 +199,11 @@ bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(vo
     const BatchCalls calls = {.user = run, .next = next, .done = done, .drop = drop, .stop = stopped};
     int64_t context = qm_engine_info(engine)->context;
     *stats = (BatchStats){0};
-    if (run->longest > context)
+    run->room = context - run->options.max_new_tokens;
+    if (run->options.protocol->cuts && run->room < 1)
+        return err_set(err, "%lld new tokens leave no room for a prompt in a context of %lld: expected more --ctx or "
+                            "fewer --n-predict", (long long)run->options.max_new_tokens, (long long)context);
+    if (!run->options.protocol->cuts && run->longest > context)
         return err_set(err, "a prompt has %lld tokens, the context %lld positions: fewer --shots, or more --ctx",
                        (long long)run->longest, (long long)context);
     run->results = results;

@@ -14,7 +14,7 @@ typedef struct Gsm8kOptions {
     int64_t max_new_tokens;    /* 0: the protocol's                                   */
     int64_t seed, fewshot_seed;
     double temperature;        /* 0: greedy                                           */
-    bool wrap;                 /* plain prompts as one user message                   */
+    PromptForm form;
     bool quiet;                /* no progress bar                                     */
 } Gsm8kOptions;
 
@@ -30,6 +30,7 @@ typedef struct Gsm8kRun {
     /* of one go: */
     Results *results;
     int64_t next, judged;
+    int64_t room;              /* tokens of a prompt that leave room for the new ones */
     double right;              /* by the first rule                                   */
     Progress progress;
     char label[64];

@@ -19,10 +19,11 @@ static const json_t *of_rule(const Protocol *p, int rule, const json_t *line, co
 
 static bool read_verdict(Report *r, Verdicts *all, const json_t *o, const char *where, int64_t questions, Err *err) {
     Verdict v = {.index = (int64_t)all->count, .order = (int64_t)all->count};
-    int64_t prompt = 0, new = 0;
+    int64_t prompt = 0, new = 0, cut = 0;
     const char *finish = NULL;
     if (!json_get_int(o, "index", where, 0, INT64_MAX, &v.index, err) ||
         !json_get_int(o, "prompt_tokens", where, 0, INT64_MAX, &prompt, err) ||
+        !json_get_int(o, "prompt_tokens_cut", where, 0, INT64_MAX, &cut, err) ||
         !json_get_int(o, "new_tokens", where, 0, INT64_MAX, &new, err) ||
         !json_get_text(o, "finish_reason", where, &finish, err))
         return false;
@@ -43,6 +44,7 @@ static bool read_verdict(Report *r, Verdicts *all, const json_t *o, const char *
     r->outputs++;
     r->prompt_tokens += prompt;
     r->new_tokens += new;
+    r->cut += cut > 0;
     r->truncated += finish && !strcmp(finish, "length");
     return true;
 }
@@ -136,6 +138,8 @@ void report_print(const Report *r, FILE *out) {
     for (int i = 0; i < r->protocol->rules; i++)
         fprintf(out, "%s %s %lld", i ? "," : "", r->protocol->rule[i]->name, (long long)r->rule[i].invalid);
     fprintf(out, "\n");
+    if (r->cut)
+        fprintf(out, "%lld prompts were too long for the context and lost their beginning\n", (long long)r->cut);
     if (r->new_tokens)
         fprintf(out, "%lld prompt tokens, %lld new tokens\n", (long long)r->prompt_tokens, (long long)r->new_tokens);
 }

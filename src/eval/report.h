@@ -14,6 +14,7 @@ typedef struct Report {
     const Protocol *protocol;
     int64_t questions, outputs, samples; /* samples: most of one question */
     int64_t truncated, prompt_tokens, new_tokens;
+    int64_t cut;                         /* prompts that lost their beginning       */
     int64_t shots;                       /* -1: unknown */
     char model[128];                     /* "" : unknown */
     RuleTally rule[MAX_RULES];

@@ -99,6 +99,17 @@ static int64_t prefix_most(const Batch *b, const Generation *g, bool fed) {
     return most;
 }
 
+/* Whether to wait for a running sequence to feed a beginning that no slot has yet. */
+static bool worth_waiting(const Batch *b, const Generation *g) {
+    int64_t have = prefix_most(b, g, true);
+    if (!b->reuse) return false;
+    for (int i = 0; i < b->slots; i++) {
+        int64_t n = b->slot[i].item ? 0 : held(b, &b->slot[i], g);
+        if (n > have) have = n;
+    }
+    return prefix_most(b, g, false) >= have + PREFIX_LEAST;
+}
+
 /* Gives the item the free slot that holds most of its prompt; of equals, the one that holds least else. */
 static bool take(Batch *b, BatchItem *item, Err *err) {
     Slot *best = NULL;
@@ -117,9 +128,9 @@ static bool take(Batch *b, BatchItem *item, Err *err) {
         !(best->logits = mem_new((size_t)b->engine->info.vocab, sizeof(float), "logits", err)))
         return false;
     if (!qm_session_crop(best->session, most, err)) return false;
-    if (b->reuse && most < prefix_most(b, &item->g, true)) {
+    if (b->reuse && prefix_most(b, &item->g, true) >= most + PREFIX_LEAST) { /* a copy is worth some tokens only */
         if (!prefix_reuse(b->engine, best->session, item->g.ids, item->g.prompt, b->source, sources, err)) return false;
-        most = qm_session_length(best->session);
+        b->stats.copied += most = qm_session_length(best->session);
     }
     best->item = item;
     best->order = b->taken++;
@@ -136,7 +147,7 @@ static bool fill(Batch *b, Err *err) {
         b->held_back = NULL;
         if (!item && !b->calls->next(b->calls->user, &item, err)) return false;
         if (!item) return true;
-        if (b->reuse && prefix_most(b, &item->g, true) < prefix_most(b, &item->g, false)) {
+        if (worth_waiting(b, &item->g)) {
             b->held_back = item;
             return true;
         }

@@ -24,6 +24,7 @@ typedef struct BatchCalls {
 
 typedef struct BatchStats {
     int64_t prompt, reused, decoded; /* tokens fed of prompts, found in slots, fed one by one */
+    int64_t copied;                  /* of those found, in another slot: the cache was copied      */
     int64_t steps;
     double seconds;
 } BatchStats;

@@ -14,6 +14,7 @@ typedef struct Beam {
     QmSession *session;
     float sum;                /* of log-probabilities                              */
     const float *logits;      /* [vocab] after its last token                      */
+    double total;             /* log_total of them                                 */
 } Beam;
 
 /* One way on: a beam and a token. */
@@ -55,8 +56,8 @@ static int by_key(const void *a, const void *b) {
 /* The scores of a beam: log softmax, then every processor; log-probabilities of all that goes on from it. */
 static void beam_scores(BeamSearch *b, Beam *beam, float *value, Scores *scores) {
     SampleWork *w = &b->search->work;
-    double total = log_total(beam->logits, w->vocab, w->weight);
-    for (int64_t v = 0; v < w->vocab; v++) value[v] = (float)((double)beam->logits[v] - total);
+    beam->total = log_total(beam->logits, w);
+    for (int64_t v = 0; v < w->vocab; v++) value[v] = (float)((double)beam->logits[v] - beam->total);
     *scores = (Scores){.value = value, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {.config = &b->config, .ids = beam->g.ids, .count = beam->g.count, .prompt = beam->g.prompt,
                           .rivals = b->rivals, .rival_count = b->rival_count, .scores = scores, .work = w,
@@ -80,7 +81,7 @@ static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candid
                                 (uint64_t)beam->g.count);
         w->key[i] -= (float)log(-log(u > 0 ? u : 0x1p-54));
     }
-    float least = select_largest(w->key, s.count, b->keep, w->weight);
+    float least = select_largest(w->key, s.count, b->keep, w);
     for (int pass = 0; pass < 2; pass++) /* first what is above the least, then ties with it, as far as there is room */
         for (int64_t i = 0; i < s.count && n < b->keep; i++)
             if (s.value[i] > -INFINITY && (pass ? w->key[i] == least : w->key[i] > least))
@@ -97,6 +98,16 @@ static int64_t group_candidates(BeamSearch *b, const Group *group) {
 
 /* ---- One step of a group ----------------------------------------------------------------------------------------- */
 
+/* A generation that goes on from a beam with one more token. */
+static bool beam_extend(BeamSearch *b, const Beam *beam, int32_t id, Generation *out, Err *err) {
+    const char *text;
+    size_t bytes;
+    return generation_copy(out, &beam->g, err) &&
+           (out->config.logprobs < 0 ||
+            generation_tell(out, beam->logits, beam->total, id, &b->search->work, err)) &&
+           generation_push(out, id, &text, &bytes, err);
+}
+
 /* A finished sequence takes its place among the best `size`. */
 static bool group_finish(BeamSearch *b, Group *group, const Candidate *c, Err *err) {
     const Generation *from = &group->beam[c->beam].g;
@@ -107,7 +118,7 @@ static bool group_finish(BeamSearch *b, Group *group, const Candidate *c, Err *e
     size_t bytes;
     if (at == b->size && score <= group->finished[at - 1].score) return true;
     Generation g = {0};
-    if (!generation_copy(&g, from, err) || !generation_push(&g, c->id, &text, &bytes, err)) {
+    if (!beam_extend(b, &group->beam[c->beam], c->id, &g, err)) {
         generation_free(&g);
         return false;
     }
@@ -121,15 +132,12 @@ static bool group_finish(BeamSearch *b, Group *group, const Candidate *c, Err *e
 
 /* Moves on to the chosen candidates. The first child of a beam inherits its session, the others copy it into idle
  * ones. */
-static bool group_advance(Group *group, const Candidate *chosen, int count, Err *err) {
+static bool group_advance(BeamSearch *b, Group *group, const Candidate *chosen, int count, Err *err) {
     Beam next[MAX_BEAMS] = {0};
     bool taken[MAX_BEAMS] = {0}, ok = true;
     for (int i = 0; ok && i < count; i++) {
-        const char *text;
-        size_t bytes;
         next[i].sum = chosen[i].sum;
-        ok = generation_copy(&next[i].g, &group->beam[chosen[i].beam].g, err) &&
-             generation_push(&next[i].g, chosen[i].id, &text, &bytes, err);
+        ok = beam_extend(b, &group->beam[chosen[i].beam], chosen[i].id, &next[i].g, err);
     }
     for (int i = 0; i < count; i++)
         if (!taken[chosen[i].beam]) {
@@ -183,7 +191,7 @@ static bool group_step(BeamSearch *b, Group *group, Err *err) {
     if (going > b->size) going = b->size;
     for (int64_t i = 0; i < going; i++) b->rivals[b->rival_count++] = b->order[i].id;
     if (going == 0) return group->done = true;
-    if (!group_advance(group, b->order, (int)going, err)) return false;
+    if (!group_advance(b, group, b->order, (int)going, err)) return false;
     group->hopeful = group->hopeful && group_hopeful(b, group);
     group->done = !group->hopeful || (early && group->finished_count == b->size);
     return true;

@@ -5,6 +5,9 @@
 
 /* In [0, 1), a function of its arguments alone. */
 double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position);
-/* log of the sum of e^logit; +inf when no logit is a number above -inf. weight: room for vocab floats. */
-double log_total(const float *logits, int64_t vocab, float *weight);
+/* log of the sum of e^logit; +inf when no logit is a number above -inf. */
+double log_total(const float *logits, SampleWork *work);
+/* Keeps the log-probability of the token that is about to be pushed, and the alternatives if wanted. `logits` before
+ * any processor, `total` their log_total. */
+bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *work, Err *err);
 #endif

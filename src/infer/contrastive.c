@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "choice.h"
 #include "search.h"
 
 enum { CHUNK = 128 }; /* of the prompt, whose hidden states of all layers come at once */
@@ -71,10 +72,10 @@ static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
                           .state = g->state,
                           .spent = &g->spent};
     processors_run(&call, false);
-    int64_t best = scores_best(&s), n = 0;
+    int64_t best = scores_best(&s, w), n = 0;
     if (best < 0) return 0;
-    double total = scores_weights(&s, s.value[best], w->key);
-    float least = select_largest(s.value, s.count, t->k, w->weight);
+    double total = scores_weights(s.value, s.count, s.value[best], w, w->key, NULL);
+    float least = select_largest(s.value, s.count, t->k, w);
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < s.count && n < t->k; i++)
             if (s.value[i] > -INFINITY && (pass ? s.value[i] == least : s.value[i] > least))
@@ -97,6 +98,10 @@ static bool step(Contrast *t, Generation *g, Err *err) {
     Choice choice[MAX_BEAMS];
     QmAppend entry[MAX_BEAMS];
     int32_t tokens[MAX_BEAMS][2];
+    SampleWork *w = &t->search->work;
+    bool told = g->config.logprobs >= 0;
+    double total = told ? log_total(t->next, w) : 0;
+    if (told) memcpy(w->raw, t->next, (size_t)w->vocab * sizeof *w->raw);
     int64_t n = choices_of(t, g, choice), fed = qm_session_length(t->session[0]), lack = g->count - fed, best = 0;
     int64_t stride = (t->layers + 1) * 2 * t->width;
     const char *text;
@@ -124,6 +129,7 @@ static bool step(Contrast *t, Generation *g, Err *err) {
         for (int64_t i = 0; i < t->k; i++)
             if (!qm_session_crop(t->session[i], g->count, err)) return false;
     } /* else: no room to look ahead; this is the last token, the likeliest */
+    if (told && !generation_tell(g, w->raw, total, choice[best].id, w, err)) return false;
     return generation_push(g, choice[best].id, &text, &bytes, err);
 }
 

@@ -72,6 +72,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     const WeightTensor *w = weights_find(e->weights, "model.layers.0.mlp.down_proj.weight");
     snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
     snprintf(m->act, sizeof m->act, "%s", b->act_int8 ? "int8" : "f32");
+    snprintf(m->backend, sizeof m->backend, "%s", e->backend->name);
     m->weight_error = i->weight_error;
     if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->quantise == PACKED_Q8G ? "8bit" : "4bit");
     snprintf(m->kv_cache, sizeof m->kv_cache, "%s", b->cache == CACHE_F32 ? "f32" : "bf16");

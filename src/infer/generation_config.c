@@ -233,8 +233,6 @@ static bool searches_check(const GenerationConfig *c, Err *err) {
     if (c->num_beams > 1 && c->num_return_sequences > c->num_beams)
         return err_set(err, "num_return_sequences: expected at most num_beams, %lld, got %lld", (long long)c->num_beams,
                        (long long)c->num_return_sequences);
-    if (c->num_beams > 1 && c->logprobs >= 0)
-        return err_set(err, "logprobs: not told of beams: expected num_beams 1");
     if (c->num_beams % c->num_beam_groups)
         return err_set(err, "num_beam_groups: expected a divisor of num_beams, %lld, got %lld", (long long)c->num_beams,
                        (long long)c->num_beam_groups);

@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../text/tokenizer.h"
+#include "../text/order.h"
 #include "grammar.h"
 
 typedef struct Config { int32_t node, stack; } Config;               /* stack -1: empty                    */
@@ -16,11 +16,6 @@ typedef struct State {
     int32_t mask;            /* slot of its mask, or -1                                  */
     int32_t *next;           /* [256] -2: not known; NULL: none asked                    */
 } State;
-typedef struct Token {
-    const uint8_t *data;
-    uint32_t bytes, common;
-    int32_t id;
-} Token; /* common: with the one before */
 
 enum { BUCKETS = 4096, MAX_WORK = 1 << 26 };
 
@@ -37,8 +32,8 @@ struct Matcher {
     uint32_t *seen;          /* hash set of configurations: [4 * MAX_CONFIGS] places in `done`, + 1 */
     Config *done;            /* every configuration of the closure, forks and calls too    */
     int32_t done_count;
-    Token *token;            /* by their bytes */
-    size_t tokens, mask_bytes;
+    const TokenOrder *order; /* the tokenizer's */
+    size_t mask_bytes;
     int32_t vocab;
     uint8_t *mask;           /* [MAX_MASKS][mask_bytes], grown as needed */
     size_t mask_room;
@@ -174,34 +169,12 @@ int64_t matcher_tokens(const Matcher *m) { return m->vocab; }
 
 /* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 
-static int token_order(const void *a, const void *b) {
-    const Token *x = a, *y = b;
-    int c = memcmp(x->data, y->data, x->bytes < y->bytes ? x->bytes : y->bytes);
-    return c ? c : x->bytes != y->bytes ? (x->bytes < y->bytes ? -1 : 1) : (x->id > y->id) - (x->id < y->id);
-}
-
-/* Every token with text, special ones excepted. */
-static bool tokens_sort(Matcher *m, const QmTokenizer *t, Err *err) {
-    int32_t vocab = qm_tokenizer_vocab(t);
-    size_t longest = 0;
-    m->vocab = vocab;
-    m->mask_bytes = ((size_t)vocab + 7) / 8;
-    if (!(m->token = mem_new((size_t)vocab, sizeof *m->token, "grammar", err))) return false;
-    for (int32_t id = 0; id < vocab; id++) {
-        size_t bytes;
-        bool special;
-        const char *piece = qm_tokenizer_piece(t, id, &bytes, &special);
-        if (!piece || special || bytes == 0) continue;
-        m->token[m->tokens++] = (Token){(const uint8_t *)piece, (uint32_t)bytes, 0, id};
-        if (bytes > longest) longest = bytes;
-    }
-    qsort(m->token, m->tokens, sizeof *m->token, token_order);
-    for (size_t i = 1; i < m->tokens; i++) {
-        const Token *a = &m->token[i - 1];
-        Token *b = &m->token[i];
-        while (b->common < a->bytes && b->common < b->bytes && a->data[b->common] == b->data[b->common]) b->common++;
-    }
-    return mem_grow((void **)&m->path, &m->path_room, longest + 1, sizeof *m->path, "grammar", err);
+static bool tokens_of(Matcher *m, const QmTokenizer *t, Err *err) {
+    m->vocab = qm_tokenizer_vocab(t);
+    m->mask_bytes = ((size_t)m->vocab + 7) / 8;
+    m->order = tokenizer_order(t, err);
+    return m->order &&
+           mem_grow((void **)&m->path, &m->path_room, m->order->longest + 1, sizeof *m->path, "grammar", err);
 }
 
 /* path[k]: the state after the first k bytes; alive: how many of them can be read. */
@@ -209,8 +182,8 @@ static bool mask_fill(Matcher *m, int32_t state, uint8_t *mask, Err *err) {
     size_t alive = 0;
     memset(mask, 0, m->mask_bytes);
     m->path[0] = state;
-    for (size_t i = 0; i < m->tokens; i++) {
-        const Token *t = &m->token[i];
+    for (size_t i = 0; i < m->order->count; i++) {
+        const OrderedToken *t = &m->order->token[i];
         if (t->common > alive) continue; /* the byte that failed is one of the common ones */
         for (alive = t->common; alive < t->bytes; alive++) {
             int32_t next = step(m, m->path[alive], t->data[alive], err);
@@ -248,7 +221,7 @@ Matcher *matcher_new(Grammar *grammar, const QmTokenizer *tokenizer, Err *err) {
     m->todo = mem_new(2 * MAX_CONFIGS + 2, sizeof *m->todo, "grammar", err);
     m->done = mem_new(2 * MAX_CONFIGS, sizeof *m->done, "grammar", err);
     m->seen = mem_new(4 * MAX_CONFIGS, sizeof *m->seen, "grammar", err);
-    bool ok = m->set && m->todo && m->done && m->seen && (!tokenizer || tokens_sort(m, tokenizer, err));
+    bool ok = m->set && m->todo && m->done && m->seen && (!tokenizer || tokens_of(m, tokenizer, err));
     if (ok) closure_start(m);
     ok = ok && follow(m, (Config){grammar->start, -1}, err) && state_of_set(m, err) >= -1;
     if (ok && m->states == 0) ok = err_set(err, "grammar: no text matches it");
@@ -267,5 +240,5 @@ void matcher_release(Matcher *m) {
     for (size_t i = 0; i < m->states; i++) free(m->state[i].config), free(m->state[i].next);
     grammar_release(m->grammar);
     free(m->cell), free(m->state), free(m->set), free(m->todo), free(m->done), free(m->seen);
-    free(m->token), free(m->mask), free(m->path), free(m);
+    free(m->mask), free(m->path), free(m);
 }

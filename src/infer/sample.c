@@ -16,15 +16,26 @@ double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position) {
     return (double)(mix(mix(mix(seed) ^ sequence) ^ position) >> 11) * 0x1p-53;
 }
 
-/* The candidate at which the running sum of the weights passes u times their total; -1 without candidates. */
-static int32_t draw(const Scores *s, double u, float *weight) {
-    int64_t best = scores_best(s), last = best;
+/* The candidate at which the running sum of the weights, block by block and then one by one, passes u times their
+ * total; -1 without candidates. */
+static int32_t draw(const Scores *s, double u, SampleWork *w) {
+    int64_t best = scores_best(s, w), last = best;
     if (best < 0) return -1;
-    double left = u * scores_weights(s, s->value[best], weight);
-    for (int64_t i = 0; i < s->count; i++) {
-        if (!(weight[i] > 0)) continue;
-        last = i;
-        left -= (double)weight[i];
+    float top = s->value[best];
+    double left = u * scores_weights(s->value, s->count, top, w, NULL, NULL);
+    int64_t b = 0, from = -1;
+    for (; b < weigh_blocks(s->count); b++) {
+        if (w->sum[b] > 0) from = b * WEIGH_BLOCK;
+        if (left < (double)w->sum[b]) break;
+        left -= (double)w->sum[b];
+    }
+    if (from < 0) return scores_id(s, best);
+    int64_t n = s->count - from < WEIGH_BLOCK ? s->count - from : WEIGH_BLOCK;
+    scores_weights(s->value + from, n, top, w, w->weight, NULL);
+    for (int64_t i = 0; i < n; i++) {
+        if (!(w->weight[i] > 0)) continue;
+        last = from + i;
+        left -= (double)w->weight[i];
         if (left < 0) break;
     }
     return scores_id(s, last);
@@ -32,11 +43,10 @@ static int32_t draw(const Scores *s, double u, float *weight) {
 
 /* ---- Log-probabilities ------------------------------------------------------------------------------------------- */
 
-double log_total(const float *logits, int64_t vocab, float *weight) {
-    Scores s = {.value = (float *)(uintptr_t)logits, .count = vocab, .all = true};
-    int64_t best = scores_best(&s);
-    if (best < 0) return INFINITY;
-    return (double)logits[best] + log(scores_weights(&s, logits[best], weight));
+double log_total(const float *logits, SampleWork *w) {
+    float top = scores_largest(logits, w->vocab, w);
+    if (top == -INFINITY) return INFINITY;
+    return (double)top + log(scores_weights(logits, w->vocab, top, w, NULL, NULL));
 }
 
 static int by_logprob(const void *a, const void *b) {
@@ -47,28 +57,30 @@ static int by_logprob(const void *a, const void *b) {
 
 /* The n largest into out, in order, ties by id. */
 static void likeliest(const float *logits, int64_t vocab, double total, int64_t n, SampleWork *w, TokenLogprob *out) {
-    TokenLogprob found[2 * MAX_LOGPROBS];
+    TokenLogprob found[MAX_LOGPROBS];
     int64_t count = 0;
-    float least = select_largest(logits, vocab, n, w->weight);
-    for (int64_t i = 0; i < vocab && count < MAX_LOGPROBS; i++) /* above the least: fewer than n */
-        if (logits[i] > least) found[count++] = (TokenLogprob){(int32_t)i, (float)((double)logits[i] - total)};
-    for (int64_t i = 0; i < vocab && count < n; i++)
-        if (logits[i] == least) found[count++] = (TokenLogprob){(int32_t)i, (float)((double)logits[i] - total)};
+    float least = select_largest(logits, vocab, n, w);
+    for (int tied = 0; tied < 2; tied++) /* above the least are fewer than n; then ties, as far as there is room */
+        for (int64_t i = 0; i < vocab && count < n; i++) {
+            if (!(w->top[i / WEIGH_BLOCK] >= least)) i |= WEIGH_BLOCK - 1; /* the block holds none */
+            else if (tied ? logits[i] == least : logits[i] > least)
+                found[count++] = (TokenLogprob){(int32_t)i, (float)((double)logits[i] - total)};
+        }
     qsort(found, (size_t)count, sizeof *found, by_logprob);
     for (int64_t i = 0; i < n; i++) out[i] = i < count ? found[i] : (TokenLogprob){-1, -INFINITY};
 }
 
-/* Room for the next token's log-probabilities; the alternatives are filled in. */
-static bool logprobs_new(Generation *g, const float *logits, double total, SampleWork *w, TokenLogprob **row,
-                         Err *err) {
+bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *w, Err *err) {
     int64_t n = g->config.logprobs, at = g->count - g->prompt;
-    *row = NULL;
+    float logprob = (float)((double)logits[id] - total);
+    g->logprob_sum += (double)logprob;
     if (n < 0) return true;
     if (!mem_grow((void **)&g->logprobs, &g->logprobs_capacity, (size_t)((at + 1) * (n + 1)), sizeof *g->logprobs,
                   "log-probabilities", err))
         return false;
-    *row = g->logprobs + at * (n + 1);
-    if (n > 0) likeliest(logits, w->vocab, total, n, w, *row + 1);
+    TokenLogprob *row = g->logprobs + at * (n + 1);
+    *row = (TokenLogprob){id, logprob};
+    if (n > 0) likeliest(logits, w->vocab, total, n, w, row + 1);
     return true;
 }
 
@@ -84,11 +96,8 @@ bool generation_argmax(const Generation *g) {
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *w, int32_t *id, Err *err) {
     const GenerationConfig *c = &g->config;
     bool told = c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1;
-    double total = told ? log_total(logits, w->vocab, w->weight) : 0;
-    float *raw = w->raw;
-    TokenLogprob *row = NULL;
-    if (told && !logprobs_new(g, logits, total, w, &row, err)) return false;
-    if (told) memcpy(raw, logits, (size_t)w->vocab * sizeof *raw);
+    double total = told ? log_total(logits, w) : 0;
+    if (told) memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
     Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {
         .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w,
@@ -96,15 +105,10 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     bool greedy = generation_greedy(c);
     processors_run(&call, !greedy);
     if (greedy) {
-        int64_t best = scores_best(&s);
+        int64_t best = scores_best(&s, w);
         *id = best < 0 ? -1 : scores_id(&s, best);
     } else {
-        *id = draw(&s, draw_uniform((uint64_t)c->seed, sequence, (uint64_t)g->count), w->weight);
+        *id = draw(&s, draw_uniform((uint64_t)c->seed, sequence, (uint64_t)g->count), w);
     }
-    if (told && *id >= 0) {
-        float logprob = (float)((double)raw[*id] - total);
-        if (row) *row = (TokenLogprob){*id, logprob};
-        g->logprob_sum += (double)logprob;
-    }
-    return true;
+    return !told || *id < 0 || generation_tell(g, w->raw, total, *id, w, err);
 }

@@ -1,96 +1,90 @@
-/* scores.c: weights of scores, and thresholds by radix selection. */
+/* scores.c: weights of scores, and thresholds by histograms. */
 #include "scores.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 2048, BLOCK = 256, LANES = 8, MAXIMA = 1024 };
+enum { BUCKETS = 2048, LANES = 4 };
 
 bool sample_work_new(SampleWork *w, int64_t vocab, Err *err) {
-    *w = (SampleWork){.vocab = vocab};
-    w->id = mem_new((size_t)vocab, sizeof *w->id, "sampling", err);
-    w->weight = mem_new((size_t)vocab, sizeof *w->weight, "sampling", err);
-    w->key = mem_new((size_t)vocab, sizeof *w->key, "sampling", err);
-    w->raw = mem_new((size_t)vocab, sizeof *w->raw, "sampling", err);
-    w->tally = mem_new((size_t)vocab, sizeof *w->tally, "sampling", err);
-    return w->id && w->weight && w->key && w->raw && w->tally;
+    size_t n = (size_t)vocab, blocks = (size_t)weigh_blocks(vocab);
+    *w = (SampleWork){.vocab = vocab, .weigh = weigh_best()};
+    w->id = mem_new(n, sizeof *w->id, "sampling", err);
+    w->weight = mem_new(n, sizeof *w->weight, "sampling", err);
+    w->key = mem_new(n, sizeof *w->key, "sampling", err);
+    w->room = mem_new(2 * n, sizeof *w->room, "sampling", err);
+    w->raw = mem_new(n, sizeof *w->raw, "sampling", err);
+    w->tally = mem_new(n, sizeof *w->tally, "sampling", err);
+    w->top = mem_new(blocks, sizeof *w->top, "sampling", err);
+    w->sum = mem_new(blocks, sizeof *w->sum, "sampling", err);
+    w->moment = mem_new(blocks, sizeof *w->moment, "sampling", err);
+    return !err->set;
 }
 
 void sample_work_free(SampleWork *w) {
     free(w->id);
     free(w->weight);
     free(w->key);
+    free(w->room);
     free(w->raw);
     free(w->tally);
+    free(w->top);
+    free(w->sum);
+    free(w->moment);
     *w = (SampleWork){0};
-}
-
-/* The largest of n values, -inf if there is none; NaN never wins. Lanes, so that the compiler can use vectors. */
-static float largest_of(const float *x, int64_t n) {
-    float lane[LANES], best = -INFINITY;
-    int64_t i = 0;
-    for (int l = 0; l < LANES; l++) lane[l] = -INFINITY;
-    for (; i + LANES <= n; i += LANES)
-        for (int l = 0; l < LANES; l++) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-    for (; i < n; i++) best = x[i] > best ? x[i] : best;
-    for (int l = 0; l < LANES; l++) best = lane[l] > best ? lane[l] : best;
-    return best;
-}
-
-int64_t scores_best(const Scores *s) {
-    float best = largest_of(s->value, s->count);
-    if (best == -INFINITY) return -1;
-    int64_t at = 0;
-    while (s->value[at] != best) at++;
-    return at;
 }
 
 /* ---- Weights ----------------------------------------------------------------------------------------------------- */
 
-/* e^x for x <= 0, within 2 ulp: n = x log2(e) rounded, e^(x - n ln 2) by its Taylor polynomial of degree 7, scaled by
- * 2^n; 0 below -87. Products and sums are rounded apart, so vectors of any width and machines without fused steps
- * agree. Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits. */
-static inline float exp_down(float x) {
-    union { float f; uint32_t u; } n, e;
-    float in = x > -87.0f ? x : -87.0f; /* also for NaN */
-    n.f = in * 0x1.715476p+0f + 12582912.0f;
-    float whole = n.f - 12582912.0f;
-    float r = (in - whole * 0x1.63p-1f) + whole * 0x1.bd0106p-13f; /* ln 2 = 0x1.63p-1 - 0x1.bd0106p-13 */
-    float p = r * (1.0f / 5040) + 1.0f / 720;
-    p = p * r + 1.0f / 120;
-    p = p * r + 1.0f / 24;
-    p = p * r + 1.0f / 6;
-    p = p * r + 0.5f;
-    p = p * r + 1.0f;
-    e.f = p * r + 1.0f;
-    e.u += n.u << 23;
-    return x > -87.0f ? e.f : 0.0f;
+float scores_largest(const float *value, int64_t n, SampleWork *w) {
+    float best = -INFINITY;
+    w->weigh->tops(value, n, w->top);
+    for (int64_t b = 0; b < weigh_blocks(n); b++) best = w->top[b] > best ? w->top[b] : best;
+    return best;
 }
 
-double scores_weights(const Scores *s, float largest, float *weight) {
-    double lane[LANES] = {0}, sum = 0;
-    bool finite = largest < INFINITY;
-    for (int64_t from = 0; from < s->count; from += BLOCK) {
-        int64_t to = from + BLOCK < s->count ? from + BLOCK : s->count, i = from;
-        if (finite)
-            for (i = from; i < to; i++) weight[i] = exp_down(s->value[i] - largest);
-        else
-            for (i = from; i < to; i++) weight[i] = s->value[i] == largest;
-        for (i = from; i + LANES <= to; i += LANES)
-            for (int l = 0; l < LANES; l++) lane[l] += (double)weight[i + l];
-        for (; i < to; i++) sum += (double)weight[i];
+int64_t scores_best(const Scores *s, SampleWork *w) {
+    float best = scores_largest(s->value, s->count, w);
+    if (best == -INFINITY) return -1;
+    int64_t b = 0;
+    while (w->top[b] != best) b++;
+    int64_t at = b * WEIGH_BLOCK;
+    while (s->value[at] != best) at++;
+    return at;
+}
+
+double scores_weights(const float *value, int64_t n, float largest, SampleWork *w, float *weight, double *mean) {
+    double total = 0, moment = 0;
+    if (largest < INFINITY) {
+        w->weigh->weights(value, n, largest, weight, w->sum, mean ? w->moment : NULL);
+    } else {
+        for (int64_t i = 0; i < n; i++) {
+            if (i % WEIGH_BLOCK == 0) w->sum[i / WEIGH_BLOCK] = w->moment[i / WEIGH_BLOCK] = 0;
+            w->sum[i / WEIGH_BLOCK] += value[i] == largest;
+            if (weight) weight[i] = value[i] == largest;
+        }
     }
-    return sum + (((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7])));
+    for (int64_t b = 0; b < weigh_blocks(n); b++) {
+        total += (double)w->sum[b];
+        if (mean) moment += (double)w->moment[b];
+    }
+    if (mean) *mean = moment / total;
+    return total;
 }
 
 /* ---- Thresholds -------------------------------------------------------------------------------------------------- */
 
-void scores_keep(Scores *s, const float *key, float least) {
+void scores_keep(Scores *s, const float *key, float least, const float *top) {
     int64_t n = 0;
-    for (int64_t i = 0; i < s->count; i++) { /* without a branch, which could not be foretold */
-        s->value[n] = s->value[i];
-        s->id[n] = scores_id(s, i);
-        n += key[i] >= least;
+    for (int64_t from = 0; from < s->count; from += WEIGH_BLOCK) {
+        int64_t to = from + WEIGH_BLOCK < s->count ? from + WEIGH_BLOCK : s->count;
+        if (!(top[from / WEIGH_BLOCK] >= least)) continue;
+        for (int64_t i = from; i < to; i++) { /* without a branch, which could not be foretold */
+            bool kept = key[i] >= least;      /* before key, which may be value, is written over */
+            s->value[n] = s->value[i];
+            s->id[n] = scores_id(s, i);
+            n += kept;
+        }
     }
     s->count = n;
     s->all = false;
@@ -108,9 +102,10 @@ static float unordered(uint32_t bits) {
     return bits ? v.f : -INFINITY;
 }
 
-float select_threshold(const float *key, const float *weight, int64_t n, double target) {
+/* The threshold by radix over the bits, three digits; *above weighs what lies above all n keys. */
+static float select_radix(const float *key, const float *weight, int64_t n, double target, double above) {
     static const int shifts[] = {21, 10, 0};
-    double mass[BUCKETS], above = 0;
+    double mass[BUCKETS];
     uint32_t prefix = 0;
     for (int level = 0; level < 3; level++) {
         int shift = shifts[level], known = level ? shifts[level - 1] : 32;
@@ -130,16 +125,70 @@ float select_threshold(const float *key, const float *weight, int64_t n, double 
     return unordered(prefix);
 }
 
-float select_largest(const float *key, int64_t n, int64_t k, float *room) {
+/* Equal steps from the largest key down to the least finite one; what is below, or no number, is in the last. */
+typedef struct Steps { float high, scale; } Steps;
+static inline int step_of(Steps s, float key) {
+    float at = (s.high - key) * s.scale;
+    return at < (float)(BUCKETS - 1) ? (int)at : BUCKETS - 1; /* NaN too */
+}
+
+/* Sums of neighbours go to different lanes, for a sum that follows itself has to wait. */
+static void steps_fill(Steps s, const float *key, const float *weight, int64_t n, double mass[BUCKETS][LANES]) {
+    int64_t i = 0;
+    memset(mass, 0, sizeof(double) * BUCKETS * LANES);
+    for (; i + LANES <= n; i += LANES)
+        for (int l = 0; l < LANES; l++) mass[step_of(s, key[i + l])][l] += weight ? (double)weight[i + l] : 1;
+    for (; i < n; i++) mass[step_of(s, key[i])][0] += weight ? (double)weight[i] : 1;
+}
+
+float select_threshold(const float *key, const float *weight, int64_t n, double target, float *room) {
+    double mass[BUCKETS][LANES], above = 0;
+    float high = -INFINITY, low = INFINITY;
+    int64_t kept = 0;
+    if (n < BUCKETS) return select_radix(key, weight, n, target, 0);
+    for (int64_t i = 0; i < n; i++) {
+        high = key[i] > high ? key[i] : high;
+        low = key[i] < low && key[i] > -INFINITY ? key[i] : low;
+    }
+    Steps s = {high, (float)(BUCKETS - 1) / (high - low)};
+    if (!(high < INFINITY) || !(s.scale > 0 && s.scale < INFINITY)) return select_radix(key, weight, n, target, 0);
+    steps_fill(s, key, weight, n, mass);
+    for (int at = 0; at < BUCKETS; at++) {
+        double here = (mass[at][0] + mass[at][1]) + (mass[at][2] + mass[at][3]);
+        if (above + here < target && at < BUCKETS - 1) {
+            above += here;
+            continue;
+        }
+        for (int64_t i = 0; i < n; i++) { /* room[n + kept] is written ahead of its reader: kept <= i */
+            room[kept] = key[i];
+            room[n + kept] = weight ? weight[i] : 1;
+            kept += step_of(s, key[i]) == at;
+        }
+        break;
+    }
+    return select_radix(room, room + n, kept, target, above);
+}
+
+/* The keys that reach `bound`, from the blocks that do. */
+static int64_t reaching(const float *key, int64_t n, float bound, const float *top, float *out) {
+    int64_t kept = 0;
+    for (int64_t from = 0; from < n; from += WEIGH_BLOCK) {
+        int64_t to = from + WEIGH_BLOCK < n ? from + WEIGH_BLOCK : n;
+        for (int64_t i = from; top[from / WEIGH_BLOCK] >= bound && i < to; i++)
+            if (key[i] >= bound) out[kept++] = key[i];
+    }
+    return kept;
+}
+
+float select_largest(const float *key, int64_t n, int64_t k, SampleWork *w) {
+    int64_t blocks = weigh_blocks(n);
+    float most = scores_largest(key, n, w);
     if (k <= 0) return INFINITY;
     if (k > n) return -INFINITY;
-    if (k == 1) return largest_of(key, n);
-    if (k > MAXIMA / 2 || n < 4 * MAXIMA) return select_threshold(key, NULL, n, (double)k);
-    int64_t block = (n + MAXIMA - 1) / MAXIMA, blocks = 0, kept = 0;
-    for (int64_t from = 0; from < n; from += block)
-        room[blocks++] = largest_of(key + from, from + block < n ? block : n - from);
-    float bound = select_threshold(room, NULL, blocks, (double)k); /* k blocks reach it: so do k keys */
-    for (int64_t i = 0; i < n; i++)
-        if (key[i] >= bound) room[kept++] = key[i];
-    return select_threshold(room, NULL, kept, (double)k);
+    if (k == 1) return most;
+    if (k > blocks) return select_threshold(key, NULL, n, (double)k, w->room);
+    float bound = select_radix(w->top, NULL, blocks, (double)k, 0); /* k blocks reach it: so do k keys */
+    int64_t kept = reaching(key, n, bound, w->top, w->room);
+    if (kept < k) return -INFINITY; /* the bound is -inf: NaN is no key */
+    return select_threshold(w->room, NULL, kept, (double)k, w->room + n);
 }

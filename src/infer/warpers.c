@@ -6,92 +6,89 @@
 
 /* TemperatureLogitsWarper: s / T. */
 void temperature_apply(ProcessorCall *c) {
-    float t = (float)c->config->temperature;
-    for (int64_t i = 0; i < c->scores->count; i++) c->scores->value[i] /= t;
+    c->work->weigh->divide(c->scores->value, c->scores->count, (float)c->config->temperature);
 }
 
-static float largest(const Scores *s) {
-    int64_t best = scores_best(s);
-    return best < 0 ? -INFINITY : s->value[best];
-}
-
-/* Keeps the candidates whose key is at least `least`, or among the min_tokens_to_keep largest. `room` holds floats. */
-static void keep(ProcessorCall *c, const float *key, float least, float *room) {
-    float most = select_largest(key, c->scores->count, c->config->min_tokens_to_keep, room);
-    scores_keep(c->scores, key, most < least ? most : least);
+/* Keeps the candidates whose key is at least `least`, or among the min_tokens_to_keep largest. */
+static void keep(ProcessorCall *c, const float *key, float least) {
+    float most = select_largest(key, c->scores->count, c->config->min_tokens_to_keep, c->work);
+    scores_keep(c->scores, key, most < least ? most : least, c->work->top);
 }
 
 /* TopKLogitsWarper: the k largest (Fan et al. 2018). */
 void top_k_apply(ProcessorCall *c) {
     int64_t k = c->config->top_k > c->config->min_tokens_to_keep ? c->config->top_k : c->config->min_tokens_to_keep;
-    scores_keep(c->scores, c->scores->value, select_largest(c->scores->value, c->scores->count, k, c->work->weight));
+    Scores *s = c->scores;
+    scores_keep(s, s->value, select_largest(s->value, s->count, k, c->work), c->work->top);
 }
 
-/* TopPLogitsWarper: the likeliest whose p add up to top_p; the one that crosses it stays (Holtzman et al. 2020). What
- * has p < (1 - top_p) / n cannot be among them, for all of that together is less than 1 - top_p: it goes first,
- * unsorted. */
+/* The score below which p < (1 - mass) / n: all of that together is less than 1 - mass, so what is above weighs more
+ * than `mass`. */
+static float score_floor(const Scores *s, double mass, float top, double total) {
+    return top + (float)log((1 - mass) * total / (double)s->count * 0.999);
+}
+
+/* TopPLogitsWarper: the likeliest whose p add up to top_p; the one that crosses it stays (Holtzman et al. 2020). They
+ * are above the floor: the rest goes first, for fewer to be looked at. */
 void top_p_apply(ProcessorCall *c) {
     Scores *s = c->scores;
-    float *weight = c->work->weight, *key = c->work->key;
-    double total = scores_weights(s, largest(s), weight);
-    float floor = (float)((1 - c->config->top_p) * total / (double)s->count * 0.999);
-    int64_t n = 0;
-    for (int64_t i = 0; i < s->count; i++) {
-        bool may = weight[i] > floor;
-        weight[n] = weight[i];
-        key[n] = s->value[i];
-        n += may;
-    }
-    float least = select_threshold(key, weight, n, c->config->top_p * total);
-    keep(c, s->value, least, weight);
+    SampleWork *w = c->work;
+    float top = scores_largest(s->value, s->count, w);
+    double total = scores_weights(s->value, s->count, top, w, NULL, NULL);
+    keep(c, s->value, score_floor(s, c->config->top_p, top, total));
+    scores_weights(s->value, s->count, top, w, w->weight, NULL);
+    keep(c, s->value, select_threshold(s->value, w->weight, s->count, c->config->top_p * total, w->room));
 }
 
-/* MinPLogitsWarper: p >= min_p times the largest p (Nguyen et al. 2024): s >= largest + log(min_p). */
+/* p >= `least`: s >= the largest + log(least * sum of e^(s - largest)). */
+static void keep_probable(ProcessorCall *c, double least, float top, double total) {
+    keep(c, c->scores->value, top + (float)log(least * total));
+}
+
+/* MinPLogitsWarper: p >= min_p times the largest p (Nguyen et al. 2024). */
 void min_p_apply(ProcessorCall *c) {
-    keep(c, c->scores->value, largest(c->scores) + (float)log(c->config->min_p), c->work->weight);
-}
-
-/* H and the log of the sum of e^s, from weights that are there already. */
-static double entropy(const Scores *s, const float *weight, double total, float top) {
-    double mean = 0; /* of s - top */
-    for (int64_t i = 0; i < s->count; i++)
-        if (weight[i] > 0 && s->value[i] < top) mean += (double)weight[i] * ((double)s->value[i] - (double)top);
-    return log(total) - mean / total;
-}
-
-/* TypicalLogitsWarper: the candidates whose surprise -log p is nearest to H, of mass typical_p (Meister et al.
- * 2023). */
-void typical_apply(ProcessorCall *c) {
-    Scores *s = c->scores;
-    float *weight = c->work->weight, *key = c->work->key, top = largest(s);
-    double total = scores_weights(s, top, weight), h = entropy(s, weight, total, top);
-    for (int64_t i = 0; i < s->count; i++) {
-        double below = s->value[i] == top ? 0 : (double)top - (double)s->value[i];
-        key[i] = (float)-fabs(log(total) + below - h);
-    }
-    keep(c, key, select_threshold(key, weight, s->count, c->config->typical_p * total), weight);
+    keep_probable(c, c->config->min_p, scores_largest(c->scores->value, c->scores->count, c->work), 1);
 }
 
 /* EpsilonLogitsWarper: p >= epsilon (Hewitt et al. 2022). */
 void epsilon_apply(ProcessorCall *c) {
-    float *weight = c->work->weight;
-    double total = scores_weights(c->scores, largest(c->scores), weight);
-    keep(c, weight, (float)(c->config->epsilon_cutoff * total), c->work->key);
+    const Scores *s = c->scores;
+    float top = scores_largest(s->value, s->count, c->work);
+    keep_probable(c, c->config->epsilon_cutoff, top, scores_weights(s->value, s->count, top, c->work, NULL, NULL));
 }
 
-/* EtaLogitsWarper: p >= min(epsilon, sqrt(epsilon) e^-H) (Hewitt et al. 2022). */
+/* EtaLogitsWarper: p >= min(epsilon, sqrt(epsilon) e^-H) (Hewitt et al. 2022); H = log(total) - the mean of
+ * s - largest under p. */
 void eta_apply(ProcessorCall *c) {
-    float *weight = c->work->weight, top = largest(c->scores);
-    double e = c->config->eta_cutoff, total = scores_weights(c->scores, top, weight);
-    double eta = fmin(e, sqrt(e) * exp(-entropy(c->scores, weight, total, top)));
-    keep(c, weight, (float)(eta * total), c->work->key);
+    const Scores *s = c->scores;
+    float top = scores_largest(s->value, s->count, c->work);
+    double mean, e = c->config->eta_cutoff, total = scores_weights(s->value, s->count, top, c->work, NULL, &mean);
+    keep_probable(c, fmin(e, sqrt(e) * exp(mean) / total), top, total);
+}
+
+/* TypicalLogitsWarper: the candidates whose surprise -log p is nearest to H, of mass typical_p (Meister et al. 2023):
+ * | -log p - H | is how far s - largest is from its mean under p. As far up as the largest and as far down as the floor
+ * there is mass enough: what is farther goes first. */
+void typical_apply(ProcessorCall *c) {
+    Scores *s = c->scores;
+    SampleWork *w = c->work;
+    float top = scores_largest(s->value, s->count, w);
+    double mean, total = scores_weights(s->value, s->count, top, w, NULL, &mean);
+    keep(c, s->value, fminf(score_floor(s, c->config->typical_p, top, total), top + 2 * (float)mean));
+    scores_weights(s->value, s->count, top, w, w->weight, NULL);
+    for (int64_t i = 0; i < s->count; i++) {
+        float below = s->value[i] == top ? 0 : s->value[i] - top; /* also where the largest is infinite */
+        w->key[i] = -fabsf(below - (float)mean);
+    }
+    keep(c, w->key, select_threshold(w->key, w->weight, s->count, c->config->typical_p * total, w->room));
 }
 
 /* LogitNormalization: s - log(sum of e^s). */
 void renormalize_apply(ProcessorCall *c) {
-    float top = largest(c->scores);
-    double total = scores_weights(c->scores, top, c->work->weight);
+    Scores *s = c->scores;
+    float top = scores_largest(s->value, s->count, c->work);
+    double total = scores_weights(s->value, s->count, top, c->work, NULL, NULL);
     if (!(top > -INFINITY && top < INFINITY)) return;
     float log_total = (float)((double)top + log(total));
-    for (int64_t i = 0; i < c->scores->count; i++) c->scores->value[i] -= log_total;
+    for (int64_t i = 0; i < s->count; i++) s->value[i] -= log_total;
 }

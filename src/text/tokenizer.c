@@ -82,7 +82,7 @@ QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err) {
 
 void qm_tokenizer_close(QmTokenizer *t) {
     if (!t) return;
-    if (t->spare) bpe_free(atomic_load(&t->spare->bpe));
+    if (t->spare) bpe_free(atomic_load(&t->spare->bpe)), token_order_free(atomic_load(&t->spare->order));
     free(t->spare);
     vocab_free(&t->vocab);
     added_set_free(&t->raw);

@@ -7,11 +7,15 @@
 #include "added.h"
 #include "bpe.h"
 #include "chat.h"
+#include "order.h"
 #include "split.h"
 #include "vocab.h"
 
 /* Working space kept from one call for the next. Threads that find it taken make their own. */
-typedef struct Spare { _Atomic(Bpe *) bpe; } Spare;
+typedef struct Spare {
+    _Atomic(Bpe *) bpe;
+    _Atomic(TokenOrder *) order; /* once somebody asked for it */
+} Spare;
 
 struct QmTokenizer {
     Vocab vocab;
