@@ -29,7 +29,7 @@ typedef struct LoadedWeight {
     PackedWeight packed;
     float *vector;
     const WeightTensor *tensor;
-    bool made;              /* quantised at load */
+    bool made;              /* converted at load */
     bool as_matrix, as_vector, as_table;
 } LoadedWeight;
 
@@ -39,7 +39,7 @@ typedef struct Cpu {
     const Kernels *kernels;
     Workers *workers;
     LoadedWeight *weights;  /* [node id] */
-    uint8_t *packed;        /* all panels */
+    uint8_t *packed;        /* all panels; NULL: they are in the mapped file */
     size_t packed_bytes;
     KvCache cache;
     float *activations;     /* worker 0's copy where there are several */
@@ -66,6 +66,11 @@ typedef struct Cpu {
 
 /* load.c: finds, checks and packs every weight; all that is missing, misshapen or left over is named in one list. */
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err);
+/* Uses, packed types and sizes of every weight of a graph, in list[graph->count]. quantise: as in BackendOptions. */
+bool cpu_hold(const Graph *graph, Weights *weights, PackedType quantise, LoadedWeight *list, bool quiet, Err *err);
+static inline int64_t cpu_panels(const LoadedWeight *w) { return (w->packed.rows + PANEL - 1) / PANEL; }
+void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error);
+bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many floats as the vector has */
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */

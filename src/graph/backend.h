@@ -8,7 +8,7 @@ typedef struct BackendOptions {
     int64_t slots, context, rows;
     CacheType cache;
     bool act_int8;            /* linears with quantised weights take their activations in 8 bits */
-    PackedType quantise;      /* Q8G or Q4G: matrices are quantised at load; else: as stored     */
+    PackedType quantise;      /* Q8G, Q4G or BF16: what matrices become at load; else: as stored */
     const char *isa;
     const char *weights;       /* type held; NULL: the backend's choice               */
     const char *plugin;        /* PJRT: file, or cpu, tt, cuda, tpu; NULL: cpu        */
