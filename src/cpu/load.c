@@ -103,38 +103,50 @@ bool cpu_vector(const LoadedWeight *w, float *out, Err *err) {
 
 /* ---- Packing at load --------------------------------------------------------------------------------------------- */
 
+/* Panels are taken in runs of about RUN_BYTES of the file, whose pages are given back when the run is packed: the file
+ * and its packed copy are never both in memory. */
+enum { RUN_BYTES = 4 << 20 };
+
 typedef struct PackJob {
     Cpu *cpu;
-    atomic_int_fast64_t next;
+    Weights *weights;
+    atomic_int_fast64_t next; /* run, counted through all matrices */
     int64_t total;
     Progress *progress;
     PackError *error; /* [worker] */
 } PackJob;
 
+static int64_t run_panels(const LoadedWeight *w) {
+    int64_t bytes = (int64_t)w->tensor->bytes / w->tensor->dim[0] * PANEL;
+    return bytes < RUN_BYTES ? RUN_BYTES / bytes : 1;
+}
+static int64_t runs(const LoadedWeight *w) {
+    return w->as_matrix ? (cpu_panels(w) + run_panels(w) - 1) / run_panels(w) : 0;
+}
+
+static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError *error) {
+    uint8_t *to = job->cpu->packed + (w->packed.data - job->cpu->packed);
+    int64_t each = run_panels(w), first = run * each, last = first + each < cpu_panels(w) ? first + each : cpu_panels(w);
+    for (int64_t p = first; p < last; p++) cpu_pack_panel(w, p, to + p * w->packed.panel_bytes, error);
+    weights_forget(job->weights, w->tensor, first * PANEL, last * PANEL);
+}
+
 static void pack_job(void *argument, int worker) {
     PackJob *job = argument;
     PackError error = {0};
-    int count = job->cpu->program->graph.count;
     for (;;) {
         int64_t at = atomic_fetch_add(&job->next, 1), left = at;
         if (at >= job->total) break;
-        for (int id = 1; id < count; id++) {
-            LoadedWeight *w = &job->cpu->weights[id];
-            int64_t panels = w->as_matrix ? cpu_panels(w) : 0;
-            if (left < panels) {
-                uint8_t *to = job->cpu->packed + (w->packed.data - job->cpu->packed);
-                cpu_pack_panel(w, left, to + left * w->packed.panel_bytes, &error);
-                break;
-            }
-            left -= panels;
-        }
+        const LoadedWeight *w = job->cpu->weights;
+        for (int64_t n; left >= (n = runs(w)); w++) left -= n;
+        pack_run(job, w, left, &error);
         if (worker == 0) progress_show(job->progress, at);
     }
     job->error[worker] = error;
 }
 
 /* Sizes of the packed copy, and one block for all of it. */
-static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
+static bool reserve(Cpu *cpu, int64_t *total, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t part[PACKED_COUNT] = {0};
     size_t bytes = 0;
@@ -145,7 +157,7 @@ static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
         if (!w->as_matrix) continue;
         if (!size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
             return err_set(err, "weights: sizes wrap");
-        *panels += cpu_panels(w);
+        *total += w->tensor->data ? runs(w) : 0;
         part[w->packed.type] += (int64_t)size;
         mapped |= w->packed.data != NULL;
     }
@@ -170,12 +182,12 @@ static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
     return true;
 }
 
-static bool pack_all(Cpu *cpu, int64_t panels, Err *err) {
+static bool pack_all(Cpu *cpu, Weights *weights, int64_t total, Err *err) {
     Progress progress;
-    PackJob job = {.cpu = cpu, .total = panels, .progress = &progress};
+    PackJob job = {.cpu = cpu, .weights = weights, .total = total, .progress = &progress};
     job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
     if (!job.error) return false;
-    progress_start(&progress, "packing weights", panels, cpu->options.quiet);
+    progress_start(&progress, "packing weights", total, cpu->options.quiet);
     workers_run(cpu->workers, pack_job, &job);
     progress_end(&progress);
     PackError all = {0};
@@ -196,11 +208,11 @@ static bool packed_option(const Packed *packed, const char *asked, Err *err) {
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
     const Graph *g = &cpu->program->graph;
     const Packed *packed = weights_packed(weights);
-    int64_t panels = 0;
+    int64_t total = 0;
     cpu->weights = mem_new((size_t)g->count, sizeof *cpu->weights, "weights", err);
     if (!cpu->weights || (packed && !packed_option(packed, cpu->options.weights, err)) ||
         !cpu_hold(g, weights, cpu->options.quantise, cpu->weights, cpu->options.quiet, err) ||
-        !reserve(cpu, &panels, err))
+        !reserve(cpu, &total, err))
         return false;
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &cpu->weights[id];
@@ -208,7 +220,7 @@ bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
         w->vector = mem_new((size_t)w->tensor->dim[0], sizeof(float), w->tensor->name, err);
         if (!w->vector || !cpu_vector(w, w->vector, err)) return false;
     }
-    if (!packed) return pack_all(cpu, panels, err);
+    if (!packed) return pack_all(cpu, weights, total, err);
     cpu->info.weight_error = packed->error;
     return true;
 }

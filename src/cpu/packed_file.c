@@ -7,8 +7,6 @@
 #include "../io/model_file.h"
 #include "packed_file.h"
 
-enum { PIECE = 4 << 20 };
-
 bool weights_option(const char *name, PackedType *out, Err *err) {
     *out = PACKED_F32; /* as stored */
     if (!name || !strcmp(name, "file")) return true;
@@ -30,6 +28,7 @@ typedef struct Source {
 typedef struct PieceJob {
     PackedWriter *writer;      /* or NULL: verify `packed` */
     const Packed *packed;
+    Weights *weights;
     const Source *source;      /* [section] */
     PackError *errors;         /* [section], under lock */
     const atomic_bool *stop;
@@ -49,22 +48,23 @@ static bool job_fail(PieceJob *job, const Err *why) {
     return false;
 }
 
-/* Panels of one piece, packed one after another. */
-static const uint8_t *pack_piece(PieceJob *job, int64_t section, size_t piece, size_t bytes, uint8_t *buffer) {
-    const PackedSection *s = &job->writer->sections[section];
-    const Source *from = &job->source[section];
-    if (!from->weight) return from->data + piece * s->piece;
-    const LoadedWeight *w = from->weight;
-    PackError error = {0};
-    int64_t first = (int64_t)(piece * s->piece) / w->packed.panel_bytes, count = (int64_t)bytes / w->packed.panel_bytes;
-    for (int64_t i = 0; i < count; i++) cpu_pack_panel(w, first + i, buffer + i * w->packed.panel_bytes, &error);
+/* The bytes of one piece. A panel that two pieces share is packed for both; its error counts where it begins. */
+static const uint8_t *pack_piece(PieceJob *job, int64_t section, size_t piece, uint8_t *buffer) {
+    const LoadedWeight *w = job->source[section].weight;
+    size_t bytes, from = packed_piece(&job->writer->sections[section], piece, &bytes);
+    if (!w) return job->source[section].data + from;
+    PackError error = {0}, twice = {0};
+    size_t each = (size_t)w->packed.panel_bytes, first = from / each, last = (from + bytes + each - 1) / each;
+    for (size_t i = first; i < last; i++)
+        cpu_pack_panel(w, (int64_t)i, buffer + (i - first) * each, i * each >= from ? &error : &twice);
+    weights_forget(job->weights, w->tensor, (int64_t)first * PANEL, (int64_t)last * PANEL);
     pthread_mutex_lock(&job->lock);
     PackError *all = &job->errors[section];
     all->square += error.square;
     all->error += error.error;
     if (error.most > all->most) all->most = error.most;
     pthread_mutex_unlock(&job->lock);
-    return buffer;
+    return buffer + (from - first * each);
 }
 
 static void write_pieces(void *argument, int worker) {
@@ -73,7 +73,9 @@ static void write_pieces(void *argument, int worker) {
     size_t most = 0;
     Err err = {0};
     for (int64_t i = 0; i < w->count; i++)
-        if (w->sections[i].piece > most && job->source[i].weight) most = w->sections[i].piece;
+        if (job->source[i].weight && (size_t)job->source[i].weight->packed.panel_bytes > most)
+            most = (size_t)job->source[i].weight->packed.panel_bytes;
+    most = PACKED_PIECE + 2 * most;
     uint8_t *buffer = mem_pages_new(most, "piece of panels", &err);
     if (!buffer) job_fail(job, &err);
     while (!atomic_load(&job->failed)) {
@@ -84,11 +86,9 @@ static void write_pieces(void *argument, int worker) {
             job_fail(job, &err);
             break;
         }
-        while (left >= (int64_t)packed_pieces(&w->sections[section])) left -= (int64_t)packed_pieces(&w->sections[section++]);
-        const PackedSection *s = &w->sections[section];
-        size_t from = (size_t)left * s->piece, bytes = s->bytes - from < s->piece ? s->bytes - from : s->piece;
-        const uint8_t *data = pack_piece(job, section, (size_t)left, bytes, buffer);
-        if (!packed_writer_put(w, section, (size_t)left, data, bytes, &err)) job_fail(job, &err);
+        for (int64_t n; left >= (n = (int64_t)packed_pieces(&w->sections[section])); section++) left -= n;
+        const uint8_t *data = pack_piece(job, section, (size_t)left, buffer);
+        if (!packed_writer_put(w, section, (size_t)left, data, &err)) job_fail(job, &err);
         if (worker == 0) progress_show(job->progress, at);
     }
     mem_pages_free(buffer, most);
@@ -140,7 +140,6 @@ typedef struct Packing {
 } Packing;
 
 static bool add_section(Packing *p, PackedSection *s, Source source, Err *err) {
-    if (!s->piece) s->piece = PIECE;
     if (!mem_grow((void **)&p->source, &p->capacity, (size_t)p->writer.count + 1, sizeof *p->source, "sections", err))
         return false;
     p->source[p->writer.count] = source;
@@ -197,8 +196,6 @@ static bool add_weight(Packing *p, const LoadedWeight *w, Err *err) {
     if (!w->as_matrix) return true;
     s.kind = SECTION_PANELS;
     s.type = packed_rows[w->packed.type].name;
-    s.piece = (size_t)w->packed.panel_bytes;
-    if (s.piece < PIECE) s.piece *= PIECE / s.piece;
     return size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &s.bytes)
                ? add_section(p, &s, (Source){.weight = w}, err)
                : err_set(err, "%s: sizes wrap", t->name);
@@ -245,7 +242,7 @@ static void report_fill(const Packing *p, PackedReport *report) {
 
 static bool write_all(Packing *p, const PackedJob *job, Workers *workers, PackedReport *report, Err *err) {
     PackedWriter *w = &p->writer;
-    PieceJob pieces = {.writer = w, .source = p->source, .stop = job->stop};
+    PieceJob pieces = {.writer = w, .weights = job->weights, .source = p->source, .stop = job->stop};
     if (!packed_writer_start(w, PACK_LAYOUT, job->how ? job->how : "file", err)) return false;
     p->errors = pieces.errors = arena_new(&p->arena, (size_t)w->count, sizeof *p->errors, "errors", err);
     if (!p->errors) return false;

@@ -5,7 +5,7 @@
 #include "json.h"
 #include "packed.h"
 
-enum { MAX_HEADER = 64 << 20, MAX_SECTIONS = 1 << 20, MAX_NAME = 512, LEAST_PIECE = 4096 };
+enum { MAX_HEADER = 64 << 20, MAX_SECTIONS = 1 << 20, MAX_NAME = 512 };
 
 const char *const packed_kinds[SECTION_KINDS] = {"file", "gguf", "rows", "panels"};
 
@@ -23,12 +23,19 @@ void packed_digest(const uint8_t *pieces, size_t count, uint8_t out[SHA_BYTES]) 
     packed_sha(pieces, count * SHA_BYTES, NULL, 0, out);
 }
 
+size_t packed_piece(const PackedSection *s, size_t piece, size_t *bytes) {
+    size_t from = (s->at / PACKED_PIECE + piece) * PACKED_PIECE, to = from + PACKED_PIECE, end = s->at + s->bytes;
+    if (from < s->at) from = s->at;
+    *bytes = (to < end ? to : end) - from;
+    return from - s->at;
+}
+
 bool packed_verify(const Packed *packed, const PackedSection *s, Err *err) {
     size_t count = packed_pieces(s);
     uint8_t *pieces = mem_new(count, SHA_BYTES, "digests", err), all[SHA_BYTES];
     if (!pieces) return false;
     for (size_t i = 0; i < count; i++) {
-        size_t from = i * s->piece, n = s->bytes - from < s->piece ? s->bytes - from : s->piece;
+        size_t n, from = packed_piece(s, i, &n);
         packed_sha(s->data + from, n, NULL, 0, pieces + i * SHA_BYTES);
     }
     packed_digest(pieces, count, all);
@@ -119,7 +126,8 @@ static bool take_weight(Packed *p, const json_t *o, PackedSection *s, const char
     }
     if (s->kind == SECTION_PANELS) return (s->type = take_text(p, o, "type", where, err)) != NULL;
     size_t row, all;
-    bool whole = dtype_bytes(s->stored, s->dim[s->rank - 1], &row) && size_mul(row, s->rank == 2 ? (size_t)s->dim[0] : 1, &all);
+    bool whole = dtype_bytes(s->stored, s->dim[s->rank - 1], &row) &&
+                 size_mul(row, s->rank == 2 ? (size_t)s->dim[0] : 1, &all);
     return (whole && all == s->bytes) ||
            err_set(err, "%s: expected the bytes of its shape in %s, got %zu", where, stored, s->bytes);
 }
@@ -127,21 +135,19 @@ static bool take_weight(Packed *p, const json_t *o, PackedSection *s, const char
 static bool take_section(Packed *p, const json_t *o, PackedSection *s, size_t end, size_t room, const char *where,
                          Err *err) {
     const char *kind = NULL, *digest = NULL;
-    int64_t offset = -1, bytes = -1, piece = -1;
+    int64_t offset = -1, bytes = -1;
     s->type = "";
     if (!json_get_text(o, "kind", where, &kind, err) || !(s->name = take_text(p, o, "name", where, err)) ||
         !json_get_int(o, "offset", where, 0, INT64_MAX, &offset, err) ||
         !json_get_int(o, "bytes", where, 1, INT64_MAX, &bytes, err) ||
-        !json_get_int(o, "piece", where, LEAST_PIECE, INT64_MAX, &piece, err) ||
         !json_get_text(o, "sha256", where, &digest, err))
         return false;
     while (kind && s->kind < SECTION_KINDS && strcmp(packed_kinds[s->kind], kind)) s->kind++;
     if (!kind || s->kind == SECTION_KINDS) return err_set(err, "%s: kind: expected file, gguf, rows or panels", where);
-    if (offset < 0 || bytes < 0 || piece < 0) return err_set(err, "%s: offset, bytes or piece is missing", where);
+    if (offset < 0 || bytes < 0) return err_set(err, "%s: offset or bytes is missing", where);
     if (!read_digest(digest, s->digest)) return err_set(err, "%s: sha256: expected 64 lower hexadecimal digits", where);
     s->offset = (size_t)offset;
     s->bytes = (size_t)bytes;
-    s->piece = (size_t)piece;
     if (s->offset % PACKED_ALIGN || s->offset < end || s->offset > room || s->bytes > room - s->offset)
         return err_set(err, "%s: %zu bytes at %zu: expected a multiple of %d, after the last section and in the file",
                        where, s->bytes, s->offset, PACKED_ALIGN);
@@ -161,7 +167,9 @@ static bool index_sections(Packed *p, const char *path, Err *err) {
     return !twin || err_set(err, "%s: section %s is there twice", path, name_text(twin->data, twin->bytes).text);
 }
 
-static bool take_sections(Packed *p, const json_t *root, const uint8_t *data, size_t room, const char *path, Err *err) {
+/* The data begins `from` bytes into the file. */
+static bool take_sections(Packed *p, const json_t *root, const uint8_t *data, size_t from, size_t room,
+                          const char *path, Err *err) {
     const json_t *list = json_object_get(root, "sections");
     size_t count = json_array_size(list), end = 0;
     if (!json_is_array(list) || count > MAX_SECTIONS)
@@ -173,10 +181,12 @@ static bool take_sections(Packed *p, const json_t *root, const uint8_t *data, si
         const json_t *o = json_array_get(list, i);
         const char *name = json_string_value(json_object_get(o, "name"));
         char where[256];
-        snprintf(where, sizeof where, "%.100s: section %zu (%s)", path, i, name ? name_text(name, strlen(name)).text : "?");
+        snprintf(where, sizeof where, "%.100s: section %zu (%s)", path, i,
+                 name ? name_text(name, strlen(name)).text : "no name");
         PackedSection *s = &p->sections[p->count++];
         if (!take_section(p, o, s, end, room, where, err)) return false;
-        s->data = data + s->offset;
+        s->at = from + s->offset;
+        s->data = data + s->at;
         end = s->offset + s->bytes;
     }
     return index_sections(p, path, err);
@@ -191,7 +201,7 @@ bool packed_parse(Packed *p, const uint8_t *data, size_t bytes, const char *path
     bool ok = root && (p->layout = take_text(p, root, "layout", path, err)) &&
               (p->weights = take_text(p, root, "weights", path, err)) &&
               json_get_float(root, "error", path, 0, 1e30, &p->error, err) &&
-              take_sections(p, root, from < bytes ? data + from : data, from < bytes ? bytes - from : 0, path, err);
+              take_sections(p, root, data, from, from < bytes ? bytes - from : 0, path, err);
     json_decref(root);
     if (!ok) packed_close(p);
     return ok;

@@ -6,19 +6,22 @@
  *   64  JSON, then zeros up to a multiple of 4096, where the data begins; all numbers little-endian
  *
  *   {"layout": name of the panels' layout, "weights": "file", "bf16", "8bit" or "4bit", "error": of quantising,
- *    "sections": [{"kind", "name", "offset", "bytes", "piece", "sha256", and of weights "type", "stored", "shape"}]}
+ *    "sections": [{"kind", "name", "offset", "bytes", "sha256", and of weights "type", "stored", "shape"}]}
  *
- * Sections stand in the order of the list, each at a multiple of 4096 bytes from the data's beginning. A section's
- * digest is the SHA-256 of the SHA-256s of its pieces (of "piece" bytes, the last one shorter), so that pieces are
- * hashed in parallel, when writing and when verifying. The header's digest is checked at every opening; the sections'
- * only when asked for. */
+ * Sections stand in the order of the list, each at a multiple of 4096 bytes from the data's beginning. Multiples of
+ * 16 MiB of the file cut a section into pieces; its digest is the SHA-256 of the SHA-256s of its pieces, so that they
+ * are hashed in parallel, when writing and when verifying. The header's digest is checked at every opening; the
+ * sections' only when asked for.
+ *
+ * Pieces are also what is written at once: the page cache then holds the file in pages of 2 MiB, and reading the
+ * mapped file is as fast as reading memory of huge pages. */
 #ifndef PACKED_H
 #define PACKED_H
 #include <stdatomic.h>
 #include "dtype.h"
 #include "names.h"
 
-enum { PACKED_VERSION = 1, PACKED_ALIGN = 4096, PACKED_HEADER = 64, SHA_BYTES = 32 };
+enum { PACKED_VERSION = 1, PACKED_ALIGN = 4096, PACKED_HEADER = 64, PACKED_PIECE = 16 << 20, SHA_BYTES = 32 };
 
 typedef enum SectionKind {
     SECTION_FILE,   /* a file of the model's folder as it is: config.json, tokenizer.json, ...                        */
@@ -36,7 +39,7 @@ typedef struct PackedSection {
     int rank;               /* weights: 1 or 2                                    */
     int64_t dim[2];
     size_t offset, bytes;   /* offset: from where the data begins                 */
-    size_t piece;
+    size_t at;              /* where it stands in the file                        */
     uint8_t digest[SHA_BYTES];
     const uint8_t *data;    /* in the mapped file                                 */
 } PackedSection;
@@ -61,7 +64,11 @@ const PackedSection *packed_find(const Packed *packed, SectionKind kind, const c
 
 /* The digest of a section from its pieces' digests. */
 void packed_digest(const uint8_t *pieces, size_t count, uint8_t out[SHA_BYTES]);
-static inline size_t packed_pieces(const PackedSection *s) { return s->bytes / s->piece + (s->bytes % s->piece != 0); }
+static inline size_t packed_pieces(const PackedSection *s) {
+    return (s->at + s->bytes - 1) / PACKED_PIECE - s->at / PACKED_PIECE + 1;
+}
+/* Where a piece begins in its section; its bytes. */
+size_t packed_piece(const PackedSection *section, size_t piece, size_t *bytes);
 bool packed_verify(const Packed *packed, const PackedSection *section, Err *err);
 
 /* ---- Writing ------------------------------------------------------------------------------------------------------
@@ -75,18 +82,18 @@ typedef struct PackedWriter {
     int64_t count;
     size_t capacity;
     uint8_t **digests;      /* [count][pieces][32] */
-    size_t data_from, bytes;
+    size_t header, bytes;   /* of the header, blanks included; of the file  */
     const char *layout, *weights;
     Arena arena;
 } PackedWriter;
 
 /* Refuses a `path` that is there and is no packed file. */
 bool packed_writer_open(PackedWriter *w, const char *path, Err *err);
-/* Copies name and type; offset and digest are filled in. */
+/* Copies name and type; places and digest are filled in. */
 bool packed_writer_add(PackedWriter *w, const PackedSection *section, Err *err);
 /* Reserves the whole file on disk, so that a full one is known before the work. layout and weights outlive the writer. */
 bool packed_writer_start(PackedWriter *w, const char *layout, const char *weights, Err *err);
-bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, size_t bytes, Err *err);
+bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, Err *err);
 bool packed_writer_finish(PackedWriter *w, double error, Err *err);
 void packed_writer_close(PackedWriter *w);
 

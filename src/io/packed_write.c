@@ -34,7 +34,8 @@ bool packed_writer_add(PackedWriter *w, const PackedSection *section, Err *err) 
     PackedSection *s = &w->sections[w->count++];
     *s = *section;
     s->name = arena_text(&w->arena, section->name, strlen(section->name), err);
-    s->type = arena_text(&w->arena, section->type ? section->type : "", strlen(section->type ? section->type : ""), err);
+    const char *type = section->type ? section->type : "";
+    s->type = arena_text(&w->arena, type, strlen(type), err);
     return s->name && s->type;
 }
 
@@ -43,9 +44,8 @@ bool packed_writer_add(PackedWriter *w, const PackedSection *section, Err *err) 
 static json_t *section_json(const PackedSection *s) {
     char hex[2 * SHA_BYTES + 1];
     for (int i = 0; i < SHA_BYTES; i++) snprintf(hex + 2 * i, 3, "%02x", s->digest[i]);
-    json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:I,s:s}", "kind", packed_kinds[s->kind], "name", s->name, "offset",
-                          (json_int_t)s->offset, "bytes", (json_int_t)s->bytes, "piece", (json_int_t)s->piece, "sha256",
-                          hex);
+    json_t *o = json_pack("{s:s,s:s,s:I,s:I,s:s}", "kind", packed_kinds[s->kind], "name", s->name, "offset",
+                          (json_int_t)s->offset, "bytes", (json_int_t)s->bytes, "sha256", hex);
     if (!o || s->kind < SECTION_ROWS) return o;
     json_t *shape = json_array();
     for (int i = 0; i < s->rank; i++) json_array_append_new(shape, json_integer(s->dim[i]));
@@ -59,8 +59,8 @@ static json_t *section_json(const PackedSection *s) {
 static char *header_text(const PackedWriter *w, double error, Err *err) {
     json_t *list = json_array();
     for (int64_t i = 0; i < w->count; i++) json_array_append_new(list, section_json(&w->sections[i]));
-    json_t *root = json_pack("{s:s,s:s,s:f,s:o}", "layout", w->layout, "weights", w->weights, "error", error, "sections",
-                             list);
+    json_t *root = json_pack("{s:s,s:s,s:f,s:o}", "layout", w->layout, "weights", w->weights, "error", error,
+                             "sections", list);
     char *text = root && json_array_size(list) == (size_t)w->count ? json_dumps(root, JSON_COMPACT) : NULL;
     json_decref(root);
     if (!text) err_set(err, "%s: cannot write the header: out of memory, or a name is no UTF-8", w->path);
@@ -91,26 +91,33 @@ bool packed_writer_start(PackedWriter *w, const char *layout, const char *weight
     w->layout = layout;
     w->weights = weights;
     w->digests = arena_new(&w->arena, (size_t)w->count, sizeof *w->digests, "digests", err);
-    for (int64_t i = 0; w->digests && i < w->count; i++) {
+    if (!w->digests) return false;
+    for (int64_t i = 0; i < w->count; i++) {
         PackedSection *s = &w->sections[i];
         s->offset = aligned(end);
         end = s->offset + s->bytes;
-        if (!(w->digests[i] = arena_new(&w->arena, packed_pieces(s), SHA_BYTES, "digests", err))) return false;
     }
     /* The error's digits are the only part whose length is not known yet. */
-    char *text = w->digests ? header_text(w, 0, err) : NULL;
+    char *text = header_text(w, 0, err);
     if (!text) return false;
-    w->data_from = aligned(PACKED_HEADER + strlen(text) + 32);
-    w->bytes = w->data_from + end;
+    size_t data = aligned(PACKED_HEADER + strlen(text) + 32);
+    w->header = data - PACKED_HEADER;
+    w->bytes = data + end;
     free(text);
+    for (int64_t i = 0; i < w->count; i++) {
+        PackedSection *s = &w->sections[i];
+        s->at = data + s->offset;
+        if (!(w->digests[i] = arena_new(&w->arena, packed_pieces(s), SHA_BYTES, "digests", err))) return false;
+    }
     int why = posix_fallocate(w->fd, 0, (off_t)w->bytes);
     return !why || err_set(err, "cannot write %s: %.1f MiB: %s", w->path, (double)w->bytes / (1 << 20), strerror(why));
 }
 
-bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, size_t bytes, Err *err) {
+bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, Err *err) {
     const PackedSection *s = &w->sections[section];
+    size_t bytes, from = packed_piece(s, piece, &bytes);
     packed_sha(data, bytes, NULL, 0, w->digests[section] + piece * SHA_BYTES);
-    return put_at(w, data, bytes, w->data_from + s->offset + piece * s->piece, err);
+    return put_at(w, data, bytes, s->at + from, err);
 }
 
 /* What has to reach the disk before the name does, and then the name. */
@@ -131,7 +138,7 @@ bool packed_writer_finish(PackedWriter *w, double error, Err *err) {
         packed_digest(w->digests[i], packed_pieces(&w->sections[i]), w->sections[i].digest);
     char *text = header_text(w, error, err);
     if (!text) return false;
-    size_t n = strlen(text), room = w->data_from - PACKED_HEADER;
+    size_t n = strlen(text), room = w->header;
     /* JSON takes blanks at its end: the header always fills the room that was reserved. */
     char *padded = n <= room ? mem_new(room, 1, "header", err) : NULL;
     if (padded) memcpy(padded, text, n), memset(padded + n, ' ', room - n);

@@ -38,6 +38,9 @@ int64_t weights_count(const Weights *weights);
 WeightTensor *weights_at(Weights *weights, int64_t i);
 /* By name, or NULL (no error); marks it used. */
 WeightTensor *weights_find(Weights *weights, const char *name);
+/* Rows [first, last) are not needed soon: their pages leave this process's memory (not the page cache), and come back
+ * when they are read. Nothing is done for weights that are not in a mapped file. */
+void weights_forget(const Weights *weights, const WeightTensor *tensor, int64_t first, int64_t last);
 /* The GGUF metadata, or NULL when the checkpoint is not GGUF. */
 const struct Gguf *weights_gguf(const Weights *weights);
 /* The packed file, or NULL when the checkpoint is none. */
