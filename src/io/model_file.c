@@ -65,8 +65,11 @@ static void pad(Text *out) {
     while (out->bytes % EXTRACT_ALIGN) add_number(out, 0, 1);
 }
 
-/* Keys stand as they did, but for the alignment, which is ours: GGUF's key, type, and for arrays item type and count,
- * are written anew around the value's bytes. */
+static bool is_key(GgufText key, const char *name) {
+    return key.bytes == strlen(name) && !memcmp(key.data, name, key.bytes);
+}
+
+/* GGUF's key, type, and for arrays item type and count, are written anew around the value's bytes. */
 static void add_value(Text *out, const GgufValue *v) {
     add_text(out, v->key.data, v->key.bytes);
     add_number(out, v->type, 4);
@@ -77,24 +80,35 @@ static void add_value(Text *out, const GgufValue *v) {
     text_add(out, (const char *)v->data, v->bytes);
 }
 
+static void add_u32(Text *out, const char *key, uint64_t value) {
+    add_text(out, key, strlen(key));
+    add_number(out, GGUF_U32, 4);
+    add_number(out, value, 4);
+}
+
+/* Keys stand as they did, but for two that are ours: the alignment, and the vocabulary, which is the number of rows of
+ * the embedding that is not there. */
 bool gguf_extract(const Gguf *g, Text *out, Err *err) {
-    uint64_t values = 1, tensors = 0, place = 0;
-    for (uint64_t i = 0; i < g->value_count; i++) {
-        const GgufText *key = &g->values[i].key;
-        values += !(key->bytes == 17 && !memcmp(key->data, "general.alignment", 17));
-    }
+    uint64_t values = 2, tensors = 0, place = 0;
+    const GgufTensor *embed = gguf_tensor(g, "token_embd.weight");
+    GgufText arch = {0};
+    char vocab[96];
+    if (!gguf_text(g, "general.architecture", &arch, err)) return false;
+    snprintf(vocab, sizeof vocab, "%.*s.vocab_size", arch.bytes < 64 ? (int)arch.bytes : 64, arch.data);
+    if (!embed || embed->rank != 2 || embed->dim[0] > UINT32_MAX)
+        return err_set(err, "the GGUF file has no token_embd.weight of two dimensions");
+    for (uint64_t i = 0; i < g->value_count; i++)
+        values += !is_key(g->values[i].key, "general.alignment") && !is_key(g->values[i].key, vocab);
     for (uint64_t i = 0; i < g->tensor_count; i++) tensors += wanted(&g->tensors[i]);
     text_add(out, "GGUF", 4);
     add_number(out, 3, 4);
     add_number(out, tensors, 8);
     add_number(out, values, 8);
-    for (uint64_t i = 0; i < g->value_count; i++) {
-        const GgufText *key = &g->values[i].key;
-        if (!(key->bytes == 17 && !memcmp(key->data, "general.alignment", 17))) add_value(out, &g->values[i]);
-    }
-    add_text(out, "general.alignment", 17);
-    add_number(out, GGUF_U32, 4);
-    add_number(out, EXTRACT_ALIGN, 4);
+    for (uint64_t i = 0; i < g->value_count; i++)
+        if (!is_key(g->values[i].key, "general.alignment") && !is_key(g->values[i].key, vocab))
+            add_value(out, &g->values[i]);
+    add_u32(out, "general.alignment", EXTRACT_ALIGN);
+    add_u32(out, vocab, (uint64_t)embed->dim[0]);
     for (uint64_t i = 0; i < g->tensor_count; i++) {
         const GgufTensor *t = &g->tensors[i];
         if (!wanted(t)) continue;

@@ -19,7 +19,7 @@ void model_file_free(ModelFile *file);
 /* The GGUF data inside a packed file, which `packed` holds mapped. *found: the packed model came from GGUF; without it
  * *gguf is not opened. */
 bool packed_gguf(const Packed *packed, Gguf *gguf, bool *found, Err *err);
-/* What configuration and tokenizer need of a GGUF file, as a GGUF file without the weights: all keys, and the vectors
+/* What configuration and tokenizer need of a GGUF file, as a GGUF file without the weights: the keys, and the vectors
  * of rotary divisors and of block 0, whose presence says which biases the model has. */
 bool gguf_extract(const Gguf *gguf, Text *out, Err *err);
 #endif
