@@ -34,6 +34,7 @@ typedef struct QmEngineOptions {
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
+    bool pin;             /* the calling thread stays on a core of its own too, until qm_engine_close       */
     const char *isa; /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
     const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
@@ -56,6 +57,7 @@ typedef struct QmModelInfo {
     int64_t cache_bytes, activation_bytes;   /* all devices together                         */
     int64_t decode_bytes;                    /* weight bytes read per decoded token          */
     int devices, workers;
+    int nodes;                               /* of memory under the workers (NUMA)           */
     int all_reduces, reduce_argmaxes;        /* collectives of a step                        */
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */

@@ -257,7 +257,7 @@ static bool pack_model(const char *model, const char *how, const char *out, cons
     ModelConfig *config = calloc(1, sizeof *config);
     ModelGraph *graph = calloc(1, sizeof *graph);
     PackedReport report;
-    Workers *workers = workers_new(3, err);
+    Workers *workers = workers_new(3, false, err);
     Weights *weights = weights_open(model, err);
     PackedJob job = {.graph = &graph->graph, .weights = weights, .model = model, .how = how, .out = out, .quiet = true,
                      .stop = stop};

@@ -68,7 +68,7 @@ int cmd_pack(int argc, char **argv) {
     if (!job.model || !verify == !job.out) return usage_error("pack", "expected MODEL and -o FILE, or --verify FILE");
     PackedType type;
     if (!weights_option(job.how, &type, &err)) return usage_error("pack", "--%s", err.text);
-    Workers *workers = workers_new((int)threads, &err);
+    Workers *workers = workers_new((int)threads, false, &err);
     if (!workers) return fail(&err);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);

@@ -6,7 +6,7 @@
 #include <sys/mman.h>
 #include "../io/packed.h"
 #include "../model/checkpoint.h"
-#include "cpu.h"
+#include "owners.h"
 
 /* ---- How weights are held ---------------------------------------------------------------------------------------- */
 
@@ -117,7 +117,7 @@ typedef struct PackJob {
 } PackJob;
 
 static int64_t run_panels(const LoadedWeight *w) {
-    int64_t bytes = (int64_t)w->tensor->bytes / w->tensor->dim[0] * PANEL;
+    int64_t bytes = w->tensor->panels ? w->packed.panel_bytes : (int64_t)w->tensor->bytes / w->tensor->dim[0] * PANEL;
     return bytes < RUN_BYTES ? RUN_BYTES / bytes : 1;
 }
 static int64_t runs(const LoadedWeight *w) {
@@ -127,7 +127,10 @@ static int64_t runs(const LoadedWeight *w) {
 static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError *error) {
     uint8_t *to = job->cpu->packed + (w->packed.data - job->cpu->packed);
     int64_t each = run_panels(w), first = run * each, last = first + each < cpu_panels(w) ? first + each : cpu_panels(w);
-    for (int64_t p = first; p < last; p++) cpu_pack_panel(w, p, to + p * w->packed.panel_bytes, error);
+    if (w->tensor->panels)
+        memcpy(to + first * w->packed.panel_bytes, w->tensor->panels + first * w->packed.panel_bytes,
+               (size_t)((last - first) * w->packed.panel_bytes));
+    else for (int64_t p = first; p < last; p++) cpu_pack_panel(w, p, to + p * w->packed.panel_bytes, error);
     weights_forget(job->weights, w->tensor, first * PANEL, last * PANEL);
 }
 
@@ -146,7 +149,7 @@ static void pack_job(void *argument, int worker) {
 }
 
 /* Sizes of the packed copy, and one block for all of it. */
-static bool reserve(Cpu *cpu, int64_t *total, Err *err) {
+static bool reserve(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t part[PACKED_COUNT] = {0};
     size_t bytes = 0;
@@ -157,7 +160,6 @@ static bool reserve(Cpu *cpu, int64_t *total, Err *err) {
         if (!w->as_matrix) continue;
         if (!size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
             return err_set(err, "weights: sizes wrap");
-        *total += w->tensor->data ? runs(w) : 0;
         part[w->packed.type] += (int64_t)size;
         mapped |= w->packed.data != NULL;
     }
@@ -168,7 +170,9 @@ static bool reserve(Cpu *cpu, int64_t *total, Err *err) {
         if (part[i] && at < sizeof cpu->info.packed_parts)
             at += (size_t)snprintf(cpu->info.packed_parts + at, sizeof cpu->info.packed_parts - at, "%s%s %.1f MiB",
                                    at ? ", " : "", packed_rows[i].name, (double)part[i] / (1 << 20));
-    if (mapped) return true;
+    /* Pages of a mapped file stay where they were first read: over several nodes, every worker gets a copy of its own
+     * part beside it instead. */
+    if (mapped && cpu->nodes == 1) return true;
     cpu->packed_bytes = bytes;
     cpu->packed = mem_pages_new(bytes, "packed weights", err);
     if (!cpu->packed) return false;
@@ -182,7 +186,13 @@ static bool reserve(Cpu *cpu, int64_t *total, Err *err) {
     return true;
 }
 
-static bool pack_all(Cpu *cpu, Weights *weights, int64_t total, Err *err) {
+bool cpu_fill(Cpu *cpu, Weights *weights, Err *err) {
+    const Packed *packed = weights_packed(weights);
+    int64_t total = 0;
+    if (packed) cpu->info.weight_error = packed->error;
+    if (!cpu->packed) return true;
+    if (cpu->nodes > 1) owners_touch(cpu);
+    for (int id = 1; id < cpu->program->graph.count; id++) total += runs(&cpu->weights[id]);
     Progress progress;
     PackJob job = {.cpu = cpu, .weights = weights, .total = total, .progress = &progress};
     job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
@@ -193,7 +203,7 @@ static bool pack_all(Cpu *cpu, Weights *weights, int64_t total, Err *err) {
     PackError all = {0};
     for (int i = 0; i < workers_count(cpu->workers); i++)
         all.square += job.error[i].square, all.error += job.error[i].error;
-    cpu->info.weight_error = all.square > 0 ? sqrt(all.error / all.square) : 0;
+    if (!packed) cpu->info.weight_error = all.square > 0 ? sqrt(all.error / all.square) : 0;
     free(job.error);
     return true;
 }
@@ -208,11 +218,10 @@ static bool packed_option(const Packed *packed, const char *asked, Err *err) {
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
     const Graph *g = &cpu->program->graph;
     const Packed *packed = weights_packed(weights);
-    int64_t total = 0;
     cpu->weights = mem_new((size_t)g->count, sizeof *cpu->weights, "weights", err);
     if (!cpu->weights || (packed && !packed_option(packed, cpu->options.weights, err)) ||
         !cpu_hold(g, weights, cpu->options.quantise, cpu->weights, cpu->options.quiet, err) ||
-        !reserve(cpu, &total, err))
+        !reserve(cpu, err))
         return false;
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &cpu->weights[id];
@@ -220,7 +229,5 @@ bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
         w->vector = mem_new((size_t)w->tensor->dim[0], sizeof(float), w->tensor->name, err);
         if (!w->vector || !cpu_vector(w, w->vector, err)) return false;
     }
-    if (!packed) return pack_all(cpu, weights, total, err);
-    cpu->info.weight_error = packed->error;
     return true;
 }

@@ -16,6 +16,7 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
                             .rows = o->rows ? o->rows : DEFAULT_ROWS,
                             .context = context,
                             .isa = o->isa,
+                            .pin = o->pin,
                             .weights = o->weights,
                             .plugin = o->plugin,
                             .program_cache = o->program_cache,
@@ -60,6 +61,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
                        .decode_bytes = i->decode_bytes,
                        .devices = e->partition.mesh.tp * e->partition.mesh.dp,
                        .workers = i->workers,
+                       .nodes = i->nodes,
                        .all_reduces = program_collectives(&e->program, "all_reduce"),
                        .reduce_argmaxes = program_collectives(&e->program, "reduce_argmax")};
     snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
