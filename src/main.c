@@ -11,6 +11,7 @@ static const Command commands[] = {
     {"generate", cmd_generate, "answer requests from a file, batched"},
     {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
     {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
+    {"pack", cmd_pack, "a model as one file, used where it is mapped: opens at once"},
     {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},
     {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, multiple choice; two models compared"},
     {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},

@@ -27,20 +27,21 @@ typedef struct QmErr {
 typedef struct QmEngine QmEngine;
 
 typedef struct QmEngineOptions {
-    const char *model;    /* Hugging Face folder or .gguf file                                             */
+    const char *model;    /* Hugging Face folder, .gguf file or packed file                                */
     const char *mesh;     /* "1x1", "2x4", "8", "dp2,tp4"; NULL: one device                                */
     int threads;          /* workers; 0: one per core this process may use                                 */
     int slots;            /* sequences that can be held at once; 0: 1                                      */
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
+    bool pin;             /* the calling thread stays on a core of its own too, until qm_engine_close       */
     const char *isa; /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
     const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
     bool verbose;         /* says on stderr what is compiled                                               */
-    const char *weights; /* "8bit", "4bit": quantise matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
+    const char *weights; /* "bf16", "8bit", "4bit": convert matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
@@ -56,6 +57,7 @@ typedef struct QmModelInfo {
     int64_t cache_bytes, activation_bytes;   /* all devices together                         */
     int64_t decode_bytes;                    /* weight bytes read per decoded token          */
     int devices, workers;
+    int nodes;                               /* of memory under the workers (NUMA)           */
     int all_reduces, reduce_argmaxes;        /* collectives of a step                        */
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */
@@ -111,7 +113,7 @@ QM_API void qm_interrupt(QmEngine *engine);
 
 typedef struct QmTokenizer QmTokenizer;
 
-/* From a folder with tokenizer.json (and tokenizer_config.json, if there), or a .gguf file. NULL on error. */
+/* From a folder with tokenizer.json (and tokenizer_config.json, if there), a .gguf file or a packed file. NULL on error. */
 QM_API QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err);
 QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */

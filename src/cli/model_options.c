@@ -34,6 +34,7 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
     return (QmEngineOptions){.model = m->model,
                          .mesh = m->mesh,
                          .threads = (int)m->threads,
+                         .pin = m->pin,
                          .slots = (int)m->slots,
                          .context = m->context,
                          .rows = (int)m->rows,
@@ -70,10 +71,10 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
         if (i->weight_error > 0)
             fprintf(stderr, "weights: quantised at load, relative error %.5f (root mean square)\n", i->weight_error);
         fprintf(stderr,
-                "engine: mesh %s (%d devices), %d workers, kernels %s, weights %s, activations %s; cache %s %.1f MiB, "
+                "engine: mesh %s (%d devices), %d workers on %d memory nodes, kernels %s, weights %s, activations %s; cache %s %.1f MiB, "
                 "activations %.1f "
                 "MiB; opened in %.2f s\n",
-                i->mesh, i->devices, i->workers, i->isa, i->packed_parts, i->act, i->kv_cache,
+                i->mesh, i->devices, i->workers, i->nodes, i->isa, i->packed_parts, i->act, i->kv_cache,
                 (double)i->cache_bytes / 1048576, (double)i->activation_bytes / 1048576, clock_seconds() - start);
     }
     return e;

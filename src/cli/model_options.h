@@ -7,13 +7,15 @@
 typedef struct ModelOptions {
     const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights;
     int64_t threads, context, slots, rows;
-    bool rope_bf16, verbose;
+    bool rope_bf16, verbose, pin;
 } ModelOptions;
 
 #define MODEL_OPTIONS(m)                                                                                               \
-    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder or .gguf file", NULL},              \
+    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder, .gguf or packed file", NULL},              \
     {"mesh", 0, OPTION_TEXT, &(m).mesh, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},                \
     {"threads", 't', OPTION_INT, &(m).threads, 0, 256, "N", "workers (default 0: one per core)", NULL},                \
+    {"pin", 0, OPTION_FLAG, &(m).pin, 0, 0, NULL,                                                                      \
+     "every worker stays on a core; second threads of a core come last", NULL},                                        \
     {"ctx", 'c', OPTION_INT, &(m).context, 0, 2147483648.0, "N",                                                       \
      "cache positions per sequence (default: 4096 at most)", NULL},                                                    \
     {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL},    \
@@ -21,7 +23,7 @@ typedef struct ModelOptions {
     {"act", 0, OPTION_TEXT, &(m).act, 0, 0, "TYPE",                                                                    \
      "activations: f32 (default) or int8, where weights are quantised", NULL},                                         \
     {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE",                                                            \
-     "file (default), or quantise them at load: 8bit, 4bit; PJRT: f32 or bf16", NULL},                                 \
+     "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16", NULL},                                 \
     {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME",                                                                    \
      "no better kernels than these: reference, avx2, avx512, avx512vnni", NULL},                                       \
     {"backend", 0, OPTION_TEXT, &(m).backend, 0, 0, "NAME", "cpu (default) or pjrt", NULL},                            \

@@ -10,8 +10,7 @@ typedef struct PhaseCounter { _Alignas(64) atomic_int_fast64_t next; } PhaseCoun
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
 
-/* Gives every item the rows of this step, and counts the work. */
-static void step_count(Cpu *cpu) {
+void cpu_step_count(Cpu *cpu) {
     for (int p = 0; p < cpu->phase_count; p++) {
         Phase *phase = &cpu->phases[p];
         phase->units = 0;
@@ -46,13 +45,8 @@ static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double fro
         const Item *item = &cpu->items[i];
         int64_t units = item->units;
         double each = cost ? item->unit_cost : 1;
-        /* a unit belongs to the part its start lies in */
-        int64_t first = from <= at ? 0 : (int64_t)((from - at) / each);
-        while (first < units && at + (double)first * each < from) first++;
-        int64_t last = first;
-        int64_t guess = (int64_t)((to - at) / each) - 1;
-        if (guess > last) last = guess < units ? guess : units;
-        while (last < units && at + (double)last * each < to) last++;
+        int64_t first, last;
+        cpu_share(at, each, units, from, to, &first, &last);
         if (first < last) {
             Call call = item->call;
             call.scratch = scratch;
@@ -109,7 +103,7 @@ static bool cpu_run(void *backend, Err *err) {
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
                        (long long)cpu->options.rows);
-    if (replica_bounds(cpu)) step_count(cpu); /* one decode step is like the last: same rows, same units */
+    if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last: same rows, same units */
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
     return true;
@@ -186,9 +180,11 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->program = program;
     cpu->options = *options;
     cpu->kernels = kernels_select(options->isa, err);
-    cpu->workers = cpu->kernels ? workers_new(options->threads, err) : NULL;
+    cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
+    cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;
     if (cpu->workers && cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) &&
-        step_new(cpu, err)) {
+        step_new(cpu, err) && cpu_fill(cpu, weights, err)) {
+        cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;
         return cpu;

@@ -29,7 +29,7 @@ typedef struct LoadedWeight {
     PackedWeight packed;
     float *vector;
     const WeightTensor *tensor;
-    bool made;              /* quantised at load */
+    bool made;              /* converted at load */
     bool as_matrix, as_vector, as_table;
 } LoadedWeight;
 
@@ -38,8 +38,9 @@ typedef struct Cpu {
     BackendOptions options;
     const Kernels *kernels;
     Workers *workers;
+    int nodes;              /* of memory under the workers */
     LoadedWeight *weights;  /* [node id] */
-    uint8_t *packed;        /* all panels */
+    uint8_t *packed;        /* all panels; NULL: they are in the mapped file */
     size_t packed_bytes;
     KvCache cache;
     float *activations;     /* worker 0's copy where there are several */
@@ -64,8 +65,28 @@ typedef struct Cpu {
     BackendInfo info;
 } Cpu;
 
-/* load.c: finds, checks and packs every weight; all that is missing, misshapen or left over is named in one list. */
+/* The units [*first, *last) of an item that lie in the part [from, to) of a phase's work, the item's beginning at `at`:
+ * a unit belongs to the part its start lies in. */
+static inline void cpu_share(double at, double each, int64_t units, double from, double to, int64_t *first,
+                             int64_t *last) {
+    int64_t a = from <= at ? 0 : (int64_t)((from - at) / each), guess = (int64_t)((to - at) / each) - 1;
+    while (a < units && at + (double)a * each < from) a++;
+    int64_t b = guess > a ? (guess < units ? guess : units) : a;
+    while (b < units && at + (double)b * each < to) b++;
+    *first = a;
+    *last = b;
+}
+/* Gives every item the rows of this step, and counts the work. */
+void cpu_step_count(Cpu *cpu);
+/* load.c: finds and checks every weight, and makes room for panels; all that is missing, misshapen or left over is
+ * named in one list. cpu_fill then packs them: after cpu_plan, which says where they are read. */
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err);
+bool cpu_fill(Cpu *cpu, Weights *weights, Err *err);
+/* Uses, packed types and sizes of every weight of a graph, in list[graph->count]. quantise: as in BackendOptions. */
+bool cpu_hold(const Graph *graph, Weights *weights, PackedType quantise, LoadedWeight *list, bool quiet, Err *err);
+static inline int64_t cpu_panels(const LoadedWeight *w) { return (w->packed.rows + PANEL - 1) / PANEL; }
+void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error);
+bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many floats as the vector has */
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */

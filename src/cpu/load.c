@@ -1,19 +1,22 @@
-/* load.c: weights found by name, checked by shape, and packed in parallel. */
+/* load.c: weights found by name, checked by shape, and packed in parallel, or used where a packed file is mapped. */
 #include <math.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include "../io/packed.h"
 #include "../model/checkpoint.h"
-#include "cpu.h"
+#include "owners.h"
+
+/* ---- How weights are held ---------------------------------------------------------------------------------------- */
 
 /* How each weight is used: matrices are packed, vectors unpacked to f32, embedding tables read where they are. */
-static void mark_uses(Cpu *cpu) {
-    const Graph *g = &cpu->program->graph;
+static void mark_uses(const Graph *g, LoadedWeight *list) {
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         for (int i = 0; i < n->inputs; i++) {
             const Node *in = graph_node(g, n->in[i]);
-            LoadedWeight *w = &cpu->weights[n->in[i].id];
+            LoadedWeight *w = &list[n->in[i].id];
             if (!in || in->kind != NODE_WEIGHT) continue;
             if (in->shape.rank == 1) w->as_vector = true;
             else if (n->op->table) w->as_table = true;
@@ -22,77 +25,144 @@ static void mark_uses(Cpu *cpu) {
     }
 }
 
-typedef struct PackJob {
-    Cpu *cpu;
-    atomic_int_fast64_t next;
-    int64_t total;
-    Progress *progress;
-    PackError *error; /* [worker] */
-} PackJob;
+/* --weights: matrices that are not quantised yet; 8 and 4 bits need whole groups of 32 columns. The vocabulary's has 8
+ * bits in any case: its error goes straight into the logits. */
+static bool converts(PackedType to, const Node *n, PackedType stored) {
+    if (to == PACKED_BF16) return stored == PACKED_F32 || stored == PACKED_F16;
+    if (to != PACKED_Q8G && to != PACKED_Q4G) return false;
+    return !packed_quantised(stored) && n->shape.dim[1].size % ACT_GROUP == 0;
+}
 
-static void pack_one(LoadedWeight *w, int64_t panel, PackError *error) {
+/* The type and size of a matrix's panels in a packed file: checked here, by who knows what panels take. */
+static bool hold_packed(LoadedWeight *w, Err *err) {
+    const WeightTensor *t = w->tensor;
+    PackedWeight *p = &w->packed;
+    size_t size;
+    if (w->as_matrix && !t->panels) return err_set(err, "%s: %s has no panels", t->file, t->name);
+    if (w->as_table && !t->data && !w->as_matrix) return err_set(err, "%s: %s has no rows", t->file, t->name);
+    if (w->as_vector && !t->data) return err_set(err, "%s: %s has no values", t->file, t->name);
+    if (!w->as_matrix) return true;
+    if (!packed_type_named(t->panel_type, &p->type))
+        return err_set(err, "%s: %s: '%.20s' is no packed type", t->file, t->name, t->panel_type);
+    int group = packed_rows[p->type].group;
+    if (packed_quantised(p->type) && p->k % (group > ACT_GROUP ? ACT_GROUP : group) != 0)
+        return err_set(err, "%s: %s: %lld columns are no whole groups of %s", t->file, t->name, (long long)p->k,
+                       t->panel_type);
+    p->panel_bytes = packed_panel_bytes(p->type, p->k);
+    p->data = t->panels;
+    if (!size_mul((size_t)cpu_panels(w), (size_t)p->panel_bytes, &size) || size != t->panel_bytes)
+        return err_set(err, "%s: %s: expected %zu bytes of panels, got %zu", t->file, t->name, size, t->panel_bytes);
+    return true;
+}
+
+bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeight *list, bool quiet, Err *err) {
+    const Packed *packed = weights_packed(weights);
+    if (packed && strcmp(packed->layout, PACK_LAYOUT))
+        return err_set(err, "%s: expected panels in the layout %s, got %.40s: pack the model again", packed->file.path,
+                       PACK_LAYOUT, packed->layout);
+    if (!checkpoint_check(g, weights, quiet, err)) return false;
+    for (int id = 1; id < g->count; id++)
+        if (g->nodes[id].kind == NODE_WEIGHT) list[id].tensor = weights_find(weights, g->nodes[id].name);
+    mark_uses(g, list);
+    for (int id = 1; id < g->count; id++) {
+        LoadedWeight *w = &list[id];
+        if (!w->tensor) continue;
+        if (w->as_matrix) w->packed.rows = w->tensor->dim[0], w->packed.k = w->tensor->dim[1];
+        if (packed && !hold_packed(w, err)) return false;
+        if (packed || !w->as_matrix) continue;
+        packed_type_of(w->tensor->dtype, &w->packed.type);
+        if (converts(quantise, &g->nodes[id], w->packed.type)) {
+            bool vocabulary = g->nodes[id].shape.dim[0].letters[0] == 'v';
+            w->made = true;
+            w->packed.type = vocabulary && quantise == PACKED_Q4G ? PACKED_Q8G : quantise;
+        }
+        w->packed.panel_bytes = packed_panel_bytes(w->packed.type, w->packed.k);
+    }
+    return true;
+}
+
+void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error) {
     const uint8_t *rows[PANEL];
     for (int i = 0; i < PANEL; i++) {
         int64_t row = panel * PANEL + i;
         rows[i] = row < w->packed.rows ? weights_row(w->tensor, row) : NULL;
     }
-    void *to = w->packed.data + panel * w->packed.panel_bytes;
     if (w->made) pack_quantise(w->tensor->dtype, w->packed.type, rows, w->packed.k, to, error);
     else pack_panel(w->tensor->dtype, rows, w->packed.k, to);
+}
+
+bool cpu_vector(const LoadedWeight *w, float *out, Err *err) {
+    const DTypeRow *type = dtype_row(w->tensor->dtype);
+    int64_t n = w->tensor->dim[0];
+    if (n % type->block)
+        return err_set(err, "%s: %lld elements are no whole blocks of %s", w->tensor->name, (long long)n, type->name);
+    if (!w->tensor->permuted_heads) type->read(w->tensor->data, 0, n, out);
+    else for (int64_t i = 0; i < n; i++) type->read(weights_row(w->tensor, i), 0, 1, &out[i]);
+    return true;
+}
+
+/* ---- Packing at load --------------------------------------------------------------------------------------------- */
+
+/* Panels are taken in runs of about RUN_BYTES of the file, whose pages are given back when the run is packed: the file
+ * and its packed copy are never both in memory. */
+enum { RUN_BYTES = 4 << 20 };
+
+typedef struct PackJob {
+    Cpu *cpu;
+    Weights *weights;
+    atomic_int_fast64_t next; /* run, counted through all matrices */
+    int64_t total;
+    Progress *progress;
+    PackError *error; /* [worker] */
+} PackJob;
+
+static int64_t run_panels(const LoadedWeight *w) {
+    int64_t bytes = w->tensor->panels ? w->packed.panel_bytes : (int64_t)w->tensor->bytes / w->tensor->dim[0] * PANEL;
+    return bytes < RUN_BYTES ? RUN_BYTES / bytes : 1;
+}
+static int64_t runs(const LoadedWeight *w) {
+    return w->as_matrix ? (cpu_panels(w) + run_panels(w) - 1) / run_panels(w) : 0;
+}
+
+static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError *error) {
+    uint8_t *to = job->cpu->packed + (w->packed.data - job->cpu->packed);
+    int64_t each = run_panels(w), first = run * each, last = first + each < cpu_panels(w) ? first + each : cpu_panels(w);
+    if (w->tensor->panels)
+        memcpy(to + first * w->packed.panel_bytes, w->tensor->panels + first * w->packed.panel_bytes,
+               (size_t)((last - first) * w->packed.panel_bytes));
+    else for (int64_t p = first; p < last; p++) cpu_pack_panel(w, p, to + p * w->packed.panel_bytes, error);
+    weights_forget(job->weights, w->tensor, first * PANEL, last * PANEL);
 }
 
 static void pack_job(void *argument, int worker) {
     PackJob *job = argument;
     PackError error = {0};
-    int count = job->cpu->program->graph.count;
     for (;;) {
         int64_t at = atomic_fetch_add(&job->next, 1), left = at;
         if (at >= job->total) break;
-        for (int id = 1; id < count; id++) {
-            LoadedWeight *w = &job->cpu->weights[id];
-            int64_t panels = w->as_matrix ? (w->packed.rows + PANEL - 1) / PANEL : 0;
-            if (left < panels) {
-                pack_one(w, left, &error);
-                break;
-            }
-            left -= panels;
-        }
+        const LoadedWeight *w = job->cpu->weights;
+        for (int64_t n; left >= (n = runs(w)); w++) left -= n;
+        pack_run(job, w, left, &error);
         if (worker == 0) progress_show(job->progress, at);
     }
     job->error[worker] = error;
 }
 
-/* --weights: matrices that are not quantised yet, whole groups of 32 columns. The vocabulary's has 8 bits in any case:
- * its error goes straight into the logits. */
-static bool wants_quantising(const Cpu *cpu, const Node *n, PackedType stored) {
-    if (cpu->options.quantise != PACKED_Q8G && cpu->options.quantise != PACKED_Q4G) return false;
-    return !packed_quantised(stored) && n->shape.dim[1].size % ACT_GROUP == 0;
-}
-
 /* Sizes of the packed copy, and one block for all of it. */
-static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
+static bool reserve(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t part[PACKED_COUNT] = {0};
     size_t bytes = 0;
+    bool mapped = false;
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &cpu->weights[id];
-        if (!w->as_matrix) continue;
-        w->packed.rows = w->tensor->dim[0];
-        w->packed.k = w->tensor->dim[1];
-        packed_type_of(w->tensor->dtype, &w->packed.type);
-        if (wants_quantising(cpu, &g->nodes[id], w->packed.type)) {
-            w->made = true;
-            w->packed.type = g->nodes[id].shape.dim[0].letters[0] == 'v' ? PACKED_Q8G : cpu->options.quantise;
-        }
-        w->packed.panel_bytes = packed_panel_bytes(w->packed.type, w->packed.k);
-        int64_t n = (w->packed.rows + PANEL - 1) / PANEL;
         size_t size;
-        if (!size_mul((size_t)n, (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
+        if (!w->as_matrix) continue;
+        if (!size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
             return err_set(err, "weights: sizes wrap");
-        *panels += n;
         part[w->packed.type] += (int64_t)size;
+        mapped |= w->packed.data != NULL;
     }
-    cpu->packed_bytes = bytes;
     cpu->info.weight_bytes = (int64_t)bytes;
     cpu->info.decode_bytes = (int64_t)bytes;
     size_t at = 0;
@@ -100,6 +170,10 @@ static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
         if (part[i] && at < sizeof cpu->info.packed_parts)
             at += (size_t)snprintf(cpu->info.packed_parts + at, sizeof cpu->info.packed_parts - at, "%s%s %.1f MiB",
                                    at ? ", " : "", packed_rows[i].name, (double)part[i] / (1 << 20));
+    /* Pages of a mapped file stay where they were first read: over several nodes, every worker gets a copy of its own
+     * part beside it instead. */
+    if (mapped && cpu->nodes == 1) return true;
+    cpu->packed_bytes = bytes;
     cpu->packed = mem_pages_new(bytes, "packed weights", err);
     if (!cpu->packed) return false;
     uint8_t *next = cpu->packed;
@@ -107,45 +181,53 @@ static bool reserve(Cpu *cpu, int64_t *panels, Err *err) {
         LoadedWeight *w = &cpu->weights[id];
         if (!w->as_matrix) continue;
         w->packed.data = next;
-        next += (size_t)((w->packed.rows + PANEL - 1) / PANEL) * (size_t)w->packed.panel_bytes;
+        next += cpu_panels(w) * w->packed.panel_bytes;
     }
     return true;
 }
 
-static bool load_vector(LoadedWeight *w, Err *err) {
-    const DTypeRow *type = dtype_row(w->tensor->dtype);
-    int64_t n = w->tensor->dim[0];
-    w->vector = mem_new((size_t)n, sizeof(float), w->tensor->name, err);
-    if (!w->vector) return false;
-    if (n % type->block)
-        return err_set(err, "%s: %lld elements are no whole blocks of %s", w->tensor->name, (long long)n, type->name);
-    if (!w->tensor->permuted_heads) type->read(w->tensor->data, 0, n, w->vector);
-    else for (int64_t i = 0; i < n; i++) type->read(weights_row(w->tensor, i), 0, 1, &w->vector[i]);
+bool cpu_fill(Cpu *cpu, Weights *weights, Err *err) {
+    const Packed *packed = weights_packed(weights);
+    int64_t total = 0;
+    if (packed) cpu->info.weight_error = packed->error;
+    if (!cpu->packed) return true;
+    if (cpu->nodes > 1) owners_touch(cpu);
+    for (int id = 1; id < cpu->program->graph.count; id++) total += runs(&cpu->weights[id]);
+    Progress progress;
+    PackJob job = {.cpu = cpu, .weights = weights, .total = total, .progress = &progress};
+    job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
+    if (!job.error) return false;
+    progress_start(&progress, "packing weights", total, cpu->options.quiet);
+    workers_run(cpu->workers, pack_job, &job);
+    progress_end(&progress);
+    PackError all = {0};
+    for (int i = 0; i < workers_count(cpu->workers); i++)
+        all.square += job.error[i].square, all.error += job.error[i].error;
+    if (!packed) cpu->info.weight_error = all.square > 0 ? sqrt(all.error / all.square) : 0;
+    free(job.error);
     return true;
+}
+
+/* Packed weights cannot become others: what they were before is not in the file. */
+static bool packed_option(const Packed *packed, const char *asked, Err *err) {
+    return !asked || !strcmp(asked, "file") || !strcmp(asked, packed->weights) ||
+           err_set(err, "%s holds weights packed as %.20s: --weights %.20s needs the model it was packed from",
+                   packed->file.path, packed->weights, asked);
 }
 
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
     const Graph *g = &cpu->program->graph;
-    int64_t panels = 0;
+    const Packed *packed = weights_packed(weights);
     cpu->weights = mem_new((size_t)g->count, sizeof *cpu->weights, "weights", err);
-    if (!cpu->weights || !checkpoint_check(g, weights, cpu->options.quiet, err)) return false;
-    for (int id = 1; id < g->count; id++)
-        if (g->nodes[id].kind == NODE_WEIGHT) cpu->weights[id].tensor = weights_find(weights, g->nodes[id].name);
-    mark_uses(cpu);
-    if (!reserve(cpu, &panels, err)) return false;
-    for (int id = 1; id < g->count; id++)
-        if (cpu->weights[id].as_vector && !load_vector(&cpu->weights[id], err)) return false;
-    Progress progress;
-    progress_start(&progress, "packing weights", panels, cpu->options.quiet);
-    PackJob job = {.cpu = cpu, .total = panels, .progress = &progress};
-    job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
-    if (job.error) workers_run(cpu->workers, pack_job, &job);
-    progress_end(&progress);
-    PackError all = {0};
-    for (int i = 0; job.error && i < workers_count(cpu->workers); i++)
-        all.square += job.error[i].square, all.error += job.error[i].error;
-    cpu->info.weight_error = all.square > 0 ? sqrt(all.error / all.square) : 0;
-    bool ok = job.error != NULL;
-    free(job.error);
-    return ok;
+    if (!cpu->weights || (packed && !packed_option(packed, cpu->options.weights, err)) ||
+        !cpu_hold(g, weights, cpu->options.quantise, cpu->weights, cpu->options.quiet, err) ||
+        !reserve(cpu, err))
+        return false;
+    for (int id = 1; id < g->count; id++) {
+        LoadedWeight *w = &cpu->weights[id];
+        if (!w->as_vector) continue;
+        w->vector = mem_new((size_t)w->tensor->dim[0], sizeof(float), w->tensor->name, err);
+        if (!w->vector || !cpu_vector(w, w->vector, err)) return false;
+    }
+    return true;
 }

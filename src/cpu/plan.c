@@ -120,7 +120,7 @@ static Call call_of(Cpu *cpu, const Node *n) {
         c.in_width[i] = in->shape.rank > 1 ? in->shape.dim[1].size : 1;
         if (in->kind == NODE_WEIGHT) {
             if (in->shape.rank == 1) c.vector = w->vector;
-            else if (n->op->table) c.table = w->tensor;
+            else if (n->op->table) c.table = w->tensor, c.weight = &w->packed;
             else c.weight = &w->packed;
         } else if (partition_tree(c.partition, in->partial)) {
             bool ffn = partition_tree(c.partition, in->partial) == &c.partition->ffn;

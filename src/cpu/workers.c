@@ -4,7 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../base/cpu.h"
+#include "../base/cpu_topology.h"
 #include "workers.h"
 
 enum { MAX_WORKERS = 256, SPINS_BUSY = 256, YIELDS_IDLE = 2000 };
@@ -13,6 +13,9 @@ typedef struct Worker { Workers *pool; int id; } Worker;
 
 struct Workers {
     int count, started;
+    CpuPlace place[MAX_CPUS]; /* what this process may use, in the order of workers */
+    int places;
+    bool pinned;              /* the caller */
     atomic_int arrived, generation; /* barrier */
     atomic_int job_number, finished;
     atomic_bool quit;
@@ -70,8 +73,9 @@ static void *worker_main(void *argument) {
     const Worker *self = argument;
     Workers *w = self->pool;
     int id = self->id, job = 0;
-    if (w->count <= cpu_cores_usable())
-        cpu_pin(id); /* with more workers than cores the system must be free to move them */
+    /* With more workers than cores the system must be free to move them. */
+    if (w->count <= w->places) cpu_bind(&w->place[id], 1);
+    else cpu_bind(w->place, w->places);
     for (;;) {
         job = wait_job(w, job);
         if (atomic_load(&w->quit)) return NULL;
@@ -99,8 +103,14 @@ void workers_run(Workers *w, void (*job)(void *, int), void *argument) {
     }
 }
 
-Workers *workers_new(int count, Err *err) {
-    if (count <= 0) count = cpu_cores_usable();
+Workers *workers_new(int count, bool pin, Err *err) {
+    CpuPlace place[MAX_CPUS];
+    int places = cpu_places(place);
+    if (count <= 0) count = places < MAX_WORKERS ? places : MAX_WORKERS;
+    if (pin && count > places) {
+        err_set(err, "pinned threads: expected at most one for each of %d usable cores, got %d", places, count);
+        return NULL;
+    }
     if (count > MAX_WORKERS) {
         err_set(err, "too many threads: expected 1 to %d, got %d", MAX_WORKERS, count);
         return NULL;
@@ -108,6 +118,8 @@ Workers *workers_new(int count, Err *err) {
     Workers *w = mem_new(1, sizeof *w, "workers", err);
     if (!w) return NULL;
     w->count = count;
+    w->places = places;
+    memcpy(w->place, place, sizeof place);
     pthread_mutex_init(&w->lock, NULL);
     pthread_cond_init(&w->wake, NULL);
     for (int i = 1; i < count; i++) {
@@ -121,6 +133,11 @@ Workers *workers_new(int count, Err *err) {
         }
         w->started++;
     }
+    if (pin && !(w->pinned = cpu_keep(&w->place[0]))) {
+        err_set(err, "cannot pin a thread to core %d: the system refuses", w->place[0].cpu);
+        workers_free(w);
+        return NULL;
+    }
     return w;
 }
 
@@ -129,9 +146,13 @@ void workers_free(Workers *w) {
     atomic_store(&w->quit, true);
     if (w->started) start_job(w);
     for (int i = 1; i <= w->started; i++) pthread_join(w->thread[i], NULL);
+    if (w->pinned) cpu_release();
     pthread_mutex_destroy(&w->lock);
     pthread_cond_destroy(&w->wake);
     free(w);
 }
 
 int workers_count(const Workers *w) { return w->count; }
+int workers_nodes(const Workers *w) {
+    return w->count <= w->places ? cpu_nodes(w->place, w->count) : 1;
+}

@@ -8,11 +8,12 @@ typedef struct BackendOptions {
     int64_t slots, context, rows;
     CacheType cache;
     bool act_int8;            /* linears with quantised weights take their activations in 8 bits */
-    PackedType quantise;      /* Q8G or Q4G: matrices are quantised at load; else: as stored     */
+    PackedType quantise;      /* Q8G, Q4G or BF16: what matrices become at load; else: as stored */
     const char *isa;
     const char *weights;       /* type held; NULL: the backend's choice               */
     const char *plugin;        /* PJRT: file, or cpu, tt, cuda, tpu; NULL: cpu        */
     const char *program_cache; /* PJRT: folder of compiled programs; NULL: none       */
+    bool pin;                  /* CPU: the caller stays on a core too             */
     bool quiet, verbose;
 } BackendOptions;
 
@@ -22,6 +23,7 @@ typedef struct BackendInfo {
     int64_t weight_bytes, cache_bytes, activation_bytes, decode_bytes;
     char packed_parts[160];
     int programs_compiled, programs_loaded; /* PJRT: so far, loaded ones from the cache folder */
+    int nodes;                /* of memory under the workers; 0: unknown */
     double weight_error;      /* relative, root mean square: of what was quantised at load; 0: nothing was */
 } BackendInfo;
 

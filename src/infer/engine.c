@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../cpu/cpu.h"
+#include "../cpu/packed_file.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
 
@@ -15,6 +16,7 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
                             .rows = o->rows ? o->rows : DEFAULT_ROWS,
                             .context = context,
                             .isa = o->isa,
+                            .pin = o->pin,
                             .weights = o->weights,
                             .plugin = o->plugin,
                             .program_cache = o->program_cache,
@@ -34,11 +36,7 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     else if (o->act && strcmp(o->act, "f32"))
         return err_set(err, "activations: expected f32 or int8, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) return true; /* which types its devices take, the backend says */
-    if (o->weights && !strcmp(o->weights, "8bit")) out->quantise = PACKED_Q8G;
-    else if (o->weights && !strcmp(o->weights, "4bit")) out->quantise = PACKED_Q4G;
-    else if (o->weights && strcmp(o->weights, "file"))
-        return err_set(err, "weights: expected file, 8bit or 4bit, got '%.20s'", o->weights);
-    return true;
+    return weights_option(o->weights, &out->quantise, err);
 }
 
 static void info_fill(QmEngine *e, const BackendOptions *b) {
@@ -63,6 +61,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
                        .decode_bytes = i->decode_bytes,
                        .devices = e->partition.mesh.tp * e->partition.mesh.dp,
                        .workers = i->workers,
+                       .nodes = i->nodes,
                        .all_reduces = program_collectives(&e->program, "all_reduce"),
                        .reduce_argmaxes = program_collectives(&e->program, "reduce_argmax")};
     snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
@@ -74,7 +73,8 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     snprintf(m->act, sizeof m->act, "%s", b->act_int8 ? "int8" : "f32");
     snprintf(m->backend, sizeof m->backend, "%s", e->backend->name);
     m->weight_error = i->weight_error;
-    if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->quantise == PACKED_Q8G ? "8bit" : "4bit");
+    if (w && w->panels) snprintf(m->weight_type, sizeof m->weight_type, "%s", w->panel_type);
+    if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->weights);
     snprintf(m->kv_cache, sizeof m->kv_cache, "%s", b->cache == CACHE_F32 ? "f32" : "bf16");
 }
 
@@ -115,7 +115,7 @@ QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     if (!e) return NULL;
     e->backend = backend_named(o->backend);
     if (!e->backend) err_set(err, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
-    else if (!o->model) err_set(err, "no model given: expected a Hugging Face folder or a .gguf file");
+    else if (!o->model) err_set(err, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
     else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
              options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
              model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../io/config.h"
+#include "../io/model_file.h"
 #include "lists.h"
 
 enum { MAX_GENERATION_CONFIG = 1 << 20, MOST = 1 << 30 };
@@ -211,18 +212,19 @@ bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
     bool ok = config && config_load(config, model, err);
     for (int i = 0; ok && i < config->eos_count; i++) c->eos[c->eos_count++] = config->eos[i];
     free(config);
-    char *path = ok && folder_exists(model) ? path_join(model, "generation_config.json", err) : NULL;
-    if (path && file_exists(path)) {
-        json_t *root = json_file(path, MAX_GENERATION_CONFIG, err);
+    ModelFile file = {0};
+    ok = ok && model_file_read(&file, model, "generation_config.json", MAX_GENERATION_CONFIG, err);
+    if (file.data) {
+        json_t *root = json_text(file.data, file.bytes, file.where, err);
         int32_t eos[MAX_STOP_IDS];
         int eos_count = c->eos_count;
         memcpy(eos, c->eos, sizeof eos);
-        ok = root && generation_from_json(c, c, root, path, err);
+        ok = root && generation_from_json(c, c, root, file.where, err);
         if (json_is_null(json_object_get(root, "eos_token_id")))
             memcpy(c->eos, eos, sizeof eos), c->eos_count = eos_count;
         json_decref(root);
     }
-    free(path);
+    model_file_free(&file);
     return ok;
 }
 

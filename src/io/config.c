@@ -8,6 +8,7 @@
 #include "config_check.h"
 #include "gguf.h"
 #include "json.h"
+#include "model_file.h"
 
 enum { FILE_LIMIT = 16 << 20 };
 
@@ -197,34 +198,62 @@ static bool load_gguf(ModelConfig *config, const char *path, Err *err) {
     return ok;
 }
 
-static bool add_generation_eos(ModelConfig *config, const char *path, Err *err) {
-    json_t *root = json_file(path, FILE_LIMIT, err);
-    bool ok = root && read_eos(config, json_object_get(root, "eos_token_id"), path, err);
+static bool add_generation_eos(ModelConfig *config, const ModelFile *file, Err *err) {
+    json_t *root = json_text(file->data, file->bytes, file->where, err);
+    bool ok = root && read_eos(config, json_object_get(root, "eos_token_id"), file->where, err);
     json_decref(root);
     return ok;
 }
 
-static bool load_folder(ModelConfig *config, const char *folder, Err *err) {
-    char *json = path_join(folder, "config.json", err), *generation = path_join(folder, "generation_config.json", err);
-    char *gguf = NULL;
-    bool ok = json && generation;
-    if (ok && file_exists(json)) {
-        ok = load_json(config, json, err);
-        if (ok && config->eos_count == 0 && file_exists(generation)) ok = add_generation_eos(config, generation, err);
-    } else if (ok && (gguf = gguf_in_folder(folder, err))) {
-        ok = load_gguf(config, gguf, err);
-    } else if (ok) {
-        ok = err_set(err, "%s holds no model: looked for config.json and *.gguf", folder);
+/* config.json of a folder or a packed file. *found: it has one. */
+static bool load_config_json(ModelConfig *config, const char *model, bool *found, Err *err) {
+    ModelFile json, generation = {0};
+    bool ok = model_file_read(&json, model, "config.json", FILE_LIMIT, err);
+    *found = json.data != NULL;
+    if (ok && *found) {
+        ok = config_from_json(config, json.data, json.bytes, json.where, err);
+        if (ok && config->eos_count == 0)
+            ok = model_file_read(&generation, model, "generation_config.json", FILE_LIMIT, err) &&
+                 (!generation.data || add_generation_eos(config, &generation, err));
     }
-    free(json);
-    free(generation);
+    model_file_free(&json);
+    model_file_free(&generation);
+    return ok;
+}
+
+static bool load_folder(ModelConfig *config, const char *folder, Err *err) {
+    bool found = false, ok = load_config_json(config, folder, &found, err);
+    if (!ok || found) return ok;
+    char *gguf = gguf_in_folder(folder, err);
+    ok = gguf ? load_gguf(config, gguf, err)
+              : err_set(err, "%s holds no model: looked for config.json and *.gguf", folder);
     free(gguf);
+    return ok;
+}
+
+static bool load_packed(ModelConfig *config, const char *path, Err *err) {
+    Packed packed;
+    Gguf gguf;
+    bool found = false;
+    if (!packed_open(&packed, path, err)) return false;
+    bool ok = packed_gguf(&packed, &gguf, &found, err);
+    if (ok && found) {
+        ok = config_from_gguf(config, &gguf, err);
+        if (!ok) err_prefix(err, "%s", path);
+        config->tied = !packed_find(&packed, SECTION_PANELS, "lm_head.weight"); /* the weights are not with the keys */
+        gguf_close(&gguf);
+    } else if (ok) {
+        ok = load_config_json(config, path, &found, err) &&
+             (found || err_set(err, "%s holds no configuration: looked for config.json and metadata.gguf", path));
+    }
+    packed_close(&packed);
     return ok;
 }
 
 bool config_load(ModelConfig *config, const char *path, Err *err) {
     *config = (ModelConfig){0};
     return folder_exists(path) ? load_folder(config, path, err)
+           : packed_is(path)   ? load_packed(config, path, err)
            : gguf_is(path)     ? load_gguf(config, path, err)
                                : load_json(config, path, err);
 }

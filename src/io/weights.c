@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "gguf.h"
 #include "json.h"
+#include "packed.h"
 #include "safetensors.h"
 #include "weights.h"
 
@@ -19,6 +20,8 @@ struct Weights {
     int64_t file_count;
     Gguf gguf;
     char *gguf_path;      /* NULL: no GGUF */
+    Packed packed;
+    bool is_packed;
     uint8_t *random;      /* weights_random: where its pages are mapped, or NULL */
     size_t random_bytes;
     Arena arena;
@@ -218,6 +221,36 @@ static bool open_gguf(Weights *w, const char *path, Err *err) {
     return true;
 }
 
+/* ---- Packed ----------------------------------------------------------------------------------------------------- */
+
+/* A matrix whose rows are looked up too may have a section of each kind: one tensor. */
+static bool open_packed(Weights *w, const char *path, Err *err) {
+    if (!packed_open(&w->packed, path, err)) return false;
+    w->is_packed = true;
+    if (!reserve(w, (size_t)w->packed.count, err)) return false;
+    for (int64_t i = 0; i < w->packed.count; i++) {
+        const PackedSection *s = &w->packed.sections[i], *rows = NULL;
+        if (s->kind < SECTION_ROWS) continue;
+        if (s->kind == SECTION_ROWS && packed_find(&w->packed, SECTION_PANELS, s->name)) continue;
+        WeightTensor *t = &w->tensors[w->count++];
+        *t = (WeightTensor){.name = s->name, .file = w->packed.file.path, .dtype = s->stored, .rank = s->rank};
+        memcpy(t->dim, s->dim, sizeof s->dim);
+        if (s->kind == SECTION_PANELS) {
+            t->panels = s->data;
+            t->panel_type = s->type;
+            t->panel_bytes = s->bytes;
+            rows = packed_find(&w->packed, SECTION_ROWS, s->name);
+            if (rows && (rows->rank != s->rank || memcmp(rows->dim, s->dim, sizeof s->dim) || rows->stored != s->stored))
+                return err_set(err, "%s: rows and panels of %s differ in shape or type", path,
+                               name_text(s->name, strlen(s->name)).text);
+        } else {
+            rows = s;
+        }
+        if (rows) t->data = rows->data, t->bytes = rows->bytes;
+    }
+    return true;
+}
+
 /* ---- The door --------------------------------------------------------------------------------------------------- */
 
 static bool open_folder(Weights *w, const char *folder, Err *err) {
@@ -249,6 +282,7 @@ Weights *weights_open(const char *path, Err *err) {
     Weights *w = mem_new(1, sizeof *w, "weights", err);
     if (!w) return NULL;
     bool ok = folder_exists(path) ? open_folder(w, path, err)
+              : packed_is(path)   ? open_packed(w, path, err)
               : gguf_is(path)     ? open_gguf(w, path, err)
                                   : open_single(w, path, err);
     if (ok && index_names(w, path, err)) return w;
@@ -390,6 +424,7 @@ void weights_close(Weights *w) {
     for (int64_t i = 0; i < w->file_count; i++) safetensors_close(&w->files[i]);
     free(w->files);
     gguf_close(&w->gguf);
+    packed_close(&w->packed);
     free(w->gguf_path);
     arena_free(&w->arena);
     free(w);
@@ -406,7 +441,18 @@ WeightTensor *weights_find(Weights *w, const char *name) {
     return &w->tensors[i];
 }
 
+void weights_forget(const Weights *w, const WeightTensor *t, int64_t first, int64_t last) {
+    if ((!w->file_count && !w->gguf_path) || !t->data || first >= t->dim[0]) return;
+    size_t row = t->bytes / (size_t)t->dim[0], page = (size_t)sysconf(_SC_PAGESIZE);
+    if (last > t->dim[0]) last = t->dim[0];
+    uintptr_t from = ((uintptr_t)t->data + (size_t)first * row + page - 1) & ~(uintptr_t)(page - 1);
+    uintptr_t to = ((uintptr_t)t->data + (size_t)last * row) & ~(uintptr_t)(page - 1);
+    if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 const Gguf *weights_gguf(const Weights *w) { return w->gguf_path ? &w->gguf : NULL; }
+
+const Packed *weights_packed(const Weights *w) { return w->is_packed ? &w->packed : NULL; }
 
 /* convert_hf_to_gguf.py (LlamaModel.permute) reshapes the rows [heads][2][half] and swaps the last two: row j * half +
  * i of a head goes to row 2 i + j, so that rotary pairs lie side by side. */

@@ -1,6 +1,7 @@
 /* weights.h: the tensors of a checkpoint, by name, wherever they are stored. One door in front of a Hugging Face folder
- * (one or many safetensors files) and a GGUF file; data stays in the mapped file. Names are Hugging Face's in both
- * cases: GGUF names (blk.0.attn_q.weight) are mapped, and rows that GGUF permuted for rotary embedding are put back. */
+ * (one or many safetensors files), a GGUF file and a packed file; data stays in the mapped file. Names are Hugging
+ * Face's in every case: GGUF names (blk.0.attn_q.weight) are mapped, and rows that GGUF permuted for rotary embedding
+ * are put back. */
 #ifndef WEIGHTS_H
 #define WEIGHTS_H
 #include "dtype.h"
@@ -14,13 +15,17 @@ typedef struct WeightTensor {
     const uint8_t *data;    /* in the mapped file, row after row                                                  */
     size_t bytes;
     int64_t permuted_heads; /* 0, or: the rows are those of this many heads, and row r is at weights_row(r)        */
+    const uint8_t *panels;  /* of a packed file: the matrix as the CPU engine holds it; `data` is then NULL unless
+                               the rows are stored too                                                            */
+    const char *panel_type; /* name of their packed type                                                          */
+    size_t panel_bytes;     /* of all panels                                                                      */
     bool used;              /* set by weights_find                                                                */
 } WeightTensor;
 
 typedef struct Weights Weights;
 
 /* `path`: a folder (model.safetensors, else the shards of model.safetensors.index.json, else its only .gguf file), a
- * .safetensors file, or a .gguf file. NULL on error. */
+ * .safetensors file, a .gguf file, or a packed file. NULL on error. */
 Weights *weights_open(const char *path, Err *err);
 /* From a list in memory: names are copied; data is borrowed and outlives the result. NULL on error (two of a name). */
 Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err);
@@ -33,8 +38,13 @@ int64_t weights_count(const Weights *weights);
 WeightTensor *weights_at(Weights *weights, int64_t i);
 /* By name, or NULL (no error); marks it used. */
 WeightTensor *weights_find(Weights *weights, const char *name);
+/* Rows [first, last) are not needed soon: their pages leave this process's memory (not the page cache), and come back
+ * when they are read. Nothing is done for weights that are not in a mapped file. */
+void weights_forget(const Weights *weights, const WeightTensor *tensor, int64_t first, int64_t last);
 /* The GGUF metadata, or NULL when the checkpoint is not GGUF. */
 const struct Gguf *weights_gguf(const Weights *weights);
+/* The packed file, or NULL when the checkpoint is none. */
+const struct Packed *weights_packed(const Weights *weights);
 
 /* Where row `row` of the matrix starts in the file (undoes the rotary permutation of llama-architecture GGUF files). A
  * row of a tensor of rank 1 is one element: a bias permuted like its matrix is read element by element. */

@@ -22,7 +22,7 @@ void step_rows_free(StepRows *step);
 typedef struct PackedWeight {
     PackedType type;
     int64_t rows, k, panel_bytes;
-    uint8_t *data;
+    const uint8_t *data;
 } PackedWeight;
 
 /* Keys and values of all layers and slots. One (layer, head, slot): K in blocks of 16 positions, then V. */
@@ -48,7 +48,7 @@ typedef struct Call {
     const float *in[MAX_INPUTS]; /* activations, row-major at their global width                            */
     float *out;
     int64_t in_width[MAX_INPUTS], out_width;
-    const PackedWeight *weight;  /* linear */
+    const PackedWeight *weight;  /* linear; embed: where the table has no rows of its own */
     Quad *quads;        /* linear: its activations in 8 bits, or NULL: in f32. quantise: its result.          */
     int64_t quads_step; /* quads of four rows: k / 32. Row row0 is row 0 of the first                         */
     int replica;

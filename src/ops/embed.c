@@ -1,4 +1,5 @@
-/* embed.c: y[t] = table[token[t]]. The table is read as stored, row by row: only rows in use are touched. */
+/* embed.c: y[t] = table[token[t]]. The table is read as stored, row by row: only rows in use are touched. Of a packed
+ * file with tied embeddings, whose only copy is the panels of the head, a row is one lane of its panel. */
 #include "../graph/lower.h"
 #include "call.h"
 
@@ -9,7 +10,25 @@ static bool embed_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return true;
 }
 
+enum { EMBED_KC = 256 }; /* whole groups of every packed type */
+
+static void embed_lane(const Call *c, int64_t row, float *out) {
+    const PackedWeight *w = c->weight;
+    const uint8_t *panel = w->data + row / PANEL * w->panel_bytes;
+    _Alignas(64) float columns[EMBED_KC * PANEL];
+    for (int64_t at = 0; at < w->k; at += EMBED_KC) {
+        int64_t n = w->k - at < EMBED_KC ? w->k - at : EMBED_KC;
+        c->kernels->unpack[w->type](panel, at, at + n, columns);
+        for (int64_t i = 0; i < n; i++) out[at + i] = columns[i * PANEL + row % PANEL];
+    }
+}
+
 static void embed_reference(const Call *c, int64_t first, int64_t last) {
+    if (!c->table->data) {
+        for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
+            embed_lane(c, c->step->token[t], c->out + t * c->out_width);
+        return;
+    }
     const DTypeRow *type = dtype_row(c->table->dtype);
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
         type->read(weights_row(c->table, c->step->token[t]), 0, c->out_width, c->out + t * c->out_width);

@@ -1,6 +1,7 @@
 /* pack.c: rows as files store them -> panels of 16 rows, k innermost. Each row of a panel is read once, 16 streams side
  * by side; a 16-row transpose turns rows into columns. Blocks of quantised types are first split into scale, min and
  * one byte per weight. Block layouts: ggml's, as in GGUF files. */
+#include <math.h>
 #include <string.h>
 #include "pack.h"
 
@@ -266,9 +267,40 @@ static float quantise_group(PackedType type, const float *w, int64_t n, uint8_t 
             memcpy(q, again, (size_t)n);
         }
     }
+    for (int64_t i = 0; i < n; i++) {
+        double d = fabs((double)w[i] - (double)((float)(q[i] - packed_rows[type].zero) * scale));
+        if (d > error->most) error->most = d;
+    }
     error->square += square;
     error->error += off;
     return scale;
+}
+
+/* Columns of 16 rows rounded to bf16, WIDE at a time. */
+static void pack_bf16(const DTypeRow *stored, const uint8_t *const rows[PANEL], int64_t k, uint8_t *panel,
+                      PackError *error) {
+    for (int64_t from = 0; from < k; from += WIDE) {
+        uint16_t half[PANEL][WIDE];
+        const uint8_t *at[PANEL];
+        float w[2 * WIDE];
+        int64_t n = k - from < WIDE ? k - from : WIDE;
+        for (int r = 0; r < PANEL; r++) {
+            at[r] = rows[r] ? (const uint8_t *)half[r] : NULL;
+            if (!rows[r]) continue;
+            int64_t first = from / stored->block * stored->block;
+            int64_t last = (from + n + stored->block - 1) / stored->block * stored->block;
+            stored->read(rows[r], first, last - first, w);
+            for (int64_t i = 0; i < n; i++) {
+                float v = w[from - first + i];
+                half[r][i] = f32_to_bf16(v);
+                double off = fabs((double)v - (double)bf16_to_f32(half[r][i]));
+                error->square += (double)v * (double)v;
+                error->error += off * off;
+                if (off > error->most) error->most = off;
+            }
+        }
+        pack_columns(at, 4, 2 * n, 2 * (n + n % 2), panel + from * 2 * PANEL);
+    }
 }
 
 void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL], int64_t k, void *panel,
@@ -276,7 +308,8 @@ void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL
     const PackedRow *packed = &packed_rows[type];
     const DTypeRow *stored = dtype_row(dtype);
     uint8_t *group = panel;
-    for (int64_t from = 0; from < k; from += WIDE, group += packed->group_bytes) {
+    if (type == PACKED_BF16) pack_bf16(stored, rows, k, panel, error);
+    for (int64_t from = 0; type != PACKED_BF16 && from < k; from += WIDE, group += packed->group_bytes) {
         uint8_t q[PANEL][WIDE], part[PANEL][GROUP];
         float scale[PANEL] = {0}, w[2 * WIDE];
         int64_t n = k - from < WIDE ? k - from : WIDE;
@@ -307,6 +340,12 @@ static const struct { bool weight; PackedType type; Split *split; } held[DTYPE_C
     [DTYPE_Q5_1] = {true, PACKED_Q8X, split_q5_1}, [DTYPE_Q5_K] = {true, PACKED_Q8X, split_q5_k},
     [DTYPE_Q6_K] = {true, PACKED_Q6X, split_q6_k},
 };
+
+bool packed_type_named(const char *name, PackedType *out) {
+    for (int t = 0; t < PACKED_COUNT; t++)
+        if (!strcmp(packed_rows[t].name, name)) return *out = (PackedType)t, true;
+    return false;
+}
 
 bool packed_type_of(DType dtype, PackedType *out) {
     if ((unsigned)dtype >= DTYPE_COUNT || !held[dtype].weight) return false;

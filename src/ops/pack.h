@@ -25,6 +25,10 @@
 #define PACK_H
 #include "../io/dtype.h"
 
+/* Names everything above: a change of any panel's bytes needs a new name, so that packed files of the old form are
+ * refused. tests/test_pack.c knows what panels hash to under this name. */
+#define PACK_LAYOUT "panel16-1"
+
 enum { PANEL = 16 };
 
 typedef enum PackedType {
@@ -51,6 +55,8 @@ typedef struct PackedRow {
 extern const PackedRow packed_rows[PACKED_COUNT];
 static inline bool packed_quantised(PackedType type) { return packed_rows[type].head_bytes > 0; }
 
+/* By name; false if there is none. */
+bool packed_type_named(const char *name, PackedType *out);
 /* How a file type is held; false if it is no weight type. */
 bool packed_type_of(DType dtype, PackedType *out);
 /* Bytes of one panel of k columns, a multiple of 64. k is a multiple of the group for quantised types. */
@@ -59,11 +65,12 @@ int64_t packed_panel_bytes(PackedType type, int64_t k);
  * which become zero. `panel` has packed_panel_bytes(type, k) bytes, 64-byte aligned. */
 void pack_panel(DType dtype, const uint8_t *const rows[PANEL], int64_t k, void *panel);
 
-/* ---- Quantising at load: Q8G and Q4G from any weight type -------------------------------------------------------- */
+/* ---- Quantising at load: Q8G, Q4G and BF16 from any weight type -------------------------------------------------- */
 
 /* Sums over weights: of squares, and of squared differences that quantising made. */
-typedef struct PackError { double square, error; } PackError;
-/* Packs one panel as `type` (Q8G or Q4G), k a multiple of 32, and adds to *error. Per row and 128 columns:
+typedef struct PackError { double square, error, most; } PackError; /* most: the largest difference */
+/* Packs one panel as `type` (BF16: nearest, any k; Q8G or Q4G: k a multiple of 32), and adds to *error. Per row and 128
+ * columns:
  *   8 bits: scale = f16(largest |w| / 127), q = nearest w / scale, -127 .. 127.
  *   4 bits: scale = f16(w of the largest |w|, over -8), q = nearest, -8 .. 7; then once the scale with the least
  * squared error for these q, sum w q / sum q^2, and q again; kept if the error is smaller. */

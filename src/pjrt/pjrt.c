@@ -191,6 +191,10 @@ static bool type_choose(Pjrt *p, Err *err) {
 }
 
 static void *pjrt_open_backend(const Program *program, Weights *weights, const BackendOptions *options, Err *err) {
+    if (weights_packed(weights)) {
+        err_set(err, "a packed file holds panels of the CPU engine: a PJRT backend needs the model it was packed from");
+        return NULL;
+    }
     Pjrt *p = mem_new(1, sizeof *p, "PJRT backend", err);
     if (!p) return NULL;
     const Mesh *mesh = &program->partition->mesh;

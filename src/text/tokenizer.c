@@ -1,5 +1,6 @@
 /* tokenizer.c: text to ids and back. Encoding: repair UTF-8; cut at added tokens; normalise; cut into words; merge. */
 #include <stdlib.h>
+#include "../io/model_file.h"
 #include "tokenizer.h"
 #include "unicode.h"
 
@@ -37,47 +38,58 @@ bool tokenizer_finish(QmTokenizer *t, Err *err) {
     return vocab_finish(&t->vocab, err) && added_set_finish(&t->raw, err) && added_set_finish(&t->normal, err);
 }
 
-static QmTokenizer *open_folder(const char *folder, Err *err) {
+/* The files of a folder or a packed file. */
+static QmTokenizer *open_files(const char *model, Err *err) {
     QmTokenizer *t = tokenizer_new(err);
-    char *json = path_join(folder, "tokenizer.json", err), *config = path_join(folder, "tokenizer_config.json", err);
-    char *jinja = path_join(folder, "chat_template.jinja", err), *data = NULL;
-    size_t bytes = 0;
-    bool ok = t && json && config && jinja && (data = file_read(json, (size_t)256 << 20, &bytes, err)) &&
-              tokenizer_load_json(t, (const uint8_t *)data, bytes, json, err);
-    free(data);
-    if (ok && file_exists(config)) {
-        ok = (data = file_read(config, (size_t)16 << 20, &bytes, err)) &&
-             tokenizer_load_config(t, data, bytes, config, err);
-        free(data);
-    }
-    if (ok && file_exists(jinja)) { /* where newer folders keep the template; it wins */
+    ModelFile json = {0}, config = {0}, jinja = {0};
+    bool ok = t && model_file_read(&json, model, "tokenizer.json", (size_t)256 << 20, err) &&
+              (json.data || err_set(err, "cannot open %s: the model has no such file", json.where)) &&
+              tokenizer_load_json(t, (const uint8_t *)json.data, json.bytes, json.where, err) &&
+              model_file_read(&config, model, "tokenizer_config.json", (size_t)16 << 20, err) &&
+              (!config.data || tokenizer_load_config(t, config.data, config.bytes, config.where, err)) &&
+              model_file_read(&jinja, model, "chat_template.jinja", (size_t)1 << 20, err);
+    if (ok && jinja.data) { /* where newer folders keep the template; it wins */
         chat_free(&t->chat);
-        ok = (data = file_read(jinja, (size_t)1 << 20, &bytes, err)) && chat_recognise(&t->chat, data, bytes, err);
-        free(data);
+        ok = chat_recognise(&t->chat, jinja.data, jinja.bytes, err);
     }
-    free(json);
-    free(config);
-    free(jinja);
+    model_file_free(&json);
+    model_file_free(&config);
+    model_file_free(&jinja);
     if (ok) return t;
     qm_tokenizer_close(t);
     return NULL;
 }
 
+static QmTokenizer *from_gguf(const Gguf *gguf, const char *path, Err *err) {
+    QmTokenizer *t = tokenizer_new(err);
+    if (!t || tokenizer_load_gguf(t, gguf, err)) return t;
+    err_prefix(err, "%s", path);
+    qm_tokenizer_close(t);
+    return NULL;
+}
+
+static QmTokenizer *open_packed(const char *path, Err *err) {
+    Packed packed;
+    Gguf gguf;
+    bool found = false;
+    if (!packed_open(&packed, path, err)) return NULL;
+    bool ok = packed_gguf(&packed, &gguf, &found, err);
+    QmTokenizer *t = ok && found ? from_gguf(&gguf, path, err) : NULL;
+    if (found) gguf_close(&gguf);
+    packed_close(&packed);
+    return ok && !found ? open_files(path, err) : t;
+}
+
 static QmTokenizer *open_gguf(const char *path, Err *err) {
     Gguf gguf;
     if (!gguf_open(&gguf, path, err)) return NULL;
-    QmTokenizer *t = tokenizer_new(err);
-    if (t && !tokenizer_load_gguf(t, &gguf, err)) {
-        err_prefix(err, "%s", path);
-        qm_tokenizer_close(t);
-        t = NULL;
-    }
+    QmTokenizer *t = from_gguf(&gguf, path, err);
     gguf_close(&gguf);
     return t;
 }
 
 QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err) {
-    return folder_exists(path) ? open_folder(path, err) : open_gguf(path, err);
+    return folder_exists(path) ? open_files(path, err) : packed_is(path) ? open_packed(path, err) : open_gguf(path, err);
 }
 
 void qm_tokenizer_close(QmTokenizer *t) {

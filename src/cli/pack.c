@@ -1,0 +1,80 @@
+/* pack.c: `pack`: a model as one file that is used where it is mapped. */
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../cpu/packed_file.h"
+#include "../model/qwen2.h"
+#include "cli.h"
+
+static atomic_bool stop;
+static void on_signal(int number) {
+    (void)number;
+    atomic_store(&stop, true);
+}
+
+static void report_print(const PackedReport *r, const char *out, double seconds) {
+    printf("%-14s %6s %8s %10s %14s %12s\n", "kind", "type", "matrices", "MiB", "relative rms", "largest");
+    for (int i = 0; i < r->kinds; i++) {
+        const PackedKindReport *k = &r->kind[i];
+        printf("%-14s %6s %8lld %10.1f ", k->name, packed_rows[k->type].name, (long long)k->matrices,
+               (double)k->bytes / (1 << 20));
+        if (k->made) printf("%14.6f %12.3g\n", sqrt(k->error.error / fmax(k->error.square, 1e-300)), k->error.most);
+        else printf("%14s %12s\n", "exact", "");
+    }
+    printf("%s: %.1f MiB in %.1f s\n", out, (double)r->bytes / (1 << 20), seconds);
+}
+
+static bool pack(PackedJob *job, Workers *workers, Err *err) {
+    ModelConfig *config = mem_new(1, sizeof *config, "configuration", err);
+    ModelGraph *model = mem_new(1, sizeof *model, "model", err);
+    PackedReport report;
+    double start = clock_seconds();
+    bool ok = config && model && config_load(config, job->model, err) &&
+              model_graph(model, config, 1, config->max_positions, false, err) &&
+              (job->weights = weights_open(job->model, err)) &&
+              (job->graph = &model->graph, packed_file_write(job, workers, &report, err));
+    if (ok) report_print(&report, job->out, clock_seconds() - start);
+    if (model) model_graph_free(model);
+    weights_close(job->weights);
+    free(model);
+    free(config);
+    return ok && file_finish(stdout, "standard output", err);
+}
+
+int cmd_pack(int argc, char **argv) {
+    PackedJob job = {.stop = &stop};
+    int64_t threads = 0, bytes = 0;
+    bool verify = false;
+    int first = 0;
+    Err err = {0};
+    const Option options[] = {
+        {"model", 'm', OPTION_TEXT, &job.model, 0, 0, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)",
+         NULL},
+        {"out", 'o', OPTION_TEXT, &job.out, 0, 0, "FILE", "the packed file", NULL},
+        {"weights", 0, OPTION_TEXT, &job.how, 0, 0, "TYPE",
+         "file (default), bf16, 8bit or 4bit: what matrices that are not quantised become", NULL},
+        {"verify", 0, OPTION_FLAG, &verify, 0, 0, NULL, "check the digests of all sections of a packed MODEL", NULL},
+        {"threads", 't', OPTION_INT, &threads, 0, 256, "N", "workers (default 0: one per core)", NULL},
+    };
+    int code = options_parse(argc, argv, "pack MODEL -o FILE [--weights TYPE] | pack --verify FILE",
+                             "Every command takes the packed file as -m. Its logits have the bits of the model's with "
+                             "the same --weights.",
+                             options, (int)(sizeof options / sizeof *options), &first);
+    if (code >= 0) return code;
+    if (!job.model && first < argc) job.model = argv[first++];
+    if (first < argc) return usage_error("pack", "unexpected argument '%s'", argv[first]);
+    if (!job.model || !verify == !job.out) return usage_error("pack", "expected MODEL and -o FILE, or --verify FILE");
+    PackedType type;
+    if (!weights_option(job.how, &type, &err)) return usage_error("pack", "--%s", err.text);
+    Workers *workers = workers_new((int)threads, false, &err);
+    if (!workers) return fail(&err);
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a write error like a full disk */
+    bool ok = verify ? packed_file_verify(job.model, workers, false, &bytes, &err) : pack(&job, workers, &err);
+    if (ok && verify) printf("%s: %.1f MiB, every section has its SHA-256\n", job.model, (double)bytes / (1 << 20));
+    workers_free(workers);
+    return ok && (!verify || file_finish(stdout, "standard output", &err)) ? EXIT_OK : fail(&err);
+}

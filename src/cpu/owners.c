@@ -1,0 +1,58 @@
+/* owners.c: see owners.h. The shares are those of step_job in cpu.c; a linear's units are panels, of which a part of a
+ * split sum reads some columns only. */
+#include <string.h>
+#include "owners.h"
+
+enum { PAGE = 4096 };
+
+/* Columns of the weight that a call reads. */
+static Range call_columns(const Call *c) {
+    Range r = {0, c->weight->k};
+    if (!c->tree) return r;
+    int64_t leaves = (int64_t)1 << c->tree_node.level, from = c->tree_node.index * leaves;
+    r = (Range){0, 0};
+    for (int64_t i = from; i < from + leaves; i++) {
+        if (c->tree->first[i] == c->tree->last[i]) continue;
+        if (r.first == r.last) r.first = c->tree->first[i];
+        r.last = c->tree->last[i];
+    }
+    return r;
+}
+
+void owner_pieces(Cpu *cpu, int worker, void (*visit)(void *, uint8_t *, size_t), void *context) {
+    int workers = workers_count(cpu->workers);
+    for (int p = 0; p < cpu->phase_count; p++) {
+        const Phase *phase = &cpu->phases[p];
+        double total = phase->cost, at = 0;
+        double from = total * worker / workers, to = worker + 1 == workers ? total : total * (worker + 1) / workers;
+        for (int i = phase->first; i < phase->last && at < to; i++) {
+            const Item *item = &cpu->items[i];
+            const PackedWeight *w = item->call.weight;
+            int64_t first, last;
+            cpu_share(at, item->unit_cost, item->units, from, to, &first, &last);
+            at += (double)item->units * item->unit_cost;
+            if (!w || item->call.table || first >= last) continue;
+            Range k = call_columns(&item->call);
+            int64_t panel0 = item->call.columns.first / PANEL, begin = w->panel_bytes * k.first / w->k,
+                    end = w->panel_bytes * k.last / w->k;
+            for (int64_t u = panel0 + first; u < panel0 + last; u++)
+                visit(context, (uint8_t *)(uintptr_t)w->data + u * w->panel_bytes + begin, (size_t)(end - begin));
+        }
+    }
+}
+
+static void touch(void *context, uint8_t *from, size_t bytes) {
+    (void)context;
+    uint8_t *page = from + (-(uintptr_t)from & (PAGE - 1));
+    for (; page < from + bytes; page += PAGE) __atomic_store_n(page, 0, __ATOMIC_RELAXED);
+}
+
+static void touch_job(void *argument, int worker) { owner_pieces(argument, worker, touch, NULL); }
+
+void owners_touch(Cpu *cpu) {
+    for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->replica_rows[i] = cpu->replica_logits[i] = 1;
+    cpu_step_count(cpu);
+    workers_run(cpu->workers, touch_job, cpu);
+    for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->replica_rows[i] = cpu->replica_logits[i] = 0;
+    cpu_step_count(cpu);
+}
