@@ -90,7 +90,7 @@ static void model_compiles(const char *desc, const char *mesh_text, int axes) {
                 model_graph(&model, config, 128, 2047, false, &err) &&
                 partition_new(&partition, config, &mesh, true, &err) &&
                 program_new(&program, &model.graph, &partition, &err));
-    bucket_list(32, 128, list);
+    bucket_list(32, 128, 0, list);
     PjrtClient *c = open_tt(desc, mesh.tp, &err);
     for (int i = 0; c && i < 3; i += 2) { /* decode of 32 slots, prefill of 128 rows */
         LowerOptions o = {.type = "bf16", .cache_slots = 32, .positions = bucket_positions(2047), .bucket = list[i]};

@@ -78,7 +78,7 @@ static bool export_bucket(Export *e, const Bucket *b, Err *err) {
 static bool export_all(Export *e, int64_t slots, int64_t rows, Err *err) {
     Bucket list[MAX_BUCKETS];
     const Mesh *mesh = &e->partition.mesh;
-    int count = bucket_list(bucket_slots(&e->partition, slots), rows, list);
+    int count = bucket_list(bucket_slots(&e->partition, slots), rows, 0, list);
     e->lower.cache_slots = bucket_slots(&e->partition, slots);
     e->buckets = json_array();
     if (mkdir(e->folder, 0777) != 0 && errno != EEXIST)

@@ -11,6 +11,7 @@ typedef struct Bucket {
     int64_t slots, rows;        /* of one replica; rows of a slot follow each other                              */
     int64_t logit_rows;         /* of one replica; all_logits: row i of the step is logit row i                  */
     bool all_logits;
+    int64_t seen;               /* attention looks at the first `seen` positions of a slot; 0: at all            */
 } Bucket;
 
 typedef enum LowerRole {

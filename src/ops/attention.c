@@ -167,9 +167,12 @@ static double attention_unit_cost(const Call *c) {
     return (double)c->cache->positions * (double)c->cache->channels * (c->cache->type == CACHE_F32 ? 4 : 2);
 }
 
+/* Positions that a bucket's attention looks at. */
+static int64_t seen(const Lower *l) { return l->bucket.seen ? l->bucket.seen : l->positions; }
+
 /* Additive mask [slots, 1, rows, positions] of what each row may see, shared by the layers of one window; its name. */
 static void mask(Lower *l, int64_t window, char *name, size_t size) {
-    int64_t b = l->bucket.slots, s = l->bucket.rows, p = l->positions;
+    int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l);
     const char *full = lower_type(l, "f32", 4, b, (int64_t)1, s, p),
                *bits = lower_type(l, "i1", 4, b, (int64_t)1, s, p);
     const char *grid = lower_type(l, "f32", 2, b, s), *flat = lower_type(l, "f32", 1, b * s);
@@ -198,7 +201,7 @@ static void mask(Lower *l, int64_t window, char *name, size_t size) {
 
 /* What XLA inlines where Tenstorrent's compiler has an op of its own. Softmax in f32. */
 static void sdpa_function(Lower *l, int64_t kv, int64_t group, int64_t c, double scale) {
-    int64_t b = l->bucket.slots, s = l->bucket.rows, p = l->positions;
+    int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l);
     const char *q = lower_type(l, NULL, 4, b, kv * group, s, c), *k = lower_type(l, NULL, 4, b, kv, p, c);
     const char *m = lower_type(l, NULL, 4, b, (int64_t)1, s, p), *q5 = lower_type(l, NULL, 5, b, kv, group, s, c);
     const char *score = lower_type(l, "f32", 5, b, kv, group, s, p), *row = lower_type(l, "f32", 4, b, kv, group, s);
@@ -240,10 +243,15 @@ static void sdpa_function(Lower *l, int64_t kv, int64_t group, int64_t c, double
     text_line(f, "  %%r = stablehlo.reshape %%o : (%s) -> %s\n  return %%r : %s\n}\n", q5, q, q);
 }
 
-/* The keys or values of the bucket's slots, [slots, kv, positions, c]: all of the cache, or the slot the step names. */
+/* The keys or values that the bucket's attention looks at, [slots, kv, seen, c]: of the slot the step names, or of all. */
 static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t kv, int64_t c) {
     const char *whole = lower_type(l, NULL, 4, l->cache_slots, kv, l->positions, c),
-               *one = lower_type(l, NULL, 4, (int64_t)1, kv, l->positions, c);
+               *part = lower_type(l, NULL, 4, l->bucket.slots, kv, seen(l), c);
+    if (l->bucket.slots == l->cache_slots) {
+        lower_line(l, "%s = stablehlo.slice %s [0:%lld, 0:%lld, 0:%lld, 0:%lld] : (%s) -> %s", out, cache,
+                   (long long)l->cache_slots, (long long)kv, (long long)seen(l), (long long)c, whole, part);
+        return;
+    }
     if (lower_once(l, "slot_start")) {
         const char *slot = lower_step_input(l, "slot", "i32", 1, 0, 0);
         lower_line(l, "%%slot_start = stablehlo.reshape %s : (tensor<1xi32>) -> tensor<i32>", slot);
@@ -253,12 +261,12 @@ static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t k
                "%s = stablehlo.dynamic_slice %s, %%slot_start, %%slot_zero, %%slot_zero, %%slot_zero, sizes = [1, "
                "%lld, %lld, %lld] : "
                "(%s, tensor<i32>, tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
-               out, cache, (long long)kv, (long long)l->positions, (long long)c, whole, one);
+               out, cache, (long long)kv, (long long)seen(l), (long long)c, whole, part);
 }
 
 static void attention_stablehlo(Lower *l, const Node *n) {
     const Node *update = graph_node(&l->program->graph, n->in[1]);
-    int64_t b = l->bucket.slots, s = l->bucket.rows, p = l->positions, c = l->program->graph.size['c'];
+    int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l), c = l->program->graph.size['c'];
     int64_t kv = lower_dim(l, update, 1) / c, heads = lower_dim(l, n, 1) / c;
     double scale = 1.0 / sqrt((double)c);
     char out[LOWER_NAME], cache[LOWER_NAME], sees[LOWER_NAME], k[LOWER_NAME + 4], v[LOWER_NAME + 4];
@@ -267,7 +275,7 @@ static void attention_stablehlo(Lower *l, const Node *n) {
     snprintf(k, sizeof k, "%sk", cache);
     snprintf(v, sizeof v, "%sv", cache);
     mask(l, n->window, sees, sizeof sees);
-    if (l->bucket.slots != l->cache_slots) {
+    if (l->bucket.slots != l->cache_slots || seen(l) != l->positions) {
         char name[LOWER_NAME + 4];
         snprintf(name, sizeof name, "%s_k", out);
         bucket_cache(l, name, k, kv, c);

@@ -10,21 +10,6 @@
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-static Wave *wave_new(Pjrt *p, int bucket, Err *err) {
-    const Bucket *b = &p->bucket[bucket];
-    size_t rows = (size_t)(p->dp * b->slots * b->rows), logits = (size_t)(p->dp * b->logit_rows);
-    if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_count + 1, sizeof *p->waves, "step", err))
-        return NULL;
-    Wave *w = &p->waves[p->wave_count++];
-    *w = (Wave){.bucket = bucket};
-    w->row = mem_new(rows, sizeof *w->row, "step", err);
-    w->logit = mem_new(logits, sizeof *w->logit, "step", err);
-    if (!w->row || !w->logit) return NULL;
-    memset(w->row, -1, rows * sizeof *w->row);
-    memset(w->logit, -1, logits * sizeof *w->logit);
-    return w;
-}
-
 /* A piece: rows [first, last) of the step, of one slot. */
 static int64_t piece_end(const StepRows *s, int64_t first) {
     int64_t last = first + 1;
@@ -53,15 +38,16 @@ static int64_t piece_logits(const Pjrt *p, int64_t first, int64_t last) {
 }
 
 /* The next piece of each replica, if it has one left, side by side. */
-static bool prefill_wave(Pjrt *p, const int64_t (*piece)[2], Err *err) {
-    int64_t most = 0;
+static bool prefill_wave(Pjrt *p, Err *err) {
+    int64_t most = 0, end = 0, (*piece)[2] = p->piece;
     bool all = false;
     for (int r = 0; r < p->dp; r++) {
         int64_t rows = piece[r][1] - piece[r][0];
         if (rows > most) most = rows;
+        if (rows && p->step.index[piece[r][1] - 1] + 1 > end) end = p->step.index[piece[r][1] - 1] + 1;
         all |= piece_logits(p, piece[r][0], piece[r][1]) > 1;
     }
-    Wave *w = wave_new(p, bucket_prefill(p->bucket, p->buckets, most, all), err);
+    Wave *w = wave_new(p, bucket_prefill(p->bucket, p->buckets, most, end, all), err);
     if (!w) return false;
     const Bucket *b = &p->bucket[w->bucket];
     for (int r = 0; r < p->dp; r++)
@@ -75,27 +61,24 @@ static bool prefill_wave(Pjrt *p, const int64_t (*piece)[2], Err *err) {
 
 static bool prefill_waves(Pjrt *p, Err *err) {
     const StepRows *s = &p->step;
-    int64_t *at = mem_new((size_t)p->dp, sizeof *at, "step", err),
-            (*piece)[2] = mem_new((size_t)p->dp, sizeof *piece, "step", err);
-    bool ok = at && piece, more = ok;
-    while (ok && more) {
+    for (int replica = 0; replica < p->dp; replica++) p->piece_at[replica] = 0;
+    for (bool more = true; more;) {
         more = false;
         for (int replica = 0; replica < p->dp; replica++) { /* rows stand replica after replica */
-            piece[replica][0] = piece[replica][1] = 0;
-            while (at[replica] < s->rows) {
-                int64_t first = at[replica], last = piece_end(s, first);
-                at[replica] = last;
+            int64_t *at = &p->piece_at[replica], *piece = p->piece[replica];
+            piece[0] = piece[1] = 0;
+            while (*at < s->rows) {
+                int64_t first = *at, last = piece_end(s, first);
+                *at = last;
                 if (s->slot[first] % p->dp != replica || last - first == 1) continue;
-                piece[replica][0] = first, piece[replica][1] = last;
+                piece[0] = first, piece[1] = last;
                 more = true;
                 break;
             }
         }
-        if (more) ok = prefill_wave(p, (const int64_t(*)[2])piece, err);
+        if (more && !prefill_wave(p, err)) return false;
     }
-    free(at);
-    free(piece);
-    return ok;
+    return true;
 }
 
 /* Values that the host computes by the op's own reference, for every row of the step. */
@@ -110,11 +93,6 @@ static void host_run(Pjrt *p) {
             if (p->tensor[n->in[i].id]) c.table = p->tensor[n->in[i].id];
         n->op->reference(&c, 0, n->op->units(&c));
     }
-}
-
-static void waves_clear(Pjrt *p) {
-    for (int i = 0; i < p->wave_count; i++) wave_free(p, &p->waves[i]);
-    p->wave_count = 0;
 }
 
 static bool pjrt_run(void *backend, Err *err) {
@@ -149,7 +127,10 @@ static bool step_new(Pjrt *p, Err *err) {
     p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
     p->scratch =
         mem_new((size_t)call_scratch(g, p->program->partition, p->options.rows), sizeof(float), "scratch", err);
-    if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->scratch)
+    p->piece = mem_new((size_t)p->dp, sizeof *p->piece, "step", err);
+    p->piece_at = mem_new((size_t)p->dp, sizeof *p->piece_at, "step", err);
+    if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->piece ||
+        !p->piece_at || !p->scratch)
         return false;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
@@ -163,8 +144,7 @@ static bool step_new(Pjrt *p, Err *err) {
 static void pjrt_close_backend(void *backend) {
     Pjrt *p = backend;
     if (!p) return;
-    waves_clear(p);
-    free(p->waves);
+    waves_free(p);
     pjrt_unplace(p);
     if (p->client) pjrt_close(p->client);
     for (int id = 0; id < p->program->graph.count; id++) {
@@ -174,6 +154,9 @@ static void pjrt_close_backend(void *backend) {
     free(p->host);
     free(p->value);
     free(p->row_logit);
+    free(p->piece);
+    free(p->piece_at);
+    free(p->work);
     free(p->scratch);
     step_rows_free(&p->step);
     free(p);
@@ -190,6 +173,18 @@ static bool type_choose(Pjrt *p, Err *err) {
     return true;
 }
 
+/* Tenstorrent's compiler takes minutes for a program, so there are few of them. */
+static void buckets_choose(Pjrt *p) {
+    bool few = !strcmp(pjrt_info(p->client)->platform, "tt");
+    p->buckets = bucket_list(p->slots, p->options.rows, few ? 0 : p->positions, p->bucket);
+    for (int i = 0; i < p->buckets; i++) {
+        const Bucket *b = &p->bucket[i];
+        size_t rows = (size_t)(p->dp * b->slots * b->rows), logits = (size_t)(p->dp * b->logit_rows);
+        if (rows > p->wave_rows) p->wave_rows = rows;
+        if (logits > p->wave_logits) p->wave_logits = logits;
+    }
+}
+
 static void *pjrt_open_backend(const Program *program, Weights *weights, const BackendOptions *options, Err *err) {
     if (weights_packed(weights)) {
         err_set(err, "a packed file holds panels of the CPU engine: a PJRT backend needs the model it was packed from");
@@ -203,9 +198,9 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     p->dp = mesh->dp, p->tp = mesh->tp, p->devices = mesh->dp * mesh->tp;
     p->slots = bucket_slots(program->partition, options->slots);
     p->positions = bucket_positions(options->context);
-    p->buckets = bucket_list(p->slots, options->rows, p->bucket);
     PjrtOptions o = {.plugin = options->plugin, .devices = p->devices, .cache = options->program_cache};
     p->client = pjrt_open(&o, err);
+    if (p->client) buckets_choose(p);
     if (p->client && type_choose(p, err) && step_new(p, err) && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;
         p->info.isa = pjrt_info(p->client)->platform;

@@ -136,7 +136,7 @@ void pjrt_unplace(Pjrt *p) {
     for (int i = 0; i < p->buckets; i++) {
         pjrt_program_free(p->compiled[i].program);
         lower_free(&p->compiled[i].lower);
-        free(p->compiled[i].weight);
+        free(p->compiled[i].arguments);
     }
     free(p->weights);
     free(p->cache);

@@ -5,13 +5,13 @@
 #include "buckets.h"
 #include "client.h"
 
-/* weight: [argument of the program] number of the placed weight it takes, once all are placed. */
-typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; int *weight; } Compiled;
+/* arguments: [device * arguments + i] of its runs, made at the first one; weights stay there. */
+typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; PjrtBuffer **arguments; } Compiled;
 
 /* Buffers of one argument, one per device. */
 typedef struct Placed { char name[LOWER_NAME]; PjrtBuffer **buffer; } Placed;
 
-/* One execution of a step. */
+/* One execution of a step. Its arrays have room for any bucket and are kept for later steps. */
 typedef struct Wave {
     int bucket;
     int32_t *row;               /* [dp * bucket rows] step row fed there, -1: none                        */
@@ -39,9 +39,12 @@ typedef struct Pjrt {
     StepRows step;
     float **host;               /* [node id] of on_host ops: rows of the step */
     float *scratch;
-    Wave *waves;
-    int wave_count;
-    size_t wave_capacity;
+    Wave *waves;                /* [wave_made], of which the step has wave_count */
+    int wave_count, wave_made;
+    size_t wave_capacity, wave_rows, wave_logits; /* of a wave: room for rows and logit rows */
+    int64_t (*piece)[2], *piece_at; /* [dp] while a step is cut into waves */
+    void *work;                 /* an argument on its way up or a result on its way down */
+    size_t work_capacity;
     int32_t *row_logit;         /* [rows] logit row of a step row, -1: not asked                        */
     float **value;              /* [node id] of kept nodes, assembled for the host                      */
     bool lost;                  /* an execution failed: caches may be gone                              */
@@ -56,8 +59,10 @@ static inline PjrtType pjrt_type_of(const char *type) {
     return type[0] == 'i' ? PJRT_S32 : type[0] == 'b' ? PJRT_BF16 : PJRT_F32;
 }
 /* wave.c: one execution: arguments from the step's rows, caches in and out. */
+Wave *wave_new(Pjrt *p, int bucket, Err *err); /* the step's next one, without rows */
 bool wave_run(Pjrt *p, Wave *w, Err *err);
-void wave_free(Pjrt *p, Wave *w);
+void waves_clear(Pjrt *p);                     /* frees the results of the last step */
+void waves_free(Pjrt *p);
 /* Results of all waves of the step, assembled into p->value[node]. */
 bool waves_read(Pjrt *p, const Node *n, Err *err);
 #endif

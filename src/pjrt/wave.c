@@ -3,6 +3,59 @@
 #include <string.h>
 #include "state.h"
 
+/* ---- Room -------------------------------------------------------------------------------------------------------- */
+
+static bool work_room(Pjrt *p, size_t bytes, Err *err) {
+    return mem_grow(&p->work, &p->work_capacity, bytes, 1, "step", err);
+}
+
+/* Every bucket has the results of the first, which was compiled at open. */
+static bool wave_make(Pjrt *p, Err *err) {
+    size_t results = (size_t)(p->devices * p->compiled[0].lower.result_count);
+    if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_made + 1, sizeof *p->waves, "step", err))
+        return false;
+    Wave *w = &p->waves[p->wave_made++];
+    *w = (Wave){.row = mem_new(p->wave_rows, sizeof *w->row, "step", err),
+                .logit = mem_new(p->wave_logits, sizeof *w->logit, "step", err),
+                .results = mem_new(results + 1, sizeof *w->results, "step", err)};
+    return w->row && w->logit && w->results;
+}
+
+Wave *wave_new(Pjrt *p, int bucket, Err *err) {
+    if (p->wave_count == p->wave_made && !wave_make(p, err)) return NULL;
+    Wave *w = &p->waves[p->wave_count];
+    if (!w->row || !w->logit || !w->results) { /* there was no memory for it once */
+        err_set(err, "out of memory: step");
+        return NULL;
+    }
+    p->wave_count++;
+    w->bucket = bucket;
+    memset(w->row, -1, p->wave_rows * sizeof *w->row);
+    memset(w->logit, -1, p->wave_logits * sizeof *w->logit);
+    return w;
+}
+
+void waves_clear(Pjrt *p) {
+    int results = p->devices * p->compiled[0].lower.result_count;
+    for (; p->wave_count; p->wave_count--) {
+        PjrtBuffer **list = p->waves[p->wave_count - 1].results;
+        for (int i = 0; i < results; i++) {
+            pjrt_buffer_free(p->client, list[i]);
+            list[i] = NULL;
+        }
+    }
+}
+
+void waves_free(Pjrt *p) {
+    waves_clear(p);
+    for (int i = 0; i < p->wave_made; i++) {
+        free(p->waves[i].row);
+        free(p->waves[i].logit);
+        free(p->waves[i].results);
+    }
+    free(p->waves);
+}
+
 /* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 /* The rows of a replica as the argument wants them, into work. */
@@ -35,45 +88,66 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
     return true;
 }
 
-/* Finds the weights that a bucket's arguments name, once: a step only looks numbers up. */
-static bool weights_bind(const Pjrt *p, Compiled *c, Err *err) {
-    if (c->weight) return true;
-    int *found = mem_new((size_t)c->lower.argument_count, sizeof *found, "arguments", err);
-    for (int i = 0; found && i < c->lower.argument_count; i++) {
-        const LowerArgument *a = &c->lower.arguments[i];
-        while (a->role == ROLE_WEIGHT && found[i] < p->weight_count && strcmp(p->weights[found[i]].name, a->name))
-            found[i]++;
-        if (a->role != ROLE_WEIGHT || found[i] < p->weight_count) continue;
-        free(found);
-        return err_set(err, "program argument %s: no such weight was placed", a->name);
-    }
-    c->weight = found;
-    return found != NULL;
+/* The placed weight of a name; NULL: none. */
+static PjrtBuffer **weight_named(const Pjrt *p, const char *name) {
+    for (int i = 0; i < p->weight_count; i++)
+        if (!strcmp(p->weights[i].name, name)) return p->weights[i].buffer;
+    return NULL;
 }
 
-static bool arguments_fill(Pjrt *p, const Wave *w, PjrtBuffer **list, Err *err) {
-    Compiled *compiled = &p->compiled[w->bucket];
-    const Lower *l = &compiled->lower;
-    if (!weights_bind(p, compiled, err)) return false;
-    for (int i = 0; i < l->argument_count; i++) {
+/* The lists of arguments of a bucket, with what never changes in its place. */
+static bool arguments_new(Pjrt *p, Compiled *c, Err *err) {
+    const Lower *l = &c->lower;
+    size_t count = (size_t)l->argument_count;
+    PjrtBuffer **list = mem_new((size_t)p->devices * count + 1, sizeof *list, "arguments", err);
+    for (size_t i = 0; list && i < count; i++) {
         const LowerArgument *a = &l->arguments[i];
-        void *work = a->role == ROLE_STEP ? mem_new(1, (size_t)lower_argument_bytes(a), "step", err) : NULL;
-        bool ok = a->role != ROLE_STEP || work;
-        for (int d = 0; ok && d < p->devices; d++) {
-            PjrtBuffer **to = &list[d * l->argument_count + i];
-            if (a->role == ROLE_STEP) {
-                if (d % p->tp == 0) ok = step_value(p, w, a, d / p->tp, work, err);
-                if (ok) *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, work, err);
-                ok = *to != NULL;
-            } else {
-                *to = a->role == ROLE_SHARD ? p->shard[d] : a->role == ROLE_CACHE ? p->cache[a->cache * p->devices + d]
-                                                          : p->weights[compiled->weight[i]].buffer[d];
-            }
+        PjrtBuffer **from = a->role == ROLE_WEIGHT ? weight_named(p, a->name) : a->role == ROLE_SHARD ? p->shard : NULL;
+        if (a->role == ROLE_WEIGHT && !from) {
+            free(list);
+            return err_set(err, "program argument %s: no such weight was placed", a->name);
         }
-        free(work);
-        if (!ok) return false;
+        for (size_t d = 0; from && d < (size_t)p->devices; d++) list[d * count + i] = from[d];
+    }
+    c->arguments = list;
+    return list != NULL;
+}
+
+/* Uploads what the step gives; its buffers are freed by step_free. */
+static bool step_upload(Pjrt *p, const Wave *w, int i, Err *err) {
+    Compiled *c = &p->compiled[w->bucket];
+    const LowerArgument *a = &c->lower.arguments[i];
+    if (!work_room(p, (size_t)lower_argument_bytes(a), err)) return false;
+    for (int d = 0; d < p->devices; d++) {
+        PjrtBuffer **to = &c->arguments[d * c->lower.argument_count + i];
+        if (d % p->tp == 0 && !step_value(p, w, a, d / p->tp, p->work, err)) return false;
+        *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->work, err);
+        if (!*to) return false;
     }
     return true;
+}
+
+static bool arguments_fill(Pjrt *p, const Wave *w, Err *err) {
+    Compiled *c = &p->compiled[w->bucket];
+    const Lower *l = &c->lower;
+    if (!c->arguments && !arguments_new(p, c, err)) return false;
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        if (a->role == ROLE_STEP && !step_upload(p, w, i, err)) return false;
+        for (int d = 0; a->role == ROLE_CACHE && d < p->devices; d++)
+            c->arguments[d * l->argument_count + i] = p->cache[a->cache * p->devices + d];
+    }
+    return true;
+}
+
+static void step_free(Pjrt *p, Compiled *c) {
+    const Lower *l = &c->lower;
+    for (int i = 0; c->arguments && i < l->argument_count; i++)
+        for (int d = 0; l->arguments[i].role == ROLE_STEP && d < p->devices; d++) {
+            PjrtBuffer **at = &c->arguments[d * l->argument_count + i];
+            pjrt_buffer_free(p->client, *at);
+            *at = NULL;
+        }
 }
 
 /* Caches of the results take the places of those the program consumed. */
@@ -93,30 +167,19 @@ static void caches_move(Pjrt *p, Wave *w) {
 
 bool wave_run(Pjrt *p, Wave *w, Err *err) {
     if (!pjrt_bucket(p, w->bucket, err)) return false;
-    const Lower *l = &p->compiled[w->bucket].lower;
-    PjrtBuffer **list = mem_new((size_t)(p->devices * l->argument_count), sizeof *list, "arguments", err);
-    w->results = mem_new((size_t)(p->devices * l->result_count), sizeof *w->results, "results", err);
-    bool ok = list && w->results && arguments_fill(p, w, list, err);
+    Compiled *c = &p->compiled[w->bucket];
+    const Lower *l = &c->lower;
+    if (l->result_count != p->compiled[0].lower.result_count)
+        return err_set(err, "expected programs of equal results, got %d and %d", p->compiled[0].lower.result_count,
+                       l->result_count);
+    bool ok = arguments_fill(p, w, err);
     if (ok) {
-        ok = pjrt_execute(p->client, p->compiled[w->bucket].program, list, l->argument_count, w->results,
-                          l->result_count, err);
+        ok = pjrt_execute(p->client, c->program, c->arguments, l->argument_count, w->results, l->result_count, err);
         p->lost = !ok;
         if (ok) caches_move(p, w);
     }
-    for (int i = 0; list && i < l->argument_count; i++)
-        for (int d = 0; l->arguments[i].role == ROLE_STEP && d < p->devices; d++)
-            pjrt_buffer_free(p->client, list[d * l->argument_count + i]);
-    free(list);
+    step_free(p, c);
     return ok;
-}
-
-void wave_free(Pjrt *p, Wave *w) {
-    int results = p->compiled[w->bucket].lower.result_count;
-    for (int i = 0; w->results && i < results * p->devices; i++) pjrt_buffer_free(p->client, w->results[i]);
-    free(w->results);
-    free(w->row);
-    free(w->logit);
-    *w = (Wave){0};
 }
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
@@ -157,8 +220,8 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
     if (at == l->result_count) return err_set(err, "program has no result %s", n->name);
     const LowerArgument *r = &l->results[at];
     size_t bytes = (size_t)lower_argument_bytes(r), values = (size_t)(r->dim[0] * r->dim[1]);
-    float *local = mem_new(values, sizeof *local, "results", err);
-    bool ok = local != NULL;
+    bool ok = work_room(p, values * sizeof(float), err);
+    float *local = p->work;
     for (int replica = 0; ok && replica < p->dp; replica++) {
         if (!asked(w, &p->bucket[w->bucket], n, replica)) continue;
         for (int d = 0; ok && d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
@@ -169,7 +232,6 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
             if (ok) scatter_rows_out(p, w, n, r, replica, d, local);
         }
     }
-    free(local);
     return ok;
 }
 
