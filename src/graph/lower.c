@@ -261,7 +261,7 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
     return from;
 }
 
-/* ---- The module -------------------------------------------------------------------------------------------------- */
+/* ---- Shardings and types ------------------------------------------------------------------------------------------ */
 
 int64_t lower_global(const Lower *l, const LowerArgument *a, int dim) {
     const Mesh *m = &l->program->partition->mesh;
@@ -337,6 +337,45 @@ static int alias_of(const Lower *l, const LowerArgument *a) {
 
 static bool single(const Lower *l) { return l->mesh[0] * l->mesh[1] == 1; }
 
+/* ---- Roles ------------------------------------------------------------------------------------------------------- */
+
+/* The first weight of the same type. */
+static int mark_of(const Lower *l, const LowerArgument *a) {
+    int i = 0;
+    while (l->arguments[i].role != ROLE_WEIGHT || strcmp(l->arguments[i].type, a->type) ||
+           l->arguments[i].rank != a->rank || memcmp(l->arguments[i].dim, a->dim, sizeof a->dim))
+        i++;
+    return i;
+}
+
+/* A weight comes in as %<name>_in and is marked as a parameter: Tenstorrent's compiler then prepares it once and keeps
+ * what came of it, instead of in every step. Its mark is a call of an identity function by this name, which XLA
+ * inlines; one function a type. (tt-mlir, ttcore.argument_type; the default is input.) */
+static const char *in_suffix(const LowerArgument *a) { return a->role == ROLE_WEIGHT ? "_in" : ""; }
+
+static void marks_text(const Lower *l, Text *out) {
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        char type[128];
+        if (a->role != ROLE_WEIGHT) continue;
+        argument_type(l, a, false, type, sizeof type);
+        text_line(out, "%%%s = func.call @tt.mark_%d(%%%s_in) {ttcore.argument_type = \"parameter\"} : (%s) -> %s\n",
+                  a->name, mark_of(l, a), a->name, type, type);
+    }
+}
+
+static void mark_functions_text(const Lower *l, Text *out) {
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        char type[128];
+        if (a->role != ROLE_WEIGHT || mark_of(l, a) != i) continue;
+        argument_type(l, a, false, type, sizeof type);
+        text_line(out, "func.func private @tt.mark_%d(%%w: %s) -> %s {\n  return %%w : %s\n}\n", i, type, type, type);
+    }
+}
+
+/* ---- The module -------------------------------------------------------------------------------------------------- */
+
 static void signature_text(const Lower *l, Text *out) {
     text_line(out, "func.func public @main(");
     for (int i = 0; i < l->argument_count; i++) {
@@ -344,7 +383,8 @@ static void signature_text(const Lower *l, Text *out) {
         char type[128];
         int alias = alias_of(l, a);
         argument_type(l, a, true, type, sizeof type);
-        text_line(out, "%s%%%s%s: %s", i ? ",\n    " : "", single(l) ? "" : "g_", a->name, type);
+        text_line(out, "%s%%%s%s%s: %s", i ? ",\n    " : "", single(l) ? "" : "g_", a->name,
+                  single(l) ? in_suffix(a) : "", type);
         if (single(l) && alias < 0) continue;
         text_line(out, " {");
         if (!single(l)) {
@@ -395,9 +435,10 @@ static void manual_text(Lower *l, Text *out) {
     for (int i = 0; i < l->argument_count; i++) {
         char type[128];
         argument_type(l, &l->arguments[i], false, type, sizeof type);
-        text_line(out, "%s%%%s: %s", i ? ", " : "", l->arguments[i].name, type);
+        text_line(out, "%s%%%s%s: %s", i ? ", " : "", l->arguments[i].name, in_suffix(&l->arguments[i]), type);
     }
     text_line(out, ") {\n");
+    marks_text(l, out);
     text_add(out, l->body.data, l->body.bytes);
     return_text(l, "sdy.return", out);
     text_line(out, "} : (");
@@ -417,10 +458,12 @@ static void module_text(Lower *l, Text *out) {
     if (!single(l)) text_line(out, "sdy.mesh @mesh = <[\"x\"=%d, \"y\"=%d]>\n", l->mesh[0], l->mesh[1]);
     signature_text(l, out);
     if (single(l)) {
+        marks_text(l, out);
         text_add(out, l->body.data, l->body.bytes);
         return_text(l, "return", out);
     } else manual_text(l, out);
     text_line(out, "}\n");
+    mark_functions_text(l, out);
     if (l->functions.data) text_add(out, l->functions.data, l->functions.bytes);
     text_line(out, "}\n");
 }
