@@ -135,7 +135,8 @@ static bool layout_line(Pass *p, Line l) {
     int64_t id = -1, cell = 0, grid = 1, n;
     Line at = rest(l, after(l, "#ttnn_layout"));
     const char *memref = after(l, ", memref<"), *cores = after(l, "), <");
-    if (number(&at, &id) && (uint64_t)id >= p->limit)
+    if (!number(&at, &id)) id = -1;
+    else if ((uint64_t)id >= p->limit)
         return err_set(p->err, "TTNN text: expected fewer layouts than its %zu bytes, got #ttnn_layout%lld", p->limit,
                        (long long)id);
     if (!memref) return true;
