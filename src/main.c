@@ -16,6 +16,7 @@ static const Command commands[] = {
     {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, multiple choice; two models compared"},
     {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},
     {"export", cmd_export, "write the programs of a mesh as StableHLO text, from config.json alone"},
+    {"compile", cmd_compile, "compile the programs of a mesh, from config.json alone, and report what came of them"},
     {NULL, NULL, NULL},
 };
 

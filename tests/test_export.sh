@@ -14,10 +14,13 @@ check "attention and norms are composites, caches are scattered into and given b
     '[ "$(text "tenstorrent.scaled_dot_product_attention" decode_32x1.mlir)" = 28 ]' '[ "$(text "tenstorrent.rms_norm" decode_32x1.mlir)" = 57 ]' \
     '[ "$(text "\"stablehlo.scatter\"" decode_32x1.mlir)" = 56 ]' '[ "$(grep -o "tf.aliasing_output" "$work/dir/decode_32x1.mlir" | wc -l)" = 56 ]'
 check "nothing that sends Tenstorrent's program to the host" '! grep -qE "dynamic_update_slice|stablehlo.while|partition_id" "$work/dir"/*.mlir'
+check "every weight is marked as a parameter, through a function of its type" \
+    '[ "$(text "func.call @tt.mark_" decode_32x1.mlir)" = 338 ]' '[ "$(text "ttcore.argument_type = \"parameter\"" decode_32x1.mlir)" = 338 ]' \
+    '[ "$(text "func.func private @tt.mark_" decode_32x1.mlir)" = 9 ]'
 check "the manifest names weights and roles" \
     'grep -q "model.layers.27.mlp.down_proj.weight" "$work/dir/manifest.json"' 'grep -q "\"role\": \"cache\"" "$work/dir/manifest.json"'
 run export $config -o "$work/one" --weights f32
-check "on one device nothing is sharded and nothing collective" 'is 0' '! grep -qE "sdy|all_reduce|all_gather" "$work/one"/*.mlir'
+check "on one device nothing is collective" 'is 0' '! grep -qE "all_reduce|all_gather" "$work/one"/*.mlir'
 run export $config --mesh 2x4
 check "no folder" 'is 2' 'err "-o DIR"'
 run export $config --weights int3 -o "$work/x"

@@ -24,6 +24,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
+int cmd_compile(int argc, char **argv);
 
 /* ---- Options: getopt_long behind one table per command ------------------------------------------------------- */
 

@@ -2,7 +2,8 @@
  * write.
  *
  * The module is one sdy.manual_computation over all mesh axes: shapes inside are local and collectives are explicit, so
- * neither compiler partitions anything. On one device the body stands in main itself. */
+ * neither compiler partitions anything. One device has the same form on a mesh of 1x1: Tenstorrent's compiler
+ * takes three times as long for a body that stands in main itself. */
 #include <stdlib.h>
 #include <string.h>
 #include "lower.h"
@@ -261,7 +262,7 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
     return from;
 }
 
-/* ---- The module -------------------------------------------------------------------------------------------------- */
+/* ---- Shardings and types ------------------------------------------------------------------------------------------ */
 
 int64_t lower_global(const Lower *l, const LowerArgument *a, int dim) {
     const Mesh *m = &l->program->partition->mesh;
@@ -335,7 +336,42 @@ static int alias_of(const Lower *l, const LowerArgument *a) {
     return -1;
 }
 
-static bool single(const Lower *l) { return l->mesh[0] * l->mesh[1] == 1; }
+/* ---- Roles ------------------------------------------------------------------------------------------------------- */
+
+/* The first weight of the same type. */
+static int mark_of(const Lower *l, const LowerArgument *a) {
+    int i = 0;
+    while (l->arguments[i].role != ROLE_WEIGHT || strcmp(l->arguments[i].type, a->type) ||
+           l->arguments[i].rank != a->rank || memcmp(l->arguments[i].dim, a->dim, sizeof a->dim))
+        i++;
+    return i;
+}
+
+/* A weight comes in as %<name>_in and is marked as a parameter: Tenstorrent's compiler then prepares it once and keeps
+ * what came of it, instead of in every step. Its mark is a call of an identity function by this name, which XLA
+ * inlines; one function a type. (tt-mlir, ttcore.argument_type; the default is input.) */
+static void marks_text(const Lower *l, Text *out) {
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        char type[128];
+        if (a->role != ROLE_WEIGHT) continue;
+        argument_type(l, a, false, type, sizeof type);
+        text_line(out, "%%%s = func.call @tt.mark_%d(%%%s_in) {ttcore.argument_type = \"parameter\"} : (%s) -> %s\n",
+                  a->name, mark_of(l, a), a->name, type, type);
+    }
+}
+
+static void mark_functions_text(const Lower *l, Text *out) {
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        char type[128];
+        if (a->role != ROLE_WEIGHT || mark_of(l, a) != i) continue;
+        argument_type(l, a, false, type, sizeof type);
+        text_line(out, "func.func private @tt.mark_%d(%%w: %s) -> %s {\n  return %%w : %s\n}\n", i, type, type, type);
+    }
+}
+
+/* ---- The module -------------------------------------------------------------------------------------------------- */
 
 static void signature_text(const Lower *l, Text *out) {
     text_line(out, "func.func public @main(");
@@ -344,14 +380,9 @@ static void signature_text(const Lower *l, Text *out) {
         char type[128];
         int alias = alias_of(l, a);
         argument_type(l, a, true, type, sizeof type);
-        text_line(out, "%s%%%s%s: %s", i ? ",\n    " : "", single(l) ? "" : "g_", a->name, type);
-        if (single(l) && alias < 0) continue;
-        text_line(out, " {");
-        if (!single(l)) {
-            text_line(out, "sdy.sharding = #sdy.sharding");
-            sharding_text(l, a, false, out);
-        }
-        if (alias >= 0) text_line(out, "%stf.aliasing_output = %d : i32", single(l) ? "" : ", ", alias);
+        text_line(out, "%s%%g_%s: %s {sdy.sharding = #sdy.sharding", i ? ",\n    " : "", a->name, type);
+        sharding_text(l, a, false, out);
+        if (alias >= 0) text_line(out, ", tf.aliasing_output = %d : i32", alias);
         text_line(out, "}");
     }
     text_line(out, ") -> (");
@@ -359,7 +390,6 @@ static void signature_text(const Lower *l, Text *out) {
         char type[128];
         argument_type(l, &l->results[i], true, type, sizeof type);
         text_line(out, "%s%s", i ? ",\n    " : "", type);
-        if (single(l)) continue;
         text_line(out, " {sdy.sharding = #sdy.sharding");
         sharding_text(l, &l->results[i], false, out);
         text_line(out, "}");
@@ -367,8 +397,8 @@ static void signature_text(const Lower *l, Text *out) {
     text_line(out, ") {\n");
 }
 
-static void return_text(Lower *l, const char *op, Text *out) {
-    text_line(out, "%s ", op);
+static void return_text(Lower *l, Text *out) {
+    text_line(out, "sdy.return ");
     for (int i = 0; i < l->result_count; i++) text_line(out, "%s%s", i ? ", " : "", result_name(l, &l->results[i]));
     text_line(out, " : ");
     types_text(l, l->results, l->result_count, false, out);
@@ -395,11 +425,13 @@ static void manual_text(Lower *l, Text *out) {
     for (int i = 0; i < l->argument_count; i++) {
         char type[128];
         argument_type(l, &l->arguments[i], false, type, sizeof type);
-        text_line(out, "%s%%%s: %s", i ? ", " : "", l->arguments[i].name, type);
+        text_line(out, "%s%%%s%s: %s", i ? ", " : "", l->arguments[i].name,
+                  l->arguments[i].role == ROLE_WEIGHT ? "_in" : "", type);
     }
     text_line(out, ") {\n");
+    marks_text(l, out);
     text_add(out, l->body.data, l->body.bytes);
-    return_text(l, "sdy.return", out);
+    return_text(l, out);
     text_line(out, "} : (");
     types_text(l, l->arguments, l->argument_count, true, out);
     text_line(out, ") -> (");
@@ -414,13 +446,11 @@ static void manual_text(Lower *l, Text *out) {
 static void module_text(Lower *l, Text *out) {
     text_line(out, "module @qwenmesh attributes {mhlo.num_partitions = %d : i32, mhlo.num_replicas = 1 : i32} {\n",
               l->mesh[0] * l->mesh[1]);
-    if (!single(l)) text_line(out, "sdy.mesh @mesh = <[\"x\"=%d, \"y\"=%d]>\n", l->mesh[0], l->mesh[1]);
+    text_line(out, "sdy.mesh @mesh = <[\"x\"=%d, \"y\"=%d]>\n", l->mesh[0], l->mesh[1]);
     signature_text(l, out);
-    if (single(l)) {
-        text_add(out, l->body.data, l->body.bytes);
-        return_text(l, "return", out);
-    } else manual_text(l, out);
+    manual_text(l, out);
     text_line(out, "}\n");
+    mark_functions_text(l, out);
     if (l->functions.data) text_add(out, l->functions.data, l->functions.bytes);
     text_line(out, "}\n");
 }

@@ -2,7 +2,9 @@
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "plugin.h"
+#include "tt_desc.h"
 
 static const char *slot_name(PjrtSlot slot) {
     switch (slot) {
@@ -128,7 +130,7 @@ static bool shut_down_at_exit(void *library, Err *err) {
     return atexit(shutdown) == 0 || err_set(err, "out of memory: exit handler of a plugin");
 }
 
-bool plugin_load(Plugin *plugin, const PluginFile *file, Err *err) {
+static bool load(Plugin *plugin, const PluginFile *file, Err *err) {
     *plugin = (Plugin){.file = *file};
     void *library = dlopen(file->path, RTLD_NOW | RTLD_LOCAL);
     if (!library) return err_set(err, "cannot load the PJRT plugin %s: %s", file->path, dlerror());
@@ -139,4 +141,11 @@ bool plugin_load(Plugin *plugin, const PluginFile *file, Err *err) {
     plugin->api = get();
     if (!plugin->api) return err_set(err, "%s: GetPjrtApi returned no table of functions", file->path);
     return check_api(plugin, err) && shut_down_at_exit(library, err) && initialize(plugin, err);
+}
+
+bool plugin_load(Plugin *plugin, const PluginFile *file, Err *err) {
+    int lock = file->kind == PLUGIN_TT ? tt_load_lock() : -1;
+    bool ok = load(plugin, file, err);
+    if (lock >= 0) close(lock);
+    return ok;
 }

@@ -1,0 +1,168 @@
+/* compile.c: `compile`: every bucket of a mesh through a plugin's compiler, from config.json alone, without weights; for
+ * Tenstorrent without hardware too. */
+#include <stdlib.h>
+#include <string.h>
+#include "../pjrt/tt_desc.h"
+#include "cli.h"
+#include "compile.h"
+
+typedef struct Compile {
+    ModelConfig config;
+    ModelGraph model;
+    Partition partition;
+    Program program;
+    LowerOptions lower;
+    PjrtClient *client;
+    Compiled result;
+} Compile;
+
+/* ---- One bucket -------------------------------------------------------------------------------------------------- */
+
+static bool read_result(CompiledBucket *b, const uint8_t *data, size_t bytes, Err *err) {
+    TtResult parts;
+    b->has_tt = tt_result_read(data, bytes, &parts, err) && tt_report_read(&parts, &b->tt, err);
+    return b->has_tt;
+}
+
+static bool look(Compile *c, CompiledBucket *b, const PjrtProgram *program, Err *err) {
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    bool tt = !strcmp(c->result.plugin->platform, "tt");
+    b->has_memory = pjrt_program_memory(program, &b->memory);
+    b->program_bytes = -1;
+    if (!pjrt_program_serialize(program, &data, &bytes, tt ? err : NULL)) return !tt;
+    b->program_bytes = (int64_t)bytes;
+    bool ok = !tt || read_result(b, data, bytes, err);
+    free(data);
+    return ok;
+}
+
+static bool compile_bucket(Compile *c, CompiledBucket *b, Err *err) {
+    Lower l;
+    Text text = {0};
+    bool ok;
+    PjrtProgram *program = NULL;
+    c->lower.bucket = b->bucket;
+    bucket_name(&b->bucket, b->name, sizeof b->name);
+    ok = lower_program(&l, &c->program, &c->lower, &text, err);
+    if (ok) {
+        const Mesh *mesh = &c->partition.mesh;
+        double start = clock_seconds();
+        b->text_bytes = (int64_t)text.bytes;
+        program = pjrt_compile(c->client, text.data, text.bytes, mesh->dp * mesh->tp, NULL, err);
+        b->seconds = clock_seconds() - start;
+        ok = program && look(c, b, program, err);
+        if (!ok) err_prefix(err, "%s", b->name);
+    }
+    pjrt_program_free(program);
+    lower_free(&l);
+    text_free(&text);
+    return ok;
+}
+
+/* ---- All of them ------------------------------------------------------------------------------------------------- */
+
+static bool compile_all(Compile *c, int64_t rows, Err *err) {
+    Bucket list[MAX_BUCKETS];
+    Progress progress;
+    c->result.count = bucket_list(c->result.slots, rows, list);
+    progress_start(&progress, "compile", c->result.count, false);
+    bool ok = true;
+    for (int i = 0; ok && i < c->result.count; i++) {
+        c->result.bucket[i].bucket = list[i];
+        ok = compile_bucket(c, &c->result.bucket[i], err);
+        progress_show(&progress, i + 1);
+    }
+    progress_end(&progress);
+    return ok;
+}
+
+/* A step must not wait for the host, decode least of all. */
+static bool check_host(const Compiled *c, Err *err) {
+    for (int i = 0; i < c->count; i++) {
+        const CompiledBucket *b = &c->bucket[i];
+        if (b->has_tt && b->bucket.rows == 1 && b->tt.host_ops + b->tt.host_moves > 0)
+            return err_set(err, "%s: expected every operation on the device, got %lld on the host and %lld transfers in "
+                           "the middle of a step, first %s", b->name, (long long)b->tt.host_ops,
+                           (long long)b->tt.host_moves, b->tt.host_op);
+    }
+    return true;
+}
+
+static bool open_client(Compile *c, const char *plugin, const char *desc, char *path, size_t size, Err *err) {
+    const Mesh *mesh = &c->partition.mesh;
+    if (desc && !tt_desc_find(desc, path, size, err)) return false;
+    PjrtOptions o = {.plugin = plugin, .devices = mesh->dp * mesh->tp, .system_desc = desc ? path : NULL};
+    c->client = pjrt_open(&o, err);
+    if (c->client) c->result.plugin = pjrt_info(c->client);
+    return c->client != NULL;
+}
+
+static void choose_type(Compile *c, const char *asked) {
+    bool cpu = !strcmp(c->result.plugin->platform, "cpu");
+    c->lower.type = c->result.type = asked ? asked : cpu ? "f32" : "bf16"; /* as the engine does */
+}
+
+static void compile_free(Compile *c) {
+    for (int i = 0; i < c->result.count; i++) tt_report_free(&c->result.bucket[i].tt);
+    pjrt_close(c->client);
+    program_free(&c->program);
+    partition_free(&c->partition);
+    model_graph_free(&c->model);
+    free(c);
+}
+
+int cmd_compile(int argc, char **argv) {
+    Compile *c = calloc(1, sizeof *c);
+    const char *model = NULL, *mesh_text = NULL, *type = NULL, *plugin = "tt", *desc = NULL, *format = "md";
+    int64_t context = 2048, slots = 1, rows = 128;
+    char path[512];
+    Mesh mesh;
+    Err err = {0};
+    int first = 0;
+    if (!c) return EXIT_FAILED;
+    const Option options[] = {
+        {"model", 'm', OPTION_TEXT, &model, 0, 0, "MODEL", "folder, config.json or .gguf (or as the argument)", NULL},
+        {"mesh", 0, OPTION_TEXT, &mesh_text, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},
+        {"plugin", 0, OPTION_TEXT, &plugin, 0, 0, "FILE|NAME", "PJRT plugin: a file, or tt (default), cpu, cuda", NULL},
+        {"system-desc", 0, OPTION_TEXT, &desc, 0, 0, "FILE|NAME",
+         "chips without hardware: .ttsys file, or n150, n300, n300-llmbox, p150, galaxy-32", NULL},
+        {"weights", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "bf16 (default; on cpu f32) or f32", NULL},
+        {"ctx", 'c', OPTION_INT, &context, 1, 1 << 30, "N", "cache positions per slot (default 2048)", NULL},
+        {"slots", 0, OPTION_INT, &slots, 1, 1024, "B", "sequences held at once (default 1)", NULL},
+        {"rows", 0, OPTION_INT, &rows, 1, 8192, "N", "rows of a prefill (default 128)", NULL},
+        {"output", 'o', OPTION_TEXT, &format, 0, 0, "FORMAT", "md (default) or json", NULL},
+    };
+    int code = options_parse(argc, argv, "compile MODEL|DIR|config.json --plugin tt --system-desc NAME --mesh 2x4 "
+                             "[options]", "Fails if a decode step of Tenstorrent's program would wait for the host.",
+                             options, (int)(sizeof options / sizeof *options), &first);
+    if (code < 0 && !model && first < argc) model = argv[first++];
+    if (code < 0 && first < argc) code = usage_error("compile", "unexpected argument '%s'", argv[first]);
+    if (code < 0 && !model) code = usage_error("compile", "no model: expected a folder, config.json or .gguf file");
+    if (code < 0 && type && strcmp(type, "bf16") && strcmp(type, "f32"))
+        code = usage_error("compile", "--weights: expected bf16 or f32, got '%s'", type);
+    if (code < 0 && strcmp(format, "md") && strcmp(format, "json"))
+        code = usage_error("compile", "-o: expected md or json, got '%s'", format);
+    if (code < 0) {
+        c->result = (Compiled){.model = model, .partition = &c->partition, .rows = rows};
+        bool ok = mesh_parse(&mesh, mesh_text, &err) && config_load(&c->config, model, &err) &&
+                  model_graph(&c->model, &c->config, rows, context, false, &err) &&
+                  partition_new(&c->partition, &c->config, &mesh, true, &err) &&
+                  program_new(&c->program, &c->model.graph, &c->partition, &err) &&
+                  open_client(c, plugin, desc, path, sizeof path, &err);
+        if (ok) {
+            choose_type(c, type);
+            c->result.desc = desc;
+            c->result.layers = c->config.layers;
+            c->result.slots = c->lower.cache_slots = bucket_slots(&c->partition, slots);
+            c->result.positions = c->lower.positions = bucket_positions(context);
+            ok = compile_all(c, rows, &err);
+            if (ok && !strcmp(format, "md")) compiled_markdown(&c->result);
+            else if (ok) ok = compiled_json(&c->result, &err);
+            ok = ok && check_host(&c->result, &err) && file_finish(stdout, "standard output", &err);
+        }
+        code = ok ? EXIT_OK : fail(&err);
+    }
+    compile_free(c);
+    return code;
+}
