@@ -234,7 +234,7 @@ static double measure(Crew *crew, const Item *item) {
 
 /* ---- The list ---------------------------------------------------------------------------------------------------- */
 
-static Item items[512];
+static Item items[1024];
 static int items_n;
 static const char *wanted = "";
 
@@ -269,7 +269,7 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
             snprintf(name, sizeof name, "rows %s", packed_rows[type].name);
             add_item(name, k, "GB/s", run_rows, type, 1, threads, read[threads]);
         }
-    for (int rows = 2; rows <= ROWS_DIRECT; rows++)
+    for (int rows = 2; rows <= ROWS_DIRECT; rows += rows < 4 ? 1 : 4)
         for (int type = 0; type < PACKED_COUNT; type++) {
             snprintf(name, sizeof name, "rows %s, %d rows", packed_rows[type].name, rows);
             add_item(name, k, "GB/s", run_rows, type, rows, 1, read[1]);
