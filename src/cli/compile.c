@@ -65,7 +65,7 @@ static bool compile_bucket(Compile *c, CompiledBucket *b, Err *err) {
 static bool compile_all(Compile *c, int64_t rows, Err *err) {
     Bucket list[MAX_BUCKETS];
     Progress progress;
-    c->result.count = bucket_list(c->result.slots, rows, list);
+    c->result.count = bucket_list(c->result.slots, rows, 0, list);
     progress_start(&progress, "compile", c->result.count, false);
     bool ok = true;
     for (int i = 0; ok && i < c->result.count; i++) {

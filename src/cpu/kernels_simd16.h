@@ -16,6 +16,7 @@
  *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
+ *   V16_ROWS_MOST: most rows whose sums stay in registers while weights are decoded, 4 or 8
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include "exp16.h"
@@ -99,93 +100,6 @@ INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale 
     return k & 1 ? odd : even;
 }
 
-/* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------- */
-
-enum { PANELS_MOST = 4 };
-typedef v16 Sums[PANELS_MOST][ROWS_DIRECT];
-
-/* Bytes of a step of one panel. */
-INLINE int step_bytes(PackedType type) {
-    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || has_nibbles(type) ? 4 * PANEL : 8 * PANEL;
-}
-
-/* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
- * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
-enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
-
-/* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
- * kept apart by a detour through L1: a third faster with AVX2. */
-INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
-                      int64_t k, const float *x, int64_t x_stride, Sums sum) {
-    const int n = step_of(type);
-    UNROLL for (int p = 0; p < panels; p++) {
-        const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
-        if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
-        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
-        _Alignas(64) float w[8 * PANEL];
-        UNROLL for (int i = 0; i < n; i += 2) {
-            v16 even, odd;
-            weights(type, group + p * step, k, i, &s[p], &even, &odd);
-            if (rows >= V16_APART_ROWS && n == 8) {
-                v16_store(w + i * PANEL, even);
-                v16_store(w + (i + 1) * PANEL, odd);
-                continue;
-            }
-            UNROLL for (int r = 0; r < rows; r++) {
-                sum[p][r] = v16_fma(even, v16_all(x[r * x_stride + k + i]), sum[p][r]);
-                sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
-            }
-        }
-        if (rows < V16_APART_ROWS || n < 8) continue;
-        V16_APART(w);
-        UNROLL for (int i = 0; i < n; i++)
-            UNROLL for (int r = 0; r < rows; r++)
-                sum[p][r] = v16_fma(v16_load(w + i * PANEL), v16_all(x[r * x_stride + k + i]), sum[p][r]);
-    }
-}
-
-INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
-                     int64_t k, const float *x, int64_t x_stride, Sums sum) {
-    UNROLL for (int p = 0; p < panels; p++) {
-        v16 w = weight(type, group + p * step, k, &s[p]);
-        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
-    }
-}
-
-INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0,
-                       int64_t k1, const float *x, int64_t x_stride, float *acc) {
-    const int n = step_of(type);
-    Sums sum;
-    UNROLL for (int p = 0; p < panels; p++)
-        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + (p * rows + r) * PANEL);
-    const PackedRow *packed = &packed_rows[type];
-    int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
-    int64_t first = k0 / group, k = k0 % group, left = k1 - k0;
-    panel += first * bytes;
-    x += first * group;
-    for (; left > 0; panel += bytes, x += group, k = 0) {
-        int64_t end = left < group - k ? k + left : group;
-        left -= end - k;
-        Scale s[PANELS_MOST];
-        UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, panel + p * step);
-        for (; k % n && k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
-        for (; k + n <= end; k += n) rows_step(type, panels, rows, panel, step, s, k, x, x_stride, sum);
-        for (; k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
-    }
-    UNROLL for (int p = 0; p < panels; p++)
-        UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
-}
-
-INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0,
-                        int64_t k1, const float *x, int64_t x_stride, float *acc) {
-    const int together = V16_PANELS(rows, step_of(type));
-    int p = 0;
-    for (; p + together <= panels; p += together)
-        rows_block(type, together, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
-    for (; p < panels; p++)
-        rows_block(type, 1, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
-}
-
 INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, float *w) {
     const int n = step_of(type);
     const PackedRow *packed = &packed_rows[type];
@@ -207,30 +121,6 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
         for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
     }
 }
-
-#define LINEAR(name, type)                                                                                             \
-    static void rows_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,       \
-                            int64_t x_stride, int rows, float *acc) {                                                  \
-        switch (rows) {                                                                                                \
-        case 1: rows_panels(type, 1, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
-        case 2: rows_panels(type, 2, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
-        case 3: rows_panels(type, 3, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
-        case 4: rows_panels(type, 4, panel, step, panels, k0, k1, x, x_stride, acc); return;                           \
-        }                                                                                                              \
-    }                                                                                                                  \
-    static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
-        unpack_of(type, panel, k0, k1, w);                                                                             \
-    }
-LINEAR(f32, PACKED_F32)
-LINEAR(bf16, PACKED_BF16)
-LINEAR(f16, PACKED_F16)
-LINEAR(q8, PACKED_Q8)
-LINEAR(q4, PACKED_Q4)
-LINEAR(q4x, PACKED_Q4X)
-LINEAR(q8x, PACKED_Q8X)
-LINEAR(q6x, PACKED_Q6X)
-LINEAR(q8g, PACKED_Q8G)
-LINEAR(q4g, PACKED_Q4G)
 
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------ */
 
@@ -321,6 +211,164 @@ static void tile(const float *w, int64_t count, const float *x, int64_t x_stride
     Tile t = {.w = w, .w_step = PANEL, .count = count, .x = x, .x_stride = x_stride, .out = acc, .out_stride = PANEL};
     tile_f32(&t, rows, 1);
 }
+
+/* ---- Linear: a few rows, straight from the panels ---------------------------------------------------------------- */
+
+enum { PANELS_MOST = 4 };
+typedef v16 Sums[PANELS_MOST][V16_ROWS_MOST];
+
+/* Bytes of a step of one panel. */
+INLINE int step_bytes(PackedType type) {
+    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || has_nibbles(type) ? 4 * PANEL : 8 * PANEL;
+}
+
+/* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
+ * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
+enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
+
+/* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
+ * kept apart by a detour through L1: a third faster with AVX2. */
+INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
+                      int64_t k, const float *x, int64_t x_stride, Sums sum) {
+    const int n = step_of(type);
+    UNROLL for (int p = 0; p < panels; p++) {
+        const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
+        if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
+        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
+        _Alignas(64) float w[8 * PANEL];
+        UNROLL for (int i = 0; i < n; i += 2) {
+            v16 even, odd;
+            weights(type, group + p * step, k, i, &s[p], &even, &odd);
+            if (rows >= V16_APART_ROWS && n == 8) {
+                v16_store(w + i * PANEL, even);
+                v16_store(w + (i + 1) * PANEL, odd);
+                continue;
+            }
+            UNROLL for (int r = 0; r < rows; r++) {
+                sum[p][r] = v16_fma(even, v16_all(x[r * x_stride + k + i]), sum[p][r]);
+                sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
+            }
+        }
+        if (rows < V16_APART_ROWS || n < 8) continue;
+        V16_APART(w);
+        UNROLL for (int i = 0; i < n; i++)
+            UNROLL for (int r = 0; r < rows; r++)
+                sum[p][r] = v16_fma(v16_load(w + i * PANEL), v16_all(x[r * x_stride + k + i]), sum[p][r]);
+    }
+}
+
+INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
+                     int64_t k, const float *x, int64_t x_stride, Sums sum) {
+    UNROLL for (int p = 0; p < panels; p++) {
+        v16 w = weight(type, group + p * step, k, &s[p]);
+        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
+    }
+}
+
+INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0,
+                       int64_t k1, const float *x, int64_t x_stride, float *acc) {
+    const int n = step_of(type);
+    Sums sum;
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + (p * rows + r) * PANEL);
+    const PackedRow *packed = &packed_rows[type];
+    int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
+    int64_t first = k0 / group, k = k0 % group, left = k1 - k0;
+    panel += first * bytes;
+    x += first * group;
+    for (; left > 0; panel += bytes, x += group, k = 0) {
+        int64_t end = left < group - k ? k + left : group;
+        left -= end - k;
+        Scale s[PANELS_MOST];
+        UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, panel + p * step);
+        for (; k % n && k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k + n <= end; k += n) rows_step(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        for (; k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+    }
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
+}
+
+INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0,
+                        int64_t k1, const float *x, int64_t x_stride, float *acc) {
+    const int together = V16_PANELS(rows, step_of(type));
+    int p = 0;
+    for (; p + together <= panels; p += together)
+        rows_block(type, together, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
+    for (; p < panels; p++)
+        rows_block(type, 1, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
+}
+
+/* More rows than the registers hold sums for. With room for eight, two halves of the rows each decode a block of k that
+ * the first has brought into the L1 cache; with less, 64 k are decoded into that cache, while the next come. */
+enum { HALVES_KC = 512, UNPACK_KC = 64 };
+INLINE void rows_unpacked(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, const float *x,
+                          int64_t x_stride, int rows, float *acc) {
+    const PackedRow *packed = &packed_rows[type];
+    _Alignas(64) float w[UNPACK_KC * PANEL];
+    for (int64_t at = k0, end; at < k1; at = end) {
+        end = k1 - at < UNPACK_KC ? k1 : (at + UNPACK_KC) / UNPACK_KC * UNPACK_KC;
+        const uint8_t *next = panel + end / packed->group * packed->group_bytes;
+        for (int64_t i = 0; i < UNPACK_KC / packed->group * packed->group_bytes; i += 64) __builtin_prefetch(next + i);
+        unpack_of(type, panel, at, end, w);
+        tile(w, end - at, x + at, x_stride, rows, acc);
+    }
+}
+
+typedef void Few(const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,
+                 int64_t x_stride, int rows, float *acc);
+INLINE void rows_halves(Few *few, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
+                        const float *x, int64_t x_stride, int rows, float *acc) {
+    int half = (rows + 1) / 2;
+    for (int p = 0; p < panels; p++, panel += step, acc += rows * PANEL)
+        for (int64_t at = k0, end; at < k1; at = end) {
+            end = k1 - at < HALVES_KC ? k1 : (at + HALVES_KC) / HALVES_KC * HALVES_KC;
+            few(panel, step, 1, at, end, x, x_stride, half, acc);
+            few(panel, step, 1, at, end, x + half * x_stride, x_stride, rows - half, acc + half * PANEL);
+        }
+}
+
+#define ROWS_CASE(type, n)                                                                                             \
+    case n:                                                                                                            \
+        if (n <= V16_ROWS_MOST)                                                                                        \
+            rows_panels(type, n <= V16_ROWS_MOST ? n : 1, panel, step, panels, k0, k1, x, x_stride, acc);              \
+        return
+#define LINEAR(name, type)                                                                                             \
+    static void few_##name(const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,     \
+                           int64_t x_stride, int rows, float *acc) {                                                   \
+        switch (rows) {                                                                                                \
+            ROWS_CASE(type, 1);                                                                                        \
+            ROWS_CASE(type, 2);                                                                                        \
+            ROWS_CASE(type, 3);                                                                                        \
+            ROWS_CASE(type, 4);                                                                                        \
+            ROWS_CASE(type, 5);                                                                                        \
+            ROWS_CASE(type, 6);                                                                                        \
+            ROWS_CASE(type, 7);                                                                                        \
+            ROWS_CASE(type, 8);                                                                                        \
+        }                                                                                                              \
+    }                                                                                                                  \
+    static void rows_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,       \
+                            int64_t x_stride, int rows, float *acc) {                                                  \
+        if (rows <= V16_ROWS_MOST) few_##name(panel, step, panels, k0, k1, x, x_stride, rows, acc);                    \
+        else if (V16_ROWS_MOST < 8)                                                                                    \
+            for (int p = 0; p < panels; p++)                                                                           \
+                rows_unpacked(type, (const uint8_t *)panel + p * step, k0, k1, x, x_stride, rows,                      \
+                              acc + p * rows * PANEL);                                                                 \
+        else rows_halves(few_##name, panel, step, panels, k0, k1, x, x_stride, rows, acc);                             \
+    }                                                                                                                  \
+    static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
+        unpack_of(type, panel, k0, k1, w);                                                                             \
+    }
+LINEAR(f32, PACKED_F32)
+LINEAR(bf16, PACKED_BF16)
+LINEAR(f16, PACKED_F16)
+LINEAR(q8, PACKED_Q8)
+LINEAR(q4, PACKED_Q4)
+LINEAR(q4x, PACKED_Q4X)
+LINEAR(q8x, PACKED_Q8X)
+LINEAR(q6x, PACKED_Q6X)
+LINEAR(q8g, PACKED_Q8G)
+LINEAR(q4g, PACKED_Q4G)
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 

@@ -9,7 +9,7 @@ typedef __m512 v16;
 typedef __mmask16 m16;
 
 /* Register budget: 32 of 16 floats. */
-enum { V16_APART_ROWS = 5, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 24 };
+enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 9, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 24 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) == 8 ? 1 : 2)
 
 #define V16 static inline __attribute__((always_inline))
