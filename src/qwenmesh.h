@@ -41,7 +41,8 @@ typedef struct QmEngineOptions {
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
     bool verbose;         /* says on stderr what is compiled                                               */
-    const char *weights; /* "bf16", "8bit", "4bit": convert matrices at load; pjrt: "f32", "bf16"; NULL or "file": as stored */
+    const char *weights;  /* "bf16", "8bit", "4bit": what matrices become at load; pjrt: "f32", "bf16"; NULL or "file":
+                             as stored */
     bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
@@ -113,7 +114,8 @@ QM_API void qm_interrupt(QmEngine *engine);
 
 typedef struct QmTokenizer QmTokenizer;
 
-/* From a folder with tokenizer.json (and tokenizer_config.json, if there), a .gguf file or a packed file. NULL on error. */
+/* From a folder with tokenizer.json (and tokenizer_config.json, if there), a .gguf file or a packed file. NULL on
+ * error. */
 QM_API QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err);
 QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */

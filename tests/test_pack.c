@@ -113,7 +113,8 @@ static void bf16_is_nearest(void **state) {
 static bool write_sample(const char *path, size_t big, Err *err) {
     PackedWriter w;
     PackedSection a = {.kind = SECTION_FILE, .name = "config.json", .bytes = 3},
-                  b = {.kind = SECTION_ROWS, .name = "x", .stored = DTYPE_F32, .rank = 1, .dim = {(int64_t)big}, .bytes = 4 * big};
+                  b = {.kind = SECTION_ROWS, .name = "x", .stored = DTYPE_F32, .rank = 1, .bytes = 4 * big};
+    b.dim[0] = (int64_t)big;
     float *x = malloc(4 * big);
     for (size_t i = 0; i < big; i++) x[i] = (float)i;
     bool ok = packed_writer_open(&w, path, err) && packed_writer_add(&w, &a, err) && packed_writer_add(&w, &b, err) &&
@@ -198,7 +199,8 @@ static void false_headers_are_refused(void **state) {
         {HEAD "1]}", "expected an object"},
         {HEAD "{\"kind\":\"rows\",\"name\":\"x\",\"offset\":4096,\"bytes\":8193," SHA "}]}", "in the file"},
         {HEAD "{\"kind\":\"file\",\"name\":\"x\",\"offset\":8,\"bytes\":8," SHA "}]}", "multiple of 4096"},
-        {HEAD "{\"kind\":\"file\",\"name\":\"x\",\"offset\":9223372036854771712,\"bytes\":9223372036854775807," SHA "}]}",
+        {HEAD "{\"kind\":\"file\",\"name\":\"x\",\"offset\":9223372036854771712,\"bytes\":9223372036854775807,"
+              SHA "}]}",
          "in the file"},
         {HEAD "{\"kind\":\"file\",\"name\":\"x\",\"offset\":0,\"bytes\":0," SHA "}]}", "bytes: expected"},
         {HEAD "{\"kind\":\"file\",\"name\":\"x\",\"offset\":-4096,\"bytes\":8," SHA "}]}", "offset: expected"},
@@ -220,7 +222,8 @@ static void false_headers_are_refused(void **state) {
         {ROWS("\"stored\":\"f32\",\"shape\":[0]"), "sizes of 1 to"},
         {ROWS("\"stored\":\"f32\",\"shape\":[2147483648,2147483648]"), "bytes of its shape"},
         {ROWS("\"stored\":\"q4_0\",\"shape\":[14]"), "bytes of its shape"},
-        {HEAD "{\"kind\":\"panels\",\"name\":\"x\",\"offset\":0,\"bytes\":8," SHA ",\"stored\":\"f32\",\"shape\":[2]}]}",
+        {HEAD "{\"kind\":\"panels\",\"name\":\"x\",\"offset\":0,\"bytes\":8," SHA
+              ",\"stored\":\"f32\",\"shape\":[2]}]}",
          "two sizes"},
         {HEAD "{\"kind\":\"panels\",\"name\":\"x\",\"offset\":0,\"bytes\":8," SHA
               ",\"stored\":\"f32\",\"shape\":[1,2]}]}",
@@ -304,7 +307,7 @@ static void same_bits(const char *model, const char *how) {
               *b = logits_of(path, meshes[m], NULL, &packed_bytes, &err);
         if (!a || !b) fail_msg("%s: %s", model, err.text);
         assert_int_equal(bytes, packed_bytes);
-        if (memcmp(a, b, bytes)) fail_msg("%s as %s, mesh %s: other bits than the packed file's", model, how, meshes[m]);
+        if (memcmp(a, b, bytes)) fail_msg("%s as %s, mesh %s: other bits when packed", model, how, meshes[m]);
         free(a), free(b);
     }
     unlink(path);
@@ -387,7 +390,8 @@ static void false_panels_are_refused(void **state) {
         {"\"type\":\"q8g\"", "\"type\":\"f32\"", "bytes of panels, got"},
         {"\"name\":\"model.norm.weight\"", "\"name\":\"model.morn.weight\"", "missing: model.norm.weight"},
         {"\"kind\":\"panels\",\"name\":\"model.layers.1.mlp.down_proj.weight\"",
-         "\"kind\":\"file\",  \"name\":\"model.layers.1.mlp.down_proj.weight\"", "missing: model.layers.1.mlp.down_proj"},
+         "\"kind\":\"file\",  \"name\":\"model.layers.1.mlp.down_proj.weight\"",
+         "missing: model.layers.1.mlp.down_proj"},
         {"config.json", "konfig.json", "holds no configuration"},
     };
     char path[128];

@@ -74,7 +74,8 @@ static void cores_come_before_threads(void **state) {
         siblings(i, list);
         usable[i] = true;
     }
-    static const int all[8][3] = {{0, 0, 0}, {2, 0, 0}, {1, 1, 0}, {3, 1, 0}, {4, 0, 1}, {6, 0, 1}, {5, 1, 1}, {7, 1, 1}};
+    static const int all[8][3] = {{0, 0, 0}, {2, 0, 0}, {1, 1, 0}, {3, 1, 0},
+                                  {4, 0, 1}, {6, 0, 1}, {5, 1, 1}, {7, 1, 1}};
     assert_int_equal(cpu_order(root, usable, place), 8);
     for (int i = 0; i < 8; i++)
         if (place[i].cpu != all[i][0] || place[i].node != all[i][1] || place[i].sibling != all[i][2])
@@ -138,7 +139,8 @@ static void owners_cover_all_weights(void **state) {
             Cpu *cpu = e->state;
             Seen seen = {cpu, calloc(cpu->packed_bytes, 1)};
             cpu->replica_rows[1] = cpu->replica_logits[1] = 1;
-            for (int i = 2; i <= cpu->program->partition->mesh.dp; i++) cpu->replica_rows[i] = cpu->replica_logits[i] = 1;
+            for (int i = 2; i <= cpu->program->partition->mesh.dp; i++)
+                cpu->replica_rows[i] = cpu->replica_logits[i] = 1;
             cpu_step_count(cpu);
             for (int w = 0; w < workers; w++) owner_pieces(cpu, w, see, &seen);
             size_t twice = 0;

@@ -71,9 +71,8 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
         if (i->weight_error > 0)
             fprintf(stderr, "weights: quantised at load, relative error %.5f (root mean square)\n", i->weight_error);
         fprintf(stderr,
-                "engine: mesh %s (%d devices), %d workers on %d memory nodes, kernels %s, weights %s, activations %s; cache %s %.1f MiB, "
-                "activations %.1f "
-                "MiB; opened in %.2f s\n",
+                "engine: mesh %s (%d devices), %d workers on %d memory nodes, kernels %s, weights %s, activations %s; "
+                "cache %s %.1f MiB, activations %.1f MiB; opened in %.2f s\n",
                 i->mesh, i->devices, i->workers, i->nodes, i->isa, i->packed_parts, i->act, i->kv_cache,
                 (double)i->cache_bytes / 1048576, (double)i->activation_bytes / 1048576, clock_seconds() - start);
     }

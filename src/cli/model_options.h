@@ -11,7 +11,7 @@ typedef struct ModelOptions {
 } ModelOptions;
 
 #define MODEL_OPTIONS(m)                                                                                               \
-    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder, .gguf or packed file", NULL},              \
+    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder, .gguf or packed file", NULL},      \
     {"mesh", 0, OPTION_TEXT, &(m).mesh, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},                \
     {"threads", 't', OPTION_INT, &(m).threads, 0, 256, "N", "workers (default 0: one per core)", NULL},                \
     {"pin", 0, OPTION_FLAG, &(m).pin, 0, 0, NULL,                                                                      \
@@ -23,7 +23,7 @@ typedef struct ModelOptions {
     {"act", 0, OPTION_TEXT, &(m).act, 0, 0, "TYPE",                                                                    \
      "activations: f32 (default) or int8, where weights are quantised", NULL},                                         \
     {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE",                                                            \
-     "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16", NULL},                                 \
+     "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16", NULL},                              \
     {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME",                                                                    \
      "no better kernels than these: reference, avx2, avx512, avx512vnni", NULL},                                       \
     {"backend", 0, OPTION_TEXT, &(m).backend, 0, 0, "NAME", "cpu (default) or pjrt", NULL},                            \

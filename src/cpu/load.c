@@ -126,7 +126,8 @@ static int64_t runs(const LoadedWeight *w) {
 
 static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError *error) {
     uint8_t *to = job->cpu->packed + (w->packed.data - job->cpu->packed);
-    int64_t each = run_panels(w), first = run * each, last = first + each < cpu_panels(w) ? first + each : cpu_panels(w);
+    int64_t each = run_panels(w), first = run * each, last = first + each;
+    if (last > cpu_panels(w)) last = cpu_panels(w);
     if (w->tensor->panels)
         memcpy(to + first * w->packed.panel_bytes, w->tensor->panels + first * w->packed.panel_bytes,
                (size_t)((last - first) * w->packed.panel_bytes));

@@ -106,7 +106,8 @@ static void verify_sections(void *argument, int worker) {
     }
 }
 
-static bool job_run(PieceJob *job, Workers *workers, void (*work)(void *, int), const char *what, bool quiet, Err *err) {
+static bool job_run(PieceJob *job, Workers *workers, void (*work)(void *, int), const char *what, bool quiet,
+                    Err *err) {
     Progress progress;
     Err first = {0};
     job->err = &first;
@@ -160,7 +161,8 @@ static bool add_files(Packing *p, const PackedJob *job, Err *err) {
     const Gguf *gguf = weights_gguf(job->weights);
     if (gguf) {
         Text text = {0};
-        bool ok = gguf_extract(gguf, &text, err) && add_bytes(p, SECTION_GGUF, "metadata.gguf", text.data, text.bytes, err);
+        bool ok = gguf_extract(gguf, &text, err) &&
+                  add_bytes(p, SECTION_GGUF, "metadata.gguf", text.data, text.bytes, err);
         text_free(&text);
         return ok;
     }

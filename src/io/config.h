@@ -40,8 +40,8 @@ typedef struct ModelConfig {
 } ModelConfig;
 
 /* From a folder (config.json; eos also from generation_config.json when config.json has none), a config.json file, a
- * .gguf file, or a packed file. Refuses what would run wrongly: unknown architectures, activations other than silu, rope types it does
- * not know; unknown keys are ignored. */
+ * .gguf file, or a packed file. Refuses what would run wrongly: unknown architectures, activations other than silu,
+ * rope types it does not know; unknown keys are ignored. */
 bool config_load(ModelConfig *config, const char *path, Err *err);
 bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err);
 struct Gguf;

@@ -91,7 +91,7 @@ typedef struct PackedWriter {
 bool packed_writer_open(PackedWriter *w, const char *path, Err *err);
 /* Copies name and type; places and digest are filled in. */
 bool packed_writer_add(PackedWriter *w, const PackedSection *section, Err *err);
-/* Reserves the whole file on disk, so that a full one is known before the work. layout and weights outlive the writer. */
+/* Reserves the whole file, so that a full disk is known before the work. layout and weights outlive the writer. */
 bool packed_writer_start(PackedWriter *w, const char *layout, const char *weights, Err *err);
 bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, Err *err);
 bool packed_writer_finish(PackedWriter *w, double error, Err *err);

@@ -240,7 +240,9 @@ static bool open_packed(Weights *w, const char *path, Err *err) {
             t->panel_type = s->type;
             t->panel_bytes = s->bytes;
             rows = packed_find(&w->packed, SECTION_ROWS, s->name);
-            if (rows && (rows->rank != s->rank || memcmp(rows->dim, s->dim, sizeof s->dim) || rows->stored != s->stored))
+            bool same = !rows || (rows->rank == s->rank && !memcmp(rows->dim, s->dim, sizeof s->dim) &&
+                                  rows->stored == s->stored);
+            if (!same)
                 return err_set(err, "%s: rows and panels of %s differ in shape or type", path,
                                name_text(s->name, strlen(s->name)).text);
         } else {

@@ -89,7 +89,9 @@ static QmTokenizer *open_gguf(const char *path, Err *err) {
 }
 
 QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err) {
-    return folder_exists(path) ? open_files(path, err) : packed_is(path) ? open_packed(path, err) : open_gguf(path, err);
+    return folder_exists(path) ? open_files(path, err)
+           : packed_is(path)   ? open_packed(path, err)
+                               : open_gguf(path, err);
 }
 
 void qm_tokenizer_close(QmTokenizer *t) {
