@@ -444,7 +444,8 @@ WeightTensor *weights_find(Weights *w, const char *name) {
 }
 
 void weights_forget(const Weights *w, const WeightTensor *t, int64_t first, int64_t last) {
-    if ((!w->file_count && !w->gguf_path) || !t->data || first >= t->dim[0]) return;
+    bool mapped = w->file_count || w->gguf_path || t->data == w->random;
+    if (!mapped || !t->data || first >= t->dim[0]) return;
     size_t row = t->bytes / (size_t)t->dim[0], page = (size_t)sysconf(_SC_PAGESIZE);
     if (last > t->dim[0]) last = t->dim[0];
     uintptr_t from = ((uintptr_t)t->data + (size_t)first * row + page - 1) & ~(uintptr_t)(page - 1);
