@@ -79,6 +79,9 @@ static void step_job(void *argument, int worker) {
                 phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch, 0);
         }
         workers_barrier(cpu->workers);
+        if (!phase->exchange) continue;
+        if (worker == 0) cpu_exchange(cpu, p); /* the others wait: what comes is read in the next phase */
+        workers_barrier(cpu->workers);
     }
 }
 
@@ -106,6 +109,7 @@ static bool cpu_run(void *backend, Err *err) {
     if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last: same rows, same units */
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
+    cpu_bring_home(cpu);
     return true;
 }
 
@@ -164,8 +168,7 @@ static void cpu_close(void *backend) {
     free(cpu->node_phase);
     free(cpu->items);
     free(cpu->phases);
-    free(cpu->finish[0]);
-    free(cpu->finish[1]);
+    spread_free(&cpu->spread);
     step_rows_free(&cpu->step);
     free(cpu->replica_rows);
     free(cpu->replica_logits);
@@ -182,8 +185,9 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
     cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;
-    if (cpu->workers && cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) &&
-        step_new(cpu, err) && cpu_fill(cpu, weights, err)) {
+    if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
+        cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err) &&
+        cpu_fill(cpu, weights, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;
@@ -197,6 +201,8 @@ static StepRows *cpu_rows(void *backend) { return &((Cpu *)backend)->step; }
 
 static const float *cpu_read(void *backend, Tensor t, Err *err) {
     Cpu *cpu = backend;
+    const Node *n = graph_node(&cpu->program->graph, t);
+    if (cpu->spread.ranks > 1 && n->split[0]) cpu_gather(cpu, n);
     if (cpu->offset[t.id] >= 0) return cpu->activations + cpu->offset[t.id];
     err_set(err, "node %d has no value to read", t.id);
     return NULL;
