@@ -103,6 +103,13 @@ $(BUILD)/bench/processors: $(BUILD)/bench/processors.o $(OBJ)
 bench-processors: $(BUILD)/bench/processors
 	$<
 
+# One all-reduce between processes of this machine: see bench/transport.c.
+MPIRUN ?= mpirun --oversubscribe $(if $(filter 0,$(shell id -u)),--allow-run-as-root)
+$(BUILD)/bench/transport: $(BUILD)/bench/transport.o $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+bench-transport: $(BUILD)/bench/transport $(MPI)
+	for n in 2 4; do QWENMESH_MPI_LIBRARY=$(abspath $(MPI)) $(MPIRUN) -n $$n $<; done
+
 model:
 	dev/model.sh
 plugins:
@@ -114,5 +121,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels bench-processors model plugins demo clean
+.PHONY: all tests check fuzz bench-kernels bench-processors bench-transport model plugins demo clean
 .SECONDARY:

@@ -115,6 +115,7 @@ static bool cpu_run(void *backend, Err *err) {
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
+/* Pages are taken when written to: planes of heads that other ranks hold cost nothing. */
 static bool cache_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     KvCache *c = &cpu->cache;
@@ -129,7 +130,7 @@ static bool cache_new(Cpu *cpu, Err *err) {
         return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions,
                        (long long)c->slots);
     c->bytes = bytes;
-    cpu->info.cache_bytes = (int64_t)bytes;
+    cpu->info.cache_bytes = (int64_t)bytes / c->kv_heads * spread_kv_heads(&cpu->spread);
     c->data = mem_pages_new(bytes, "key/value cache", err);
     if (!c->data) err_prefix(err, "lower --ctx or --slots");
     return c->data != NULL;
@@ -218,11 +219,7 @@ static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t position
                        (long long)positions, from_slot, to_slot, (long long)c->positions, (long long)c->slots);
     size_t each = (size_t)c->channels * (c->type == CACHE_F32 ? 4 : 2);
     size_t bytes[] = {(size_t)((positions + K_BLOCK - 1) / K_BLOCK * K_BLOCK) * each, (size_t)positions * each};
-    int64_t planes = (int64_t)(c->bytes / c->plane) / (2 * c->slots); /* (layer, head) pairs */
-    for (int64_t at = 0; at < planes && from_slot != to_slot; at++)
-        for (int v = 0; v < 2; v++)
-            memcpy(cache_plane(c, at / c->kv_heads, at % c->kv_heads, to_slot, v),
-                   cache_plane(c, at / c->kv_heads, at % c->kv_heads, from_slot, v), bytes[v]);
+    if (from_slot != to_slot) cpu_copy_slot(backend, from_slot, to_slot, bytes);
     return true;
 }
 

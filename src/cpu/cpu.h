@@ -95,4 +95,6 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result f
 void cpu_exchange(Cpu *cpu, int phase);
 void cpu_bring_home(Cpu *cpu);
 void cpu_gather(Cpu *cpu, const Node *n);
+/* The first bytes[0] of K and bytes[1] of V of all layers of a slot, to another, which may be another rank's. */
+void cpu_copy_slot(Cpu *cpu, int from, int to, const size_t bytes[2]);
 #endif

@@ -1,4 +1,5 @@
 /* exchange.c: which values of a step go from rank to rank, and when. */
+#include <string.h>
 #include "cpu.h"
 
 static float *value_of(const Cpu *cpu, const Node *n) {
@@ -49,4 +50,33 @@ void cpu_bring_home(Cpu *cpu) {
 void cpu_gather(Cpu *cpu, const Node *n) {
     for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++)
         spread_gather(&cpu->spread, replica, 0, value_of(cpu, n), n->shape.dim[1].size, 0, rows_of(cpu, n, replica));
+}
+
+/* One head's planes, from the rank that has the old slot's to the one that has the new slot's. */
+static void copy_head(Cpu *cpu, int64_t head, int source, int target, int from, int to, const size_t bytes[2]) {
+    const KvCache *c = &cpu->cache;
+    int me = cpu->spread.rank;
+    int64_t layers = (int64_t)(c->bytes / c->plane) / (2 * c->slots * c->kv_heads);
+    if (me != source && me != target) return;
+    for (int64_t layer = 0; layer < layers; layer++)
+        for (int v = 0; v < 2; v++) {
+            void *old = cache_plane(c, layer, head, from, v), *new = cache_plane(c, layer, head, to, v);
+            if (source == target) memcpy(new, old, bytes[v]);
+            else if (me == source) spread_say(&cpu->spread, target, true, old, bytes[v]);
+            else spread_say(&cpu->spread, source, false, new, bytes[v]);
+        }
+}
+
+void cpu_copy_slot(Cpu *cpu, int from, int to, const size_t bytes[2]) {
+    Spread *s = &cpu->spread;
+    int dp = cpu->program->partition->mesh.dp;
+    for (int64_t head = 0; head < cpu->cache.kv_heads; head++) {
+        int first = 0; /* a rank that has it for the old slot */
+        while (!spread_kv_held(s, first, from % dp, head)) first++;
+        for (int target = 0; target < s->ranks; target++)
+            if (spread_kv_held(s, target, to % dp, head))
+                copy_head(cpu, head, spread_kv_held(s, target, from % dp, head) ? target : first, target, from, to,
+                          bytes);
+    }
+    spread_flush(s, "copy of a cache");
 }

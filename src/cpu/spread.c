@@ -38,6 +38,41 @@ const Sums *spread_sums(const Spread *s, int replica, char partial) {
     return &s->sums[2 * replica + (partial == 'f')];
 }
 
+bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head) {
+    Range mine = spread_devices(s, rank, replica);
+    for (int64_t d = mine.first; d < mine.last; d++) {
+        const Range *kv = &s->partition->device[d].kv;
+        if (head >= kv->first && head < kv->last) return true;
+    }
+    return false;
+}
+
+int64_t spread_kv_heads(const Spread *s) {
+    const Partition *p = s->partition;
+    int64_t heads = 0, most = 0;
+    for (int d = 0; d < p->mesh.tp; d++)
+        if (p->device[d].kv.last > most) most = p->device[d].kv.last;
+    for (int64_t head = 0; head < most; head++) {
+        bool held = false;
+        for (int replica = 0; replica < p->mesh.dp; replica++) held |= spread_kv_held(s, s->rank, replica, head);
+        heads += held;
+    }
+    return heads;
+}
+
+int64_t spread_sent(const Spread *s, char partial, int64_t width) {
+    int64_t most = 0;
+    for (int replica = 0; replica < s->partition->mesh.dp; replica++) {
+        const Sums *sums = spread_sums(s, replica, partial);
+        Range ranks = spread_ranks(s, replica);
+        int64_t mine = 0;
+        for (int i = 0; i < sums->count; i++) mine += s->ranks > 1 && sums->nodes[i].device == s->rank;
+        int64_t sent = mine * (ranks.last - ranks.first - 1) * width;
+        if (sent > most) most = sent;
+    }
+    return most;
+}
+
 /* The subtrees of every rank of a replica; on one rank those of every device. */
 static bool sums_new(const Spread *s, Sums *sums, int replica, bool ffn, Err *err) {
     const Partition *p = s->partition;
@@ -139,13 +174,20 @@ void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *row
 
 /* ---- Exchanges --------------------------------------------------------------------------------------------------- */
 
-static void say(Spread *s, int64_t peer, bool send, float *data, int64_t floats) {
-    s->message[s->message_count++] = (Message){(int)peer, send, data, (size_t)floats * sizeof(float)};
-}
-
-static void flush_messages(Spread *s, const char *what) {
+void spread_flush(Spread *s, const char *what) {
     if (s->message_count) transport_exchange(s->message, s->message_count, PATIENCE_STEP, what);
     s->message_count = 0;
+}
+
+/* All ranks say what they say in one order, so flushing when there is no room left cannot make two wait for each
+ * other. */
+void spread_say(Spread *s, int peer, bool send, void *data, size_t bytes) {
+    if (s->message_count == s->message_capacity) spread_flush(s, "messages");
+    s->message[s->message_count++] = (Message){peer, send, data, bytes};
+}
+
+static void say(Spread *s, int64_t peer, bool send, float *data, int64_t floats) {
+    spread_say(s, (int)peer, send, data, (size_t)floats * sizeof(float));
 }
 
 void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t stride, int64_t width, Range rows) {
@@ -159,7 +201,7 @@ void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t s
         for (int64_t to = ranks.first; from == s->rank && to < ranks.last; to++)
             if (to != from) say(s, to, true, block, floats);
     }
-    flush_messages(s, "all_reduce");
+    spread_flush(s, "all_reduce");
 }
 
 /* Columns [first, last) of a row that a rank's devices hold. */
@@ -181,7 +223,7 @@ void spread_gather(Spread *s, int replica, int to, float *value, int64_t width, 
                 if (from == to || (s->rank != to && s->rank != from)) continue;
                 say(s, s->rank == to ? from : to, s->rank != to, value + r * width + c.first, c.last - c.first);
             }
-        flush_messages(s, "results of the vocabulary");
+        spread_flush(s, "results of the vocabulary");
     }
 }
 
@@ -189,5 +231,5 @@ void spread_home(Spread *s, int replica, float *value, int64_t width, Range rows
     int64_t from = spread_ranks(s, replica).first;
     if (from == 0 || (s->rank != 0 && s->rank != from)) return;
     say(s, s->rank == 0 ? from : 0, s->rank != 0, value + rows.first * width, (rows.last - rows.first) * width);
-    flush_messages(s, "results of a replica");
+    spread_flush(s, "results of a replica");
 }

@@ -32,16 +32,23 @@ Range spread_devices(const Spread *s, int rank, int replica); /* of that replica
 bool spread_holds(const Spread *s, int replica);              /* whether this rank has any of its devices */
 Range spread_ranks(const Spread *s, int replica);             /* those that have devices of it, [first, last) */
 const Sums *spread_sums(const Spread *s, int replica, char partial); /* NULL: no sum */
+int64_t spread_kv_heads(const Spread *s);                     /* key/value heads of this rank's devices */
+bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head);
+/* Floats that this rank sends to others per row of a step: all-reduces of `partial` of one layer. */
+int64_t spread_sent(const Spread *s, char partial, int64_t width);
 
 /* The rows and columns of a weight that this rank's devices use, as `user` uses it; a hull, never less than that. */
 void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *rows, Range *k);
 
-/* ---- Exchanges: `rows` of `replica`, values row-major ------------------------------------------------------------- */
+/* ---- Exchanges: `rows` of `replica`, values row-major ------------------------------------------------------ */
 
 /* The blocks of a partial sum, to all ranks of the replica. */
 void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t stride, int64_t width, Range rows);
 /* Columns that devices hold, `each` apart or by vocabulary (each 0), to rank `to`. */
 void spread_gather(Spread *s, int replica, int to, float *value, int64_t width, int64_t each, Range rows);
+/* Keys and values of one head of one layer, from rank to rank; spread_flush sends what is collected. */
+void spread_say(Spread *s, int peer, bool send, void *data, size_t bytes);
+void spread_flush(Spread *s, const char *what);
 /* Whole rows, from the first rank of the replica to rank 0. */
 void spread_home(Spread *s, int replica, float *value, int64_t width, Range rows);
 #endif

@@ -11,10 +11,11 @@
 #include "transport.h"
 #include "transport_library.h"
 
-enum { POLLS_BUSY = 2000, DEFAULT_TIMEOUT = 120, ARGUMENTS_BYTES = 4096 };
+enum { POLLS_BUSY = 2000, POLLS_SHORT_NAPS = 8000, DEFAULT_TIMEOUT = 120, ARGUMENTS_BYTES = 4096 };
 
 static const TransportLibrary *library;
 static int rank_here, rank_count = 1;
+static int polls_busy = POLLS_BUSY; /* looks before the first yield; 0 where ranks outnumber cores */
 static double timeout_seconds = DEFAULT_TIMEOUT;
 
 int transport_rank(void) { return rank_here; }
@@ -34,11 +35,16 @@ void transport_fail(const char *format, ...) {
     _exit(1);
 }
 
+/* "0, 2": each peer once. */
 static const char *peers_text(const Message *m, int count, char *out, size_t size) {
     size_t at = 0;
     out[0] = 0;
-    for (int i = 0, last = -1; i < count && at < size; last = m[i++].peer)
-        if (m[i].peer != last) at += (size_t)snprintf(out + at, size - at, "%s%d", at ? ", " : "", m[i].peer);
+    for (int peer = 0; peer < rank_count; peer++)
+        for (int i = 0; i < count; i++) {
+            if (m[i].peer != peer) continue;
+            if (at < size) at += (size_t)snprintf(out + at, size - at, "%s%d", at ? ", " : "", peer);
+            break;
+        }
     return out;
 }
 
@@ -52,9 +58,9 @@ void transport_exchange(const Message *m, int count, Patience patience, const ch
         int through = library->test();
         if (through < 0) transport_fail("%s: a message failed", what);
         if (through) return;
-        if (polls < POLLS_BUSY) continue;
+        if (polls < polls_busy) continue;
         if (patience == PATIENCE_FOREVER) {
-            nanosleep(&(struct timespec){.tv_nsec = polls < 4 * POLLS_BUSY ? 50000 : 1000000}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = polls < POLLS_SHORT_NAPS ? 50000 : 1000000}, NULL);
             continue;
         }
         sched_yield();
@@ -62,8 +68,8 @@ void transport_exchange(const Message *m, int count, Patience patience, const ch
         double now = clock_seconds();
         if (start == 0) start = now;
         if (now - start > timeout_seconds * patience)
-            transport_fail("%s: nothing came of rank %s in %.0f s (QWENMESH_MPI_TIMEOUT)", what,
-                           peers_text(m, count, peers, sizeof peers), timeout_seconds * patience);
+            transport_fail("%s: no answer in %.0f s from one of the ranks %s (QWENMESH_MPI_TIMEOUT)", what,
+                           timeout_seconds * patience, peers_text(m, count, peers, sizeof peers));
     }
 }
 
@@ -105,7 +111,8 @@ static bool library_load(Err *err) {
     if (library->version != TRANSPORT_LIBRARY_VERSION) {
         int version = library->version;
         library = NULL;
-        return err_set(err, "%s: expected version %d, got %d: build it again", path, TRANSPORT_LIBRARY_VERSION, version);
+        return err_set(err, "%s: expected version %d, got %d: build it again", path, TRANSPORT_LIBRARY_VERSION,
+                       version);
     }
     return true;
 }
@@ -132,8 +139,8 @@ static bool arguments_same(const Hello *zero, const Hello *h, int rank, Err *err
     const char *a = zero->arguments, *b = h->arguments;
     for (int i = 1; *a || *b; i++, a += strlen(a) + (*a != 0), b += strlen(b) + (*b != 0))
         if (strcmp(a, b))
-            return err_set(err, "rank %d was started with other arguments: argument %d: expected '%.200s' as on rank 0, "
-                           "got '%.200s'", rank, i, a, b);
+            return err_set(err, "rank %d was started with other arguments: argument %d: expected '%.200s' as on rank "
+                           "0, got '%.200s'", rank, i, a, b);
     return true;
 }
 
@@ -148,7 +155,7 @@ static void cores_share(const Hello *all) {
     }
     if (sharing < 2 || cores == 0) return;
     int first = (int)((int64_t)cores * before / sharing), last = (int)((int64_t)cores * (before + 1) / sharing);
-    if (cores < sharing) first = before % cores, last = first + 1;
+    if (cores < sharing) polls_busy = 0, first = before % cores, last = first + 1;
     cpu_set_t share;
     CPU_ZERO(&share);
     for (size_t core = 0; core < CPU_SETSIZE; core++) {
@@ -186,12 +193,21 @@ static bool meet(int argc, char **argv, Err *err) {
     return ok;
 }
 
+/* The launcher ends its ranks by SIGTERM, also on Ctrl-C: rank 0 says so for all. */
+static void on_terminated(int number) {
+    static const char text[] = "qwenmesh: interrupted: the launcher ended all ranks\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+    _exit(128 + number);
+}
+
 bool transport_start(int argc, char **argv, Err *err) {
     int64_t seconds = environment_int("QWENMESH_MPI_TIMEOUT");
     if (seconds) timeout_seconds = (double)seconds;
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* no rank outlives its launcher */
     if (!library_load(err)) return false;
     if (!library->start(&rank_here, &rank_count)) return err_set(err, "MPI_Init_thread failed");
+    if (rank_here == 0) signal(SIGTERM, on_terminated);
     if (meet(argc, argv, err)) return true;
     transport_end(); /* every rank has found the same */
     return false;

@@ -22,12 +22,18 @@ typedef struct Command {
 typedef struct OpenOrder {
     int32_t slots, rows, threads;
     int64_t context;
-    bool rope_bf16, hidden, has[TEXTS];
+    bool rope_bf16, hidden, pin, has[TEXTS];
     char text[TEXT_BYTES];
 } OpenOrder;
 
 /* What a rank found. */
-typedef struct Verdict { bool ok; uint64_t model; char mesh[32]; int64_t context, slots, rows; char text[1024]; } Verdict;
+typedef struct Verdict {
+    bool ok;
+    uint64_t model;
+    char mesh[32];
+    int64_t context, slots, rows;
+    char text[1024];
+} Verdict;
 
 static QmEngine *engines[MAX_ENGINES]; /* by number, the same on all ranks */
 
@@ -61,7 +67,7 @@ void follow_open(QmEngine *e, const QmEngineOptions *options) {
     if (transport_ranks() == 1 || transport_rank() != 0) return;
     QmEngineOptions o = *options;
     OpenOrder open = {.slots = o.slots, .rows = o.rows, .threads = o.threads, .context = o.context,
-                      .rope_bf16 = o.rope_bf16, .hidden = o.hidden};
+                      .rope_bf16 = o.rope_bf16, .hidden = o.hidden, .pin = o.pin};
     const char **text[TEXTS];
     size_t at = 0;
     int number = 1;
@@ -135,7 +141,8 @@ static void hash_bytes(uint64_t *h, const void *data, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) *h = (*h ^ p[i]) * 1099511628211u;
 }
 
-/* The configuration, and of every weight its name, type, shape and a sample of its bytes. */
+/* The configuration, and of every weight its name, type, shape and a sample of its bytes: it tells models apart, not
+ * every damaged byte. */
 static uint64_t model_hash(const QmEngine *e) {
     enum { SAMPLES = 64, SAMPLE_BYTES = 64 };
     uint64_t h = 14695981039346656037u;
@@ -153,9 +160,11 @@ static uint64_t model_hash(const QmEngine *e) {
         hash_bytes(&h, w->name, strlen(w->name));
         hash_bytes(&h, &w->dtype, sizeof w->dtype);
         hash_bytes(&h, w->dim, (size_t)w->rank * sizeof *w->dim);
-        for (size_t s = 0; s < SAMPLES && w->data; s++) {
-            size_t at = w->bytes / SAMPLES * s, bytes = w->bytes - at < SAMPLE_BYTES ? w->bytes - at : SAMPLE_BYTES;
-            hash_bytes(&h, w->data + at, bytes);
+        const uint8_t *data = w->data ? w->data : w->panels;
+        size_t size = w->data ? w->bytes : w->panel_bytes;
+        for (size_t s = 0; s < SAMPLES && data; s++) {
+            size_t at = size / SAMPLES * s;
+            hash_bytes(&h, data + at, size - at < SAMPLE_BYTES ? size - at : SAMPLE_BYTES);
         }
     }
     return h;
@@ -170,8 +179,8 @@ static bool verdicts_same(const Verdict *all, int ranks, Err *err) {
                            (unsigned long long)all[0].model, (unsigned long long)all[r].model);
         if (strcmp(all[r].mesh, all[0].mesh) || all[r].context != all[0].context || all[r].slots != all[0].slots ||
             all[r].rows != all[0].rows)
-            return err_set(err, "rank %d has another engine: expected mesh %s, context %lld, slots %lld, rows %lld, got %s, "
-                           "%lld, %lld, %lld", r, all[0].mesh, (long long)all[0].context, (long long)all[0].slots,
+            return err_set(err, "rank %d has another engine: expected mesh %s, context %lld, slots %lld, rows %lld, got "
+                           "%s, %lld, %lld, %lld", r, all[0].mesh, (long long)all[0].context, (long long)all[0].slots,
                            (long long)all[0].rows, all[r].mesh, (long long)all[r].context, (long long)all[r].slots,
                            (long long)all[r].rows);
     }
@@ -213,7 +222,8 @@ static void obey_open(int number) {
     OpenOrder open;
     hear(&open, sizeof open, PATIENCE_OPEN);
     QmEngineOptions o = {.slots = open.slots, .rows = open.rows, .threads = open.threads, .context = open.context,
-                         .rope_bf16 = open.rope_bf16, .hidden = open.hidden, .quiet = true};
+                         .rope_bf16 = open.rope_bf16, .hidden = open.hidden, .pin = open.pin,
+                         .quiet = true};
     const char **text[TEXTS], *at = open.text;
     texts_of(&o, text);
     for (int i = 0; i < TEXTS; i++) {
@@ -253,10 +263,12 @@ int follow(void) {
             continue;
         }
         QmEngine *e = engines[c.engine];
+        if (!e && c.order == ORDER_CLOSE) continue; /* it did not open everywhere: closed already */
         if (!e) transport_fail("order %d for an engine that is not open", c.order);
         if (c.order == ORDER_STEP) obey_step(e, &c);
         else if (c.order == ORDER_READ) e->backend->read(e->state, (Tensor){(int)c.number[0]}, &err);
-        else if (c.order == ORDER_COPY) e->backend->copy(e->state, (int)c.number[0], (int)c.number[1], c.number[2], &err);
+        else if (c.order == ORDER_COPY)
+            e->backend->copy(e->state, (int)c.number[0], (int)c.number[1], c.number[2], &err);
         else if (c.order == ORDER_CLOSE) qm_engine_close(e);
         if (err.set) transport_fail("%s", err.text);
     }

@@ -1,6 +1,6 @@
 /* follow.h: one engine over several processes. Rank 0 is the program: it reads input, decides every token and writes
- * output. The other ranks follow: they open what rank 0 opens and run the steps it runs, so nothing that they decide can
- * differ, and every command works unchanged. With one rank none of this does anything. */
+ * output. The other ranks follow: they open what rank 0 opens and run the steps it runs, so they decide nothing that
+ * could differ, and every command works unchanged. With one rank none of this does anything. */
 #ifndef FOLLOW_H
 #define FOLLOW_H
 #include "engine.h"
