@@ -25,7 +25,7 @@ static double seconds_each(float *blocks, int64_t width, Message *m) {
 
 int main(int argc, char **argv) {
     Err err = {0};
-    if (!transport_wanted()) return fprintf(stderr, "bench/transport: expected to be started by mpirun -n 2 or more\n"), 2;
+    if (!transport_wanted()) return fprintf(stderr, "bench/transport: expected mpirun -n 2 or more\n"), 2;
     if (!transport_start(argc, argv, &err)) return fprintf(stderr, "bench/transport: %s\n", err.text), 1;
     static const int64_t widths[] = {896, 1536, 3584, 8192};
     float *blocks = mem_new((size_t)transport_ranks() * 8192, sizeof *blocks, "blocks", &err);

@@ -103,7 +103,8 @@ static void check_weights(const Placed *p, int ranks) {
             const Tree *tree = partition_tree(&p->partition, n->partial);
             for (int i = 0; sums && ranks > 1 && i < sums->count; i++) {
                 const TreeNode *t = &sums->nodes[i];
-                for (int64_t leaf = t->index << t->level; t->device == rank && leaf < (t->index + 1) << t->level; leaf++)
+                if (t->device != rank) continue;
+                for (int64_t leaf = t->index << t->level; leaf < (t->index + 1) << t->level; leaf++)
                     if (tree->first[leaf] < tree->last[leaf])
                         assert_true(tree->first[leaf] >= k.first && tree->last[leaf] <= k.last);
             }

@@ -179,7 +179,8 @@ static bool verdicts_same(const Verdict *all, int ranks, Err *err) {
                            (unsigned long long)all[0].model, (unsigned long long)all[r].model);
         if (strcmp(all[r].mesh, all[0].mesh) || all[r].context != all[0].context || all[r].slots != all[0].slots ||
             all[r].rows != all[0].rows)
-            return err_set(err, "rank %d has another engine: expected mesh %s, context %lld, slots %lld, rows %lld, got "
+            return err_set(err,
+                           "rank %d has another engine: expected mesh %s, context %lld, slots %lld, rows %lld, got "
                            "%s, %lld, %lld, %lld", r, all[0].mesh, (long long)all[0].context, (long long)all[0].slots,
                            (long long)all[0].rows, all[r].mesh, (long long)all[r].context, (long long)all[r].slots,
                            (long long)all[r].rows);
