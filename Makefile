@@ -9,7 +9,7 @@ CPPFLAGS += -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANITIZE) -ffp-contract=off -fvisibility=hidden -MMD -MP
 LDLIBS  += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -ldl -lm
 
-SRC     := $(filter-out src/main.c src/cli/%,$(wildcard src/*/*.c))
+SRC     := $(filter-out src/main.c src/cli/% %_mpi.c,$(wildcard src/*/*.c))
 CLI     := src/main.c $(wildcard src/cli/*.c)
 OBJ     := $(SRC:%.c=$(BUILD)/%.o)
 CLIOBJ  := $(CLI:%.c=$(BUILD)/%.o)
@@ -20,9 +20,16 @@ PROGRAM ?= qwenmesh
 HELPERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/http_server.c)) \
            $(patsubst tests/%.c,$(BUILD)/tests/%.so,$(wildcard tests/fake_*.c))
 
-all: $(PROGRAM) libqwenmesh.a
+# Between processes: built where mpicc is, loaded only under mpirun.
+MPICC   ?= $(shell command -v mpicc)
+MPI     := $(if $(MPICC),$(dir $(PROGRAM))qwenmesh-mpi.so)
+
+all: $(PROGRAM) libqwenmesh.a $(MPI)
 $(PROGRAM): $(CLIOBJ) $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $(CLIOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS)
+
+$(MPI): src/cpu/transport_mpi.c src/cpu/transport_library.h Makefile
+	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) -fvisibility=hidden -fPIC -shared -o $@ $<
 
 # The library is one object whose hidden symbols are local: only qm_ names are seen outside.
 libqwenmesh.a: $(OBJ)
@@ -47,7 +54,7 @@ $(BUILD)/tests/%.so: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
 
-tests: $(PROGRAM) $(TESTS) $(HELPERS)
+tests: $(PROGRAM) $(MPI) $(TESTS) $(HELPERS)
 
 # ---- Checks. Sanitizer builds have a folder each; the warnings are the plain build's work. --------------------------
 ASAN    := BUILD=build/asan PROGRAM=build/asan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" \
@@ -96,6 +103,13 @@ $(BUILD)/bench/processors: $(BUILD)/bench/processors.o $(OBJ)
 bench-processors: $(BUILD)/bench/processors
 	$<
 
+# One all-reduce between processes of this machine: see bench/transport.c.
+MPIRUN ?= mpirun --oversubscribe $(if $(filter 0,$(shell id -u)),--allow-run-as-root)
+$(BUILD)/bench/transport: $(BUILD)/bench/transport.o $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+bench-transport: $(BUILD)/bench/transport $(MPI)
+	for n in 2 4; do QWENMESH_MPI_LIBRARY=$(abspath $(MPI)) $(MPIRUN) -n $$n $<; done
+
 model:
 	dev/model.sh
 plugins:
@@ -104,8 +118,8 @@ demo: qwenmesh model
 	dev/demo.sh
 
 clean:
-	rm -rf $(BUILD) qwenmesh libqwenmesh.a
+	rm -rf $(BUILD) qwenmesh libqwenmesh.a qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels bench-processors model plugins demo clean
+.PHONY: all tests check fuzz bench-kernels bench-processors bench-transport model plugins demo clean
 .SECONDARY:

@@ -19,6 +19,8 @@ packages() {
 # model: unzip                  opens them
 # model: ca-certificates        HTTPS
 # check: libcmocka-dev          unit tests
+# check: openmpi-bin            several processes on one mesh: mpirun
+# check: libopenmpi-dev         and mpicc, which builds what is loaded under it
 # check: clang                  a second compiler, and the fuzzers
 # check: libclang-rt-dev        their run time
 

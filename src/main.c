@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <string.h>
 #include "cli/cli.h"
+#include "cpu/transport.h"
+#include "infer/follow.h"
 
 static const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
@@ -30,8 +32,7 @@ static int help(FILE *out) {
     return out == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
-int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported and not fatal by itself */
+static int command(int argc, char **argv) {
     if (argc < 2) return help(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
     if (!strcmp(argv[1], "--version")) return printf("qwenmesh %s\n", QM_VERSION) < 0;
@@ -39,4 +40,19 @@ int main(int argc, char **argv) {
         if (!strcmp(argv[1], c->name)) return c->run(argc - 1, argv + 1);
     fprintf(stderr, "qwenmesh: unknown command '%s'\n\n", argv[1]);
     return help(stderr);
+}
+
+/* Under mpirun: rank 0 is the program, the others follow it. */
+static int command_spread(int argc, char **argv) {
+    Err err = {0};
+    if (!transport_start(argc, argv, &err)) return transport_rank() == 0 ? fail(&err) : EXIT_FAILED;
+    int code = transport_rank() == 0 ? command(argc, argv) : follow();
+    if (transport_rank() == 0) follow_end();
+    transport_end();
+    return code;
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported and not fatal by itself */
+    return transport_wanted() ? command_spread(argc, argv) : command(argc, argv);
 }

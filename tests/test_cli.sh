@@ -10,6 +10,9 @@ run plan tests/golden/heads28-4/config.json --mesh 2x4 --svg "$work/plan.svg" --
 check "plan: from config.json alone, with a picture" 'is 0' 'out "fits"' 'grep -q "<svg" "$work/plan.svg"'
 run plan tests/golden/configs/7b.json --mesh 8x4 --weights bf16 --svg "$work/7b.svg"
 check "plan: the picture of the README is today's" 'is 0' 'cmp "$work/7b.svg" docs/plan-7b-8x4.svg'
+run plan tests/golden/configs/7b.json --mesh 1x8 --ranks 2 --weights 4bit
+check "plan: who holds what under mpirun; one block of hidden f32 per all-reduce" 'is 0' \
+    'grep -qE "^ +1 +4\.\.7 +2 .* 784\.0$" "$work/out"'
 run plan tests/golden/heads28-4 --mesh 0
 check "a mesh of 0 is refused" 'is 1' 'err "bad mesh"'
 run forward -m $tiny --in $tiny/golden.safetensors --out "$work/a.safetensors" --hidden

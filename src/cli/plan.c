@@ -1,6 +1,7 @@
 /* plan.c: `plan`: who holds what on a mesh, from config.json alone: memory, heads, collectives, and whether it fits. */
 #include <stdlib.h>
 #include <string.h>
+#include "../cpu/spread.h"
 #include "../model/qwen2.h"
 #include "../graph/program.h"
 #include "cli.h"
@@ -11,7 +12,7 @@ typedef struct Plan {
     Partition partition;
     Program program;
     double weight_bits;
-    int64_t context, slots, rows;
+    int64_t context, slots, rows, ranks;
 } Plan;
 
 typedef struct DeviceBytes { double weights, cache, activations; } DeviceBytes;
@@ -135,6 +136,46 @@ static bool print_plan(const Plan *p, double memory) {
     return true;
 }
 
+/* Weights of one process: matrices by the columns and rows that its devices use, the rest whole, each once. */
+static double rank_weights(const Plan *p, const Spread *s) {
+    const Graph *g = &p->program.graph;
+    double bytes = 0;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        for (int i = 0; n->kind == NODE_OP && i < n->inputs; i++) {
+            const Node *in = graph_node(g, n->in[i]);
+            if (in->kind != NODE_WEIGHT) continue;
+            Range rows = {0, in->shape.dim[0].size}, k = {0, in->shape.rank > 1 ? in->shape.dim[1].size : 1};
+            bool matrix = i == 1 && in->shape.rank == 2 && !n->op->table;
+            if (matrix) rows = k = (Range){0, 0}, spread_weight(s, g, n, &rows, &k);
+            bytes += (double)(rows.last - rows.first) * (double)(k.last - k.first) * (matrix ? p->weight_bits : 16) / 8;
+        }
+    }
+    return bytes;
+}
+
+/* Which process holds what of the mesh, and what it sends to the others for one decoded token. */
+static bool print_ranks(const Plan *p, Err *err) {
+    int layers = (int)p->config.layers;
+    int64_t devices = (int64_t)p->partition.mesh.tp * p->partition.mesh.dp;
+    printf("\nunder mpirun -n %lld: devices are dealt to ranks in order, one exchange per all_reduce\n"
+           "  rank     devices  kv heads  weights MiB  sent per token KiB\n", (long long)p->ranks);
+    for (int rank = 0; rank < p->ranks; rank++) {
+        Spread s;
+        bool ok = spread_new(&s, &p->partition, rank, (int)p->ranks, err);
+        Range r = range_part(devices, (int)p->ranks, rank);
+        int64_t hidden = p->config.hidden;
+        double floats = ok ? (double)(spread_sent(&s, 'h', hidden) + spread_sent(&s, 'f', hidden)) : 0;
+        char text[48] = "-";
+        if (r.first < r.last) snprintf(text, sizeof text, "%lld..%lld", (long long)r.first, (long long)r.last - 1);
+        if (ok) printf("%6d  %10s  %8lld  %11.1f  %18.1f\n", rank, text, (long long)spread_kv_heads(&s),
+                       rank_weights(p, &s) / 1048576, 4 * layers * floats / 1024);
+        spread_free(&s);
+        if (!ok) return false;
+    }
+    return true;
+}
+
 /* A picture of who holds what: one column a device, one row each for query heads, ffn, vocabulary and memory. */
 static bool write_svg(const Plan *p, const char *path, Err *err) {
     FILE *f = fopen(path, "w");
@@ -216,6 +257,7 @@ int cmd_plan(int argc, char **argv) {
         {"rows", 0, OPTION_INT, &p->rows, 1, 8192, "N", "rows of a step (default 128)", NULL},
         {"weights", 0, OPTION_TEXT, &weights, 0, 0, "TYPE", "bf16 (default), f32, 8bit, 4bit", NULL},
         {"memory", 0, OPTION_FLOAT, &memory, 0, 1e6, "GIB", "memory of a device: says whether the plan fits", NULL},
+        {"ranks", 0, OPTION_INT, &p->ranks, 1, MAX_DEVICES, "N", "also who holds what of it under mpirun -n N", NULL},
         {"svg", 0, OPTION_TEXT, &svg, 0, 0, "FILE", "also a picture of who holds what", NULL},
         {"program", 0, OPTION_FLAG, &show_program, 0, 0, NULL, "print device 0's program, collectives included", NULL},
     };
@@ -231,7 +273,8 @@ int cmd_plan(int argc, char **argv) {
         bool ok = config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   partition_new(&p->partition, &p->config, &mesh, false, &err) &&
                   model_graph(&p->model, &p->config, p->rows, p->context, false, &err) &&
-                  program_new(&p->program, &p->model.graph, &p->partition, &err) && print_plan(p, memory);
+                  program_new(&p->program, &p->model.graph, &p->partition, &err) && print_plan(p, memory) &&
+                  (!p->ranks || print_ranks(p, &err));
         if (ok && show_program) {
             program_text(&p->program, 0, &text);
             ok = text_ok(&text, "program", &err);

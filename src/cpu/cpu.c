@@ -79,6 +79,9 @@ static void step_job(void *argument, int worker) {
                 phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch, 0);
         }
         workers_barrier(cpu->workers);
+        if (!phase->exchange) continue;
+        if (worker == 0) cpu_exchange(cpu, p); /* the others wait: what comes is read in the next phase */
+        workers_barrier(cpu->workers);
     }
 }
 
@@ -106,11 +109,13 @@ static bool cpu_run(void *backend, Err *err) {
     if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last: same rows, same units */
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
+    cpu_bring_home(cpu);
     return true;
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
+/* Pages are taken when written to: planes of heads that other ranks hold cost nothing. */
 static bool cache_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     KvCache *c = &cpu->cache;
@@ -125,7 +130,7 @@ static bool cache_new(Cpu *cpu, Err *err) {
         return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions,
                        (long long)c->slots);
     c->bytes = bytes;
-    cpu->info.cache_bytes = (int64_t)bytes;
+    cpu->info.cache_bytes = (int64_t)bytes / c->kv_heads * spread_kv_heads(&cpu->spread);
     c->data = mem_pages_new(bytes, "key/value cache", err);
     if (!c->data) err_prefix(err, "lower --ctx or --slots");
     return c->data != NULL;
@@ -164,8 +169,7 @@ static void cpu_close(void *backend) {
     free(cpu->node_phase);
     free(cpu->items);
     free(cpu->phases);
-    free(cpu->finish[0]);
-    free(cpu->finish[1]);
+    spread_free(&cpu->spread);
     step_rows_free(&cpu->step);
     free(cpu->replica_rows);
     free(cpu->replica_logits);
@@ -182,8 +186,9 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
     cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;
-    if (cpu->workers && cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) &&
-        step_new(cpu, err) && cpu_fill(cpu, weights, err)) {
+    if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
+        cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err) &&
+        cpu_fill(cpu, weights, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;
@@ -197,6 +202,8 @@ static StepRows *cpu_rows(void *backend) { return &((Cpu *)backend)->step; }
 
 static const float *cpu_read(void *backend, Tensor t, Err *err) {
     Cpu *cpu = backend;
+    const Node *n = graph_node(&cpu->program->graph, t);
+    if (cpu->spread.ranks > 1 && n->split[0]) cpu_gather(cpu, n);
     if (cpu->offset[t.id] >= 0) return cpu->activations + cpu->offset[t.id];
     err_set(err, "node %d has no value to read", t.id);
     return NULL;
@@ -212,11 +219,7 @@ static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t position
                        (long long)positions, from_slot, to_slot, (long long)c->positions, (long long)c->slots);
     size_t each = (size_t)c->channels * (c->type == CACHE_F32 ? 4 : 2);
     size_t bytes[] = {(size_t)((positions + K_BLOCK - 1) / K_BLOCK * K_BLOCK) * each, (size_t)positions * each};
-    int64_t planes = (int64_t)(c->bytes / c->plane) / (2 * c->slots); /* (layer, head) pairs */
-    for (int64_t at = 0; at < planes && from_slot != to_slot; at++)
-        for (int v = 0; v < 2; v++)
-            memcpy(cache_plane(c, at / c->kv_heads, at % c->kv_heads, to_slot, v),
-                   cache_plane(c, at / c->kv_heads, at % c->kv_heads, from_slot, v), bytes[v]);
+    if (from_slot != to_slot) cpu_copy_slot(backend, from_slot, to_slot, bytes);
     return true;
 }
 

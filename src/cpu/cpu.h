@@ -3,6 +3,7 @@
 #define CPU_H
 #include "../graph/backend.h"
 #include "kernels.h"
+#include "spread.h"
 #include "workers.h"
 
 extern const Backend backend_cpu;
@@ -20,8 +21,9 @@ typedef struct Item {
 } Item;
 
 /* Items that do not wait for each other, and what they add up to in this step. `repeat`: so little work that in a step
- * of few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier. */
-typedef struct Phase { int first, last; int64_t units; double cost; bool repeat; } Phase;
+ * of few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier.
+ * `exchange`: it makes partial values, which go to the other ranks after it. */
+typedef struct Phase { int first, last; int64_t units; double cost; bool repeat, exchange; } Phase;
 enum { REPEAT_ROWS = 2, REPEAT_WIDTH = 8192 };
 
 /* A weight as the engine holds it: a packed matrix, a vector, or the table in the file. */
@@ -55,8 +57,7 @@ typedef struct Cpu {
     size_t item_capacity;
     Phase *phases;
     int phase_count;
-    int *finish[2];         /* steps of tree_finish: heads, ffn */
-    int finish_count[2];
+    Spread spread;          /* this rank's part of the mesh */
     float *scratch;         /* of all workers */
     int64_t scratch_floats;
     int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica, of the last step */
@@ -84,10 +85,16 @@ bool cpu_load(Cpu *cpu, Weights *weights, Err *err);
 bool cpu_fill(Cpu *cpu, Weights *weights, Err *err);
 /* Uses, packed types and sizes of every weight of a graph, in list[graph->count]. quantise: as in BackendOptions. */
 bool cpu_hold(const Graph *graph, Weights *weights, PackedType quantise, LoadedWeight *list, bool quiet, Err *err);
-static inline int64_t cpu_panels(const LoadedWeight *w) { return (w->packed.rows + PANEL - 1) / PANEL; }
+static inline int64_t cpu_panels(const LoadedWeight *w) { return w->packed.panels; }
 void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error);
 bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many floats as the vector has */
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
+/* exchange.c: what goes between ranks: after a phase, after a step, and when rank 0 reads columns that others hold. */
+void cpu_exchange(Cpu *cpu, int phase);
+void cpu_bring_home(Cpu *cpu);
+void cpu_gather(Cpu *cpu, const Node *n);
+/* The first bytes[0] of K and bytes[1] of V of all layers of a slot, to another, which may be another rank's. */
+void cpu_copy_slot(Cpu *cpu, int from, int to, const size_t bytes[2]);
 #endif

@@ -67,7 +67,11 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &list[id];
         if (!w->tensor) continue;
-        if (w->as_matrix) w->packed.rows = w->tensor->dim[0], w->packed.k = w->tensor->dim[1];
+        if (w->as_matrix) {
+            w->packed.rows = w->tensor->dim[0];
+            w->packed.k = w->packed.columns = w->tensor->dim[1];
+            w->packed.panels = (w->packed.rows + PANEL - 1) / PANEL;
+        }
         if (packed && !hold_packed(w, err)) return false;
         if (packed || !w->as_matrix) continue;
         packed_type_of(w->tensor->dtype, &w->packed.type);
@@ -83,12 +87,14 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
 
 void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error) {
     const uint8_t *rows[PANEL];
+    const DTypeRow *type = dtype_row(w->tensor->dtype);
+    int64_t skip = w->packed.first_k / type->block * type->block_bytes;
     for (int i = 0; i < PANEL; i++) {
-        int64_t row = panel * PANEL + i;
-        rows[i] = row < w->packed.rows ? weights_row(w->tensor, row) : NULL;
+        int64_t row = (w->packed.first_panel + panel) * PANEL + i;
+        rows[i] = row < w->packed.rows ? weights_row(w->tensor, row) + skip : NULL;
     }
-    if (w->made) pack_quantise(w->tensor->dtype, w->packed.type, rows, w->packed.k, to, error);
-    else pack_panel(w->tensor->dtype, rows, w->packed.k, to);
+    if (w->made) pack_quantise(w->tensor->dtype, w->packed.type, rows, w->packed.columns, to, error);
+    else pack_panel(w->tensor->dtype, rows, w->packed.columns, to);
 }
 
 bool cpu_vector(const LoadedWeight *w, float *out, Err *err) {
@@ -132,7 +138,8 @@ static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError
         memcpy(to + first * w->packed.panel_bytes, w->tensor->panels + first * w->packed.panel_bytes,
                (size_t)((last - first) * w->packed.panel_bytes));
     else for (int64_t p = first; p < last; p++) cpu_pack_panel(w, p, to + p * w->packed.panel_bytes, error);
-    weights_forget(job->weights, w->tensor, first * PANEL, last * PANEL);
+    weights_forget(job->weights, w->tensor, (w->packed.first_panel + first) * PANEL,
+                   (w->packed.first_panel + last) * PANEL);
 }
 
 static void pack_job(void *argument, int worker) {
@@ -149,6 +156,25 @@ static void pack_job(void *argument, int worker) {
     job->error[worker] = error;
 }
 
+enum { SLICE_COLUMNS = 256 }; /* whole blocks of every file type, whole groups of every packed one */
+
+/* Leaves of a matrix what this rank's devices use. A mapped packed file is used where it lies: no page is read for
+ * nothing there either. */
+static void slice(const Cpu *cpu, int id, PackedWeight *w) {
+    const Graph *g = &cpu->program->graph;
+    Range rows = {0, 0}, k = {0, 0};
+    if (cpu->spread.ranks == 1 || w->data) return;
+    for (int u = id + 1; u < g->count; u++)
+        if (g->nodes[u].inputs > 1 && g->nodes[u].in[1].id == id && !g->nodes[u].op->table)
+            spread_weight(&cpu->spread, g, &g->nodes[u], &rows, &k);
+    w->first_panel = rows.first / PANEL;
+    w->panels = (rows.last + PANEL - 1) / PANEL - w->first_panel;
+    w->first_k = k.first / SLICE_COLUMNS * SLICE_COLUMNS;
+    int64_t last = (k.last + SLICE_COLUMNS - 1) / SLICE_COLUMNS * SLICE_COLUMNS;
+    w->columns = (last < w->k ? last : w->k) - w->first_k;
+    w->panel_bytes = packed_panel_bytes(w->type, w->columns);
+}
+
 /* Sizes of the packed copy, and one block for all of it. */
 static bool reserve(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
@@ -159,6 +185,7 @@ static bool reserve(Cpu *cpu, Err *err) {
         LoadedWeight *w = &cpu->weights[id];
         size_t size;
         if (!w->as_matrix) continue;
+        slice(cpu, id, &w->packed);
         if (!size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
             return err_set(err, "weights: sizes wrap");
         part[w->packed.type] += (int64_t)size;
@@ -174,8 +201,8 @@ static bool reserve(Cpu *cpu, Err *err) {
     /* Pages of a mapped file stay where they were first read: over several nodes, every worker gets a copy of its own
      * part beside it instead. */
     if (mapped && cpu->nodes == 1) return true;
-    cpu->packed_bytes = bytes;
-    cpu->packed = mem_pages_new(bytes, "packed weights", err);
+    cpu->packed_bytes = bytes ? bytes : PANEL; /* a rank may have no device */
+    cpu->packed = mem_pages_new(cpu->packed_bytes, "packed weights", err);
     if (!cpu->packed) return false;
     uint8_t *next = cpu->packed;
     for (int id = 1; id < g->count; id++) {

@@ -33,8 +33,9 @@ void owner_pieces(Cpu *cpu, int worker, void (*visit)(void *, uint8_t *, size_t)
             at += (double)item->units * item->unit_cost;
             if (!w || item->call.table || first >= last) continue;
             Range k = call_columns(&item->call);
-            int64_t panel0 = item->call.columns.first / PANEL, begin = w->panel_bytes * k.first / w->k,
-                    end = w->panel_bytes * k.last / w->k;
+            int64_t panel0 = item->call.columns.first / PANEL - w->first_panel,
+                    begin = w->panel_bytes * (k.first - w->first_k) / w->columns,
+                    end = w->panel_bytes * (k.last - w->first_k) / w->columns;
             for (int64_t u = panel0 + first; u < panel0 + last; u++)
                 visit(context, (uint8_t *)(uintptr_t)w->data + u * w->panel_bytes + begin, (size_t)(end - begin));
         }

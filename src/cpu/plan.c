@@ -8,7 +8,9 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     int64_t rows = cpu->options.rows, width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
     if (n->op->in_cache) return 0;
     if (n->shape.rank == 1) return rows * 2 * (n->partial ? p->mesh.tp : 1); /* (max, id) pairs */
-    return rows * width * (n->partial == 'h' ? p->head_count : n->partial == 'f' ? p->ffn_count : 1);
+    return rows * width * (n->partial == 'h'   ? cpu->spread.most_sums[0]
+                           : n->partial == 'f' ? cpu->spread.most_sums[1]
+                                               : 1);
 }
 
 /* ---- Items ------------------------------------------------------------------------------------------------------- */
@@ -86,29 +88,30 @@ static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int rep
 
 static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
     const Partition *p = cpu->program->partition;
-    const Tree *tree = partition_tree(p, n->partial);
-    if (!tree) { /* a value per device, none of them a sum */
-        for (call->device = 0; call->device < p->mesh.tp; call->device++) {
+    const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
+    if (!sums) { /* a value per device, none of them a sum */
+        Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
+        for (call->device = (int)mine.first; call->device < mine.last; call->device++) {
             call->columns = p->device[call->device].vocab;
             if (!item_add(cpu, call, replica, err)) return false;
         }
         return true;
     }
-    bool heads = tree == &p->heads;
-    call->tree = tree;
-    call->nodes = heads ? p->head_count : p->ffn_count;
+    call->tree = partition_tree(p, n->partial);
+    call->nodes = sums->count;
     call->columns = (Range){0, call->out_width};
     call->node_stride = cpu->options.rows * call->out_width;
     for (call->node_at = 0; call->node_at < call->nodes; call->node_at++) {
-        call->tree_node = (heads ? p->head_nodes : p->ffn_nodes)[call->node_at];
+        call->tree_node = sums->nodes[call->node_at];
         call->device = call->tree_node.device;
+        if (cpu->spread.ranks > 1 && call->device != cpu->spread.rank) continue;
         if (!item_add(cpu, call, replica, err)) return false;
     }
     return true;
 }
 
 /* A Call with everything that does not change from step to step. */
-static Call call_of(Cpu *cpu, const Node *n) {
+static Call call_of(Cpu *cpu, const Node *n, int replica) {
     const Graph *g = &cpu->program->graph;
     Call c = {.graph = g, .node = n, .partition = cpu->program->partition, .kernels = cpu->kernels, .step = &cpu->step,
               .cache = &cpu->cache, .devices = cpu->program->partition->mesh.tp};
@@ -123,9 +126,9 @@ static Call call_of(Cpu *cpu, const Node *n) {
             else if (n->op->table) c.table = w->tensor, c.weight = &w->packed;
             else c.weight = &w->packed;
         } else if (partition_tree(c.partition, in->partial)) {
-            bool ffn = partition_tree(c.partition, in->partial) == &c.partition->ffn;
-            c.finish = cpu->finish[ffn];
-            c.finish_count = cpu->finish_count[ffn];
+            const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
+            c.finish = sums->finish;
+            c.finish_count = sums->finish_count;
             c.node_stride = cpu->options.rows * c.out_width;
         }
     }
@@ -135,13 +138,15 @@ static Call call_of(Cpu *cpu, const Node *n) {
 static bool items_of(Cpu *cpu, const Node *n, Err *err) {
     const Partition *p = cpu->program->partition;
     for (int replica = 0; replica < p->mesh.dp; replica++) {
-        Call c = call_of(cpu, n);
+        if (!spread_holds(&cpu->spread, replica)) continue;
+        Call c = call_of(cpu, n, replica);
         int from = cpu->item_count;
         if (n->partial) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;
         } else if (n->split[0]) {
-            for (int d = 0; d < p->mesh.tp; d++)
-                if (!items_split(cpu, &c, n, d, replica, from, err)) return false;
+            Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
+            for (int64_t d = mine.first; d < mine.last; d++)
+                if (!items_split(cpu, &c, n, (int)d, replica, from, err)) return false;
         } else if (!item_add(cpu, &c, replica, err)) return false;
     }
     return true;
@@ -150,7 +155,8 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
 /* One item per replica, between the value and those who want it. */
 static bool items_quantise(Cpu *cpu, const Node *n, const OpRow *op, Err *err) {
     for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
-        Call c = call_of(cpu, n);
+        if (!spread_holds(&cpu->spread, replica)) continue;
+        Call c = call_of(cpu, n, replica);
         c.in_width[0] = c.out_width;
         c.columns = (Range){0, c.out_width};
         if (!item_add(cpu, &c, replica, err)) return false;
@@ -204,13 +210,14 @@ static bool repeatable(const Node *n) {
            n->shape.dim[1].size <= REPEAT_WIDTH;
 }
 
-/* Which phases hold nothing else. */
+/* Which phases hold nothing else, and which make values for other ranks. */
 static void phases_repeat(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
     for (int p = 0; p < cpu->phase_count; p++) cpu->phases[p].repeat = true;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (n->kind != NODE_OP) continue;
+        if (n->partial && cpu->spread.ranks > 1) cpu->phases[cpu->node_phase[id]].exchange = true;
         if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
         if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && quantise_of(cpu, id))
             cpu->phases[cpu->node_phase[id] + 1].repeat = false;
@@ -296,24 +303,12 @@ static void item_bind(Cpu *cpu, Item *item) {
     item->own_quads = cpu->own_offset[count + c->node->in[0].id];
 }
 
-static bool finish_plan(Cpu *cpu, Err *err) {
-    const Partition *p = cpu->program->partition;
-    for (int f = 0; f < 2; f++) {
-        int count = f ? p->ffn_count : p->head_count, depth;
-        cpu->finish[f] = mem_new((size_t)count * 2 + 1, sizeof(int), "all-reduce steps", err);
-        if (!cpu->finish[f]) return false;
-        cpu->finish_count[f] =
-            tree_finish(f ? &p->ffn : &p->heads, f ? p->ffn_nodes : p->head_nodes, count, cpu->finish[f], &depth);
-    }
-    return true;
-}
-
 bool cpu_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     cpu->offset = mem_new(2 * (size_t)g->count, sizeof *cpu->offset, "plan", err);
     cpu->own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->own_offset, "plan", err);
     cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
-    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !finish_plan(cpu, err)) return false;
+    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase) return false;
     cpu->phase_count = phases_assign(cpu);
     cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
     if (!cpu->phases) return false;

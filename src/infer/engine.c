@@ -5,6 +5,7 @@
 #include "../cpu/packed_file.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
+#include "follow.h"
 
 enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024 };
 
@@ -108,31 +109,43 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
     return w;
 }
 
-QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
+static bool engine_fill(QmEngine *e, const QmEngineOptions *o, QmErr *err) {
     Mesh mesh;
     BackendOptions b;
+    if (!o->model) return err_set(err, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
+    if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
+        options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
+        model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
+        (e->weights = o->random ? random_weights(&e->model.graph, o->random, err) : weights_open(o->model, err)) &&
+        partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
+        program_new(&e->program, &e->model.graph, &e->partition, err) &&
+        (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
+        (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {
+        info_fill(e, &b);
+        return true;
+    }
+    return false;
+}
+
+QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err) {
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
     if (!e) return NULL;
+    e->spread_number = spread_number;
     e->backend = backend_named(o->backend);
     if (!e->backend) err_set(err, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
-    else if (!o->model) err_set(err, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
-    else if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
-             options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
-             model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
-             (e->weights = o->random ? random_weights(&e->model.graph, o->random, err) : weights_open(o->model, err)) &&
-             partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
-             program_new(&e->program, &e->model.graph, &e->partition, err) &&
-             (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
-             (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {
-        info_fill(e, &b);
-        return e;
+    else {
+        if (e->backend == &backend_cpu) follow_open(e, o);
+        if (follow_agree(e, engine_fill(e, o, err), err)) return e;
     }
     qm_engine_close(e);
     return NULL;
 }
 
+QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) { return engine_open_as(o, 0, err); }
+
 void qm_engine_close(QmEngine *e) {
     if (!e) return;
+    follow_close(e);
     if (e->state) e->backend->close(e->state);
     program_free(&e->program);
     partition_free(&e->partition);
@@ -187,6 +200,7 @@ bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr
         return err_set(err, "copy: expected 0 to %lld tokens, got %lld", (long long)from->length, (long long)length);
     if (to == from) return qm_session_crop(to, length, err);
     if (!e->backend->copy) return err_set(err, "copy: the %s backend cannot copy caches", e->backend->name);
+    follow_copy(e, from->slot, to->slot, length);
     if (!e->backend->copy(e->state, from->slot, to->slot, length, err)) return false;
     to->length = length;
     to->rope_length = length < from->length ? length : from->rope_length;

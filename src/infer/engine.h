@@ -18,6 +18,7 @@ struct QmEngine {
     QmModelInfo info;
     struct QmSession **slot; /* [slots], NULL: free */
     atomic_bool interrupted;
+    int spread_number;       /* over several ranks: its number on all of them (follow.h); 0: this process's alone */
 };
 
 struct QmSession {
@@ -26,4 +27,7 @@ struct QmSession {
     int64_t length;      /* tokens in the cache                                     */
     int64_t rope_length; /* largest rotary position so far + 1: dynamic and longrope */
 };
+
+/* qm_engine_open with the number that rank 0 gave it; 0: none yet. */
+QmEngine *engine_open_as(const QmEngineOptions *options, int spread_number, QmErr *err);
 #endif

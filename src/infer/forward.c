@@ -1,6 +1,6 @@
 /* forward.c: entries of a batch cut into steps of rows, and results handed back. */
 #include <string.h>
-#include "engine.h"
+#include "follow.h"
 
 /* Everything that can be wrong is found before anything runs. */
 static bool entries_check(const QmEngine *e, const QmAppend *entries, int count, Err *err) {
@@ -74,14 +74,20 @@ static bool logits_wanted(const QmAppend *entries, const StepRows *s, const int3
     return false;
 }
 
+static const float *result(const QmEngine *e, Tensor of_graph, Err *err) {
+    Tensor t = program_tensor(&e->program, of_graph);
+    follow_read(e, t);
+    return e->backend->read(e->state, t, err);
+}
+
 static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry,
                          const int64_t *row_token, Err *err) {
     int64_t v = e->config.vocab, d = e->config.hidden;
     const float *logits = NULL, *best = NULL;
-    if (s->logit_rows && !(best = e->backend->read(e->state, program_tensor(&e->program, e->model.best), err)))
+    if (s->logit_rows && !(best = result(e, e->model.best, err)))
         return false;
     if (logits_wanted(entries, s, row_entry) &&
-        !(logits = e->backend->read(e->state, program_tensor(&e->program, e->model.logits), err)))
+        !(logits = result(e, e->model.logits, err)))
         return false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
         int64_t r = s->logit_row[i];
@@ -91,7 +97,7 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         if (a->argmax) a->argmax[at] = (int32_t)best[2 * i + 1];
     }
     for (int layer = 0; layer < e->model.hidden_count; layer++) {
-        const float *h = e->backend->read(e->state, program_tensor(&e->program, e->model.hidden[layer]), err);
+        const float *h = result(e, e->model.hidden[layer], err);
         if (!h) return false;
         for (int64_t r = 0; r < s->rows; r++) {
             QmAppend *a = &entries[row_entry[r]];
@@ -113,6 +119,7 @@ bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
         step_fill(e, entries, count, &at, s, row_entry, row_token);
         if (s->rows == 0) break;
         if (atomic_load(&e->interrupted)) return err_set(err, "interrupted");
+        follow_step(e);
         if (!e->backend->run(e->state, err)) return false;
         if (!step_results(e, entries, s, row_entry, row_token, err)) return false;
     }

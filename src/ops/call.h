@@ -18,10 +18,12 @@ bool step_rows_new(StepRows *step, int64_t rows,
                    Err *err); /* room for `rows` rows; freed with step_rows_free, also after failure */
 void step_rows_free(StepRows *step);
 
-/* A weight matrix [rows][k] in panels of 16 rows. */
+/* A weight matrix [rows][k] in panels of 16 rows; or of it what this process's devices use: `panels` of them from
+ * first_panel on, of `columns` columns from first_k on, which is a whole number of groups. */
 typedef struct PackedWeight {
     PackedType type;
     int64_t rows, k, panel_bytes;
+    int64_t first_panel, panels, first_k, columns;
     const uint8_t *data;
 } PackedWeight;
 

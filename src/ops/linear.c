@@ -43,8 +43,8 @@ static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
     for (int64_t at = first, end; at < last; at = end) {
         end = s->rows <= DOT_ROWS_ONCE || last - at < DOT_KC ? last : (at + DOT_KC) / DOT_KC * DOT_KC;
-        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at, end, s->quads, s->call->quads_step,
-                                       s->rows, acc);
+        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
+                                       s->quads + w->first_k / ACT_GROUP, s->call->quads_step, s->rows, acc);
     }
 }
 
@@ -58,12 +58,13 @@ static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
         return;
     }
     if (s->rows <= ROWS_DIRECT) {
-        k->rows[w->type](s->panel, w->panel_bytes, s->panels, first, last, s->x, stride, (int)s->rows, acc);
+        k->rows[w->type](s->panel, w->panel_bytes, s->panels, first - w->first_k, last - w->first_k, s->x + w->first_k,
+                         stride, (int)s->rows, acc);
         return;
     }
     for (int64_t at = first; at < last; at += LINEAR_KC) {
         int64_t n = last - at < LINEAR_KC ? last - at : LINEAR_KC;
-        k->unpack[w->type](s->panel, at, at + n, s->w);
+        k->unpack[w->type](s->panel, at - w->first_k, at - w->first_k + n, s->w);
         k->tile(s->w, n, s->x + at, stride, s->rows, acc);
     }
 }
@@ -106,7 +107,7 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
         Sum s = {.call = c,
-                 .panel = c->weight->data + (panel0 + u) * c->weight->panel_bytes,
+                 .panel = c->weight->data + (panel0 + u - c->weight->first_panel) * c->weight->panel_bytes,
                  .panels = panels,
                  .rows = rows,
                  .block = panels * acc_rows(c) * PANEL,

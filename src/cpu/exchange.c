@@ -1,0 +1,82 @@
+/* exchange.c: which values of a step go from rank to rank, and when. */
+#include <string.h>
+#include "cpu.h"
+
+static float *value_of(const Cpu *cpu, const Node *n) {
+    int64_t at = cpu->offset[n - cpu->program->graph.nodes];
+    return at < 0 ? NULL : cpu->activations + at;
+}
+
+/* Rows of this step that a replica has. */
+static Range rows_of(const Cpu *cpu, const Node *n, int replica) {
+    const int64_t *rows = n->shape.dim[0].letters[0] == 'r' ? cpu->replica_logits : cpu->replica_rows;
+    return (Range){rows[replica], rows[replica + 1]};
+}
+
+void cpu_exchange(Cpu *cpu, int phase) {
+    const Graph *g = &cpu->program->graph;
+    int tp = cpu->program->partition->mesh.tp;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        if (n->kind != NODE_OP || !n->partial || cpu->node_phase[id] != phase) continue;
+        for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
+            Range rows = rows_of(cpu, n, replica);
+            if (rows.first == rows.last) continue;
+            if (spread_sums(&cpu->spread, replica, n->partial)) {
+                int64_t width = n->shape.dim[1].size;
+                spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), cpu->options.rows * width, width,
+                              rows);
+            } else { /* (max, id) per device: wanted where the replica's results are */
+                int home = (int)spread_ranks(&cpu->spread, replica).first;
+                spread_gather(&cpu->spread, replica, home, value_of(cpu, n), 2 * tp, 2, rows);
+            }
+        }
+    }
+}
+
+void cpu_bring_home(Cpu *cpu) {
+    const Graph *g = &cpu->program->graph;
+    int dp = cpu->program->partition->mesh.dp;
+    if (cpu->spread.ranks == 1 || dp == 1) return;
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        if (n->kind != NODE_OP || !n->keep || n->split[0] || n->partial || !value_of(cpu, n)) continue;
+        for (int replica = 0; replica < dp; replica++)
+            spread_home(&cpu->spread, replica, value_of(cpu, n), n->shape.rank > 1 ? n->shape.dim[1].size : 2,
+                        rows_of(cpu, n, replica));
+    }
+}
+
+void cpu_gather(Cpu *cpu, const Node *n) {
+    for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++)
+        spread_gather(&cpu->spread, replica, 0, value_of(cpu, n), n->shape.dim[1].size, 0, rows_of(cpu, n, replica));
+}
+
+/* One head's planes, from the rank that has the old slot's to the one that has the new slot's. */
+static void copy_head(Cpu *cpu, int64_t head, int source, int target, int from, int to, const size_t bytes[2]) {
+    const KvCache *c = &cpu->cache;
+    int me = cpu->spread.rank;
+    int64_t layers = (int64_t)(c->bytes / c->plane) / (2 * c->slots * c->kv_heads);
+    if (me != source && me != target) return;
+    for (int64_t layer = 0; layer < layers; layer++)
+        for (int v = 0; v < 2; v++) {
+            void *old = cache_plane(c, layer, head, from, v), *new = cache_plane(c, layer, head, to, v);
+            if (source == target) memcpy(new, old, bytes[v]);
+            else if (me == source) spread_say(&cpu->spread, target, true, old, bytes[v]);
+            else spread_say(&cpu->spread, source, false, new, bytes[v]);
+        }
+}
+
+void cpu_copy_slot(Cpu *cpu, int from, int to, const size_t bytes[2]) {
+    Spread *s = &cpu->spread;
+    int dp = cpu->program->partition->mesh.dp;
+    for (int64_t head = 0; head < cpu->cache.kv_heads; head++) {
+        int first = 0; /* a rank that has it for the old slot */
+        while (!spread_kv_held(s, first, from % dp, head)) first++;
+        for (int target = 0; target < s->ranks; target++)
+            if (spread_kv_held(s, target, to % dp, head))
+                copy_head(cpu, head, spread_kv_held(s, target, from % dp, head) ? target : first, target, from, to,
+                          bytes);
+    }
+    spread_flush(s, "copy of a cache");
+}

@@ -1,0 +1,235 @@
+/* spread.c: the mesh over ranks, and what they exchange. */
+#include <stdlib.h>
+#include <string.h>
+#include "spread.h"
+
+enum { GATHER_ROWS = 64 };
+
+/* ---- Who has what ------------------------------------------------------------------------------------------------ */
+
+Range spread_devices(const Spread *s, int rank, int replica) {
+    const Mesh *mesh = &s->partition->mesh;
+    Range all = range_part((int64_t)mesh->dp * mesh->tp, s->ranks, rank);
+    int64_t zero = (int64_t)replica * mesh->tp, first = all.first - zero, last = all.last - zero;
+    if (first < 0) first = 0;
+    if (last > mesh->tp) last = mesh->tp;
+    return first < last ? (Range){first, last} : (Range){0, 0};
+}
+
+static bool rank_holds(const Spread *s, int rank, int replica) {
+    Range d = spread_devices(s, rank, replica);
+    return d.first < d.last;
+}
+
+bool spread_holds(const Spread *s, int replica) { return rank_holds(s, s->rank, replica); }
+
+Range spread_ranks(const Spread *s, int replica) {
+    Range r = {0, 0};
+    for (int rank = 0; rank < s->ranks; rank++) {
+        if (!rank_holds(s, rank, replica)) continue;
+        if (r.first == r.last) r.first = rank;
+        r.last = rank + 1;
+    }
+    return r;
+}
+
+const Sums *spread_sums(const Spread *s, int replica, char partial) {
+    if (!partition_tree(s->partition, partial)) return NULL;
+    return &s->sums[2 * replica + (partial == 'f')];
+}
+
+bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head) {
+    Range mine = spread_devices(s, rank, replica);
+    for (int64_t d = mine.first; d < mine.last; d++) {
+        const Range *kv = &s->partition->device[d].kv;
+        if (head >= kv->first && head < kv->last) return true;
+    }
+    return false;
+}
+
+int64_t spread_kv_heads(const Spread *s) {
+    const Partition *p = s->partition;
+    int64_t heads = 0, most = 0;
+    for (int d = 0; d < p->mesh.tp; d++)
+        if (p->device[d].kv.last > most) most = p->device[d].kv.last;
+    for (int64_t head = 0; head < most; head++) {
+        bool held = false;
+        for (int replica = 0; replica < p->mesh.dp; replica++) held |= spread_kv_held(s, s->rank, replica, head);
+        heads += held;
+    }
+    return heads;
+}
+
+int64_t spread_sent(const Spread *s, char partial, int64_t width) {
+    int64_t most = 0;
+    for (int replica = 0; replica < s->partition->mesh.dp; replica++) {
+        const Sums *sums = spread_sums(s, replica, partial);
+        Range ranks = spread_ranks(s, replica);
+        int64_t mine = 0;
+        for (int i = 0; i < sums->count; i++) mine += s->ranks > 1 && sums->nodes[i].device == s->rank;
+        int64_t sent = mine * (ranks.last - ranks.first - 1) * width;
+        if (sent > most) most = sent;
+    }
+    return most;
+}
+
+/* The subtrees of every rank of a replica; on one rank those of every device. */
+static bool sums_new(const Spread *s, Sums *sums, int replica, bool ffn, Err *err) {
+    const Partition *p = s->partition;
+    const Tree *tree = ffn ? &p->ffn : &p->heads;
+    const TreeNode *nodes = ffn ? p->ffn_nodes : p->head_nodes;
+    int count = ffn ? p->ffn_count : p->head_count, depth;
+    size_t capacity = 0;
+    int *owner = mem_new((size_t)1 << tree->levels, sizeof *owner, "owners of a sum", err);
+    bool ok = owner != NULL;
+    for (int rank = 0; ok && rank < s->ranks; rank++) {
+        Range d = spread_devices(s, rank, replica);
+        for (int i = 0; i < count; i++)
+            for (int64_t leaf = 0; leaf < (int64_t)1 << nodes[i].level; leaf++)
+                if (nodes[i].device >= d.first && nodes[i].device < d.last)
+                    owner[(nodes[i].index << nodes[i].level) + leaf] = rank;
+    }
+    Range ranks = spread_ranks(s, replica);
+    for (int64_t rank = ranks.first; ok && s->ranks > 1 && rank < ranks.last; rank++)
+        ok = tree_cover(tree, owner, (int)rank, &sums->nodes, &sums->count, &capacity, err);
+    free(owner);
+    if (ok && s->ranks == 1) {
+        sums->nodes = mem_new((size_t)count + 1, sizeof *sums->nodes, "blocks of a sum", err);
+        sums->count = count;
+        if (sums->nodes) memcpy(sums->nodes, nodes, (size_t)count * sizeof *nodes);
+    }
+    sums->finish = mem_new((size_t)sums->count * 2 + 1, sizeof(int), "all-reduce steps", err);
+    if (!ok || !sums->nodes || !sums->finish) return false;
+    sums->finish_count = tree_finish(tree, sums->nodes, sums->count, sums->finish, &depth);
+    return true;
+}
+
+bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err *err) {
+    *s = (Spread){.partition = partition, .rank = rank, .ranks = ranks};
+    int dp = partition->mesh.dp, most = 0;
+    s->sums = mem_new((size_t)dp * 2, sizeof *s->sums, "sums", err);
+    for (int i = 0; s->sums && i < 2 * dp; i++) {
+        if (!sums_new(s, &s->sums[i], i / 2, i % 2, err)) return false;
+        if (s->sums[i].count > s->most_sums[i % 2]) s->most_sums[i % 2] = s->sums[i].count;
+        if (s->sums[i].count > most) most = s->sums[i].count;
+    }
+    s->message_capacity = ranks * (most + GATHER_ROWS);
+    s->message = mem_new((size_t)s->message_capacity, sizeof *s->message, "messages", err);
+    return s->sums && s->message;
+}
+
+void spread_free(Spread *s) {
+    for (int i = 0; s->sums && i < 2 * s->partition->mesh.dp; i++) {
+        free(s->sums[i].nodes);
+        free(s->sums[i].finish);
+    }
+    free(s->sums);
+    free(s->message);
+    *s = (Spread){0};
+}
+
+/* ---- Weights ----------------------------------------------------------------------------------------------------- */
+
+static void hull(Range *r, int64_t first, int64_t last) {
+    if (first >= last) return;
+    if (r->first == r->last) *r = (Range){first, last};
+    if (first < r->first) r->first = first;
+    if (last > r->last) r->last = last;
+}
+
+/* Columns of a result that a device makes. */
+static void device_columns(const DeviceShard *d, const Graph *g, const char *split, Range *r) {
+    int64_t c = g->size['c'], group = g->size['g'];
+    if (strchr(split, 'g')) {
+        if (d->kv.first < d->kv.last)
+            hull(r, (d->kv.first * group + d->group.first) * c, ((d->kv.last - 1) * group + d->group.last) * c);
+    } else if (strchr(split, 'k')) hull(r, d->kv.first * c, d->kv.last * c);
+    else if (strchr(split, 'f')) hull(r, d->ffn.first, d->ffn.last);
+    else hull(r, d->vocab.first, d->vocab.last);
+}
+
+void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *rows, Range *k) {
+    const Node *weight = graph_node(g, user->in[1]);
+    Range all_rows = {0, weight->shape.dim[0].size}, all_k = {0, weight->shape.dim[1].size};
+    const Tree *tree = partition_tree(s->partition, user->partial);
+    if (s->ranks == 1 || (!tree && !user->split[0])) {
+        *rows = all_rows;
+        *k = all_k;
+        return;
+    }
+    for (int replica = 0; replica < s->partition->mesh.dp; replica++) {
+        const Sums *sums = spread_sums(s, replica, user->partial);
+        Range d = spread_devices(s, s->rank, replica);
+        for (int64_t i = d.first; !tree && i < d.last; i++)
+            device_columns(&s->partition->device[i], g, user->split, rows);
+        for (int i = 0; tree && i < sums->count; i++) {
+            const TreeNode *n = &sums->nodes[i];
+            for (int64_t leaf = n->index << n->level; n->device == s->rank && leaf < (n->index + 1) << n->level; leaf++)
+                hull(k, tree->first[leaf], tree->last[leaf]);
+        }
+    }
+    if (tree) *rows = k->first < k->last ? all_rows : (Range){0, 0};
+    else *k = all_k;
+}
+
+/* ---- Exchanges --------------------------------------------------------------------------------------------------- */
+
+void spread_flush(Spread *s, const char *what) {
+    if (s->message_count) transport_exchange(s->message, s->message_count, PATIENCE_STEP, what);
+    s->message_count = 0;
+}
+
+/* All ranks say what they say in one order, so flushing when there is no room left cannot make two wait for each
+ * other. */
+void spread_say(Spread *s, int peer, bool send, void *data, size_t bytes) {
+    if (s->message_count == s->message_capacity) spread_flush(s, "messages");
+    s->message[s->message_count++] = (Message){peer, send, data, bytes};
+}
+
+static void say(Spread *s, int64_t peer, bool send, float *data, int64_t floats) {
+    spread_say(s, (int)peer, send, data, (size_t)floats * sizeof(float));
+}
+
+void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t stride, int64_t width, Range rows) {
+    const Sums *sums = spread_sums(s, replica, partial);
+    Range ranks = spread_ranks(s, replica);
+    if (!spread_holds(s, replica)) return;
+    for (int i = 0; i < sums->count; i++) {
+        float *block = value + i * stride + rows.first * width;
+        int64_t floats = (rows.last - rows.first) * width, from = sums->nodes[i].device;
+        if (from != s->rank) say(s, from, false, block, floats);
+        for (int64_t to = ranks.first; from == s->rank && to < ranks.last; to++)
+            if (to != from) say(s, to, true, block, floats);
+    }
+    spread_flush(s, "all_reduce");
+}
+
+/* Columns [first, last) of a row that a rank's devices hold. */
+static Range rank_columns(const Spread *s, int rank, int replica, int64_t each) {
+    Range d = spread_devices(s, rank, replica), r = {0, 0};
+    if (each) return (Range){d.first * each, d.last * each};
+    for (int64_t i = d.first; i < d.last; i++) hull(&r, s->partition->device[i].vocab.first,
+                                                    s->partition->device[i].vocab.last);
+    return r;
+}
+
+void spread_gather(Spread *s, int replica, int to, float *value, int64_t width, int64_t each, Range rows) {
+    Range ranks = spread_ranks(s, replica);
+    if (s->rank != to && !spread_holds(s, replica)) return;
+    for (int64_t at = rows.first; at < rows.last; at += GATHER_ROWS) {
+        for (int64_t r = at; r < at + GATHER_ROWS && r < rows.last; r++)
+            for (int64_t from = ranks.first; from < ranks.last; from++) {
+                Range c = rank_columns(s, (int)from, replica, each);
+                if (from == to || (s->rank != to && s->rank != from)) continue;
+                say(s, s->rank == to ? from : to, s->rank != to, value + r * width + c.first, c.last - c.first);
+            }
+        spread_flush(s, "results of the vocabulary");
+    }
+}
+
+void spread_home(Spread *s, int replica, float *value, int64_t width, Range rows) {
+    int64_t from = spread_ranks(s, replica).first;
+    if (from == 0 || (s->rank != 0 && s->rank != from)) return;
+    say(s, s->rank == 0 ? from : 0, s->rank != 0, value + rows.first * width, (rows.last - rows.first) * width);
+    spread_flush(s, "results of a replica");
+}

@@ -1,0 +1,54 @@
+/* spread.h: which devices of the mesh this process (rank) has, which subtrees of a split sum it adds up, and what it
+ * tells the other ranks between phases.
+ *
+ * The devices of all replicas, in order, are dealt to ranks in order, as evenly as can be. A rank adds up the largest
+ * subtrees that all of its devices hold together, so that an all-reduce hands over the fewest values: by the fixed tree
+ * the bits are the same. One exchange per all-reduce: every rank of a replica gets the subtrees of the others. */
+#ifndef SPREAD_H
+#define SPREAD_H
+#include "../graph/program.h"
+#include "transport.h"
+
+/* The blocks of a partial sum in one replica, ordered by who makes them, and how they finish. */
+typedef struct Sums {
+    TreeNode *nodes; /* device: that of the mesh, or with several ranks the rank */
+    int count;
+    int *finish, finish_count; /* of tree_finish */
+} Sums;
+
+typedef struct Spread {
+    const Partition *partition;
+    int rank, ranks;
+    Sums *sums;       /* [dp][2]: heads, ffn */
+    int most_sums[2]; /* blocks of the replica that has most */
+    Message *message;
+    int message_count, message_capacity;
+} Spread;
+
+bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err *err);
+void spread_free(Spread *s);
+
+Range spread_devices(const Spread *s, int rank, int replica); /* of that replica; first == last: none */
+bool spread_holds(const Spread *s, int replica);              /* whether this rank has any of its devices */
+Range spread_ranks(const Spread *s, int replica);             /* those that have devices of it, [first, last) */
+const Sums *spread_sums(const Spread *s, int replica, char partial); /* NULL: no sum */
+int64_t spread_kv_heads(const Spread *s);                     /* key/value heads of this rank's devices */
+bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head);
+/* Floats that this rank sends to others per row of a step: all-reduces of `partial` of one layer. */
+int64_t spread_sent(const Spread *s, char partial, int64_t width);
+
+/* The rows and columns of a weight that this rank's devices use, as `user` uses it; a hull, never less than that. */
+void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *rows, Range *k);
+
+/* ---- Exchanges: `rows` of `replica`, values row-major ------------------------------------------------------ */
+
+/* The blocks of a partial sum, to all ranks of the replica. */
+void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t stride, int64_t width, Range rows);
+/* Columns that devices hold, `each` apart or by vocabulary (each 0), to rank `to`. */
+void spread_gather(Spread *s, int replica, int to, float *value, int64_t width, int64_t each, Range rows);
+/* Keys and values of one head of one layer, from rank to rank; spread_flush sends what is collected. */
+void spread_say(Spread *s, int peer, bool send, void *data, size_t bytes);
+void spread_flush(Spread *s, const char *what);
+/* Whole rows, from the first rank of the replica to rank 0. */
+void spread_home(Spread *s, int replica, float *value, int64_t width, Range rows);
+#endif

@@ -1,0 +1,220 @@
+/* transport.c: the MPI library found and loaded, the first meeting of the ranks, and messages with a watchdog. */
+#include <dlfcn.h>
+#include <libgen.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+#include "transport.h"
+#include "transport_library.h"
+
+enum { POLLS_BUSY = 2000, POLLS_SHORT_NAPS = 8000, DEFAULT_TIMEOUT = 120, ARGUMENTS_BYTES = 4096 };
+
+static const TransportLibrary *library;
+static int rank_here, rank_count = 1;
+static int polls_busy = POLLS_BUSY; /* looks before the first yield; 0 where ranks outnumber cores */
+static double timeout_seconds = DEFAULT_TIMEOUT;
+
+int transport_rank(void) { return rank_here; }
+int transport_ranks(void) { return rank_count; }
+
+/* ---- Messages ---------------------------------------------------------------------------------------------------- */
+
+void transport_fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "qwenmesh: error: rank %d of %d: ", rank_here, rank_count);
+    vfprintf(stderr, format, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    fflush(stderr);
+    if (library) library->abort(1);
+    _exit(1);
+}
+
+/* "0, 2": each peer once. */
+static const char *peers_text(const Message *m, int count, char *out, size_t size) {
+    size_t at = 0;
+    out[0] = 0;
+    for (int peer = 0; peer < rank_count; peer++)
+        for (int i = 0; i < count; i++) {
+            if (m[i].peer != peer) continue;
+            if (at < size) at += (size_t)snprintf(out + at, size - at, "%s%d", at ? ", " : "", peer);
+            break;
+        }
+    return out;
+}
+
+void transport_exchange(const Message *m, int count, Patience patience, const char *what) {
+    char peers[64];
+    double start = 0;
+    for (int i = 0; i < count; i++)
+        if (m[i].bytes && !library->post(m[i].peer, m[i].send, m[i].data, m[i].bytes))
+            transport_fail("%s: cannot begin a message with rank %d", what, m[i].peer);
+    for (int64_t polls = 0;; polls++) {
+        int through = library->test();
+        if (through < 0) transport_fail("%s: a message failed", what);
+        if (through) return;
+        if (polls < polls_busy) continue;
+        if (patience == PATIENCE_FOREVER) {
+            nanosleep(&(struct timespec){.tv_nsec = polls < POLLS_SHORT_NAPS ? 50000 : 1000000}, NULL);
+            continue;
+        }
+        sched_yield();
+        if (polls % 1024) continue;
+        double now = clock_seconds();
+        if (start == 0) start = now;
+        if (now - start > timeout_seconds * patience)
+            transport_fail("%s: no answer in %.0f s from one of the ranks %s (QWENMESH_MPI_TIMEOUT)", what,
+                           timeout_seconds * patience, peers_text(m, count, peers, sizeof peers));
+    }
+}
+
+/* ---- The first meeting ------------------------------------------------------------------------------------------- */
+
+static int64_t environment_int(const char *name) {
+    const char *text = getenv(name);
+    int64_t value = 0;
+    return text && parse_int(text, 0, 1 << 20, &value) ? value : 0;
+}
+
+bool transport_wanted(void) {
+    return environment_int("OMPI_COMM_WORLD_SIZE") > 1 || environment_int("PMI_SIZE") > 1 ||
+           (getenv("PMIX_RANK") && environment_int("SLURM_NTASKS") > 1);
+}
+
+/* qwenmesh-mpi.so, as told or beside the program. */
+static bool library_path(char *out, size_t size, Err *err) {
+    const char *told = getenv("QWENMESH_MPI_LIBRARY");
+    if (told && *told) return snprintf(out, size, "%s", told) < (int)size || err_set(err, "MPI library: path too long");
+    char self[3072];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (n <= 0) return err_set(err, "cannot tell where this program is: expected /proc/self/exe");
+    self[n] = 0;
+    snprintf(out, size, "%s/qwenmesh-mpi.so", dirname(self));
+    return true;
+}
+
+static bool library_load(Err *err) {
+    char path[4096];
+    if (!library_path(path, sizeof path, err)) return false;
+    /* Open MPI's own plugins look for its symbols in the global scope. */
+    void *handle = dlopen(path, RTLD_NOW | RTLD_GLOBAL);
+    if (!handle)
+        return err_set(err, "started by mpirun, but %s does not load (%s): expected it built by make where mpicc is",
+                       path, dlerror());
+    library = dlsym(handle, TRANSPORT_LIBRARY_SYMBOL);
+    if (!library) return err_set(err, "%s: expected the symbol " TRANSPORT_LIBRARY_SYMBOL, path);
+    if (library->version != TRANSPORT_LIBRARY_VERSION) {
+        int version = library->version;
+        library = NULL;
+        return err_set(err, "%s: expected version %d, got %d: build it again", path, TRANSPORT_LIBRARY_VERSION,
+                       version);
+    }
+    return true;
+}
+
+/* What each rank tells rank 0, and rank 0 then tells all. */
+typedef struct Hello {
+    char version[16], host[64];
+    cpu_set_t cores;
+    char arguments[ARGUMENTS_BYTES]; /* after the program's name, each ended by NUL */
+} Hello;
+
+static void hello_fill(Hello *h, int argc, char **argv) {
+    size_t at = 0;
+    snprintf(h->version, sizeof h->version, "%s", QM_VERSION);
+    gethostname(h->host, sizeof h->host - 1);
+    CPU_ZERO(&h->cores);
+    sched_getaffinity(0, sizeof h->cores, &h->cores);
+    for (int i = 1; i < argc && at + strlen(argv[i]) + 1 < sizeof h->arguments; at += strlen(argv[i++]) + 1)
+        memcpy(h->arguments + at, argv[i], strlen(argv[i]) + 1);
+}
+
+/* The first argument that differs from rank 0's. */
+static bool arguments_same(const Hello *zero, const Hello *h, int rank, Err *err) {
+    const char *a = zero->arguments, *b = h->arguments;
+    for (int i = 1; *a || *b; i++, a += strlen(a) + (*a != 0), b += strlen(b) + (*b != 0))
+        if (strcmp(a, b))
+            return err_set(err, "rank %d was started with other arguments: argument %d: expected '%.200s' as on rank "
+                           "0, got '%.200s'", rank, i, a, b);
+    return true;
+}
+
+/* Ranks that may use the same cores of one host share them: each keeps every n-th, at least one. */
+static void cores_share(const Hello *all) {
+    const Hello *mine = &all[rank_here];
+    int sharing = 0, before = 0, cores = CPU_COUNT(&mine->cores), at = 0;
+    for (int r = 0; r < rank_count; r++) {
+        if (strcmp(all[r].host, mine->host) || !CPU_EQUAL(&all[r].cores, &mine->cores)) continue;
+        before += r < rank_here;
+        sharing++;
+    }
+    if (sharing < 2 || cores == 0) return;
+    int first = (int)((int64_t)cores * before / sharing), last = (int)((int64_t)cores * (before + 1) / sharing);
+    if (cores < sharing) polls_busy = 0, first = before % cores, last = first + 1;
+    cpu_set_t share;
+    CPU_ZERO(&share);
+    for (size_t core = 0; core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, &mine->cores)) continue;
+        if (at >= first && at < last) CPU_SET(core, &share);
+        at++;
+    }
+    sched_setaffinity(0, sizeof share, &share);
+}
+
+static bool meet(int argc, char **argv, Err *err) {
+    Hello *all = mem_new((size_t)rank_count, sizeof *all, "ranks", err);
+    Message *m = mem_new((size_t)rank_count, sizeof *m, "ranks", err);
+    bool ok = all && m;
+    if (!ok) transport_fail("%s", err->text);
+    hello_fill(&all[rank_here], argc, argv);
+    int others = rank_here ? 1 : rank_count - 1;
+    for (int i = 0; i < others; i++) {
+        int peer = rank_here ? 0 : i + 1;
+        m[i] = (Message){peer, rank_here != 0, &all[rank_here ? rank_here : peer], sizeof *all};
+    }
+    transport_exchange(m, others, PATIENCE_STEP, "first meeting");
+    for (int i = 0; i < others; i++)
+        m[i] = (Message){m[i].peer, rank_here == 0, all, (size_t)rank_count * sizeof *all};
+    transport_exchange(m, others, PATIENCE_STEP, "first meeting");
+    for (int r = 1; ok && r < rank_count; r++) {
+        if (strncmp(all[r].version, all[0].version, sizeof all->version))
+            ok = err_set(err, "rank %d is qwenmesh %.16s: expected %.16s as on rank 0", r, all[r].version,
+                         all[0].version);
+        ok = ok && arguments_same(&all[0], &all[r], r, err);
+    }
+    if (ok) cores_share(all);
+    free(m);
+    free(all);
+    return ok;
+}
+
+/* The launcher ends its ranks by SIGTERM, also on Ctrl-C: rank 0 says so for all. */
+static void on_terminated(int number) {
+    static const char text[] = "qwenmesh: interrupted: the launcher ended all ranks\n";
+    ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
+    (void)ignored;
+    _exit(128 + number);
+}
+
+bool transport_start(int argc, char **argv, Err *err) {
+    int64_t seconds = environment_int("QWENMESH_MPI_TIMEOUT");
+    if (seconds) timeout_seconds = (double)seconds;
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* no rank outlives its launcher */
+    if (!library_load(err)) return false;
+    if (!library->start(&rank_here, &rank_count)) return err_set(err, "MPI_Init_thread failed");
+    if (rank_here == 0) signal(SIGTERM, on_terminated);
+    if (meet(argc, argv, err)) return true;
+    transport_end(); /* every rank has found the same */
+    return false;
+}
+
+void transport_end(void) {
+    if (!library) return;
+    library->end();
+    library = NULL;
+}

@@ -1,0 +1,26 @@
+/* transport.h: messages between the processes (ranks) that share one mesh. A process that no MPI launcher started is
+ * rank 0 of 1 and never loads an MPI library. All of it is one thread's; a rank that fails or falls silent ends all. */
+#ifndef TRANSPORT_H
+#define TRANSPORT_H
+#include "../base/base.h"
+
+/* Whether a launcher (mpirun, srun) started this process as one of several. */
+bool transport_wanted(void);
+/* Loads qwenmesh-mpi.so (QWENMESH_MPI_LIBRARY, else beside the program), meets the other ranks, checks that all have
+ * this version and these arguments, and gives each rank of a host its own share of the cores it may use. */
+bool transport_start(int argc, char **argv, Err *err);
+void transport_end(void);
+int transport_rank(void);
+int transport_ranks(void);
+
+typedef struct Message { int peer; bool send; void *data; size_t bytes; } Message;
+
+/* How long other ranks may take: a step's, or a model's to open. In units of QWENMESH_MPI_TIMEOUT seconds (120). */
+typedef enum Patience { PATIENCE_STEP = 1, PATIENCE_OPEN = 20, PATIENCE_FOREVER = 0 } Patience;
+
+/* All messages at once; returns when all are through. A failure ends every rank, saying what was waited for: the
+ * others could not be told otherwise. PATIENCE_FOREVER sleeps between looks, for those that have nothing to do. */
+void transport_exchange(const Message *messages, int count, Patience patience, const char *what);
+/* Says why on stderr and ends all ranks. */
+void transport_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
+#endif

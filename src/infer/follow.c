@@ -1,0 +1,276 @@
+/* follow.c: what rank 0 tells the other ranks, and what they do about it. */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../cpu/transport.h"
+#include "follow.h"
+
+enum { MAX_ENGINES = 16, TEXT_BYTES = 4096, TEXTS = 7 };
+
+typedef enum Order { ORDER_END, ORDER_OPEN, ORDER_STEP, ORDER_COPY, ORDER_READ, ORDER_CLOSE } Order;
+
+/* Rows of a decode step travel in the order itself: one message. */
+enum { SHORT_ROWS = 8, MAX_SENT_ROWS = 256 };
+typedef struct Row { int64_t index, length; int32_t token, slot, position, logit_row; } Row;
+typedef struct Command {
+    int32_t order, engine;
+    int64_t number[3]; /* step: rows, logit rows; copy: from, to, positions; read: node */
+    Row row[SHORT_ROWS];
+} Command;
+
+/* Options as one message. The texts, in the order of texts_of, lie in `text` behind each other; a NULL has no bytes. */
+typedef struct OpenOrder {
+    int32_t slots, rows, threads;
+    int64_t context;
+    bool rope_bf16, hidden, pin, has[TEXTS];
+    char text[TEXT_BYTES];
+} OpenOrder;
+
+/* What a rank found. */
+typedef struct Verdict {
+    bool ok;
+    uint64_t model;
+    char mesh[32];
+    int64_t context, slots, rows;
+    char text[1024];
+} Verdict;
+
+static QmEngine *engines[MAX_ENGINES]; /* by number, the same on all ranks */
+
+/* ---- Telling ----------------------------------------------------------------------------------------------------- */
+
+static void tell_all(void *data, size_t bytes, Patience patience) {
+    Message m[MAX_DEVICES];
+    int count = transport_ranks() - 1;
+    for (int i = 0; i < count; i++) m[i] = (Message){i + 1, true, data, bytes};
+    transport_exchange(m, count, patience, "orders of rank 0");
+}
+
+static void hear(void *data, size_t bytes, Patience patience) {
+    transport_exchange(&(Message){0, false, data, bytes}, 1, patience, "orders of rank 0");
+}
+
+static bool leads(const QmEngine *e) { return e->spread_number > 0 && transport_rank() == 0; }
+
+static void order(const QmEngine *e, Order what, int64_t a, int64_t b, int64_t c) {
+    Command command = {.order = what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
+    tell_all(&command, sizeof command, PATIENCE_OPEN);
+}
+
+/* Fields of QmEngineOptions that are text. */
+static void texts_of(QmEngineOptions *o, const char **text[TEXTS]) {
+    const char **all[TEXTS] = {&o->model, &o->mesh, &o->kv_cache, &o->isa, &o->act, &o->weights, &o->random};
+    memcpy(text, all, sizeof all);
+}
+
+void follow_open(QmEngine *e, const QmEngineOptions *options) {
+    if (transport_ranks() == 1 || transport_rank() != 0) return;
+    QmEngineOptions o = *options;
+    OpenOrder open = {.slots = o.slots, .rows = o.rows, .threads = o.threads, .context = o.context,
+                      .rope_bf16 = o.rope_bf16, .hidden = o.hidden, .pin = o.pin};
+    const char **text[TEXTS];
+    size_t at = 0;
+    int number = 1;
+    while (number < MAX_ENGINES && engines[number]) number++;
+    if (number == MAX_ENGINES) transport_fail("more than %d engines are open", MAX_ENGINES - 1);
+    texts_of(&o, text);
+    for (int i = 0; i < TEXTS; i++) {
+        if (!(open.has[i] = *text[i] != NULL)) continue;
+        size_t bytes = strlen(*text[i]) + 1;
+        if (bytes > sizeof open.text - at) transport_fail("the options of the engine are longer than %d", TEXT_BYTES);
+        memcpy(open.text + at, *text[i], bytes);
+        at += bytes;
+    }
+    e->spread_number = number;
+    engines[number] = e;
+    order(e, ORDER_OPEN, 0, 0, 0);
+    tell_all(&open, sizeof open, PATIENCE_OPEN);
+}
+
+static void row_take(StepRows *s, int64_t r, const Row *row) {
+    s->token[r] = row->token;
+    s->slot[r] = row->slot;
+    s->position[r] = row->position;
+    s->index[r] = row->index;
+    s->length[r] = row->length;
+    s->logit_row[r] = row->logit_row;
+}
+
+static Row row_give(const StepRows *s, int64_t r) {
+    return (Row){s->index[r], s->length[r], s->token[r], s->slot[r], s->position[r],
+                 r < s->logit_rows ? s->logit_row[r] : 0};
+}
+
+void follow_step(const QmEngine *e) {
+    if (!leads(e)) return;
+    const StepRows *s = e->backend->rows(e->state);
+    Command command = {.order = ORDER_STEP, .engine = e->spread_number, .number = {s->rows, s->logit_rows}};
+    for (int64_t r = 0; r < s->rows && r < SHORT_ROWS; r++) command.row[r] = row_give(s, r);
+    tell_all(&command, sizeof command, PATIENCE_STEP);
+    for (int64_t at = SHORT_ROWS; at < s->rows; at += MAX_SENT_ROWS) {
+        Row row[MAX_SENT_ROWS];
+        int64_t n = s->rows - at < MAX_SENT_ROWS ? s->rows - at : MAX_SENT_ROWS;
+        for (int64_t r = 0; r < n; r++) row[r] = row_give(s, at + r);
+        tell_all(row, (size_t)n * sizeof *row, PATIENCE_STEP);
+    }
+}
+
+void follow_copy(const QmEngine *e, int from_slot, int to_slot, int64_t positions) {
+    if (leads(e)) order(e, ORDER_COPY, from_slot, to_slot, positions);
+}
+
+void follow_read(const QmEngine *e, Tensor t) {
+    if (leads(e) && graph_node(&e->program.graph, t)->split[0]) order(e, ORDER_READ, t.id, 0, 0);
+}
+
+void follow_close(const QmEngine *e) {
+    if (!e->spread_number) return;
+    if (leads(e)) order(e, ORDER_CLOSE, 0, 0, 0);
+    engines[e->spread_number] = NULL;
+}
+
+void follow_end(void) {
+    if (transport_ranks() > 1) order(NULL, ORDER_END, 0, 0, 0);
+}
+
+/* ---- Agreeing ---------------------------------------------------------------------------------------------------- */
+
+/* FNV-1a */
+static void hash_bytes(uint64_t *h, const void *data, size_t bytes) {
+    const uint8_t *p = data;
+    for (size_t i = 0; i < bytes; i++) *h = (*h ^ p[i]) * 1099511628211u;
+}
+
+/* The configuration, and of every weight its name, type, shape and a sample of its bytes: it tells models apart, not
+ * every damaged byte. */
+static uint64_t model_hash(const QmEngine *e) {
+    enum { SAMPLES = 64, SAMPLE_BYTES = 64 };
+    uint64_t h = 14695981039346656037u;
+    const ModelConfig *c = &e->config;
+    int64_t sizes[] = {c->layers, c->hidden, c->ffn, c->vocab, c->heads, c->kv_heads, c->head_dim, c->max_positions,
+                       c->tied, c->rope.type, c->rope.dim, c->rope.original_max, c->rope.bf16};
+    double numbers[] = {c->rms_norm_eps, c->rope.theta, c->rope.factor, c->rope.attention_factor};
+    hash_bytes(&h, sizes, sizeof sizes);
+    hash_bytes(&h, numbers, sizeof numbers);
+    hash_bytes(&h, c->window, sizeof c->window);
+    for (int i = 1; i < e->program.graph.count; i++) {
+        const Node *n = &e->program.graph.nodes[i];
+        const WeightTensor *w = n->kind == NODE_WEIGHT ? weights_find(e->weights, n->name) : NULL;
+        if (!w) continue;
+        hash_bytes(&h, w->name, strlen(w->name));
+        hash_bytes(&h, &w->dtype, sizeof w->dtype);
+        hash_bytes(&h, w->dim, (size_t)w->rank * sizeof *w->dim);
+        const uint8_t *data = w->data ? w->data : w->panels;
+        size_t size = w->data ? w->bytes : w->panel_bytes;
+        for (size_t s = 0; s < SAMPLES && data; s++) {
+            size_t at = size / SAMPLES * s;
+            hash_bytes(&h, data + at, size - at < SAMPLE_BYTES ? size - at : SAMPLE_BYTES);
+        }
+    }
+    return h;
+}
+
+static bool verdicts_same(const Verdict *all, int ranks, Err *err) {
+    for (int r = 0; r < ranks; r++)
+        if (!all[r].ok) return r == 0 ? err_set(err, "%s", all[r].text) : err_set(err, "rank %d: %s", r, all[r].text);
+    for (int r = 1; r < ranks; r++) {
+        if (all[r].model != all[0].model)
+            return err_set(err, "rank %d has another model: expected the hash %016llx as on rank 0, got %016llx", r,
+                           (unsigned long long)all[0].model, (unsigned long long)all[r].model);
+        if (strcmp(all[r].mesh, all[0].mesh) || all[r].context != all[0].context || all[r].slots != all[0].slots ||
+            all[r].rows != all[0].rows)
+            return err_set(err,
+                           "rank %d has another engine: expected mesh %s, context %lld, slots %lld, rows %lld, got "
+                           "%s, %lld, %lld, %lld", r, all[0].mesh, (long long)all[0].context, (long long)all[0].slots,
+                           (long long)all[0].rows, all[r].mesh, (long long)all[r].context, (long long)all[r].slots,
+                           (long long)all[r].rows);
+    }
+    return true;
+}
+
+bool follow_agree(QmEngine *e, bool opened, Err *err) {
+    int ranks = transport_ranks();
+    if (!e->spread_number) return opened;
+    Verdict mine = {.ok = opened}, told = {0};
+    if (opened) {
+        mine.model = model_hash(e);
+        mine.context = e->info.context, mine.slots = e->info.slots, mine.rows = e->info.rows;
+        snprintf(mine.mesh, sizeof mine.mesh, "%s", e->info.mesh);
+    } else snprintf(mine.text, sizeof mine.text, "%s", err->text);
+    if (transport_rank() != 0) {
+        transport_exchange(&(Message){0, true, &mine, sizeof mine}, 1, PATIENCE_OPEN, "opening the model");
+        hear(&told, sizeof told, PATIENCE_OPEN);
+        return told.ok || err_set(err, "%s", told.text);
+    }
+    Verdict *all = mem_new((size_t)ranks, sizeof *all, "verdicts of ranks", err);
+    Message *m = mem_new((size_t)ranks, sizeof *m, "verdicts of ranks", err);
+    if (!all || !m) transport_fail("%s", err->text);
+    all[0] = mine;
+    for (int r = 1; r < ranks; r++) m[r - 1] = (Message){r, false, &all[r], sizeof *all};
+    transport_exchange(m, ranks - 1, PATIENCE_OPEN, "opening the model");
+    Err found = {0};
+    told.ok = verdicts_same(all, ranks, &found);
+    snprintf(told.text, sizeof told.text, "%s", found.text);
+    tell_all(&told, sizeof told, PATIENCE_OPEN);
+    free(all);
+    free(m);
+    return told.ok || err_set(err, "%s", told.text);
+}
+
+/* ---- Following --------------------------------------------------------------------------------------------------- */
+
+static void obey_open(int number) {
+    OpenOrder open;
+    hear(&open, sizeof open, PATIENCE_OPEN);
+    QmEngineOptions o = {.slots = open.slots, .rows = open.rows, .threads = open.threads, .context = open.context,
+                         .rope_bf16 = open.rope_bf16, .hidden = open.hidden, .pin = open.pin,
+                         .quiet = true};
+    const char **text[TEXTS], *at = open.text;
+    texts_of(&o, text);
+    for (int i = 0; i < TEXTS; i++) {
+        if (!open.has[i]) continue;
+        *text[i] = at;
+        at += strlen(at) + 1;
+    }
+    Err err = {0};
+    engines[number] = engine_open_as(&o, number, &err); /* NULL: rank 0 knows why, and will not use it */
+}
+
+static void obey_step(const QmEngine *e, const Command *c) {
+    StepRows *s = e->backend->rows(e->state);
+    Err err = {0};
+    s->rows = c->number[0];
+    s->logit_rows = c->number[1];
+    for (int64_t r = 0; r < s->rows && r < SHORT_ROWS; r++) row_take(s, r, &c->row[r]);
+    for (int64_t at = SHORT_ROWS; at < s->rows; at += MAX_SENT_ROWS) {
+        Row row[MAX_SENT_ROWS];
+        int64_t n = s->rows - at < MAX_SENT_ROWS ? s->rows - at : MAX_SENT_ROWS;
+        hear(row, (size_t)n * sizeof *row, PATIENCE_STEP);
+        for (int64_t r = 0; r < n; r++) row_take(s, at + r, &row[r]);
+    }
+    if (!e->backend->run(e->state, &err)) transport_fail("%s", err.text);
+}
+
+int follow(void) {
+    signal(SIGINT, SIG_IGN); /* rank 0 decides what an interrupt stops */
+    for (;;) {
+        Command c;
+        Err err = {0};
+        hear(&c, sizeof c, PATIENCE_FOREVER);
+        if (c.order == ORDER_END) return 0;
+        if (c.engine < 1 || c.engine >= MAX_ENGINES) transport_fail("order %d for engine %d", c.order, c.engine);
+        if (c.order == ORDER_OPEN) {
+            obey_open(c.engine);
+            continue;
+        }
+        QmEngine *e = engines[c.engine];
+        if (!e && c.order == ORDER_CLOSE) continue; /* it did not open everywhere: closed already */
+        if (!e) transport_fail("order %d for an engine that is not open", c.order);
+        if (c.order == ORDER_STEP) obey_step(e, &c);
+        else if (c.order == ORDER_READ) e->backend->read(e->state, (Tensor){(int)c.number[0]}, &err);
+        else if (c.order == ORDER_COPY)
+            e->backend->copy(e->state, (int)c.number[0], (int)c.number[1], c.number[2], &err);
+        else if (c.order == ORDER_CLOSE) qm_engine_close(e);
+        if (err.set) transport_fail("%s", err.text);
+    }
+}

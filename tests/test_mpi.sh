@@ -1,0 +1,170 @@
+#!/bin/sh
+# test_mpi.sh: one mesh over several processes: the same bits, its own shards only, and an end whatever happens to a rank.
+set -u
+. tests/tap.sh
+tiny=tests/golden/tiny heads=tests/golden/heads28-4 smollm2=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
+why=
+command -v mpirun >/dev/null || why="mpirun is missing"
+library=$(dirname "$QWENMESH")/qwenmesh-mpi.so
+[ -n "$why" ] || [ -e "$library" ] || why="$library is missing: built where mpicc is"
+case $(mpirun --version 2>/dev/null) in
+*"Open MPI"*) ;;
+*) why=${why:-"these flags are those of Open MPI's mpirun"} ;;
+esac
+if [ -n "$why" ]; then
+    skip "mpi" "$why"
+    finish
+    exit 0
+fi
+root=
+[ "$(id -u)" != 0 ] || root=--allow-run-as-root
+export OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo OMPI_MCA_rmaps_base_oversubscribe=1
+export OMPI_MCA_btl_base_warn_component_unused=0 ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # MPI's own leaks
+
+# spread RANKS ARGUMENTS...: as run, under mpirun.
+spread() {
+    ranks=$1
+    shift
+    status=0
+    # shellcheck disable=SC2086 # root is a flag or nothing
+    timeout 100 mpirun $root --oversubscribe -n "$ranks" "$QWENMESH" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+}
+hash() { sed -n 's/.*logits sha256: \([0-9a-f]\{64\}\).*/\1/p' "$work/err"; }
+
+# ---- The same bits. -----------------------------------------------------------------------------------------------
+run forward -m $heads --in $heads/golden.safetensors --out "$work/one.st" --hidden
+for layout in "1 1x8" "2 1x8" "3 1x8" "4 2x4" "3 8x4" "4 1x32" "3 dp2,tp4" "2 1x1"; do
+    ranks=${layout% *} mesh=${layout#* }
+    spread "$ranks" forward -m $heads --in $heads/golden.safetensors --out "$work/all.st" --hidden --mesh "$mesh"
+    check "28 and 4 heads, $mesh on $ranks ranks: the file of one process" 'is 0' 'cmp "$work/one.st" "$work/all.st"'
+    rm -f "$work/all.st"
+done
+cat >"$work/req.jsonl" <<'REQUESTS'
+{"ids":[5,6,7],"max_new_tokens":5,"num_beams":3,"num_return_sequences":2}
+{"ids":[5,6,7,5,6,7,5,6],"max_new_tokens":12,"do_sample":true,"eos_token_id":null}
+{"ids":[9],"max_new_tokens":6,"logprobs":2}
+REQUESTS
+run generate -m $tiny --in "$work/req.jsonl" --out "$work/one.jsonl"
+spread 3 generate -m $tiny --in "$work/req.jsonl" --out "$work/all.jsonl" --mesh 2x4 --slots 4
+check "generate: beams, draws and log-probabilities" 'is 0' '[ "$(wc -l <"$work/all.jsonl")" = 3 ]' \
+    'cmp "$work/one.jsonl" "$work/all.jsonl"'
+spread 2 generate -m $tiny --in "$work/req.jsonl" --out "$work/all.jsonl" --mesh dp2,tp2 --slots 4
+check "generate: replicas on ranks of their own" 'is 0' 'cmp "$work/one.jsonl" "$work/all.jsonl"'
+spread 2 generate -m $tiny --in "$work/req.jsonl" --out "$work/all.jsonl" --mesh 1x3 --draft-model tests/golden/sliding
+check "generate: two engines, one of them a draft" 'is 0' 'cmp "$work/one.jsonl" "$work/all.jsonl"'
+spread 2 bench -m $tiny --mesh 1x1,1x4 -p 8 -n 4 -r 1 --ctx 64
+check "bench: meshes in turn" 'is 0' 'out "1x4"'
+
+if [ -e "$smollm2" ]; then
+    run run -m "$smollm2" --chat -p "Why is the sky blue?" -n 8 --stats
+    one=$(hash) answer=$(cat "$work/out")
+    for layout in "2 1x8" "3 1x8" "4 2x4" "3 8x4" "4 1x32"; do
+        ranks=${layout% *} mesh=${layout#* }
+        spread "$ranks" run -m "$smollm2" --chat -p "Why is the sky blue?" -n 8 --stats --mesh "$mesh"
+        check "SmolLM2, $mesh on $ranks ranks: the same hash, one answer" 'is 0' '[ -n "$one" ]' '[ "$one" = "$(hash)" ]' \
+            '[ "$answer" = "$(cat "$work/out")" ]'
+    done
+    run run -m "$smollm2" -p "Once" -n 4 --stats --act int8
+    one=$(hash)
+    spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --act int8 --mesh 1x8
+    check "SmolLM2 with 8-bit activations on 3 ranks" 'is 0' '[ -n "$one" ]' '[ "$one" = "$(hash)" ]'
+
+    # ---- Its own shards only: 4 equal ranks pack less than a third each. ------------------------------------------------
+    packed() { sed -n 's/.*weights q8 \([0-9.]*\) MiB, q4 \([0-9.]*\) MiB.*/\1 \2/p' "$work/err" | awk '{ print int(($1 + $2) * 10) }'; }
+    run run -m "$smollm2" -p a -n 1 -v
+    whole=$(packed)
+    spread 4 run -m "$smollm2" -p a -n 1 -v --mesh 1x8
+    check "a rank packs the weights of its devices" '[ "$(packed)" -gt 0 ]' '[ $(($(packed) * 3)) -lt "$whole" ]'
+else
+    skip "SmolLM2" "$smollm2 is missing: make model"
+fi
+
+# ---- Ranks that do not fit together. ------------------------------------------------------------------------------
+status=0
+# shellcheck disable=SC2086
+timeout 60 mpirun $root --oversubscribe -n 1 "$QWENMESH" run -m $tiny -p a --ctx 32 : -n 1 "$QWENMESH" run -m $tiny -p a --ctx 64 \
+    >"$work/out" 2>"$work/err" </dev/null || status=$?
+check "other arguments are named" 'is 1' "err \"rank 1 was started with other arguments: argument 7: expected '32' as on rank 0, got '64'\""
+mkdir "$work/0" "$work/1"
+cp -r $tiny "$work/0/m"
+cp -r tests/golden/heads14-2 "$work/1/m"
+cp $tiny/golden.safetensors "$work/ids.st"
+cat >"$work/each.sh" <<'SCRIPT'
+#!/bin/sh
+cd "$1/$OMPI_COMM_WORLD_RANK" || exit 9
+shift
+exec "$@"
+SCRIPT
+chmod +x "$work/each.sh"
+program=$(realpath "$QWENMESH")
+each() {
+    status=0
+    # shellcheck disable=SC2086
+    timeout 60 mpirun $root --oversubscribe -n 2 "$work/each.sh" "$work" "$program" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
+}
+each forward -m m --in "$work/ids.st" --out "$work/x.st"
+check "another model in the same place is named" 'is 1' 'err "rank 1 has another model"' 'no_err "MPI_ABORT"'
+rm -rf "$work/1/m"
+each forward -m m --in "$work/ids.st" --out "$work/x.st"
+check "a model that one rank lacks" 'is 1' 'err "rank 1: cannot open m"' 'no_err "MPI_ABORT"'
+spread 2 run -m nowhere -p a
+check "a model that nobody has" 'is 1' 'err "qwenmesh: error: cannot open nowhere"' \
+    '[ "$(grep -c "qwenmesh: error" "$work/err")" = 1 ]'
+spread 2 run -m nowhere
+check "usage is said once" 'is 2' '[ "$(grep -c "no prompt" "$work/err")" = 1 ]'
+export QWENMESH_MPI_LIBRARY=/nowhere.so
+spread 2 run -m $tiny -p a
+check "no library: says what to do" 'is 1' 'err "/nowhere.so does not load"' 'err "mpicc"'
+unset QWENMESH_MPI_LIBRARY
+spread 3 --version
+check "rank 0 alone writes" 'is 0' '[ "$(wc -l <"$work/out")" = 1 ]'
+
+# ---- A rank that dies, one that falls silent, Ctrl-C: all end, none hangs. ------------------------------------------
+# alive: how many of the ranks are; one that ended and that nobody has waited for yet is not.
+alive() {
+    for file in "$work"/pid.*; do
+        grep -q '^State:[[:space:]]*[^ZX]' "/proc/$(cat "$file")/status" 2>/dev/null && echo
+    done | wc -l
+}
+# endless: work without end on 3 ranks, in the background; returns when it runs.
+endless() {
+    rm -f "$work"/pid.*
+    # shellcheck disable=SC2086,SC2016
+    timeout 100 mpirun $root --oversubscribe -n 3 sh -c 'echo $$ >"$0/pid.$OMPI_COMM_WORLD_RANK"; exec "$@"' "$work" \
+        "$QWENMESH" bench -m $heads --mesh 1x8 -p 16 -n 100 -r 100 -b 4,3,2,1 >"$work/out" 2>"$work/err" </dev/null &
+    launcher=$!
+    sleep 4
+    running=$(alive)
+}
+# ended: the status and the time of the end; that no rank is left.
+ended() {
+    began=$(date +%s)
+    status=0
+    wait "$launcher" || status=$?
+    took=$(($(date +%s) - began))
+    for second in 1 2 3; do
+        left=$(alive)
+        [ "$left" = 0 ] || sleep "$second"
+    done
+}
+endless
+kill -9 "$(cat "$work/pid.1")"
+ended
+check "a rank that is killed ends all" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$status" != 124 ]' '[ "$took" -lt 20 ]' \
+    '[ "$left" = 0 ]' 'err "rank 1"' 'err "Killed"'
+endless
+kill -9 "$(cat "$work/pid.0")"
+ended
+check "also if it is rank 0" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' '[ "$left" = 0 ]' 'err "Killed"'
+export QWENMESH_MPI_TIMEOUT=2
+endless
+kill -STOP "$(cat "$work/pid.2")"
+ended
+unset QWENMESH_MPI_TIMEOUT
+check "a rank that falls silent ends all, by the others' watchdog" '[ "$running" = 3 ]' 'is 1' '[ "$took" -lt 30 ]' \
+    '[ "$left" = 0 ]' 'err "no answer in 2 s from one of the ranks"' 'err "2 (QWENMESH_MPI_TIMEOUT)"'
+endless
+kill -INT "$(ps -o pid= --ppid "$launcher" | tr -d ' ')" # timeout's child is mpirun
+ended
+check "Ctrl-C at the launcher" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' '[ "$left" = 0 ]' 'err "interrupted"'
+finish

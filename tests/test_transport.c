@@ -1,0 +1,201 @@
+/* test_transport.c: devices over ranks, the subtrees each adds up, the part of a weight it packs; and what is said when
+ * there is no MPI library. What goes between processes: tests/test_mpi.sh. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "../src/cpu/spread.h"
+#include "../src/model/qwen2.h"
+
+static const char *const models[] = {"tests/golden/heads28-4", "tests/golden/heads14-2", "tests/golden/llama-9-3",
+                                     "tests/golden/tiny"};
+static const char *const meshes[] = {"1x1", "1x8", "2x4", "8x4", "1x32", "3", "dp2,tp4", "dp3,tp5"};
+enum { MODELS = 4, MESHES = 8, MOST_RANKS = 9 };
+
+typedef struct Placed { ModelConfig config; ModelGraph model; Partition partition; Program program; } Placed;
+
+static void placed_new(Placed *p, const char *model, const char *mesh_text) {
+    Err err = {0};
+    Mesh mesh;
+    *p = (Placed){0};
+    if (!config_load(&p->config, model, &err) || !mesh_parse(&mesh, mesh_text, &err) ||
+        !partition_new(&p->partition, &p->config, &mesh, false, &err) ||
+        !model_graph(&p->model, &p->config, 8, 64, false, &err) ||
+        !program_new(&p->program, &p->model.graph, &p->partition, &err))
+        fail_msg("%s on %s: %s", model, mesh_text, err.text);
+}
+
+static void placed_free(Placed *p) {
+    program_free(&p->program);
+    model_graph_free(&p->model);
+    partition_free(&p->partition);
+}
+
+/* Every device has one rank, ranks in order, none with two devices more than another. */
+static void check_devices(const Spread *s) {
+    const Mesh *mesh = &s->partition->mesh;
+    int64_t next = 0, least = INT64_MAX, most = 0;
+    for (int rank = 0; rank < s->ranks; rank++) {
+        int64_t mine = 0;
+        for (int replica = 0; replica < mesh->dp; replica++) {
+            Range d = spread_devices(s, rank, replica);
+            if (d.first == d.last) continue;
+            assert_int_equal(next, (int64_t)replica * mesh->tp + d.first);
+            next += d.last - d.first;
+            mine += d.last - d.first;
+        }
+        if (mine < least) least = mine;
+        if (mine > most) most = mine;
+    }
+    assert_int_equal(next, (int64_t)mesh->dp * mesh->tp);
+    assert_true(most - least <= 1);
+}
+
+/* Blocks of a sum hold each leaf that is not empty once, belong to who has its device, and are the fewest: no two that
+ * are the halves of one subtree have one owner. */
+static void check_sums(const Spread *s, int replica, char partial) {
+    const Partition *p = s->partition;
+    const Tree *tree = partition_tree(p, partial);
+    const Sums *sums = spread_sums(s, replica, partial);
+    const TreeNode *given = partial == 'f' ? p->ffn_nodes : p->head_nodes;
+    int given_count = partial == 'f' ? p->ffn_count : p->head_count;
+    for (int64_t leaf = 0; leaf < (int64_t)1 << tree->levels; leaf++) {
+        int found = 0, owner = -1, device = -1;
+        for (int i = 0; i < sums->count; i++)
+            if (leaf >> sums->nodes[i].level == sums->nodes[i].index) found++, owner = sums->nodes[i].device;
+        for (int i = 0; i < given_count; i++)
+            if (leaf >> given[i].level == given[i].index) device = given[i].device;
+        if (tree->first[leaf] == tree->last[leaf]) continue;
+        assert_int_equal(found, 1);
+        Range d = spread_devices(s, owner, replica);
+        if (s->ranks > 1) assert_true(device >= d.first && device < d.last);
+    }
+    for (int i = 1; s->ranks > 1 && i < sums->count; i++) {
+        const TreeNode *a = &sums->nodes[i - 1], *b = &sums->nodes[i];
+        assert_true(a->device <= b->device);
+        if (a->device == b->device) assert_false(a->level == b->level && (a->index ^ 1) == b->index);
+    }
+}
+
+/* Each rank's part of a weight has all that its devices use; together the ranks have all of it. */
+static void check_weights(const Placed *p, int ranks) {
+    const Graph *g = &p->program.graph;
+    Err err = {0};
+    for (int id = 1; id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        const Node *w = n->inputs > 1 ? graph_node(g, n->in[1]) : NULL;
+        if (n->kind != NODE_OP || n->op->table || !w || w->kind != NODE_WEIGHT || w->shape.rank != 2) continue;
+        char *seen = calloc((size_t)(w->shape.dim[0].size + w->shape.dim[1].size), 1);
+        assert_non_null(seen);
+        for (int rank = 0; rank < ranks; rank++) {
+            Spread s;
+            Range rows = {0, 0}, k = {0, 0};
+            assert_true(spread_new(&s, &p->partition, rank, ranks, &err));
+            spread_weight(&s, g, n, &rows, &k);
+            assert_true(rows.first >= 0 && rows.last <= w->shape.dim[0].size);
+            assert_true(k.first >= 0 && k.last <= w->shape.dim[1].size);
+            for (int64_t i = rows.first; i < rows.last; i++) seen[i] = 1;
+            for (int64_t i = k.first; i < k.last; i++) seen[w->shape.dim[0].size + i] = 1;
+            const Sums *sums = spread_sums(&s, 0, n->partial);
+            const Tree *tree = partition_tree(&p->partition, n->partial);
+            for (int i = 0; sums && ranks > 1 && i < sums->count; i++) {
+                const TreeNode *t = &sums->nodes[i];
+                if (t->device != rank) continue;
+                for (int64_t leaf = t->index << t->level; leaf < (t->index + 1) << t->level; leaf++)
+                    if (tree->first[leaf] < tree->last[leaf])
+                        assert_true(tree->first[leaf] >= k.first && tree->last[leaf] <= k.last);
+            }
+            spread_free(&s);
+        }
+        for (int64_t i = 0; i < w->shape.dim[0].size + w->shape.dim[1].size; i++) assert_int_equal(seen[i], 1);
+        free(seen);
+    }
+}
+
+static void devices_and_sums(void **state) {
+    (void)state;
+    Err err = {0};
+    for (int m = 0; m < MODELS; m++)
+        for (int mesh = 0; mesh < MESHES; mesh++) {
+            Placed p;
+            placed_new(&p, models[m], meshes[mesh]);
+            for (int ranks = 1; ranks <= MOST_RANKS; ranks++) {
+                Spread s;
+                assert_true(spread_new(&s, &p.partition, ranks - 1, ranks, &err));
+                check_devices(&s);
+                for (int replica = 0; replica < p.partition.mesh.dp; replica++) {
+                    check_sums(&s, replica, 'h');
+                    check_sums(&s, replica, 'f');
+                }
+                spread_free(&s);
+            }
+            placed_free(&p);
+        }
+}
+
+static void weights(void **state) {
+    (void)state;
+    for (int m = 0; m < MODELS; m++)
+        for (int mesh = 0; mesh < MESHES; mesh++) {
+            Placed p;
+            placed_new(&p, models[m], meshes[mesh]);
+            for (int ranks = 1; ranks <= 5; ranks++) check_weights(&p, ranks);
+            placed_free(&p);
+        }
+}
+
+/* Aligned ranks hand over one value each; alone none. */
+static void sent(void **state) {
+    (void)state;
+    Placed p;
+    Err err = {0};
+    placed_new(&p, models[0], "1x8");
+    int64_t d = p.config.hidden;
+    static const int ranks[] = {1, 2, 4, 8};
+    for (int i = 0; i < 4; i++) {
+        Spread s;
+        assert_true(spread_new(&s, &p.partition, 0, ranks[i], &err));
+        assert_int_equal(spread_sent(&s, 'f', d), (ranks[i] - 1) * d);
+        assert_int_equal(spread_kv_heads(&s), ranks[i] <= 4 ? p.config.kv_heads / ranks[i] : 1);
+        spread_free(&s);
+    }
+    placed_free(&p);
+}
+
+static void wanted(void **state) {
+    (void)state;
+    Err err = {0};
+    char *argv[] = {"qwenmesh", "run", NULL};
+    unsetenv("OMPI_COMM_WORLD_SIZE");
+    unsetenv("PMI_SIZE");
+    assert_false(transport_wanted());
+    setenv("PMI_SIZE", "1", 1);
+    assert_false(transport_wanted());
+    setenv("PMI_SIZE", "2", 1);
+    assert_true(transport_wanted());
+    setenv("QWENMESH_MPI_LIBRARY", "/nowhere/qwenmesh-mpi.so", 1);
+    assert_false(transport_start(2, argv, &err));
+    assert_non_null(strstr(err.text, "/nowhere/qwenmesh-mpi.so"));
+    assert_int_equal(transport_ranks(), 1);
+}
+
+/* A library of another version, or none at all, is refused by name. */
+static void strange_library(void **state) {
+    (void)state;
+    Err err = {0};
+    char *argv[] = {"qwenmesh", "run", NULL};
+    setenv("QWENMESH_MPI_LIBRARY", "libm.so.6", 1);
+    assert_false(transport_start(2, argv, &err));
+    assert_non_null(strstr(err.text, "expected the symbol"));
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(devices_and_sums), cmocka_unit_test(weights), cmocka_unit_test(sent), cmocka_unit_test(wanted),
+        cmocka_unit_test(strange_library),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
