@@ -26,6 +26,9 @@ check "gsm8k: an existing file is not written over" 'is 1' 'err "--resume"' 'cmp
 gsm8k --shots 2 --limit 7 -n 13 -o "$work/a.jsonl" --resume
 check "gsm8k: another run's file is refused, and why" 'is 1' 'err "max_new_tokens: expected 13, got 12"' 'cmp "$work/a.jsonl" "$work/b.jsonl"'
 
+gsm8k --shots 2 --limit 3 -n 12 -o "$work/b.jsonl" --resume
+check "gsm8k: a smaller limit reports fewer of a file's questions" 'is 0' 'out "3 questions, 3 outputs"' 'cmp "$work/a.jsonl" "$work/b.jsonl"'
+
 # Torn anywhere, the file ends the same.
 bytes=$(wc -c <"$work/a.jsonl")
 for part in 10 50 99; do
@@ -176,7 +179,17 @@ END
 run eval gsm8k --protocol lm-eval --rescore "$work/hostile.jsonl" -o "$work/r.jsonl" --html "$work/r.html"
 check "hostile text stays text in the page" 'is 0' 'grep -q "&lt;script&gt;alert(1)" "$work/r.html"' '! grep -qE "<script>alert|<img|.\[31m" "$work/r.html" || ! grep -q "<img" "$work/r.html"' \
     '! grep -q "<script>alert" "$work/r.html"' '! LC_ALL=C grep -q "$(printf "\\033")" "$work/r.html"' '! grep -qE "(src|href)=" "$work/r.html" || ! grep -q "<img" "$work/r.html"'
+check "the standard error of one right of two" 'out "|exact_match|↑  |0.5000|±  |0.5000|"'
 check "an empty answer is wrong, and no error" 'tail -n 1 "$work/r.jsonl" | grep -q "\"correct\":{\"flexible-extract\":false,\"strict-match\":false}"' 'out "flexible-extract 1, strict-match 1"'
+for order in "18 19 1.0000" "19 18 0.0000"; do # a tie: the answer that came first has the majority
+    set -- $order
+    printf '{"index":0,"sample":0,"gold":"#### 18","output":"#### %s"}\n{"index":0,"sample":1,"gold":"#### 18","output":"#### %s"}\n' "$1" "$2" >"$work/tie.jsonl"
+    run eval gsm8k --protocol openai --rescore "$work/tie.jsonl" -o "$work/r.jsonl"
+    check "the majority of $1 and $2" 'is 0' 'out "|maj@2      |↑  |$3|"'
+done
+printf '{"gold": "#### 10000", "output": "\\\\boxed{10000.9}"}\n{"gold": "#### 10000", "output": "\\\\boxed{10002}"}\n' >"$work/near.jsonl"
+run eval gsm8k --protocol qwen-math --rescore "$work/near.jsonl" -o "$work/r.jsonl"
+check "qwen-math: within 1e-4 is right, 2e-4 is wrong" 'is 0' '[ "$(grep -c "\"correct\":true" "$work/r.jsonl")" = 1 ]' 'out "|0.5000|"'
 printf '{"gold": "#### 1", "output": "1"}\n{"gold": 5, "output": "1"}\n' >"$work/bad.jsonl"
 run eval gsm8k --rescore "$work/bad.jsonl" -o "$work/r.jsonl"
 check "rescore: a line without a gold text is named" 'is 1' 'err "line 2"' 'err "gold"'
