@@ -319,7 +319,8 @@ static void no_drafts_of_dynamic_rope(void **state) {
     Search s;
     Sequences found;
     QmEngine *e = engine("tests/golden/dynamic", "1x1", 1, 1, false, NULL);
-    json_t *request = json_loads("{\"prompt_lookup_num_tokens\":4,\"max_new_tokens\":30,\"eos_token_id\":null}", 0, NULL);
+    json_t *request =
+        json_loads("{\"prompt_lookup_num_tokens\":4,\"max_new_tokens\":30,\"eos_token_id\":null}", 0, NULL);
     Generation g = start_of(request, prompt, PROMPT), want = start_of(request, prompt, PROMPT);
     plain(e, &want, NULL);
     assert_true(search_new(&s, e, NULL, &err) && search_run(&s, &g, &found, &err));
