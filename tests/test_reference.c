@@ -259,12 +259,12 @@ static void groups_of_beams(void **state) {
  * first may have ended early. */
 static void stop_strings_in_beams(void **state) {
     (void)state;
-    static const char *const stops[] = {"0 4", " 3", "24"}; /* ids above the bytes read as " 257", " 258", ... */
+    static const char *const stops[] = {"0 4", " 3", "24", "3"}; /* ids above the bytes read as their number after a space */
     static const double penalties[] = {-1, 0.5, 2};
     int early = 0;
-    for (int i = 0; i < 27; i++) /* every stop string, penalty and way to stop */
+    for (int i = 0; i < 36; i++) /* every stop string, penalty and way to stop */
         for (int number = 0; number < PROMPTS; number++) {
-            Task t = {.beams = 4, .groups = 1, .length_penalty = penalties[i / 3 % 3], .eos = -1,
+            Task t = {.beams = i < 27 ? 4 : 2, .groups = 1, .length_penalty = penalties[i / 3 % 3], .eos = -1,
                       .stop = stops[i / 9], .early = i % 3 == 1, .never = i % 3 == 2, .new_tokens = 12,
                       .prompt = 6 + number};
             early += compare_beams(&t, number, stops[i / 9]);
