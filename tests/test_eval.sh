@@ -183,9 +183,10 @@ check "the standard error of one right of two" 'out "|exact_match|↑  |0.5000|�
 check "an empty answer is wrong, and no error" 'tail -n 1 "$work/r.jsonl" | grep -q "\"correct\":{\"flexible-extract\":false,\"strict-match\":false}"' 'out "flexible-extract 1, strict-match 1"'
 for order in "18 19 1.0000" "19 18 0.0000"; do # a tie: the answer that came first has the majority
     set -- $order
+    voted=$3
     printf '{"index":0,"sample":0,"gold":"#### 18","output":"#### %s"}\n{"index":0,"sample":1,"gold":"#### 18","output":"#### %s"}\n' "$1" "$2" >"$work/tie.jsonl"
     run eval gsm8k --protocol openai --rescore "$work/tie.jsonl" -o "$work/r.jsonl"
-    check "the majority of $1 and $2" 'is 0' 'out "|maj@2      |↑  |$3|"'
+    check "the majority of $1 and $2" 'is 0' 'out "|maj@2      |↑  |$voted|"'
 done
 printf '{"gold": "#### 10000", "output": "\\\\boxed{10000.9}"}\n{"gold": "#### 10000", "output": "\\\\boxed{10002}"}\n' >"$work/near.jsonl"
 run eval gsm8k --protocol qwen-math --rescore "$work/near.jsonl" -o "$work/r.jsonl"

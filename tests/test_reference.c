@@ -259,7 +259,7 @@ static void groups_of_beams(void **state) {
  * first may have ended early. */
 static void stop_strings_in_beams(void **state) {
     (void)state;
-    static const char *const stops[] = {"0 4", " 3", "24", "3"}; /* ids above the bytes read as their number after a space */
+    static const char *const stops[] = {"0 4", " 3", "24", "3"}; /* ids past the bytes read as " 396" */
     static const double penalties[] = {-1, 0.5, 2};
     int early = 0;
     for (int i = 0; i < 36; i++) /* every stop string, penalty and way to stop */

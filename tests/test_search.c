@@ -25,7 +25,7 @@ static QmEngine *engine(const char *model, const char *mesh, int threads, int64_
 
 static Generation start_of(const json_t *request, const int32_t *prompt, int64_t count) {
     Err err = {0};
-    Generation g;
+    Generation g = {0};
     GenerationConfig base = {0}, c;
     if (!generation_defaults(&base, tiny, &err) || !generation_from_json(&c, &base, request, "test", &err) ||
         !generation_check(&c, 512, &err) || !generation_start(&g, &c, NULL, prompt, count, &err))
