@@ -152,7 +152,8 @@ static void copies_once(void **state) {
     c.eos_count = 0;
     for (int i = 0; i < ITEMS; i++) {
         int32_t ids[SHARED + 10];
-        for (int t = 0; t < SHARED + 10; t++) ids[t] = t < SHARED ? t * 3 : t < SHARED + 3 + i % 2 ? 7 : i * 10 + t % 10;
+        for (int t = 0; t < SHARED + 10; t++)
+            ids[t] = t < SHARED ? t * 3 : t < SHARED + 3 + i % 2 ? 7 : i * 10 + t % 10;
         c.max_new_tokens = 3 + i % 5;
         assert_true(generation_start(&r.item[i].g, &c, NULL, ids, SHARED + 10, &err));
     }

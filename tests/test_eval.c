@@ -292,8 +292,10 @@ static void prompts(void **state) {
          "[{\"role\":\"user\",\"content\":\"Question: q2\\nAnswer: a2\\n#### 2\\n\\nQuestion: q1\\nAnswer: a1\\n#### "
          "1\\n\\nQuestion: why?\\nAnswer:\"}]"},
         {FORM_TURNS, "lm-eval", 2,
-         "[{\"role\":\"user\",\"content\":\"Question: q2\\nAnswer:\"},{\"role\":\"assistant\",\"content\":\"a2\\n#### 2\"},"
-         "{\"role\":\"user\",\"content\":\"Question: q1\\nAnswer:\"},{\"role\":\"assistant\",\"content\":\"a1\\n#### 1\"},"
+         "[{\"role\":\"user\",\"content\":\"Question: q2\\nAnswer:\"},{\"role\":\"assistant\",\"content\":\"a2\\n#### "
+         "2\"},"
+         "{\"role\":\"user\",\"content\":\"Question: q1\\nAnswer:\"},{\"role\":\"assistant\",\"content\":\"a1\\n#### "
+         "1\"},"
          "{\"role\":\"user\",\"content\":\"Question: why?\\nAnswer:\"}]"},
         {FORM_TURNS, "lm-eval", 0, "[{\"role\":\"user\",\"content\":\"Question: why?\\nAnswer:\"}]"},
         {FORM_CHAT, "lm-eval", 0, "[{\"role\":\"user\",\"content\":\"Question: why?\\nAnswer:\"}]"},
@@ -389,7 +391,18 @@ static void compared(void **state) {
     if (!compare_engines(a, cache, ids, TOKENS, WINDOW, NULL, &c, &err)) fail_msg("%s", err.text);
     assert_true(c.same_bits < c.tokens && c.first_bits >= 1);
     assert_true(c.kl_mean > 0 && c.kl_most >= c.kl_mean && c.kl_mean < 1e-2 && c.difference > 0 && c.difference < 0.5);
-    qm_engine_close(a), qm_engine_close(mesh), qm_engine_close(cache);
+    o = (QmEngineOptions){.model = "tests/golden/sliding", .context = 64, .quiet = true};
+    QmEngine *other = qm_engine_open(&o, &err);
+    assert_true(other && compare_engines(a, other, ids, TOKENS, TOKENS, NULL, &c, &err));
+    assert_true(c.first_top >= 1 && c.same_top < c.tokens && c.top_a != c.top_b);
+    int64_t first = c.first_top; /* before it the two agree; with it they do not */
+    if (first > 1) {
+        assert_true(compare_engines(a, other, ids, first, TOKENS, NULL, &c, &err));
+        assert_int_equal(c.first_top, -1);
+    }
+    assert_true(compare_engines(a, other, ids, first + 1, TOKENS, NULL, &c, &err));
+    assert_int_equal(c.first_top, first);
+    qm_engine_close(a), qm_engine_close(mesh), qm_engine_close(cache), qm_engine_close(other);
 }
 
 int main(void) {

@@ -26,6 +26,9 @@ check "gsm8k: an existing file is not written over" 'is 1' 'err "--resume"' 'cmp
 gsm8k --shots 2 --limit 7 -n 13 -o "$work/a.jsonl" --resume
 check "gsm8k: another run's file is refused, and why" 'is 1' 'err "max_new_tokens: expected 13, got 12"' 'cmp "$work/a.jsonl" "$work/b.jsonl"'
 
+gsm8k --shots 2 --limit 3 -n 12 -o "$work/b.jsonl" --resume
+check "gsm8k: a smaller limit reports fewer of a file's questions" 'is 0' 'out "3 questions, 3 outputs"' 'cmp "$work/a.jsonl" "$work/b.jsonl"'
+
 # Torn anywhere, the file ends the same.
 bytes=$(wc -c <"$work/a.jsonl")
 for part in 10 50 99; do
@@ -62,7 +65,7 @@ sed '4p' "$work/a.jsonl" >"$work/twice.jsonl"
 gsm8k --shots 2 --limit 7 -n 12 -o "$work/twice.jsonl" --resume
 check "gsm8k: the same output twice is named" 'is 1' 'err "line 5"' 'err "earlier line"'
 gsm8k --shots 0 --limit 2 -n 4 --samples 5 -o "$work/s1.jsonl"
-check "gsm8k: samples and their majority" 'is 0' 'out "maj@5"' '[ "$(lines "$work/s1.jsonl")" = 11 ]' 'grep -q "\"temperature\":0.2" "$work/s1.jsonl"'
+check "gsm8k: samples and their majority" 'is 0' '[ "$(grep "\"index\":0" "$work/s1.jsonl" | grep -o "\"output\":.*\"prompt_tokens" | sort -u | wc -l)" -gt 1 ]' 'out "maj@5"' '[ "$(lines "$work/s1.jsonl")" = 11 ]' 'grep -q "\"temperature\":0.2" "$work/s1.jsonl"'
 gsm8k --shots 0 --limit 2 -n 4 --samples 5 -o "$work/s2.jsonl" --slots 1
 check "gsm8k: samples do not depend on slots" 'is 0' 'cmp "$work/s1.jsonl" "$work/s2.jsonl"'
 gsm8k --shots 0 --limit 2 -n 4 --samples 5 -o "$work/s3.jsonl" --seed 9
@@ -176,7 +179,18 @@ END
 run eval gsm8k --protocol lm-eval --rescore "$work/hostile.jsonl" -o "$work/r.jsonl" --html "$work/r.html"
 check "hostile text stays text in the page" 'is 0' 'grep -q "&lt;script&gt;alert(1)" "$work/r.html"' '! grep -qE "<script>alert|<img|.\[31m" "$work/r.html" || ! grep -q "<img" "$work/r.html"' \
     '! grep -q "<script>alert" "$work/r.html"' '! LC_ALL=C grep -q "$(printf "\\033")" "$work/r.html"' '! grep -qE "(src|href)=" "$work/r.html" || ! grep -q "<img" "$work/r.html"'
+check "the standard error of one right of two" 'out "|exact_match|↑  |0.5000|±  |0.5000|"'
 check "an empty answer is wrong, and no error" 'tail -n 1 "$work/r.jsonl" | grep -q "\"correct\":{\"flexible-extract\":false,\"strict-match\":false}"' 'out "flexible-extract 1, strict-match 1"'
+for order in "18 19 1.0000" "19 18 0.0000"; do # a tie: the answer that came first has the majority
+    set -- $order
+    voted=$3
+    printf '{"index":0,"sample":0,"gold":"#### 18","output":"#### %s"}\n{"index":0,"sample":1,"gold":"#### 18","output":"#### %s"}\n' "$1" "$2" >"$work/tie.jsonl"
+    run eval gsm8k --protocol openai --rescore "$work/tie.jsonl" -o "$work/r.jsonl"
+    check "the majority of $1 and $2" 'is 0' 'out "|maj@2      |↑  |$voted|"'
+done
+printf '{"gold": "#### 10000", "output": "\\\\boxed{10000.9}"}\n{"gold": "#### 10000", "output": "\\\\boxed{10002}"}\n' >"$work/near.jsonl"
+run eval gsm8k --protocol qwen-math --rescore "$work/near.jsonl" -o "$work/r.jsonl"
+check "qwen-math: within 1e-4 is right, 2e-4 is wrong" 'is 0' '[ "$(grep -c "\"correct\":true" "$work/r.jsonl")" = 1 ]' 'out "|0.5000|"'
 printf '{"gold": "#### 1", "output": "1"}\n{"gold": 5, "output": "1"}\n' >"$work/bad.jsonl"
 run eval gsm8k --rescore "$work/bad.jsonl" -o "$work/r.jsonl"
 check "rescore: a line without a gold text is named" 'is 1' 'err "line 2"' 'err "gold"'
@@ -217,6 +231,11 @@ check "compare: models of different vocabularies" 'is 1' 'err "512 and 1024"'
 printf '{"context":"a b","choices":["c","dd e"],"gold":1}\n{"context":"","choices":["x"],"gold":0}\n' >"$work/choice.jsonl"
 run eval choice -m "$model" --in "$work/choice.jsonl" -o "$work/chosen.jsonl"
 check "choice: acc and acc_norm" 'is 0' 'out "acc_norm"' 'out "2 questions"' 'grep -q "loglikelihoods" "$work/chosen.jsonl"'
+# The verdicts follow from the log-likelihoods told: the largest sum, and the largest sum per character.
+for i in 0 1 2 3 4 5 6 7; do printf '{"context":"q%s is","choices":["%s","%.*s"],"gold":%s}\n' $i $i $((i + 2)) "abcdefghi" $((i % 2)); done >"$work/many.jsonl"
+run eval choice -m "$model" --in "$work/many.jsonl" -o "$work/many.out"
+check "choice: verdicts are those of the log-likelihoods" 'is 0' 'sed "s/.*\"gold\":\([01]\).*\"loglikelihoods\":\[\([^,]*\),\([^]]*\)\].*\"acc\":\([01]\),\"acc_norm\":\([01]\).*/\1 \2 \3 \4 \5/" "$work/many.out" |
+    awk "{acc = (\$2 >= \$3 ? 0 : 1) == \$1; norm = (\$2 >= \$3 / (NR + 1) ? 0 : 1) == \$1; if (acc != \$4 || norm != \$5) bad++; if (acc != norm) apart++} END {exit NR != 8 || bad || !apart}"'
 printf '{"context":"a","choices":["c"],"gold":1}\n' >"$work/choice.jsonl"
 run eval choice -m "$model" --in "$work/choice.jsonl"
 check "choice: a gold that is none of the choices is named" 'is 1' 'err "line 1"'

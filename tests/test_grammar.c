@@ -196,6 +196,25 @@ static void masks(void **state) {
     }
 }
 
+/* A text may be whole and still go on; the end is where nothing can follow. */
+static void whole_and_ended(void **state) {
+    (void)state;
+    static const struct { const char *regex, *text; bool whole, ended; } cases[] = {
+        {"a+", "a", true, false}, {"ab", "ab", true, true}, {"ab", "a", false, false}, {"a(bc)?", "a", true, false},
+        {"a(bc)?", "abc", true, true}, {"a(bc)?", "ab", false, false}};
+    for (int i = 0; i < 6; i++) {
+        Err err = {0};
+        Grammar *g = grammar_regex(cases[i].regex, strlen(cases[i].regex), &err);
+        Matcher *m = g ? matcher_new(g, NULL, &err) : NULL;
+        assert_non_null(m);
+        int32_t at = matcher_read(m, 0, (const uint8_t *)cases[i].text, strlen(cases[i].text), &err);
+        assert_int_equal(matcher_accepts(m, at), cases[i].whole);
+        assert_int_equal(matcher_ended(m, at), cases[i].ended);
+        matcher_release(m);
+        grammar_release(g);
+    }
+}
+
 /* The tokens are sorted once for a tokenizer, not for each grammar, and every one with text is there. */
 static void order_kept(void **state) {
     (void)state;
@@ -226,6 +245,7 @@ static void order_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regexes), cmocka_unit_test(gbnf), cmocka_unit_test(schemas), cmocka_unit_test(budgets),
+        cmocka_unit_test(whole_and_ended),
         cmocka_unit_test_setup_teardown(masks, open_qwen, close_qwen),
         cmocka_unit_test_setup_teardown(order_kept, open_qwen, close_qwen),
     };

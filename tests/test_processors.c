@@ -629,7 +629,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_processors), cmocka_unit_test(openai_penalties), cmocka_unit_test(encoder_ngrams),
         cmocka_unit_test(edges), cmocka_unit_test(decay_begins),
-        cmocka_unit_test(grammar_masks), cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values), cmocka_unit_test(large_vocabulary),
+        cmocka_unit_test(grammar_masks), cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values),
+        cmocka_unit_test(large_vocabulary),
         cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(typical_below_its_floor),
         cmocka_unit_test(warpers_in_order),
         cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),

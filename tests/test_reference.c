@@ -1,6 +1,6 @@
 /* test_reference.c: searches that no golden file covers, beside the plainest way to do the same: every sequence is fed
  * from its first token each time, all continuations are sorted whole, sums are in double. Groups of beams, beams with
- * stop strings, contrastive search; log-probabilities of beams. */
+ * stop strings, sampled beams, contrastive search; log-probabilities of beams; text and stop strings. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/infer/choice.h"
 #include "../src/infer/search.h"
 #include "fixture.h"
 
@@ -58,11 +59,15 @@ static void look(const int32_t *ids, int count, double *logp, double (*last)[D])
         for (int64_t i = 0; i < width; i++) last[t][i] = (double)hidden[(layers * count + t) * width + i];
 }
 
-typedef struct Way { int beam; int32_t id; double sum; } Way;
+typedef struct Way { int beam; int32_t id; double sum, key; } Way; /* key: sum, or what a draw makes of it */
 
 static int by_sum(const void *a, const void *b) {
     const Way *x = a, *y = b;
     return (x->sum < y->sum) - (x->sum > y->sum);
+}
+static int by_key(const void *a, const void *b) {
+    const Way *x = a, *y = b;
+    return (x->key < y->key) - (x->key > y->key);
 }
 static int by_score(const void *a, const void *b) {
     const Path *x = a, *y = b;
@@ -74,6 +79,7 @@ typedef struct Task {
     double diversity, length_penalty;
     int32_t eos;              /* -1: none */
     const char *stop;         /* or NULL  */
+    int seed;                 /* 0: not sampled */
     bool early, never;        /* early_stopping: true, "never"; neither: false */
 } Task;
 
@@ -105,19 +111,27 @@ static void group_step(const Task *t, Group *g, const int *chosen, int *mine) {
     Path next[BEAMS];
     for (int b = 0; b < g->running; b++) {
         look(g->run[b].id, g->run[b].count, logp, NULL);
-        for (int v = 0; v < V; v++) way[ways++] = (Way){b, v, g->run[b].sum + logp[v] - t->diversity * chosen[v]};
+        for (int v = 0; v < V; v++) {
+            Way w = {b, v, g->run[b].sum + logp[v] - t->diversity * chosen[v], 0};
+            uint64_t place = (uint64_t)b << 32 | (uint32_t)v; /* Gumbel noise: the largest keys are a draw */
+            double u = draw_uniform((uint64_t)t->seed ^ place * 0x9e3779b97f4a7c15u, 0, (uint64_t)g->run[b].count);
+            w.key = t->seed ? w.sum - log(-log(u)) : w.sum;
+            way[ways++] = w;
+        }
     }
-    qsort(way, (size_t)ways, sizeof *way, by_sum);
+    qsort(way, (size_t)ways, sizeof *way, by_key);
+    for (int i = 0; i < size; i++) { /* those that end are ranked by key */
+        Path p = extend(&g->run[way[i].beam], way[i].id, way[i].sum);
+        if (!ends(t, &p) || !g->hopeful || (t->early && g->finished == size)) continue;
+        p.score = p.sum / pow(p.count - t->prompt, t->length_penalty);
+        g->over[g->finished++] = p;
+        qsort(g->over, (size_t)g->finished, sizeof *g->over, by_score);
+        if (g->finished > size) g->finished = size;
+    }
+    qsort(way, (size_t)(2 * size), sizeof *way, by_sum); /* those that go on, by sum */
     for (int i = 0; i < ways && i < 2 * size; i++) {
         Path p = extend(&g->run[way[i].beam], way[i].id, way[i].sum);
-        if (!ends(t, &p)) {
-            if (going < size) next[going++] = p;
-        } else if (i < size && g->hopeful && !(t->early && g->finished == size)) {
-            p.score = p.sum / pow(p.count - t->prompt, t->length_penalty);
-            g->over[g->finished++] = p;
-            qsort(g->over, (size_t)g->finished, sizeof *g->over, by_score);
-            if (g->finished > size) g->finished = size;
-        }
+        if (going < size && !ends(t, &p)) next[going++] = p;
     }
     for (int i = 0; i < going; i++) mine[next[i].id[next[i].count - 1]]++;
     memcpy(g->run, next, sizeof next);
@@ -192,6 +206,9 @@ static int compare_beams(const Task *task, int number, const char *what) {
                                 t.diversity, "length_penalty", t.length_penalty, "early_stopping", t.early, "logprobs",
                                 1);
     if (t.eos >= 0) json_object_set_new(request, "eos_token_id", json_integer(t.eos));
+    if (t.seed)
+        json_object_update_new(request, json_pack("{s:b,s:i,s:f,s:i,s:f}", "do_sample", true, "seed", t.seed,
+                                                  "temperature", 1.0, "top_k", 0, "top_p", 1.0));
     if (t.never) json_object_set_new(request, "early_stopping", json_string("never"));
     if (t.stop) json_object_set_new(request, "stop_strings", json_string(t.stop));
     Sequences got = search(request, prompt, t.prompt);
@@ -242,17 +259,123 @@ static void groups_of_beams(void **state) {
  * first may have ended early. */
 static void stop_strings_in_beams(void **state) {
     (void)state;
-    static const char *const stops[] = {"0 4", " 3", "24"}; /* ids above the bytes read as " 257", " 258", ... */
+    static const char *const stops[] = {"0 4", " 3", "24", "3"}; /* ids past the bytes read as " 396" */
     static const double penalties[] = {-1, 0.5, 2};
     int early = 0;
-    for (int i = 0; i < 27; i++) /* every stop string, penalty and way to stop */
+    for (int i = 0; i < 36; i++) /* every stop string, penalty and way to stop */
         for (int number = 0; number < PROMPTS; number++) {
-            Task t = {.beams = 4, .groups = 1, .length_penalty = penalties[i / 3 % 3], .eos = -1,
+            Task t = {.beams = i < 27 ? 4 : 2, .groups = 1, .length_penalty = penalties[i / 3 % 3], .eos = -1,
                       .stop = stops[i / 9], .early = i % 3 == 1, .never = i % 3 == 2, .new_tokens = 12,
                       .prompt = 6 + number};
             early += compare_beams(&t, number, stops[i / 9]);
         }
     assert_true(early > 50);
+}
+
+static void sampled_beams(void **state) {
+    (void)state;
+    for (int i = 0; i < 12; i++)
+        for (int number = 0; number < PROMPTS; number++) {
+            Task t = {.beams = 2 + i % 4, .groups = 1, .length_penalty = 1, .eos = i % 2 ? 396 : -1, .seed = 11 + i,
+                      .new_tokens = 8, .prompt = 6 + number};
+            compare_beams(&t, number, "sampled beams");
+        }
+}
+
+/* Two of three tokens are drawn without putting the first back: how often the likeliest is not among them is known. And
+ * top_k 1 leaves two, so that a beam may end and another go on. */
+static void beams_drawn(void **state) {
+    (void)state;
+    enum { DRAWS = 1500, N = 9 };
+    int32_t prompt[N];
+    double logp[V], p[3] = {0}, total = 0;
+    int best[3] = {-1, -1, -1}, without = 0;
+    prompt_of(1, prompt, N);
+    look(prompt, N, logp, NULL);
+    for (int k = 0; k < 3; k++)
+        for (int v = 0; v < V; v++)
+            if (v != best[0] && v != best[1] && (best[k] < 0 || logp[v] > logp[best[k]])) best[k] = v;
+    for (int k = 0; k < 3; k++) total += p[k] = exp(logp[best[k]]);
+    for (int k = 0; k < 3; k++) p[k] /= total;
+    for (int i = 0; i <= DRAWS; i++) {
+        json_t *request = json_pack("{s:i,s:i,s:b,s:i,s:i,s:i,s:f,s:f}", "num_beams", 2, "num_return_sequences", 2,
+                                    "do_sample", true, "top_k", i < DRAWS ? 3 : 1, "seed", i + 1, "max_new_tokens", 1,
+                                    "temperature", 1.0, "top_p", 1.0);
+        Sequences got = search(request, prompt, N);
+        assert_int_equal(got.count, 2);
+        without += got.list[0].ids[N] != best[0] && got.list[1].ids[N] != best[0];
+        sequences_free(&got);
+        json_decref(request);
+    }
+    double want = DRAWS * (p[1] * p[2] / (1 - p[1]) + p[2] * p[1] / (1 - p[2]));
+    if (fabs(without - want) > 4 * sqrt(want)) fail_msg("%d draws without the likeliest, expected %g", without, want);
+}
+
+/* The best of several samples is that of the largest mean log-probability, whatever their lengths. */
+static void best_by_mean(void **state) {
+    (void)state;
+    int32_t prompt[9], lengths = 0;
+    prompt_of(2, prompt, 9);
+    json_t *request = json_pack("{s:b,s:i,s:i,s:i,s:s,s:i,s:f}", "do_sample", true, "num_return_sequences", 6,
+                                "best_of", 12, "max_new_tokens", 12, "stop_strings", " 3", "logprobs", 0,
+                                "temperature", 1.0);
+    Sequences got = search(request, prompt, 9);
+    assert_int_equal(got.count, 6);
+    for (int i = 0; i < 6; i++) {
+        const Generation *g = &got.list[i];
+        double sum = 0;
+        for (int64_t t = 0; t < g->count - g->prompt; t++) sum += (double)g->logprobs[t].logprob;
+        assert_true(fabs(g->score - sum / (double)(g->count - g->prompt)) < 1e-9);
+        if (i) assert_true(g->score <= g[-1].score);
+        lengths += i && g->count != g[-1].count;
+    }
+    assert_true(lengths > 0);
+    sequences_free(&got);
+    json_decref(request);
+}
+
+/* ---- Text of one sequence ---------------------------------------------------------------------------------------- */
+
+/* Pushes ids and returns the text that was shown, piece by piece with | between. */
+static void shown(const char *request_text, const int32_t *ids, int count, char *out, size_t room) {
+    Err err = {0};
+    Generation g;
+    int32_t prompt[] = {1, 2, 3};
+    GenerationConfig base = {0}, c;
+    json_t *request = json_loads(request_text, 0, NULL);
+    assert_true(generation_defaults(&base, tiny, &err) && generation_from_json(&c, &base, request, "test", &err) &&
+                generation_start(&g, &c, bytes_tokenizer, prompt, 3, &err));
+    out[0] = 0;
+    for (int i = 0; i < count && !g.finish; i++) {
+        const char *text;
+        size_t bytes, n = strlen(out);
+        assert_true(generation_push(&g, ids[i], &text, &bytes, &err));
+        snprintf(out + n, room - n, "%.*s|", (int)bytes, text);
+    }
+    size_t n = strlen(out);
+    snprintf(out + n, room - n, "%s", g.finish ? g.finish : "");
+    generation_free(&g);
+    generation_config_free(&base), generation_config_free(&c);
+    json_decref(request);
+}
+
+static void text_held_back(void **state) {
+    (void)state;
+    static const struct { const char *request, *want; int32_t ids[6]; int count; } cases[] = {
+        {"{\"stop_strings\":\"abc\"}", "x|||abx|", {'x', 'a', 'b', 'x'}, 4},
+        {"{\"stop_strings\":\"abc\"}", "x||||stop", {'x', 'a', 'b', 'c'}, 4},
+        {"{\"stop_strings\":[\"96\",\"39\"]}", "x| |stop", {'x', 396}, 2}, /* both in one token: the first to begin */
+        {"{\"stop_strings\":\"x 3\"}", "||stop", {'x', 396}, 2},               /* ends inside a token */
+        {"{\"max_length\":5}", "a|b|length", {'a', 'b', 'c'}, 3},             /* three are the prompt's */
+        {"{\"max_new_tokens\":1}", "a|length", {'a', 'b', 'c'}, 3},
+        {"{\"eos_token_id\":[7,9]}", "a||stop", {'a', 9}, 2},
+        {"{\"stop_strings\":\"abc\",\"max_new_tokens\":2}", "|ab|length", {'a', 'b', 'c'}, 3},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char out[200];
+        shown(cases[i].request, cases[i].ids, cases[i].count, out, sizeof out);
+        assert_string_equal(out, cases[i].want);
+    }
 }
 
 /* ---- Contrastive search ------------------------------------------------------------------------------------------ */
@@ -270,7 +393,7 @@ static void reference_contrastive(int32_t *ids, int count, int new_tokens, doubl
         double best = -INFINITY;
         int32_t chosen = -1;
         look(ids, count, logp, before);
-        for (int v = 0; v < V; v++) way[v] = (Way){0, v, logp[v]};
+        for (int v = 0; v < V; v++) way[v] = (Way){0, v, logp[v], 0};
         qsort(way, V, sizeof *way, by_sum);
         for (int i = 0; i < k; i++) {
             double most = -1;
@@ -290,7 +413,7 @@ static void contrastive(void **state) {
     int like_greedy = 0;
     for (int i = 0; i < 4; i++)
         for (int number = 0; number < PROMPTS; number++) {
-            int32_t want[MOST], prompt = 4 + 3 * number;
+            int32_t want[MOST], prompt = 4 + 12 * number;
             enum { NEW = 9 };
             prompt_of(number, want, prompt);
             json_t *request = json_pack("{s:f,s:i,s:i,s:i}", "penalty_alpha", tasks[i].alpha, "top_k", tasks[i].k,
@@ -319,6 +442,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_of_beams),
         cmocka_unit_test(stop_strings_in_beams),
+        cmocka_unit_test(sampled_beams),
+        cmocka_unit_test(beams_drawn),
+        cmocka_unit_test(best_by_mean),
+        cmocka_unit_test(text_held_back),
         cmocka_unit_test(contrastive),
     };
     return cmocka_run_group_tests_name("reference", tests, open_models, close_models);

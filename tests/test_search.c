@@ -25,7 +25,7 @@ static QmEngine *engine(const char *model, const char *mesh, int threads, int64_
 
 static Generation start_of(const json_t *request, const int32_t *prompt, int64_t count) {
     Err err = {0};
-    Generation g;
+    Generation g = {0};
     GenerationConfig base = {0}, c;
     if (!generation_defaults(&base, tiny, &err) || !generation_from_json(&c, &base, request, "test", &err) ||
         !generation_check(&c, 512, &err) || !generation_start(&g, &c, NULL, prompt, count, &err))
@@ -312,6 +312,27 @@ static void lookup_exact(void **state) {
     }
 }
 
+/* Where rotary frequencies go by the length nothing is guessed, for a guess would change them. */
+static void no_drafts_of_dynamic_rope(void **state) {
+    (void)state;
+    Err err = {0};
+    Search s;
+    Sequences found;
+    QmEngine *e = engine("tests/golden/dynamic", "1x1", 1, 1, false, NULL);
+    json_t *request =
+        json_loads("{\"prompt_lookup_num_tokens\":4,\"max_new_tokens\":30,\"eos_token_id\":null}", 0, NULL);
+    Generation g = start_of(request, prompt, PROMPT), want = start_of(request, prompt, PROMPT);
+    plain(e, &want, NULL);
+    assert_true(search_new(&s, e, NULL, &err) && search_run(&s, &g, &found, &err));
+    assert_int_equal(s.drafted, 0);
+    same_ids("dynamic rope", found.list, &want);
+    search_free(&s);
+    sequences_free(&found);
+    generation_free(&g), generation_free(&want);
+    json_decref(request);
+    qm_engine_close(e);
+}
+
 static void draft_model_exact(void **state) {
     (void)state;
     /* the model itself guesses right every time; another of the same vocabulary guesses wrong */
@@ -435,6 +456,7 @@ int main(void) {
         cmocka_unit_test(contrastive_extremes),
         cmocka_unit_test(lookup_exact),
         cmocka_unit_test(draft_model_exact),
+        cmocka_unit_test(no_drafts_of_dynamic_rope),
         cmocka_unit_test(session_copies),
         cmocka_unit_test(prefixes),
         cmocka_unit_test(too_few_slots),

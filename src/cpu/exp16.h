@@ -1,4 +1,5 @@
-/* exp16.h: exp_f32 (ops/kernels.h) of sixteen floats, over the v16 of whichever simd16_<isa>.h is included before it. */
+/* exp16.h: exp_f32 (ops/kernels.h) of sixteen floats, over the v16 of whichever simd16_<isa>.h is included before
+ * it. */
 #ifndef EXP16_H
 #define EXP16_H
 #include <math.h>

@@ -1,5 +1,5 @@
-/* weigh_avx2.c: the loops of weigh.h for x86-64 with AVX2, FMA and F16C; compiled with those flags, so nothing here may run
- * before weigh_table has seen the CPU. */
+/* weigh_avx2.c: the loops of weigh.h for x86-64 with AVX2, FMA and F16C; compiled with those flags, so
+ * nothing here may run before weigh_table has seen the CPU. */
 #if defined(__x86_64__)
 #include "../cpu/simd16_avx2.h"
 #include "weigh_simd16.h"

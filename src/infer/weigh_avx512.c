@@ -1,5 +1,5 @@
-/* weigh_avx512.c: the loops of weigh.h for x86-64 with AVX-512 F, BW, VL and DQ; compiled with those flags, so nothing here may run
- * before weigh_table has seen the CPU. */
+/* weigh_avx512.c: the loops of weigh.h for x86-64 with AVX-512 F, BW, VL and DQ; compiled with those flags, so
+ * nothing here may run before weigh_table has seen the CPU. */
 #if defined(__x86_64__)
 #include "../cpu/simd16_avx512.h"
 #include "weigh_simd16.h"

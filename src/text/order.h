@@ -1,4 +1,5 @@
-/* order.h: the tokens of a tokenizer in the order of their bytes: who tries all of them reads common beginnings once. */
+/* order.h: the tokens of a tokenizer in the order of their bytes: who tries all of them reads common beginnings
+ * once. */
 #ifndef ORDER_H
 #define ORDER_H
 #include "../base/base.h"
