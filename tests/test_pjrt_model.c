@@ -115,6 +115,52 @@ static void data_parallel(void **state) {
     same_as_cpu("heads28-4", "dp2,tp2", 3);
 }
 
+/* What a session copied, within a replica and across, goes on as the original would; slots of others stay. */
+static void copies(const char *mesh, int slots) {
+    QmErr err = {0};
+    QmEngine *e = engine_of("llama-9-3", "pjrt", mesh, slots);
+    int64_t vocab = qm_engine_info(e)->vocab;
+    int32_t ids[PROMPT];
+    float *want = calloc((size_t)vocab, sizeof *want), *got = calloc((size_t)vocab, sizeof *got);
+    QmSession *session[4];
+    for (int i = 0; i < PROMPT; i++) ids[i] = (int32_t)((i * 7919 + 13) % vocab);
+    for (int s = 0; s < slots; s++) assert_non_null(session[s] = qm_session_new(e, &err));
+    QmAppend all = {.session = session[0], .tokens = ids, .count = PROMPT, .logits_from = 1, .logits = want};
+    assert_true(qm_forward(e, &all, 1, &err));
+    for (int s = 1; s < slots; s++) { /* the small prefill */
+        QmAppend other = {.session = session[s], .tokens = ids + s, .count = PROMPT - s - 10};
+        assert_true(qm_forward(e, &other, 1, &err));
+    }
+    int before = qm_engine_compilations(e);
+    for (int n = 5; n < PROMPT; n += 12)
+        for (int s = 1; s < slots; s++) {
+            QmAppend rest = {.session = session[s], .tokens = ids + n, .count = PROMPT - n, .logits_from = 1,
+                             .logits = got};
+            if (!qm_session_copy(session[s], session[s - 1], n, &err)) fail_msg("%s", err.text);
+            assert_int_equal(qm_session_length(session[s]), n);
+            assert_true(qm_forward(e, &rest, 1, &err));
+            double most = 0, off = 0;
+            for (int64_t v = 0; v < vocab; v++) {
+                most = fmax(most, fabs((double)want[v]));
+                off = fmax(off, fabs((double)want[v] - (double)got[v]));
+            }
+            if (!(off <= 1e-5 * most)) fail_msg("%s, slot %d from %d: off by %g", mesh, s, s - 1, off / most);
+        }
+    print_message("copies on %s: %d programs before, %d after\n", mesh, before, qm_engine_compilations(e));
+    assert_in_range(qm_engine_compilations(e), before + 1, before + 1); /* the copier, once */
+    assert_false(qm_session_copy(session[1], session[0], PROMPT + 1, &err));
+    for (int s = 0; s < slots; s++) qm_session_free(session[s]);
+    free(want), free(got);
+    qm_engine_close(e);
+}
+
+static void session_copies(void **state) {
+    (void)state;
+    need_plugin();
+    copies("2x4", 3);
+    copies("dp2,tp2", 4);
+}
+
 static void bad_options(void **state) {
     (void)state;
     static const struct { const char *plugin, *weights, *says;
@@ -136,6 +182,7 @@ static void bad_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh),
-                                       cmocka_unit_test(data_parallel), cmocka_unit_test(bad_options)};
+                                       cmocka_unit_test(data_parallel),
+                                       cmocka_unit_test(session_copies), cmocka_unit_test(bad_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
