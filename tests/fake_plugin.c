@@ -5,15 +5,18 @@
  *   error=SLOT[@N]          the N-th call of it fails (from 1; without: every one), INTERNAL "fake failure"
  *   memory=SLOT[@N]         likewise, RESOURCE_EXHAUSTED
  *   late                    waiting for an event fails
- * It has as many devices as it is asked for, listed backwards; a program copies each device's first argument to its one
- * result and "consumes" the second. Objects are counted: fake_live tells how many still live. */
+ * It has as many devices as it is asked for, listed backwards. A program whose text returns tensors gives zeros of these
+ * types and "consumes" the arguments that alias them; any other copies each device's first argument to its one result and
+ * "consumes" the second. Objects are counted by kind: fake_made, fake_left and fake_live tell. */
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
 #include "../src/pjrt/api.h"
 
 #define EXPORT __attribute__((visibility("default")))
-EXPORT int fake_live(void);
+EXPORT int fake_live(void);             /* objects of all kinds */
+EXPORT int fake_made(const char *kind); /* so far */
+EXPORT const char *fake_left(void);     /* "2 buffer, 1 event": those that live */
 EXPORT const PjrtApi *GetPjrtApi(void);
 
 enum { DEVICES = 64, RANK = 8 };
@@ -21,20 +24,50 @@ struct PJRT_Error { int code; const char *message; };
 struct PJRT_Event { int fails; };
 struct PJRT_Device { int id; };
 struct PJRT_Client { int devices; PjrtDevice device[DEVICES], *list[DEVICES]; };
-struct PJRT_LoadedExecutable { PjrtPluginClient *client; int devices; PjrtDevice *list[DEVICES]; };
-struct PJRT_Executable { int unused; };
+/* results: 0 of the copying kind; else types of the results and which arguments are consumed. */
+enum { RESULTS = 256, ARGUMENTS = 1024 };
+typedef struct ResultType { int type; size_t rank; int64_t dim[RANK]; } ResultType;
+struct PJRT_LoadedExecutable {
+    PjrtPluginClient *client;
+    int devices, results;
+    PjrtDevice *list[DEVICES];
+    ResultType result[RESULTS];
+    bool consumed[ARGUMENTS];
+};
+struct PJRT_Executable { int devices, results; };
 struct PJRT_SerializedExecutable { char data[64]; };
 struct PJRT_Buffer { int type, deleted; size_t rank, bytes; int64_t dim[RANK]; char *data; };
 
-static int live, calls;
-int fake_live(void) { return live; }
+typedef enum Kind { CLIENT, LOADED, EXECUTABLE, BUFFER, EVENT, ERROR, SERIALIZED, KINDS } Kind;
+static const char *const kind_names[KINDS] = {"client", "loaded executable", "executable", "buffer",
+                                              "event",  "error",             "serialized executable"};
+static int live[KINDS], made[KINDS], calls;
+int fake_live(void) {
+    int all = 0;
+    for (int k = 0; k < KINDS; k++) all += live[k];
+    return all;
+}
+int fake_made(const char *kind) {
+    for (int k = 0; k < KINDS; k++)
+        if (!strcmp(kind_names[k], kind)) return made[k];
+    return -1;
+}
+const char *fake_left(void) {
+    static char text[256];
+    size_t n = 0;
+    text[0] = 0;
+    for (int k = 0; k < KINDS; k++)
+        if (live[k]) n += (size_t)snprintf(text + n, sizeof text - n, "%s%d %s", n ? ", " : "", live[k], kind_names[k]);
+    return text;
+}
 
-static void *make(size_t bytes) {
-    live++;
+static void *make(Kind kind, size_t bytes) {
+    live[kind]++;
+    made[kind]++;
     return calloc(1, bytes);
 }
-static void drop(void *object) {
-    if (object) live--;
+static void drop(Kind kind, void *object) {
+    if (object) live[kind]--;
     free(object);
 }
 
@@ -46,7 +79,7 @@ static const char *mode(void) {
 }
 
 static PjrtError *error(int code, const char *message) {
-    PjrtError *e = make(sizeof *e);
+    PjrtError *e = make(ERROR, sizeof *e);
     *e = (PjrtError){code, message};
     return e;
 }
@@ -74,7 +107,7 @@ static PjrtError *fails(const char *name) {
 /* ---- Errors and events ------------------------------------------------------------------------------------------- */
 
 static PjrtError *Error_Destroy(void *args) {
-    drop(((PjrtErrorArgs *)args)->error);
+    drop(ERROR, ((PjrtErrorArgs *)args)->error);
     return NULL;
 }
 static PjrtError *Error_Message(void *args) {
@@ -89,11 +122,11 @@ static PjrtError *Error_GetCode(void *args) {
     return NULL;
 }
 static PjrtEvent *event(void) {
-    PjrtEvent *e = make(sizeof *e);
+    PjrtEvent *e = make(EVENT, sizeof *e);
     e->fails = !strcmp(mode(), "late");
     return e;
 }
-FAKE(Event_Destroy, PjrtEventArgs) { return drop(a->event), NULL; }
+FAKE(Event_Destroy, PjrtEventArgs) { return drop(EVENT, a->event), NULL; }
 FAKE(Event_Await, PjrtEventArgs) { return a->event->fails ? error(PJRT_INTERNAL, "fake failure in the run") : NULL; }
 
 /* ---- Client ------------------------------------------------------------------------------------------------------ */
@@ -118,12 +151,12 @@ FAKE(Client_Create, PjrtCreateArgs) {
             devices = (int)a->options[i].integer;
     if (!strcmp(mode(), "few")) devices = 1;
     if (devices > DEVICES) return error(PJRT_INVALID_ARGUMENT, "too many devices");
-    PjrtPluginClient *c = a->client = make(sizeof *c);
+    PjrtPluginClient *c = a->client = make(CLIENT, sizeof *c);
     c->devices = devices;
     for (int i = 0; i < devices; i++) c->device[i].id = devices - 1 - i, c->list[i] = &c->device[i];
     return NULL;
 }
-FAKE(Client_Destroy, PjrtClientArgs) { return drop(a->client), NULL; }
+FAKE(Client_Destroy, PjrtClientArgs) { return drop(CLIENT, a->client), NULL; }
 static PjrtError *say(PjrtTextArgs *a, const char *text) {
     a->text = text;
     a->bytes = strlen(text);
@@ -155,17 +188,43 @@ FAKE(Device_MemoryStats, PjrtMemoryArgs) {
 
 /* On as many devices as the options' num_partitions (field 5 of field 3) says: the byte after 28 hex. */
 static PjrtLoaded *loaded(PjrtPluginClient *client, int devices) {
-    PjrtLoaded *l = make(sizeof *l);
+    PjrtLoaded *l = make(LOADED, sizeof *l);
     l->client = client;
     l->devices = devices < client->devices ? devices : client->devices;
     for (int i = 0; i < l->devices; i++) l->list[i] = &client->device[client->devices - 1 - i]; /* by id */
     return l;
 }
+/* "tensor<2x3xf32>" at `at`. */
+static ResultType result_type(const char *at) {
+    ResultType t = {0};
+    char *end = (char *)(uintptr_t)at + 7;
+    while (*end >= '0' && *end <= '9' && t.rank < RANK) t.dim[t.rank++] = strtoll(end, &end, 10), end++;
+    t.type = *end == 'b' ? 13 : *end == 'i' ? 4 : 11;
+    return t;
+}
+
+/* The local types after the module's return, and which arguments of @main say that they alias a result. */
+static void read_text(PjrtLoaded *l, const char *code, size_t bytes) {
+    char *text = strndup(code, bytes), *main_at = strstr(text, "@main("), *end = main_at ? strstr(main_at, "->") : NULL;
+    char *back = main_at ? strstr(main_at, "sdy.return ") : NULL;
+    if (!back && main_at) back = strstr(main_at, "\nreturn ");
+    char *at = back ? strstr(back, " : ") : NULL, *line = at ? strchr(at, '\n') : NULL;
+    for (; at && (at = strstr(at, "tensor<")) && at < line && l->results < RESULTS; at++)
+        l->result[l->results++] = result_type(at);
+    int argument = -1;
+    for (char *c = main_at; c && c < end; c++) {
+        if (*c == '%') argument++;
+        if (!strncmp(c, "tf.aliasing_output", 18) && argument < ARGUMENTS) l->consumed[argument] = true;
+    }
+    free(text);
+}
+
 FAKE(Client_Compile, PjrtCompileArgs) {
     const char *at = memchr(a->options, 0x28, a->option_bytes);
     if (!at || a->program->format_bytes != 4 || memcmp(a->program->format, "mlir", 4) != 0)
         return error(PJRT_INVALID_ARGUMENT, "not a program");
     a->loaded = loaded(a->client, at[1]);
+    read_text(a->loaded, a->program->code, a->program->code_bytes);
     return NULL;
 }
 FAKE(Executable_DeserializeAndLoad, PjrtLoadArgs) {
@@ -175,11 +234,11 @@ FAKE(Executable_DeserializeAndLoad, PjrtLoadArgs) {
     a->loaded = loaded(a->client, a->data[4]);
     return NULL;
 }
-FAKE(Executable_Destroy, PjrtExecutableArgs) { return drop(a->executable), NULL; }
-FAKE(LoadedExecutable_Destroy, PjrtExecutableArgs) { return drop(a->executable), NULL; }
+FAKE(Executable_Destroy, PjrtExecutableArgs) { return drop(EXECUTABLE, a->executable), NULL; }
+FAKE(LoadedExecutable_Destroy, PjrtExecutableArgs) { return drop(LOADED, a->executable), NULL; }
 FAKE(LoadedExecutable_GetExecutable, PjrtGetExecutableArgs) {
-    a->executable = make(sizeof(PjrtExecutable));
-    a->executable->unused = a->loaded->devices;
+    a->executable = make(EXECUTABLE, sizeof(PjrtExecutable));
+    *a->executable = (PjrtExecutable){a->loaded->devices, a->loaded->results};
     return NULL;
 }
 FAKE(LoadedExecutable_AddressableDevices, PjrtDevicesArgs) {
@@ -188,11 +247,14 @@ FAKE(LoadedExecutable_AddressableDevices, PjrtDevicesArgs) {
     a->count = (size_t)l->devices;
     return NULL;
 }
-FAKE(Executable_NumOutputs, PjrtOutputsArgs) { return a->count = 1, NULL; }
-static void free_serialized(PjrtSerialized *s) { drop(s); }
+FAKE(Executable_NumOutputs, PjrtOutputsArgs) {
+    a->count = a->executable->results ? (size_t)a->executable->results : 1;
+    return NULL;
+}
+static void free_serialized(PjrtSerialized *s) { drop(SERIALIZED, s); }
 FAKE(Executable_Serialize, PjrtSerializeArgs) {
-    a->holder = make(sizeof *a->holder);
-    snprintf(a->holder->data, sizeof a->holder->data, "fake%c", a->executable->unused);
+    a->holder = make(SERIALIZED, sizeof *a->holder);
+    snprintf(a->holder->data, sizeof a->holder->data, "fake%c", a->executable->devices);
     a->data = a->holder->data;
     a->bytes = sizeof *a->holder;
     a->free_holder = free_serialized;
@@ -203,13 +265,14 @@ FAKE(Executable_GetCompiledMemoryStats, PjrtCompiledMemoryArgs) { return a->argu
 /* ---- Buffers ----------------------------------------------------------------------------------------------------- */
 
 static struct PJRT_Buffer *buffer(int type, const int64_t *dim, size_t rank, const void *data) {
-    struct PJRT_Buffer *b = make(sizeof *b);
+    struct PJRT_Buffer *b = make(BUFFER, sizeof *b);
     b->type = type;
     b->rank = rank;
     b->bytes = type == 6 ? 1 : type == 13 ? 2 : 4;
     for (size_t i = 0; i < rank; i++) b->dim[i] = dim[i], b->bytes *= (size_t)dim[i];
     b->data = malloc(b->bytes + 1);
-    memcpy(b->data, data, b->bytes);
+    if (data) memcpy(b->data, data, b->bytes);
+    else memset(b->data, 0, b->bytes);
     return b;
 }
 FAKE(Client_BufferFromHostBuffer, PjrtFromHostArgs) {
@@ -219,7 +282,7 @@ FAKE(Client_BufferFromHostBuffer, PjrtFromHostArgs) {
 }
 FAKE(Buffer_Destroy, PjrtBufferArgs) {
     free(a->buffer->data);
-    drop(a->buffer);
+    drop(BUFFER, a->buffer);
     return NULL;
 }
 FAKE(Buffer_ElementType, PjrtElementTypeArgs) { return a->type = a->buffer->type, NULL; }
@@ -240,7 +303,17 @@ FAKE(Buffer_ToHostBuffer, PjrtToHostArgs) {
 FAKE(LoadedExecutable_Execute, PjrtExecuteArgs) {
     if (a->devices != (size_t)a->loaded->devices || a->argument_count < 1)
         return error(PJRT_INVALID_ARGUMENT, "wrong arguments");
-    for (size_t d = 0; d < a->devices; d++) {
+    for (size_t d = 0; d < a->devices && a->loaded->results; d++) {
+        for (size_t i = 0; i < a->argument_count; i++) {
+            if (a->arguments[d][i]->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
+            if (i < ARGUMENTS && a->loaded->consumed[i]) a->arguments[d][i]->deleted = 1;
+        }
+        for (int i = 0; i < a->loaded->results; i++) {
+            const ResultType *t = &a->loaded->result[i];
+            a->results[d][i] = buffer(t->type, t->dim, t->rank, NULL);
+        }
+    }
+    for (size_t d = 0; d < a->devices && !a->loaded->results; d++) {
         const struct PJRT_Buffer *x = a->arguments[d][0];
         if (x->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
         a->results[d][0] = buffer(x->type, x->dim, x->rank, x->data);

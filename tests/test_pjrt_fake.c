@@ -5,6 +5,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +14,13 @@
 #include "../src/pjrt/cache.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
+#include "../src/qwenmesh.h"
 #include "fixture.h"
 
 static char fake[600], empty[600], folder[] = "/tmp/qwenmesh-test-XXXXXX";
 static int (*fake_live)(void);
+static int (*fake_made)(const char *);
+static const char *(*fake_left)(void);
 
 /* The plugins stand beside this test. */
 static int find_fake(void **state) {
@@ -31,7 +35,10 @@ static int find_fake(void **state) {
     void *symbol = library ? dlsym(library, "fake_live") : NULL;
     if (!symbol) fprintf(stderr, "%s\n", dlerror());
     memcpy(&fake_live, &symbol, sizeof symbol);
-    return symbol ? 0 : -1;
+    void *made = symbol ? dlsym(library, "fake_made") : NULL, *left = made ? dlsym(library, "fake_left") : NULL;
+    memcpy(&fake_made, &made, sizeof made);
+    memcpy(&fake_left, &left, sizeof left);
+    return left ? 0 : -1;
 }
 
 static int remove_folder(void **state) {
@@ -225,6 +232,65 @@ static void devices_go_by_id_and_arguments_by_device(void **state) {
     assert_int_equal(fake_live(), 0);
 }
 
+/* ---- The backend ------------------------------------------------------------------------------------------------- */
+
+/* Opens a model on two devices, feeds a prompt and two tokens, copies a session, reads logits, closes. The results are
+ * all zero: only what is made and destroyed counts here. */
+static bool whole_model(const char *mode, QmErr *err) {
+    setenv("FAKE_PLUGIN", mode, 1);
+    QmEngineOptions o = {.model = "tests/golden/tiny", .mesh = "1x2", .slots = 2, .context = 32, .rows = 8,
+                         .backend = "pjrt", .plugin = "cpu", .quiet = true};
+    QmEngine *e = qm_engine_open(&o, err);
+    if (!e) return false;
+    int32_t ids[5] = {1, 2, 3, 4, 5}, best[5];
+    float *logits = calloc((size_t)qm_engine_info(e)->vocab * 5, sizeof *logits);
+    QmSession *a = qm_session_new(e, err), *b = qm_session_new(e, err);
+    QmAppend prompt = {.session = a, .tokens = ids, .count = 5, .logits_from = 5, .logits = logits, .argmax = best};
+    QmAppend both[] = {{.session = a, .tokens = ids, .count = 1, .logits_from = 1, .argmax = best},
+                       {.session = b, .tokens = ids, .count = 1, .logits_from = 1, .argmax = best + 1}};
+    bool ok = qm_forward(e, &prompt, 1, err) && qm_session_copy(b, a, 4, err) && qm_forward(e, both, 2, err) &&
+              qm_forward(e, both, 2, err);
+    QmErr again = {0};
+    if (!ok) qm_forward(e, both, 2, &again); /* works or says why, after any failure */
+    qm_session_free(a);
+    qm_session_free(b);
+    free(logits);
+    qm_engine_close(e);
+    return ok;
+}
+
+/* The N-th call of each function fails, for every N that a whole model makes: nothing is left of any kind. */
+static void every_call_of_a_model_can_fail(void **state) {
+    (void)state;
+    static const char *const kinds[] = {"client", "loaded executable", "executable", "buffer", "event"};
+    static const char *const calls[] = {"Client_Create", "Client_Compile", "Client_BufferFromHostBuffer",
+                                        "Executable_NumOutputs", "LoadedExecutable_GetExecutable",
+                                        "LoadedExecutable_AddressableDevices", "LoadedExecutable_Execute",
+                                        "Buffer_ElementType", "Buffer_Dimensions", "Buffer_ToHostBuffer",
+                                        "Event_Await"};
+    QmErr err = {0};
+    int made[5];
+    for (int k = 0; k < 5; k++) made[k] = fake_made(kinds[k]);
+    if (!whole_model("", &err)) fail_msg("%s", err.text);
+    for (int k = 0; k < 5; k++)
+        if (fake_made(kinds[k]) <= made[k]) fail_msg("no %s was made", kinds[k]);
+    assert_string_equal(fake_left(), "");
+    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+        int n = 1;
+        for (;; n++) {
+            char mode[80];
+            err = (QmErr){0};
+            snprintf(mode, sizeof mode, "error=%s@%d", calls[i], n);
+            bool ok = whole_model(mode, &err);
+            if (*fake_left()) fail_msg("%s: left are %s", mode, fake_left());
+            if (ok) break;
+            if (!strstr(err.text, "fake failure")) fail_msg("%s: %s", mode, err.text);
+        }
+        print_message("%s: %d calls\n", calls[i], n - 1);
+        assert_true(n > 1);
+    }
+}
+
 /* ---- Cache ------------------------------------------------------------------------------------------------------- */
 
 static bool compile_cached(const char *mode, const char *text, int devices) {
@@ -313,6 +379,48 @@ static void damage_is_seen(void **state) {
     cache_close(&cache);
 }
 
+/* Over the limit what was used longest ago goes, with parts that writers left behind; other files stay. */
+static void cache_keeps_to_its_limit(void **state) {
+    (void)state;
+    ProgramCache cache;
+    CacheKey key[4] = {{{0}}};
+    uint8_t program[1000] = {1}, *back;
+    size_t bytes;
+    char small[128], path[256];
+    snprintf(small, sizeof small, "%s/small", folder);
+    cache_open(&cache, small);
+    assert_non_null(cache.folder);
+    assert_true(cache.limit == CACHE_LIMIT);
+    snprintf(path, sizeof path, "%s/notes.txt", small);
+    fclose(fopen(path, "w"));
+    snprintf(path, sizeof path, "%s/.part-abcdef", small);
+    FILE *left = fopen(path, "w");
+    fprintf(left, "%3000d", 7);
+    fclose(left);
+    struct timespec old[2] = {{.tv_sec = 1000}, {.tv_sec = 1000}};
+    assert_int_equal(utimensat(AT_FDCWD, path, old, 0), 0);
+    cache.limit = 3 * 1200;
+    for (int i = 0; i < 4; i++) {
+        key[i].byte[0] = (uint8_t)i;
+        cache_write(&cache, &key[i], program, sizeof program);
+        usleep(20000);
+        if (i < 2) continue;
+        back = cache_read(&cache, &key[0], &bytes); /* in use all the time */
+        assert_non_null(back);
+        free(back);
+        usleep(20000);
+    }
+    for (int i = 0; i < 4; i++) {
+        back = cache_read(&cache, &key[i], &bytes);
+        if (!back != (i == 1)) fail_msg("program %d: %s", i, back ? "still there" : "gone");
+        free(back);
+    }
+    assert_int_equal(access(path, F_OK), -1);
+    snprintf(path, sizeof path, "%s/notes.txt", small);
+    assert_int_equal(access(path, F_OK), 0);
+    cache_close(&cache);
+}
+
 static void caches_that_cannot_be_used(void **state) {
     (void)state;
     ProgramCache cache;
@@ -382,8 +490,10 @@ int main(void) {
         cmocka_unit_test(what_is_missing_but_not_needed),
         cmocka_unit_test(every_call_can_fail),
         cmocka_unit_test(devices_go_by_id_and_arguments_by_device),
+        cmocka_unit_test(every_call_of_a_model_can_fail),
         cmocka_unit_test(compiled_once),
         cmocka_unit_test(damage_is_seen),
+        cmocka_unit_test(cache_keeps_to_its_limit),
         cmocka_unit_test(caches_that_cannot_be_used),
         cmocka_unit_test(plugins_are_found),
     };

@@ -1,6 +1,6 @@
-/* test_pjrt_model.c: golden checkpoints on the virtual devices of XLA's CPU plugin: the CPU engine's logits to 1e-4 of
- * the largest, its greedy tokens, one compilation a bucket. Skipped where plugins/ has no plugin (dev/plugins.sh brings
- * it). */
+/* test_pjrt_model.c: golden checkpoints and the real model on the virtual devices of XLA's CPU plugin: the CPU engine's
+ * logits to 1e-4 of the largest, its greedy tokens, one compilation a bucket. Every case and every mesh is there; with
+ * QWENMESH_PJRT_ALL=1 every case on every mesh. Skipped where plugins/ has no plugin (dev/plugins.sh brings it). */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,7 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 #include <unistd.h>
-#include "../src/qwenmesh.h"
+#include "../src/io/json.h"
+#include "../src/io/safetensors.h"
 #include "fixture.h"
 
 #define PLUGIN "plugins/pjrt_c_api_cpu_plugin.so"
@@ -18,6 +19,11 @@ __attribute__((visibility("default"))) const char *__lsan_default_suppressions(v
 const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plugin.so\n"; }
 
 enum { PROMPT = 37, NEW = 6 };
+
+static const char *const meshes[] = {"1x1", "1x2", "1x4", "2x4", "1x8", "8x4", "4x8", "1x32", "dp2,tp4"};
+enum { MESHES = sizeof meshes / sizeof *meshes };
+
+static bool all_of_them(void) { return getenv("QWENMESH_PJRT_ALL") != NULL; }
 
 static QmEngine *engine_of(const char *name, const char *backend, const char *mesh, int slots) {
     char path[200];
@@ -98,14 +104,147 @@ static void every_case(void **state) {
     need_plugin();
     static const char *const names[] = {"tiny", "heads28-4", "heads14-2", "llama-9-3", "sliding",
                                         "yarn", "linear",    "dynamic",   "llama3"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) same_as_cpu(names[i], i % 2 ? "8x4" : "2x4", 1);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        for (size_t m = 0; m < MESHES; m++)
+            if (all_of_them() || m == (i % 2 ? 5 : 3)) same_as_cpu(names[i], meshes[m], 1 + (m == MESHES - 1));
 }
 
 static void every_mesh(void **state) {
     (void)state;
     need_plugin();
-    static const char *const meshes[] = {"1x1", "1x2", "1x4", "2x4", "1x8", "8x4", "4x8", "1x32"};
-    for (size_t i = 0; i < sizeof meshes / sizeof *meshes; i++) same_as_cpu("heads28-4", meshes[i], 2);
+    for (size_t m = 0; m + 1 < MESHES; m++) same_as_cpu("heads28-4", meshes[m], 2);
+}
+
+/* A prompt that begins where few positions are looked at and ends where all are. */
+static void long_prompt(void **state) {
+    (void)state;
+    need_plugin();
+    enum { LONG = 600 };
+    QmErr err = {0};
+    float *logits[3]; /* CPU engine; PJRT with one slot, and with two */
+    int64_t vocab = 0;
+    for (int k = 0; k < 3; k++) {
+        QmEngineOptions o = {.model = "tests/golden/heads14-2", .mesh = "1x2", .slots = k ? k : 1, .context = 1200,
+                             .rows = 256, .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL, .quiet = true};
+        QmEngine *e = qm_engine_open(&o, &err);
+        if (!e) fail_msg("%s", err.text);
+        vocab = qm_engine_info(e)->vocab;
+        int32_t *ids = malloc(LONG * sizeof *ids);
+        for (int i = 0; i < LONG; i++) ids[i] = (int32_t)((i * 7919 + 13) % vocab);
+        logits[k] = malloc((size_t)(2 * vocab) * sizeof(float));
+        QmAppend a = {.session = qm_session_new(e, &err), .tokens = ids, .count = 300, .logits_from = 1,
+                      .logits = logits[k]};
+        if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
+        a = (QmAppend){.session = a.session, .tokens = ids + 300, .count = LONG - 300, .logits_from = 1,
+                       .logits = logits[k] + vocab};
+        if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
+        /* decode, and 256 rows that look at 512 positions (three times) and at all */
+        if (k) assert_int_equal(qm_engine_compilations(e), 3);
+        qm_session_free(a.session);
+        qm_engine_close(e);
+        free(ids);
+    }
+    double most = 0, off = 0;
+    for (int64_t i = 0; i < 4 * vocab; i++) {
+        const float *got = logits[1 + i / (2 * vocab)];
+        most = fmax(most, fabs((double)logits[0][i % (2 * vocab)]));
+        off = fmax(off, fabs((double)logits[0][i % (2 * vocab)] - (double)got[i % (2 * vocab)]));
+    }
+    if (!(off <= 1e-4 * most)) fail_msg("off by %g of the largest logit", off / most);
+    for (int k = 0; k < 3; k++) free(logits[k]);
+}
+
+/* Weights, activations and cache in bf16: as far from f32 as the reference's own bf16 run, neither nearer nor further. */
+static void weights_in_bf16(void **state) {
+    (void)state;
+    need_plugin();
+    static const struct { const char *name; bool rope_bf16; } cases[] = {
+        {"tiny", false}, {"heads28-4", true}, {"llama-9-3", true}, {"sliding", false}};
+    enum { LENGTH = 40 };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char model[100], path[200];
+        QmErr err = {0};
+        SafeTensors st;
+        snprintf(model, sizeof model, "tests/golden/%s", cases[i].name);
+        snprintf(path, sizeof path, "%s/golden.safetensors", model);
+        assert_true(safetensors_open(&st, path, &err));
+        QmEngineOptions o = {.model = model, .mesh = i % 2 ? "8x4" : "2x4", .slots = 1, .context = 64, .rows = LENGTH,
+                             .backend = "pjrt", .plugin = PLUGIN, .weights = "bf16", .quiet = true,
+                             .rope_bf16 = cases[i].rope_bf16};
+        QmEngine *e = qm_engine_open(&o, &err);
+        if (!e) fail_msg("%s", err.text);
+        size_t values = (size_t)(LENGTH * qm_engine_info(e)->vocab);
+        float *got = malloc(values * sizeof *got);
+        const float *f32 = (const float *)(const void *)safetensors_find(&st, "logits")->data,
+                    *bf16 = (const float *)(const void *)safetensors_find(&st, "logits_bf16_compute")->data;
+        QmAppend a = {.session = qm_session_new(e, &err), .count = LENGTH, .logits_from = LENGTH, .logits = got,
+                      .tokens = (const int32_t *)(const void *)safetensors_find(&st, "input_ids")->data};
+        if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
+        double ours = 0, theirs = 0;
+        for (size_t v = 0; v < values; v++) {
+            ours += pow((double)got[v] - (double)f32[v], 2);
+            theirs += pow((double)bf16[v] - (double)f32[v], 2);
+        }
+        print_message("%s in bf16: %.2f of the reference's distance to f32\n", model, sqrt(ours / theirs));
+        if (!(ours <= 2.25 * theirs && ours >= 0.01 * theirs)) fail_msg("%s: %g", model, sqrt(ours / theirs));
+        free(got);
+        qm_session_free(a.session);
+        qm_engine_close(e);
+        safetensors_close(&st);
+    }
+}
+
+/* Greedy continuations of five prompts together, as the reference has them wherever its margin is no tie. */
+static void real_model_on(const char *mesh, const json_t *cases) {
+    enum { PROMPTS = 5, STEPS = 24 };
+    QmErr err = {0};
+    QmEngineOptions o = {.model = smollm_path(), .mesh = mesh, .slots = PROMPTS, .context = 128, .rows = 32,
+                         .backend = "pjrt", .plugin = PLUGIN, .quiet = true};
+    QmEngine *e = qm_engine_open(&o, &err);
+    if (!e) fail_msg("%s", err.text);
+    int32_t prompt[PROMPTS][64], next[PROMPTS];
+    QmAppend a[PROMPTS];
+    assert_int_equal(json_array_size(cases), PROMPTS);
+    for (int s = 0; s < PROMPTS; s++) {
+        const json_t *ids = json_object_get(json_array_get(cases, (size_t)s), "ids");
+        int64_t count = (int64_t)json_array_size(ids);
+        assert_in_range(count, 1, 64);
+        for (int64_t i = 0; i < count; i++) prompt[s][i] = (int32_t)json_integer_value(json_array_get(ids, (size_t)i));
+        a[s] = (QmAppend){.session = qm_session_new(e, &err), .tokens = prompt[s], .count = count, .logits_from = 1,
+                          .argmax = &next[s]};
+    }
+    for (size_t i = 0; i < STEPS; i++) {
+        if (!qm_forward(e, a, PROMPTS, &err)) fail_msg("%s", err.text);
+        for (int s = 0; s < PROMPTS; s++) {
+            const json_t *one = json_array_get(cases, (size_t)s);
+            int32_t want = (int32_t)json_integer_value(json_array_get(json_object_get(one, "greedy_new_ids"), i));
+            double margin = json_number_value(json_array_get(json_object_get(one, "greedy_margin"), i));
+            if (next[s] != want && margin > 1e-3)
+                fail_msg("%s, prompt %d, step %zu: %d, expected %d (margin %g)", mesh, s, i, next[s], want, margin);
+            prompt[s][0] = want;
+            a[s].tokens = prompt[s];
+            a[s].count = 1;
+        }
+    }
+    print_message("%s on %s: %d x %d greedy tokens, %d programs\n", smollm_path(), mesh, PROMPTS, STEPS,
+                  qm_engine_compilations(e));
+    for (int s = 0; s < PROMPTS; s++) qm_session_free(a[s].session);
+    qm_engine_close(e);
+}
+
+static void real_model(void **state) {
+    (void)state;
+    need_plugin();
+    if (access(smollm_path(), R_OK)) {
+        print_message("no %s: `make model` brings it\n", smollm_path());
+        skip();
+    }
+    Err err = {0};
+    json_t *json = json_file("tests/golden/smollm2-135m/golden.json", 1 << 20, &err);
+    assert_non_null(json);
+    for (size_t m = 0; m < MESHES; m++)
+        if (all_of_them() || m == 3) real_model_on(meshes[m], json_object_get(json, "cases"));
+    json_decref(json);
 }
 
 static void data_parallel(void **state) {
@@ -113,6 +252,52 @@ static void data_parallel(void **state) {
     need_plugin();
     same_as_cpu("llama-9-3", "dp2,tp4", 4);
     same_as_cpu("heads28-4", "dp2,tp2", 3);
+}
+
+/* What a session copied, within a replica and across, goes on as the original would; slots of others stay. */
+static void copies(const char *mesh, int slots) {
+    QmErr err = {0};
+    QmEngine *e = engine_of("llama-9-3", "pjrt", mesh, slots);
+    int64_t vocab = qm_engine_info(e)->vocab;
+    int32_t ids[PROMPT];
+    float *want = calloc((size_t)vocab, sizeof *want), *got = calloc((size_t)vocab, sizeof *got);
+    QmSession *session[4];
+    for (int i = 0; i < PROMPT; i++) ids[i] = (int32_t)((i * 7919 + 13) % vocab);
+    for (int s = 0; s < slots; s++) assert_non_null(session[s] = qm_session_new(e, &err));
+    QmAppend all = {.session = session[0], .tokens = ids, .count = PROMPT, .logits_from = 1, .logits = want};
+    assert_true(qm_forward(e, &all, 1, &err));
+    for (int s = 1; s < slots; s++) { /* the small prefill */
+        QmAppend other = {.session = session[s], .tokens = ids + s, .count = PROMPT - s - 10};
+        assert_true(qm_forward(e, &other, 1, &err));
+    }
+    int before = qm_engine_compilations(e);
+    for (int n = 5; n < PROMPT; n += 12)
+        for (int s = 1; s < slots; s++) {
+            QmAppend rest = {.session = session[s], .tokens = ids + n, .count = PROMPT - n, .logits_from = 1,
+                             .logits = got};
+            if (!qm_session_copy(session[s], session[s - 1], n, &err)) fail_msg("%s", err.text);
+            assert_int_equal(qm_session_length(session[s]), n);
+            assert_true(qm_forward(e, &rest, 1, &err));
+            double most = 0, off = 0;
+            for (int64_t v = 0; v < vocab; v++) {
+                most = fmax(most, fabs((double)want[v]));
+                off = fmax(off, fabs((double)want[v] - (double)got[v]));
+            }
+            if (!(off <= 1e-5 * most)) fail_msg("%s, slot %d from %d: off by %g", mesh, s, s - 1, off / most);
+        }
+    print_message("copies on %s: %d programs before, %d after\n", mesh, before, qm_engine_compilations(e));
+    assert_in_range(qm_engine_compilations(e), before + 1, before + 1); /* the copier, once */
+    assert_false(qm_session_copy(session[1], session[0], PROMPT + 1, &err));
+    for (int s = 0; s < slots; s++) qm_session_free(session[s]);
+    free(want), free(got);
+    qm_engine_close(e);
+}
+
+static void session_copies(void **state) {
+    (void)state;
+    need_plugin();
+    copies("2x4", 3);
+    copies("dp2,tp2", 4);
 }
 
 static void bad_options(void **state) {
@@ -136,6 +321,9 @@ static void bad_options(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh),
-                                       cmocka_unit_test(data_parallel), cmocka_unit_test(bad_options)};
+                                       cmocka_unit_test(data_parallel),
+                                       cmocka_unit_test(session_copies), cmocka_unit_test(long_prompt),
+                                       cmocka_unit_test(weights_in_bf16), cmocka_unit_test(real_model),
+                                       cmocka_unit_test(bad_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

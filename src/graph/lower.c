@@ -219,6 +219,16 @@ static bool axis_reduces(const Lower *l, int axis) {
     return l->mesh[axis] > 1 && !(axis == 0 && l->program->partition->mesh.dp > 1);
 }
 
+/* One all_reduce that adds. */
+static void sum_text(Lower *l, const char *groups, const char *from, const char *to, const char *type) {
+    text_line(&l->body,
+              "%s = \"stablehlo.all_reduce\"(%s) ({\n^bb0(%%a: tensor<%s>, %%b: tensor<%s>):\n"
+              "  %%c = stablehlo.add %%a, %%b : tensor<%s>\n  stablehlo.return %%c : tensor<%s>\n"
+              "}) {replica_groups = %s, channel_handle = #stablehlo.channel_handle<handle = %d, type = 1>, "
+              "use_global_device_ids} : (%s) -> %s\n",
+              to, from, l->type, l->type, l->type, l->type, groups ? groups : "", ++l->channel, type, type);
+}
+
 const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64_t rows, int64_t columns) {
     const char *type = lower_type(l, NULL, 2, rows, columns), *from = value;
     int last = axis_reduces(l, 0) ? 0 : 1;
@@ -228,13 +238,7 @@ const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64
         Text groups = {0};
         groups_text(l, axis, &groups);
         const char *to = axis == last ? out : word(l, "%s_y", out);
-        text_line(&l->body,
-                  "%s = \"stablehlo.all_reduce\"(%s) ({\n^bb0(%%a: tensor<%s>, %%b: tensor<%s>):\n"
-                  "  %%c = stablehlo.add %%a, %%b : tensor<%s>\n  stablehlo.return %%c : tensor<%s>\n"
-                  "}) {replica_groups = %s, channel_handle = #stablehlo.channel_handle<handle = %d, type = 1>, "
-                  "use_global_device_ids} : (%s) -> %s\n",
-                  to, from, l->type, l->type, l->type, l->type, groups.data ? groups.data : "", ++l->channel, type,
-                  type);
+        sum_text(l, groups.data, from, to, type);
         text_free(&groups);
         from = to;
     }
@@ -455,11 +459,24 @@ static void module_text(Lower *l, Text *out) {
     text_line(out, "}\n");
 }
 
-bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
+static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *err) {
     const Mesh *mesh = &program->partition->mesh;
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
                  .type = o->type, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
-    if (!program->partition->uniform) return err_set(err, "lowering: expected a partition of uniform shards");
+    return program->partition->uniform || err_set(err, "lowering: expected a partition of uniform shards");
+}
+
+static bool finish(Lower *l, Text *text, Err *err) {
+    sort_roles(l->arguments, l->argument_count);
+    sort_roles(l->results, l->result_count);
+    module_text(l, text);
+    if (l->err.set) return err_set(err, "%s", l->err.text);
+    return text_ok(&l->body, "program text", err) && text_ok(&l->functions, "program text", err) &&
+           text_ok(text, "program text", err);
+}
+
+bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
+    if (!start(l, program, o, err)) return false;
     for (int id = 1; id < program->graph.count; id++) {
         const Node *n = &program->graph.nodes[id];
         if (n->kind != NODE_OP) continue;
@@ -468,12 +485,73 @@ bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text
         if (n->op->in_cache) caches_declare(l, n);
         if (n->keep) results_declare(l, n);
     }
-    sort_roles(l->arguments, l->argument_count);
-    sort_roles(l->results, l->result_count);
-    module_text(l, text);
-    if (l->err.set) return err_set(err, "%s", l->err.text);
-    return text_ok(&l->body, "program text", err) && text_ok(&l->functions, "program text", err) &&
-           text_ok(text, "program text", err);
+    return finish(l, text, err);
+}
+
+/* ---- Copies of a slot's caches ----------------------------------------------------------------------------------- */
+
+/* "%from_i" and so on: the slot as a number for slices, which clamp it, and whether it is one of this replica's. */
+static void copy_slots(Lower *l, const char *name) {
+    const char *slot = lower_step_input(l, name, "i32", 1, 0, 0);
+    lower_line(l, "%%%s_i = stablehlo.reshape %s : (tensor<1xi32>) -> tensor<i32>", name, slot);
+    lower_line(l, "%%%s_h = stablehlo.compare GE, %%%s_i, %%zero, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>",
+               name, name);
+}
+
+static void copy_slice(Lower *l, const char *out, const char *suffix, const char *cache, const char *slot,
+                       const LowerArgument *a) {
+    lower_line(l,
+               "%s%s = stablehlo.dynamic_slice %s, %%%s_i, %%zero, %%zero, %%zero, sizes = [1, %lld, %lld, %lld] : "
+               "(%s, tensor<i32>, tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
+               out, suffix, cache, slot, (long long)a->dim[1], (long long)a->dim[2], (long long)a->dim[3],
+               lower_type(l, NULL, 4, a->dim[0], a->dim[1], a->dim[2], a->dim[3]),
+               lower_type(l, NULL, 4, (int64_t)1, a->dim[1], a->dim[2], a->dim[3]));
+}
+
+/* Between replicas the source's slice is the only one that is not zero in a sum over all. */
+static void copy_across(Lower *l, const char *out, const char *cache, const LowerArgument *a) {
+    const char *one = lower_type(l, NULL, 4, (int64_t)1, a->dim[1], a->dim[2], a->dim[3]);
+    Text groups = {0};
+    lower_line(l, "%s_0 = stablehlo.constant dense<0.0> : %s", out, one);
+    lower_line(l, "%s_m = stablehlo.select %%from_h, %s_s, %s_0 : tensor<i1>, %s", out, out, out, one);
+    groups_text(l, 0, &groups);
+    sum_text(l, groups.data, word(l, "%s_m", out), word(l, "%s_a", out), one);
+    text_free(&groups);
+    copy_slice(l, out, "_o", cache, "to", a);
+    lower_line(l, "%s_n = stablehlo.select %%to_h, %s_a, %s_o : tensor<i1>, %s", out, out, out, one);
+}
+
+static void copy_cache(Lower *l, const Node *update, int v) {
+    char out[LOWER_NAME];
+    int64_t c = l->program->graph.size['c'];
+    snprintf(out, sizeof out, "%s%s", lower_out(l, update), v ? "v" : "k");
+    const char *cache = lower_cache(l, update->layer, v, lower_dim(l, update, 1) / c, c);
+    const LowerArgument *found = argument_find(l, cache + 1);
+    if (!found) return;
+    LowerArgument a = *found;
+    bool across = l->program->partition->mesh.dp > 1;
+    copy_slice(l, out, "_s", cache, "from", &a);
+    if (across) copy_across(l, out, cache, &a);
+    const char *whole = lower_type(l, NULL, 4, a.dim[0], a.dim[1], a.dim[2], a.dim[3]);
+    lower_line(l,
+               "%s = stablehlo.dynamic_update_slice %s, %s%s, %%to_i, %%zero, %%zero, %%zero : (%s, %s, tensor<i32>, "
+               "tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
+               out, cache, out, across ? "_n" : "_s", whole,
+               lower_type(l, NULL, 4, (int64_t)1, a.dim[1], a.dim[2], a.dim[3]), whole);
+}
+
+bool lower_copy(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
+    if (!start(l, program, o, err)) return false;
+    lower_line(l, "%%zero = stablehlo.constant dense<0> : tensor<i32>");
+    copy_slots(l, "from");
+    copy_slots(l, "to");
+    for (int id = 1; id < program->graph.count; id++) {
+        const Node *n = &program->graph.nodes[id];
+        if (n->kind != NODE_OP || !n->op->in_cache) continue;
+        for (int v = 0; v < 2; v++) copy_cache(l, n, v);
+        caches_declare(l, n);
+    }
+    return finish(l, text, err);
 }
 
 void lower_free(Lower *l) {

@@ -90,6 +90,9 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
 typedef struct LowerOptions { const char *type; int64_t cache_slots, positions; Bucket bucket; } LowerOptions;
 /* Writes the module of a bucket onto *text; arguments and results stay in *l until lower_free. */
 bool lower_program(Lower *l, const Program *program, const LowerOptions *options, Text *text, Err *err);
+/* Writes the module that copies a slot's caches: step inputs "from" and "to", i32 [1] a replica, the slot within the
+ * replica, -1 where it is another's. Results: all caches. */
+bool lower_copy(Lower *l, const Program *program, const LowerOptions *options, Text *text, Err *err);
 void lower_free(Lower *l);
 int64_t lower_argument_bytes(const LowerArgument *a); /* on one device */
 /* Size of a dimension over all devices. */

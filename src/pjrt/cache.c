@@ -1,10 +1,12 @@
 /* cache.c: compiled programs on disk. Whatever is wrong with a file, the program is compiled anew. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include "cache.h"
 
@@ -52,6 +54,7 @@ void cache_open(ProgramCache *cache, const char *folder) {
         warn(cache, "compiled programs are not kept: expected %s to be a folder that only this user can write", folder);
     } else {
         cache->folder = copy;
+        cache->limit = CACHE_LIMIT;
         return;
     }
     free(copy);
@@ -60,6 +63,59 @@ void cache_open(ProgramCache *cache, const char *folder) {
 void cache_close(ProgramCache *cache) {
     free(cache->folder);
     *cache = (ProgramCache){0};
+}
+
+/* ---- Size -------------------------------------------------------------------------------------------------------- */
+
+typedef struct CacheFile { char *path; off_t bytes; struct timespec used; } CacheFile;
+
+static int by_age(const void *a, const void *b) {
+    const CacheFile *x = a, *y = b;
+    if (x->used.tv_sec != y->used.tv_sec) return x->used.tv_sec < y->used.tv_sec ? -1 : 1;
+    if (x->used.tv_nsec != y->used.tv_nsec) return x->used.tv_nsec < y->used.tv_nsec ? -1 : 1;
+    return strcmp(x->path, y->path);
+}
+
+/* A file of ours: a program, or a part that a writer left behind. Its age is that of its last use. */
+static bool file_of_cache(const ProgramCache *cache, const char *name, CacheFile *out) {
+    size_t n = strlen(name);
+    bool program = n == 2 * CACHE_KEY_BYTES + 5 && !strcmp(name + n - 5, ".pjrt"), part = !strncmp(name, ".part-", 6);
+    struct stat st;
+    *out = (CacheFile){0};
+    if (!program && !part) return false;
+    out->path = path_join(cache->folder, name, NULL);
+    if (!out->path || lstat(out->path, &st) != 0 || !S_ISREG(st.st_mode) ||
+        (part && time(NULL) - st.st_mtim.tv_sec < 3600)) { /* being written */
+        free(out->path);
+        return false;
+    }
+    out->bytes = st.st_size;
+    out->used = st.st_mtim;
+    return true;
+}
+
+/* Removes the files that were used longest ago until the folder keeps to its limit. */
+static void cache_trim(const ProgramCache *cache) {
+    DIR *folder = opendir(cache->folder);
+    CacheFile *list = NULL, file;
+    size_t count = 0, capacity = 0;
+    off_t total = 0;
+    for (struct dirent *entry; folder && (entry = readdir(folder));) {
+        if (!file_of_cache(cache, entry->d_name, &file)) continue;
+        if (!mem_grow((void **)&list, &capacity, count + 1, sizeof *list, "program cache", NULL)) {
+            free(file.path);
+            break;
+        }
+        total += file.bytes;
+        list[count++] = file;
+    }
+    if (folder) closedir(folder);
+    if (count) qsort(list, count, sizeof *list, by_age);
+    for (size_t i = 0; i < count; i++) {
+        if (total > cache->limit && unlink(list[i].path) == 0) total -= list[i].bytes;
+        free(list[i].path);
+    }
+    free(list);
 }
 
 /* ---- Keys -------------------------------------------------------------------------------------------------------- */
@@ -141,6 +197,7 @@ uint8_t *cache_read(ProgramCache *cache, const CacheKey *key, size_t *bytes) {
     if (!path) return NULL;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     uint8_t *data = fd >= 0 ? read_program(fd, key, bytes) : NULL;
+    if (data) futimens(fd, NULL); /* used now */
     if (fd >= 0 && !data) warn(cache, "%s is damaged or not ours: the program is compiled anew", path);
     if (fd >= 0) close(fd);
     free(path);
@@ -162,4 +219,5 @@ void cache_write(ProgramCache *cache, const CacheKey *key, const uint8_t *data, 
         warn(cache, "a compiled program is not kept: cannot write %s: %s", path ? path : cache->folder, strerror(why));
     free(path);
     free(part);
+    if (ok) cache_trim(cache);
 }

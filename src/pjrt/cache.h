@@ -8,10 +8,12 @@
 
 typedef struct ProgramCache {
     char *folder;   /* NULL: no cache */
+    int64_t limit;  /* bytes of all programs: those used longest ago go first */
     bool warned;    /* one warning a client, whatever goes wrong */
 } ProgramCache;
 
 enum { CACHE_KEY_BYTES = 32 };
+#define CACHE_LIMIT ((int64_t)4 << 30)
 typedef struct CacheKey { uint8_t byte[CACHE_KEY_BYTES]; } CacheKey;
 
 /* Makes the folder if it is missing. Never fails: a cache that cannot be used warns on stderr and is off. */
@@ -24,6 +26,6 @@ bool cache_key(const CachePart *parts, int count, CacheKey *out, Err *err);
 
 /* The program stored under a key, malloc'ed; NULL when there is none, or it is damaged, foreign or too large. */
 uint8_t *cache_read(ProgramCache *cache, const CacheKey *key, size_t *bytes);
-/* Stores a program, replacing what is there, whole or not at all. */
+/* Stores a program, replacing what is there, whole or not at all; then keeps the folder to its limit. */
 void cache_write(ProgramCache *cache, const CacheKey *key, const uint8_t *data, size_t bytes);
 #endif

@@ -98,8 +98,7 @@ static void host_run(Pjrt *p) {
 static bool pjrt_run(void *backend, Err *err) {
     Pjrt *p = backend;
     StepRows *s = &p->step;
-    if (p->lost)
-        return err_set(err, "an earlier step failed on the devices: the key/value cache is lost, open the model again");
+    if (p->lost) return err_set(err, LOST);
     if (s->rows > p->options.rows || s->logit_rows > p->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)s->rows, (long long)p->options.rows);
     waves_clear(p);
@@ -155,6 +154,7 @@ static void pjrt_close_backend(void *backend) {
     free(p->value);
     free(p->row_logit);
     free(p->piece);
+    free(p->copied);
     free(p->piece_at);
     free(p->work);
     free(p->scratch);
@@ -224,4 +224,5 @@ const Backend backend_pjrt = {
     .run = pjrt_run,
     .read = pjrt_read,
     .info = pjrt_backend_info,
+    .copy = pjrt_copy,
 };

@@ -5,18 +5,12 @@
 #include "shards.h"
 #include "state.h"
 
-bool pjrt_bucket(Pjrt *p, int at, Err *err) {
-    Compiled *c = &p->compiled[at];
-    if (c->ready) return true;
-    Text text = {0};
-    char name[64];
+/* Compiles what was written as c->lower; frees the text. */
+static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, bool written, Err *err) {
     bool cached = false;
     double start = clock_seconds();
-    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at]};
-    bucket_name(&p->bucket[at], name, sizeof name);
-    if (lower_program(&c->lower, p->program, &o, &text, err))
-        c->program = pjrt_compile(p->client, text.data, text.bytes, p->devices, &cached, err);
-    text_free(&text);
+    if (written) c->program = pjrt_compile(p->client, text->data, text->bytes, p->devices, &cached, err);
+    text_free(text);
     if (c->program && pjrt_program_results(c->program) != c->lower.result_count)
         err_set(err, "expected %d results, the plugin says %d", c->lower.result_count,
                 pjrt_program_results(c->program));
@@ -32,6 +26,35 @@ bool pjrt_bucket(Pjrt *p, int at, Err *err) {
                 cached ? "loaded" : "compiled", clock_seconds() - start, p->info.programs_compiled,
                 p->info.programs_loaded);
     return true;
+}
+
+static void compiled_free(Compiled *c) {
+    pjrt_program_free(c->program);
+    lower_free(&c->lower);
+    free(c->arguments);
+    *c = (Compiled){0};
+}
+
+bool pjrt_bucket(Pjrt *p, int at, Err *err) {
+    Compiled *c = &p->compiled[at];
+    if (c->ready) return true;
+    compiled_free(c);
+    Text text = {0};
+    char name[64];
+    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at]};
+    bucket_name(&p->bucket[at], name, sizeof name);
+    bool written = lower_program(&c->lower, p->program, &o, &text, err);
+    return compile(p, c, name, &text, written, err);
+}
+
+bool pjrt_copier(Pjrt *p, Err *err) {
+    Compiled *c = &p->copier;
+    if (c->ready) return true;
+    compiled_free(c);
+    Text text = {0};
+    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[0]};
+    bool written = lower_copy(&c->lower, p->program, &o, &text, err);
+    return compile(p, c, "copy", &text, written, err);
 }
 
 static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) {
@@ -133,11 +156,8 @@ void pjrt_unplace(Pjrt *p) {
     }
     for (int i = 0; p->cache && i < p->caches * p->devices; i++) pjrt_buffer_free(p->client, p->cache[i]);
     for (int d = 0; p->shard && d < p->devices; d++) pjrt_buffer_free(p->client, p->shard[d]);
-    for (int i = 0; i < p->buckets; i++) {
-        pjrt_program_free(p->compiled[i].program);
-        lower_free(&p->compiled[i].lower);
-        free(p->compiled[i].arguments);
-    }
+    for (int i = 0; i < p->buckets; i++) compiled_free(&p->compiled[i]);
+    compiled_free(&p->copier);
     free(p->weights);
     free(p->cache);
     free(p->shard);

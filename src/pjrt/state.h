@@ -27,7 +27,7 @@ typedef struct Pjrt {
     char type[8];
     int64_t slots, positions;   /* of a replica */
     Bucket bucket[MAX_BUCKETS];
-    Compiled compiled[MAX_BUCKETS];
+    Compiled compiled[MAX_BUCKETS], copier;
     int buckets;
     const WeightTensor **tensor; /* [node id] of weights */
     Placed *weights;
@@ -47,12 +47,16 @@ typedef struct Pjrt {
     size_t work_capacity;
     int32_t *row_logit;         /* [rows] logit row of a step row, -1: not asked                        */
     float **value;              /* [node id] of kept nodes, assembled for the host                      */
+    PjrtBuffer **copied;        /* results of a copy, moved to the caches at once                       */
     bool lost;                  /* an execution failed: caches may be gone                              */
     BackendInfo info;
 } Pjrt;
 
+#define LOST "an earlier step failed on the devices: the key/value cache is lost, open the model again"
+
 /* place.c: programs compiled when first needed; weights, caches and shard places uploaded once. */
 bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
+bool pjrt_copier(Pjrt *p, Err *err); /* of a slot's caches: see lower_copy */
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
 void pjrt_unplace(Pjrt *p);
 static inline PjrtType pjrt_type_of(const char *type) {
@@ -63,6 +67,7 @@ Wave *wave_new(Pjrt *p, int bucket, Err *err); /* the step's next one, without r
 bool wave_run(Pjrt *p, Wave *w, Err *err);
 void waves_clear(Pjrt *p);                     /* frees the results of the last step */
 void waves_free(Pjrt *p);
+bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
 /* Results of all waves of the step, assembled into p->value[node]. */
 bool waves_read(Pjrt *p, const Node *n, Err *err);
 #endif

@@ -88,6 +88,12 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
     return true;
 }
 
+/* The slot of a copy within its replica, or -1: it is another replica's. */
+static void copy_value(const Pjrt *p, const int32_t *copy, const LowerArgument *a, int replica, int32_t *out) {
+    int32_t slot = copy[strcmp(a->name, "from") != 0];
+    out[0] = slot % p->dp == replica ? slot / p->dp : -1;
+}
+
 /* The placed weight of a name; NULL: none. */
 static PjrtBuffer **weight_named(const Pjrt *p, const char *name) {
     for (int i = 0; i < p->weight_count; i++)
@@ -113,27 +119,26 @@ static bool arguments_new(Pjrt *p, Compiled *c, Err *err) {
     return list != NULL;
 }
 
-/* Uploads what the step gives; its buffers are freed by step_free. */
-static bool step_upload(Pjrt *p, const Wave *w, int i, Err *err) {
-    Compiled *c = &p->compiled[w->bucket];
+/* Uploads what the step gives, argument i; its buffers are freed by step_free. w NULL: copy is the slots to copy. */
+static bool step_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, int i, Err *err) {
     const LowerArgument *a = &c->lower.arguments[i];
     if (!work_room(p, (size_t)lower_argument_bytes(a), err)) return false;
     for (int d = 0; d < p->devices; d++) {
         PjrtBuffer **to = &c->arguments[d * c->lower.argument_count + i];
-        if (d % p->tp == 0 && !step_value(p, w, a, d / p->tp, p->work, err)) return false;
+        if (!w) copy_value(p, copy, a, d / p->tp, p->work);
+        else if (d % p->tp == 0 && !step_value(p, w, a, d / p->tp, p->work, err)) return false;
         *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->work, err);
         if (!*to) return false;
     }
     return true;
 }
 
-static bool arguments_fill(Pjrt *p, const Wave *w, Err *err) {
-    Compiled *c = &p->compiled[w->bucket];
+static bool arguments_fill(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err *err) {
     const Lower *l = &c->lower;
     if (!c->arguments && !arguments_new(p, c, err)) return false;
     for (int i = 0; i < l->argument_count; i++) {
         const LowerArgument *a = &l->arguments[i];
-        if (a->role == ROLE_STEP && !step_upload(p, w, i, err)) return false;
+        if (a->role == ROLE_STEP && !step_upload(p, c, w, copy, i, err)) return false;
         for (int d = 0; a->role == ROLE_CACHE && d < p->devices; d++)
             c->arguments[d * l->argument_count + i] = p->cache[a->cache * p->devices + d];
     }
@@ -151,13 +156,12 @@ static void step_free(Pjrt *p, Compiled *c) {
 }
 
 /* Caches of the results take the places of those the program consumed. */
-static void caches_move(Pjrt *p, Wave *w) {
-    const Lower *l = &p->compiled[w->bucket].lower;
+static void caches_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
     for (int i = 0; i < l->result_count; i++) {
         if (l->results[i].role != ROLE_CACHE) continue;
         for (int d = 0; d < p->devices; d++) {
             PjrtBuffer **cache = &p->cache[l->results[i].cache * p->devices + d],
-                       **result = &w->results[d * l->result_count + i];
+                       **result = &results[d * l->result_count + i];
             pjrt_buffer_free(p->client, *cache);
             *cache = *result;
             *result = NULL;
@@ -165,21 +169,41 @@ static void caches_move(Pjrt *p, Wave *w) {
     }
 }
 
-bool wave_run(Pjrt *p, Wave *w, Err *err) {
-    if (!pjrt_bucket(p, w->bucket, err)) return false;
-    Compiled *c = &p->compiled[w->bucket];
+static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, PjrtBuffer **results, Err *err) {
     const Lower *l = &c->lower;
-    if (l->result_count != p->compiled[0].lower.result_count)
-        return err_set(err, "expected programs of equal results, got %d and %d", p->compiled[0].lower.result_count,
-                       l->result_count);
-    bool ok = arguments_fill(p, w, err);
+    bool ok = arguments_fill(p, c, w, copy, err);
     if (ok) {
-        ok = pjrt_execute(p->client, c->program, c->arguments, l->argument_count, w->results, l->result_count, err);
+        ok = pjrt_execute(p->client, c->program, c->arguments, l->argument_count, results, l->result_count, err);
         p->lost = !ok;
-        if (ok) caches_move(p, w);
+        if (ok) caches_move(p, l, results);
     }
     step_free(p, c);
     return ok;
+}
+
+bool wave_run(Pjrt *p, Wave *w, Err *err) {
+    if (!pjrt_bucket(p, w->bucket, err)) return false;
+    Compiled *c = &p->compiled[w->bucket];
+    if (c->lower.result_count != p->compiled[0].lower.result_count)
+        return err_set(err, "expected programs of equal results, got %d and %d", p->compiled[0].lower.result_count,
+                       c->lower.result_count);
+    return execute(p, c, w, NULL, w->results, err);
+}
+
+/* Copies whole slots: what lies after `positions` is written before it is seen. */
+bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err) {
+    Pjrt *p = backend;
+    if (from_slot < 0 || to_slot < 0 || from_slot >= p->options.slots || to_slot >= p->options.slots || positions < 0 ||
+        positions > p->options.context)
+        return err_set(err, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
+                       (long long)positions, from_slot, to_slot, (long long)p->options.context,
+                       (long long)p->options.slots);
+    if (p->lost) return err_set(err, LOST);
+    if (from_slot == to_slot || positions == 0) return true;
+    if (!pjrt_copier(p, err)) return false;
+    size_t results = (size_t)(p->devices * p->copier.lower.result_count);
+    if (!p->copied) p->copied = mem_new(results + 1, sizeof *p->copied, "copy", err);
+    return p->copied && execute(p, &p->copier, NULL, (int32_t[]){from_slot, to_slot}, p->copied, err);
 }
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */

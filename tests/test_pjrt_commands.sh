@@ -1,0 +1,69 @@
+#!/bin/sh
+# test_pjrt_commands.sh: the commands with --backend pjrt on eight virtual devices of XLA's CPU plugin give what the CPU engine
+# gives: tokens of greedy search, beams and samples, texts, scores. Skipped where plugins/ has no plugin.
+set -u
+. tests/tap.sh
+plugin=plugins/pjrt_c_api_cpu_plugin.so
+if [ ! -r $plugin ]; then
+    skip "commands on a PJRT plugin" "no $plugin: dev/plugins.sh brings it"
+    finish
+    exit
+fi
+# XLA keeps a few bytes of each program it compiles.
+echo "leak:pjrt_c_api_cpu_plugin.so" >"$work/suppressions"
+export LSAN_OPTIONS="suppressions=$work/suppressions:print_suppressions=0"
+model=$work/model
+mkdir "$model"
+cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
+echo '{}' >"$model/generation_config.json"
+cp tests/data/bytes/tokenizer.json "$model"
+cp tests/data/qwen2.5/tokenizer_config.json "$model"
+pjrt="--backend pjrt --plugin $plugin --mesh 2x4 --program-cache $work/cache"
+
+for command in "run -p abcabc -n 8 --temp 0" "run -p abcabc -n 8 --temp 1 --top-k 20 -s 5"; do
+    # shellcheck disable=SC2086 # words
+    run $command -m "$model"
+    cp "$work/out" "$work/cpu"
+    # shellcheck disable=SC2086
+    run $command -m "$model" $pjrt
+    check "$command" 'is 0' '[ -s "$work/out" ]' 'cmp "$work/out" "$work/cpu"'
+done
+# shellcheck disable=SC2086
+run run -p abcabc -n 8 --temp 0 -m "$model" $pjrt -v
+check "run: the second time every program comes from the cache" 'is 0' 'err "from the cache"' 'no_err ": compiled in"'
+
+cat >"$work/req.jsonl" <<'J'
+{"ids":[215,442,328,278,253,401,75,81,245,235],"max_new_tokens":12,"eos_token_id":null}
+{"ids":[215,442,328,278,253,401,75,81,245,235],"max_new_tokens":12,"num_beams":4,"num_return_sequences":2,"eos_token_id":null}
+{"ids":[302,166,170,256,34,379,78,67,94,35],"max_new_tokens":10,"num_beams":4,"num_beam_groups":2,"diversity_penalty":0.5,"eos_token_id":null}
+{"ids":[302,166,170,256,34,379,78,67,94,35],"max_new_tokens":10,"do_sample":true,"top_k":30,"top_p":0.9,"seed":4,"eos_token_id":null}
+{"ids":[215,442,328,278,253,401,75,81,7,8,9],"max_new_tokens":9,"eos_token_id":null}
+J
+ids() { sed -E 's/"(score|logprob|logprobs)":[^,}]*//g' "$1"; } # scores are equal to rounding only
+run generate -m "$model" --in "$work/req.jsonl" --out "$work/cpu.jsonl" --slots 5
+# shellcheck disable=SC2086
+run generate -m "$model" --in "$work/req.jsonl" --out "$work/pjrt.jsonl" --slots 5 $pjrt -v
+ids "$work/cpu.jsonl" >"$work/a"
+ids "$work/pjrt.jsonl" >"$work/b"
+check "generate: greedy, beams, groups of beams, samples and a shared prefix" 'is 0' '[ "$(wc -l <"$work/b")" = 5 ]' \
+    'cmp "$work/a" "$work/b"' '[ "$(grep -c "^program copy " "$work/err")" = 1 ]'
+
+golden=tests/golden/tiny/golden.safetensors
+run forward -m "$model" --in $golden --out "$work/cpu.safetensors" --hidden
+# shellcheck disable=SC2086
+run forward -m "$model" --in $golden --out "$work/pjrt.safetensors" --hidden $pjrt
+check "forward: logits and hidden states of the same shapes" 'is 0' \
+    '[ "$(wc -c <"$work/cpu.safetensors")" = "$(wc -c <"$work/pjrt.safetensors")" ]'
+
+# shellcheck disable=SC2086
+run bench -m "$model" -p 8 -n 2 -r 1 -b 1,3 -d 0,5 --rows 16 $pjrt -o csv
+check "bench: prompts, depths and batches" 'is 0' '[ "$(wc -l <"$work/out")" -ge 5 ]'
+
+head -c 300 tests/test_pjrt_commands.sh >"$work/text"
+run eval perplexity -m "$model" -f "$work/text" -c 128
+cp "$work/out" "$work/cpu"
+# shellcheck disable=SC2086
+run eval perplexity -m "$model" -f "$work/text" -c 128 $pjrt
+first() { grep -oE '[0-9]+\.[0-9]{3}' "$1" | head -n 1; }
+check "eval perplexity: the same to four digits" 'is 0' '[ -n "$(first "$work/out")" ]' '[ "$(first "$work/out")" = "$(first "$work/cpu")" ]'
+finish
