@@ -96,6 +96,11 @@ $(BUILD)/bench/processors: $(BUILD)/bench/processors.o $(OBJ)
 bench-processors: $(BUILD)/bench/processors
 	$<
 
+# The StableHLO texts that tests/test_lower.c compares with, written anew.
+golden-stablehlo: $(BUILD)/tests/test_lower
+	mkdir -p tests/golden/stablehlo
+	QWENMESH_GOLDEN=write $<
+
 model:
 	dev/model.sh
 plugins:
@@ -107,5 +112,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels bench-processors model plugins demo clean
+.PHONY: all tests check fuzz bench-kernels bench-processors golden-stablehlo model plugins demo clean
 .SECONDARY:
