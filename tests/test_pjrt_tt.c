@@ -77,7 +77,7 @@ static int count_of(const uint8_t *data, size_t bytes, const char *text) {
     return count;
 }
 
-/* Weights are parameters, in TTIR too; caches and inputs are not. What is made of weights is made once, on the device. */
+/* Weights are parameters, in TTIR too; caches and inputs are not. Const-eval is the device's. */
 static void roles_and_host(const Lower *l, const uint8_t *data, size_t bytes) {
     Err err = {0};
     TtResult result;
@@ -87,7 +87,8 @@ static void roles_and_host(const Lower *l, const uint8_t *data, size_t bytes) {
     if (!tt_result_read(data, bytes, &result, &err) || !tt_report_read(&result, &r, &err)) fail_msg("%s", err.text);
     assert_int_equal(r.parameters, weights);
     assert_int_equal(r.inputs, l->argument_count - weights);
-    assert_int_equal(count_of((const uint8_t *)result.ttir.data, result.ttir.bytes, "argument_type<parameter>"), weights);
+    const uint8_t *ttir = (const uint8_t *)result.ttir.data;
+    assert_int_equal(count_of(ttir, result.ttir.bytes, "argument_type<parameter>"), weights);
     assert_int_equal(r.host_ops + r.host_moves + r.const_eval_host, 0);
     assert_true(r.const_evals > 28 * 4 && r.parameters_on_host && r.prepared_bytes > r.parameter_bytes / 10 * 9);
     assert_int_equal(r.dram_bytes, INT64_C(12) << 30);

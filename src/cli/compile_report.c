@@ -43,7 +43,8 @@ static void collectives_text(const CompiledBucket *b, int64_t layers, Text *out)
 
 static void tt_table(const Compiled *c) {
     printf("\n| program | compile s | size MiB | collectives | host ops, moves | const-eval (host) "
-           "| caches, inputs MiB | prepared MiB | step MiB | re-laid MiB |\n|---|---|---|---|---|---|---|---|---|---|\n");
+           "| caches, inputs MiB | prepared MiB | step MiB | re-laid MiB |\n"
+           "|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < c->count; i++) {
         const CompiledBucket *b = &c->bucket[i];
         Text text = {0};

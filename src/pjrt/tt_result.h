@@ -32,11 +32,11 @@ typedef struct TtReport {
     char host_op[TT_NAME];             /* the first of either                                                         */
     int64_t attention;                 /* scaled_dot_product_attention as one op in TTIR                              */
     /* Bytes of one chip. */
-    int64_t parameter_bytes;           /* weights as they are handed over                                               */
+    int64_t parameter_bytes;           /* weights as they are handed over                                            */
     bool parameters_on_host;
     int64_t argument_bytes;            /* arguments in DRAM: caches, inputs, weights that are not prepared            */
     int64_t prepared_bytes;            /* results of const-eval                                                       */
-    int64_t temporary_bytes;           /* most at once, results included, nothing taken to be in place: an upper bound */
+    int64_t temporary_bytes;           /* most at once, results included, nothing taken as in place: an upper bound */
     int64_t relayout_bytes;            /* results of to_layout in a step                                              */
     /* The chip, as the description has it. */
     char arch[TT_NAME];
