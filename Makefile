@@ -110,6 +110,11 @@ $(BUILD)/bench/transport: $(BUILD)/bench/transport.o $(OBJ)
 bench-transport: $(BUILD)/bench/transport $(MPI)
 	for n in 2 4; do QWENMESH_MPI_LIBRARY=$(abspath $(MPI)) $(MPIRUN) -n $$n $<; done
 
+# The StableHLO texts that tests/test_lower.c compares with, written anew.
+golden-stablehlo: $(BUILD)/tests/test_lower
+	mkdir -p tests/golden/stablehlo
+	QWENMESH_GOLDEN=write $<
+
 model:
 	dev/model.sh
 plugins:
@@ -121,5 +126,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels bench-processors bench-transport model plugins demo clean
+.PHONY: all tests check fuzz bench-kernels bench-processors bench-transport golden-stablehlo model plugins demo clean
 .SECONDARY:

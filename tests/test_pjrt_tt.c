@@ -11,6 +11,7 @@
 #include "../src/pjrt/buckets.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
+#include "../src/pjrt/tt_result.h"
 #include "stablehlo_text.h"
 
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
@@ -76,6 +77,24 @@ static int count_of(const uint8_t *data, size_t bytes, const char *text) {
     return count;
 }
 
+/* Weights are parameters, in TTIR too; caches and inputs are not. Const-eval is the device's. */
+static void roles_and_host(const Lower *l, const uint8_t *data, size_t bytes) {
+    Err err = {0};
+    TtResult result;
+    TtReport r;
+    int weights = 0;
+    for (int i = 0; i < l->argument_count; i++) weights += l->arguments[i].role == ROLE_WEIGHT;
+    if (!tt_result_read(data, bytes, &result, &err) || !tt_report_read(&result, &r, &err)) fail_msg("%s", err.text);
+    assert_int_equal(r.parameters, weights);
+    assert_int_equal(r.inputs, l->argument_count - weights);
+    const uint8_t *ttir = (const uint8_t *)result.ttir.data;
+    assert_int_equal(count_of(ttir, result.ttir.bytes, "argument_type<parameter>"), weights);
+    assert_int_equal(r.host_ops + r.host_moves + r.const_eval_host, 0);
+    assert_true(r.const_evals > 28 * 4 && r.parameters_on_host && r.prepared_bytes > r.parameter_bytes / 10 * 9);
+    assert_int_equal(r.dram_bytes, INT64_C(12) << 30);
+    tt_report_free(&r);
+}
+
 /* The whole of Qwen2.5-7B, 28 layers, as one bucket: attention arrives as one op, caches are written on the device, two
  * reductions a layer and axis, and nothing is moved to the host. */
 static void model_compiles(const char *desc, const char *mesh_text, int axes) {
@@ -108,6 +127,7 @@ static void model_compiles(const char *desc, const char *mesh_text, int axes) {
         assert_int_equal(count_of(data, bytes, "\"ttir.scaled_dot_product_attention\"("), 28);
         assert_int_equal(count_of(data, bytes, "\"ttir.all_reduce\"("), 28 * 2 * axes);
         assert_true(contains(data, bytes, "ttnn.rows_scatter") && !contains(data, bytes, "hoist"));
+        roles_and_host(&l, data, bytes);
         free(data);
         pjrt_program_free(p);
         lower_free(&l);

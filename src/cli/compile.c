@@ -1,5 +1,5 @@
-/* compile.c: `compile`: every bucket of a mesh through a plugin's compiler, from config.json alone, without weights; for
- * Tenstorrent without hardware too. */
+/* compile.c: `compile`: every bucket of a mesh through a plugin's compiler, from config.json alone, without weights;
+ * for Tenstorrent without hardware too. */
 #include <stdlib.h>
 #include <string.h>
 #include "../pjrt/tt_desc.h"
@@ -82,9 +82,10 @@ static bool check_host(const Compiled *c, Err *err) {
     for (int i = 0; i < c->count; i++) {
         const CompiledBucket *b = &c->bucket[i];
         if (b->has_tt && b->bucket.rows == 1 && b->tt.host_ops + b->tt.host_moves > 0)
-            return err_set(err, "%s: expected every operation on the device, got %lld on the host and %lld transfers in "
-                           "the middle of a step, first %s", b->name, (long long)b->tt.host_ops,
-                           (long long)b->tt.host_moves, b->tt.host_op);
+            return err_set(err,
+                           "%s: expected every operation on the device, got %lld on the host and %lld transfers in the "
+                           "middle of a step, first %s",
+                           b->name, (long long)b->tt.host_ops, (long long)b->tt.host_moves, b->tt.host_op);
     }
     return true;
 }

@@ -42,16 +42,18 @@ static void collectives_text(const CompiledBucket *b, int64_t layers, Text *out)
 }
 
 static void tt_table(const Compiled *c) {
-    printf("\n| program | compile s | size MiB | collectives | host ops, moves | const-eval (host) | caches, inputs MiB "
-           "| prepared MiB | step MiB | re-laid MiB |\n|---|---|---|---|---|---|---|---|---|---|\n");
+    printf("\n| program | compile s | size MiB | collectives | host ops, moves | const-eval (host) "
+           "| caches, inputs MiB | prepared MiB | step MiB | re-laid MiB |\n"
+           "|---|---|---|---|---|---|---|---|---|---|\n");
     for (int i = 0; i < c->count; i++) {
         const CompiledBucket *b = &c->bucket[i];
         Text text = {0};
         collectives_text(b, c->layers, &text);
-        printf("| %s | %.2f | %.2f | %s | %lld, %lld | %lld (%lld) | %.1f | %.1f | %.1f | %.1f |\n", b->name, b->seconds,
-               mib(b->program_bytes), text.data ? text.data : "", (long long)b->tt.host_ops, (long long)b->tt.host_moves,
-               (long long)b->tt.const_evals, (long long)b->tt.const_eval_host, mib(b->tt.argument_bytes),
-               mib(b->tt.prepared_bytes), mib(b->tt.temporary_bytes), mib(b->tt.relayout_bytes));
+        printf("| %s | %.2f | %.2f | %s | %lld, %lld | %lld (%lld) | %.1f | %.1f | %.1f | %.1f |\n", b->name,
+               b->seconds, mib(b->program_bytes), text.data ? text.data : "", (long long)b->tt.host_ops,
+               (long long)b->tt.host_moves, (long long)b->tt.const_evals, (long long)b->tt.const_eval_host,
+               mib(b->tt.argument_bytes), mib(b->tt.prepared_bytes), mib(b->tt.temporary_bytes),
+               mib(b->tt.relayout_bytes));
         text_free(&text);
     }
 }
@@ -61,8 +63,8 @@ static void tt_memory(const Compiled *c) {
     if (!compiled_memory(c, &m)) return;
     const TtReport *r = &c->bucket[0].tt;
     printf("\nA chip: caches and inputs %.1f MiB, weights prepared for %d programs %.1f MiB, the largest step %.1f MiB "
-           "(an upper bound: nothing taken to be in place): %.2f GiB of %.2f GiB that programs may use (%s, %.2f GiB of "
-           "DRAM): %s.\n", mib(m.arguments), c->count, mib(m.prepared), mib(m.temporaries), mib(m.total) / 1024,
+           "(an upper bound: nothing taken to be in place): %.2f GiB of %.2f GiB that programs may use (%s, %.2f GiB "
+           "of DRAM): %s.\n", mib(m.arguments), c->count, mib(m.prepared), mib(m.temporaries), mib(m.total) / 1024,
            mib(m.usable) / 1024, r->arch, mib(m.dram) / 1024, m.total <= m.usable ? "fits" : "DOES NOT FIT");
     if (m.total > m.usable) {
         int64_t decode = c->bucket[0].tt.argument_bytes + c->bucket[0].tt.prepared_bytes +

@@ -266,7 +266,7 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
     return from;
 }
 
-/* ---- Shardings and types ------------------------------------------------------------------------------------------ */
+/* ---- Shardings and types ----------------------------------------------------------------------------------------- */
 
 int64_t lower_global(const Lower *l, const LowerArgument *a, int dim) {
     const Mesh *m = &l->program->partition->mesh;

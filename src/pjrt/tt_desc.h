@@ -1,4 +1,5 @@
-/* tt_desc.h: what goes with Tenstorrent's plugin on a machine: descriptions of boxes, and one process loading at once. */
+/* tt_desc.h: what goes with Tenstorrent's plugin on a machine: descriptions of boxes, and one process loading it at a
+ * time. */
 #ifndef PJRT_TT_DESC_H
 #define PJRT_TT_DESC_H
 #include "../base/base.h"

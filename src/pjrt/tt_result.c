@@ -105,7 +105,8 @@ typedef struct Pass {
     Err *err;
 } Pass;
 
-/* ---- Layouts: "#ttnn_layout3 = #ttnn.ttnn_layout<(..) -> (..), <1x1>, memref<2x4x!ttcore.tile<32x32, bf16>, #dram>, .." */
+/* ---- Layouts ----------------------------------------------------------------------------------------------------- */
+/* "#ttnn_layout3 = #ttnn.ttnn_layout<(..) -> (..), <1x1>, memref<2x4x!ttcore.tile<32x32, bf16>, #dram>, ..>" */
 
 static bool element_bytes(Line *l, int64_t *out) {
     static const struct { const char *name; int64_t bytes; } types[] = {{"f32", 4},  {"bf16", 2}, {"f16", 2},

@@ -24,7 +24,7 @@ typedef struct TtReport {
     int ops;
     size_t op_capacity;
     int64_t collective[TT_COLLECTIVES][TT_AXES];
-    int64_t inputs, parameters;        /* arguments by role                                                           */
+    int64_t inputs, parameters;        /* arguments by role; const-eval's stay in the host's memory                   */
     int64_t const_evals;               /* functions run once per program, whose results the device keeps              */
     int64_t const_eval_host;           /* those of them that the host runs                                            */
     int64_t host_ops;                  /* calls of functions of the host, in every step                               */
@@ -32,11 +32,11 @@ typedef struct TtReport {
     char host_op[TT_NAME];             /* the first of either                                                         */
     int64_t attention;                 /* scaled_dot_product_attention as one op in TTIR                              */
     /* Bytes of one chip. */
-    int64_t parameter_bytes;           /* weights as they are handed over: in the host's memory if const-eval has them */
+    int64_t parameter_bytes;           /* weights as they are handed over                                            */
     bool parameters_on_host;
     int64_t argument_bytes;            /* arguments in DRAM: caches, inputs, weights that are not prepared            */
     int64_t prepared_bytes;            /* results of const-eval                                                       */
-    int64_t temporary_bytes;           /* most at once, results included, nothing taken to be in place: an upper bound */
+    int64_t temporary_bytes;           /* most at once, results included, nothing taken as in place: an upper bound */
     int64_t relayout_bytes;            /* results of to_layout in a step                                              */
     /* The chip, as the description has it. */
     char arch[TT_NAME];

@@ -1,4 +1,4 @@
-/* fuzz_tt_result.c: serialised Tenstorrent programs: whatever the bytes, reading ends, and counts and sizes make sense. */
+/* fuzz_tt_result.c: serialised Tenstorrent programs: whatever the bytes, reading ends; counts and sizes make sense. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/pjrt/tt_result.h"

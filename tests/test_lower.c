@@ -1,0 +1,192 @@
+/* test_lower.c: the StableHLO text of every op that has a lowering, to the letter, as tests/golden/stablehlo/NAME.mlir;
+ * each also compiles with the plugins in plugins/. Each program is the smallest with that op in it.
+ *
+ * QWENMESH_GOLDEN=write (`make golden-stablehlo`) writes the files anew: read the difference before you keep it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../src/model/qwen2.h"
+#include "../src/pjrt/buckets.h"
+#include "../src/pjrt/client.h"
+#include "../src/pjrt/plugin.h"
+
+__attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void) { return "leak:libtt.so\nleak:pjrt_c_api_cpu_plugin.so\n"; }
+
+/* ---- The programs ------------------------------------------------------------------------------------------------ */
+
+static const ModelConfig config = {.architecture = "qwen2", .layers = 1, .hidden = 64, .ffn = 64, .vocab = 64,
+                                   .heads = 4, .kv_heads = 2, .head_dim = 16, .max_positions = 64,
+                                   .rms_norm_eps = 1e-6, .qkv_bias = true,
+                                   .rope = {.theta = 1e4, .dim = 16, .factor = 1, .attention_factor = 1}};
+enum { ROWS = 8, CONTEXT = 63, SLOTS = 2 };
+
+static Tensor rows_of(Graph *g) { return embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed")); }
+static Tensor projected(Graph *g, const char *axes, const char *name) {
+    return linear(g, rows_of(g), weight(g, axes, "%s", name), NO_TENSOR);
+}
+static Tensor table_of(Graph *g) { return rope_table(g, input(g, "positions", "t"), &config.rope); }
+static Tensor cache_of(Graph *g) {
+    return cache_update(g, 0, projected(g, "(kc)d", "k_proj"), projected(g, "(kc)d", "v_proj"));
+}
+static Tensor logits_of(Graph *g) {
+    return linear(g, select_rows(g, rows_of(g), input(g, "logit_rows", "r")), weight(g, "vd", "head"), NO_TENSOR);
+}
+
+static Tensor of_rms_norm(Graph *g) { return rms_norm(g, rows_of(g), weight(g, "d", "gain"), 1e-6); }
+static Tensor of_linear(Graph *g) {
+    return linear(g, rows_of(g), weight(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "q_bias"));
+}
+static Tensor of_rope(Graph *g) { return rope(g, projected(g, "(kgc)d", "q_proj"), table_of(g)); }
+static Tensor of_attention(Graph *g) { return attention(g, 0, projected(g, "(kgc)d", "q_proj"), cache_of(g), 0); }
+static Tensor of_window(Graph *g) { return attention(g, 0, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
+static Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
+static Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
+static Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "logit_rows", "r")); }
+static Tensor of_argmax(Graph *g) { return argmax(g, logits_of(g)); }
+static Tensor of_all_reduce(Graph *g) { /* a sum over split columns, which the partitioner finishes */
+    return linear(g, of_silu_mul(g), weight(g, "df", "down"), NO_TENSOR);
+}
+
+typedef struct Case {
+    const char *name;   /* of the file; the op's, or the op's and what is special after a '-' */
+    Tensor (*build)(Graph *g); /* NULL: the whole model */
+    const char *mesh, *type;
+    int64_t slots;
+    Bucket bucket;
+} Case;
+
+#define PREFILL {.slots = 1, .rows = ROWS, .logit_rows = 1}
+#define DECODE {.slots = SLOTS, .rows = 1, .logit_rows = SLOTS, .all_logits = true}
+static const Case cases[] = {
+    {"embed", rows_of, "1x1", "f32", SLOTS, PREFILL},
+    {"rms_norm", of_rms_norm, "1x1", "f32", SLOTS, PREFILL},
+    {"linear", of_linear, "1x2", "f32", SLOTS, PREFILL},
+    {"rope_table", table_of, "1x1", "f32", SLOTS, PREFILL},
+    {"rope", of_rope, "1x2", "f32", SLOTS, PREFILL},
+    {"cache_update", cache_of, "1x1", "f32", SLOTS, PREFILL},
+    {"cache_update-decode", cache_of, "1x1", "bf16", SLOTS, DECODE},
+    {"cache_update-one", cache_of, "1x1", "bf16", 1, {.slots = 1, .rows = 1, .logit_rows = 1, .all_logits = true}},
+    {"attention", of_attention, "1x1", "f32", SLOTS, PREFILL},
+    {"attention-decode", of_attention, "1x2", "bf16", SLOTS, DECODE},
+    {"attention-window", of_window, "1x1", "f32", SLOTS, PREFILL},
+    {"silu_mul", of_silu_mul, "1x2", "f32", SLOTS, PREFILL},
+    {"add", of_add, "1x1", "f32", SLOTS, PREFILL},
+    {"select_rows", of_select, "1x1", "f32", SLOTS, PREFILL},
+    {"argmax", of_argmax, "1x1", "f32", SLOTS, PREFILL},
+    {"all_reduce", of_all_reduce, "2x2", "f32", SLOTS, PREFILL},
+    {"reduce_argmax", of_argmax, "2x2", "f32", SLOTS, PREFILL},
+    {"model-decode", NULL, "2x4", "bf16", SLOTS, DECODE},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+static int lowered(const Case *c, Text *text) {
+    Err err = {0};
+    ModelGraph model = {0};
+    Partition partition = {0};
+    Program program = {0};
+    Mesh mesh;
+    Lower l = {0};
+    if (c->build) {
+        graph_init(&model.graph, &config, ROWS, CONTEXT);
+        Node *last = graph_node(&model.graph, c->build(&model.graph));
+        if (last) last->keep = !last->op->in_cache;
+        if (model.graph.err.set) fail_msg("%s: %s", c->name, model.graph.err.text);
+    } else if (!model_graph(&model, &config, ROWS, CONTEXT, false, &err)) fail_msg("%s", err.text);
+    const LowerOptions o = {.type = c->type, .cache_slots = c->slots, .positions = bucket_positions(CONTEXT),
+                            .bucket = c->bucket};
+    if (!mesh_parse(&mesh, c->mesh, &err) || !partition_new(&partition, &config, &mesh, true, &err) ||
+        !program_new(&program, &model.graph, &partition, &err) || !lower_program(&l, &program, &o, text, &err))
+        fail_msg("%s: %s", c->name, err.text);
+    lower_free(&l);
+    program_free(&program);
+    partition_free(&partition);
+    model_graph_free(&model);
+    return mesh.tp;
+}
+
+/* ---- To the letter ----------------------------------------------------------------------------------------------- */
+
+static void same_as_file(const Case *c, const char *text, size_t bytes) {
+    char path[128];
+    size_t got;
+    Err err = {0};
+    snprintf(path, sizeof path, "tests/golden/stablehlo/%s.mlir", c->name);
+    const char *write = getenv("QWENMESH_GOLDEN");
+    if (write && !strcmp(write, "write")) {
+        FILE *f = fopen(path, "w");
+        if (!f || !file_put(f, text, bytes, path, &err) || !file_finish(f, path, &err))
+            fail_msg("cannot write %s: %s", path, err.text);
+    }
+    char *want = file_read(path, 1 << 20, &got, &err);
+    if (!want) fail_msg("%s", err.text);
+    if (got != bytes || memcmp(want, text, bytes)) {
+        size_t line = 1, at = 0;
+        while (at < got && at < bytes && want[at] == text[at]) line += want[at++] == '\n';
+        fail_msg("%s: line %zu differs: %.200s", path, line, text + at);
+    }
+    free(want);
+}
+
+static void every_text(void **state) {
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        Text text = {0};
+        lowered(&cases[i], &text);
+        same_as_file(&cases[i], text.data, text.bytes);
+        text_free(&text);
+    }
+}
+
+static void every_op_has_a_file(void **state) {
+    (void)state;
+    for (int i = 0; op_table[i]; i++) {
+        bool found = !op_table[i]->stablehlo;
+        for (int j = 0; j < CASES; j++) found |= !strcmp(cases[j].name, op_table[i]->name);
+        if (!found) fail_msg("%s has a lowering and no tests/golden/stablehlo/%s.mlir", op_table[i]->name,
+                             op_table[i]->name);
+    }
+}
+
+/* ---- Compilers --------------------------------------------------------------------------------------------------- */
+
+static void all_compile(const char *plugin, const char *desc) {
+    PluginFile file;
+    Err err = {0};
+    if (!plugin_find(plugin, &file, NULL)) {
+        printf("SKIP no %s plugin: run `make plugins`\n", plugin);
+        skip();
+    }
+    PjrtClient *client = pjrt_open(&(PjrtOptions){.plugin = plugin, .devices = 8, .system_desc = desc}, &err);
+    if (!client) fail_msg("%s: %s", plugin, err.text);
+    for (int i = 0; i < CASES; i++) {
+        Text text = {0};
+        int devices = lowered(&cases[i], &text);
+        PjrtProgram *p = pjrt_compile(client, text.data, text.bytes, devices, NULL, &err);
+        if (!p) fail_msg("%s with %s: %s", cases[i].name, plugin, err.text);
+        pjrt_program_free(p);
+        text_free(&text);
+    }
+    pjrt_close(client);
+}
+
+static void xla_takes_all(void **state) {
+    (void)state;
+    all_compile("cpu", NULL);
+}
+
+static void tenstorrent_takes_all(void **state) {
+    (void)state;
+    all_compile("tt", "tests/data/tt/n300-llmbox.ttsys");
+}
+
+int main(void) {
+    unsetenv("TT_COMPILE_ONLY_SYSTEM_DESC");
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_op_has_a_file), cmocka_unit_test(every_text),
+                                       cmocka_unit_test(xla_takes_all), cmocka_unit_test(tenstorrent_takes_all)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
