@@ -5,9 +5,9 @@
  *   error=SLOT[@N]          the N-th call of it fails (from 1; without: every one), INTERNAL "fake failure"
  *   memory=SLOT[@N]         likewise, RESOURCE_EXHAUSTED
  *   late                    waiting for an event fails
- * It has as many devices as it is asked for, listed backwards. A program whose text returns tensors gives zeros of these
- * types and "consumes" the arguments that alias them; any other copies each device's first argument to its one result and
- * "consumes" the second. Objects are counted by kind: fake_made, fake_left and fake_live tell. */
+ * It has as many devices as it is asked for, listed backwards. A program whose text returns tensors gives zeros of
+ * these types and "consumes" the arguments that alias them; any other copies each device's first argument to its one
+ * result and "consumes" the second. Objects are counted by kind: fake_made, fake_left and fake_live tell. */
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>

@@ -154,7 +154,8 @@ static void long_prompt(void **state) {
     for (int k = 0; k < 3; k++) free(logits[k]);
 }
 
-/* Weights, activations and cache in bf16: as far from f32 as the reference's own bf16 run, neither nearer nor further. */
+/* Weights, activations and cache in bf16: as far from f32 as the reference's own bf16 run, neither nearer nor further.
+ */
 static void weights_in_bf16(void **state) {
     (void)state;
     need_plugin();

@@ -151,6 +151,35 @@ static void whole_model_compiles(void **state) {
     model_compiles("tests/data/tt/galaxy-32.ttsys", "1x32", 1);
 }
 
+/* What the compiler has no operation for, it gives to the host: the report must see that. */
+static void work_of_the_host_is_seen(void **state) {
+    (void)state;
+    if (!found()) skip();
+    static const char text[] =
+        "module @m attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 1 : i32} {\n"
+        "func.func public @main(%a: tensor<32x64xf32>, %b: tensor<32x64xf32>) -> tensor<32x64xf32> {\n"
+        "%r = stablehlo.einsum %a, %b, config=\"ab,ab->ab\" : (tensor<32x64xf32>, tensor<32x64xf32>) -> "
+        "tensor<32x64xf32>\nreturn %r : tensor<32x64xf32>\n}\n}\n";
+    Err err = {0};
+    uint8_t *data = NULL;
+    size_t bytes = 0;
+    TtResult result;
+    TtReport r = {0};
+    PjrtClient *c = open_tt("tests/data/tt/n150.ttsys", 1, &err);
+    PjrtProgram *p = c ? pjrt_compile(c, text, sizeof text - 1, 1, NULL, &err) : NULL;
+    if (!p || !pjrt_program_serialize(p, &data, &bytes, &err) || !tt_result_read(data, bytes, &result, &err) ||
+        !tt_report_read(&result, &r, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(r.host_ops, 1);
+    assert_true(r.host_moves >= 2);
+    assert_int_equal(r.parameters, 0);
+    assert_int_equal(r.inputs, 2);
+    tt_report_free(&r);
+    free(data);
+    pjrt_program_free(p);
+    pjrt_close(c);
+}
+
 /* The plugin would end the process on these. */
 static void what_it_would_die_of_is_refused(void **state) {
     (void)state;
@@ -187,6 +216,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_description_compiles),
         cmocka_unit_test(whole_model_compiles),
+        cmocka_unit_test(work_of_the_host_is_seen),
         cmocka_unit_test(what_it_would_die_of_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
