@@ -243,7 +243,7 @@ static void sdpa_function(Lower *l, int64_t kv, int64_t group, int64_t c, double
     text_line(f, "  %%r = stablehlo.reshape %%o : (%s) -> %s\n  return %%r : %s\n}\n", q5, q, q);
 }
 
-/* The keys or values that a bucket's attention looks at, [slots, kv, seen, c]: of the slot the step names, or of all. */
+/* Keys or values that a bucket's attention looks at, [slots, kv, seen, c]: of the slot the step names, or of all. */
 static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t kv, int64_t c) {
     const char *whole = lower_type(l, NULL, 4, l->cache_slots, kv, l->positions, c),
                *part = lower_type(l, NULL, 4, l->bucket.slots, kv, seen(l), c);
