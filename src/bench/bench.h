@@ -36,6 +36,7 @@ typedef struct Bench {
     int meshes;
     BenchTest *tests;
     int test_count, repeats;
+    bool warm_whole;            /* warm up with the whole test: programs are compiled when a shape first comes */
     BenchResult *results;       /* [test_count * meshes], test after test */
     /* Opens `mesh` (slots and context as the tests need); NULL and an error. */
     QmEngine *(*open)(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err);

@@ -176,7 +176,7 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
     BenchResult roof = {0}, *row = b->results + test * b->meshes;
     bool ok = s && read_roof(&roof, b->mesh[from].info.workers, err);
     BenchTest warm = *t;
-    if (warm.prompt > WARM_ROWS) warm.prompt = WARM_ROWS;
+    if (warm.prompt > WARM_ROWS && !b->warm_whole) warm.prompt = WARM_ROWS;
     if (warm.gen > 2) warm.gen = 2;
     for (int r = -1; ok && r < b->repeats; r++) /* -1 warms up: pages, caches, clocks */
         for (int m = from; ok && m < to; m++) {

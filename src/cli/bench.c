@@ -95,7 +95,8 @@ int cmd_bench(int argc, char **argv) {
     Owner owner = {&m, config ? type : NULL};
     Bench *b = mem_new(1, sizeof *b, "bench", &err);
     if (!b) return fail(&err);
-    *b = (Bench){.repeats = (int)repeats, .open = open_mesh, .owner = &owner};
+    *b = (Bench){.repeats = (int)repeats, .warm_whole = m.plugin || (m.backend && !strcmp(m.backend, "pjrt")),
+                 .open = open_mesh, .owner = &owner};
     const char *slash = strrchr(m.model, '/');
     snprintf(b->model, sizeof b->model, "%s%s", config ? "random " : "", slash && slash[1] ? slash + 1 : m.model);
     if (!meshes_of(b, m.mesh)) code = usage_error("bench", "--mesh: expected 1 to %d meshes", BENCH_MESHES);
