@@ -234,7 +234,7 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
     UNROLL for (int p = 0; p < panels; p++) {
         const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
         if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
-        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
+        if (rows >= ROWS_FETCH && step_bytes(type) > 64) __builtin_prefetch(ahead + 64);
         _Alignas(64) float w[8 * PANEL];
         UNROLL for (int i = 0; i < n; i += 2) {
             v16 even, odd;
