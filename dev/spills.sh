@@ -12,7 +12,8 @@ width=$1 min=$2 allowed=${ALLOWED:-8}
 [ $# -ge 3 ] || { echo "usage: spills.sh zmm|ymm MIN OBJECT..." >&2; exit 2; }
 shift 2
 for object in "$@"; do
-    objdump -d --no-show-raw-insn "$object" | awk -v width="$width" -v min="$min" -v allowed="$allowed" -v only="${ONLY:-.}" '
+    objdump -d --no-show-raw-insn "$object" |
+        awk -v width="$width" -v min="$min" -v allowed="$allowed" -v only="${ONLY:-.}" '
         function target(text,   part) { # where a jump goes, or "" for other instructions
             if (text !~ /\tj[a-z]+ +[0-9a-f]+ /) return ""
             sub(/.*\tj[a-z]+ +/, "", text)

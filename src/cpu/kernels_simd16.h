@@ -222,8 +222,8 @@ INLINE int step_bytes(PackedType type) {
     return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || has_nibbles(type) ? 4 * PANEL : 8 * PANEL;
 }
 
-/* With one row the hardware's own prefetching of four panels is best: fetching ahead as well costs bf16 a quarter. With
- * more, sums take longer than loads, and fetching 2 KiB ahead gains: 6 % with two rows, 15 to 30 % with three or four. */
+/* With one row the hardware's own prefetching of four panels is best: fetching ahead as well costs bf16 a quarter.
+ * With more, sums take longer than loads, and 2 KiB ahead gains 6 % with two rows, 15 to 30 % with three or four. */
 enum { ROWS_FETCH = 2, FETCH_AHEAD = 2048 };
 
 /* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
