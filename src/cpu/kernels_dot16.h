@@ -63,7 +63,7 @@ INLINE v16 dot_min(PackedType type, const uint8_t *group) {
 
 /* From two rows on products take longer than loads, and fetching ahead gains. One row goes over several panels, whose
  * streams the hardware fetches better alone. */
-enum { DOT_PANELS_MOST = 4, DOT_FETCH_AHEAD = 2048 };
+enum { DOT_PANELS_MOST = 4, DOT_FETCH_AHEAD = 4096 };
 typedef d16 Exact[DOT_PANELS_MOST][V16_DOT_ROWS];
 typedef v16 Float[DOT_PANELS_MOST][V16_DOT_ROWS];
 
