@@ -298,6 +298,8 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
             snprintf(name, sizeof name, "dot %s", packed_rows[type].name);
             add_item(name, k, "GB/s", run_dot, type, 1, threads, read[threads]);
         }
+        snprintf(name, sizeof name, "dot %s, 8 rows", packed_rows[type].name);
+        add_item(name, k, "GB/s", run_dot, type, 8, 1, read[1]);
         snprintf(name, sizeof name, "dot %s, 128 rows", packed_rows[type].name);
         add_item(name, k, "GFLOP/s", run_dot, type, TILE_ROWS, 1, vnni < 0 ? fma : vnni);
     }

@@ -1,7 +1,53 @@
 #!/bin/sh
-# spills.sh: wide registers that go through the stack, per function of an object file. None should stand in a hot loop:
-#     sh dev/spills.sh build/src/cpu/kernels_avx512.o zmm
-objdump -d --no-show-raw-insn "$1" | awk -v width="$2" '
-    /^[0-9a-f]+ </ { name = $2 }
-    index($0, width) { uses[name]++; if (/\(%rsp/) spills[name]++ }
-    END { for (name in uses) print spills[name] + 0, uses[name], name }' | sort -rn | sed '1i spills uses function'
+# spills.sh: hot loops of object files that keep wide registers on the stack: loops without a loop inside that have at
+# least MIN products. Prints them and fails if there are any:
+#     sh dev/spills.sh zmm|ymm MIN OBJECT...
+# A loop is a jump back; a product is an instruction of the kinds fma, dpbusd and madd. At most ALLOWED (default 8) of
+# its instructions may touch the stack: the compiler keeps a constant or two there where registers are full. ONLY is a
+# pattern of function names. AVX2 and AVX-512 without VNNI have too few registers for dot, and AVX2 for few and
+# attention; what must pass is
+#     ONLY="few_|tile|attention" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
+#     sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o
+width=$1 min=$2 allowed=${ALLOWED:-8}
+[ $# -ge 3 ] || { echo "usage: spills.sh zmm|ymm MIN OBJECT..." >&2; exit 2; }
+shift 2
+for object in "$@"; do
+    objdump -d --no-show-raw-insn "$object" |
+        awk -v width="$width" -v min="$min" -v allowed="$allowed" -v only="${ONLY:-.}" '
+        function target(text,   part) { # where a jump goes, or "" for other instructions
+            if (text !~ /\tj[a-z]+ +[0-9a-f]+ /) return ""
+            sub(/.*\tj[a-z]+ +/, "", text)
+            split(text, part, " ")
+            return part[1]
+        }
+        function check(   i, j, t, products, stack, inner) {
+            for (i = 1; i <= n; i++) {
+                t = target(line[i])
+                if (t == "" || !(t in at) || at[t] >= i) continue
+                products = stack = 0
+                inner = 1
+                for (j = at[t]; j <= i; j++) {
+                    if (j < i && (target(line[j]) in at) && at[target(line[j])] <= j &&
+                        at[target(line[j])] >= at[t]) inner = 0
+                    if (line[j] ~ /fmadd|dpbusd|maddubs/) products++
+                    if (index(line[j], width) && line[j] ~ /\(%r[sb]p/) stack++
+                }
+                if (!inner || products < min || name !~ only) continue
+                loops++
+                if (stack > allowed) {
+                    print name, i - at[t] + 1, "instructions,", products, "products,", stack, "on the stack"
+                    spilled++
+                }
+            }
+            delete at
+            n = 0
+        }
+        /^[0-9a-f]+ </ { check(); name = $2; next }
+        /^ +[0-9a-f]+:/ { line[++n] = $0; a = $1; sub(":", "", a); at[a] = n }
+        END {
+            check()
+            if (!loops) print "no loop of", min, "products: is this the object, and " width " the width?"
+            exit spilled || !loops
+        }' || failed=1
+done
+exit ${failed:-0}

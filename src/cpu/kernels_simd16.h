@@ -222,9 +222,9 @@ INLINE int step_bytes(PackedType type) {
     return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || has_nibbles(type) ? 4 * PANEL : 8 * PANEL;
 }
 
-/* With 3 or 4 rows one panel fills the registers and the sums take longer than the loads: fetching 2 KiB ahead gains
- * 30 % for 16-bit types on Zen 3. With fewer rows the hardware's own prefetching of 2 or 4 panels is better. */
-enum { ROWS_FETCH = 3, FETCH_AHEAD = 2048 };
+/* With one row the hardware's own prefetching of four panels is best: fetching ahead as well costs bf16 a quarter.
+ * With more, sums take longer than loads, and 2 KiB ahead gains 6 % with two rows, 15 to 30 % with three or four. */
+enum { ROWS_FETCH = 2, FETCH_AHEAD = 2048 };
 
 /* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
  * kept apart by a detour through L1: a third faster with AVX2. */
@@ -234,7 +234,7 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
     UNROLL for (int p = 0; p < panels; p++) {
         const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
         if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
-        if (rows >= ROWS_FETCH && type == PACKED_F32) __builtin_prefetch(ahead + 64);
+        if (rows >= ROWS_FETCH && step_bytes(type) > 64) __builtin_prefetch(ahead + 64);
         _Alignas(64) float w[8 * PANEL];
         UNROLL for (int i = 0; i < n; i += 2) {
             v16 even, odd;
@@ -299,8 +299,9 @@ INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t
         rows_block(type, 1, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
 }
 
-/* More rows than the registers hold sums for. With room for eight, two halves of the rows each decode a block of k that
- * the first has brought into the L1 cache; with less, 64 k are decoded into that cache, while the next come. */
+/* More rows than registers hold sums for, in one of two ways. With room for eight, both halves of the rows decode a
+ * block of k, which the first brings into the L1 cache. With less, a piece is decoded into that cache for all rows,
+ * while the next one is fetched. */
 enum { HALVES_KC = 512, UNPACK_KC = 64 };
 INLINE void rows_unpacked(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, const float *x,
                           int64_t x_stride, int rows, float *acc) {
@@ -308,8 +309,8 @@ INLINE void rows_unpacked(PackedType type, const uint8_t *panel, int64_t k0, int
     _Alignas(64) float w[UNPACK_KC * PANEL];
     for (int64_t at = k0, end; at < k1; at = end) {
         end = k1 - at < UNPACK_KC ? k1 : (at + UNPACK_KC) / UNPACK_KC * UNPACK_KC;
-        const uint8_t *next = panel + end / packed->group * packed->group_bytes;
-        for (int64_t i = 0; i < UNPACK_KC / packed->group * packed->group_bytes; i += 64) __builtin_prefetch(next + i);
+        const uint8_t *next = panel + end * packed->group_bytes / packed->group;
+        for (int64_t i = 0; i < UNPACK_KC * packed->group_bytes / packed->group; i += 64) __builtin_prefetch(next + i);
         unpack_of(type, panel, at, end, w);
         tile(w, end - at, x + at, x_stride, rows, acc);
     }
