@@ -1,6 +1,7 @@
 /* main.c: the table of commands, and the only exit of the program. */
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/cli.h"
 #include "cpu/transport.h"
 #include "infer/follow.h"
@@ -45,7 +46,11 @@ static int command(int argc, char **argv) {
 /* Under mpirun: rank 0 is the program, the others follow it. */
 static int command_spread(int argc, char **argv) {
     Err err = {0};
-    if (!transport_start(argc, argv, &err)) return transport_rank() == 0 ? fail(&err) : EXIT_FAILED;
+    if (!transport_start(argc, argv, &err)) {
+        if (transport_rank() == 0) transport_fail("%s", err.text);
+        sleep(5); /* the launcher kills all ranks when the first one ends: rank 0 must have had its say */
+        return EXIT_FAILED;
+    }
     int code = transport_rank() == 0 ? command(argc, argv) : follow();
     if (transport_rank() == 0) follow_end();
     transport_end();

@@ -166,5 +166,6 @@ check "a rank that falls silent ends all, by the others' watchdog" '[ "$running"
 endless
 kill -INT "$(ps -o pid= --ppid "$launcher" | tr -d ' ')" # timeout's child is mpirun
 ended
-check "Ctrl-C at the launcher" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' '[ "$left" = 0 ]' 'err "interrupted"'
+# What rank 0 says of it may be lost: the launcher ends its pipes too.
+check "Ctrl-C at the launcher" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' '[ "$left" = 0 ]'
 finish
