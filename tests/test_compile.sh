@@ -5,6 +5,9 @@ set -u
 . tests/tap.sh
 unset TT_COMPILE_ONLY_SYSTEM_DESC
 configs=tests/golden/configs
+# What plugins never free is theirs.
+printf 'leak:libtt.so\nleak:pjrt_c_api_cpu_plugin.so\n' >"$work/suppressions"
+export LSAN_OPTIONS="suppressions=$work/suppressions:print_suppressions=0"
 has() { "$QWENMESH" env --plugin "$1" 2>/dev/null | grep -q 'platform\|api' || [ -e "plugins/$2" ]; }
 field() { grep -o "\"$1\": [a-z0-9]*" "$work/out" | head -n "${2:-1}" | tail -n 1 | sed 's/.*: //'; }
 

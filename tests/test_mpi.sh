@@ -164,7 +164,7 @@ unset QWENMESH_MPI_TIMEOUT
 check "a rank that falls silent ends all, by the others' watchdog" '[ "$running" = 3 ]' 'is 1' '[ "$took" -lt 30 ]' \
     '[ "$left" = 0 ]' 'err "no answer in 2 s from one of the ranks"' 'err "2 (QWENMESH_MPI_TIMEOUT)"'
 endless
-kill -INT "$(ps -o pid= --ppid "$launcher" | tr -d ' ')" # timeout's child is mpirun
+kill -INT "$(tr -d ' ' <"/proc/$launcher/task/$launcher/children")" # timeout's child is mpirun
 ended
 # What rank 0 says of it may be lost: the launcher ends its pipes too.
 check "Ctrl-C at the launcher" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' '[ "$left" = 0 ]'
