@@ -97,7 +97,8 @@ static double pass_read(Racer *r) {
 
 static double pass_fma(Racer *r) {
     const char *isa = cpu_isa_best();
-    return !strcmp(isa, "avx512") ? fma_avx512(&r->sum) : !strcmp(isa, "avx2") ? fma_avx2(&r->sum) : fma_plain(&r->sum);
+    if (!strncmp(isa, "avx512", 6)) return fma_avx512(&r->sum); /* and its variants */
+    return !strcmp(isa, "avx2") ? fma_avx2(&r->sum) : fma_plain(&r->sum);
 }
 
 /* ---- The race ---------------------------------------------------------------------------------------------------- */
