@@ -3,15 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../pjrt/tt_desc.h"
-#include "cli.h"
 #include "compile.h"
+#include "programs.h"
 
 typedef struct Compile {
-    ModelConfig config;
-    ModelGraph model;
-    Partition partition;
-    Program program;
-    LowerOptions lower;
+    Programs programs;
     PjrtClient *client;
     Compiled result;
 } Compile;
@@ -42,11 +38,11 @@ static bool compile_bucket(Compile *c, CompiledBucket *b, Err *err) {
     Text text = {0};
     bool ok;
     PjrtProgram *program = NULL;
-    c->lower.bucket = b->bucket;
+    c->programs.lower.bucket = b->bucket;
     bucket_name(&b->bucket, b->name, sizeof b->name);
-    ok = lower_program(&l, &c->program, &c->lower, &text, err);
+    ok = lower_program(&l, &c->programs.program, &c->programs.lower, &text, err);
     if (ok) {
-        const Mesh *mesh = &c->partition.mesh;
+        const Mesh *mesh = &c->programs.partition.mesh;
         double start = clock_seconds();
         b->text_bytes = (int64_t)text.bytes;
         program = pjrt_compile(c->client, text.data, text.bytes, mesh->dp * mesh->tp, NULL, err);
@@ -62,14 +58,13 @@ static bool compile_bucket(Compile *c, CompiledBucket *b, Err *err) {
 
 /* ---- All of them ------------------------------------------------------------------------------------------------- */
 
-static bool compile_all(Compile *c, int64_t rows, Err *err) {
-    Bucket list[MAX_BUCKETS];
+static bool compile_all(Compile *c, Err *err) {
     Progress progress;
-    c->result.count = bucket_list(c->result.slots, rows, 0, list);
+    c->result.count = c->programs.buckets;
     progress_start(&progress, "compile", c->result.count, false);
     bool ok = true;
     for (int i = 0; ok && i < c->result.count; i++) {
-        c->result.bucket[i].bucket = list[i];
+        c->result.bucket[i].bucket = c->programs.bucket[i];
         ok = compile_bucket(c, &c->result.bucket[i], err);
         progress_show(&progress, i + 1);
     }
@@ -91,7 +86,7 @@ static bool check_host(const Compiled *c, Err *err) {
 }
 
 static bool open_client(Compile *c, const char *plugin, const char *desc, char *path, size_t size, Err *err) {
-    const Mesh *mesh = &c->partition.mesh;
+    const Mesh *mesh = &c->programs.partition.mesh;
     if (desc && !tt_desc_find(desc, path, size, err)) return false;
     PjrtOptions o = {.plugin = plugin, .devices = mesh->dp * mesh->tp, .system_desc = desc ? path : NULL};
     c->client = pjrt_open(&o, err);
@@ -101,63 +96,49 @@ static bool open_client(Compile *c, const char *plugin, const char *desc, char *
 
 static void choose_type(Compile *c, const char *asked) {
     bool cpu = !strcmp(c->result.plugin->platform, "cpu");
-    c->lower.type = c->result.type = asked ? asked : cpu ? "f32" : "bf16"; /* as the engine does */
+    c->programs.lower.type = c->result.type = asked ? asked : cpu ? "f32" : "bf16"; /* as the engine does */
 }
 
 static void compile_free(Compile *c) {
     for (int i = 0; i < c->result.count; i++) tt_report_free(&c->result.bucket[i].tt);
     pjrt_close(c->client);
-    program_free(&c->program);
-    partition_free(&c->partition);
-    model_graph_free(&c->model);
+    programs_close(&c->programs);
     free(c);
 }
 
 int cmd_compile(int argc, char **argv) {
     Compile *c = calloc(1, sizeof *c);
-    const char *model = NULL, *mesh_text = NULL, *type = NULL, *plugin = "tt", *desc = NULL, *format = "md";
-    int64_t context = 2048, slots = 1, rows = 128;
+    ProgramsOptions o = PROGRAMS_DEFAULTS;
+    const char *plugin = "tt", *desc = NULL, *format = "md";
     char path[512];
-    Mesh mesh;
     Err err = {0};
     int first = 0;
     if (!c) return EXIT_FAILED;
     const Option options[] = {
-        {"model", 'm', OPTION_TEXT, &model, 0, 0, "MODEL", "folder, config.json or .gguf (or as the argument)", NULL},
-        {"mesh", 0, OPTION_TEXT, &mesh_text, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},
+        PROGRAMS_OPTIONS(o),
         {"plugin", 0, OPTION_TEXT, &plugin, 0, 0, "FILE|NAME", "PJRT plugin: a file, or tt (default), cpu, cuda", NULL},
         {"system-desc", 0, OPTION_TEXT, &desc, 0, 0, "FILE|NAME",
          "chips without hardware: .ttsys file, or n150, n300, n300-llmbox, p150, galaxy-32", NULL},
-        {"weights", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "bf16 (default; on cpu f32) or f32", NULL},
-        {"ctx", 'c', OPTION_INT, &context, 1, 1 << 30, "N", "cache positions per slot (default 2048)", NULL},
-        {"slots", 0, OPTION_INT, &slots, 1, 1024, "B", "sequences held at once (default 1)", NULL},
-        {"rows", 0, OPTION_INT, &rows, 1, 8192, "N", "rows of a prefill (default 128)", NULL},
+        {"weights", 0, OPTION_TEXT, &o.type, 0, 0, "TYPE", "bf16 (default; on cpu f32) or f32", NULL},
         {"output", 'o', OPTION_TEXT, &format, 0, 0, "FORMAT", "md (default) or json", NULL},
     };
     int code = options_parse(argc, argv, "compile MODEL|DIR|config.json --plugin tt --system-desc NAME --mesh 2x4 "
                              "[options]", "Fails if a decode step of Tenstorrent's program would wait for the host.",
                              options, (int)(sizeof options / sizeof *options), &first);
-    if (code < 0 && !model && first < argc) model = argv[first++];
-    if (code < 0 && first < argc) code = usage_error("compile", "unexpected argument '%s'", argv[first]);
-    if (code < 0 && !model) code = usage_error("compile", "no model: expected a folder, config.json or .gguf file");
-    if (code < 0 && type && strcmp(type, "bf16") && strcmp(type, "f32"))
-        code = usage_error("compile", "--weights: expected bf16 or f32, got '%s'", type);
+    if (code < 0) code = programs_arguments("compile", &o, argc, argv, first);
+    if (code < 0 && !o.model) code = usage_error("compile", "no model: expected a folder, config.json or .gguf file");
     if (code < 0 && strcmp(format, "md") && strcmp(format, "json"))
         code = usage_error("compile", "-o: expected md or json, got '%s'", format);
     if (code < 0) {
-        c->result = (Compiled){.model = model, .partition = &c->partition, .rows = rows};
-        bool ok = mesh_parse(&mesh, mesh_text, &err) && config_load(&c->config, model, &err) &&
-                  model_graph(&c->model, &c->config, rows, context, false, &err) &&
-                  partition_new(&c->partition, &c->config, &mesh, true, &err) &&
-                  program_new(&c->program, &c->model.graph, &c->partition, &err) &&
-                  open_client(c, plugin, desc, path, sizeof path, &err);
+        c->result = (Compiled){.model = o.model, .partition = &c->programs.partition, .rows = o.rows};
+        bool ok = programs_open(&c->programs, &o, &err) && open_client(c, plugin, desc, path, sizeof path, &err);
         if (ok) {
-            choose_type(c, type);
+            choose_type(c, o.type);
             c->result.desc = desc;
-            c->result.layers = c->config.layers;
-            c->result.slots = c->lower.cache_slots = bucket_slots(&c->partition, slots);
-            c->result.positions = c->lower.positions = bucket_positions(context);
-            ok = compile_all(c, rows, &err);
+            c->result.layers = c->programs.config.layers;
+            c->result.slots = c->programs.lower.cache_slots;
+            c->result.positions = c->programs.lower.positions;
+            ok = compile_all(c, &err);
             if (ok && !strcmp(format, "md")) compiled_markdown(&c->result);
             else if (ok) ok = compiled_json(&c->result, &err);
             ok = ok && check_host(&c->result, &err) && file_finish(stdout, "standard output", &err);

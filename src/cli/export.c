@@ -4,19 +4,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "../io/json.h"
-#include "../model/qwen2.h"
-#include "../pjrt/buckets.h"
-#include "cli.h"
+#include "programs.h"
 
-typedef struct Export {
-    ModelConfig config;
-    ModelGraph model;
-    Partition partition;
-    Program program;
-    LowerOptions lower;
-    const char *folder;
-    json_t *buckets;
-} Export;
+typedef struct Export { Programs programs; const char *folder; json_t *buckets; } Export;
 
 static json_t *arguments_json(const Lower *l, const LowerArgument *list, int count) {
     static const char *const roles[] = {"step", "shard", "weight", "result", "cache"};
@@ -59,8 +49,9 @@ static bool export_bucket(Export *e, const Bucket *b, Err *err) {
     snprintf(file, sizeof file, "%s.mlir", name);
     for (char *c = file; *c; c++)
         if (*c == ' ') *c = '_';
-    e->lower.bucket = *b;
-    bool ok = lower_program(&l, &e->program, &e->lower, &text, err) &&
+    Programs *p = &e->programs;
+    p->lower.bucket = *b;
+    bool ok = lower_program(&l, &p->program, &p->lower, &text, err) &&
               write_file(e->folder, file, text.data, text.bytes, err);
     if (ok) {
         json_array_append_new(e->buckets, json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "name", name, "file", file,
@@ -75,19 +66,17 @@ static bool export_bucket(Export *e, const Bucket *b, Err *err) {
     return ok;
 }
 
-static bool export_all(Export *e, int64_t slots, int64_t rows, Err *err) {
-    Bucket list[MAX_BUCKETS];
-    const Mesh *mesh = &e->partition.mesh;
-    int count = bucket_list(bucket_slots(&e->partition, slots), rows, 0, list);
-    e->lower.cache_slots = bucket_slots(&e->partition, slots);
+static bool export_all(Export *e, Err *err) {
+    const Programs *p = &e->programs;
+    const Mesh *mesh = &p->partition.mesh;
     e->buckets = json_array();
     if (mkdir(e->folder, 0777) != 0 && errno != EEXIST)
         return err_set(err, "cannot make %s: %s", e->folder, strerror(errno));
-    for (int i = 0; i < count; i++)
-        if (!export_bucket(e, &list[i], err)) return false;
+    for (int i = 0; i < p->buckets; i++)
+        if (!export_bucket(e, &p->bucket[i], err)) return false;
     json_t *manifest = json_pack("{s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:O}", "format", "qwenmesh export 1", "mesh", mesh->text,
-                                 "dp", mesh->dp, "tp", mesh->tp, "type", e->lower.type, "cache_slots_per_replica",
-                                 (json_int_t)e->lower.cache_slots, "cache_positions", (json_int_t)e->lower.positions,
+                                 "dp", mesh->dp, "tp", mesh->tp, "type", p->lower.type, "cache_slots_per_replica",
+                                 (json_int_t)p->lower.cache_slots, "cache_positions", (json_int_t)p->lower.positions,
                                  "buckets", e->buckets);
     char *dump = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
     bool ok = dump ? write_file(e->folder, "manifest.json", dump, strlen(dump), err)
@@ -99,20 +88,14 @@ static bool export_all(Export *e, int64_t slots, int64_t rows, Err *err) {
 
 int cmd_export(int argc, char **argv) {
     Export *e = calloc(1, sizeof *e);
-    const char *model = NULL, *mesh_text = NULL, *type = "bf16";
-    int64_t context = 2048, slots = 1, rows = 128;
-    Mesh mesh;
+    ProgramsOptions o = PROGRAMS_DEFAULTS;
     Err err = {0};
     int first = 0;
     if (!e) return EXIT_FAILED;
     const Option options[] = {
-        {"model", 'm', OPTION_TEXT, &model, 0, 0, "MODEL", "folder, config.json or .gguf (or as the argument)", NULL},
-        {"mesh", 0, OPTION_TEXT, &mesh_text, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},
+        PROGRAMS_OPTIONS(o),
         {"out", 'o', OPTION_TEXT, &e->folder, 0, 0, "DIR", "where the programs and manifest.json go", NULL},
-        {"weights", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "bf16 (default) or f32", NULL},
-        {"ctx", 'c', OPTION_INT, &context, 1, 1 << 30, "N", "cache positions per slot (default 2048)", NULL},
-        {"slots", 0, OPTION_INT, &slots, 1, 1024, "B", "sequences held at once (default 1)", NULL},
-        {"rows", 0, OPTION_INT, &rows, 1, 8192, "N", "rows of a prefill (default 128)", NULL},
+        {"weights", 0, OPTION_TEXT, &o.type, 0, 0, "TYPE", "bf16 (default) or f32", NULL},
     };
     int code =
         options_parse(argc, argv, "export MODEL --mesh 2x4 -o DIR [options]",
@@ -120,24 +103,15 @@ int cmd_export(int argc, char **argv) {
                       "step's values,\n"
                       "value_of embed and rope_table: computed by the host; cache arguments are given back as results.",
                       options, (int)(sizeof options / sizeof *options), &first);
-    if (code < 0 && !model && first < argc) model = argv[first++];
-    if (code < 0 && first < argc) code = usage_error("export", "unexpected argument '%s'", argv[first]);
-    if (code < 0 && (!model || !e->folder)) code = usage_error("export", "expected MODEL and -o DIR");
-    if (code < 0 && strcmp(type, "bf16") && strcmp(type, "f32"))
-        code = usage_error("export", "--weights: expected bf16 or f32, got '%s'", type);
+    if (code < 0) code = programs_arguments("export", &o, argc, argv, first);
+    if (code < 0 && (!o.model || !e->folder)) code = usage_error("export", "expected MODEL and -o DIR");
     if (code < 0) {
-        e->lower.type = type;
-        e->lower.positions = bucket_positions(context);
-        bool ok = mesh_parse(&mesh, mesh_text, &err) && config_load(&e->config, model, &err) &&
-                  model_graph(&e->model, &e->config, rows, context, false, &err) &&
-                  partition_new(&e->partition, &e->config, &mesh, true, &err) &&
-                  program_new(&e->program, &e->model.graph, &e->partition, &err) && export_all(e, slots, rows, &err) &&
+        e->programs.lower.type = o.type ? o.type : "bf16";
+        bool ok = programs_open(&e->programs, &o, &err) && export_all(e, &err) &&
                   file_finish(stdout, "standard output", &err);
         code = ok ? EXIT_OK : fail(&err);
         json_decref(e->buckets);
-        program_free(&e->program);
-        partition_free(&e->partition);
-        model_graph_free(&e->model);
+        programs_close(&e->programs);
     }
     free(e);
     return code;
