@@ -47,7 +47,7 @@ static int command(int argc, char **argv) {
 static int command_spread(int argc, char **argv) {
     Err err = {0};
     if (!transport_start(argc, argv, &err)) {
-        if (transport_rank() == 0) transport_fail("%s", err.text);
+        if (transport_rank() == 0) return fail(&err);
         sleep(5); /* the launcher kills all ranks when the first one ends: rank 0 must have had its say */
         return EXIT_FAILED;
     }
