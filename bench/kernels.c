@@ -172,14 +172,21 @@ static double run_tile(const Item *item, int thread) {
     return 2.0 * TILE_COUNT * TILE_ROWS * PANEL * (double)calls;
 }
 
-/* All of it from cache: 512 KiB of f32 keys and as much of values, or half. */
+/* All of it from cache: 512 KiB of f32 keys and as much of values, or half or a quarter. item->rows: query heads, in
+ * rows of HEADS where there are more. */
 static double run_attention(const Item *item, int thread) {
     float *out = scratch[thread];
-    AttentionCall call = {.q = xs, .q_stride = CHANNELS, .heads = item->rows, .k = weights[item->type],
-                          .v = weights[item->type] + 4 * CHANNELS * POSITIONS, .channels = CHANNELS, .first = 0,
-                          .last = POSITIONS, .scale = 0.09f, .out = out, .out_stride = CHANNELS,
-                          .scratch = out + HEADS * CHANNELS};
-    CacheType cache = item->type == PACKED_F32 ? CACHE_F32 : CACHE_BF16;
+    int32_t page[POSITIONS / ATTENTION_BLOCK];
+    AttentionRow row[ATTENTION_HEADS / HEADS];
+    CacheType cache = item->type == PACKED_F32 ? CACHE_F32 : item->type == PACKED_BF16 ? CACHE_BF16 : CACHE_Q8;
+    AttentionCall call = {.row = row, .heads = item->rows < HEADS ? item->rows : HEADS,
+                          .cache = weights[item->type], .channels = CHANNELS, .scale = 0.09f,
+                          .scratch = out + ATTENTION_HEADS * CHANNELS};
+    call.rows = item->rows / call.heads;
+    for (int i = 0; i < POSITIONS / ATTENTION_BLOCK; i++) page[i] = i;
+    for (int r = 0; r < call.rows; r++)
+        row[r] = (AttentionRow){.q = xs + r * call.heads * CHANNELS, .out = out + r * call.heads * CHANNELS,
+                                .page = page, .last = POSITIONS};
     int64_t calls = item->kernels == &kernels_reference ? 1 : 1400 / item->rows;
     for (int64_t i = 0; i < calls; i++) item->kernels->attention[cache](&call);
     return 4.0 * CHANNELS * POSITIONS * item->rows * (double)calls;
@@ -306,6 +313,10 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
     add_item("tile 256 x 128 rows", k, "GFLOP/s", run_tile, 0, 0, 1, fma);
     add_item("attention f32, 7 heads", k, "GFLOP/s", run_attention, PACKED_F32, 7, 1, fma);
     add_item("attention bf16, 7 heads", k, "GFLOP/s", run_attention, PACKED_BF16, 7, 1, fma);
+    add_item("attention q8, 7 heads", k, "GFLOP/s", run_attention, PACKED_Q8, 7, 1, fma);
+    add_item("attention f32, 9 rows of 7", k, "GFLOP/s", run_attention, PACKED_F32, 63, 1, fma);
+    add_item("attention bf16, 9 rows of 7", k, "GFLOP/s", run_attention, PACKED_BF16, 63, 1, fma);
+    add_item("attention q8, 9 rows of 7", k, "GFLOP/s", run_attention, PACKED_Q8, 63, 1, fma);
     add_item("attention f32, 1 head", k, "GFLOP/s", run_attention, PACKED_F32, 1, 1, fma);
     static const char *const names[] = {"silu_mul", "rms_norm", "add", "argmax"};
     for (int i = 0; i < 4; i++) add_item(names[i], k, "GB/s", run_elements, i, 1, 1, read[1]);

@@ -33,7 +33,7 @@ typedef struct QmEngineOptions {
     int slots;            /* sequences that can be held at once; 0: 1                                      */
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
-    const char *kv_cache; /* "f32" or "bf16"; NULL: f32                                                    */
+    const char *kv_cache; /* "f32", "bf16" or "8bit" (cpu backend only); NULL: f32                          */
     bool pin;             /* the calling thread stays on a core of its own too, until qm_engine_close       */
     const char *isa; /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
     const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */

@@ -75,6 +75,7 @@ V16 uint16_t plain_half(const uint8_t *p) {
     return h;
 }
 V16 v16 v16_exponent(v16 x, v16 n) { V16_EACH(plain_exponent(x.lane[i], n.lane[i])); }
+V16 v16 v16_s8(const int8_t *p) { V16_EACH((float)p[i]); }
 V16 v16 v16_bf16_split(const uint16_t *p) { V16_EACH(bf16_to_f32(p[15 - i])); } /* some other order */
 V16 v16 v16_unsplit(v16 v) { V16_EACH(v.lane[15 - i]); }
 V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {

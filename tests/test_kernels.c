@@ -4,75 +4,115 @@
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
+static const char *const cache_names[] = {"attention f32", "attention bf16", "attention 8bit"};
+
+/* Rows over the cache of one head. Row r sees its own pages, or, below `common`, those of row 0. */
 typedef struct Case {
     AttentionCall call;
     CacheType type;
-    Guarded q, k, v, scratch;
+    AttentionRow row[ATTENTION_HEADS];
+    int32_t page[ATTENTION_HEADS][8];
+    Guarded q, cache, scratch;
 } Case;
 
-static void fill_cache(Guarded *g, CacheType type, int64_t n, int side) {
-    float *f = malloc((size_t)n * sizeof *f);
-    fill_floats(f, n);
-    guarded_new(g, n * (type == CACHE_F32 ? 4 : 2), side);
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t h = f32_to_bf16(f[i]);
-        if (type == CACHE_F32) memcpy(g->data + 4 * i, &f[i], 4);
-        else memcpy(g->data + 2 * i, &h, 2);
-    }
-    free(f);
+static void put_key(CacheType type, uint8_t *page, int64_t channels, int64_t p, int64_t c, float f) {
+    int64_t at = (p / K_BLOCK * channels + c) * K_BLOCK + p % K_BLOCK;
+    uint16_t h = f32_to_bf16(f);
+    if (type == CACHE_F32) memcpy(page + 4 * at, &f, 4);
+    else if (type == CACHE_BF16) memcpy(page + 2 * at, &h, 2);
+    else page[at] = (uint8_t)(int8_t)(f * 63);
+}
+static void put_value(CacheType type, uint8_t *page, int64_t channels, int64_t p, int64_t c, float f) {
+    int64_t at = p * channels + c;
+    uint16_t h = f32_to_bf16(f);
+    if (type == CACHE_F32) memcpy(page + 4 * at, &f, 4);
+    else if (type == CACHE_BF16) memcpy(page + 2 * at, &h, 2);
+    else page[at] = (uint8_t)(int8_t)(f * 63);
+}
+/* Scales of a page in 8 bits; elsewhere nothing. */
+static void put_scale(CacheType type, uint8_t *half, int64_t channels, int64_t p, float f) {
+    if (type == CACHE_Q8) memcpy(half + ATTENTION_BLOCK * channels + 4 * p, &f, 4);
+}
+static float number_of(CacheType type, const uint8_t *half, int64_t at) {
+    float f;
+    uint16_t h;
+    if (type == CACHE_Q8) return (float)(int8_t)half[at];
+    memcpy(&h, half + 2 * at, 2);
+    if (type == CACHE_BF16) return bf16_to_f32(h);
+    memcpy(&f, half + 4 * at, 4);
+    return f;
 }
 
-/* Positions outside [first, last) hold NaN: they must not count. */
-static void spoil_outside(Case *c) {
-    int64_t channels = c->call.channels, end = (c->call.last + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;
-    for (int64_t p = 0; p < end; p++)
-        for (int64_t i = 0; i < channels && (p < c->call.first || p >= c->call.last); i++) {
-            int64_t k = (p / K_BLOCK * channels + i) * K_BLOCK + p % K_BLOCK, v = p * channels + i;
-            size_t size = c->type == CACHE_F32 ? 4 : 2;
-            memset(c->k.data + (size_t)k * size, 0xff, size);
-            memset(c->v.data + (size_t)v * size, 0xff, size);
+/* Positions that no row sees hold NaN: they must not count. */
+static void fill_page(const Case *c, int32_t page, const bool seen[ATTENTION_BLOCK]) {
+    int64_t channels = c->call.channels, half = cache_page_bytes(c->type, channels);
+    uint8_t *keys = c->cache.data + 2 * half * page, *values = keys + half;
+    for (int64_t p = 0; p < ATTENTION_BLOCK; p++) {
+        for (int64_t i = 0; i < channels; i++) {
+            put_key(c->type, keys, channels, p, i, seen[p] ? random_float() : NAN);
+            put_value(c->type, values, channels, p, i, seen[p] ? random_float() : NAN);
         }
+        put_scale(c->type, keys, channels, p, seen[p] ? 0.012f + random_float() * 0.004f : NAN);
+        put_scale(c->type, values, channels, p, seen[p] ? 0.012f + random_float() * 0.004f : NAN);
+    }
 }
 
-static void case_new(Case *c, CacheType type, int heads, int64_t channels, int64_t first, int64_t last, int side) {
-    int64_t end = (last + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK, stride = channels + random_below(3);
+static void case_new(Case *c, CacheType type, int rows, int heads, int64_t channels, int64_t first, int64_t last,
+                     int common, int side) {
+    int64_t half = cache_page_bytes(type, channels), blocks = (last + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK;
     c->type = type;
-    float *q = guarded_floats(&c->q, (heads - 1) * stride + channels, side);
-    fill_cache(&c->k, type, end * channels, side);
-    fill_cache(&c->v, type, end * channels, side);
+    float *q = guarded_floats(&c->q, (int64_t)rows * heads * channels, side);
+    guarded_new(&c->cache, 2 * half * rows * blocks, side);
     void *scratch = guarded_new(&c->scratch, (attention_scratch(heads, channels) * 4 + 63) / 64 * 64, 0);
-    c->call = (AttentionCall){.q = q, .q_stride = stride, .heads = heads, .k = c->k.data, .v = c->v.data,
-                              .channels = channels, .first = first, .last = last, .scale = 0.37f, .scratch = scratch};
-    spoil_outside(c);
+    c->call = (AttentionCall){.row = c->row, .rows = rows, .heads = heads, .cache = c->cache.data, .channels = channels,
+                              .scale = 0.37f, .scratch = scratch};
+    for (int r = 0; r < rows; r++) {
+        for (int b = 0; b < blocks; b++)
+            c->page[r][b] = (int32_t)(b < common ? blocks - 1 - b : (r + 1) * blocks - 1 - b); /* last page first */
+        c->row[r] = (AttentionRow){.q = q + r * heads * channels, .page = c->page[r],
+                                   .first = first > r % 3 ? first - r % 3 : first,
+                                   .last = last - r % 5 > first ? last - r % 5 : last};
+    }
+    for (int32_t page = 0; page < rows * blocks; page++) {
+        bool seen[ATTENTION_BLOCK] = {false};
+        for (int r = 0; r < rows; r++)
+            for (int b = 0; b < blocks; b++)
+                for (int64_t p = 0; p < ATTENTION_BLOCK && c->page[r][b] == page; p++)
+                    seen[p] |= b * ATTENTION_BLOCK + p >= c->row[r].first && b * ATTENTION_BLOCK + p < c->row[r].last;
+        fill_page(c, page, seen);
+    }
 }
 
 static void case_free(Case *c) {
     guarded_free(&c->q);
-    guarded_free(&c->k);
-    guarded_free(&c->v);
+    guarded_free(&c->cache);
     guarded_free(&c->scratch);
 }
 
-/* attention: any number of heads, channels that are no multiple of 16, ranges that begin and end inside blocks. */
+static void case_out(Case *c, float *out) {
+    for (int r = 0; r < c->call.rows; r++) c->row[r].out = out + r * c->call.heads * c->call.channels;
+}
+
+/* attention: any number of rows and heads, channels that are no multiple of 16, ranges that begin and end inside blocks,
+ * pages that rows share or not. */
 static void check_attention(const Kernels *kernels) {
     static const int64_t channels[] = {2, 8, 10, 16, 30, 64, 80, 96, 128, 130};
     for (int type = 0; type < CACHE_COUNT; type++)
-        for (int round = 0; round < 45; round++) {
-            int heads = 1 + round % 15;
+        for (int round = 0; round < 60; round++) {
+            int heads = 1 + round % 15, most = ATTENTION_HEADS / heads, rows = round % 4 ? 1 + round % most : 1;
             int64_t n = channels[round % 10], first = round % 3 ? random_below(200) : 0,
-                    last = first + 1 + random_below(200);
+                    last = first + 1 + random_below(200), floats = n * heads * rows;
             Case c;
-            case_new(&c, (CacheType)type, heads, n, first, last, round % SIDES);
-            int64_t stride = n + random_below(3), floats = (heads - 1) * stride + n;
+            case_new(&c, (CacheType)type, rows, heads, n, first, last, round % 7, round % SIDES);
             Guarded ga, gb;
             float *a = guarded_floats(&ga, floats, 0), *b = guarded_new(&gb, 4 * floats, round % SIDES);
             memcpy(b, a, 4 * (size_t)floats);
-            c.call.out_stride = stride;
-            c.call.out = a;
+            case_out(&c, a);
             kernels_reference.attention[type](&c.call);
-            c.call.out = b;
+            case_out(&c, b);
             kernels->attention[type](&c.call);
-            same_bits(kernels->isa, type == CACHE_F32 ? "attention f32" : "attention bf16", a, b, floats);
+            same_bits(kernels->isa, cache_names[type], a, b, floats);
+            for (int64_t i = 0; i < floats; i++) assert_true(a[i] == a[i]);
             case_free(&c);
             guarded_free(&ga);
             guarded_free(&gb);
@@ -83,6 +123,24 @@ static void attention_matches(void **state) {
     on_every_table(check_attention);
 }
 
+/* The largest call there may be: one row of more heads than ATTENTION_HEADS. */
+static void check_many_heads(const Kernels *kernels) {
+    enum { HEADS = ATTENTION_HEADS + 7, CHANNELS = 16 };
+    Case c;
+    float a[HEADS * CHANNELS], b[HEADS * CHANNELS];
+    case_new(&c, CACHE_F32, 1, HEADS, CHANNELS, 3, 140, 0, 0);
+    case_out(&c, a);
+    kernels_reference.attention[CACHE_F32](&c.call);
+    case_out(&c, b);
+    kernels->attention[CACHE_F32](&c.call);
+    same_bits(kernels->isa, "many heads", a, b, HEADS * CHANNELS);
+    case_free(&c);
+}
+static void many_heads_match(void **state) {
+    (void)state;
+    on_every_table(check_many_heads);
+}
+
 static float merge(float old, float a, float part, float b) { return fmaf(old, a, part * b); }
 
 /* The splitting law: blocks computed one call each and merged in order, as workers would, give the bits of one call.
@@ -91,19 +149,20 @@ static float merge(float old, float a, float part, float b) { return fmaf(old, a
 static void check_split(const Kernels *kernels) {
     enum { CHANNELS = 32, FIRST = 37, LAST = 64 * 5 + 11 };
     Case c;
-    case_new(&c, CACHE_F32, 1, CHANNELS, FIRST, LAST, 0);
+    case_new(&c, CACHE_F32, 1, 1, CHANNELS, FIRST, LAST, 0, 0);
     float whole[CHANNELS], o[CHANNELS], m = 0, l = 0;
-    const float *key = c.call.k, *value = c.call.v;
-    c.call.out = whole;
-    c.call.out_stride = CHANNELS;
+    c.row[0].out = whole;
     kernels->attention[CACHE_F32](&c.call);
     for (int64_t start = 0; start < LAST; start += ATTENTION_BLOCK) {
+        const uint8_t *keys = c.call.cache + 2 * cache_page_bytes(CACHE_F32, CHANNELS) * c.page[0][start / 64],
+                      *values = keys + cache_page_bytes(CACHE_F32, CHANNELS);
         float e[ATTENTION_BLOCK] = {0}, lane[16], o_b[CHANNELS], m_b = -INFINITY, l_b;
         int64_t lo = start < FIRST ? FIRST - start : 0,
                 hi = LAST - start < ATTENTION_BLOCK ? LAST - start : ATTENTION_BLOCK;
         for (int64_t p = lo; p < hi; p++) {
             for (int64_t i = 0; i < CHANNELS; i++)
-                e[p] = fmaf(c.call.q[i], key[((start + p) / K_BLOCK * CHANNELS + i) * K_BLOCK + p % K_BLOCK], e[p]);
+                e[p] = fmaf(c.row[0].q[i],
+                            number_of(CACHE_F32, keys, (p / K_BLOCK * CHANNELS + i) * K_BLOCK + p % K_BLOCK), e[p]);
             e[p] *= c.call.scale;
             m_b = fmaxf(m_b, e[p]);
         }
@@ -114,14 +173,17 @@ static void check_split(const Kernels *kernels) {
         l_b = lane[0];
         for (int i = 0; i < CHANNELS; i++) {
             o_b[i] = 0;
-            for (int64_t p = lo; p < hi; p++) o_b[i] = fmaf(e[p], value[(start + p) * CHANNELS + i], o_b[i]);
+            for (int64_t p = lo; p < hi; p++)
+                o_b[i] = fmaf(e[p], number_of(CACHE_F32, values, p * CHANNELS + i), o_b[i]);
         }
         /* A worker's call over this block alone agrees with these parts. */
         AttentionCall part = c.call;
+        AttentionRow row = c.row[0];
         float alone[CHANNELS];
-        part.first = start + lo;
-        part.last = start + hi;
-        part.out = alone;
+        part.row = &row;
+        row.first = start + lo;
+        row.last = start + hi;
+        row.out = alone;
         kernels->attention[CACHE_F32](&part);
         for (int i = 0; i < CHANNELS; i++) {
             float expected = o_b[i] / l_b;
@@ -150,27 +212,25 @@ static void attention_near_double(void **state) {
     for (int type = 0; type < CACHE_COUNT; type++) {
         Case c;
         float out[HEADS * CHANNELS];
-        case_new(&c, (CacheType)type, HEADS, CHANNELS, FIRST, LAST, 0);
-        c.call.out = out;
-        c.call.out_stride = CHANNELS;
+        int64_t half = cache_page_bytes((CacheType)type, CHANNELS), scales = ATTENTION_BLOCK * CHANNELS;
+        case_new(&c, (CacheType)type, 1, HEADS, CHANNELS, FIRST, LAST, 0, 0);
+        case_out(&c, out);
         kernels_reference.attention[type](&c.call);
         for (int h = 0; h < HEADS; h++) {
             double sum = 0, o[CHANNELS] = {0};
             for (int64_t p = FIRST; p < LAST; p++) {
+                const uint8_t *keys = c.call.cache + 2 * half * c.page[0][p / ATTENTION_BLOCK], *values = keys + half;
                 double s = 0;
-                for (int64_t i = 0; i < CHANNELS; i++) {
-                    int64_t at = (p / K_BLOCK * CHANNELS + i) * K_BLOCK + p % K_BLOCK;
-                    float k = type == CACHE_F32 ? ((const float *)c.call.k)[at]
-                                                : bf16_to_f32(((const uint16_t *)c.call.k)[at]);
-                    s += (double)c.call.q[h * c.call.q_stride + i] * k;
-                }
+                float ks = 1, vs = 1;
+                int64_t in = p % ATTENTION_BLOCK;
+                if (type == CACHE_Q8) memcpy(&ks, keys + scales + 4 * in, 4), memcpy(&vs, values + scales + 4 * in, 4);
+                for (int64_t i = 0; i < CHANNELS; i++)
+                    s += (double)c.row[0].q[h * CHANNELS + i] * (double)ks *
+                         (double)number_of((CacheType)type, keys, (in / K_BLOCK * CHANNELS + i) * K_BLOCK + in % K_BLOCK);
                 double e = exp(s * (double)c.call.scale);
                 sum += e;
-                for (int64_t i = 0; i < CHANNELS; i++) {
-                    int64_t at = p * CHANNELS + i;
-                    o[i] += e * (double)(type == CACHE_F32 ? ((const float *)c.call.v)[at]
-                                                           : bf16_to_f32(((const uint16_t *)c.call.v)[at]));
-                }
+                for (int64_t i = 0; i < CHANNELS; i++)
+                    o[i] += e * (double)vs * (double)number_of((CacheType)type, values, in * CHANNELS + i);
             }
             for (int i = 0; i < CHANNELS; i++) assert_true(fabs(o[i] / sum - (double)out[h * CHANNELS + i]) < 2e-6);
         }
@@ -352,7 +412,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(select_by_name),
         cmocka_unit_test(tables_are_complete),
-        cmocka_unit_test(attention_matches),
+        cmocka_unit_test(attention_matches), cmocka_unit_test(many_heads_match),
         cmocka_unit_test(attention_splits),
         cmocka_unit_test(attention_near_double),
         cmocka_unit_test(elements_match),

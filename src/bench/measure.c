@@ -79,11 +79,17 @@ static double positions_of(const BenchTest *t) {
     return n * d + n * (n + 1) / 2;
 }
 
+/* Of a key or value; in 8 bits with its part of a scale. */
+static double cache_number_bytes(const QmModelInfo *m) {
+    if (!strcmp(m->kv_cache, "8bit")) return 1 + 4.0 / (double)m->head_dim;
+    return strcmp(m->kv_cache, "f32") ? 2 : 4;
+}
+
 /* Weights once a step, and in decode the cache of every sequence; a prefill's blocks of the cache stay in core. */
 static double test_bytes(const QmModelInfo *m, const BenchTest *t) {
     double steps = t->prompt ? ceil((double)t->prompt / (double)m->rows)
                              : (double)t->gen * ceil((double)t->batch / (double)m->rows);
-    double position = 2.0 * (double)(m->layers * m->kv_heads * m->head_dim) * (strcmp(m->kv_cache, "f32") ? 2 : 4);
+    double position = 2.0 * (double)(m->layers * m->kv_heads * m->head_dim) * cache_number_bytes(m);
     return steps * (double)m->decode_bytes + (t->prompt ? 0 : (double)t->batch * positions_of(t) * position);
 }
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "cpu.h"
+#include "pages.h"
 
 enum { STATIC_ROWS = 8, CHUNKS_PER_WORKER = 8 };
 
@@ -101,12 +102,23 @@ static bool replica_bounds(Cpu *cpu) {
     return moved;
 }
 
+/* Makes every page that the step writes to its slot's own. */
+static void cache_prepare(Cpu *cpu) {
+    const StepRows *s = &cpu->step;
+    for (int64_t t = 0; t < s->rows; t++) {
+        int64_t block = s->index[t] / ATTENTION_BLOCK;
+        int32_t old = pages_own(&cpu->cache, s->slot[t], block), new = cache_pages(&cpu->cache, s->slot[t])[block];
+        if (old >= 0 && old != new && s->index[t] % ATTENTION_BLOCK) cpu_copy_page(cpu, s->slot[t], old, new);
+    }
+}
+
 static bool cpu_run(void *backend, Err *err) {
     Cpu *cpu = backend;
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
                        (long long)cpu->options.rows);
     if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last: same rows, same units */
+    cache_prepare(cpu);
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
     cpu_bring_home(cpu);
@@ -115,25 +127,19 @@ static bool cpu_run(void *backend, Err *err) {
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-/* Pages are taken when written to: planes of heads that other ranks hold cost nothing. */
+/* Pages of heads that other ranks hold are never written to and cost nothing. */
 static bool cache_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     KvCache *c = &cpu->cache;
-    int64_t layers = 0;
-    for (int i = 1; i < g->count; i++) layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op->in_cache;
-    *c = (KvCache){
-        .type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'], .slots = cpu->options.slots};
-    c->positions = (cpu->options.context + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * ATTENTION_BLOCK;
-    size_t bytes, each = c->type == CACHE_F32 ? 4 : 2;
-    if (!size_mul((size_t)c->positions, (size_t)c->channels * each, &c->plane) ||
-        !size_mul(c->plane, (size_t)(2 * layers * c->kv_heads), &bytes) || !size_mul(bytes, (size_t)c->slots, &bytes))
-        return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions,
-                       (long long)c->slots);
-    c->bytes = bytes;
-    cpu->info.cache_bytes = (int64_t)bytes / c->kv_heads * spread_kv_heads(&cpu->spread);
-    c->data = mem_pages_new(bytes, "key/value cache", err);
-    if (!c->data) err_prefix(err, "lower --ctx or --slots");
-    return c->data != NULL;
+    *c = (KvCache){.type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'],
+                   .slots = cpu->options.slots, .positions = cpu->options.context};
+    for (int i = 1; i < g->count; i++) c->layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op->in_cache;
+    if (!pages_new(c, err)) {
+        err_prefix(err, "lower --ctx or --slots");
+        return false;
+    }
+    cpu->info.cache_bytes = (int64_t)c->bytes / c->kv_heads * spread_kv_heads(&cpu->spread);
+    return true;
 }
 
 static bool step_new(Cpu *cpu, Err *err) {
@@ -158,7 +164,7 @@ static void cpu_close(void *backend) {
     for (int id = 0; cpu->weights && id < cpu->program->graph.count; id++) free(cpu->weights[id].vector);
     free(cpu->weights);
     mem_pages_free(cpu->packed, cpu->packed_bytes);
-    mem_pages_free(cpu->cache.data, cpu->cache.bytes);
+    pages_free(&cpu->cache);
     mem_pages_free(cpu->activations, cpu->activation_bytes);
     if (cpu->workers)
         mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
@@ -211,15 +217,12 @@ static const float *cpu_read(void *backend, Tensor t, Err *err) {
 
 static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }
 
-/* K comes in blocks of K_BLOCK positions: whole blocks are copied, what is past `positions` is never read. */
 static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err) {
     const KvCache *c = &((Cpu *)backend)->cache;
     if (positions > c->positions || from_slot >= c->slots || to_slot >= c->slots || from_slot < 0 || to_slot < 0)
         return err_set(err, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
                        (long long)positions, from_slot, to_slot, (long long)c->positions, (long long)c->slots);
-    size_t each = (size_t)c->channels * (c->type == CACHE_F32 ? 4 : 2);
-    size_t bytes[] = {(size_t)((positions + K_BLOCK - 1) / K_BLOCK * K_BLOCK) * each, (size_t)positions * each};
-    if (from_slot != to_slot) cpu_copy_slot(backend, from_slot, to_slot, bytes);
+    if (from_slot != to_slot) cpu_copy_slot(backend, from_slot, to_slot, positions);
     return true;
 }
 

@@ -95,6 +95,9 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result f
 void cpu_exchange(Cpu *cpu, int phase);
 void cpu_bring_home(Cpu *cpu);
 void cpu_gather(Cpu *cpu, const Node *n);
-/* The first bytes[0] of K and bytes[1] of V of all layers of a slot, to another, which may be another rank's. */
-void cpu_copy_slot(Cpu *cpu, int from, int to, const size_t bytes[2]);
+/* The first `positions` of a slot's cache, to another slot: by sharing pages, or into pages of its own where other ranks
+ * hold them. */
+void cpu_copy_slot(Cpu *cpu, int from, int to, int64_t positions);
+/* A page, in all layers and heads that this rank holds for a slot. */
+void cpu_copy_page(Cpu *cpu, int slot, int32_t from, int32_t to);
 #endif

@@ -1,6 +1,7 @@
 /* exchange.c: which values of a step go from rank to rank, and when. */
 #include <string.h>
 #include "cpu.h"
+#include "pages.h"
 
 static float *value_of(const Cpu *cpu, const Node *n) {
     int64_t at = cpu->offset[n - cpu->program->graph.nodes];
@@ -52,31 +53,48 @@ void cpu_gather(Cpu *cpu, const Node *n) {
         spread_gather(&cpu->spread, replica, 0, value_of(cpu, n), n->shape.dim[1].size, 0, rows_of(cpu, n, replica));
 }
 
-/* One head's planes, from the rank that has the old slot's to the one that has the new slot's. */
-static void copy_head(Cpu *cpu, int64_t head, int source, int target, int from, int to, const size_t bytes[2]) {
+static uint8_t *page_of(const KvCache *c, int64_t layer, int64_t head, int32_t page) {
+    return cache_head(c, layer, head) + (size_t)page * (size_t)c->page_bytes;
+}
+
+void cpu_copy_page(Cpu *cpu, int slot, int32_t from, int32_t to) {
+    const KvCache *c = &cpu->cache;
+    int replica = slot % cpu->program->partition->mesh.dp;
+    for (int64_t head = 0; head < c->kv_heads; head++)
+        for (int64_t layer = 0; layer < c->layers && spread_kv_held(&cpu->spread, cpu->spread.rank, replica, head); layer++)
+            memcpy(page_of(c, layer, head, to), page_of(c, layer, head, from), (size_t)c->page_bytes);
+}
+
+/* One head's pages, from the rank that has the old slot's to the one that has the new slot's. */
+static void copy_head(Cpu *cpu, int64_t head, int source, int target, int from, int to, int64_t positions) {
     const KvCache *c = &cpu->cache;
     int me = cpu->spread.rank;
-    int64_t layers = (int64_t)(c->bytes / c->plane) / (2 * c->slots * c->kv_heads);
     if (me != source && me != target) return;
-    for (int64_t layer = 0; layer < layers; layer++)
-        for (int v = 0; v < 2; v++) {
-            void *old = cache_plane(c, layer, head, from, v), *new = cache_plane(c, layer, head, to, v);
-            if (source == target) memcpy(new, old, bytes[v]);
-            else if (me == source) spread_say(&cpu->spread, target, true, old, bytes[v]);
-            else spread_say(&cpu->spread, source, false, new, bytes[v]);
+    for (int64_t layer = 0; layer < c->layers; layer++)
+        for (int64_t b = 0; b * ATTENTION_BLOCK < positions; b++) {
+            uint8_t *old = page_of(c, layer, head, cache_pages(c, from)[b]),
+                    *new = page_of(c, layer, head, cache_pages(c, to)[b]);
+            if (source == target) memcpy(new, old, (size_t)c->page_bytes);
+            else if (me == source) spread_say(&cpu->spread, target, true, old, (size_t)c->page_bytes);
+            else spread_say(&cpu->spread, source, false, new, (size_t)c->page_bytes);
         }
 }
 
-void cpu_copy_slot(Cpu *cpu, int from, int to, const size_t bytes[2]) {
+void cpu_copy_slot(Cpu *cpu, int from, int to, int64_t positions) {
     Spread *s = &cpu->spread;
     int dp = cpu->program->partition->mesh.dp;
+    if (s->ranks == 1 || from % dp == to % dp) { /* every rank holds the same heads of both */
+        pages_share(&cpu->cache, from, to, positions);
+        return;
+    }
+    for (int64_t b = 0; b * ATTENTION_BLOCK < positions; b++) pages_own(&cpu->cache, to, b);
     for (int64_t head = 0; head < cpu->cache.kv_heads; head++) {
         int first = 0; /* a rank that has it for the old slot */
         while (!spread_kv_held(s, first, from % dp, head)) first++;
         for (int target = 0; target < s->ranks; target++)
             if (spread_kv_held(s, target, to % dp, head))
                 copy_head(cpu, head, spread_kv_held(s, target, from % dp, head) ? target : first, target, from, to,
-                          bytes);
+                          positions);
     }
     spread_flush(s, "copy of a cache");
 }

@@ -13,6 +13,7 @@
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
  *   v16_f16(p): 16 numbers in a row;  v16_byte(p, n): byte n of 16 words, times 256^n where n < 3
  *   v16_bf16_pair(p, &even, &odd): [16][2]
+ *   v16_s8(p): 16 int8 in a row
  *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
@@ -21,6 +22,7 @@
 #include "../ops/kernels.h"
 #include "exp16.h"
 #include <math.h>
+#include <string.h>
 
 /* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors
  * are then unrolled and their sums live in registers. */
@@ -124,8 +126,8 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
 
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------ */
 
-/* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats or bf16 by `type`, w_step from one k to the
- * next, v_step from one v to the next. `fresh`: sums start at zero instead of at out; bf16 always does. */
+/* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats, bf16 or int8 by `type`, w_step from one k to the
+ * next, v_step from one v to the next. `fresh`: sums start at zero instead of at out; only floats may do otherwise. */
 typedef struct Tile {
     const void *w;
     int64_t w_step, v_step, count;
@@ -138,6 +140,7 @@ typedef struct Tile {
 
 /* Lanes of bf16 come in the order that is cheapest to widen, and so stay until the end of a tile. */
 INLINE v16 cached(CacheType type, const void *w, int64_t i) {
+    if (type == CACHE_Q8) return v16_s8((const int8_t *)w + i);
     return type == CACHE_F32 ? v16_load((const float *)w + i) : v16_bf16_split((const uint16_t *)w + i);
 }
 
@@ -149,7 +152,7 @@ INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int
     const void *w = t->w;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vectors; v++)
-            sum[r][v] = type == CACHE_BF16 || t->fresh ? v16_all(0) : v16_load(out + r * t->out_stride + v * PANEL);
+            sum[r][v] = type != CACHE_F32 || t->fresh ? v16_all(0) : v16_load(out + r * t->out_stride + v * PANEL);
     for (int64_t k = 0; k < count; k++, at += w_step) {
         v16 column[4];
         UNROLL for (int v = 0; v < vectors; v++) column[v] = cached(type, w, at + v * v_step);
@@ -206,6 +209,7 @@ INLINE void tile_all(CacheType type, const Tile *t, int64_t rows, int64_t vector
 
 static void tile_f32(const Tile *t, int64_t rows, int64_t vectors) { tile_all(CACHE_F32, t, rows, vectors); }
 static void tile_bf16(const Tile *t, int64_t rows, int64_t vectors) { tile_all(CACHE_BF16, t, rows, vectors); }
+static void tile_q8(const Tile *t, int64_t rows, int64_t vectors) { tile_all(CACHE_Q8, t, rows, vectors); }
 
 static void tile(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc) {
     Tile t = {.w = w, .w_step = PANEL, .count = count, .x = x, .x_stride = x_stride, .out = acc, .out_stride = PANEL};
@@ -371,113 +375,7 @@ LINEAR(q6x, PACKED_Q6X)
 LINEAR(q8g, PACKED_Q8G)
 LINEAR(q4g, PACKED_Q4G)
 
-/* ---- Attention --------------------------------------------------------------------------------------------------- */
-
-enum { BLOCK_VECTORS = ATTENTION_BLOCK / 16 };
-
-/* Raw scores of a block for one head become e in place; m_b and l_b. inside: the positions in the range. */
-INLINE void block_softmax(float s[ATTENTION_BLOCK], float scale, const m16 inside[BLOCK_VECTORS], float *m, float *l) {
-    v16 e[BLOCK_VECTORS], low = v16_all(-INFINITY), top = low;
-    UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
-        e[i] = v16_mul(v16_load(s + 16 * i), v16_all(scale));
-        top = v16_max(v16_pick(inside[i], e[i], low), top);
-    }
-    *m = v16_top(top);
-    UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
-        e[i] = v16_pick(inside[i], v16_exp(v16_sub(e[i], v16_all(*m))), v16_all(0));
-        v16_store(s + 16 * i, e[i]);
-    }
-    *l = v16_sum(v16_add(v16_add(e[0], e[1]), v16_add(e[2], e[3])));
-}
-
-/* The weights a of what was summed before and b of the new block, in place of m_b and l_b, for all heads at once; m and
- * l become those of both. Lanes past the last head compute on zeros. */
-INLINE void merge_sums(int64_t heads, float *m, float *l, float *m_b, float *l_b) {
-    for (int64_t h = 0; h < heads; h += 16) {
-        v16 old = v16_load(m + h), new = v16_load(m_b + h), top = v16_max(new, old);
-        v16 a = v16_exp(v16_sub(old, top)), b = v16_exp(v16_sub(new, top));
-        v16_store(m + h, top);
-        v16_store(l + h, v16_fma(v16_load(l + h), a, v16_mul(v16_load(l_b + h), b)));
-        v16_store(m_b + h, a);
-        v16_store(l_b + h, b);
-    }
-}
-
-INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
-    return type == CACHE_F32 ? (const void *)((const float *)cache + i) : (const void *)((const uint16_t *)cache + i);
-}
-
-INLINE void tile_of(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
-    if (type == CACHE_F32) tile_f32(t, rows, vectors);
-    else tile_bf16(t, rows, vectors);
-}
-
-/* s[h][p] of a block, unscaled, for all its 64 positions. */
-INLINE void block_scores(CacheType type, const AttentionCall *call, int64_t start, float *s) {
-    Tile t = {.w = cache_from(type, call->k, start * call->channels), .w_step = K_BLOCK,
-              .v_step = call->channels * K_BLOCK, .count = call->channels, .x = call->q, .x_stride = call->q_stride,
-              .out = s, .out_stride = ATTENTION_BLOCK, .fresh = true};
-    tile_of(type, &t, call->heads, ATTENTION_BLOCK / K_BLOCK);
-}
-
-/* o[h][c] of positions [first, first + count). Whole vectors of channels come from the cache, a last partial one from a
- * zero-padded copy: nothing may be read past the cache's end. */
-INLINE void block_values(CacheType type, const AttentionCall *call, int64_t first, int64_t count, const float *e,
-                         float *o, int64_t c16, float *tail) {
-    int64_t channels = call->channels, whole = channels / 16 * 16;
-    const void *v = cache_from(type, call->v, first * channels);
-    Tile t = {.w = v, .w_step = channels, .v_step = 16, .count = count, .x = e, .x_stride = ATTENTION_BLOCK,
-              .out = o, .out_stride = c16, .fresh = true};
-    tile_of(type, &t, call->heads, whole / 16);
-    if (whole == channels) return;
-    for (int64_t p = 0; p < count; p++)
-        for (int64_t c = 0; c < 16; c++) {
-            int64_t i = p * channels + whole + c;
-            tail[p * 16 + c] = whole + c >= channels ? 0 : type == CACHE_F32 ? ((const float *)v)[i]
-                                                                             : bf16_to_f32(((const uint16_t *)v)[i]);
-        }
-    t.w = tail;
-    t.w_step = 16;
-    t.out = o + whole;
-    tile_f32(&t, call->heads, 1);
-}
-
-INLINE void attention_of(CacheType type, const AttentionCall *call) {
-    int64_t heads = call->heads, c16 = (call->channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
-    float *s = call->scratch, *o = s + heads * ATTENTION_BLOCK, *o_b = o + heads * c16, *tail = o_b + heads * c16;
-    float *m = tail + 16 * ATTENTION_BLOCK, *l = m + h16, *m_b = l + h16, *l_b = m_b + h16;
-    for (int64_t h = 0; h < 4 * h16; h++) m[h] = 0;
-    for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last;
-         start += ATTENTION_BLOCK) {
-        int64_t lo = call->first > start ? call->first - start : 0;
-        int64_t hi = call->last - start < ATTENTION_BLOCK ? call->last - start : ATTENTION_BLOCK;
-        bool fresh = call->first >= start; /* the first block sets, the others merge */
-        block_scores(type, call, start, s);
-        m16 inside[BLOCK_VECTORS];
-        for (int i = 0; i < BLOCK_VECTORS; i++) inside[i] = v16_lanes(lo - 16 * i, hi - 16 * i);
-        for (int64_t h = 0; h < heads; h++)
-            block_softmax(s + h * ATTENTION_BLOCK, call->scale, inside, fresh ? &m[h] : &m_b[h],
-                          fresh ? &l[h] : &l_b[h]);
-        block_values(type, call, start + lo, hi - lo, s + lo, fresh ? o : o_b, c16, tail);
-        if (fresh) continue;
-        merge_sums(heads, m, l, m_b, l_b);
-        for (int64_t h = 0; h < heads; h++)
-            for (int64_t c = h * c16; c < (h + 1) * c16; c += 16) {
-                v16 part = v16_mul(v16_load(o_b + c), v16_all(l_b[h]));
-                v16_store(o + c, v16_fma(v16_load(o + c), v16_all(m_b[h]), part));
-            }
-    }
-    for (int64_t h = 0; h < heads; h++) {
-        const float *from = o + h * c16;
-        float *out = call->out + h * call->out_stride;
-        int64_t c = 0;
-        for (; c + 16 <= call->channels; c += 16) v16_store(out + c, v16_div(v16_load(from + c), v16_all(l[h])));
-        if (c < call->channels) v16_store_part(out + c, call->channels - c, v16_div(v16_load(from + c), v16_all(l[h])));
-    }
-}
-
-static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
-static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
+#include "kernels_attention16.h"
 
 /* ---- Element by element: sixteen at a time, then the rest in the first lanes ------------------------------------- */
 
@@ -560,6 +458,6 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
         .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},   \
         .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8,  unpack_q4,                                         \
                    unpack_q4x, unpack_q8x,  unpack_q6x, unpack_q8g, unpack_q4g},                                       \
-        .tile = tile, .attention = {attention_f32, attention_bf16}, .rms_norm = rms_norm, .silu_mul = silu_mul,        \
+        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .rms_norm = rms_norm, .silu_mul = silu_mul,        \
         .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16                                                      \
     }

@@ -53,6 +53,9 @@ V16 v16 v16_exponent(v16 x, v16 n) {
     __m512i shifted = _mm512_slli_epi32(_mm512_castps_si512(n), 23);
     return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(x), shifted));
 }
+V16 v16 v16_s8(const int8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
+}
 V16 v16 v16_bf16_split(const uint16_t *p) { /* in order: one instruction widens all */
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));

@@ -32,11 +32,13 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     if (o->threads < 0) return err_set(err, "threads: expected 0 or more, got %d", o->threads);
     if (!o->kv_cache || !strcmp(o->kv_cache, "f32")) out->cache = CACHE_F32;
     else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
-    else return err_set(err, "cache type: expected f32 or bf16, got '%.20s'", o->kv_cache);
+    else if (!strcmp(o->kv_cache, "8bit")) out->cache = CACHE_Q8;
+    else return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
     if (o->act && !strcmp(o->act, "int8")) out->act_int8 = true;
     else if (o->act && strcmp(o->act, "f32"))
         return err_set(err, "activations: expected f32 or int8, got '%.20s'", o->act);
-    if (o->backend && !strcmp(o->backend, "pjrt")) return true; /* which types its devices take, the backend says */
+    if (o->backend && !strcmp(o->backend, "pjrt")) /* which types of weights its devices take, the backend says */
+        return out->cache != CACHE_Q8 || err_set(err, "cache type: 8bit is for the cpu backend only");
     return weights_option(o->weights, &out->quantise, err);
 }
 
@@ -76,7 +78,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     m->weight_error = i->weight_error;
     if (w && w->panels) snprintf(m->weight_type, sizeof m->weight_type, "%s", w->panel_type);
     if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->weights);
-    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", b->cache == CACHE_F32 ? "f32" : "bf16");
+    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", (const char *[]){"f32", "bf16", "8bit"}[b->cache]);
 }
 
 static const Backend *backend_named(const char *name) {

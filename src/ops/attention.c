@@ -18,23 +18,43 @@ static bool cache_update_shape(const Graph *g, const Node *n, Shape *out, Err *e
     return shape_same(k, v) || err_set(err, "cache_update: keys and values of different shapes");
 }
 
+/* A row of one head as position p of a page's keys (stride K_BLOCK between channels) or values (stride 1). */
+static void put(CacheType type, uint8_t *to, int64_t at, int64_t stride, const float *x, int64_t n, float *scale) {
+    float most = 0, bad = 0;
+    if (type == CACHE_F32) {
+        for (int64_t i = 0; i < n; i++) ((float *)(void *)to)[at + i * stride] = x[i];
+        return;
+    }
+    if (type == CACHE_BF16) {
+        for (int64_t i = 0; i < n; i++) ((uint16_t *)(void *)to)[at + i * stride] = f32_to_bf16(x[i]);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        bad += x[i] - x[i]; /* NaN where x is not finite */
+    }
+    float inverse = most > 0 && bad == 0 ? 127.0f / most : 0;
+    for (int64_t i = 0; i < n; i++) {
+        float v = bad == 0 ? x[i] * inverse : 0;
+        v = v > -127.0f ? v : -127.0f;
+        v = v < 127.0f ? v : 127.0f;
+        ((int8_t *)to)[at + i * stride] = (int8_t)((v + 12582912.0f) - 12582912.0f); /* nearest, ties to even */
+    }
+    *scale = bad == 0 ? most / 127.0f : NAN;
+}
+
 static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
-    int64_t channels = c->cache->channels, w = c->in_width[0];
+    const KvCache *cache = c->cache;
+    int64_t channels = cache->channels, w = c->in_width[0], scales = ATTENTION_BLOCK * channels;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
-        int64_t p = c->step->index[t];
+        int64_t p = c->step->index[t] % ATTENTION_BLOCK;
+        int32_t page = cache_pages(cache, c->step->slot[t])[c->step->index[t] / ATTENTION_BLOCK];
         for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
-            const float *k = c->in[0] + t * w + at, *v = c->in[1] + t * w + at;
-            void *kp = cache_plane(c->cache, c->node->layer, at / channels, c->step->slot[t], 0);
-            void *vp = cache_plane(c->cache, c->node->layer, at / channels, c->step->slot[t], 1);
-            int64_t kat = p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, vat = p * channels;
-            if (c->cache->type == CACHE_F32) {
-                for (int64_t i = 0; i < channels; i++)
-                    ((float *)kp)[kat + i * K_BLOCK] = k[i], ((float *)vp)[vat + i] = v[i];
-            } else {
-                for (int64_t i = 0; i < channels; i++)
-                    ((uint16_t *)kp)[kat + i * K_BLOCK] = f32_to_bf16(k[i]),
-                                               ((uint16_t *)vp)[vat + i] = f32_to_bf16(v[i]);
-            }
+            uint8_t *k = cache_head(cache, c->node->layer, at / channels) + page * cache->page_bytes;
+            uint8_t *v = k + cache->page_bytes / 2;
+            put(cache->type, k, p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, K_BLOCK, c->in[0] + t * w + at, channels,
+                (float *)(void *)(k + scales) + p);
+            put(cache->type, v, p * channels, 1, c->in[1] + t * w + at, channels, (float *)(void *)(v + scales) + p);
         }
     }
 }
@@ -138,21 +158,31 @@ static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err)
     return err_set(err, "attention: query heads are no multiple of key/value heads");
 }
 
-/* columns: the query channels of heads (k, g0..g1) of one key/value head. */
+/* columns: the query channels of heads (k, g0..g1) of one key/value head. Rows are taken as many at a time as a call
+ * allows: those of one slot, and those of slots that share pages, read keys and values once. */
 static void attention_reference(const Call *c, int64_t first, int64_t last) {
     int64_t channels = c->cache->channels, group = c->graph->size['g'], head = c->columns.first / channels;
+    AttentionRow row[ATTENTION_HEADS];
+    AttentionCall a = {
+        .row = row,
+        .heads = (int)((c->columns.last - c->columns.first) / channels),
+        .cache = cache_head(c->cache, c->node->layer, head / group),
+        .channels = channels,
+        .scale = 1.0f / sqrtf((float)channels),
+        .scratch = c->scratch,
+    };
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         int64_t p = c->step->index[t], window = c->node->window;
-        AttentionCall a = {
-            .q = c->in[0] + t * c->in_width[0] + c->columns.first, .q_stride = channels,
-            .heads = (int)((c->columns.last - c->columns.first) / channels),
-            .k = cache_plane(c->cache, c->node->layer, head / group, c->step->slot[t], 0),
-            .v = cache_plane(c->cache, c->node->layer, head / group, c->step->slot[t], 1),
-            .channels = channels, .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0, .last = p + 1,
-            .scale = 1.0f / sqrtf((float)channels),
-            .out = c->out + t * c->out_width + c->columns.first, .out_stride = channels, .scratch = c->scratch,
+        row[a.rows++] = (AttentionRow){
+            .q = c->in[0] + t * c->in_width[0] + c->columns.first,
+            .out = c->out + t * c->out_width + c->columns.first,
+            .page = cache_pages(c->cache, c->step->slot[t]),
+            .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0,
+            .last = p + 1,
         };
+        if ((a.rows + 1) * a.heads <= ATTENTION_HEADS && t + 1 < c->row0 + last) continue;
         c->kernels->attention[c->cache->type](&a);
+        a.rows = 0;
     }
 }
 
@@ -164,7 +194,7 @@ static Cost attention_cost(const Graph *g, const Node *n) {
 
 /* Keys and values of half the context: the length is not known when work is shared out. */
 static double attention_unit_cost(const Call *c) {
-    return (double)c->cache->positions * (double)c->cache->channels * (c->cache->type == CACHE_F32 ? 4 : 2);
+    return (double)c->cache->blocks * (double)c->cache->page_bytes / 2;
 }
 
 /* Positions that a bucket's attention looks at. */

@@ -27,17 +27,22 @@ typedef struct PackedWeight {
     const uint8_t *data;
 } PackedWeight;
 
-/* Keys and values of all layers and slots. One (layer, head, slot): K in blocks of 16 positions, then V. */
+/* Keys and values of all layers and slots, in pages that slots may share (src/cpu/pages.h has who may write to which).
+ * One (layer, head): all its pages, see kernels.h. A page has the same number in every layer and head. */
 typedef struct KvCache {
     CacheType type;
-    int64_t kv_heads, channels, positions, slots; /* positions: a multiple of ATTENTION_BLOCK */
-    size_t plane;                                 /* bytes of K or of V of one (layer, head, slot) */
+    int64_t layers, kv_heads, channels, slots;
+    int64_t positions, blocks; /* of a slot: positions = ATTENTION_BLOCK * blocks */
+    int64_t page_bytes;        /* of the keys and values of one page, layer and head */
+    int32_t *page;             /* [slots][blocks]: number of the page, -1: none yet */
+    int32_t *users;            /* [slots * blocks] pages: slots that hold it */
     uint8_t *data;
     size_t bytes;
 } KvCache;
-static inline void *cache_plane(const KvCache *c, int64_t layer, int64_t head, int64_t slot, int v) {
-    return c->data + (size_t)(((layer * c->kv_heads + head) * c->slots + slot) * 2 + v) * c->plane;
+static inline uint8_t *cache_head(const KvCache *c, int64_t layer, int64_t head) {
+    return c->data + (size_t)((layer * c->kv_heads + head) * c->slots * c->blocks) * (size_t)c->page_bytes;
 }
+static inline int32_t *cache_pages(const KvCache *c, int64_t slot) { return c->page + slot * c->blocks; }
 
 typedef struct Call {
     const Graph *graph;

@@ -168,22 +168,35 @@ static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, in
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_of(type, panel, panel_step, panels, k0, k1, x, x_step, rows, acc);                                         \
     }
+/* clang-format off */
 DOT(q8, PACKED_Q8)
-DOT(q4, PACKED_Q4) DOT(q4x, PACKED_Q4X) DOT(q8x, PACKED_Q8X) DOT(q6x, PACKED_Q6X) DOT(q8g, PACKED_Q8G)
-    DOT(q4g, PACKED_Q4G)
+DOT(q4, PACKED_Q4)
+DOT(q4x, PACKED_Q4X)
+DOT(q8x, PACKED_Q8X)
+DOT(q6x, PACKED_Q6X)
+DOT(q8g, PACKED_Q8G)
+DOT(q4g, PACKED_Q4G)
+/* clang-format on */
 
-    /* ---- Attention
-       --------------------------------------------------------------------------------------------------- */
+/* ---- Attention --------------------------------------------------------------------------------------------------- */
 
-    /* The 16 lanes' sum in the written order; destroys them. */
-    static float lanes_sum(float lane[16]) {
+/* The 16 lanes' sum in the written order; destroys them. */
+static float lanes_sum(float lane[16]) {
     for (int step = 8; step > 0; step /= 2)
         for (int i = 0; i < step; i++) lane[i] += lane[i + step];
     return lane[0];
 }
 
 static float cache_at(CacheType type, const void *cache, int64_t i) {
+    if (type == CACHE_Q8) return (float)((const int8_t *)cache)[i];
     return type == CACHE_F32 ? ((const float *)cache)[i] : bf16_to_f32(((const uint16_t *)cache)[i]);
+}
+
+/* The scale of a position of a page. */
+static float scale_at(CacheType type, const uint8_t *page, int64_t channels, int64_t p) {
+    float scale = 1;
+    if (type == CACHE_Q8) memcpy(&scale, page + ATTENTION_BLOCK * channels + 4 * p, sizeof scale);
+    return scale;
 }
 
 /* Scores of one block for one head become e in place; m_b and l_b. lo..hi: the block's positions inside the range. */
@@ -196,48 +209,53 @@ static void block_softmax(float s[ATTENTION_BLOCK], int64_t lo, int64_t hi, floa
     *l = lanes_sum(lane);
 }
 
-static void attention_of(CacheType type, const AttentionCall *call) {
+/* One head, one block of positions lo .. hi: o_b, m_b, l_b. */
+static void attention_block(CacheType type, const AttentionCall *call, const float *q, const uint8_t *keys, int64_t lo,
+                            int64_t hi, float *o, float *m, float *l) {
+    float s[ATTENTION_BLOCK];
     int64_t channels = call->channels;
-    float *s = call->scratch, *o = s + ATTENTION_BLOCK, *o_b = o + channels; /* of one head */
-    for (int h = 0; h < call->heads; h++) {
-        const float *q = call->q + h * call->q_stride;
-        float m = 0, l = 0;
-        for (int64_t start = call->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < call->last;
-             start += ATTENTION_BLOCK) {
-            int64_t lo = call->first > start ? call->first - start : 0;
-            int64_t hi = call->last - start < ATTENTION_BLOCK ? call->last - start : ATTENTION_BLOCK;
-            float m_b, l_b;
-            for (int64_t p = lo; p < hi; p++) {
-                int64_t at = start + p;
-                s[p] = 0;
-                for (int64_t c = 0; c < channels; c++)
-                    s[p] = fmaf(q[c], cache_at(type, call->k, (at / K_BLOCK * channels + c) * K_BLOCK + at % K_BLOCK),
-                                s[p]);
-                s[p] *= call->scale;
-            }
-            block_softmax(s, lo, hi, &m_b, &l_b);
-            for (int64_t c = 0; c < channels; c++) {
-                o_b[c] = 0;
-                for (int64_t p = lo; p < hi; p++)
-                    o_b[c] = fmaf(s[p], cache_at(type, call->v, (start + p) * channels + c), o_b[c]);
-            }
-            if (call->first >= start) { /* the first block */
-                m = m_b;
-                l = l_b;
-                for (int64_t c = 0; c < channels; c++) o[c] = o_b[c];
-                continue;
-            }
-            float top = m_b > m ? m_b : m, a = exp_f32(m - top), b = exp_f32(m_b - top);
-            m = top;
-            l = fmaf(l, a, l_b * b);
-            for (int64_t c = 0; c < channels; c++) o[c] = fmaf(o[c], a, o_b[c] * b);
-        }
-        for (int64_t c = 0; c < channels; c++) call->out[h * call->out_stride + c] = o[c] / l;
+    const uint8_t *values = keys + cache_page_bytes(type, channels);
+    for (int64_t p = lo; p < hi; p++) {
+        s[p] = 0;
+        for (int64_t c = 0; c < channels; c++)
+            s[p] = fmaf(q[c], cache_at(type, keys, (p / K_BLOCK * channels + c) * K_BLOCK + p % K_BLOCK), s[p]);
+        s[p] = s[p] * scale_at(type, keys, channels, p) * call->scale;
     }
+    block_softmax(s, lo, hi, m, l);
+    for (int64_t c = 0; c < channels; c++) {
+        o[c] = 0;
+        for (int64_t p = lo; p < hi; p++)
+            o[c] = fmaf(s[p] * scale_at(type, values, channels, p), cache_at(type, values, p * channels + c), o[c]);
+    }
+}
+
+static void attention_head(CacheType type, const AttentionCall *call, const AttentionRow *row, int64_t h) {
+    int64_t channels = call->channels, bytes = 2 * cache_page_bytes(type, channels);
+    float *o = call->scratch, *o_b = o + channels, m = 0, l = 0;
+    for (int64_t start = row->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < row->last; start += ATTENTION_BLOCK) {
+        int64_t lo = row->first > start ? row->first - start : 0;
+        int64_t hi = row->last - start < ATTENTION_BLOCK ? row->last - start : ATTENTION_BLOCK;
+        bool fresh = row->first >= start; /* the first block */
+        float m_b, l_b;
+        attention_block(type, call, row->q + h * channels, call->cache + row->page[start / ATTENTION_BLOCK] * bytes, lo,
+                        hi, fresh ? o : o_b, fresh ? &m : &m_b, fresh ? &l : &l_b);
+        if (fresh) continue;
+        float top = m_b > m ? m_b : m, a = exp_f32(m - top), b = exp_f32(m_b - top);
+        m = top;
+        l = fmaf(l, a, l_b * b);
+        for (int64_t c = 0; c < channels; c++) o[c] = fmaf(o[c], a, o_b[c] * b);
+    }
+    for (int64_t c = 0; c < channels; c++) row->out[h * channels + c] = o[c] / l;
+}
+
+static void attention_of(CacheType type, const AttentionCall *call) {
+    for (int r = 0; r < call->rows; r++)
+        for (int h = 0; h < call->heads; h++) attention_head(type, call, &call->row[r], h);
 }
 
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
+static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
 
 /* ---- Element by element ------------------------------------------------------------------------------------------ */
 
@@ -306,6 +324,6 @@ const Kernels kernels_reference = {
     .tile = tile,
     .quantise = quantise,
     .dot = {NULL, NULL, NULL, dot_q8, dot_q4, dot_q4x, dot_q8x, dot_q6x, dot_q8g, dot_q4g},
-    .attention = {attention_f32, attention_bf16},
+    .attention = {attention_f32, attention_bf16, attention_q8},
     .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,
 };

@@ -12,7 +12,7 @@
 enum {
     ROWS_DIRECT = 16,     /* up to this many rows use `rows`, more unpack the panel and use `tile` */
     ATTENTION_BLOCK = 64, /* positions per block: block b covers positions 64b .. 64b+63           */
-    K_BLOCK = 16          /* the K cache is [position/16][channel][position%16]                    */
+    K_BLOCK = 16          /* positions whose keys stand together, channel by channel                   */
 };
 
 /* Activations in 8 bits: four rows of 32 columns. A row x of 32: most = max |x|, scale = most / 127 (x itself if that
@@ -31,34 +31,49 @@ typedef struct Quad {
 } Quad;
 static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
 
-typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_COUNT } CacheType;
+/* The cache of one key/value head: pages of ATTENTION_BLOCK positions, first their keys [position/16][channel][16], then
+ * their values [position][channel]. CACHE_Q8: a row x of a position is int8 q = nearest(x * (127 / most)), ties to even,
+ * most = max |x|, with scale = most / 127 (NaN, and q = 0, where x is not finite; 0 where most is); the scales of the 64
+ * rows, f32, follow the keys and the values. */
+typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_Q8, CACHE_COUNT } CacheType;
+/* Bytes of the keys, or of the values, of a page. */
+static inline int64_t cache_page_bytes(CacheType type, int64_t channels) {
+    int64_t n = ATTENTION_BLOCK * channels;
+    return type == CACHE_F32 ? 4 * n : type == CACHE_BF16 ? 2 * n : n + 4 * ATTENTION_BLOCK;
+}
 
-/* Attention of one row over one key/value head, for `heads` query heads (one pass over K and V). For each block b that
- * meets [first, last), with positions p of the block inside the range:
- *     s[p] = scale * sum_c q[c] k[p][c]       (c in order from 0, fmaf; then one product)
+/* Attention of `rows` rows over one key/value head, for `heads` query heads each. For a row, and each block b that
+ * meets its [first, last), with positions p of the block inside the range:
+ *     s[p] = scale * sum_c q[c] k[p][c]       (c in order from 0, fmaf; then, in 8 bits, times the scale of p; then scale)
  *     m_b = max s[p];  e[p] = exp_f32(s[p] - m_b), 0 outside the range
  *     l_b = sum of e over the block's 64 positions: (e[i]+e[i+16]) + (e[i+32]+e[i+48]) for i < 16, then lanes as above
- *     o_b[c] = sum_p e[p] v[p][c]             (p in order over the range only, fmaf from 0)
+ *     o_b[c] = sum_p e[p] v[p][c]             (p in order over the range only, fmaf from 0; in 8 bits with e times the
+ *                                              scale of p instead of e)
  * The first block sets (m, l, o). Each next one merges: M = max(m, m_b), a = exp_f32(m - M), b = exp_f32(m_b - M),
  *     l = fmaf(l, a, l_b * b), o[c] = fmaf(o[c], a, o_b[c] * b), m = M.         out[c] = o[c] / l.
  * So a split of the blocks over workers, merged in order, gives the same bits (Milakov & Gimelshein 2018;
- * flash-decoding). */
+ * flash-decoding), and rows that share a page can be worked on together, so that it is read once (Juravsky et al. 2024,
+ * "Hydragen"). */
+typedef struct AttentionRow {
+    const float *q;      /* [heads][channels] */
+    float *out;          /* [heads][channels] */
+    const int32_t *page; /* block b of this row's sequence is page[b] of the cache */
+    int64_t first, last; /* positions, 0 <= first < last */
+} AttentionRow;
 typedef struct AttentionCall {
-    const float *q;        /* [heads][channels], rows q_stride floats apart                              */
-    int64_t q_stride;
-    int heads;             /* >= 1                                                                       */
-    const void *k, *v;     /* of this slot and head: K in blocks as above, V [position][channel]         */
-    int64_t channels;      /* any even number >= 2                                                       */
-    int64_t first, last;   /* positions, 0 <= first < last; memory up to the end of the last 64-block is readable */
+    const AttentionRow *row;
+    int rows, heads;       /* >= 1; rows * heads <= attention_heads(heads) */
+    const uint8_t *cache;  /* of this layer and key/value head */
+    int64_t channels;      /* any even number >= 2 */
     float scale;
-    float *out;            /* [heads][channels], rows out_stride floats apart                            */
-    int64_t out_stride;
-    float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned                 */
+    float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned */
 } AttentionCall;
+/* Most rows and query heads of a call, taken together: their sums must stay in the L2 cache. */
+enum { ATTENTION_HEADS = 64 };
+static inline int64_t attention_heads(int64_t heads) { return heads > ATTENTION_HEADS ? heads : ATTENTION_HEADS; }
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
-    int64_t c16 = (channels + 15) / 16 * 16, h16 = (heads + 15) / 16 * 16;
-    return heads * (ATTENTION_BLOCK + 2 * c16) + 4 * h16 +
-           16 * ATTENTION_BLOCK; /* s, o, o_b; m, l, m_b, l_b; v's tail */
+    int64_t n = attention_heads(heads), c16 = (channels + 15) / 16 * 16, n16 = (n + 15) / 16 * 16;
+    return n * (channels + ATTENTION_BLOCK + 2 * c16) + 16 * ATTENTION_BLOCK + 4 * n16; /* q, s, o, o_b; tail; m, l */
 }
 
 typedef struct Kernels {

@@ -1,0 +1,190 @@
+/* kernels_attention16.h: attention over v16, as kernels_simd16.h, which includes it, has the rest. Blocks of positions one
+ * after another; in a block, the rows that share its page are worked on together. */
+#ifndef KERNELS_ATTENTION16_H
+#define KERNELS_ATTENTION16_H
+
+enum { BLOCK_VECTORS = ATTENTION_BLOCK / 16 };
+
+/* What a call keeps per row and query head, n = rows * heads of them. */
+typedef struct Attend {
+    const AttentionCall *call;
+    int64_t c16, page_bytes;    /* page_bytes: of keys, or of values */
+    float *q;                   /* [n][channels] */
+    float *s;                   /* [n][64]: scores, then e                 */
+    float *o, *o_b;             /* [n][c16]: sums so far, and of a block   */
+    float *m, *l, *m_b, *l_b;   /* [n]: see kernels.h                      */
+    float *tail;                /* [64][16]: see block_values              */
+} Attend;
+
+/* Part of a block that rows have in common: rows [from, to) see its positions [lo, hi); fresh: it is their first. */
+typedef struct Run { int from, to; int64_t lo, hi; bool fresh; } Run;
+
+/* Raw scores of a block for one head become e in place; m_b and l_b. scale: of the keys' positions, or NULL. */
+INLINE void block_softmax(float s[ATTENTION_BLOCK], const float *key_scale, const float *value_scale, float scale,
+                          const m16 inside[BLOCK_VECTORS], float *m, float *l) {
+    v16 e[BLOCK_VECTORS], low = v16_all(-INFINITY), top = low;
+    UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
+        v16 raw = v16_load(s + 16 * i);
+        e[i] = v16_mul(key_scale ? v16_mul(raw, v16_load(key_scale + 16 * i)) : raw, v16_all(scale));
+        top = v16_max(v16_pick(inside[i], e[i], low), top);
+    }
+    *m = v16_top(top);
+    UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
+        e[i] = v16_pick(inside[i], v16_exp(v16_sub(e[i], v16_all(*m))), v16_all(0));
+        v16_store(s + 16 * i, value_scale ? v16_mul(e[i], v16_load(value_scale + 16 * i)) : e[i]);
+    }
+    *l = v16_sum(v16_add(v16_add(e[0], e[1]), v16_add(e[2], e[3])));
+}
+
+/* The weights a of what was summed before and b of the new block, in place of m_b and l_b, of n heads; m and l become
+ * those of both. */
+INLINE void merge_sums(int64_t n, float *m, float *l, float *m_b, float *l_b) {
+    for (int64_t h = 0; h < n; h += 16) {
+        int64_t left = n - h;
+        v16 old = v16_load_part(m + h, left), new = v16_load_part(m_b + h, left), top = v16_max(new, old);
+        v16 a = v16_exp(v16_sub(old, top)), b = v16_exp(v16_sub(new, top));
+        v16_store_part(m + h, left, top);
+        v16_store_part(l + h, left, v16_fma(v16_load_part(l + h, left), a, v16_mul(v16_load_part(l_b + h, left), b)));
+        v16_store_part(m_b + h, left, a);
+        v16_store_part(l_b + h, left, b);
+    }
+}
+
+INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
+    if (type == CACHE_Q8) return (const int8_t *)cache + i;
+    return type == CACHE_F32 ? (const void *)((const float *)cache + i) : (const void *)((const uint16_t *)cache + i);
+}
+
+INLINE void tile_of(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
+    if (type == CACHE_F32) tile_f32(t, rows, vectors);
+    else if (type == CACHE_BF16) tile_bf16(t, rows, vectors);
+    else tile_q8(t, rows, vectors);
+}
+
+/* s[h][p], unscaled, of n heads from `first` on, for all 64 positions of a page. */
+INLINE void block_scores(CacheType type, const Attend *w, const uint8_t *keys, int64_t first, int64_t n) {
+    int64_t channels = w->call->channels;
+    Tile t = {.w = keys, .w_step = K_BLOCK, .v_step = channels * K_BLOCK, .count = channels,
+              .x = w->q + first * channels, .x_stride = channels, .out = w->s + first * ATTENTION_BLOCK,
+              .out_stride = ATTENTION_BLOCK, .fresh = true};
+    tile_of(type, &t, n, ATTENTION_BLOCK / K_BLOCK);
+}
+
+/* o[h][c] of n heads from `first` on and positions [lo, hi). Whole vectors of channels come from the cache, a last
+ * partial one from a zero-padded copy: nothing may be read past the cache's end. */
+INLINE void block_values(CacheType type, const Attend *w, const uint8_t *values, int64_t first, int64_t n, int64_t lo,
+                         int64_t hi, float *o) {
+    int64_t channels = w->call->channels, whole = channels / 16 * 16;
+    Tile t = {.w = cache_from(type, values, lo * channels), .w_step = channels, .v_step = 16, .count = hi - lo,
+              .x = w->s + first * ATTENTION_BLOCK + lo, .x_stride = ATTENTION_BLOCK, .out = o + first * w->c16,
+              .out_stride = w->c16, .fresh = true};
+    tile_of(type, &t, n, whole / 16);
+    if (whole == channels) return;
+    for (int64_t p = lo; p < hi; p++)
+        for (int64_t c = 0; c < 16; c++) {
+            const void *at = cache_from(type, values, p * channels + whole + c);
+            w->tail[(p - lo) * 16 + c] = whole + c >= channels ? 0
+                                       : type == CACHE_F32     ? *(const float *)at
+                                       : type == CACHE_BF16    ? bf16_to_f32(*(const uint16_t *)at)
+                                                               : (float)*(const int8_t *)at;
+        }
+    t.w = w->tail;
+    t.w_step = 16;
+    t.out += whole;
+    tile_f32(&t, n, 1);
+}
+
+/* Adds a block to the sums of a run's rows. */
+INLINE void block_run(CacheType type, const Attend *w, const uint8_t *keys, const Run *r) {
+    const AttentionCall *call = w->call;
+    int64_t first = r->from * call->heads, n = (r->to - r->from) * call->heads;
+    const uint8_t *values = keys + w->page_bytes;
+    const float *key_scale = NULL, *value_scale = NULL;
+    if (type == CACHE_Q8) {
+        key_scale = (const float *)(const void *)(keys + ATTENTION_BLOCK * call->channels);
+        value_scale = (const float *)(const void *)(values + ATTENTION_BLOCK * call->channels);
+    }
+    float *m = r->fresh ? w->m : w->m_b, *l = r->fresh ? w->l : w->l_b, *o = r->fresh ? w->o : w->o_b;
+    m16 inside[BLOCK_VECTORS];
+    for (int i = 0; i < BLOCK_VECTORS; i++) inside[i] = v16_lanes(r->lo - 16 * i, r->hi - 16 * i);
+    for (int64_t h = first; h < first + n; h++)
+        block_softmax(w->s + h * ATTENTION_BLOCK, key_scale, value_scale, call->scale, inside, &m[h], &l[h]);
+    block_values(type, w, values, first, n, r->lo, r->hi, o);
+    if (r->fresh) return;
+    merge_sums(n, w->m + first, w->l + first, w->m_b + first, w->l_b + first);
+    for (int64_t h = first; h < first + n; h++)
+        for (int64_t c = h * w->c16; c < (h + 1) * w->c16; c += 16) {
+            v16 part = v16_mul(v16_load(w->o_b + c), v16_all(w->l_b[h]));
+            v16_store(w->o + c, v16_fma(v16_load(w->o + c), v16_all(w->m_b[h]), part));
+        }
+}
+
+/* What row r sees of the block that starts at `start`. */
+INLINE Run run_of(const AttentionRow *row, int r, int64_t start) {
+    int64_t lo = row->first - start, hi = row->last - start;
+    return (Run){.from = r, .to = r + 1, .lo = lo > 0 ? lo : 0, .hi = hi < ATTENTION_BLOCK ? hi : ATTENTION_BLOCK,
+                 .fresh = lo >= 0};
+}
+
+/* The block's part of all rows. */
+INLINE void block_rows(CacheType type, const Attend *w, int64_t start) {
+    const AttentionCall *call = w->call;
+    for (int from = 0, to; from < call->rows; from = to) {
+        Run run = run_of(&call->row[from], from, start);
+        int32_t page = 0;
+        to = from + 1;
+        if (run.lo >= run.hi) continue;
+        page = call->row[from].page[start / ATTENTION_BLOCK];
+        for (; to < call->rows; to++) {
+            Run next = run_of(&call->row[to], to, start);
+            if (next.lo >= next.hi || call->row[to].page[start / ATTENTION_BLOCK] != page) break;
+        }
+        const uint8_t *keys = call->cache + (size_t)page * 2 * (size_t)w->page_bytes;
+        block_scores(type, w, keys, from * call->heads, (to - from) * call->heads);
+        for (int r = from + 1; r < to; r++) {
+            Run next = run_of(&call->row[r], r, start);
+            if (next.lo == run.lo && next.hi == run.hi && next.fresh == run.fresh) {
+                run.to = r + 1;
+                continue;
+            }
+            block_run(type, w, keys, &run);
+            run = next;
+        }
+        block_run(type, w, keys, &run);
+    }
+}
+
+INLINE void attention_of(CacheType type, const AttentionCall *call) {
+    int64_t heads = call->heads, n = call->rows * heads, n16 = (n + 15) / 16 * 16, channels = call->channels;
+    Attend w = {.call = call, .c16 = (channels + 15) / 16 * 16, .page_bytes = cache_page_bytes(type, channels)};
+    w.s = call->scratch;
+    w.o = w.s + n * ATTENTION_BLOCK;
+    w.o_b = w.o + n * w.c16;
+    w.tail = w.o_b + n * w.c16;
+    w.m = w.tail + 16 * ATTENTION_BLOCK;
+    w.l = w.m + n16;
+    w.m_b = w.l + n16;
+    w.l_b = w.m_b + n16;
+    w.q = w.l_b + n16;
+    int64_t first = INT64_MAX, last = 0;
+    for (int r = 0; r < call->rows; r++) {
+        const AttentionRow *row = &call->row[r];
+        memcpy(w.q + r * heads * channels, row->q, (size_t)(heads * channels) * sizeof(float));
+        if (row->first < first) first = row->first;
+        if (row->last > last) last = row->last;
+    }
+    for (int64_t start = first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < last; start += ATTENTION_BLOCK)
+        block_rows(type, &w, start);
+    for (int64_t h = 0; h < n; h++) {
+        const float *from = w.o + h * w.c16;
+        float *out = call->row[h / heads].out + h % heads * channels;
+        int64_t c = 0;
+        for (; c + 16 <= channels; c += 16) v16_store(out + c, v16_div(v16_load(from + c), v16_all(w.l[h])));
+        if (c < channels) v16_store_part(out + c, channels - c, v16_div(v16_load(from + c), v16_all(w.l[h])));
+    }
+}
+
+static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
+static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
+static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
+#endif
