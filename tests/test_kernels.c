@@ -20,14 +20,14 @@ static void put_key(CacheType type, uint8_t *page, int64_t channels, int64_t p, 
     uint16_t h = f32_to_bf16(f);
     if (type == CACHE_F32) memcpy(page + 4 * at, &f, 4);
     else if (type == CACHE_BF16) memcpy(page + 2 * at, &h, 2);
-    else page[at] = (uint8_t)(int8_t)(f * 63);
+    else page[at] = (uint8_t)(int8_t)(f == f ? f * 31 : 0);
 }
 static void put_value(CacheType type, uint8_t *page, int64_t channels, int64_t p, int64_t c, float f) {
     int64_t at = p * channels + c;
     uint16_t h = f32_to_bf16(f);
     if (type == CACHE_F32) memcpy(page + 4 * at, &f, 4);
     else if (type == CACHE_BF16) memcpy(page + 2 * at, &h, 2);
-    else page[at] = (uint8_t)(int8_t)(f * 63);
+    else page[at] = (uint8_t)(int8_t)(f == f ? f * 31 : 0);
 }
 /* Scales of a page in 8 bits; elsewhere nothing. */
 static void put_scale(CacheType type, uint8_t *half, int64_t channels, int64_t p, float f) {
@@ -49,11 +49,11 @@ static void fill_page(const Case *c, int32_t page, const bool seen[ATTENTION_BLO
     uint8_t *keys = c->cache.data + 2 * half * page, *values = keys + half;
     for (int64_t p = 0; p < ATTENTION_BLOCK; p++) {
         for (int64_t i = 0; i < channels; i++) {
-            put_key(c->type, keys, channels, p, i, seen[p] ? random_float() : NAN);
+            put_key(c->type, keys, channels, p, i, seen[p] ? random_float() / 4 : NAN);
             put_value(c->type, values, channels, p, i, seen[p] ? random_float() : NAN);
         }
-        put_scale(c->type, keys, channels, p, seen[p] ? 0.012f + random_float() * 0.004f : NAN);
-        put_scale(c->type, values, channels, p, seen[p] ? 0.012f + random_float() * 0.004f : NAN);
+        put_scale(c->type, keys, channels, p, seen[p] ? 0.03f + random_float() * 0.005f : NAN);
+        put_scale(c->type, values, channels, p, seen[p] ? 0.03f + random_float() * 0.005f : NAN);
     }
 }
 

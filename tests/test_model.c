@@ -211,6 +211,7 @@ static const char *const all_meshes[] = {"1x2", "1x3", "1x4", "2x4",  "1x7",    
 
 static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/heads28-4", "f32", all_meshes, 30); }
 static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", all_meshes, 30); }
+static void bits_8bit_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "8bit", all_meshes, 30); }
 static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", all_meshes, 30); }
 
 /* Activations in 8 bits, with weights quantised at load where the file's are not: as many bits are the same. */
@@ -367,7 +368,7 @@ int main(void) {
         cmocka_unit_test(golden_llama_9_3), cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),
         cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),   cmocka_unit_test(golden_llama3),
         cmocka_unit_test(golden_smollm2),   cmocka_unit_test(bits_heads28_4),   cmocka_unit_test(bits_llama_9_3),
-        cmocka_unit_test(bits_bf16_cache),  cmocka_unit_test(bits_smollm2),     cmocka_unit_test(interrupt_between),
+        cmocka_unit_test(bits_bf16_cache), cmocka_unit_test(bits_8bit_cache),  cmocka_unit_test(bits_smollm2),     cmocka_unit_test(interrupt_between),
         cmocka_unit_test(interrupt_within), cmocka_unit_test(bits_int8_8bit),   cmocka_unit_test(bits_int8_4bit),
         cmocka_unit_test(bits_f32_4bit),    cmocka_unit_test(int8_is_near),     cmocka_unit_test(bits_smollm2_int8),
     };
