@@ -17,8 +17,8 @@ typedef struct CpuFeatures {
 } CpuFeatures;
 
 CpuFeatures cpu_features(void);
-/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq; "avx512vnni" if that too), "avx2" (with
- * fma, f16c) or "reference". */
+/* The strongest instruction set of this CPU that kernels are written for: "avx512" (f, bw, vl, dq; "avx512vnni" if
+ * that too, "avx512bf16" if both), "avx2" (with fma, f16c) or "reference". */
 const char *cpu_isa_best(void);
 /* Cores this process may be scheduled on: its affinity mask, not the machine. At least 1. */
 int cpu_cores_usable(void);
