@@ -5,7 +5,8 @@
  *   v16_pair(w, x, sum): fma_flushed of the odd numbers, then of the even ones
  *   v16_put_bf16(out, x): 16 nearest bf16, as f32_to_bf16
  *   v16_flush(): from now on v16_pair flushes; returns what v16_flush_end takes
- *   V16_PAIR_SUMS: sums that fit the registers;  V16_PAIR_ROWS: rows of two panels that fit */
+ *   V16_PAIR_SUMS: sums that fit the registers;  V16_PAIR_ROWS: rows of two panels that fit;  V16_PAIR_MOST: rows of
+ *   one panel;  V16_PAIR_FETCH: rows from which on sums take longer than loads, and fetching ahead gains */
 #ifndef KERNELS_PAIR16_H
 #define KERNELS_PAIR16_H
 #include "../ops/kernels.h"
@@ -27,7 +28,7 @@ static void round_pairs(const float *x, int64_t n, Pair *out) {
 
 /* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
 
-enum { PAIR_PANELS_MOST = 4, PAIR_FETCH_ROWS = 2, PAIR_FETCH_AHEAD = 2048 };
+enum { PAIR_PANELS_MOST = 4, PAIR_FETCH_AHEAD = 2048 };
 
 /* `n` pairs. Rows are reached from every third one: an address is a register and at most twice the step. */
 INLINE void pair_block(int panels, int rows, const uint8_t *panel, int64_t step, const Pair *x, int64_t x_step,
@@ -41,7 +42,7 @@ INLINE void pair_block(int panels, int rows, const uint8_t *panel, int64_t step,
         pair16 w[PAIR_PANELS_MOST];
         UNROLL for (int p = 0; p < panels; p++) {
             w[p] = pair16_load(panel + p * step);
-            if (rows >= PAIR_FETCH_ROWS) __builtin_prefetch(panel + p * step + PAIR_FETCH_AHEAD);
+            if (rows >= V16_PAIR_FETCH) __builtin_prefetch(panel + p * step + PAIR_FETCH_AHEAD);
         }
         UNROLL for (int r = 0; r < rows; r++) {
             pair16 xs = pair16_all(third[r / 3] + r % 3 * x_step + i);
