@@ -33,6 +33,8 @@ double cpu_read_bandwidth(int threads, double seconds, Err *err);
  * cpu_isa_best(), all operands in registers; the best pass made in `seconds`. 0 and an error when a thread cannot
  * start. */
 double cpu_fma_peak(int threads, double seconds, Err *err);
+/* The same of products of bf16 summed in f32 (vdpbf16ps, four flops a pair); cpu_fma_peak where the CPU has none. */
+double cpu_pair_peak(int threads, double seconds, Err *err);
 
 /* Memory this process can still use, in bytes: what the system has available, or less where a control group says so.
  * 0 when unknown. `total`, if asked for, is what there is altogether. */
