@@ -115,12 +115,14 @@ const char *kernels_name(int i) { return i >= 0 && i < TABLES ? rows[i].name : N
 
 const Kernels *kernels_select(const char *limit, Err *err) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    CpuFeatures features = cpu_features();
     pthread_once(&once, tables_fill);
     for (int i = TABLES - 1; i >= 0; i--) {
         if (limit && strcmp(limit, rows[i].name)) continue;
         if (usable[i]) return rows[i].kernels ? rows[i].kernels : &tables[i];
         if (limit) {
-            err_set(err, "kernels: this CPU has no %s", limit);
+            bool there = rows[i].on_this_cpu && rows[i].on_this_cpu(&features);
+            err_set(err, "kernels: this CPU has no %s%s", limit, there ? " that gives the bits expected" : "");
             return NULL;
         }
     }
