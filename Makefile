@@ -40,6 +40,7 @@ libqwenmesh.a: $(OBJ)
 $(BUILD)/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $(BUILD)/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 $(BUILD)/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c
+$(BUILD)/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c
 $(BUILD)/src/cpu/kernels_%.o $(BUILD)/src/ops/pack.o $(BUILD)/src/io/dtype.o $(BUILD)/src/io/quant.o \
     $(BUILD)/src/infer/scores.o $(BUILD)/src/infer/warpers.o: OPT += -O3
 

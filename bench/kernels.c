@@ -15,7 +15,7 @@
 
 enum { K = 3584, THREADS = 2, BYTES = 96 << 20, PANELS = 4, REPETITIONS_MOST = 99 };
 enum { LIMITS = 3 }; /* ways of reading, side by side in the list */
-enum { DOT_COUNT = 512, TILE_COUNT = 256, TILE_ROWS = 128, HEADS = 7, CHANNELS = 128, POSITIONS = 256 };
+enum { DOT_COUNT = 512, PAIR_COUNT = 1024, TILE_COUNT = 256, TILE_ROWS = 128, HEADS = 7, CHANNELS = 128, POSITIONS = 256 };
 
 /* One thing to time: `run` does the share of one thread and returns the bytes (or flops) it did. */
 typedef struct Item Item;
@@ -31,6 +31,7 @@ struct Item {
 
 static uint8_t *weights[PACKED_COUNT];
 static Quad *quads; /* [TILE_ROWS / 4][K / 32] */
+static Pair *pairs; /* [TILE_ROWS][pairs_step(K)] */
 static float *xs, *scratch[THREADS];
 static volatile uint64_t sink;
 
@@ -111,6 +112,21 @@ __attribute__((target("avx512f,avx512vnni"))) static double peak_vnni(const Item
     sink = (uint64_t)_mm512_cvtsi512_si32(s[0]);
     return 128.0 * CHAINS * PEAK_ROUNDS;
 }
+/* Pairs of bf16, four operations each. */
+__attribute__((target("avx512f,avx512bf16"))) static double peak_bf16(const Item *item, int thread) {
+    (void)item, (void)thread;
+    __m512i bits = _mm512_set1_epi16(0x3f00);
+    __m512bh a = (__m512bh)bits;
+    __m512 s[CHAINS];
+    for (int i = 0; i < CHAINS; i++) s[i] = _mm512_set1_ps((float)i);
+    for (int n = 0; n < PEAK_ROUNDS; n++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < CHAINS; i++) s[i] = _mm512_dpbf16_ps(s[i], a, a);
+    }
+    for (int i = 1; i < CHAINS; i++) s[0] = _mm512_add_ps(s[0], s[i]);
+    sink = (uint64_t)_mm512_cvtss_f32(s[0]);
+    return 64.0 * CHAINS * PEAK_ROUNDS;
+}
 #endif
 static double peak_plain(const Item *item, int thread) { /* what the compiler makes of products and sums */
     (void)item, (void)thread;
@@ -160,6 +176,22 @@ static double run_dot(const Item *item, int thread) {
             end = tile && K - k > DOT_COUNT ? k + DOT_COUNT : K;
             item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, quads, K / ACT_GROUP, item->rows,
                                      acc);
+        }
+    return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
+}
+
+/* Activations in bf16, as run_dot. */
+static double run_pairs(const Item *item, int thread) {
+    bool tile = item->rows > ROWS_DIRECT;
+    int64_t bytes = packed_panel_bytes(PACKED_BF16, K), step = pairs_step(K);
+    int64_t panels = tile ? 8 : BYTES / bytes / item->threads / PANELS * PANELS;
+    const uint8_t *w = weights[PACKED_BF16] + (tile ? 0 : thread * panels * bytes);
+    float *acc = scratch[thread];
+    memset(acc, 0, (size_t)(PANELS * item->rows * PANEL) * sizeof *acc);
+    for (int64_t p = 0; p < panels; p += PANELS)
+        for (int64_t k = 0, end; k < K; k = end) {
+            end = tile && K - k > PAIR_COUNT ? k + PAIR_COUNT : K;
+            item->kernels->dot_pairs(w + p * bytes, bytes, PANELS, k, end, pairs, step, item->rows, acc);
         }
     return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
 }
@@ -295,8 +327,9 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
         snprintf(name, sizeof name, "unpack %s", packed_rows[type].name);
         add_item(name, k, "GB/s", run_unpack, type, 1, 1, read[1]);
     }
-    int vnni = -1;
+    int vnni = -1, bf16 = -1;
 #if defined(__x86_64__)
+    if (!strcmp(k->isa, "avx512bf16")) bf16 = add_item("bf16 product peak", k, "GFLOP/s", peak_bf16, 0, 0, 1, -1);
     if (!strcmp(k->isa, "avx512vnni")) vnni = add_item("8-bit product peak", k, "GFLOP/s", peak_vnni, 0, 0, 1, -1);
 #endif
     for (int type = 0; type < PACKED_COUNT; type++) {
@@ -310,6 +343,13 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
         snprintf(name, sizeof name, "dot %s, 128 rows", packed_rows[type].name);
         add_item(name, k, "GFLOP/s", run_dot, type, TILE_ROWS, 1, vnni < 0 ? fma : vnni);
     }
+    for (int threads = 1; threads <= THREADS; threads++)
+        add_item("pairs", k, "GB/s", run_pairs, 0, 1, threads, read[threads]);
+    for (int rows = 2; rows <= ROWS_DIRECT; rows += rows < 4 ? 1 : 4) {
+        snprintf(name, sizeof name, "pairs, %d rows", rows);
+        add_item(name, k, "GB/s", run_pairs, 0, rows, 1, read[1]);
+    }
+    add_item("pairs, 128 rows", k, "GFLOP/s", run_pairs, 0, TILE_ROWS, 1, bf16 < 0 ? fma : bf16);
     add_item("tile 256 x 128 rows", k, "GFLOP/s", run_tile, 0, 0, 1, fma);
     add_item("attention f32, 7 heads", k, "GFLOP/s", run_attention, PACKED_F32, 7, 1, fma);
     add_item("attention bf16, 7 heads", k, "GFLOP/s", run_attention, PACKED_BF16, 7, 1, fma);
@@ -338,7 +378,8 @@ static void print_items(int repetitions) {
         if (item->limit >= 0) {
             double top = 0, top_middle = 0;
             for (int j = item->limit;
-                 j < items_n && items[j].run != run_rows && items[j].run != run_dot && j < item->limit + LIMITS; j++) {
+                 j < items_n && items[j].run != run_rows && items[j].run != run_dot &&
+                 items[j].run != run_pairs && j < item->limit + LIMITS; j++) {
                 if (items[j].unit != item->unit) break;
                 top = items[j].seen[repetitions - 1] > top ? items[j].seen[repetitions - 1] : top;
                 top_middle = items[j].seen[repetitions / 2] > top_middle ? items[j].seen[repetitions / 2] : top_middle;
@@ -393,7 +434,9 @@ int main(int argc, char **argv) {
     quads = mem_pages_new(TILE_ROWS / QUAD * (K / ACT_GROUP) * sizeof *quads, "activations", &err);
     for (int r = 0; quads && r < TILE_ROWS; r++)
         kernels_reference.quantise(xs + r * 32, K, quads + r / QUAD * (K / ACT_GROUP), r % QUAD);
-    if (!quads) return 1;
+    pairs = mem_pages_new((size_t)(TILE_ROWS * pairs_step(K)) * sizeof *pairs, "activations", &err);
+    for (int r = 0; pairs && r < TILE_ROWS; r++) kernels_reference.round(xs + r * 32, K, pairs + r * pairs_step(K));
+    if (!quads || !pairs) return 1;
     int read[THREADS + 1];
     for (int t = 1; t <= THREADS; t++) read[t] = add_reads(t);
     for (int i = 1; kernels_name(i); i++) {

@@ -1,5 +1,5 @@
 /* dpbf16.c: what vdpbf16ps computes, bit by bit, against orders of fused multiply-adds that every CPU can follow, and
- * how fast it is beside vfmadd. Activations in bf16 may only come if one of them never differs (law 4 of DESIGN.md).
+ * how fast it is beside vfmadd. That one of them never differs is what activations in bf16 rest on (ops/kernels.h).
  *     gcc -O2 -ffp-contract=off -mavx512f -mavx512bf16 -mfma dev/dpbf16.c -o /tmp/dpbf16 -lm && /tmp/dpbf16
  * Zen 4: fma(odd), then fma(even) differs in 0 of 32 million; subnormals are read and written as zero; twice the
  * rate of vfmadd on sixteen floats. */

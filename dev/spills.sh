@@ -2,12 +2,15 @@
 # spills.sh: hot loops of object files that keep wide registers on the stack: loops without a loop inside that have at
 # least MIN products. Prints them and fails if there are any:
 #     sh dev/spills.sh zmm|ymm MIN OBJECT...
-# A loop is a jump back; a product is an instruction of the kinds fma, dpbusd and madd. At most ALLOWED (default 8) of
-# its instructions may touch the stack: the compiler keeps a constant or two there where registers are full. ONLY is a
-# pattern of function names. AVX2 and AVX-512 without VNNI have too few registers for dot, and AVX2 for few and
+# A loop is a jump back; a product is an instruction of the kinds fma, dpbusd, dpbf16 and madd. At most ALLOWED (default
+# 8) of its instructions may touch the stack: the compiler keeps a constant or two there where registers are full. ONLY
+# is a pattern of function names. AVX2 and AVX-512 without VNNI have too few registers for dot, and AVX2 for few and
 # attention; what must pass is
 #     ONLY="few_|tile|attention" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
 #     sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o
+#     sh dev/spills.sh zmm 20 build/src/cpu/kernels_avx512bf16.o
+#     ONLY=pair sh dev/spills.sh zmm 20 build/src/cpu/kernels_avx512.o
+#     ONLY=pair sh dev/spills.sh ymm 8 build/src/cpu/kernels_avx2.o
 width=$1 min=$2 allowed=${ALLOWED:-8}
 [ $# -ge 3 ] || { echo "usage: spills.sh zmm|ymm MIN OBJECT..." >&2; exit 2; }
 shift 2
@@ -29,7 +32,7 @@ for object in "$@"; do
                 for (j = at[t]; j <= i; j++) {
                     if (j < i && (target(line[j]) in at) && at[target(line[j])] <= j &&
                         at[target(line[j])] >= at[t]) inner = 0
-                    if (line[j] ~ /fmadd|dpbusd|maddubs/) products++
+                    if (line[j] ~ /fmadd|dpbusd|maddubs|dpbf16/) products++
                     if (index(line[j], width) && line[j] ~ /\(%r[sb]p/) stack++
                 }
                 if (!inner || products < min || name !~ only) continue

@@ -35,8 +35,10 @@ typedef struct QmEngineOptions {
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
     const char *kv_cache; /* "f32", "bf16" or "8bit" (cpu backend only); NULL: f32                          */
     bool pin;             /* the calling thread stays on a core of its own too, until qm_engine_close       */
-    const char *isa; /* "reference", "avx2", "avx512", "avx512vnni": use no better kernels than these; NULL: best   */
-    const char *act;      /* activations of linears: "f32" or "int8" (where weights are quantised); NULL: f32 */
+    const char *isa;      /* "reference", "avx2", "avx512", "avx512vnni", "avx512bf16": use no better kernels than
+                             these; NULL: the best                                                         */
+    const char *act;      /* activations of linears: "f32", "int8" (where weights are quantised) or "bf16" (where
+                             weights are bf16); NULL: f32                                                  */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */

@@ -15,6 +15,7 @@
 #include "simd16_plain.h"
 #include "../src/cpu/kernels_simd16.h"
 #include "../src/cpu/kernels_dot16.h"
+#include "../src/cpu/kernels_pair16.h"
 
 /* The template over plain C: its logic, apart from any instruction set. */
 static const Kernels kernels_plain = KERNELS_SIMD16("plain");

@@ -135,4 +135,29 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     return sum;
 }
 V16 v16 v16_abs(v16 x) { V16_EACH(fabsf(x.lane[i])); }
+
+typedef struct pair16 { uint32_t lane[16]; } pair16;
+enum { V16_PAIR_SUMS = 24, V16_PAIR_ROWS = 12, V16_PAIR_MOST = 16, V16_PAIR_FETCH = 17 };
+V16 pair16 pair16_load(const uint8_t *p) {
+    pair16 y;
+    memcpy(y.lane, p, sizeof y.lane);
+    return y;
+}
+V16 pair16 pair16_all(const uint32_t *p) {
+    pair16 y;
+    for (int i = 0; i < 16; i++) y.lane[i] = *p;
+    return y;
+}
+V16 float plain_pair(uint32_t w, uint32_t x, float sum) {
+    sum = fma_flushed(bf16_to_f32((uint16_t)(w >> 16)), bf16_to_f32((uint16_t)(x >> 16)), sum);
+    return fma_flushed(bf16_to_f32((uint16_t)w), bf16_to_f32((uint16_t)x), sum);
+}
+V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { V16_EACH(plain_pair(w.lane[i], x.lane[i], sum.lane[i])); }
+V16 unsigned v16_flush(void) { return 0; }
+V16 void v16_flush_end(unsigned before) { assert_int_equal(before, 0); }
+V16 void v16_put_bf16(void *out, v16 v) {
+    uint16_t h[16];
+    for (int i = 0; i < 16; i++) h[i] = f32_to_bf16(v.lane[i]);
+    memcpy(out, h, sizeof h);
+}
 #endif

@@ -12,6 +12,10 @@ check "md: prompts, depths and batches on three meshes, with a ratio to the firs
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
 check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
     '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 21 ]'
+run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16
+check "md: says which activations" 'is 0' 'out " act bf16 | "'
+run bench -m $tiny --act bf8
+check "activations that do not exist" 'is 1' 'err "activations: expected f32, int8 or bf16, got '"'"'bf8'"'"'"'
 run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
 check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
 if [ -n "$python" ]; then

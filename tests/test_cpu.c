@@ -14,7 +14,9 @@ static void isa_follows_features(void **state) {
     CpuFeatures f = cpu_features();
     const char *isa = cpu_isa_best();
     bool avx2 = f.avx2 && f.fma && f.f16c, avx512 = avx2 && f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq;
-    assert_string_equal(isa, avx512 && f.avx512_vnni ? "avx512vnni" : avx512 ? "avx512" : avx2 ? "avx2" : "reference");
+    bool vnni = avx512 && f.avx512_vnni, bf16 = vnni && f.avx512_bf16;
+    assert_string_equal(
+        isa, bf16 ? "avx512bf16" : vnni ? "avx512vnni" : avx512 ? "avx512" : avx2 ? "avx2" : "reference");
 #if defined(__x86_64__) && defined(__GNUC__)
     assert_int_equal(f.avx2, !!__builtin_cpu_supports("avx2"));
     assert_int_equal(f.fma, !!__builtin_cpu_supports("fma"));
@@ -23,6 +25,7 @@ static void isa_follows_features(void **state) {
     assert_int_equal(f.avx512vl, !!__builtin_cpu_supports("avx512vl"));
     assert_int_equal(f.avx512dq, !!__builtin_cpu_supports("avx512dq"));
     assert_int_equal(f.avx512_vnni, !!__builtin_cpu_supports("avx512vnni"));
+    assert_int_equal(f.avx512_bf16, !!__builtin_cpu_supports("avx512bf16"));
 #endif
 }
 
@@ -66,8 +69,8 @@ static void bandwidth_is_plausible(void **state) {
     }
 }
 
-/* The peak of multiply-adds lies between 0.1 and 100,000 GFLOP/s, and two threads on two cores are not slower than
- * one. */
+/* The peaks of multiply-adds lie between 0.1 and 100,000 GFLOP/s, that of bf16 not far below the other, and two threads
+ * on two cores are not slower than one. */
 static void peak_is_plausible(void **state) {
     (void)state;
     Err err = {0};
@@ -75,6 +78,8 @@ static void peak_is_plausible(void **state) {
     assert_false(err.set);
     assert_true(one > 1e8 && one < 1e14);
     assert_true(two > 0.5 * one && two < 1e14);
+    double pairs = cpu_pair_peak(1, 0.1, &err);
+    assert_true(!err.set && pairs > 0.5 * one && pairs < 1e14);
 }
 
 int main(void) {

@@ -375,7 +375,8 @@ static void select_by_name(void **state) {
     assert_false(err.set);
     assert_null(kernels_select("avx3", &err));
     assert_string_equal(err.text,
-                        "kernels: no instruction set is called 'avx3'; expected reference, avx2, avx512 or avx512vnni");
+                        "kernels: no instruction set is called 'avx3'; expected reference, avx2, avx512, avx512vnni or "
+                        "avx512bf16");
     for (int i = 0; kernels_name(i); i++) {
         Err none = {0};
         const Kernels *k = kernels_select(kernels_name(i), &none);
@@ -388,6 +389,7 @@ static void select_by_name(void **state) {
 static void check_complete(const Kernels *k) {
     for (int i = 0; i < PACKED_COUNT; i++) assert_true(k->rows[i] && k->unpack[i]);
     for (int i = 0; i < CACHE_COUNT; i++) assert_true(k->attention[i]);
+    assert_true(k->quantise && k->round && k->dot_pairs);
     assert_true(k->tile && k->rms_norm && k->silu_mul && k->rope && k->add && k->argmax);
 }
 static void tables_are_complete(void **state) {

@@ -1,5 +1,6 @@
-/* test_linear_kernels.c: packing and the kernels of linears, in f32 and in 8 bits: every tuned table against the
- * reference, bit for bit. */
+/* test_linear_kernels.c: packing and the kernels of linears, in f32, in bf16 and in 8 bits: every tuned table against
+ * the reference, bit for bit. */
+#include <float.h>
 #include "kernel_checks.h"
 
 /* ---- Weights as files store them --------------------------------------------------------------------------------- */
@@ -417,6 +418,180 @@ static void rows_near_double(void **state) {
     }
 }
 
+/* ---- Activations in bf16 ----------------------------------------------------------------------------------------- */
+
+/* Rows in bf16: whatever bits, subnormals, infinities and NaN among them, each the nearest of what was given. */
+static void check_round(const Kernels *kernels) {
+    for (int round = 0; round < 200; round++) {
+        int64_t n = 1 + random_below(100), pairs = (n + 1) / 2;
+        Guarded gx, gp;
+        float *x = guarded_floats(&gx, n, round % SIDES);
+        for (int64_t i = 0; i < n; i++) {
+            uint32_t bits = random_bits();
+            if (round % 3 == 0) bits &= 0x807fffff;            /* subnormal */
+            if (round % 3 == 1) bits |= 0x7f800000;            /* NaN, seldom infinite */
+            if (round % 5 == 0) bits = (bits & 0xffff0000) | 0x8000; /* a tie */
+            memcpy(&x[i], &bits, sizeof bits);
+        }
+        Pair *want = malloc((size_t)pairs * sizeof *want), *got = guarded_new(&gp, pairs * (int64_t)sizeof *got, 0);
+        kernels_reference.round(x, n, want);
+        kernels->round(x, n, got);
+        for (int64_t i = 0; i < n; i++)
+            assert_int_equal(f32_to_bf16(x[i]), (uint16_t)(want[i / 2] >> i % 2 * 16));
+        assert_true(n % 2 == 0 || want[n / 2] >> 16 == 0);
+        if (memcmp(want, got, (size_t)pairs * sizeof *got)) fail_msg("%s round: %lld differ", kernels->isa, (long long)n);
+        free(want);
+        guarded_free(&gx);
+        guarded_free(&gp);
+    }
+}
+static void round_matches(void **state) {
+    (void)state;
+    on_every_table(check_round);
+}
+
+/* As same_bits, but a NaN may be any NaN. */
+static void same_values(const char *isa, const float *expected, const float *got, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (expected[i] == expected[i] || got[i] == got[i]) same_bits(isa, "dot_pairs", expected + i, got + i, 1);
+}
+
+/* A bf16 at some edge: zero, subnormal, next to one, largest, infinite, NaN; or with products near 2^-126. */
+static uint16_t edge_bf16(void) {
+    static const uint16_t edge[] = {0, 0x8000, 1, 0x807f, 0x80, 0x8081, 0x3f80, 0xbf81, 0x7f7f, 0x7f80, 0xff80, 0x7fc1};
+    uint32_t r = random_bits();
+    if (r % 4 == 0) return edge[random_below(r % 3 ? 9 : 12)]; /* few that spoil a whole sum */
+    return (uint16_t)((r >> 8 & 0x807f) | (60 + (r >> 16) % 8) << 7);
+}
+
+/* dot_pairs: 1 to 40 rows, 1 to 9 panels, ranges that begin and end anywhere even or at an odd end. */
+static void check_pairs(const Kernels *kernels) {
+    for (int round = 0; round < 160; round++) {
+        bool edges = round % 2;
+        int panels = 1 + round % 9;
+        int64_t rows = round < 40 ? round + 1 : 1 + random_below(40), k = 1 + random_below(round % 7 ? 60 : 300);
+        int64_t k0 = round % 3 ? random_below(k) / 2 * 2 : 0, k1 = round % 4 ? k0 + random_below(k - k0) / 2 * 2 : k;
+        int64_t bytes = packed_panel_bytes(PACKED_BF16, k), x_step = (k + 1) / 2 + random_below(3);
+        Guarded gp, gx, ga, gb;
+        uint8_t *panel = guarded_new(&gp, bytes * panels, 0);
+        fill_panels(PACKED_BF16, k, panels, panel);
+        Pair *x = guarded_new(&gx, ((rows - 1) * x_step + (k + 1) / 2) * 4, round % SIDES);
+        for (int64_t r = 0; r < rows; r++) {
+            float *one = malloc((size_t)k * sizeof *one);
+            fill_floats(one, k);
+            kernels_reference.round(one, k, x + r * x_step);
+            free(one);
+        }
+        float *a = guarded_floats(&ga, panels * rows * PANEL, 0), *b = guarded_new(&gb, panels * rows * PANEL * 4, 0);
+        if (edges) {
+            for (int64_t i = 0; i < bytes * panels / 2; i++) ((uint16_t *)(void *)panel)[i] = edge_bf16();
+            for (int64_t i = 0; i < rows * (k + 1) / 2 - 1; i++)
+                if (i < (rows - 1) * x_step + (k + 1) / 2) x[i] = edge_bf16() | (Pair)edge_bf16() << 16;
+            for (int64_t i = 0; i < panels * rows * PANEL; i++)
+                a[i] = random_below(3) ? ldexpf(a[i], -125 - (int)random_below(8)) : 0;
+        }
+        memcpy(b, a, (size_t)(panels * rows * PANEL) * 4);
+        kernels_reference.dot_pairs(panel, bytes, panels, k0, k1, x, x_step, rows, a);
+        kernels->dot_pairs(panel, bytes, panels, k0, k1, x, x_step, rows, b);
+        same_values(kernels->isa, a, b, panels * rows * PANEL);
+        guarded_free(&gp);
+        guarded_free(&gx);
+        guarded_free(&ga);
+        guarded_free(&gb);
+    }
+    assert_true(FLT_MIN / 2 > 0 && kernels_pairs_lawful(kernels)); /* flushing ended with the call */
+}
+static void pairs_match(void **state) {
+    (void)state;
+    on_every_table(check_pairs);
+}
+
+/* fma_flushed: an exact sum in integers, where products are at most 2^-112, against what the manual says. */
+static void flushed_is_exact(void **state) {
+    (void)state;
+    long tiny = 0, edge = 0;
+    for (int round = 0; round < 400000; round++) {
+        /* a * b + c in units of 2^-166: 16 bits up to 20 up, and 24 bits up to 20 up */
+        int64_t a = 128 + random_below(128), b = 128 + random_below(128), c = (1 << 23) + random_below(1 << 23);
+        int ab_up = (int)random_below(16), c_up = 17 + (int)random_below(3), half = ab_up / 2;
+        if (round % 2) a = -a;
+        if (round % 4 == 3) { /* the sum lands next to 2^-126, 2^40 units, where half a step below is 2^15 */
+            ab_up = (int)random_below(3), half = 0, c_up = 17;
+            c = (1 << 23) + random_below(2);
+            if (random_below(3) == 0) a = -128, b = 128;
+        }
+        float fa = ldexpf((float)a, -83 + half), fb = ldexpf((float)b, -83 + ab_up - half), fc = ldexpf((float)c, c_up - 166);
+        if (fabsf(fc) < FLT_MIN) fc = 0, c = 0;
+        int64_t sum = a * b * ((int64_t)1 << ab_up) + c * ((int64_t)1 << c_up), size = sum < 0 ? -sum : sum;
+        /* nearest number of 24 bits, ties to even, whatever its exponent */
+        int up = 0;
+        while (size >> up >= 1 << 24) up++;
+        int64_t kept = size >> up, rest = size - (kept << up), middle = up ? (int64_t)1 << (up - 1) : 0;
+        if (up && (rest > middle || (rest == middle && (kept & 1)))) kept++;
+        int64_t rounded = kept << up;
+        edge += rounded == (int64_t)1 << 40;
+        if (rounded < (int64_t)1 << 40) rounded = 0, tiny++;
+        float want = ldexpf((float)rounded, -166), got = fma_flushed(fa, fb, fc);
+        if (sum < 0) want = -want;
+        if (want != got || signbit(want) != signbit(got))
+            fail_msg("%a * %a + %a is %a, expected %a", (double)fa, (double)fb, (double)fc, (double)got, (double)want);
+    }
+    print_message("too small: %ld, rounded up to the smallest: %ld\n", tiny, edge);
+    assert_true(tiny > 1000 && edge > 10);
+}
+
+/* The check of the instruction finds each way of being wrong. */
+static int wrong;
+static float wrong_fma(float a, float b, float c) {
+    return wrong == 0 ? fmaf(a, b, c) : wrong == 1 ? a * b + c : fma_flushed(a, b, c);
+}
+static void wrong_pairs(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Pair *x, int64_t x_step,
+                        int64_t rows, float *acc) {
+    assert_true(step == 0 && panels == 1 && k0 == 0 && k1 == 2 && rows == 1 && x_step == 1);
+    for (int i = 0; i < PANEL; i++) {
+        uint16_t w[2];
+        memcpy(w, (const uint8_t *)panel + 4 * i, sizeof w);
+        float x0 = bf16_to_f32((uint16_t)*x), x1 = bf16_to_f32((uint16_t)(*x >> 16));
+        float w0 = bf16_to_f32(w[0]), w1 = bf16_to_f32(w[1]);
+        if (wrong == 2) acc[i] = wrong_fma(x1, w1, wrong_fma(x0, w0, acc[i]));
+        else if (wrong == 3) acc[i] += x0 * w0 + x1 * w1;
+        else if (wrong == 4) acc[i] = (float)((double)x0 * (double)w0 + (double)x1 * (double)w1 + (double)acc[i]);
+        else acc[i] = wrong_fma(x0, w0, wrong_fma(x1, w1, acc[i]));
+    }
+}
+static void law_is_checked(void **state) {
+    (void)state;
+    Kernels k = kernels_reference;
+    k.dot_pairs = wrong_pairs;
+    for (wrong = 0; wrong < 5; wrong++)
+        if (kernels_pairs_lawful(&k)) fail_msg("wrong in way %d, and not found", wrong);
+    assert_true(kernels_pairs_lawful(&k)); /* way 5 is right */
+}
+
+/* The reference itself: near the sum in double of what was rounded. */
+static void pairs_near_double(void **state) {
+    (void)state;
+    enum { K = 767 };
+    uint8_t *panel = aligned_alloc(64, (size_t)packed_panel_bytes(PACKED_BF16, K));
+    float w[K * PANEL], x[K], acc[PANEL] = {0};
+    Pair pairs[(K + 1) / 2];
+    fill_panels(PACKED_BF16, K, 1, panel);
+    fill_floats(x, K);
+    kernels_reference.unpack[PACKED_BF16](panel, 0, K, w);
+    kernels_reference.round(x, K, pairs);
+    kernels_reference.dot_pairs(panel, 0, 1, 0, K, pairs, 0, 1, acc);
+    for (int i = 0; i < PANEL; i++) {
+        double sum = 0, size = 0;
+        for (int k = 0; k < K; k++) {
+            double product = (double)w[k * PANEL + i] * (double)bf16_to_f32((uint16_t)(pairs[k / 2] >> k % 2 * 16));
+            sum += product;
+            size += fabs(product);
+        }
+        assert_true(fabs(acc[i] - sum) <= 1e-6 * size && size > 0);
+    }
+    free(panel);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pack_sizes),
@@ -431,6 +606,11 @@ int main(void) {
         cmocka_unit_test(dot_matches),
         cmocka_unit_test(dot_near_double),
         cmocka_unit_test(quantised_weights_are_near),
+        cmocka_unit_test(round_matches),
+        cmocka_unit_test(pairs_match),
+        cmocka_unit_test(pairs_near_double),
+        cmocka_unit_test(flushed_is_exact),
+        cmocka_unit_test(law_is_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

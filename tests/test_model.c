@@ -227,6 +227,16 @@ static void bits_int8_4bit(void **state) {
     same_bits("tests/golden/heads14-2", "bf16", all_meshes, 30);
     act = weights_as = NULL;
 }
+/* Activations in bf16, with weights that are so in the file or become so at load. */
+static void bits_act_bf16(void **state) {
+    (void)state;
+    act = "bf16";
+    same_bits("tests/golden/heads28-4", "f32", all_meshes, 30);
+    same_bits("tests/golden/heads14-2", "bf16", all_meshes, 30);
+    weights_as = "bf16";
+    same_bits("tests/golden/tiny", "f32", all_meshes, 30);
+    act = weights_as = NULL;
+}
 static void bits_f32_4bit(void **state) {
     (void)state;
     weights_as = "4bit";
@@ -255,6 +265,40 @@ static void int8_is_near(void **state) {
     free(want);
 }
 
+/* A bf16 checkpoint with activations in bf16 is nearer to the f32 reference than the reference's own run in bf16. */
+static void act_bf16_is_near(void **state) {
+    (void)state;
+    static const char *const cases[] = {"heads28-4", "heads14-2", "llama-9-3"};
+    for (int i = 0; i < 3; i++) {
+        char path[200];
+        QmErr err = {0};
+        SafeTensors st;
+        snprintf(path, sizeof path, "tests/golden/%s/golden.safetensors", cases[i]);
+        assert_true(safetensors_open(&st, path, &err));
+        snprintf(path, sizeof path, "tests/golden/%s", cases[i]);
+        const int32_t *ids = (const int32_t *)(const void *)safetensors_find(&st, "input_ids")->data;
+        const float *want = (const float *)(const void *)safetensors_find(&st, "logits")->data;
+        const float *low = (const float *)(const void *)safetensors_find(&st, "logits_bf16_compute")->data;
+        act = "bf16";
+        QmEngine *e = engine(path, "1x1", 2, 16, "f32", false, true);
+        act = NULL;
+        assert_string_equal(qm_engine_info(e)->act, "bf16");
+        int64_t vocab = qm_engine_info(e)->vocab;
+        float *got = logits_of(e, ids, S, NULL, NULL);
+        double off = 0, spread = 0;
+        for (int64_t j = 0; j < S * vocab; j++) {
+            off += ((double)got[j] - (double)want[j]) * ((double)got[j] - (double)want[j]);
+            spread += ((double)low[j] - (double)want[j]) * ((double)low[j] - (double)want[j]);
+        }
+        print_message("%s: off by %.5f, the reference in bf16 by %.5f (root mean square)\n", cases[i],
+                      sqrt(off / (double)(S * vocab)), sqrt(spread / (double)(S * vocab)));
+        if (!(off > 0 && off < spread)) fail_msg("%s: off by %g, the reference in bf16 by %g", cases[i], off, spread);
+        qm_engine_close(e);
+        safetensors_close(&st);
+        free(got);
+    }
+}
+
 static bool have_smollm2(void) {
     if (file_exists(smollm_path())) return true;
     printf("SKIP %s is not here: `make model` brings it\n", smollm_path());
@@ -267,16 +311,15 @@ static void bits_smollm2(void **state) {
     same_bits(smollm_path(), "f32", all_meshes, 12);
 }
 
-static void bits_smollm2_int8(void **state) {
-    (void)state;
-    if (!have_smollm2()) skip();
-    act = "int8";
-    same_bits(smollm_path(), "f32", all_meshes, 12);
+static void bits_smollm2_act(const char *type, const char *weights, const char *const *meshes) {
+    act = type, weights_as = weights;
+    same_bits(smollm_path(), "f32", meshes, 12);
     int32_t ids[12];
     float *logits[3] = {NULL};
     const char *const tables[] = {NULL, "avx2", "avx512"};
     for (int i = 0; i < 3; i++) {
-        QmEngineOptions o = {.model = smollm_path(), .act = act, .isa = tables[i], .context = 64, .quiet = true};
+        QmEngineOptions o = {.model = smollm_path(), .act = act, .weights = weights_as, .isa = tables[i],
+                             .context = 64, .quiet = true};
         QmErr err = {0};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e && strstr(err.text, "this CPU has no")) continue;
@@ -288,7 +331,18 @@ static void bits_smollm2_int8(void **state) {
         if (i) assert_memory_equal(logits[i], logits[0], (size_t)(12 * vocab) * sizeof(float));
     }
     for (int i = 0; i < 3; i++) free(logits[i]);
-    act = NULL;
+    act = weights_as = NULL;
+}
+static void bits_smollm2_int8(void **state) {
+    (void)state;
+    if (!have_smollm2()) skip();
+    bits_smollm2_act("int8", NULL, all_meshes);
+}
+static void bits_smollm2_bf16(void **state) {
+    static const char *const meshes[] = {"1x3", "8x4", "dp2,tp3", NULL};
+    (void)state;
+    if (!have_smollm2()) skip();
+    bits_smollm2_act("bf16", "bf16", meshes);
 }
 
 /* Continuations of the real model, except where the reference's margin is below 0.01. */
@@ -371,6 +425,7 @@ int main(void) {
         cmocka_unit_test(bits_bf16_cache), cmocka_unit_test(bits_8bit_cache),  cmocka_unit_test(bits_smollm2),     cmocka_unit_test(interrupt_between),
         cmocka_unit_test(interrupt_within), cmocka_unit_test(bits_int8_8bit),   cmocka_unit_test(bits_int8_4bit),
         cmocka_unit_test(bits_f32_4bit),    cmocka_unit_test(int8_is_near),     cmocka_unit_test(bits_smollm2_int8),
+        cmocka_unit_test(bits_act_bf16),    cmocka_unit_test(act_bf16_is_near), cmocka_unit_test(bits_smollm2_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,6 +68,11 @@ if [ -e "$smollm2" ]; then
     one=$(hash)
     spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --act int8 --mesh 1x8
     check "SmolLM2 with 8-bit activations on 3 ranks" 'is 0' '[ -n "$one" ]' '[ "$one" = "$(hash)" ]'
+    eight=$one
+    run run -m "$smollm2" -p "Once" -n 4 --stats --act bf16 --weights bf16
+    one=$(hash)
+    spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --act bf16 --weights bf16 --mesh 1x8
+    check "SmolLM2 with activations in bf16 on 3 ranks" 'is 0' '[ -n "$one" ]' '[ "$one" = "$(hash)" ]' '[ "$one" != "$eight" ]'
 
     # ---- Its own shards only: 4 equal ranks pack less than a third each. ------------------------------------------------
     packed() { sed -n 's/.*weights q8 \([0-9.]*\) MiB, q4 \([0-9.]*\) MiB.*/\1 \2/p' "$work/err" | awk '{ print int(($1 + $2) * 10) }'; }

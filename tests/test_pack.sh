@@ -28,6 +28,12 @@ for weights in file 8bit; do
         check "the packed file has the same bits, $weights, $mesh" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
     done
 done
+run pack $tiny --weights bf16 -o "$work/bf16.qm"
+run forward -m $tiny --weights bf16 --act bf16 --mesh 2x4 --in $tiny/golden.safetensors --out "$work/a.safetensors"
+run forward -m "$work/bf16.qm" --act bf16 --in $tiny/golden.safetensors --out "$work/b.safetensors"
+check "activations in bf16: the packed file has the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
+run forward -m "$work/bf16.qm" --in $tiny/golden.safetensors --out "$work/c.safetensors"
+check "and other ones than with activations in f32" 'is 0' '! cmp -s "$work/b.safetensors" "$work/c.safetensors"'
 mv "$work/tiny.qm" "$work/no-name"
 run plan "$work/no-name" --mesh 2x4
 check "plan takes a packed file, whatever its name" 'is 0' 'out "all_reduce"'

@@ -55,7 +55,7 @@ CpuFeatures cpu_features(void) { return (CpuFeatures){0}; }
 const char *cpu_isa_best(void) {
     CpuFeatures f = cpu_features();
     if (f.avx512f && f.avx512bw && f.avx512vl && f.avx512dq && f.fma && f.f16c)
-        return f.avx512_vnni ? "avx512vnni" : "avx512";
+        return !f.avx512_vnni ? "avx512" : f.avx512_bf16 ? "avx512bf16" : "avx512vnni";
     return f.avx2 && f.fma && f.f16c ? "avx2" : "reference";
 }
 

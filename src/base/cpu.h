@@ -17,8 +17,8 @@ typedef struct CpuFeatures {
 } CpuFeatures;
 
 CpuFeatures cpu_features(void);
-/* The strongest table of kernels this CPU can run: "avx512" (f, bw, vl, dq; "avx512vnni" if that too), "avx2" (with
- * fma, f16c) or "reference". */
+/* The strongest instruction set of this CPU that kernels are written for: "avx512" (f, bw, vl, dq; "avx512vnni" if
+ * that too, "avx512bf16" if both), "avx2" (with fma, f16c) or "reference". */
 const char *cpu_isa_best(void);
 /* Cores this process may be scheduled on: its affinity mask, not the machine. At least 1. */
 int cpu_cores_usable(void);
@@ -33,6 +33,8 @@ double cpu_read_bandwidth(int threads, double seconds, Err *err);
  * cpu_isa_best(), all operands in registers; the best pass made in `seconds`. 0 and an error when a thread cannot
  * start. */
 double cpu_fma_peak(int threads, double seconds, Err *err);
+/* The same of products of bf16 summed in f32 (vdpbf16ps, four flops a pair); cpu_fma_peak where the CPU has none. */
+double cpu_pair_peak(int threads, double seconds, Err *err);
 
 /* Memory this process can still use, in bytes: what the system has available, or less where a control group says so.
  * 0 when unknown. `total`, if asked for, is what there is altogether. */

@@ -82,10 +82,25 @@ __attribute__((target("avx2"))) static uint64_t read_avx2(const uint64_t *p, siz
     }
 FMA_CHAINS(fma_avx2, "avx2,fma", __m256, _mm256, 8, _mm256_cvtss_f32)
 FMA_CHAINS(fma_avx512, "avx512f", __m512, _mm512, 16, _mm512_cvtss_f32)
+
+/* Sums that grow, but slowly: by half of each step. */
+__attribute__((target("avx512f,avx512bf16"))) static double pairs_avx512(uint64_t *sum) {
+    __m512i half = _mm512_set1_epi16(0x3f00);
+    __m512 s[CHAINS];
+    for (int i = 0; i < CHAINS; i++) s[i] = _mm512_set1_ps((float)i);
+    for (int n = 0; n < FMA_ROUNDS; n++) {
+        _Pragma("GCC unroll 12") for (int i = 0; i < CHAINS; i++) s[i] =
+            _mm512_dpbf16_ps(s[i], (__m512bh)half, (__m512bh)half);
+    }
+    for (int i = 1; i < CHAINS; i++) s[0] = _mm512_add_ps(s[0], s[i]);
+    *sum += (uint64_t)_mm512_cvtss_f32(s[0]);
+    return 4.0 * 16 * CHAINS * FMA_ROUNDS;
+}
 #else
 #define read_avx2 read_plain
 #define fma_avx2 fma_plain
 #define fma_avx512 fma_plain
+#define pairs_avx512 fma_plain
 #endif
 
 static double pass_read(Racer *r) {
@@ -99,6 +114,11 @@ static double pass_fma(Racer *r) {
     const char *isa = cpu_isa_best();
     if (!strncmp(isa, "avx512", 6)) return fma_avx512(&r->sum); /* and its variants */
     return !strcmp(isa, "avx2") ? fma_avx2(&r->sum) : fma_plain(&r->sum);
+}
+
+static double pass_pairs(Racer *r) {
+    CpuFeatures f = cpu_features();
+    return f.avx512f && f.avx512_bf16 ? pairs_avx512(&r->sum) : pass_fma(r);
 }
 
 /* ---- The race ---------------------------------------------------------------------------------------------------- */
@@ -204,4 +224,9 @@ double cpu_read_bandwidth(int threads, double seconds, Err *err) {
 double cpu_fma_peak(int threads, double seconds, Err *err) {
     Race race = {.pass = pass_fma};
     return race_run(&race, "multiply-add peak", threads_of(threads), seconds, err);
+}
+
+double cpu_pair_peak(int threads, double seconds, Err *err) {
+    Race race = {.pass = pass_pairs};
+    return race_run(&race, "bf16 product peak", threads_of(threads), seconds, err);
 }

@@ -27,7 +27,8 @@ typedef struct BenchResult {
     double mean, deviation;
     double ratio;               /* median over repetitions of this rate by the first mesh's              */
     double bytes_rate, flops_rate;          /* bytes of weights and cache read, flops done, per second   */
-    double read_bandwidth, fma_peak;        /* the better of the readings before and after               */
+    double read_bandwidth, fma_peak;        /* the better of the readings before and after; of bf16 products
+                                               where activations are in bf16 */
 } BenchResult;
 
 typedef struct Bench {

@@ -167,9 +167,10 @@ static void mesh_close(BenchMesh *m) {
 }
 
 /* The better of what is there and a new reading of both limits. */
-static bool read_roof(BenchResult *r, int workers, Err *err) {
-    double bandwidth = cpu_read_bandwidth(workers, ROOF_SECONDS, err),
-           peak = cpu_fma_peak(workers, ROOF_SECONDS / 4, err);
+static bool read_roof(BenchResult *r, const QmModelInfo *m, Err *err) {
+    double bandwidth = cpu_read_bandwidth(m->workers, ROOF_SECONDS, err);
+    double (*products)(int, double, Err *) = strcmp(m->act, "bf16") ? cpu_fma_peak : cpu_pair_peak;
+    double peak = products(m->workers, ROOF_SECONDS / 4, err);
     if (bandwidth > r->read_bandwidth) r->read_bandwidth = bandwidth;
     if (peak > r->fma_peak) r->fma_peak = peak;
     return bandwidth > 0 && peak > 0;
@@ -180,7 +181,7 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
     const BenchTest *t = &b->tests[test];
     QmSession **s = mem_new((size_t)(b->meshes * t->batch), sizeof(QmSession *), "bench sessions", err);
     BenchResult roof = {0}, *row = b->results + test * b->meshes;
-    bool ok = s && read_roof(&roof, b->mesh[from].info.workers, err);
+    bool ok = s && read_roof(&roof, &b->mesh[from].info, err);
     BenchTest warm = *t;
     if (warm.prompt > WARM_ROWS && !b->warm_whole) warm.prompt = WARM_ROWS;
     if (warm.gen > 2) warm.gen = 2;
@@ -192,7 +193,7 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
                  timed(e, s + m * t->batch, r < 0 ? &warm : t, &seconds, err);
             if (ok && r >= 0) row[m].rate[r] = (double)(t->prompt ? t->prompt : t->gen * t->batch) / seconds;
         }
-    ok = ok && read_roof(&roof, b->mesh[from].info.workers, err);
+    ok = ok && read_roof(&roof, &b->mesh[from].info, err);
     for (int64_t i = 0; s && i < b->meshes * t->batch; i++) qm_session_free(s[i]);
     free(s);
     for (int m = from; ok && m < to; m++) {

@@ -15,13 +15,15 @@ static void report_md(const Bench *b, Text *out) {
     for (int i = 0; i < b->test_count * b->meshes; i++) {
         const BenchResult *r = &b->results[i];
         const QmModelInfo *m = &b->mesh[r->mesh].info;
+        bool other = strcmp(m->act, "f32") != 0;
         char test[64];
         bench_test_name(&r->test, test, sizeof test);
         text_line(out,
-                  "| %s %s | %.2f MiB | %.2f M | cpu %s | %d | %s | %s | %.2f ± %.2f | %.3f | %.1f (%.0f %%) | %.1f "
+                  "| %s %s | %.2f MiB | %.2f M | cpu %s%s%s | %d | %s | %s | %.2f ± %.2f | %.3f | %.1f (%.0f %%) | %.1f "
                   "(%.0f %%) |\n",
                   b->model, m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->isa,
-                  m->workers, m->mesh, test, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
+                  other ? " act " : "", other ? m->act : "", m->workers, m->mesh, test, r->mean, r->deviation,
+                  r->ratio, r->bytes_rate / 1e9,
                   share(r->bytes_rate, r->read_bandwidth), r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
     }
     text_line(out, "\n| mesh | open s | first token s | peak memory MiB | weights MiB | cache MiB | activations MiB "
@@ -67,11 +69,11 @@ static json_t *json_result(const Bench *b, const BenchResult *r) {
     const QmModelInfo *m = &mesh->info;
     json_t *samples = json_array();
     for (int i = 0; i < r->repeats; i++) json_array_append_new(samples, json_real(r->rate[i]));
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:f, "
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:f, "
                      "s:f, s:f, s:I, s:I, s:I}",
                      "model", b->model, "weight_type", m->weight_type, "weight_bytes", (json_int_t)m->weight_bytes,
-                     "parameters", (json_int_t)m->parameters, "isa", m->isa, "threads", m->workers, "mesh", m->mesh,
-                     "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen, "n_depth",
+                     "parameters", (json_int_t)m->parameters, "isa", m->isa, "act", m->act, "threads", m->workers,
+                     "mesh", m->mesh, "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen, "n_depth",
                      (json_int_t)r->test.depth, "n_batch", (json_int_t)r->test.batch, "avg_ts", r->mean, "stddev_ts",
                      r->deviation, "samples_ts", samples, "ratio", r->ratio, "gb_s", r->bytes_rate / 1e9, "read_gb_s",
                      r->read_bandwidth / 1e9, "gflop_s", r->flops_rate / 1e9, "peak_gflop_s", r->fma_peak / 1e9,

@@ -11,6 +11,7 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 #include "../base/cpu.h"
+#include "../cpu/kernels.h"
 #include "../pjrt/client.h"
 #include "../pjrt/plugin.h"
 #include "cli.h"
@@ -141,7 +142,7 @@ static void facts_cpu(Facts *f) {
          lacks.data ? lacks.data : " none");
     text_free(&has);
     text_free(&lacks);
-    fact_text(f, "kernels", "Active kernels", cpu_isa_best());
+    fact_text(f, "kernels", "Active kernels", kernels_select(NULL, NULL)->isa); /* plain C is always there */
 }
 
 static void facts_memory(Facts *f) {

@@ -126,7 +126,7 @@ int eval_compare(int argc, char **argv) {
         {"plugin-b", 0, OPTION_TEXT, &b.plugin, 0, 0, "FILE|NAME", "B's PJRT plugin", NULL},
         {"weights-b", 0, OPTION_TEXT, &b.weights, 0, 0, "TYPE", "type B's weights are held in", NULL},
         {"isa-b", 0, OPTION_TEXT, &b.isa, 0, 0, "NAME", "B's kernels", NULL},
-        {"act-b", 0, OPTION_TEXT, &b.act, 0, 0, "TYPE", "B's activations: f32 or int8", NULL},
+        {"act-b", 0, OPTION_TEXT, &b.act, 0, 0, "TYPE", "B's activations: f32, int8 or bf16", NULL},
         {"rope-bf16-b", 0, OPTION_FLAG, &b.rope_bf16, 0, 0, NULL, "B's rotary frequencies rounded to bf16", NULL},
         {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
         {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)",

@@ -21,11 +21,11 @@ typedef struct ModelOptions {
     {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL},    \
     {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default), bf16 or 8bit", NULL},       \
     {"act", 0, OPTION_TEXT, &(m).act, 0, 0, "TYPE",                                                                    \
-     "activations: f32 (default) or int8, where weights are quantised", NULL},                                         \
+     "activations: f32 (default); int8: where weights are quantised; bf16: where they are bf16", NULL},                \
     {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE",                                                            \
      "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16", NULL},                              \
     {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME",                                                                    \
-     "no better kernels than these: reference, avx2, avx512, avx512vnni", NULL},                                       \
+     "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16", NULL},                           \
     {"backend", 0, OPTION_TEXT, &(m).backend, 0, 0, "NAME", "cpu (default) or pjrt", NULL},                            \
     {"plugin", 0, OPTION_TEXT, &(m).plugin, 0, 0, "FILE|NAME",                                                         \
      "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt)", NULL},                                     \

@@ -54,7 +54,7 @@ int cmd_pack(int argc, char **argv) {
          NULL},
         {"out", 'o', OPTION_TEXT, &job.out, 0, 0, "FILE", "the packed file", NULL},
         {"weights", 0, OPTION_TEXT, &job.how, 0, 0, "TYPE",
-         "file (default), bf16, 8bit or 4bit: what matrices that are not quantised become", NULL},
+         "file (default); bf16: what matrices become; 8bit, 4bit: those that are not quantised", NULL},
         {"verify", 0, OPTION_FLAG, &verify, 0, 0, NULL, "check the digests of all sections of a packed MODEL", NULL},
         {"threads", 't', OPTION_INT, &threads, 0, 256, "N", "workers (default 0: one per core)", NULL},
     };

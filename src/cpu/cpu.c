@@ -35,7 +35,7 @@ static void call_own(const Cpu *cpu, const Item *item, int worker, Call *call) {
     for (int i = 0; i < MAX_INPUTS; i++)
         if (item->own_in[i] >= 0) call->in[i] = own + item->own_in[i];
     if (item->own_out >= 0) call->out = own + item->own_out;
-    if (item->own_quads >= 0) call->quads = (Quad *)(void *)(own + item->own_quads);
+    if (item->own_acts >= 0) call->acts = own + item->own_acts;
 }
 
 /* Runs the part [from, to) of a phase's work, laid out item after item, in units or weighted by cost; `own`: the worker

@@ -16,7 +16,7 @@ typedef struct Item {
     const OpRow *op;        /* the node's, or its readers' quantise */
     int replica;
     double unit_cost;       /* relative, for static splits of decode */
-    int64_t own_in[MAX_INPUTS], own_out, own_quads; /* floats into a worker's own copy, -1: shared. See Phase.repeat */
+    int64_t own_in[MAX_INPUTS], own_out, own_acts; /* floats into a worker's own copy, -1: shared. See Phase.repeat */
     int64_t units;          /* of this step's rows, which call holds too: set before the workers start */
 } Item;
 
@@ -50,7 +50,7 @@ typedef struct Cpu {
     int64_t own_floats;     /* of one copy */
     int64_t *own_offset;    /* [node id], [node count + id] as offset */
     size_t activation_bytes;
-    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: its value as quads */
+    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: its value in another form */
     int *node_phase;        /* [node id] */
     Item *items;
     int item_count;

@@ -4,6 +4,7 @@
 #include "simd16_avx2.h"
 #include "kernels_simd16.h"
 #include "kernels_dot16.h"
+#include "kernels_pair16.h"
 
 extern const Kernels kernels_avx2;
 const Kernels kernels_avx2 = KERNELS_SIMD16("avx2");

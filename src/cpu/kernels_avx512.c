@@ -4,6 +4,7 @@
 #include "simd16_avx512.h"
 #include "kernels_simd16.h"
 #include "kernels_dot16.h"
+#include "kernels_pair16.h"
 
 extern const Kernels kernels_avx512;
 const Kernels kernels_avx512 = KERNELS_SIMD16("avx512");

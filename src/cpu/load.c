@@ -25,10 +25,10 @@ static void mark_uses(const Graph *g, LoadedWeight *list) {
     }
 }
 
-/* --weights: matrices that are not quantised yet; 8 and 4 bits need whole groups of 32 columns. The vocabulary's has 8
- * bits in any case: its error goes straight into the logits. */
+/* --weights: bf16 is for every matrix, 8 and 4 bits for those not quantised yet, with whole groups of 32 columns. The
+ * vocabulary's has 8 bits in any case: its error goes straight into the logits. */
 static bool converts(PackedType to, const Node *n, PackedType stored) {
-    if (to == PACKED_BF16) return stored == PACKED_F32 || stored == PACKED_F16;
+    if (to == PACKED_BF16) return stored != PACKED_BF16;
     if (to != PACKED_Q8G && to != PACKED_Q4G) return false;
     return !packed_quantised(stored) && n->shape.dim[1].size % ACT_GROUP == 0;
 }

@@ -31,28 +31,46 @@ static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
     return true;
 }
 
-/* Whether this op takes input 0 in 8 bits: its weights are quantised and every sum is over whole groups. */
-static bool wants_quads(const Cpu *cpu, const Node *n) {
-    if (!cpu->options.act_int8 || n->kind != NODE_OP || !n->op->quantise) return false;
-    const LoadedWeight *w = &cpu->weights[n->in[1].id];
-    if (!w->as_matrix || !packed_quantised(w->packed.type) || w->packed.k % ACT_GROUP) return false;
-    const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;
+/* Whether every leaf of the tree begins and ends at a multiple of `group` or the end of k. */
+static bool leaves_whole(const Tree *tree, int64_t group, int64_t k) {
     for (int64_t i = 0; tree && i < (int64_t)1 << tree->levels; i++)
-        if (tree->first[i] % ACT_GROUP || tree->last[i] % ACT_GROUP) return false;
+        if (tree->first[i] % group || (tree->last[i] % group && tree->last[i] != k)) return false;
     return true;
 }
 
-/* What turns the value of a node into 8 bits for those who read it so; NULL: nobody does. */
+/* In which form this op takes input 0: in 8 bits if its weights are quantised, in bf16 if they are bf16, and if every
+ * sum is over whole groups, or over whole pairs; else in f32. */
+static ActType act_of(const Cpu *cpu, const Node *n) {
+    ActType act = cpu->options.act;
+    if (act == ACT_F32 || n->kind != NODE_OP || !n->op->quantise) return ACT_F32;
+    const LoadedWeight *w = &cpu->weights[n->in[1].id];
+    if (!w->as_matrix) return ACT_F32;
+    if (act == ACT_INT8 && (!packed_quantised(w->packed.type) || w->packed.k % ACT_GROUP)) return ACT_F32;
+    if (act == ACT_BF16 && w->packed.type != PACKED_BF16) return ACT_F32;
+    const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;
+    return leaves_whole(tree, act == ACT_INT8 ? ACT_GROUP : 2, w->packed.k) ? act : ACT_F32;
+}
+static bool wants_other(const Cpu *cpu, const Node *n) { return act_of(cpu, n) != ACT_F32; }
+
+/* What turns the value of a node into another form for those who read it so; NULL: nobody does. */
 static const OpRow *quantise_of(const Cpu *cpu, int id) {
     const Graph *g = &cpu->program->graph;
     for (int u = id + 1; u < g->count; u++)
-        if (wants_quads(cpu, &g->nodes[u]) && g->nodes[u].in[0].id == id) return g->nodes[u].op->quantise;
+        if (wants_other(cpu, &g->nodes[u]) && g->nodes[u].in[0].id == id) return g->nodes[u].op->quantise;
     return NULL;
 }
 
-static int64_t quads_floats(const Cpu *cpu, const Node *n) {
-    int64_t blocks = quads_blocks(cpu->options.rows, cpu->program->partition->mesh.dp);
-    return blocks * (n->shape.dim[1].size / ACT_GROUP) * (int64_t)(sizeof(Quad) / sizeof(float));
+/* From a row, or four rows in quads, to the next. */
+static int64_t acts_step(const Cpu *cpu, const Node *n) {
+    int64_t k = n->shape.dim[1].size;
+    return cpu->options.act == ACT_INT8 ? k / ACT_GROUP : pairs_step(k);
+}
+
+/* Of `rows` rows of a value in the other form. */
+static int64_t acts_floats(const Cpu *cpu, const Node *n, int64_t rows) {
+    int64_t blocks = quads_blocks(rows, cpu->program->partition->mesh.dp);
+    return acts_step(cpu, n) *
+           (cpu->options.act == ACT_INT8 ? blocks * (int64_t)(sizeof(Quad) / sizeof(float)) : rows);
 }
 
 /* Adds an item unless the same columns are already there: equal shards on one host are computed once. */
@@ -158,6 +176,7 @@ static bool items_quantise(Cpu *cpu, const Node *n, const OpRow *op, Err *err) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
         c.in_width[0] = c.out_width;
+        c.act = cpu->options.act;
         c.columns = (Range){0, c.out_width};
         if (!item_add(cpu, &c, replica, err)) return false;
         Item *item = &cpu->items[cpu->item_count - 1];
@@ -177,7 +196,7 @@ static int phases_assign(Cpu *cpu) {
         int phase = 0;
         if (n->kind != NODE_OP) continue;
         for (int i = 0; i < n->inputs; i++) {
-            int ready = cpu->node_phase[n->in[i].id] + 1 + (i == 0 && wants_quads(cpu, n));
+            int ready = cpu->node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
             if (graph_node(g, n->in[i])->kind == NODE_OP && ready > phase) phase = ready;
         }
         cpu->node_phase[id] = phase;
@@ -224,13 +243,12 @@ static void phases_repeat(Cpu *cpu) {
     }
 }
 
-/* Places for all values, as floats and as quads, from the phase that makes them to the last that reads them, or, since
+/* Places for all values, as floats and in another form, from the phase that makes them to the last that reads them, or, since
  * no barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in
  * every worker's own copies, where that worker's order is all that counts. */
 static bool memory_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t total = 0, few = cpu->options.rows < REPEAT_ROWS ? cpu->options.rows : REPEAT_ROWS;
-    int64_t few_quads = quads_blocks(few, cpu->program->partition->mesh.dp);
     Life *life = mem_new(2 * (size_t)g->count, sizeof *life, "memory plan", err);
     Life *own = mem_new(2 * (size_t)g->count, sizeof *own, "memory plan", err);
     int lives = 0, owns = 0;
@@ -239,20 +257,20 @@ static bool memory_plan(Cpu *cpu, Err *err) {
         for (int half = 0; half < 2; half++)
             cpu->offset[half * g->count + id] = cpu->own_offset[half * g->count + id] = -1;
         if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
-        bool quads = quantise_of(cpu, id);
+        bool other = quantise_of(cpu, id);
         int made = cpu->node_phase[id];
-        Life v[2] = {{.first = made, .last = made + quads, .size = cpu_value_floats(cpu, n)},
-                     {.first = made + 1, .last = made + 1, .size = quads ? quads_floats(cpu, n) : 0}};
+        Life v[2] = {{.first = made, .last = made + other, .size = cpu_value_floats(cpu, n)},
+                     {.first = made + 1, .last = made + 1, .size = other ? acts_floats(cpu, n, cpu->options.rows) : 0}};
         for (int u = id + 1; u < g->count; u++)
             for (int i = 0; i < g->nodes[u].inputs; i++) {
                 if (g->nodes[u].in[i].id != id) continue;
-                Life *read = &v[quads && i == 0 && wants_quads(cpu, &g->nodes[u])];
+                Life *read = &v[other && i == 0 && wants_other(cpu, &g->nodes[u])];
                 if (cpu->node_phase[u] > read->last) read->last = cpu->node_phase[u];
             }
-        for (int half = 0; half < 1 + quads; half++) {
+        for (int half = 0; half < 1 + other; half++) {
             int64_t width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
             Life mine = v[half], shared = v[half];
-            mine.size = half ? few_quads * (width / ACT_GROUP) * (int64_t)(sizeof(Quad) / sizeof(float)) : few * width;
+            mine.size = half ? acts_floats(cpu, n, few) : few * width;
             if (cpu->phases[made + half].repeat)
                 life_place(own, &owns, mine, &cpu->own_offset[half * g->count + id], &cpu->own_floats);
             while (shared.last + 1 < cpu->phase_count && cpu->phases[shared.last].repeat) shared.last++;
@@ -273,22 +291,23 @@ static bool memory_plan(Cpu *cpu, Err *err) {
     return cpu->activations && (cpu->own || !own_bytes);
 }
 
-static Quad *quads_of(const Cpu *cpu, int id, int64_t *step) {
+/* Points an item at the other form of the value of a node. */
+static void bind_acts(const Cpu *cpu, Item *item, int id) {
     const Graph *g = &cpu->program->graph;
-    *step = g->nodes[id].shape.dim[1].size / ACT_GROUP;
-    return (Quad *)(void *)(cpu->activations + cpu->offset[g->count + id]);
+    item->call.acts = cpu->activations + cpu->offset[g->count + id];
+    item->call.acts_step = acts_step(cpu, &g->nodes[id]);
+    item->own_acts = cpu->own_offset[g->count + id];
 }
 
 static void item_bind(Cpu *cpu, Item *item) {
     Call *c = &item->call;
-    int id = (int)(c->node - cpu->program->graph.nodes), count = cpu->program->graph.count;
+    int id = (int)(c->node - cpu->program->graph.nodes);
     for (int i = 0; i < MAX_INPUTS; i++) item->own_in[i] = -1;
-    item->own_out = item->own_quads = -1;
+    item->own_out = item->own_acts = -1;
     if (item->op != c->node->op) {
         c->in[0] = cpu->activations + cpu->offset[id];
-        c->quads = quads_of(cpu, id, &c->quads_step);
         item->own_in[0] = cpu->own_offset[id];
-        item->own_quads = cpu->own_offset[count + id];
+        bind_acts(cpu, item, id);
         return;
     }
     if (cpu->offset[id] >= 0) c->out = cpu->activations + cpu->offset[id];
@@ -298,9 +317,8 @@ static void item_bind(Cpu *cpu, Item *item) {
         if (cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
         item->own_in[i] = cpu->own_offset[in];
     }
-    if (!wants_quads(cpu, c->node)) return;
-    c->quads = quads_of(cpu, c->node->in[0].id, &c->quads_step);
-    item->own_quads = cpu->own_offset[count + c->node->in[0].id];
+    c->act = act_of(cpu, c->node);
+    if (c->act != ACT_F32) bind_acts(cpu, item, c->node->in[0].id);
 }
 
 bool cpu_plan(Cpu *cpu, Err *err) {

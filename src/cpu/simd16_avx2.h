@@ -184,4 +184,37 @@ V16 v16 v16_abs(v16 x) {
     __m256 sign = _mm256_set1_ps(-0.0f);
     return (v16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
+
+/* ---- Products of bf16: pair16, sixteen pairs ---------------------------------------------------------------------- */
+
+typedef struct pair16 { v16 even, odd; } pair16;
+enum { V16_PAIR_SUMS = 4, V16_PAIR_ROWS = 4, V16_PAIR_MOST = 4, V16_PAIR_FETCH = 3 };
+V16 pair16 pair16_load(const uint8_t *p) {
+    pair16 y;
+    v16_bf16_pair(p, &y.even, &y.odd);
+    return y;
+}
+V16 pair16 pair16_all(const uint32_t *p) {
+    __m256i v = _mm256_set1_epi32((int)*p);
+    __m256 even = _mm256_castsi256_ps(_mm256_slli_epi32(v, 16));
+    __m256 odd = _mm256_castsi256_ps(_mm256_and_si256(v, _mm256_set1_epi32((int)0xffff0000u)));
+    return (pair16){{even, even}, {odd, odd}};
+}
+V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
+V16 unsigned v16_flush(void) {
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); /* and denormals are zeros */
+    return before;
+}
+V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
+V16 __m256i v8_bf16(__m256 v) { /* in the high halves */
+    __m256i u = _mm256_castps_si256(v), even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));
+    __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q), quiet = _mm256_or_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(0x400000)));
+    return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(r), quiet, nan));
+}
+V16 void v16_put_bf16(void *out, v16 v) {
+    __m256i a = _mm256_srli_epi32(v8_bf16(v.a), 16), b = _mm256_srli_epi32(v8_bf16(v.b), 16);
+    _mm256_storeu_si256((__m256i *)out, _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8));
+}
 #endif

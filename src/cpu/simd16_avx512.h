@@ -124,4 +124,39 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     return _mm512_reduce_add_epi32(i);
 }
 V16 v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
+
+/* ---- Products of bf16: pair16, sixteen pairs ---------------------------------------------------------------------- */
+
+#ifdef __AVX512BF16__
+typedef __m512i pair16;
+enum { V16_PAIR_SUMS = 24, V16_PAIR_ROWS = 12, V16_PAIR_MOST = 16, V16_PAIR_FETCH = 9 };
+V16 pair16 pair16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+V16 pair16 pair16_all(const uint32_t *p) { return _mm512_set1_epi32((int)*p); }
+V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)x); }
+V16 unsigned v16_flush(void) { return 0; } /* it always flushes */
+V16 void v16_flush_end(unsigned before) { (void)before; }
+#else
+typedef struct pair16 { v16 even, odd; } pair16;
+enum { V16_PAIR_SUMS = 20, V16_PAIR_ROWS = 10, V16_PAIR_MOST = 10, V16_PAIR_FETCH = 9 };
+V16 pair16 pair16_of(__m512i v) {
+    return (pair16){_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
+                    _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000u)))};
+}
+V16 pair16 pair16_load(const uint8_t *p) { return pair16_of(_mm512_loadu_si512(p)); }
+V16 pair16 pair16_all(const uint32_t *p) { return pair16_of(_mm512_set1_epi32((int)*p)); }
+V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
+V16 unsigned v16_flush(void) {
+    unsigned before = _mm_getcsr();
+    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); /* and denormals are zeros */
+    return before;
+}
+V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
+#endif
+V16 void v16_put_bf16(void *out, v16 v) {
+    __m512i u = _mm512_castps_si512(v), one = _mm512_set1_epi32(1);
+    __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), one);
+    __m512i r = _mm512_add_epi32(u, _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff)));
+    r = _mm512_mask_or_epi32(r, v16_nan(v), u, _mm512_set1_epi32(0x400000));
+    _mm256_storeu_si256((__m256i *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
+}
 #endif

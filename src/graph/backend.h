@@ -7,7 +7,7 @@ typedef struct BackendOptions {
     int threads;
     int64_t slots, context, rows;
     CacheType cache;
-    bool act_int8;            /* linears with quantised weights take their activations in 8 bits */
+    ActType act;              /* of linears whose weights allow it */
     PackedType quantise;      /* Q8G, Q4G or BF16: what matrices become at load; else: as stored */
     const char *isa;
     const char *weights;       /* type held; NULL: the backend's choice               */

@@ -96,7 +96,7 @@ struct OpRow {
         const struct Call *call); /* bytes one unit moves, to share work evenly; NULL: its columns in f32 */
     Tensor (*finish)(Graph *g,
                      Tensor partial); /* the collective that completes a partial result; NULL: never partial */
-    const OpRow *quantise; /* turns input 0 into 8 bits where the engine wants it so; NULL: it stays f32 */
+    const OpRow *quantise; /* turns input 0 into 8 bits or bf16 where the engine wants it so; NULL: it stays f32 */
     bool collective;
     bool in_cache;         /* the result is the key/value cache itself: no value of its own    */
     bool on_host;          /* of a lowered program: the reference runs on the host, every step */

@@ -34,9 +34,8 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
     else if (!strcmp(o->kv_cache, "8bit")) out->cache = CACHE_Q8;
     else return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
-    if (o->act && !strcmp(o->act, "int8")) out->act_int8 = true;
-    else if (o->act && strcmp(o->act, "f32"))
-        return err_set(err, "activations: expected f32 or int8, got '%.20s'", o->act);
+    while (o->act && out->act < ACT_COUNT && strcmp(o->act, act_names[out->act])) out->act++;
+    if (out->act == ACT_COUNT) return err_set(err, "activations: expected f32, int8 or bf16, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) /* which types of weights its devices take, the backend says */
         return out->cache != CACHE_Q8 || err_set(err, "cache type: 8bit is for the cpu backend only");
     return weights_option(o->weights, &out->quantise, err);
@@ -73,7 +72,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
     const WeightTensor *w = weights_find(e->weights, "model.layers.0.mlp.down_proj.weight");
     snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
-    snprintf(m->act, sizeof m->act, "%s", b->act_int8 ? "int8" : "f32");
+    snprintf(m->act, sizeof m->act, "%s", act_names[b->act]);
     snprintf(m->backend, sizeof m->backend, "%s", e->backend->name);
     m->weight_error = i->weight_error;
     if (w && w->panels) snprintf(m->weight_type, sizeof m->weight_type, "%s", w->panel_type);

@@ -56,8 +56,9 @@ typedef struct Call {
     float *out;
     int64_t in_width[MAX_INPUTS], out_width;
     const PackedWeight *weight;  /* linear; embed: where the table has no rows of its own */
-    Quad *quads;        /* linear: its activations in 8 bits, or NULL: in f32. quantise: its result.          */
-    int64_t quads_step; /* quads of four rows: k / 32. Row row0 is row 0 of the first                         */
+    ActType act;        /* linear: the form it takes its activations in; quantise: the form it makes            */
+    void *acts;         /* activations in that form unless it is f32: call_quads, call_pairs                    */
+    int64_t acts_step;  /* from four rows to the next in quads, k / 32; from a row to the next in pairs         */
     int replica;
     const float *vector;         /* bias or gain, f32 */
     const WeightTensor *table;   /* embed: the table as stored */
@@ -78,13 +79,17 @@ static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
 
 /* Quads of all replicas' rows: each replica starts a new one at row0 / 4 + its number. */
 static inline int64_t quads_blocks(int64_t rows, int replicas) { return (rows + QUAD - 1) / QUAD + replicas; }
-static inline Quad *call_quads(const Call *c) { return c->quads + (c->row0 / QUAD + c->replica) * c->quads_step; }
+/* Of row row0. */
+static inline Quad *call_quads(const Call *c) {
+    return (Quad *)c->acts + (c->row0 / QUAD + c->replica) * c->acts_step;
+}
+static inline Pair *call_pairs(const Call *c) { return (Pair *)c->acts + c->row0 * c->acts_step; }
 
-/* Not an op of a graph: what the CPU engine puts between a value and the linears that want it in 8 bits. */
+/* Not an op of a graph: what the CPU engine puts between a value and the linears that want it in another form. */
 extern const OpRow quantise_row;
 
 /* Floats of scratch any op may need for steps of `rows` rows. */
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
 
-enum { LINEAR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, DOT_ROWS_ONCE = 16, REDUCE_CHUNK = 256 };
+enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, PAIR_KC = 1024, DOT_ROWS_ONCE = 16, REDUCE_CHUNK = 256 };
 #endif

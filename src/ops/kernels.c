@@ -1,8 +1,11 @@
 /* kernels.c: what every kernel computes, in plain C: the truth the tuned ones are compared with, bit for bit.
  * Written to be read, not to be fast; one function per entry of the table, in its order. */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 #include "kernels.h"
+
+const char *const act_names[ACT_COUNT] = {"f32", "int8", "bf16"};
 
 /* ---- Decoding: w[lane] of one k of a panel, for each packed type ------------------------------------------------ */
 
@@ -93,6 +96,45 @@ static void tile(const float *w, int64_t count, const float *x, int64_t x_stride
     for (int64_t r = 0; r < rows; r++, x += x_stride, acc += PANEL)
         for (int64_t k = 0; k < count; k++)
             for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[k], acc[i]);
+}
+
+/* ---- Linear with activations in bf16 ------------------------------------------------------------------------------ */
+
+static float flushed(float f) { return fabsf(f) < FLT_MIN ? copysignf(0, f) : f; }
+
+float fma_flushed(float a, float b, float c) {
+    a = flushed(a), b = flushed(b), c = flushed(c);
+    float r = fmaf(a, b, c);
+    if (!(fabsf(r) <= FLT_MIN)) return r;
+    if (fabsf(r) < FLT_MIN) return copysignf(0, r);
+    /* Rounded up to 2^-126 as a multiple of 2^-149: with 24 bits it rounds so only from 2^-126 - 2^-151 on. Below,
+     * sum + rest is a * b + c exactly (Knuth's two-sum; the product is exact in double). */
+    const double edge = 0x1p-126 - 0x1p-151;
+    double product = (double)a * (double)b, sum = product + (double)c, part = sum - product;
+    double rest = (product - (sum - part)) + ((double)c - part);
+    bool tiny = fabs(sum) < edge || (fabs(sum) == edge && rest * sum < 0);
+    return tiny ? copysignf(0, r) : r;
+}
+
+static void round_pairs(const float *x, int64_t n, Pair *out) {
+    for (int64_t i = 0; i < n; i += 2)
+        out[i / 2] = f32_to_bf16(x[i]) | (Pair)(i + 1 < n ? f32_to_bf16(x[i + 1]) : 0) << 16;
+}
+
+static void dot_pairs(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
+                      int64_t x_step, int64_t rows, float *acc) {
+    for (int p = 0; p < panels; p++)
+        for (int64_t r = 0; r < rows; r++, acc += PANEL)
+            for (int64_t k = k0; k < k1; k += 2) {
+                float even[PANEL], odd[PANEL];
+                Pair pair = x[r * x_step + k / 2];
+                decode_bf16((const uint8_t *)panel + p * panel_step, k, even);
+                decode_bf16((const uint8_t *)panel + p * panel_step, k + 1, odd);
+                for (int i = 0; i < PANEL; i++) {
+                    acc[i] = fma_flushed(odd[i], bf16_to_f32((uint16_t)(pair >> 16)), acc[i]);
+                    acc[i] = fma_flushed(even[i], bf16_to_f32((uint16_t)pair), acc[i]);
+                }
+            }
 }
 
 /* ---- Linear with activations in 8 bits --------------------------------------------------------------------------- */
@@ -324,6 +366,8 @@ const Kernels kernels_reference = {
     .tile = tile,
     .quantise = quantise,
     .dot = {NULL, NULL, NULL, dot_q8, dot_q4, dot_q4x, dot_q8x, dot_q6x, dot_q8g, dot_q4g},
+    .round = round_pairs,
+    .dot_pairs = dot_pairs,
     .attention = {attention_f32, attention_bf16, attention_q8},
     .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,
 };

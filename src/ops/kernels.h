@@ -31,6 +31,17 @@ typedef struct Quad {
 } Quad;
 static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
 
+/* Activations in bf16: columns 2i and 2i + 1 of a row as one number, the even one in the low half, each the nearest
+ * bf16 (ties to even; NaN stays NaN); a column past an odd end is 0. Rows are an odd number of cache lines apart, so
+ * that a dozen of them do not meet in one set of the L1 cache. */
+typedef uint32_t Pair;
+static inline int64_t pairs_step(int64_t columns) { return ((columns + 31) / 32 | 1) * 16; }
+
+/* In which form linears take their activations. INT8: where weights are quantised, BF16: where they are bf16; all
+ * other linears take f32. */
+typedef enum ActType { ACT_F32, ACT_INT8, ACT_BF16, ACT_COUNT } ActType;
+extern const char *const act_names[ACT_COUNT];
+
 /* The cache of one key/value head: pages of ATTENTION_BLOCK positions, first their keys [position/16][channel][16], then
  * their values [position][channel]. CACHE_Q8: a row x of a position is int8 q = nearest(x * (127 / most)), ties to even,
  * most = max |x|, with scale = most / 127 (NaN, and q = 0, where x is not finite; 0 where most is); the scales of the 64
@@ -99,6 +110,15 @@ typedef struct Kernels {
      * this type. */
     void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,
                               int64_t x_step, int64_t rows, float *acc);
+    /* Pairs of a row x[0 .. n). */
+    void (*round)(const float *x, int64_t n, Pair *out);
+    /* As `rows`, with activations in bf16, for bf16 weights, any number of rows: for every pair of columns 2i, 2i + 1
+     * in [k0, k1), in order,
+     *     acc = fma_flushed(w[2i + 1], x[2i + 1], acc), then acc = fma_flushed(w[2i], x[2i], acc)
+     * which is what vdpbf16ps computes (Intel SDM vol. 2; dev/dpbf16.c). k0 is even; k1 is too, or the end of the
+     * matrix. Row r is x_step pairs after row r - 1; x points at k = 0. acc: [panels][rows][16]. */
+    void (*dot_pairs)(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
+                      int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
     /* r = 1 / sqrtf(sum of x[i]^2 (16 lanes, fmaf) / d + epsilon);  y[i] = (x[i] * r) * gain[i]. y may be x. */
     void (*rms_norm)(const float *x, const float *gain, float epsilon, int64_t d, float *y);
@@ -120,4 +140,9 @@ extern const Kernels kernels_reference;
  * 0, above 88.72 it is inf, NaN stays NaN. n = nearest integer to x * log2(e);  r = x - n ln2 in two fused steps;  e^r
  * by a polynomial of degree 6 (Horner, fmaf). */
 float exp_f32(float x);
+
+/* a * b + c rounded once, of numbers too small to be normal (below 2^-126) as zeros, and with a result too small as a
+ * zero of its sign: what AVX does under FTZ and DAZ, which finds a result too small if it is so when rounded to 24 bits
+ * whatever its exponent. a and b have the 8 bits of bf16. */
+float fma_flushed(float a, float b, float c);
 #endif

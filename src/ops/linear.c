@@ -31,12 +31,11 @@ typedef struct Sum {
     int panels;
     int64_t rows, block; /* block = panels * acc_rows(rows) * PANEL floats */
     const float *x;
-    const Quad *quads;   /* instead of x, or NULL */
     float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
 } Sum;
 
 /* Rows of a block of sums: quads are summed whole. */
-static int64_t acc_rows(const Call *c) { return c->quads ? quad_rows(call_rows(c)) : call_rows(c); }
+static int64_t acc_rows(const Call *c) { return c->act == ACT_INT8 ? quad_rows(call_rows(c)) : call_rows(c); }
 
 /* Many rows go over a piece of the panel that stays in the L1 cache; pieces end where weight groups do. */
 static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
@@ -44,19 +43,24 @@ static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
     for (int64_t at = first, end; at < last; at = end) {
         end = s->rows <= DOT_ROWS_ONCE || last - at < DOT_KC ? last : (at + DOT_KC) / DOT_KC * DOT_KC;
         s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
-                                       s->quads + w->first_k / ACT_GROUP, s->call->quads_step, s->rows, acc);
+                                       call_quads(s->call) + w->first_k / ACT_GROUP, s->call->acts_step, s->rows, acc);
     }
 }
 
-/* acc += the products of k in [first, last), in order. */
-static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
+/* The same in bf16: first and last are even, or the ends of the matrix. */
+static void sum_pairs(const Sum *s, int64_t first, int64_t last, float *acc) {
+    const PackedWeight *w = s->call->weight;
+    for (int64_t at = first, end; at < last; at = end) {
+        end = s->rows <= DOT_ROWS_ONCE || last - at < PAIR_KC ? last : at + PAIR_KC;
+        s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
+                                    call_pairs(s->call) + w->first_k / 2, s->call->acts_step, s->rows, acc);
+    }
+}
+
+static void sum_floats(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Kernels *k = s->call->kernels;
     int64_t stride = s->call->in_width[0];
-    if (s->quads) {
-        sum_quads(s, first, last, acc);
-        return;
-    }
     if (s->rows <= ROWS_DIRECT) {
         k->rows[w->type](s->panel, w->panel_bytes, s->panels, first - w->first_k, last - w->first_k, s->x + w->first_k,
                          stride, (int)s->rows, acc);
@@ -67,6 +71,13 @@ static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
         k->unpack[w->type](s->panel, at - w->first_k, at - w->first_k + n, s->w);
         k->tile(s->w, n, s->x + at, stride, s->rows, acc);
     }
+}
+
+/* acc += the products of k in [first, last), in order. */
+static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
+    if (s->call->act == ACT_INT8) sum_quads(s, first, last, acc);
+    else if (s->call->act == ACT_BF16) sum_pairs(s, first, last, acc);
+    else sum_floats(s, first, last, acc);
 }
 
 /* The sum of a subtree into acc; false if all its leaves are empty. */
@@ -103,7 +114,7 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
 
 static void linear_reference(const Call *c, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL;
-    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : 1;
+    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
         Sum s = {.call = c,
@@ -111,7 +122,6 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
                  .panels = panels,
                  .rows = rows,
                  .block = panels * acc_rows(c) * PANEL,
-                 .quads = c->quads ? call_quads(c) : NULL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
                  .level = c->scratch + LINEAR_KC * PANEL};
@@ -169,7 +179,7 @@ const OpRow linear_row = {
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows) {
     int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
     rows = quad_rows(rows);
-    int64_t block = (rows > ROWS_DIRECT * LINEAR_PANELS ? rows : ROWS_DIRECT * LINEAR_PANELS) * PANEL;
+    int64_t block = (rows > ROWS_DIRECT ? rows * PAIR_PANELS : ROWS_DIRECT * LINEAR_PANELS) * PANEL;
     int64_t linear = LINEAR_KC * PANEL + (levels + 1) * block, reduce = (levels + 2) * REDUCE_CHUNK;
     int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];
     int64_t most = linear > attend ? linear : attend;

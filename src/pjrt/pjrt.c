@@ -166,7 +166,8 @@ static void pjrt_close_backend(void *backend) {
 static bool type_choose(Pjrt *p, Err *err) {
     const char *asked = p->options.weights;
     bool cpu = !strcmp(pjrt_info(p->client)->platform, "cpu");
-    if (p->options.act_int8) return err_set(err, "activations on a PJRT device: expected f32, got 'int8'");
+    if (p->options.act != ACT_F32)
+        return err_set(err, "activations on a PJRT device: expected f32, got '%s'", act_names[p->options.act]);
     if (asked && strcmp(asked, "f32") && strcmp(asked, "bf16"))
         return err_set(err, "weights on a PJRT device: expected f32 or bf16, got '%.20s'", asked);
     snprintf(p->type, sizeof p->type, "%s", asked ? asked : cpu ? "f32" : "bf16");

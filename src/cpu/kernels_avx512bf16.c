@@ -1,0 +1,11 @@
+/* kernels_avx512bf16.c: activations in bf16 where AVX-512 has the instruction for it; all else is as in
+ * kernels_avx512vnni.c. Compiled with those flags, so nothing here may run before kernels_select has seen the CPU. */
+#if defined(__x86_64__)
+#include "simd16_avx512.h"
+#include "kernels_pair16.h"
+
+void kernels_avx512bf16(Kernels *k);
+void kernels_avx512bf16(Kernels *k) { k->dot_pairs = dot_pairs, k->round = round_pairs; }
+#else
+typedef int kernels_avx512bf16_is_empty; /* a file of ISO C is not */
+#endif
