@@ -146,6 +146,7 @@ static void pjrt_close_backend(void *backend) {
     waves_free(p);
     pjrt_unplace(p);
     if (p->client) pjrt_close(p->client);
+    pjrt_memory_free(p);
     for (int id = 0; id < p->program->graph.count; id++) {
         if (p->host) free(p->host[id]);
         if (p->value) free(p->value[id]);

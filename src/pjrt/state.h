@@ -36,6 +36,11 @@ typedef struct Pjrt {
     PjrtBuffer **shard;         /* [device] */
     PjrtBuffer **cache;         /* [cache * devices + device] */
     int caches;
+    void *lent, *lent_cache;    /* memory that weights and caches stand on, or NULL */
+    size_t lent_bytes, lent_cache_bytes;
+    PjrtLoan **loan;            /* [loan_count]: NULL entries are none */
+    int loan_count;
+    size_t loan_capacity;
     StepRows step;
     float **host;               /* [node id] of on_host ops: rows of the step */
     float *scratch;
@@ -54,11 +59,15 @@ typedef struct Pjrt {
 
 #define LOST "an earlier step failed on the devices: the key/value cache is lost, open the model again"
 
-/* place.c: programs compiled when first needed; weights, caches and shard places uploaded once. */
+/* place.c: programs compiled when first needed. */
 bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
 bool pjrt_copier(Pjrt *p, Err *err); /* of a slot's caches: see lower_copy */
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
 void pjrt_unplace(Pjrt *p);
+/* upload.c: weights, caches and shard places, once; what they need is in the first program's arguments. */
+bool pjrt_upload_all(Pjrt *p, bool lends, Err *err);
+void pjrt_upload_free(Pjrt *p);
+void pjrt_memory_free(Pjrt *p); /* after the client is closed */
 static inline PjrtType pjrt_type_of(const char *type) {
     return type[0] == 'i' ? PJRT_S32 : type[0] == 'b' ? PJRT_BF16 : PJRT_F32;
 }
