@@ -37,7 +37,8 @@ static void compiled_free(Compiled *c) {
 
 /* The text of a bucket's program, into c->lower and *text. */
 static bool bucket_write(Pjrt *p, int at, Text *text, Err *err) {
-    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at]};
+    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at],
+                      .candidates = p->candidates};
     compiled_free(&p->compiled[at]);
     return lower_program(&p->compiled[at].lower, p->program, &o, text, err);
 }
