@@ -41,6 +41,8 @@ typedef struct QmEngineOptions {
                              weights are bf16); NULL: f32                                                  */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
+    const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others: a number, 0: none;
+                               NULL: the backend's choice                                          */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
     bool verbose;         /* says on stderr what is compiled                                               */
     const char *weights;  /* "bf16", "8bit", "4bit": what matrices become at load; pjrt: "f32", "bf16"; NULL or "file":
@@ -97,6 +99,11 @@ typedef struct QmAppend {
         logits_from; /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
     float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
     int32_t *argmax;          /* out [logits_from]: id of the largest logit, ties to the lowest id; or NULL        */
+    /* Whether a row of logits will do of which some of the largest are there, while the others are -INFINITY and in truth
+     * at most `floor`. Asked once for a row where devices hand such rows out for less; if it will not do, or `enough` is
+     * NULL, `logits` gets the whole row. */
+    bool (*enough)(void *owner, const float *logits, float floor);
+    void *owner;
     float *hidden; /* out [layers+1][count][hidden], after embedding, each layer, the last after the final norm;
                       needs QmEngineOptions.hidden; or NULL                                             */
 } QmAppend;

@@ -267,7 +267,7 @@ static void every_call_of_a_model_can_fail(void **state) {
                                         "Executable_NumOutputs", "LoadedExecutable_GetExecutable",
                                         "LoadedExecutable_AddressableDevices", "LoadedExecutable_Execute",
                                         "Buffer_ElementType", "Buffer_Dimensions", "Buffer_ToHostBuffer",
-                                        "Event_Await"};
+                                        "Event_IsReady", "Event_Await"};
     QmErr err = {0};
     int made[5];
     for (int k = 0; k < 5; k++) made[k] = fake_made(kinds[k]);
@@ -288,6 +288,24 @@ static void every_call_of_a_model_can_fail(void **state) {
         }
         print_message("%s: %d calls\n", calls[i], n - 1);
         assert_true(n > 1);
+    }
+}
+
+/* A plugin that makes copies of what it is lent is given copies: nothing is held twice. */
+static void weights_are_lent_or_copied(void **state) {
+    (void)state;
+    QmErr err = {0};
+    int lent = fake_made("lent buffer"), buffers = fake_made("buffer");
+    if (!whole_model("", &err)) fail_msg("%s", err.text);
+    assert_true(fake_made("lent buffer") - lent > 30);
+    buffers = fake_made("buffer") - buffers;
+    for (int i = 0; i < 2; i++) {
+        int before = fake_made("buffer");
+        lent = fake_made("lent buffer");
+        if (!whole_model(i ? "copies" : "missing=Event_IsReady", &err)) fail_msg("%s", err.text);
+        assert_int_equal(fake_made("lent buffer"), lent);
+        assert_int_equal(fake_made("buffer") - before, i ? buffers : buffers - 1); /* the one it was tried with */
+        assert_string_equal(fake_left(), "");
     }
 }
 
@@ -491,6 +509,7 @@ int main(void) {
         cmocka_unit_test(every_call_can_fail),
         cmocka_unit_test(devices_go_by_id_and_arguments_by_device),
         cmocka_unit_test(every_call_of_a_model_can_fail),
+        cmocka_unit_test(weights_are_lent_or_copied),
         cmocka_unit_test(compiled_once),
         cmocka_unit_test(damage_is_seen),
         cmocka_unit_test(cache_keeps_to_its_limit),

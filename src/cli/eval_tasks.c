@@ -151,6 +151,7 @@ int eval_compare(int argc, char **argv) {
     if (!b.backend && !b.plugin) b.backend = a.backend, b.plugin = a.plugin;
     if (!b.weights) b.weights = a.weights;
     b.program_cache = a.program_cache;
+    if (!b.candidates) b.candidates = a.candidates;
     b.rope_bf16 = b.rope_bf16 || a.rope_bf16;
     b.verbose = a.verbose;
     if (a.context == 0) a.context = window ? window : DEFAULT_WINDOW;

@@ -46,6 +46,7 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
                          .plugin = m->plugin,
                          .program_cache = program_cache(m->program_cache, folder, FOLDER_BYTES),
                          .weights = m->weights,
+                         .candidates = m->candidates,
                          .verbose = m->verbose};
 }
 

@@ -5,7 +5,7 @@
 #include "cli.h"
 
 typedef struct ModelOptions {
-    const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights;
+    const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights, *candidates;
     int64_t threads, context, slots, rows;
     bool rope_bf16, verbose, pin;
 } ModelOptions;
@@ -31,6 +31,8 @@ typedef struct ModelOptions {
      "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt)", NULL},                                     \
     {"program-cache", 0, OPTION_TEXT, &(m).program_cache, 0, 0, "DIR",                                                 \
      "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)", NULL},                                           \
+    {"candidates", 0, OPTION_TEXT, &(m).candidates, 0, 0, "N",                                                         \
+     "logits a PJRT device tells of a row that is sampled by top-k (default: 64; XLA CPU: 0, whole rows)", NULL},      \
     {"rope-bf16", 0, OPTION_FLAG, &(m).rope_bf16, 0, 0, NULL,                                                          \
      "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)", NULL},                                    \
     {"verbose", 'v', OPTION_FLAG, &(m).verbose, 0, 0, NULL, "show the model and the effective values", NULL}

@@ -12,6 +12,7 @@ typedef struct BackendOptions {
     const char *isa;
     const char *weights;       /* type held; NULL: the backend's choice               */
     const char *plugin;        /* PJRT: file, or cpu, tt, cuda, tpu; NULL: cpu        */
+    int candidates;            /* PJRT: -1: as is best on the platform; 0: none; else as many a device */
     const char *program_cache; /* PJRT: folder of compiled programs; NULL: none       */
     bool pin;                  /* CPU: the caller stays on a core too             */
     bool quiet, verbose;
@@ -23,6 +24,8 @@ typedef struct BackendInfo {
     int64_t weight_bytes, cache_bytes, activation_bytes, decode_bytes;
     char packed_parts[160];
     int programs_compiled, programs_loaded; /* PJRT: so far, loaded ones from the cache folder */
+    int candidates;           /* of a row of logits each device tells; 0: rows are read whole */
+    int64_t read_bytes;       /* PJRT: of results, so far */
     int nodes;                /* of memory under the workers; 0: unknown */
     double weight_error;      /* relative, root mean square: of what was quantised at load; 0: nothing was */
 } BackendInfo;
@@ -40,6 +43,10 @@ typedef struct Backend {
     /* The result of a kept node after a run, row-major f32; NULL on error. */
     const float *(*read)(void *backend, Tensor tensor, Err *err);
     const BackendInfo *(*info)(void *backend);
+    /* A row of the last run's logits, out [vocab], of which only each device's largest are known: the others are
+     * -INFINITY there, and in truth at most *floor (+INFINITY: do not rely on the row). NULL, or info's candidates 0:
+     * there is no such row. */
+    bool (*candidates)(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
     /* Makes the first `positions` of to_slot's cache equal to from_slot's, bit for bit. NULL: not possible. */
     bool (*copy)(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
 } Backend;

@@ -170,7 +170,15 @@ const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t ch
 }
 
 static const char *result_name(Lower *l, const LowerArgument *a) {
+    if (!a->node) return word(l, "%%%s", a->name);
     return a->role == ROLE_CACHE ? word(l, "%%n%d%s", a->node, a->cache % 2 ? "v" : "k") : word(l, "%%n%d", a->node);
+}
+
+void lower_result(Lower *l, const char *name, int64_t columns) {
+    LowerArgument a = {.role = ROLE_RESULT, .type = "f32", .rank = 2, .dim = {l->bucket.logit_rows, columns},
+                       .split = {SPLIT_DP, SPLIT_TP}};
+    snprintf(a.name, sizeof a.name, "%s", name);
+    result_add(l, &a);
 }
 
 /* What the step leaves for the host: kept values, and caches. */
@@ -462,7 +470,7 @@ static void module_text(Lower *l, Text *out) {
 static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *err) {
     const Mesh *mesh = &program->partition->mesh;
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
-                 .type = o->type, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+                 .type = o->type, .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
     return program->partition->uniform || err_set(err, "lowering: expected a partition of uniform shards");
 }
 

@@ -52,6 +52,7 @@ typedef struct Lower {
     char (*once)[LOWER_NAME];   /* names of what is written at most once                                         */
     int once_count;
     size_t once_capacity;
+    int candidates;             /* of each row of logits a device tells the host; 0: none                       */
     int channel;                /* of the last collective */
     char words[32][160];        /* ring of short-lived texts: types, names */
     int word;
@@ -77,6 +78,8 @@ bool lower_once(Lower *l, const char *format, ...) __attribute__((format(printf,
 const char *lower_step_input(Lower *l, const char *name, const char *type, int64_t first, int64_t second, int node);
 /* The device's place: i32 [2], first id of its vocabulary shard and number of ids. */
 const char *lower_shard_input(Lower *l);
+/* A result of this device alone, f32 [logit rows, columns], whose value is %<name>. */
+void lower_result(Lower *l, const char *name, int64_t columns);
 /* The cache of a layer as it stands now, flat [slots * key/value heads * positions, channels]; v: 0 keys, 1 values. */
 const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t channels);
 /* all_reduce (sum) or all_gather of a value over every tensor-parallel mesh axis, one collective an axis; returns the
@@ -87,7 +90,14 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
 
 /* ---- For whoever writes a program -------------------------------------------------------------------------------- */
 
-typedef struct LowerOptions { const char *type; int64_t cache_slots, positions; Bucket bucket; } LowerOptions;
+typedef struct LowerOptions {
+    const char *type;
+    int64_t cache_slots, positions;
+    Bucket bucket;
+    int candidates; /* the result LOWER_CANDIDATES: of each row of logits this many of the device's largest, then their
+                       ids; 0: no such result */
+} LowerOptions;
+#define LOWER_CANDIDATES "candidates" /* f32 [logit rows, 2 k], k the lesser of the option and the shard; padding: -3e38 */
 /* Writes the module of a bucket onto *text; arguments and results stay in *l until lower_free. */
 bool lower_program(Lower *l, const Program *program, const LowerOptions *options, Text *text, Err *err);
 /* Writes the module that copies a slot's caches: step inputs "from" and "to", i32 [1] a replica, the slot within the

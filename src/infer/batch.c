@@ -13,6 +13,7 @@ typedef struct Slot {
     int32_t *kept;       /* ids in the cache of a free slot, [qm_session_length]        */
     size_t room;
     float *logits;       /* [vocab], once a sequence here has needed them               */
+    SampleWork *work;    /* the batch's */
     int64_t order;       /* of the item: the earlier prompt gets its rows first         */
 } Slot;
 
@@ -47,6 +48,7 @@ static bool batch_open(Batch *b, QmEngine *e, const BatchCalls *calls, Err *err)
     for (int i = 0; i < e->info.slots; i++) {
         if (e->slot[i]) continue; /* someone else's */
         if (!(b->slot[b->slots].session = qm_session_new(e, err))) return false;
+        b->slot[b->slots].work = &b->work;
         b->slots++;
     }
     return b->slots > 0 || err_set(err, "all %lld slots are taken", (long long)e->info.slots);
@@ -162,6 +164,11 @@ static bool fill(Batch *b, Err *err) {
     return true;
 }
 
+static bool enough(void *owner, const float *logits, float floor) {
+    Slot *s = owner;
+    return generation_enough(&s->item->g, logits, floor, s->work);
+}
+
 /* Adds `count` more tokens of the slot's sequence to the step. */
 static void append(Batch *b, int slot, int64_t count, int *entries) {
     Slot *s = &b->slot[slot];
@@ -175,6 +182,8 @@ static void append(Batch *b, int slot, int64_t count, int *entries) {
                                     .rope_length = g->prompt,
                                     .logits_from = last,
                                     .logits = last && s->logits ? s->logits : NULL,
+                                    .enough = enough,
+                                    .owner = s,
                                     .argmax = last && !s->logits ? &b->argmax[slot] : NULL};
     if (from < g->prompt) b->stats.prompt += count;
     else b->stats.decoded += count;

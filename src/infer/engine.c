@@ -7,12 +7,16 @@
 #include "engine.h"
 #include "follow.h"
 
-enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024 };
+enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024, MAX_CANDIDATES = 4096 };
 
 static bool options_check(const QmEngineOptions *o, const ModelConfig *c, BackendOptions *out, Err *err) {
     int64_t context = o->context;
     if (context == 0) context = c->max_positions < DEFAULT_CONTEXT ? c->max_positions : DEFAULT_CONTEXT;
+    int64_t candidates = -1;
+    if (o->candidates && !parse_int(o->candidates, 0, MAX_CANDIDATES, &candidates))
+        return err_set(err, "candidates: expected 0 to %d, got '%.20s'", MAX_CANDIDATES, o->candidates);
     *out = (BackendOptions){.threads = o->threads,
+                            .candidates = (int)candidates,
                             .slots = o->slots ? o->slots : 1,
                             .rows = o->rows ? o->rows : DEFAULT_ROWS,
                             .context = context,

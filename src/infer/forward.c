@@ -67,11 +67,29 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
         }
 }
 
-/* Whether any entry of the step asks for logits; the devices keep them otherwise. */
-static bool logits_wanted(const QmAppend *entries, const StepRows *s, const int32_t *row_entry) {
-    for (int64_t i = 0; i < s->logit_rows; i++)
-        if (entries[row_entry[s->logit_row[i]]].logits) return true;
-    return false;
+/* Where row `i` of the step's logits goes; NULL: it is not asked for, and stays on the devices. */
+static float *logits_of(const QmEngine *e, const QmAppend *entries, const StepRows *s, const int32_t *row_entry,
+                        const int64_t *row_token, int64_t i) {
+    int64_t r = s->logit_row[i];
+    const QmAppend *a = &entries[row_entry[r]];
+    return a->logits ? a->logits + (row_token[r] - (a->count - a->logits_from)) * e->config.vocab : NULL;
+}
+
+/* Rows for which a few of their logits are enough. *whole: whether another row asks for all of its logits. */
+static bool candidates_read(const QmEngine *e, const QmAppend *entries, const StepRows *s, const int32_t *row_entry,
+                            const int64_t *row_token, bool *settled, bool *whole, Err *err) {
+    bool some = e->backend->candidates && e->backend->info(e->state)->candidates;
+    for (int64_t i = 0; i < s->logit_rows; i++) {
+        const QmAppend *a = &entries[row_entry[s->logit_row[i]]];
+        float *to = logits_of(e, entries, s, row_entry, row_token, i), floor;
+        settled[i] = !to;
+        if (to && some && a->enough) {
+            if (!e->backend->candidates(e->state, i, to, &floor, err)) return false;
+            settled[i] = a->enough(a->owner, to, floor);
+        }
+        *whole |= !settled[i];
+    }
+    return true;
 }
 
 static const float *result(const QmEngine *e, Tensor of_graph, Err *err) {
@@ -84,16 +102,18 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
                          const int64_t *row_token, Err *err) {
     int64_t v = e->config.vocab, d = e->config.hidden;
     const float *logits = NULL, *best = NULL;
+    bool settled[MAX_ROWS], whole = false;
     if (s->logit_rows && !(best = result(e, e->model.best, err)))
         return false;
-    if (logits_wanted(entries, s, row_entry) &&
-        !(logits = result(e, e->model.logits, err)))
+    if (!candidates_read(e, entries, s, row_entry, row_token, settled, &whole, err) ||
+        (whole && !(logits = result(e, e->model.logits, err))))
         return false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
         int64_t r = s->logit_row[i];
         QmAppend *a = &entries[row_entry[r]];
         int64_t at = row_token[r] - (a->count - a->logits_from);
-        if (a->logits) memcpy(a->logits + at * v, logits + i * v, (size_t)v * sizeof(float));
+        if (!settled[i])
+            memcpy(logits_of(e, entries, s, row_entry, row_token, i), logits + i * v, (size_t)v * sizeof(float));
         if (a->argmax) a->argmax[at] = (int32_t)best[2 * i + 1];
     }
     for (int layer = 0; layer < e->model.hidden_count; layer++) {

@@ -110,6 +110,8 @@ bool generation_argmax(const Generation *g);
  * token is allowed, which generation_push takes as the end. A draw is a function of (seed, sequence, position), so a
  * choice does not depend on what else is being generated (counter-based: Salmon et al. 2011). */
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *work, int32_t *id, Err *err);
+/* Whether generation_choose gives the same from a row of only the largest logits: see QmAppend.enough. */
+bool generation_enough(Generation *g, const float *logits, float floor, SampleWork *work);
 /* Appends a token; *text (borrowed, *bytes long) is what may now be shown. Sets finish when it is the last. */
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err);
 /* Whether generation_push(id) would end the sequence; 1, 0, or -1 and an error. */

@@ -2,6 +2,7 @@
 #include "processors.h"
 #include <float.h>
 #include <math.h>
+#include <string.h>
 #include "lists.h"
 
 static bool is_eos(const GenerationConfig *c, int32_t id) {
@@ -236,33 +237,42 @@ static bool epsilon_applies(const ProcessorCall *c) { return c->config->epsilon_
 static bool eta_applies(const ProcessorCall *c) { return c->config->eta_cutoff > 0; }
 static bool renormalize_applies(const ProcessorCall *c) { return c->config->renormalize_logits; }
 
+static bool always(const ProcessorCall *c) { return (void)c, true; }
+static bool repetition_lowers(const ProcessorCall *c) { return (float)c->config->repetition_penalty >= 1; }
+static bool encoder_repetition_lowers(const ProcessorCall *c) {
+    return (float)(1 / c->config->encoder_repetition_penalty) >= 1;
+}
+static bool frequency_lowers(const ProcessorCall *c) {
+    return c->config->presence_penalty >= 0 && c->config->frequency_penalty >= 0;
+}
+
 const ProcessorRow processor_rows[] = {
-    {"SequenceBiasLogitsProcessor", false, sequence_bias_applies, sequence_bias_apply},
-    {"logit_bias", false, logit_bias_applies, logit_bias_apply},
-    {"HammingDiversityLogitsProcessor", false, diversity_applies, diversity_apply},
-    {"EncoderRepetitionPenaltyLogitsProcessor", false, encoder_repetition_applies, encoder_repetition_apply},
-    {"RepetitionPenaltyLogitsProcessor", false, repetition_applies, repetition_apply},
-    {"frequency_penalty", false, frequency_applies, frequency_apply},
-    {"NoRepeatNGramLogitsProcessor", false, no_repeat_applies, no_repeat_apply},
-    {"EncoderNoRepeatNGramLogitsProcessor", false, encoder_no_repeat_applies, encoder_no_repeat_apply},
-    {"NoBadWordsLogitsProcessor", false, bad_words_applies, bad_words_apply},
-    {"MinLengthLogitsProcessor", false, min_length_applies, ban_eos},
-    {"MinNewTokensLengthLogitsProcessor", false, min_new_tokens_applies, ban_eos},
-    {"PrefixConstrainedLogitsProcessor", false, grammar_applies, grammar_apply},
-    {"ForcedBOSTokenLogitsProcessor", false, forced_bos_applies, forced_bos_apply},
-    {"ForcedEOSTokenLogitsProcessor", false, forced_eos_applies, forced_eos_apply},
-    {"InfNanRemoveLogitsProcessor", false, invalid_applies, invalid_apply},
-    {"ExponentialDecayLengthPenalty", false, decay_applies, decay_apply},
-    {"SuppressTokensLogitsProcessor", false, suppress_applies, suppress_apply},
-    {"SuppressTokensAtBeginLogitsProcessor", false, begin_applies, begin_apply},
-    {"TemperatureLogitsWarper", true, temperature_applies, temperature_apply},
-    {"TopKLogitsWarper", true, top_k_applies, top_k_apply},
-    {"TopPLogitsWarper", true, top_p_applies, top_p_apply},
-    {"MinPLogitsWarper", true, min_p_applies, min_p_apply},
-    {"TypicalLogitsWarper", true, typical_applies, typical_apply},
-    {"EpsilonLogitsWarper", true, epsilon_applies, epsilon_apply},
-    {"EtaLogitsWarper", true, eta_applies, eta_apply},
-    {"LogitNormalization", false, renormalize_applies, renormalize_apply},
+    {"SequenceBiasLogitsProcessor", false, sequence_bias_applies, sequence_bias_apply, NULL},
+    {"logit_bias", false, logit_bias_applies, logit_bias_apply, NULL},
+    {"HammingDiversityLogitsProcessor", false, diversity_applies, diversity_apply, NULL},
+    {"EncoderRepetitionPenaltyLogitsProcessor", false, encoder_repetition_applies, encoder_repetition_apply, encoder_repetition_lowers},
+    {"RepetitionPenaltyLogitsProcessor", false, repetition_applies, repetition_apply, repetition_lowers},
+    {"frequency_penalty", false, frequency_applies, frequency_apply, frequency_lowers},
+    {"NoRepeatNGramLogitsProcessor", false, no_repeat_applies, no_repeat_apply, always},
+    {"EncoderNoRepeatNGramLogitsProcessor", false, encoder_no_repeat_applies, encoder_no_repeat_apply, always},
+    {"NoBadWordsLogitsProcessor", false, bad_words_applies, bad_words_apply, always},
+    {"MinLengthLogitsProcessor", false, min_length_applies, ban_eos, always},
+    {"MinNewTokensLengthLogitsProcessor", false, min_new_tokens_applies, ban_eos, always},
+    {"PrefixConstrainedLogitsProcessor", false, grammar_applies, grammar_apply, NULL},
+    {"ForcedBOSTokenLogitsProcessor", false, forced_bos_applies, forced_bos_apply, NULL},
+    {"ForcedEOSTokenLogitsProcessor", false, forced_eos_applies, forced_eos_apply, NULL},
+    {"InfNanRemoveLogitsProcessor", false, invalid_applies, invalid_apply, NULL},
+    {"ExponentialDecayLengthPenalty", false, decay_applies, decay_apply, NULL},
+    {"SuppressTokensLogitsProcessor", false, suppress_applies, suppress_apply, always},
+    {"SuppressTokensAtBeginLogitsProcessor", false, begin_applies, begin_apply, always},
+    {"TemperatureLogitsWarper", true, temperature_applies, temperature_apply, NULL},
+    {"TopKLogitsWarper", true, top_k_applies, top_k_apply, NULL},
+    {"TopPLogitsWarper", true, top_p_applies, top_p_apply, NULL},
+    {"MinPLogitsWarper", true, min_p_applies, min_p_apply, NULL},
+    {"TypicalLogitsWarper", true, typical_applies, typical_apply, NULL},
+    {"EpsilonLogitsWarper", true, epsilon_applies, epsilon_apply, NULL},
+    {"EtaLogitsWarper", true, eta_applies, eta_apply, NULL},
+    {"LogitNormalization", false, renormalize_applies, renormalize_apply, NULL},
 };
 const int processor_count = (int)(sizeof processor_rows / sizeof *processor_rows);
 
@@ -271,4 +281,34 @@ void processors_run(ProcessorCall *call, bool sampling) {
         const ProcessorRow *row = &processor_rows[i];
         if ((sampling || !row->sampling) && row->applies(call)) row->apply(call);
     }
+}
+
+/* Runs the processors before the first filter on a copy of the row; false: one of them may raise a score. */
+static bool run_lowering(ProcessorCall *c, bool sampling) {
+    for (int i = 0; i < processor_count; i++) {
+        const ProcessorRow *row = &processor_rows[i];
+        if (row->sampling && sampling) return true; /* from here on filters see what is left */
+        if (row->sampling || !row->applies(c)) continue;
+        if (!row->lowers || !row->lowers(c)) return false;
+        row->apply(c);
+    }
+    return true;
+}
+
+bool processors_enough(const ProcessorCall *call, const float *logits, float floor, bool sampling) {
+    const GenerationConfig *config = call->config;
+    if (call->matcher || (sampling && config->top_k < 1)) return false;
+    int64_t need = !sampling ? 1 : config->top_k > config->min_tokens_to_keep ? config->top_k : config->min_tokens_to_keep;
+    SampleWork *w = call->work;
+    Scores s = {.value = w->raw, .id = w->id, .count = w->vocab, .all = true};
+    ProcessorCall c = *call;
+    c.scores = &s;
+    memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
+    if (!run_lowering(&c, sampling)) return false;
+    if (sampling && temperature_applies(&c)) { /* a quotient may round to another's: they are compared after it */
+        temperature_apply(&c);
+        w->weigh->divide(&floor, 1, (float)config->temperature);
+    }
+    for (int64_t i = 0; i < w->vocab && need > 0; i++) need -= w->raw[i] > floor;
+    return need == 0;
 }

@@ -84,20 +84,30 @@ bool generation_tell(Generation *g, const float *logits, double total, int32_t i
     return true;
 }
 
+/* Whether log-probabilities are wanted, which take the sum over all logits. */
+static bool told(const GenerationConfig *c) { return c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1; }
+
 bool generation_argmax(const Generation *g) {
     const GenerationConfig *c = &g->config;
     ProcessorCall call = {.config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt};
-    if (!generation_greedy(c) || c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1) return false;
+    if (!generation_greedy(c) || told(c)) return false;
     for (int i = 0; i < processor_count; i++)
         if (!processor_rows[i].sampling && processor_rows[i].applies(&call)) return false;
     return true;
 }
 
+bool generation_enough(Generation *g, const float *logits, float floor, SampleWork *w) {
+    const GenerationConfig *c = &g->config;
+    ProcessorCall call = {
+        .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .work = w, .matcher = g->matcher};
+    return !told(c) && processors_enough(&call, logits, floor, !generation_greedy(c));
+}
+
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *w, int32_t *id, Err *err) {
     const GenerationConfig *c = &g->config;
-    bool told = c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1;
-    double total = told ? log_total(logits, w) : 0;
-    if (told) memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
+    bool tell = told(c);
+    double total = tell ? log_total(logits, w) : 0;
+    if (tell) memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
     Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {
         .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w,
@@ -110,5 +120,5 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     } else {
         *id = draw(&s, draw_uniform((uint64_t)c->seed, sequence, (uint64_t)g->count), w);
     }
-    return !told || *id < 0 || generation_tell(g, w->raw, total, *id, w, err);
+    return !tell || *id < 0 || generation_tell(g, w->raw, total, *id, w, err);
 }

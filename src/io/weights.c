@@ -399,6 +399,7 @@ Weights *weights_random(const WeightTensor *tensors, int64_t count, DType dtype,
     for (int64_t i = 0; ok && i < count; i++) {
         WeightTensor *t = &w->tensors[i];
         t->file = "generated weights";
+        t->generated = true;
         if (t->rank == 1) {
             ok = random_vector(w, t, err);
             continue;

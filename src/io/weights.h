@@ -19,6 +19,7 @@ typedef struct WeightTensor {
                                the rows are stored too                                                            */
     const char *panel_type; /* name of their packed type                                                          */
     size_t panel_bytes;     /* of all panels                                                                      */
+    bool generated;         /* its pages are those of other tensors, too                                          */
     bool used;              /* set by weights_find                                                                */
 } WeightTensor;
 

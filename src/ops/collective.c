@@ -84,6 +84,20 @@ static void row_reduce(Lower *l, const char *out, const char *suffix, const char
                out, suffix, x, out, suffix, op, lower_type(l, "f32", 2, r, v), lower_type(l, "f32", 1, r));
 }
 
+/* The largest of the device's logits and their ids, from the values that argmax has made: masked, in f32. */
+static void candidates_stablehlo(Lower *l, const char *out, int64_t r, int64_t v) {
+    int64_t k = l->candidates < v ? l->candidates : v;
+    const char *f = lower_type(l, "f32", 2, r, k), *i = lower_type(l, "i32", 2, r, k);
+    lower_line(l, "%s_k:2 = chlo.top_k(%s_x, k = %lld) : %s -> (%s, %s)", out, out, (long long)k,
+               lower_type(l, "f32", 2, r, v), f, i);
+    lower_line(l, "%s_kf = stablehlo.convert %s_k#1 : (%s) -> %s", out, out, i, f);
+    lower_line(l, "%s_kt = stablehlo.broadcast_in_dim %s_s0, dims = [1] : (tensor<1xf32>) -> %s", out, out, f);
+    lower_line(l, "%s_kg = stablehlo.add %s_kf, %s_kt : %s", out, out, out, f);
+    lower_line(l, "%%" LOWER_CANDIDATES " = stablehlo.concatenate %s_k#0, %s_kg, dim = 1 : (%s, %s) -> %s", out, out, f,
+               f, lower_type(l, "f32", 2, r, 2 * k));
+    lower_result(l, LOWER_CANDIDATES, 2 * k);
+}
+
 /* The largest value, then the lowest id that has it: plain reductions, which every compiler has. Padding never wins. */
 static void argmax_stablehlo(Lower *l, const Node *n) {
     int64_t r = l->bucket.logit_rows, v = lower_dim(l, graph_node(&l->program->graph, n->in[0]), 1);
@@ -116,6 +130,7 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s_d1 = stablehlo.reshape %s_d : (%s) -> %s", out, out, flat, column);
     lower_line(l, "%s = stablehlo.concatenate %s_m1, %s_d1, dim = 1 : (%s, %s) -> %s", out, out, out, column, column,
                lower_type(l, "f32", 2, r, (int64_t)2));
+    if (l->candidates) candidates_stablehlo(l, out, r, v);
 }
 
 const OpRow argmax_row = {

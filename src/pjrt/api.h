@@ -37,7 +37,8 @@ _Static_assert(offsetof(PjrtApi, version.major) == 32 && offsetof(PjrtApi, slot)
 /* The slots used: name, number, whether this program cannot do without. The one list. */
 #define PJRT_SLOTS(X)                                                                                                 \
     X(Error_Destroy, 0, true) X(Error_Message, 1, true) X(Error_GetCode, 2, true) X(Plugin_Initialize, 3, true)       \
-    X(Plugin_Attributes, 4, false) X(Event_Destroy, 5, true) X(Event_Await, 8, true) X(Client_Create, 10, true)       \
+    X(Plugin_Attributes, 4, false) X(Event_Destroy, 5, true) X(Event_IsReady, 6, false) X(Event_Await, 8, true)        \
+    X(Client_Create, 10, true)                                                                                        \
     X(Client_Destroy, 11, true) X(Client_PlatformName, 12, true) X(Client_PlatformVersion, 14, true)                  \
     X(Client_Devices, 15, true) X(Client_AddressableDevices, 16, true) X(Client_Compile, 20, true)                    \
     X(Client_BufferFromHostBuffer, 22, true) X(DeviceDescription_Id, 23, true)                                        \
@@ -100,6 +101,13 @@ typedef struct PjrtEventArgs { /* Event_Destroy, Event_Await */
     PJRT_TAIL;
 } PjrtEventArgs;
 PJRT_BYTES(PjrtEventArgs, event, 24);
+typedef struct PjrtIsReadyArgs {
+    PJRT_HEAD;
+    PjrtEvent *event;
+    bool ready; /* out */
+    PJRT_TAIL;
+} PjrtIsReadyArgs;
+PJRT_BYTES(PjrtIsReadyArgs, ready, 25);
 
 typedef enum PjrtValueType { PJRT_TEXT, PJRT_INT, PJRT_INT_LIST, PJRT_FLOAT, PJRT_BOOL } PjrtValueType;
 typedef struct PjrtValue { /* an option or an attribute */
@@ -334,7 +342,10 @@ typedef struct PjrtExecuteArgs {
 } PjrtExecuteArgs;
 PJRT_BYTES(PjrtExecuteArgs, device, 80);
 
-enum { PJRT_LAYOUT_TILED = 0, PJRT_COPY_DURING_CALL = 0 };
+enum { PJRT_LAYOUT_TILED = 0 };
+/* PJRT_HostBufferSemantics: the data is copied during the call, or the buffer may stand on it until it is freed, for
+ * reading only or also to be donated. */
+enum { PJRT_COPY_DURING_CALL = 0, PJRT_STAND_ON_CONSTANT = 2, PJRT_STAND_ON_MUTABLE = 3 };
 typedef struct PjrtLayout { /* tiled, with no tiles: an order of dimensions */
     PJRT_HEAD;
     struct {

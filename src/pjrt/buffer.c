@@ -22,8 +22,9 @@ static bool array_bytes(int type, const int64_t *dim, size_t rank, size_t *out) 
     return *out <= INT64_MAX;
 }
 
-PjrtBuffer *pjrt_upload(PjrtClient *client, int device, PjrtType type, const int64_t *dim, int rank, const void *data,
-                        Err *err) {
+/* A buffer of dense row-major data. done: NULL when nobody waits for it. */
+static PjrtBuffer *from_host(PjrtClient *client, int device, PjrtType type, const int64_t *dim, int rank,
+                             const void *data, int semantics, PjrtEvent **done, Err *err) {
     size_t bytes;
     if (device < 0 || device >= client->info.devices) {
         err_set(err, "upload: expected a device from 0 to %d, got %d", client->info.devices - 1, device);
@@ -38,11 +39,12 @@ PjrtBuffer *pjrt_upload(PjrtClient *client, int device, PjrtType type, const int
                                  .type = (int)type,
                                  .dim = dim ? dim : &none,
                                  .rank = (size_t)rank,
-                                 .semantics = PJRT_COPY_DURING_CALL,
+                                 .semantics = semantics,
                                  .device = client->device[device]};
         if (PLUGIN_CALL(&client->plugin, Client_BufferFromHostBuffer, args, err) != PJRT_OK) return NULL;
-        /* The data was copied during the call, so nobody waits for this event; tt's destroys itself. */
-        if (args.done && client->plugin.file.kind != PLUGIN_TT) {
+        if (done) *done = args.done;
+        /* When the data was copied during the call nobody waits for this event; tt's destroys itself. */
+        if (!done && args.done && client->plugin.file.kind != PLUGIN_TT) {
             PjrtEventArgs event = {.event = args.done};
             PLUGIN_CALL(&client->plugin, Event_Destroy, event, NULL);
         }
@@ -50,6 +52,40 @@ PjrtBuffer *pjrt_upload(PjrtClient *client, int device, PjrtType type, const int
         return args.buffer;
     }
     return NULL;
+}
+
+PjrtBuffer *pjrt_upload(PjrtClient *client, int device, PjrtType type, const int64_t *dim, int rank, const void *data,
+                        Err *err) {
+    return from_host(client, device, type, dim, rank, data, PJRT_COPY_DURING_CALL, NULL, err);
+}
+
+/* ---- Loans ------------------------------------------------------------------------------------------------------- */
+
+PjrtBuffer *pjrt_lend(PjrtClient *client, int device, PjrtType type, const int64_t *dim, int rank, void *data,
+                      bool donated, PjrtLoan **loan, Err *err) {
+    *loan = NULL;
+    return from_host(client, device, type, dim, rank, data, donated ? PJRT_STAND_ON_MUTABLE : PJRT_STAND_ON_CONSTANT,
+                     loan, err);
+}
+
+void pjrt_returned(PjrtClient *client, PjrtLoan *loan) { plugin_await(&client->plugin, loan, NULL); }
+
+/* Only XLA CPU shares the host's memory. It tells when it needs lent memory no more: at once if it made a copy. */
+bool pjrt_lends(PjrtClient *client, bool *lends, Err *err) {
+    if (!client->lends_known && client->plugin.file.kind == PLUGIN_CPU &&
+        plugin_has(&client->plugin, PJRT_SLOT_Event_IsReady)) {
+        _Alignas(PJRT_LENT_ALIGN) float data[64] = {0};
+        PjrtLoan *loan;
+        PjrtBuffer *buffer = pjrt_lend(client, 0, PJRT_F32, (int64_t[]){64}, 1, data, true, &loan, err);
+        PjrtIsReadyArgs args = {.event = loan};
+        client->lends = buffer && loan && PLUGIN_CALL(&client->plugin, Event_IsReady, args, err) == PJRT_OK &&
+                        !args.ready;
+        pjrt_buffer_free(client, buffer);
+        if (!plugin_await(&client->plugin, loan, err) || err->set) return false;
+    }
+    client->lends_known = true;
+    *lends = client->lends;
+    return true;
 }
 
 bool pjrt_download(PjrtClient *client, PjrtBuffer *buffer, void *dst, size_t bytes, Err *err) {

@@ -1,7 +1,8 @@
 /* client.h: a PJRT plugin as this program uses it: load, compile, upload, execute, read back. Handles are opaque; every
  * call that fails says which PJRT function failed, with the plugin's own message.
  *
- * One client per process; create, use and close it on one thread. Free buffers and programs before the client. */
+ * One client per process; create, use and close it on one thread, but a program may be compiled on another while this
+ * one lends memory to buffers. Free buffers and programs before the client. */
 #ifndef PJRT_CLIENT_H
 #define PJRT_CLIENT_H
 #include "../base/base.h"
@@ -54,6 +55,18 @@ typedef enum PjrtType { PJRT_S32 = 4, PJRT_U8 = 6, PJRT_F32 = 11, PJRT_BF16 = 13
 /* Copies dense row-major data to a device before it returns; rank 0 to 8. */
 PjrtBuffer *pjrt_upload(PjrtClient *client, int device, PjrtType type, const int64_t *dim, int rank, const void *data,
                         Err *err);
+/* Memory of ours that a buffer stands on, without a copy. It must outlive the buffer and everything made of it by
+ * donation: until pjrt_returned. */
+typedef struct PJRT_Event PjrtLoan;
+enum { PJRT_LENT_ALIGN = 64 }; /* bytes; what is aligned less is copied */
+/* Whether the plugin's buffers stand on memory that is lent: tried with a few bytes at the first call. */
+bool pjrt_lends(PjrtClient *client, bool *lends, Err *err);
+/* A buffer on `data`, which does not change while it lives, or is the program's to change (donated: it may be consumed
+ * by a program). */
+PjrtBuffer *pjrt_lend(PjrtClient *client, int device, PjrtType type, const int64_t *dim, int rank, void *data,
+                      bool donated, PjrtLoan **loan, Err *err);
+/* Waits until the memory is ours again, after its buffers were freed; the loan is gone. NULL is fine. */
+void pjrt_returned(PjrtClient *client, PjrtLoan *loan);
 /* Waits, then copies the whole array to dst, dense row-major; `bytes` must be its size. */
 bool pjrt_download(PjrtClient *client, PjrtBuffer *buffer, void *dst, size_t bytes, Err *err);
 void pjrt_buffer_free(PjrtClient *client, PjrtBuffer *buffer); /* NULL is fine */

@@ -17,6 +17,7 @@ struct PjrtClient {
     int64_t *id;               /* [ids] of all processes' devices, sorted */
     int ids;
     ProgramCache cache;
+    bool lends, lends_known;   /* see pjrt_lends */
 };
 
 struct PjrtProgram {

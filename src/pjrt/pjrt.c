@@ -8,6 +8,10 @@
 #include "pjrt.h"
 #include "state.h"
 
+/* Candidates that each device tells of a row: more than the top_k of a model's generation_config.json (Qwen2.5: 20) and
+ * of Hugging Face (50); 512 bytes a row. */
+enum { CANDIDATES = 64 };
+
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 /* A piece: rows [first, last) of the step, of one slot. */
@@ -102,6 +106,7 @@ static bool pjrt_run(void *backend, Err *err) {
     if (s->rows > p->options.rows || s->logit_rows > p->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)s->rows, (long long)p->options.rows);
     waves_clear(p);
+    p->candidates_read = false;
     for (int64_t r = 0; r < s->rows; r++) p->row_logit[r] = -1;
     for (int64_t i = 0; i < s->logit_rows; i++) p->row_logit[s->logit_row[i]] = (int32_t)i;
     host_run(p);
@@ -143,9 +148,12 @@ static bool step_new(Pjrt *p, Err *err) {
 static void pjrt_close_backend(void *backend) {
     Pjrt *p = backend;
     if (!p) return;
+    if (p->options.verbose && p->info.read_bytes)
+        fprintf(stderr, "read back from the devices: %lld bytes\n", (long long)p->info.read_bytes);
     waves_free(p);
     pjrt_unplace(p);
     if (p->client) pjrt_close(p->client);
+    pjrt_memory_free(p);
     for (int id = 0; id < p->program->graph.count; id++) {
         if (p->host) free(p->host[id]);
         if (p->value) free(p->value[id]);
@@ -155,6 +163,7 @@ static void pjrt_close_backend(void *backend) {
     free(p->row_logit);
     free(p->piece);
     free(p->copied);
+    free(p->candidate);
     free(p->piece_at);
     free(p->work);
     free(p->scratch);
@@ -172,6 +181,13 @@ static bool type_choose(Pjrt *p, Err *err) {
         return err_set(err, "weights on a PJRT device: expected f32 or bf16, got '%.20s'", asked);
     snprintf(p->type, sizeof p->type, "%s", asked ? asked : cpu ? "f32" : "bf16");
     return true;
+}
+
+/* XLA CPU's devices share the host's memory: there a whole row is read sooner than its largest are found. */
+static void candidates_choose(Pjrt *p) {
+    bool cpu = !strcmp(pjrt_info(p->client)->platform, "cpu");
+    p->candidates = p->options.candidates >= 0 ? p->options.candidates : cpu ? 0 : CANDIDATES;
+    p->info.candidates = p->candidates;
 }
 
 /* Tenstorrent's compiler takes minutes for a program, so there are few of them. */
@@ -201,7 +217,7 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     p->positions = bucket_positions(options->context);
     PjrtOptions o = {.plugin = options->plugin, .devices = p->devices, .cache = options->program_cache};
     p->client = pjrt_open(&o, err);
-    if (p->client) buckets_choose(p);
+    if (p->client) buckets_choose(p), candidates_choose(p);
     if (p->client && type_choose(p, err) && step_new(p, err) && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;
         p->info.isa = pjrt_info(p->client)->platform;
@@ -226,4 +242,5 @@ const Backend backend_pjrt = {
     .read = pjrt_read,
     .info = pjrt_backend_info,
     .copy = pjrt_copy,
+    .candidates = pjrt_candidates,
 };

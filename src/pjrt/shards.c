@@ -15,10 +15,22 @@ typedef struct Cut {
     Err *err;
 } Cut;
 
-static Range letter_range(const Cut *c, char letter) {
-    const DeviceShard *s = &c->program->partition->device[c->device];
-    if (!strchr(c->split, letter)) return (Range){0, c->program->graph.size[letter & 127]};
+static Range split_range(const Program *program, char letter, int device) {
+    const DeviceShard *s = &program->partition->device[device];
     return letter == 'k' ? s->kv : letter == 'g' ? s->group : letter == 'f' ? s->ffn : s->vocab;
+}
+
+static Range letter_range(const Cut *c, char letter) {
+    if (!strchr(c->split, letter)) return (Range){0, c->program->graph.size[letter & 127]};
+    return split_range(c->program, letter, c->device);
+}
+
+bool shard_same(const Program *program, const LowerArgument *a, int device, int other) {
+    for (const char *l = a->weight_split; *l; l++) {
+        Range x = split_range(program, *l, device), y = split_range(program, *l, other);
+        if (x.first != y.first || x.last != y.last) return false;
+    }
+    return true;
 }
 
 /* Letters from `at` on, the outermost first. */
@@ -76,8 +88,23 @@ static void read_part(const WeightTensor *t, const uint8_t *row, int64_t from, i
     else for (int64_t i = 0; i < count; i++) ((uint16_t *)out)[i] = f32_to_bf16(values[i]);
 }
 
-const void *shard_in_file(const LowerArgument *a, const WeightTensor *t) {
-    return t->dtype == wanted(a) && !t->permuted_heads && !a->weight_split[0] ? t->data : NULL;
+const void *shard_in_file(const Program *program, const LowerArgument *a, const WeightTensor *t, int device) {
+    if (t->dtype != wanted(a) || t->permuted_heads) return NULL;
+    if (!a->weight_split[0]) return t->data;
+    const Node *n = &program->graph.nodes[a->node];
+    Segment *rows = NULL, *columns = NULL, none = {0};
+    int row_count = 0, column_count = 1;
+    int64_t width = a->rank == 2 ? a->dim[1] : 1;
+    Err err = {0}; /* no memory: then it is not found to be there */
+    bool ok = shard_segments(program, &n->shape.dim[0], a->weight_split, device, &rows, &row_count, &err);
+    if (ok && a->rank == 2)
+        ok = shard_segments(program, &n->shape.dim[1], a->weight_split, device, &columns, &column_count, &err);
+    Segment one = ok && row_count == 1 ? rows[0] : none;
+    ok = ok && row_count == 1 && column_count == 1 && one.count == a->dim[0];
+    if (ok && a->rank == 2) ok = columns[0].from == 0 && columns[0].count == width && n->shape.dim[1].size == width;
+    free(rows);
+    free(columns);
+    return ok ? t->data + (size_t)(one.from * width) * (size_t)dtype_row(t->dtype)->block_bytes : NULL;
 }
 
 bool shard_fill(const Program *program, const LowerArgument *a, const WeightTensor *t, int device, void *out,
@@ -88,7 +115,6 @@ bool shard_fill(const Program *program, const LowerArgument *a, const WeightTens
     int last = a->rank - 1, row_count = 1, column_count = 0;
     Segment one = {0, 0, 1}, *rows = &one, *columns = NULL;
     int64_t width = a->dim[last];
-    memset(out, 0, (size_t)lower_argument_bytes(a));
     bool ok = shard_segments(program, &n->shape.dim[last], a->weight_split, device, &columns, &column_count, err);
     if (ok && a->rank == 2)
         ok = shard_segments(program, &n->shape.dim[0], a->weight_split, device, &rows, &row_count, err);

@@ -13,9 +13,12 @@ bool shard_segments(const Program *program, const Dim *dim, const char *split, i
                     Err *err);
 
 /* Writes the local value of a weight argument, row-major in its type (f32 or bf16), to out, lower_argument_bytes
- * long. */
+ * long and zero: what is padding is left alone. */
 bool shard_fill(const Program *program, const LowerArgument *argument, const WeightTensor *tensor, int device,
                 void *out, Err *err);
 /* The file's own bytes when they are just what the device needs; else NULL. */
-const void *shard_in_file(const LowerArgument *argument, const WeightTensor *tensor);
+const void *shard_in_file(const Program *program, const LowerArgument *argument, const WeightTensor *tensor,
+                          int device);
+/* Whether two devices need the same bytes of a weight. */
+bool shard_same(const Program *program, const LowerArgument *argument, int device, int other);
 #endif

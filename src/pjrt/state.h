@@ -36,6 +36,11 @@ typedef struct Pjrt {
     PjrtBuffer **shard;         /* [device] */
     PjrtBuffer **cache;         /* [cache * devices + device] */
     int caches;
+    void *lent, *lent_cache;    /* memory that weights and caches stand on, or NULL */
+    size_t lent_bytes, lent_cache_bytes;
+    PjrtLoan **loan;            /* [loan_count]: NULL entries are none */
+    int loan_count;
+    size_t loan_capacity;
     StepRows step;
     float **host;               /* [node id] of on_host ops: rows of the step */
     float *scratch;
@@ -47,6 +52,10 @@ typedef struct Pjrt {
     size_t work_capacity;
     int32_t *row_logit;         /* [rows] logit row of a step row, -1: not asked                        */
     float **value;              /* [node id] of kept nodes, assembled for the host                      */
+    int candidates;             /* asked of every program; 0: none                                      */
+    float *candidate;           /* [logit row][tp][2 k] of the step, once it was read                  */
+    int64_t candidate_width;    /* 2 k                                                                  */
+    bool candidates_read;       /* for this step                                                        */
     PjrtBuffer **copied;        /* results of a copy, moved to the caches at once                       */
     bool lost;                  /* an execution failed: caches may be gone                              */
     BackendInfo info;
@@ -54,11 +63,15 @@ typedef struct Pjrt {
 
 #define LOST "an earlier step failed on the devices: the key/value cache is lost, open the model again"
 
-/* place.c: programs compiled when first needed; weights, caches and shard places uploaded once. */
+/* place.c: programs compiled when first needed. */
 bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
 bool pjrt_copier(Pjrt *p, Err *err); /* of a slot's caches: see lower_copy */
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
 void pjrt_unplace(Pjrt *p);
+/* upload.c: weights, caches and shard places, once; what they need is in the first program's arguments. */
+bool pjrt_upload_all(Pjrt *p, bool lends, Err *err);
+void pjrt_upload_free(Pjrt *p);
+void pjrt_memory_free(Pjrt *p); /* after the client is closed */
 static inline PjrtType pjrt_type_of(const char *type) {
     return type[0] == 'i' ? PJRT_S32 : type[0] == 'b' ? PJRT_BF16 : PJRT_F32;
 }
@@ -68,6 +81,12 @@ bool wave_run(Pjrt *p, Wave *w, Err *err);
 void waves_clear(Pjrt *p);                     /* frees the results of the last step */
 void waves_free(Pjrt *p);
 bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
+/* Whether any of a result's rows on a replica is asked for: rows of logits, or all rows. */
+bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica);
+/* The result `at` of a wave on a device, in f32, into p->work. */
+bool wave_download(Pjrt *p, const Wave *w, int at, int device, Err *err);
+/* candidates.c */
+bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
 /* Results of all waves of the step, assembled into p->value[node]. */
 bool waves_read(Pjrt *p, const Node *n, Err *err);
 #endif

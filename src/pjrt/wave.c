@@ -229,12 +229,26 @@ static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const 
     }
 }
 
-static bool asked(const Wave *w, const Bucket *b, const Node *n, int replica) {
-    bool by_logit = n->shape.dim[0].letters[0] == 'r';
+bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica) {
+    const Bucket *b = &p->bucket[w->bucket];
     int64_t rows = by_logit ? b->logit_rows : b->slots * b->rows;
     for (int64_t i = 0; i < rows; i++)
         if ((by_logit ? w->logit : w->row)[replica * rows + i] >= 0) return true;
     return false;
+}
+
+bool wave_download(Pjrt *p, const Wave *w, int at, int device, Err *err) {
+    const Lower *l = &p->compiled[w->bucket].lower;
+    const LowerArgument *r = &l->results[at];
+    size_t bytes = (size_t)lower_argument_bytes(r), values = (size_t)(r->dim[0] * r->dim[1]);
+    if (!work_room(p, values * sizeof(float), err) ||
+        !pjrt_download(p->client, w->results[device * l->result_count + at], p->work, bytes, err))
+        return false;
+    float *local = p->work;
+    if (r->type[0] == 'b')
+        for (size_t i = values; i-- > 0;) local[i] = bf16_to_f32(((const uint16_t *)p->work)[i]);
+    p->info.read_bytes += (int64_t)bytes;
+    return true;
 }
 
 static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
@@ -243,20 +257,14 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
     while (at < l->result_count && l->results[at].node != id) at++;
     if (at == l->result_count) return err_set(err, "program has no result %s", n->name);
     const LowerArgument *r = &l->results[at];
-    size_t bytes = (size_t)lower_argument_bytes(r), values = (size_t)(r->dim[0] * r->dim[1]);
-    bool ok = work_room(p, values * sizeof(float), err);
-    float *local = p->work;
-    for (int replica = 0; ok && replica < p->dp; replica++) {
-        if (!asked(w, &p->bucket[w->bucket], n, replica)) continue;
-        for (int d = 0; ok && d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
-            int device = replica * p->tp + d;
-            ok = pjrt_download(p->client, w->results[device * l->result_count + at], local, bytes, err);
-            if (ok && r->type[0] == 'b')
-                for (size_t i = values; i-- > 0;) local[i] = bf16_to_f32(((const uint16_t *)local)[i]);
-            if (ok) scatter_rows_out(p, w, n, r, replica, d, local);
+    for (int replica = 0; replica < p->dp; replica++) {
+        if (!wave_asked(p, w, n->shape.dim[0].letters[0] == 'r', replica)) continue;
+        for (int d = 0; d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
+            if (!wave_download(p, w, at, replica * p->tp + d, err)) return false;
+            scatter_rows_out(p, w, n, r, replica, d, p->work);
         }
     }
-    return ok;
+    return true;
 }
 
 bool waves_read(Pjrt *p, const Node *n, Err *err) {

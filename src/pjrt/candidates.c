@@ -1,0 +1,74 @@
+/* candidates.c: the largest logits of a row, joined from what each device tells of its shard of the vocabulary. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "state.h"
+
+static const float padding = -3.0e38f; /* what argmax's lowering puts after a shard's end */
+
+static int candidates_at(const Lower *l) {
+    int at = 0;
+    while (at < l->result_count && strcmp(l->results[at].name, LOWER_CANDIDATES)) at++;
+    return at;
+}
+
+/* What the devices of a wave tell, to the rows of the step. */
+static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
+    const Lower *l = &p->compiled[w->bucket].lower;
+    int at = candidates_at(l);
+    if (at == l->result_count) return err_set(err, "program has no result " LOWER_CANDIDATES);
+    const LowerArgument *r = &l->results[at];
+    if (!p->candidate) {
+        p->candidate_width = r->dim[1];
+        p->candidate = mem_new((size_t)p->options.rows * (size_t)(p->tp * r->dim[1]), sizeof(float), "candidates", err);
+    }
+    for (int device = 0; p->candidate && device < p->devices; device++) {
+        int replica = device / p->tp;
+        if (!wave_asked(p, w, true, replica)) continue;
+        if (!wave_download(p, w, at, device, err)) return false;
+        const int32_t *to = w->logit + replica * r->dim[0];
+        for (int64_t i = 0; i < r->dim[0]; i++)
+            if (to[i] >= 0)
+                memcpy(p->candidate + (to[i] * p->tp + device % p->tp) * r->dim[1],
+                       (const float *)p->work + i * r->dim[1], (size_t)r->dim[1] * sizeof(float));
+    }
+    return p->candidate != NULL;
+}
+
+/* Puts a device's candidates into the row. Returns the largest that a logit of its shard not among them can be. */
+static float join(const Pjrt *p, const float *list, Range shard, float *out, Err *err) {
+    int64_t k = p->candidate_width / 2;
+    float least = INFINITY;
+    for (int64_t i = 0; i < k; i++) {
+        if (list[i] != list[i]) return INFINITY;
+        if (list[i] < least) least = list[i];
+        if (list[i] <= padding) continue;
+        float id = list[k + i];
+        if (!(id >= (float)shard.first && id < (float)shard.last)) {
+            err_set(err, "candidates: expected an id from %lld to %lld, got %g", (long long)shard.first,
+                    (long long)shard.last - 1, (double)id);
+            return INFINITY;
+        }
+        out[(int64_t)id] = list[i];
+    }
+    return shard.last - shard.first <= k ? -INFINITY : least;
+}
+
+bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err) {
+    Pjrt *p = backend;
+    for (int i = 0; i < p->wave_count && !p->candidates_read; i++)
+        if (!wave_candidates(p, &p->waves[i], err)) {
+            p->lost = true;
+            return false;
+        }
+    p->candidates_read = true;
+    int64_t vocab = p->program->graph.size['v'];
+    for (int64_t i = 0; i < vocab; i++) out[i] = -INFINITY;
+    *floor = -INFINITY;
+    for (int d = 0; d < p->tp; d++) {
+        const float *list = p->candidate + (logit_row * p->tp + d) * p->candidate_width;
+        float least = join(p, list, p->program->partition->device[d].vocab, out, err);
+        if (least > *floor) *floor = least;
+    }
+    return !err->set;
+}

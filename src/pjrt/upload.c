@@ -1,0 +1,315 @@
+/* upload.c: what is put on the devices once: weights, caches, places of shards.
+ *
+ * Where buffers stand on lent memory (XLA CPU) the devices' parts are written into one mapping, by as many threads as
+ * there are cores; parts with the same bytes share them, parts that lie in the file as they are needed stay there, and
+ * caches take memory only as they fill. Elsewhere the parts are copied to the devices one after another. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../base/cpu.h"
+#include "shards.h"
+#include "state.h"
+
+static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) {
+    return mem_new((size_t)p->devices, sizeof(PjrtBuffer *), "buffers", err);
+}
+
+/* The next entry of p->weights; NULL on error. */
+static Placed *placed_new(Pjrt *p, const LowerArgument *a, Err *err) {
+    if (!mem_grow((void **)&p->weights, &p->weight_capacity, (size_t)p->weight_count + 1, sizeof *p->weights, "weights",
+                  err))
+        return NULL;
+    Placed *w = &p->weights[p->weight_count];
+    *w = (Placed){.buffer = buffers_new(p, err)};
+    snprintf(w->name, sizeof w->name, "%s", a->name);
+    if (!w->buffer) return NULL;
+    p->weight_count++;
+    return w;
+}
+
+/* ---- By copies --------------------------------------------------------------------------------------------------- */
+
+static bool copy_weight(Pjrt *p, const LowerArgument *a, void *work, Err *err) {
+    const WeightTensor *t = p->tensor[a->node];
+    Placed *w = placed_new(p, a, err);
+    for (int d = 0; w && d < p->tp; d++) {
+        const void *data = shard_in_file(p->program, a, t, d);
+        if (!data) {
+            if (d == 0 || !shard_same(p->program, a, d, d - 1)) {
+                memset(work, 0, (size_t)lower_argument_bytes(a));
+                if (!shard_fill(p->program, a, t, d, work, err)) return false;
+            }
+            data = work;
+        }
+        for (int replica = 0; replica < p->dp; replica++) {
+            int device = replica * p->tp + d;
+            w->buffer[device] = pjrt_upload(p->client, device, pjrt_type_of(a->type), a->dim, a->rank, data, err);
+            if (!w->buffer[device]) {
+                err_prefix(err, "uploading %s", t->name);
+                return false;
+            }
+            p->info.weight_bytes += lower_argument_bytes(a);
+        }
+    }
+    return w != NULL;
+}
+
+static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
+    size_t bytes = (size_t)lower_argument_bytes(a);
+    void *zeros = mem_pages_new(bytes, "key/value cache", err);
+    for (int d = 0; zeros && d < p->devices; d++) {
+        p->cache[a->cache * p->devices + d] =
+            pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, zeros, err);
+        if (!p->cache[a->cache * p->devices + d]) {
+            err_prefix(err, "key/value cache: lower --ctx or --slots");
+            break;
+        }
+        p->info.cache_bytes += (int64_t)bytes;
+    }
+    mem_pages_free(zeros, bytes);
+    return !err->set;
+}
+
+static bool copy_all(Pjrt *p, const Lower *l, Err *err) {
+    int64_t most = 0, weight_count = 0;
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        if (a->role == ROLE_WEIGHT && lower_argument_bytes(a) > most) most = lower_argument_bytes(a);
+        weight_count += a->role == ROLE_WEIGHT;
+    }
+    void *work = mem_pages_new((size_t)most, "weights", err);
+    Progress progress;
+    progress_start(&progress, "uploading weights", weight_count, p->options.quiet);
+    bool ok = work != NULL;
+    for (int i = 0; ok && i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        if (a->role == ROLE_WEIGHT) ok = copy_weight(p, a, work, err);
+        if (a->role == ROLE_CACHE) ok = copy_cache(p, a, err);
+        progress_show(&progress, p->weight_count);
+    }
+    progress_end(&progress);
+    mem_pages_free(work, (size_t)most);
+    return ok;
+}
+
+/* ---- On lent memory ---------------------------------------------------------------------------------------------- */
+
+/* The local value of a weight on a tensor-parallel device. */
+typedef struct Part {
+    const LowerArgument *argument;
+    int device;
+    size_t at;        /* in the mapping                                        */
+    const void *data; /* where the value is                                    */
+    bool fill;        /* it is to be written there; else it is in the file, or another part is the same */
+} Part;
+
+typedef struct Filling {
+    const Pjrt *p;
+    Part *part;
+    int *order;       /* of parts to write, the longest first */
+    int count;
+    atomic_int next, done;
+    Progress progress;
+} Filling;
+
+typedef struct FillThread { Filling *filling; pthread_t thread; Err err; } FillThread;
+
+/* Weights that are generated share a few pages: in place they would be read from the core's caches. */
+static const void *in_file(const Pjrt *p, const LowerArgument *a, int device) {
+    const WeightTensor *t = p->tensor[a->node];
+    const void *data = t->generated ? NULL : shard_in_file(p->program, a, t, device);
+    return (uintptr_t)data % PJRT_LENT_ALIGN ? NULL : data;
+}
+
+static bool part_place(Part *part, int64_t bytes, size_t *used, Err *err) {
+    size_t end;
+    if (!size_add(*used, (size_t)bytes, &end) || !size_add(end, PJRT_LENT_ALIGN - 1, &end))
+        return err_set(err, "out of memory: weights");
+    part->fill = true;
+    part->at = *used;
+    *used = end / PJRT_LENT_ALIGN * PJRT_LENT_ALIGN;
+    return true;
+}
+
+/* The parts of all weights, [argument][device], with places in the mapping of those to be written. NULL on error. */
+static Part *parts_new(const Pjrt *p, const Lower *l, int *count, size_t *bytes, Err *err) {
+    Part *list = mem_new((size_t)(l->argument_count * p->tp) + 1, sizeof *list, "weights", err);
+    *count = 0;
+    for (int i = 0; list && i < l->argument_count; i++) {
+        const LowerArgument *a = &l->arguments[i];
+        for (int d = 0; a->role == ROLE_WEIGHT && d < p->tp; d++) {
+            Part *part = &list[(*count)++];
+            *part = (Part){.argument = a, .device = d, .data = in_file(p, a, d)};
+            int same = 0;
+            while (same < d && !shard_same(p->program, a, d, same)) same++;
+            if (part->data) continue;
+            if (same < d) part->at = part[same - d].at;
+            else if (!part_place(part, lower_argument_bytes(a), bytes, err)) {
+                free(list);
+                return NULL;
+            }
+        }
+    }
+    return list;
+}
+
+static void *fill(void *argument) {
+    FillThread *t = argument;
+    Filling *f = t->filling;
+    for (int i; !t->err.set && (i = atomic_fetch_add(&f->next, 1)) < f->count;) {
+        const Part *part = &f->part[f->order[i]];
+        const LowerArgument *a = part->argument;
+        if (!shard_fill(f->p->program, a, f->p->tensor[a->node], part->device, (uint8_t *)f->p->lent + part->at, &t->err))
+            atomic_store(&f->next, f->count);
+        int done = atomic_fetch_add(&f->done, 1) + 1;
+        if (f->progress.on && pthread_equal(t->thread, pthread_self())) progress_show(&f->progress, done);
+    }
+    return NULL;
+}
+
+static int by_bytes(const void *a, const void *b, void *parts) {
+    const Part *list = parts, *x = &list[*(const int *)a], *y = &list[*(const int *)b];
+    int64_t m = lower_argument_bytes(x->argument), n = lower_argument_bytes(y->argument);
+    return m != n ? (m < n) - (m > n) : (x > y) - (x < y);
+}
+
+/* Writes all parts that are to be written. */
+static bool fill_all(Pjrt *p, Part *part, int count, Err *err) {
+    Filling f = {.p = p, .part = part};
+    int threads = cpu_cores_usable();
+    f.order = mem_new((size_t)count + 1, sizeof *f.order, "weights", err);
+    FillThread *list = mem_new((size_t)threads, sizeof *list, "threads", err);
+    bool ok = f.order && list;
+    for (int i = 0; ok && i < count; i++)
+        if (part[i].fill) f.order[f.count++] = i;
+    if (ok) qsort_r(f.order, (size_t)f.count, sizeof *f.order, by_bytes, part);
+    progress_start(&f.progress, "preparing weights", f.count, p->options.quiet);
+    int started = 1; /* the caller is the first */
+    for (int i = 0; ok && i < threads; i++) list[i].filling = &f;
+    while (ok && started < threads && started < f.count &&
+           pthread_create(&list[started].thread, NULL, fill, &list[started]) == 0)
+        started++;
+    if (ok) list[0].thread = pthread_self(), fill(&list[0]);
+    for (int i = 0; ok && i < started; i++) {
+        if (i) pthread_join(list[i].thread, NULL);
+        if (list[i].err.set) err_set(err, "%s", list[i].err.text);
+    }
+    progress_end(&f.progress);
+    free(f.order);
+    free(list);
+    return ok && !err->set;
+}
+
+/* Lends memory to a buffer of an argument on a device. */
+static PjrtBuffer *lend(Pjrt *p, const LowerArgument *a, int device, const void *data, bool donated, Err *err) {
+    if (!mem_grow((void **)&p->loan, &p->loan_capacity, (size_t)p->loan_count + 1, sizeof *p->loan, "buffers", err))
+        return NULL;
+    PjrtLoan **loan = &p->loan[p->loan_count++];
+    return pjrt_lend(p->client, device, pjrt_type_of(a->type), a->dim, a->rank, (void *)(uintptr_t)data, donated, loan,
+                     err);
+}
+
+static bool lend_weights(Pjrt *p, const Part *part, int count, Err *err) {
+    for (int i = 0; i < count; i += p->tp) {
+        const LowerArgument *a = part[i].argument;
+        Placed *w = placed_new(p, a, err);
+        for (int device = 0; w && device < p->devices; device++) {
+            const Part *of = &part[i + device % p->tp];
+            const void *data = of->data ? of->data : (const uint8_t *)p->lent + of->at;
+            w->buffer[device] = lend(p, a, device, data, false, err);
+            if (!w->buffer[device]) {
+                err_prefix(err, "placing %s", p->tensor[a->node]->name);
+                return false;
+            }
+            p->info.weight_bytes += lower_argument_bytes(a);
+        }
+        if (!w) return false;
+    }
+    return true;
+}
+
+/* The cache at `at` in the mapping of caches. Its memory is zero and is taken as it fills. */
+static bool lend_cache(Pjrt *p, const LowerArgument *a, size_t at, Err *err) {
+    size_t bytes = (size_t)lower_argument_bytes(a);
+    for (int d = 0; d < p->devices; d++) {
+        PjrtBuffer **to = &p->cache[a->cache * p->devices + d];
+        *to = lend(p, a, d, (uint8_t *)p->lent_cache + at + (size_t)d * bytes, true, err);
+        if (!*to) {
+            err_prefix(err, "key/value cache");
+            return false;
+        }
+        p->info.cache_bytes += (int64_t)bytes;
+    }
+    return true;
+}
+
+static bool lend_caches(Pjrt *p, const Lower *l, Err *err) {
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0, all;
+        for (int i = 0; i < l->argument_count; i++) {
+            const LowerArgument *a = &l->arguments[i];
+            if (a->role != ROLE_CACHE) continue;
+            if (pass && !lend_cache(p, a, at, err)) return false;
+            if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->devices, &all) || !size_add(at, all, &at))
+                return err_set(err, "out of memory: key/value cache");
+        }
+        if (pass) break;
+        p->lent_cache_bytes = at;
+        if (!(p->lent_cache = mem_pages_new(at, "key/value cache", err))) {
+            err_prefix(err, "lower --ctx or --slots");
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool lend_all(Pjrt *p, const Lower *l, Err *err) {
+    int count;
+    Part *part = parts_new(p, l, &count, &p->lent_bytes, err);
+    bool ok = part && (p->lent = mem_pages_new(p->lent_bytes, "weights", err)) && fill_all(p, part, count, err) &&
+              lend_weights(p, part, count, err) && lend_caches(p, l, err);
+    free(part);
+    return ok;
+}
+
+/* ---- Both -------------------------------------------------------------------------------------------------------- */
+
+static bool place_shards(Pjrt *p, Err *err) {
+    p->shard = buffers_new(p, err);
+    for (int d = 0; p->shard && d < p->devices; d++) {
+        Range v = p->program->partition->device[d % p->tp].vocab;
+        int32_t place[2] = {(int32_t)v.first, (int32_t)(v.last - v.first)};
+        p->shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){2}, 1, place, err);
+        if (!p->shard[d]) return false;
+    }
+    return p->shard != NULL;
+}
+
+bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
+    const Lower *l = &p->compiled[0].lower;
+    for (int i = 0; i < l->argument_count; i++) p->caches += l->arguments[i].role == ROLE_CACHE;
+    p->cache = mem_new((size_t)(p->caches * p->devices) + 1, sizeof *p->cache, "key/value cache", err);
+    bool ok = p->cache && place_shards(p, err) && (lends ? lend_all(p, l, err) : copy_all(p, l, err));
+    p->info.decode_bytes = p->info.weight_bytes;
+    return ok;
+}
+
+void pjrt_upload_free(Pjrt *p) {
+    for (int i = 0; i < p->weight_count; i++) {
+        for (int d = 0; d < p->devices; d++) pjrt_buffer_free(p->client, p->weights[i].buffer[d]);
+        free(p->weights[i].buffer);
+    }
+    for (int i = 0; p->cache && i < p->caches * p->devices; i++) pjrt_buffer_free(p->client, p->cache[i]);
+    for (int d = 0; p->shard && d < p->devices; d++) pjrt_buffer_free(p->client, p->shard[d]);
+    for (int i = 0; i < p->loan_count; i++) pjrt_returned(p->client, p->loan[i]);
+    free(p->loan);
+    free(p->weights);
+    free(p->cache);
+    free(p->shard);
+}
+
+void pjrt_memory_free(Pjrt *p) {
+    if (p->lent) mem_pages_free(p->lent, p->lent_bytes);
+    if (p->lent_cache) mem_pages_free(p->lent_cache, p->lent_cache_bytes);
+}
