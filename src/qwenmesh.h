@@ -41,7 +41,7 @@ typedef struct QmEngineOptions {
                              weights are bf16); NULL: f32                                                  */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
-    const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others: a number, 0: none;
+    const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others; "0": none;
                                NULL: the backend's choice                                          */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
     bool verbose;         /* says on stderr what is compiled                                               */

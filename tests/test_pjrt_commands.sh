@@ -48,6 +48,29 @@ ids "$work/pjrt.jsonl" >"$work/b"
 check "generate: greedy, beams, groups of beams, samples and a shared prefix" 'is 0' '[ "$(wc -l <"$work/b")" = 5 ]' \
     'cmp "$work/a" "$work/b"' '[ "$(grep -c "^program copy " "$work/err")" = 1 ]'
 
+# Candidates from the devices: forced here, where whole rows are the default. 4 a device are enough for some draws only, so
+# that some rows are read whole after all.
+cat >"$work/top.jsonl" <<'J'
+{"ids":[302,166,170,256,34,379,78,67,94,35],"max_new_tokens":24,"do_sample":true,"top_k":40,"top_p":0.95,"temperature":0.8,"seed":4,"eos_token_id":null}
+{"ids":[215,442,328,278,253,401,75,81,245,235],"max_new_tokens":24,"do_sample":true,"top_k":8,"repetition_penalty":1.05,"seed":7,"eos_token_id":null}
+{"ids":[215,442,328,278,253,401,75,81,245,1],"max_new_tokens":24,"repetition_penalty":1.3,"eos_token_id":null}
+{"ids":[9,8,7,6,5],"max_new_tokens":24,"do_sample":true,"top_p":0.9,"seed":1,"eos_token_id":null}
+J
+for k in 0 4 8 64; do
+    # shellcheck disable=SC2086
+    run generate -m "$model" --in "$work/top.jsonl" --out "$work/top$k" --slots 3 $pjrt -v --candidates $k
+    check "generate: $k candidates a device, the same draws" 'is 0' '[ -s "$work/top0" ]' 'cmp "$work/top0" "$work/top$k"'
+done
+read_back() { sed -n 's/^read back from the devices: \([0-9]*\) bytes$/\1/p' "$work/err"; }
+sed -n 2p "$work/top.jsonl" >"$work/top1.jsonl"
+# shellcheck disable=SC2086
+run generate -m "$model" --in "$work/top1.jsonl" --out "$work/top0" --slots 3 $pjrt -v --candidates 0
+whole=$(read_back)
+# shellcheck disable=SC2086
+run generate -m "$model" --in "$work/top1.jsonl" --out "$work/top8" --slots 3 $pjrt -v --candidates 8
+check "generate: a third of the bytes are read back" 'is 0' 'cmp "$work/top0" "$work/top8"' \
+    '[ "$(read_back)" -gt 0 ]' '[ $((3 * $(read_back))) -lt "$whole" ]'
+
 golden=tests/golden/tiny/golden.safetensors
 run forward -m "$model" --in $golden --out "$work/cpu.safetensors" --hidden
 # shellcheck disable=SC2086

@@ -434,6 +434,85 @@ static int32_t choose(const char *request, const float *logits, int64_t vocab, u
     return id;
 }
 
+/* The row as `devices` equal shards that tell their k largest give it (ties: the lowest ids), and the bound of the
+ * rest. */
+static float largest_only(const float *logits, int64_t vocab, int devices, int64_t k, float *out) {
+    float floor = -INFINITY;
+    for (int64_t i = 0; i < vocab; i++) out[i] = -INFINITY;
+    for (int d = 0; d < devices; d++) {
+        int64_t from = vocab * d / devices, to = vocab * (d + 1) / devices;
+        float least = -INFINITY;
+        for (int64_t n = 0; n < k && n < to - from; n++) {
+            int64_t best = -1;
+            for (int64_t i = from; i < to; i++)
+                if (out[i] == -INFINITY && (best < 0 || logits[i] > logits[best])) best = i;
+            least = out[best] = logits[best];
+        }
+        if (to - from > k && least > floor) floor = least;
+    }
+    return floor;
+}
+
+static bool enough(const char *request, const float *row, float floor) {
+    Err err = {0};
+    Generation g;
+    GenerationConfig c = config_of(request);
+    int32_t prompt[] = {0, 1, 0, 1};
+    assert_true(generation_start(&g, &c, NULL, prompt, 4, &err));
+    SampleWork w = work;
+    w.vocab = V;
+    bool is = generation_enough(&g, row, floor, &w);
+    generation_free(&g);
+    generation_config_free(&c);
+    return is;
+}
+
+/* Whenever a row of the largest logits is said to be enough, the choice is that of the whole row: with ties at the
+ * bound, values that a temperature makes equal, and ids of the history among the largest. */
+static void the_largest_are_enough(void **state) {
+    (void)state;
+    static const char *const requests[] = {
+        "{\"do_sample\":true,\"top_k\":20,\"seed\":%d}",
+        "{\"do_sample\":true,\"top_k\":5,\"top_p\":0.8,\"temperature\":0.7,\"repetition_penalty\":1.05,\"seed\":%d}",
+        "{\"do_sample\":true,\"top_k\":3,\"temperature\":1000000,\"seed\":%d}",
+        "{\"do_sample\":true,\"top_k\":9,\"min_p\":0.05,\"typical_p\":0.9,\"renormalize_logits\":true,\"seed\":%d}",
+        "{\"do_sample\":true,\"top_k\":7,\"eta_cutoff\":0.1,\"presence_penalty\":2,\"frequency_penalty\":1,\"seed\":%d}",
+        "{\"do_sample\":true,\"top_k\":2,\"min_tokens_to_keep\":6,\"no_repeat_ngram_size\":2,\"seed\":%d}",
+        "{\"do_sample\":true,\"top_k\":4,\"suppress_tokens\":[3,5],\"encoder_repetition_penalty\":0.8,\"seed\":%d}",
+        "{\"repetition_penalty\":1.5,\"seed\":%d}",
+        "{\"suppress_tokens\":[1,2],\"no_repeat_ngram_size\":2,\"seed\":%d}"};
+    enum { REQUESTS = sizeof requests / sizeof *requests };
+    int yes[REQUESTS] = {0}, no = 0;
+    float logits[V], row[V];
+    for (int n = 0; n < 9000; n++) {
+        char request[256];
+        snprintf(request, sizeof request, requests[n % REQUESTS], n);
+        float step = n % 4 ? 1e-3f : 0.25f; /* coarse: many ties */
+        for (int i = 0; i < V; i++) logits[i] = (float)((int)random_below(n % 4 ? 20000 : 80) - 40) * step;
+        for (int i = 0; i < 2; i++) logits[i] += (float)(n % 3); /* of the history */
+        if (n % 50 == 0) logits[random_below(V)] = -INFINITY;
+        float floor = largest_only(logits, V, 1 + (int)random_below(4), 4 + random_below(24), row);
+        if (!enough(request, row, floor)) {
+            no++;
+            continue;
+        }
+        yes[n % REQUESTS]++;
+        int32_t a = choose(request, logits, V, 5), b = choose(request, row, V, 5);
+        if (a != b) fail_msg("%s: expected %d, got %d", request, a, b);
+    }
+    for (int i = 0; i < REQUESTS; i++)
+        if (yes[i] < 50) fail_msg("%s was enough only %d times", requests[i], yes[i]);
+    assert_true(no > 500);
+    static const char *const whole[] = { /* these look at what is not among the largest, or may raise it */
+        "{\"do_sample\":true}", "{\"do_sample\":true,\"top_p\":0.5}", "{\"do_sample\":true,\"top_k\":2,\"logprobs\":1}",
+        "{\"do_sample\":true,\"top_k\":2,\"repetition_penalty\":0.9}", "{\"logit_bias\":{\"7\":50}}",
+        "{\"do_sample\":true,\"top_k\":2,\"frequency_penalty\":-1}", "{\"renormalize_logits\":true}",
+        "{\"forced_bos_token_id\":3,\"logprobs\":0}", "{\"do_sample\":true,\"top_k\":2,\"remove_invalid_values\":true}",
+        "{\"encoder_repetition_penalty\":1.5}"};
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (enough(whole[i], row, -INFINITY)) fail_msg("%s needs the whole row", whole[i]);
+}
+
 static const char *const every_filter =
     "{\"do_sample\":true,\"temperature\":0.7,\"top_k\":50,\"top_p\":0.9,\"min_p\":0.01,\"typical_p\":0.9,"
     "\"epsilon_cutoff\":0.001,\"eta_cutoff\":0.001,\"renormalize_logits\":true,\"repetition_penalty\":1.3,"
@@ -634,6 +713,7 @@ int main(void) {
         cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(typical_below_its_floor),
         cmocka_unit_test(warpers_in_order),
         cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
+        cmocka_unit_test(the_largest_are_enough),
         cmocka_unit_test(hostile_logits), cmocka_unit_test(draws), cmocka_unit_test(draws_over_blocks),
         cmocka_unit_test(draws_by_counter), 
         cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),

@@ -32,7 +32,7 @@ typedef struct ModelOptions {
     {"program-cache", 0, OPTION_TEXT, &(m).program_cache, 0, 0, "DIR",                                                 \
      "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)", NULL},                                           \
     {"candidates", 0, OPTION_TEXT, &(m).candidates, 0, 0, "N",                                                         \
-     "logits a PJRT device tells of a row that is sampled by top-k (default: 64; XLA CPU: 0, whole rows)", NULL},      \
+     "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)", NULL},           \
     {"rope-bf16", 0, OPTION_FLAG, &(m).rope_bf16, 0, 0, NULL,                                                          \
      "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)", NULL},                                    \
     {"verbose", 'v', OPTION_FLAG, &(m).verbose, 0, 0, NULL, "show the model and the effective values", NULL}

@@ -470,7 +470,8 @@ static void module_text(Lower *l, Text *out) {
 static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *err) {
     const Mesh *mesh = &program->partition->mesh;
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
-                 .type = o->type, .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+                 .type = o->type, .candidates = o->candidates,
+                 .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
     return program->partition->uniform || err_set(err, "lowering: expected a partition of uniform shards");
 }
 

@@ -97,7 +97,7 @@ typedef struct LowerOptions {
     int candidates; /* the result LOWER_CANDIDATES: of each row of logits this many of the device's largest, then their
                        ids; 0: no such result */
 } LowerOptions;
-#define LOWER_CANDIDATES "candidates" /* f32 [logit rows, 2 k], k the lesser of the option and the shard; padding: -3e38 */
+#define LOWER_CANDIDATES "candidates" /* f32 [logit rows, 2 k], k at most the shard; padding: -3e38 */
 /* Writes the module of a bucket onto *text; arguments and results stay in *l until lower_free. */
 bool lower_program(Lower *l, const Program *program, const LowerOptions *options, Text *text, Err *err);
 /* Writes the module that copies a slot's caches: step inputs "from" and "to", i32 [1] a replica, the slot within the

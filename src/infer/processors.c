@@ -250,7 +250,8 @@ const ProcessorRow processor_rows[] = {
     {"SequenceBiasLogitsProcessor", false, sequence_bias_applies, sequence_bias_apply, NULL},
     {"logit_bias", false, logit_bias_applies, logit_bias_apply, NULL},
     {"HammingDiversityLogitsProcessor", false, diversity_applies, diversity_apply, NULL},
-    {"EncoderRepetitionPenaltyLogitsProcessor", false, encoder_repetition_applies, encoder_repetition_apply, encoder_repetition_lowers},
+    {"EncoderRepetitionPenaltyLogitsProcessor", false, encoder_repetition_applies, encoder_repetition_apply,
+     encoder_repetition_lowers},
     {"RepetitionPenaltyLogitsProcessor", false, repetition_applies, repetition_apply, repetition_lowers},
     {"frequency_penalty", false, frequency_applies, frequency_apply, frequency_lowers},
     {"NoRepeatNGramLogitsProcessor", false, no_repeat_applies, no_repeat_apply, always},
@@ -298,7 +299,8 @@ static bool run_lowering(ProcessorCall *c, bool sampling) {
 bool processors_enough(const ProcessorCall *call, const float *logits, float floor, bool sampling) {
     const GenerationConfig *config = call->config;
     if (call->matcher || (sampling && config->top_k < 1)) return false;
-    int64_t need = !sampling ? 1 : config->top_k > config->min_tokens_to_keep ? config->top_k : config->min_tokens_to_keep;
+    int64_t need = config->top_k > config->min_tokens_to_keep ? config->top_k : config->min_tokens_to_keep;
+    if (!sampling) need = 1;
     SampleWork *w = call->work;
     Scores s = {.value = w->raw, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall c = *call;

@@ -85,7 +85,9 @@ bool generation_tell(Generation *g, const float *logits, double total, int32_t i
 }
 
 /* Whether log-probabilities are wanted, which take the sum over all logits. */
-static bool told(const GenerationConfig *c) { return c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1; }
+static bool told(const GenerationConfig *c) {
+    return c->logprobs >= 0 || c->best_of > 1 || c->num_return_sequences > 1;
+}
 
 bool generation_argmax(const Generation *g) {
     const GenerationConfig *c = &g->config;

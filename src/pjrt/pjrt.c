@@ -183,10 +183,12 @@ static bool type_choose(Pjrt *p, Err *err) {
     return true;
 }
 
-/* XLA CPU's devices share the host's memory: there a whole row is read sooner than its largest are found. */
+/* XLA CPU's devices share the host's memory: whole rows cost little there. Tenstorrent's compiler does not take
+ * chlo.top_k. */
 static void candidates_choose(Pjrt *p) {
-    bool cpu = !strcmp(pjrt_info(p->client)->platform, "cpu");
-    p->candidates = p->options.candidates >= 0 ? p->options.candidates : cpu ? 0 : CANDIDATES;
+    const char *platform = pjrt_info(p->client)->platform;
+    bool whole = !strcmp(platform, "cpu") || !strcmp(platform, "tt");
+    p->candidates = p->options.candidates >= 0 ? p->options.candidates : whole ? 0 : CANDIDATES;
     p->info.candidates = p->candidates;
 }
 

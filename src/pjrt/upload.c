@@ -160,7 +160,8 @@ static void *fill(void *argument) {
     for (int i; !t->err.set && (i = atomic_fetch_add(&f->next, 1)) < f->count;) {
         const Part *part = &f->part[f->order[i]];
         const LowerArgument *a = part->argument;
-        if (!shard_fill(f->p->program, a, f->p->tensor[a->node], part->device, (uint8_t *)f->p->lent + part->at, &t->err))
+        uint8_t *to = (uint8_t *)f->p->lent + part->at;
+        if (!shard_fill(f->p->program, a, f->p->tensor[a->node], part->device, to, &t->err))
             atomic_store(&f->next, f->count);
         int done = atomic_fetch_add(&f->done, 1) + 1;
         if (f->progress.on && pthread_equal(t->thread, pthread_self())) progress_show(&f->progress, done);
