@@ -99,9 +99,9 @@ typedef struct QmAppend {
         logits_from; /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
     float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
     int32_t *argmax;          /* out [logits_from]: id of the largest logit, ties to the lowest id; or NULL        */
-    /* Whether a row of logits will do of which some of the largest are there, while the others are -INFINITY and in truth
-     * at most `floor`. Asked once for a row where devices hand such rows out for less; if it will not do, or `enough` is
-     * NULL, `logits` gets the whole row. */
+    /* Whether a row of logits will do of which some of the largest are there, while the others are -INFINITY and in
+     * truth at most `floor`. Asked once for a row where devices hand such rows out for less; if it will not do, or
+     * `enough` is NULL, `logits` gets the whole row. */
     bool (*enough)(void *owner, const float *logits, float floor);
     void *owner;
     float *hidden; /* out [layers+1][count][hidden], after embedding, each layer, the last after the final norm;

@@ -32,8 +32,8 @@ extern const int processor_count;
 void processors_run(ProcessorCall *call, bool sampling);
 
 /* Whether the choice is the same from a row of the largest logits, of which the others are -INFINITY and in truth at
- * most `floor`, as from the whole row: processors that raise no score leave top_k (greedy: one) above the floor, so that
- * the first filter keeps none of the others. Asked of a row before processors; it is left alone. */
+ * most `floor`, as from the whole row: processors that raise no score leave top_k (greedy: one) above the floor, so
+ * that the first filter keeps none of the others. Asked of a row before processors; it is left alone. */
 bool processors_enough(const ProcessorCall *call, const float *logits, float floor, bool sampling);
 
 /* warpers.c: the filters of samples, and renormalisation. Each sees scores that others may have thinned out. */
