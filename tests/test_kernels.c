@@ -93,8 +93,8 @@ static void case_out(Case *c, float *out) {
     for (int r = 0; r < c->call.rows; r++) c->row[r].out = out + r * c->call.heads * c->call.channels;
 }
 
-/* attention: any number of rows and heads, channels that are no multiple of 16, ranges that begin and end inside blocks,
- * pages that rows share or not. */
+/* attention: any number of rows and heads, channels that are no multiple of 16, ranges that begin and end inside
+ * blocks, pages that rows share or not. */
 static void check_attention(const Kernels *kernels) {
     static const int64_t channels[] = {2, 8, 10, 16, 30, 64, 80, 96, 128, 130};
     for (int type = 0; type < CACHE_COUNT; type++)
@@ -226,7 +226,8 @@ static void attention_near_double(void **state) {
                 if (type == CACHE_Q8) memcpy(&ks, keys + scales + 4 * in, 4), memcpy(&vs, values + scales + 4 * in, 4);
                 for (int64_t i = 0; i < CHANNELS; i++)
                     s += (double)c.row[0].q[h * CHANNELS + i] * (double)ks *
-                         (double)number_of((CacheType)type, keys, (in / K_BLOCK * CHANNELS + i) * K_BLOCK + in % K_BLOCK);
+                         (double)number_of((CacheType)type, keys,
+                                           (in / K_BLOCK * CHANNELS + i) * K_BLOCK + in % K_BLOCK);
                 double e = exp(s * (double)c.call.scale);
                 sum += e;
                 for (int64_t i = 0; i < CHANNELS; i++)

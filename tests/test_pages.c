@@ -1,4 +1,4 @@
-/* test_pages.c: pages of the key/value cache: who holds which, and that sessions which share them keep their own bits. */
+/* test_pages.c: pages of the key/value cache: who holds which, and that sessions which share them keep their bits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -23,8 +23,8 @@ static void check_users(const KvCache *c) {
     }
 }
 
-/* Any order of owning and sharing: an owned page is its slot's alone, what was there before is told, and a page to own is
- * found even when every table is full. */
+/* Any order of owning and sharing: an owned page is its slot's alone, what was there before is told, and a page to own
+ * is found even when every table is full. */
 static void pages_are_counted(void **state) {
     (void)state;
     enum { SLOTS = 4, BLOCKS = 5 };
@@ -86,8 +86,8 @@ static void feed(QmEngine *e, QmSession *s, const Tokens *t, int64_t from, float
     if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
 }
 
-/* Sessions that are fed, cut short and copied over each other at random give the bits of a session that was fed the same
- * tokens alone. */
+/* Sessions that are fed, cut short and copied over each other at random give the bits of a session that was fed the
+ * same tokens alone. */
 static void copies_keep_their_bits(const char *mesh, const char *cache) {
     static Tokens text[SESSIONS];
     static float shared[VOCAB_MOST], alone[VOCAB_MOST];

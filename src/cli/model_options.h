@@ -19,7 +19,7 @@ typedef struct ModelOptions {
     {"ctx", 'c', OPTION_INT, &(m).context, 0, 2147483648.0, "N",                                                       \
      "cache positions per sequence (default: 4096 at most)", NULL},                                                    \
     {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL},    \
-    {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default), bf16 or 8bit", NULL},       \
+    {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default), bf16 or 8bit", NULL}, \
     {"act", 0, OPTION_TEXT, &(m).act, 0, 0, "TYPE",                                                                    \
      "activations: f32 (default); int8: where weights are quantised; bf16: where they are bf16", NULL},                \
     {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE",                                                            \

@@ -50,7 +50,7 @@ typedef struct Cpu {
     int64_t own_floats;     /* of one copy */
     int64_t *own_offset;    /* [node id], [node count + id] as offset */
     size_t activation_bytes;
-    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: its value in another form */
+    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
     int *node_phase;        /* [node id] */
     Item *items;
     int item_count;
@@ -95,8 +95,8 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result f
 void cpu_exchange(Cpu *cpu, int phase);
 void cpu_bring_home(Cpu *cpu);
 void cpu_gather(Cpu *cpu, const Node *n);
-/* The first `positions` of a slot's cache, to another slot: by sharing pages, or into pages of its own where other ranks
- * hold them. */
+/* The first `positions` of a slot's cache, to another slot: by sharing pages, or into pages of its own where other
+ * ranks hold them. */
 void cpu_copy_slot(Cpu *cpu, int from, int to, int64_t positions);
 /* A page, in all layers and heads that this rank holds for a slot. */
 void cpu_copy_page(Cpu *cpu, int slot, int32_t from, int32_t to);

@@ -60,9 +60,11 @@ static uint8_t *page_of(const KvCache *c, int64_t layer, int64_t head, int32_t p
 void cpu_copy_page(Cpu *cpu, int slot, int32_t from, int32_t to) {
     const KvCache *c = &cpu->cache;
     int replica = slot % cpu->program->partition->mesh.dp;
-    for (int64_t head = 0; head < c->kv_heads; head++)
-        for (int64_t layer = 0; layer < c->layers && spread_kv_held(&cpu->spread, cpu->spread.rank, replica, head); layer++)
+    for (int64_t head = 0; head < c->kv_heads; head++) {
+        if (!spread_kv_held(&cpu->spread, cpu->spread.rank, replica, head)) continue;
+        for (int64_t layer = 0; layer < c->layers; layer++)
             memcpy(page_of(c, layer, head, to), page_of(c, layer, head, from), (size_t)c->page_bytes);
+    }
 }
 
 /* One head's pages, from the rank that has the old slot's to the one that has the new slot's. */

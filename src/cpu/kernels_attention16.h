@@ -1,5 +1,5 @@
-/* kernels_attention16.h: attention over v16, as kernels_simd16.h, which includes it, has the rest. Blocks of positions one
- * after another; in a block, the rows that share its page are worked on together. */
+/* kernels_attention16.h: attention over v16; kernels_simd16.h, which includes it, has the rest. Blocks of positions
+ * come one after another; in a block, the rows that share its page are worked on together. */
 #ifndef KERNELS_ATTENTION16_H
 #define KERNELS_ATTENTION16_H
 

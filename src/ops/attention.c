@@ -52,9 +52,10 @@ static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
         for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
             uint8_t *k = cache_head(cache, c->node->layer, at / channels) + page * cache->page_bytes;
             uint8_t *v = k + cache->page_bytes / 2;
-            put(cache->type, k, p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, K_BLOCK, c->in[0] + t * w + at, channels,
+            const float *key = c->in[0] + t * w + at, *value = c->in[1] + t * w + at;
+            put(cache->type, k, p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, K_BLOCK, key, channels,
                 (float *)(void *)(k + scales) + p);
-            put(cache->type, v, p * channels, 1, c->in[1] + t * w + at, channels, (float *)(void *)(v + scales) + p);
+            put(cache->type, v, p * channels, 1, value, channels, (float *)(void *)(v + scales) + p);
         }
     }
 }

@@ -42,10 +42,10 @@ static inline int64_t pairs_step(int64_t columns) { return ((columns + 31) / 32 
 typedef enum ActType { ACT_F32, ACT_INT8, ACT_BF16, ACT_COUNT } ActType;
 extern const char *const act_names[ACT_COUNT];
 
-/* The cache of one key/value head: pages of ATTENTION_BLOCK positions, first their keys [position/16][channel][16], then
- * their values [position][channel]. CACHE_Q8: a row x of a position is int8 q = nearest(x * (127 / most)), ties to even,
- * most = max |x|, with scale = most / 127 (NaN, and q = 0, where x is not finite; 0 where most is); the scales of the 64
- * rows, f32, follow the keys and the values. */
+/* The cache of one key/value head: pages of ATTENTION_BLOCK positions, first their keys [position/16][channel][16],
+ * then their values [position][channel]. CACHE_Q8: a row x of a position is int8 q = nearest(x * (127 / most)), ties to
+ * even, most = max |x|, with scale = most / 127 (NaN, and q = 0, where x is not finite; 0 where most is); the scales of
+ * the 64 rows, f32, follow the keys and the values. */
 typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_Q8, CACHE_COUNT } CacheType;
 /* Bytes of the keys, or of the values, of a page. */
 static inline int64_t cache_page_bytes(CacheType type, int64_t channels) {
@@ -55,7 +55,7 @@ static inline int64_t cache_page_bytes(CacheType type, int64_t channels) {
 
 /* Attention of `rows` rows over one key/value head, for `heads` query heads each. For a row, and each block b that
  * meets its [first, last), with positions p of the block inside the range:
- *     s[p] = scale * sum_c q[c] k[p][c]       (c in order from 0, fmaf; then, in 8 bits, times the scale of p; then scale)
+ *     s[p] = scale * sum_c q[c] k[p][c]       (c in order from 0, fmaf; in 8 bits times p's scale; then times scale)
  *     m_b = max s[p];  e[p] = exp_f32(s[p] - m_b), 0 outside the range
  *     l_b = sum of e over the block's 64 positions: (e[i]+e[i+16]) + (e[i+32]+e[i+48]) for i < 16, then lanes as above
  *     o_b[c] = sum_p e[p] v[p][c]             (p in order over the range only, fmaf from 0; in 8 bits with e times the
