@@ -439,7 +439,8 @@ static void check_round(const Kernels *kernels) {
         for (int64_t i = 0; i < n; i++)
             assert_int_equal(f32_to_bf16(x[i]), (uint16_t)(want[i / 2] >> i % 2 * 16));
         assert_true(n % 2 == 0 || want[n / 2] >> 16 == 0);
-        if (memcmp(want, got, (size_t)pairs * sizeof *got)) fail_msg("%s round: %lld differ", kernels->isa, (long long)n);
+        if (memcmp(want, got, (size_t)pairs * sizeof *got))
+            fail_msg("%s round: some of %lld differ", kernels->isa, (long long)n);
         free(want);
         guarded_free(&gx);
         guarded_free(&gp);
@@ -520,7 +521,8 @@ static void flushed_is_exact(void **state) {
             c = (1 << 23) + random_below(2);
             if (random_below(3) == 0) a = -128, b = 128;
         }
-        float fa = ldexpf((float)a, -83 + half), fb = ldexpf((float)b, -83 + ab_up - half), fc = ldexpf((float)c, c_up - 166);
+        float fa = ldexpf((float)a, -83 + half), fb = ldexpf((float)b, -83 + ab_up - half);
+        float fc = ldexpf((float)c, c_up - 166);
         if (fabsf(fc) < FLT_MIN) fc = 0, c = 0;
         int64_t sum = a * b * ((int64_t)1 << ab_up) + c * ((int64_t)1 << c_up), size = sum < 0 ? -sum : sum;
         /* nearest number of 24 bits, ties to even, whatever its exponent */
@@ -545,8 +547,8 @@ static int wrong;
 static float wrong_fma(float a, float b, float c) {
     return wrong == 0 ? fmaf(a, b, c) : wrong == 1 ? a * b + c : fma_flushed(a, b, c);
 }
-static void wrong_pairs(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Pair *x, int64_t x_step,
-                        int64_t rows, float *acc) {
+static void wrong_pairs(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Pair *x,
+                        int64_t x_step, int64_t rows, float *acc) {
     assert_true(step == 0 && panels == 1 && k0 == 0 && k1 == 2 && rows == 1 && x_step == 1);
     for (int i = 0; i < PANEL; i++) {
         uint16_t w[2];

@@ -69,13 +69,13 @@ static json_t *json_result(const Bench *b, const BenchResult *r) {
     const QmModelInfo *m = &mesh->info;
     json_t *samples = json_array();
     for (int i = 0; i < r->repeats; i++) json_array_append_new(samples, json_real(r->rate[i]));
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, s:f, "
-                     "s:f, s:f, s:I, s:I, s:I}",
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, "
+                     "s:f, s:f, s:f, s:I, s:I, s:I}",
                      "model", b->model, "weight_type", m->weight_type, "weight_bytes", (json_int_t)m->weight_bytes,
                      "parameters", (json_int_t)m->parameters, "isa", m->isa, "act", m->act, "threads", m->workers,
-                     "mesh", m->mesh, "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen, "n_depth",
-                     (json_int_t)r->test.depth, "n_batch", (json_int_t)r->test.batch, "avg_ts", r->mean, "stddev_ts",
-                     r->deviation, "samples_ts", samples, "ratio", r->ratio, "gb_s", r->bytes_rate / 1e9, "read_gb_s",
+                     "mesh", m->mesh, "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen,
+                     "n_depth", (json_int_t)r->test.depth, "n_batch", (json_int_t)r->test.batch, "avg_ts", r->mean,
+                     "stddev_ts", r->deviation, "samples_ts", samples, "ratio", r->ratio, "gb_s", r->bytes_rate / 1e9, "read_gb_s",
                      r->read_bandwidth / 1e9, "gflop_s", r->flops_rate / 1e9, "peak_gflop_s", r->fma_peak / 1e9,
                      "open_s", mesh->open_seconds, "first_token_s", mesh->first_token_seconds, "peak_memory_bytes",
                      (json_int_t)mesh->peak_bytes, "cache_bytes", (json_int_t)m->cache_bytes, "activation_bytes",

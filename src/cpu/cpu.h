@@ -50,7 +50,7 @@ typedef struct Cpu {
     int64_t own_floats;     /* of one copy */
     int64_t *own_offset;    /* [node id], [node count + id] as offset */
     size_t activation_bytes;
-    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: its value in another form */
+    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
     int *node_phase;        /* [node id] */
     Item *items;
     int item_count;

@@ -22,7 +22,7 @@ static bool has_avx512bf16(const CpuFeatures *f) { return has_avx512vnni(f) && f
 #define X86(kernels, better, has) NULL, NULL, NULL
 #endif
 
-/* ---- Whether an instruction computes what is asked ---------------------------------------------------------------- */
+/* ---- Whether an instruction computes what is asked --------------------------------------------------------------- */
 
 static float float_of(uint32_t bits) {
     float f;

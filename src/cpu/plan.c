@@ -243,8 +243,8 @@ static void phases_repeat(Cpu *cpu) {
     }
 }
 
-/* Places for all values, as floats and in another form, from the phase that makes them to the last that reads them, or, since
- * no barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in
+/* Places for all values, as floats and in another form, from the phase that makes them to the last that reads them, or,
+ * since no barrier follows a repeated phase, to the first barrier after that. Values of repeated phases have another place in
  * every worker's own copies, where that worker's order is all that counts. */
 static bool memory_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;

@@ -185,7 +185,7 @@ V16 v16 v16_abs(v16 x) {
     return (v16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
 }
 
-/* ---- Products of bf16: pair16, sixteen pairs ---------------------------------------------------------------------- */
+/* ---- Products of bf16: pair16, sixteen pairs --------------------------------------------------------------------- */
 
 typedef struct pair16 { v16 even, odd; } pair16;
 enum { V16_PAIR_SUMS = 4, V16_PAIR_ROWS = 4, V16_PAIR_MOST = 4, V16_PAIR_FETCH = 3 };
@@ -210,7 +210,8 @@ V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
 V16 __m256i v8_bf16(__m256 v) { /* in the high halves */
     __m256i u = _mm256_castps_si256(v), even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));
-    __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q), quiet = _mm256_or_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(0x400000)));
+    __m256 nan = _mm256_cmp_ps(v, v, _CMP_UNORD_Q);
+    __m256 quiet = _mm256_or_ps(v, _mm256_castsi256_ps(_mm256_set1_epi32(0x400000)));
     return _mm256_castps_si256(_mm256_blendv_ps(_mm256_castsi256_ps(r), quiet, nan));
 }
 V16 void v16_put_bf16(void *out, v16 v) {

@@ -125,7 +125,7 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
 }
 V16 v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
 
-/* ---- Products of bf16: pair16, sixteen pairs ---------------------------------------------------------------------- */
+/* ---- Products of bf16: pair16, sixteen pairs --------------------------------------------------------------------- */
 
 #ifdef __AVX512BF16__
 typedef __m512i pair16;

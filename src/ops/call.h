@@ -91,5 +91,6 @@ extern const OpRow quantise_row;
 /* Floats of scratch any op may need for steps of `rows` rows. */
 int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
 
-enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, PAIR_KC = 1024, DOT_ROWS_ONCE = 16, REDUCE_CHUNK = 256 };
+enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, PAIR_KC = 1024, DOT_ROWS_ONCE = 16 };
+enum { REDUCE_CHUNK = 256 };
 #endif

@@ -98,7 +98,7 @@ static void tile(const float *w, int64_t count, const float *x, int64_t x_stride
             for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[k], acc[i]);
 }
 
-/* ---- Linear with activations in bf16 ------------------------------------------------------------------------------ */
+/* ---- Linear with activations in bf16 ----------------------------------------------------------------------------- */
 
 static float flushed(float f) { return fabsf(f) < FLT_MIN ? copysignf(0, f) : f; }
 
