@@ -8,15 +8,7 @@
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
-
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-#endif
+#include "inline16.h"
 
 static void quantise(const float *x, int64_t n, Quad *out, int row) {
     for (Quad *end = out + n / ACT_GROUP; out < end; out++, x += ACT_GROUP) {

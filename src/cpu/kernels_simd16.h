@@ -21,20 +21,11 @@
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include "exp16.h"
+#include "inline16.h"
 #include <math.h>
 #include <string.h>
 
-/* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors
- * are then unrolled and their sums live in registers. */
 #define V16_APART(memory) __asm__ volatile("" : : "r"(memory) : "memory") /* what follows reads it again */
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-#endif
 
 /* ---- Decoding weights -------------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #define SIMD16_AVX2_H
 #include <immintrin.h>
 #include <stdint.h>
+#include "simd16_flush.h"
 
 typedef struct v16 { __m256 a, b; } v16;
 typedef v16 m16; /* a choice per lane: all bits set or none */
@@ -201,12 +202,6 @@ V16 pair16 pair16_all(const uint32_t *p) {
     return (pair16){{even, even}, {odd, odd}};
 }
 V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
-V16 unsigned v16_flush(void) {
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); /* and denormals are zeros */
-    return before;
-}
-V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
 V16 __m256i v8_bf16(__m256 v) { /* in the high halves */
     __m256i u = _mm256_castps_si256(v), even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));

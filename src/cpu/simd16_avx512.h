@@ -136,6 +136,7 @@ V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return _mm512_dpbf16_ps(sum, (__
 V16 unsigned v16_flush(void) { return 0; } /* it always flushes */
 V16 void v16_flush_end(unsigned before) { (void)before; }
 #else
+#include "simd16_flush.h"
 typedef struct pair16 { v16 even, odd; } pair16;
 enum { V16_PAIR_SUMS = 20, V16_PAIR_ROWS = 10, V16_PAIR_MOST = 10, V16_PAIR_FETCH = 9 };
 V16 pair16 pair16_of(__m512i v) {
@@ -145,12 +146,6 @@ V16 pair16 pair16_of(__m512i v) {
 V16 pair16 pair16_load(const uint8_t *p) { return pair16_of(_mm512_loadu_si512(p)); }
 V16 pair16 pair16_all(const uint32_t *p) { return pair16_of(_mm512_set1_epi32((int)*p)); }
 V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
-V16 unsigned v16_flush(void) {
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); /* and denormals are zeros */
-    return before;
-}
-V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
 #endif
 V16 void v16_put_bf16(void *out, v16 v) {
     __m512i u = _mm512_castps_si512(v), one = _mm512_set1_epi32(1);

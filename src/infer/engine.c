@@ -34,10 +34,9 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     if (out->rows < 1 || out->rows > MAX_ROWS)
         return err_set(err, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
     if (o->threads < 0) return err_set(err, "threads: expected 0 or more, got %d", o->threads);
-    if (!o->kv_cache || !strcmp(o->kv_cache, "f32")) out->cache = CACHE_F32;
-    else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
-    else if (!strcmp(o->kv_cache, "8bit")) out->cache = CACHE_Q8;
-    else return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
+    while (o->kv_cache && out->cache < CACHE_COUNT && strcmp(o->kv_cache, cache_names[out->cache])) out->cache++;
+    if (out->cache == CACHE_COUNT)
+        return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
     while (o->act && out->act < ACT_COUNT && strcmp(o->act, act_names[out->act])) out->act++;
     if (out->act == ACT_COUNT) return err_set(err, "activations: expected f32, int8 or bf16, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) /* which types of weights its devices take, the backend says */
@@ -81,7 +80,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     m->weight_error = i->weight_error;
     if (w && w->panels) snprintf(m->weight_type, sizeof m->weight_type, "%s", w->panel_type);
     if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->weights);
-    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", (const char *[]){"f32", "bf16", "8bit"}[b->cache]);
+    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", cache_names[b->cache]);
 }
 
 static const Backend *backend_named(const char *name) {

@@ -6,6 +6,7 @@
 #include "kernels.h"
 
 const char *const act_names[ACT_COUNT] = {"f32", "int8", "bf16"};
+const char *const cache_names[CACHE_COUNT] = {"f32", "bf16", "8bit"};
 
 /* ---- Decoding: w[lane] of one k of a panel, for each packed type ------------------------------------------------ */
 

@@ -47,6 +47,7 @@ extern const char *const act_names[ACT_COUNT];
  * even, most = max |x|, with scale = most / 127 (NaN, and q = 0, where x is not finite; 0 where most is); the scales of
  * the 64 rows, f32, follow the keys and the values. */
 typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_Q8, CACHE_COUNT } CacheType;
+extern const char *const cache_names[CACHE_COUNT];
 /* Bytes of the keys, or of the values, of a page. */
 static inline int64_t cache_page_bytes(CacheType type, int64_t channels) {
     int64_t n = ATTENTION_BLOCK * channels;
