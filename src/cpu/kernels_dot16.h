@@ -1,10 +1,14 @@
 /* kernels_dot16.h: quantise and dot of ops/kernels.h, written once over v16 (floats), d16 (sixteen int32) and line16
  * (64 bytes, four per lane); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set
- * that only makes these faster. Beyond kernels_simd16.h's list: d16_all(i)  d16_f32(x)  line16_load(p)   line16_low,
- * _high(x): the low, the high nibbles of every byte d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j],
- * exact for w <= 128 d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then
- * makes up for it v16_put_s8(out, x): nearest integers in the order of Quad; their sum        V16_DOT_ROWS: rows that
- * fit the registers */
+ * that only makes these faster. Beyond kernels_simd16.h's list:
+ *   d16_all(i)  d16_f32(x)  line16_load(p)
+ *   line16_low, _high(x): the low, the high nibbles of every byte
+ *   line16_join(x, tops, left, mask): every byte of x or'ed with what the mask leaves of tops shifted left (right where
+ *   negative)
+ *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
+ *   d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
+ *   v16_put_s8(out, x): nearest integers in the order of Quad; their sum
+ *   V16_DOT_ROWS: rows that fit the registers */
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
@@ -32,23 +36,37 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
 
 /* ---- Packed types, as far as integers need them (constants: every use is specialised) ---------------------------- */
 
-INLINE bool dot_nibbles(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X || type == PACKED_Q4G; }
-INLINE int dot_zero(PackedType type) {
-    return type == PACKED_Q8 || type == PACKED_Q8G ? 128 : type == PACKED_Q4G ? 8 : 0;
+/* Scale and min of part j of a group. */
+INLINE v16 dot_scale(PackedType type, const uint8_t *head, int64_t j) {
+    switch (packed_rows[type].head) {
+        case HEAD_K: return v16_mul(v16_f16(head), v16_u8(head + (4 + 2 * j) * PANEL));
+        case HEAD_6K: return v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
+        default: return v16_f16(head + j * 2 * PANEL);
+    }
 }
-INLINE int dot_head(PackedType type) { return (dot_zero(type) ? 2 : type == PACKED_Q4 ? 4 : 8) * PANEL; }
-INLINE int dot_group(PackedType type) {
-    return type == PACKED_Q8G || type == PACKED_Q4G ? 128 : type == PACKED_Q6X ? 16 : 32;
+INLINE v16 dot_min(PackedType type, const uint8_t *head, int64_t j, v16 scale) {
+    switch (packed_rows[type].head) {
+        case HEAD_K: return v16_mul(v16_f16(head + 2 * PANEL), v16_u8(head + (5 + 2 * j) * PANEL));
+        case HEAD_6K: return v16_mul(scale, v16_all(-32));
+        default: return v16_f16(head + 2 * PANEL);
+    }
 }
-INLINE int dot_group_bytes(PackedType type) {
-    return dot_head(type) + dot_group(type) * PANEL / (dot_nibbles(type) ? 2 : 1);
-}
-INLINE v16 dot_scale(PackedType type, const uint8_t *group) {
-    return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group) : v16_f16(group);
-}
-INLINE v16 dot_min(PackedType type, const uint8_t *group) {
-    return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group + PANEL)
-                                       : v16_f16(group + 2 * PANEL);
+
+/* Lines of bytes of columns k .. k + 8 of the part whose numbers begin at q. */
+INLINE void dot_lines(PackedType type, const uint8_t *q, int k, line16 *even, line16 *odd) {
+    const int bits = packed_rows[type].bits, tops = bits - 4, up = k / 8 * 2 * tops;
+    if (bits == 8) {
+        *even = line16_load(q + k * PANEL);
+        *odd = line16_load(q + (k + 4) * PANEL);
+        return;
+    }
+    line16 both = line16_load(q + k * PANEL / 2 + (bits == 4 ? 0 : 4 * PANEL));
+    *even = line16_low(both);
+    *odd = line16_high(both);
+    if (bits == 4) return;
+    line16 top = line16_load(q);
+    *even = line16_join(*even, top, 4 - up, ((1 << tops) - 1) << 4);
+    *odd = line16_join(*odd, top, 4 - up - tops, ((1 << tops) - 1) << 4);
 }
 
 /* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
@@ -63,94 +81,98 @@ typedef v16 Float[DOT_PANELS_MOST][V16_DOT_ROWS];
 typedef struct DotRows { const Quad *x; int64_t x_step; int sub; } DotRows;
 INLINE const Quad *dot_quad(const DotRows *d, int r) { return d->x + (d->sub + r) / QUAD * d->x_step; }
 
-/* The exact sums of `count` columns (16 or 32); q: their first line, `at`: their first place in the quad. */
+/* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the quad. */
 INLINE void dot_exact(PackedType type, int panels, int rows, int count, const uint8_t *q, int64_t step,
                       const DotRows *d, int at, Exact sum) {
+    const int zero = packed_rows[type].zero, bits = packed_rows[type].bits;
     UNROLL for (int r = 0; r < rows; r++) {
         const Quad *x = dot_quad(d, r);
         int i = (d->sub + r) % QUAD;
-        int32_t seed = dot_zero(type) == 128 ? d16_seed(x->seed8[i]) : dot_zero(type) ? x->seed4[i] : 0;
+        int32_t seed = zero == 128 ? d16_seed(x->seed8[i]) : zero ? zero / 8 * x->seed4[i] : 0;
         UNROLL for (int p = 0; p < panels; p++) sum[p][r] = d16_all(seed);
     }
     UNROLL for (int k = 0; k < count; k += 8)
         UNROLL for (int p = 0; p < panels; p++) {
-            const uint8_t *line = q + p * step + k * PANEL / (dot_nibbles(type) ? 2 : 1);
-            line16 even = line16_load(line),
-                   odd = dot_nibbles(type) ? line16_high(even) : line16_load(line + 4 * PANEL);
-            if (dot_nibbles(type)) even = line16_low(even);
-            if (rows > 1) __builtin_prefetch(line + DOT_FETCH_AHEAD);
-            if (rows > 1 && !dot_nibbles(type)) __builtin_prefetch(line + DOT_FETCH_AHEAD + 4 * PANEL);
+            line16 even, odd;
+            dot_lines(type, q + p * step, k, &even, &odd);
+            const uint8_t *ahead = q + p * step + packed_bytes(type, k) + DOT_FETCH_AHEAD;
+            if (rows > 1) __builtin_prefetch(ahead);
+            if (rows > 1 && bits > 4) __builtin_prefetch(ahead + 4 * PANEL);
             UNROLL for (int r = 0; r < rows; r++) {
                 const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k;
-                sum[p][r] = dot_zero(type) == 128 ? d16_dot_centred(sum[p][r], even, x) : d16_dot(sum[p][r], even, x);
+                sum[p][r] = zero == 128 ? d16_dot_centred(sum[p][r], even, x) : d16_dot(sum[p][r], even, x);
             }
             UNROLL for (int r = 0; r < rows; r++) {
                 const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k + 4;
-                sum[p][r] = dot_zero(type) == 128 ? d16_dot_centred(sum[p][r], odd, x) : d16_dot(sum[p][r], odd, x);
+                sum[p][r] = zero == 128 ? d16_dot_centred(sum[p][r], odd, x) : d16_dot(sum[p][r], odd, x);
             }
         }
 }
 
-/* One weight group of 32 or 16 columns onto the sums. */
-INLINE void dot_narrow(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const DotRows *d,
-                       int at, Float sum) {
+/* Part j (32 or 16 columns) of a group onto the sums. */
+INLINE void dot_narrow(PackedType type, int panels, int rows, const uint8_t *group, int64_t j, int64_t step,
+                       const DotRows *d, int at, Float sum) {
+    const PackedRow *packed = &packed_rows[type];
     Exact exact;
-    dot_exact(type, panels, rows, dot_group(type), group + dot_head(type), step, d, at, exact);
+    dot_exact(type, panels, rows, packed->part, group + packed->head_bytes + j * packed_bytes(type, packed->part), step,
+              d, at, exact);
     UNROLL for (int p = 0; p < panels; p++) {
-        v16 scale = dot_scale(type, group + p * step);
+        v16 scale = dot_scale(type, group + p * step, j);
         UNROLL for (int r = 0; r < rows; r++) {
             v16 both = v16_mul(scale, v16_all(dot_quad(d, r)->scale[(d->sub + r) % QUAD]));
             sum[p][r] = v16_fma(d16_f32(exact[p][r]), both, sum[p][r]);
         }
-        if (dot_zero(type)) continue;
-        v16 min = dot_min(type, group + p * step);
+        if (packed->zero) continue;
+        v16 min = dot_min(type, group + p * step, j, scale);
         UNROLL for (int r = 0; r < rows; r++) {
             const Quad *x = dot_quad(d, r);
             int i = (d->sub + r) % QUAD;
-            sum[p][r] =
-                v16_fma(min, v16_all(dot_group(type) == ACT_GROUP ? x->sum[i] : x->half[at / 16][i]), sum[p][r]);
+            sum[p][r] = v16_fma(min, v16_all(packed->part == ACT_GROUP ? x->sum[i] : x->half[at / 16][i]), sum[p][r]);
+        }
+    }
+}
+
+/* The part of a wide group at columns in .. end, summed apart and scaled once. */
+INLINE void dot_wide(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, int64_t in, int64_t end,
+                     DotRows *d, float *acc, int64_t acc_step) {
+    Float sum;
+    UNROLL for (int p = 0; p < panels; p++)
+        UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_all(0);
+    for (; in < end; in += ACT_GROUP, d->x++) {
+        Exact exact;
+        const uint8_t *q = group + packed_rows[type].head_bytes + packed_bytes(type, in);
+        dot_exact(type, panels, rows, ACT_GROUP, q, step, d, 0, exact);
+        UNROLL for (int r = 0; r < rows; r++) {
+            v16 scale = v16_all(dot_quad(d, r)->scale[(d->sub + r) % QUAD]);
+            UNROLL for (int p = 0; p < panels; p++) sum[p][r] = v16_fma(d16_f32(exact[p][r]), scale, sum[p][r]);
+        }
+    }
+    UNROLL for (int p = 0; p < panels; p++) {
+        v16 scale = dot_scale(type, group + p * step, 0);
+        UNROLL for (int r = 0; r < rows; r++) {
+            float *to = acc + p * acc_step + r * PANEL;
+            v16_store(to, v16_fma(sum[p][r], scale, v16_load(to)));
         }
     }
 }
 
 INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
                       DotRows d, float *acc, int64_t acc_step) {
-    const int group = dot_group(type), bytes = dot_group_bytes(type);
-    const bool wide = group > ACT_GROUP;
+    const int group = packed_rows[type].group, part = packed_rows[type].part;
+    const bool wide = part > ACT_GROUP;
+    const int64_t bytes = packed_group_bytes(type);
     Float sum;
     if (!wide)
         UNROLL for (int p = 0; p < panels; p++)
             UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + p * acc_step + r * PANEL);
     panel += k0 / group * bytes;
     d.x += k0 / ACT_GROUP;
-    for (int64_t k = k0; k < k1;) {
-        if (!wide) {
-            for (int at = 0; at < ACT_GROUP; at += group, panel += bytes)
-                dot_narrow(type, panels, rows, panel, step, &d, at, sum);
-            k += ACT_GROUP;
-            d.x++;
-            continue;
-        }
-        UNROLL for (int p = 0; p < panels; p++)
-            UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_all(0);
-        int64_t in = k % group, end = k1 - k < group - in ? k1 - k + in : group;
-        for (k += end - in; in < end; in += ACT_GROUP, d.x++) {
-            Exact exact;
-            const uint8_t *q = panel + dot_head(type) + in * PANEL / (dot_nibbles(type) ? 2 : 1);
-            dot_exact(type, panels, rows, ACT_GROUP, q, step, &d, 0, exact);
-            UNROLL for (int r = 0; r < rows; r++) {
-                v16 scale = v16_all(dot_quad(&d, r)->scale[(d.sub + r) % QUAD]);
-                UNROLL for (int p = 0; p < panels; p++) sum[p][r] = v16_fma(d16_f32(exact[p][r]), scale, sum[p][r]);
-            }
-        }
-        UNROLL for (int p = 0; p < panels; p++) {
-            v16 scale = dot_scale(type, panel + p * step);
-            UNROLL for (int r = 0; r < rows; r++) {
-                float *to = acc + p * acc_step + r * PANEL;
-                v16_store(to, v16_fma(sum[p][r], scale, v16_load(to)));
-            }
-        }
-        panel += bytes;
+    for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
+        end = k1 - k < group - in ? k1 - k + in : group;
+        if (wide) dot_wide(type, panels, rows, panel, step, in, end, &d, acc, acc_step);
+        else for (int64_t j = in; j < end; j += ACT_GROUP, d.x++)
+            UNROLL for (int at = 0; at < ACT_GROUP; at += part)
+                dot_narrow(type, panels, rows, panel, (j + at) / part, step, &d, at, sum);
     }
     if (!wide)
         UNROLL for (int p = 0; p < panels; p++)
@@ -204,14 +226,9 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_panels(type, panel, step, panels, k0, k1, x, x_step, rows, acc);                                           \
     }
-DOT(q8, PACKED_Q8)
-DOT(q4, PACKED_Q4)
-DOT(q4x, PACKED_Q4X)
-DOT(q8x, PACKED_Q8X)
-DOT(q6x, PACKED_Q6X)
-DOT(q8g, PACKED_Q8G)
-DOT(q4g, PACKED_Q4G)
+PACKED_QUANTISED(DOT)
 
-#define DOT_TABLE {NULL, NULL, NULL, dot_q8, dot_q4, dot_q4x, dot_q8x, dot_q6x, dot_q8g, dot_q4g}
+#define DOT_ENTRY(name, type) [type] = dot_##name,
+#define DOT_TABLE {PACKED_QUANTISED(DOT_ENTRY)}
 #define KERNELS_DOT16 .quantise = quantise, .dot = DOT_TABLE,
 #endif

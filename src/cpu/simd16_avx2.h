@@ -91,6 +91,11 @@ V16 v16 v16_s8(const int8_t *p) {
             b = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(p + 8)));
     return (v16){_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)};
 }
+V16 v16 v16_u8(const uint8_t *p) {
+    __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p)),
+            b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(p + 8)));
+    return (v16){_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)};
+}
 V16 v16 v16_bf16_split(const uint16_t *p) {
     __m256i v = _mm256_loadu_si256((const void *)p), top = _mm256_set1_epi32((int)0xffff0000u);
     return (v16){_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)), _mm256_castsi256_ps(_mm256_and_si256(v, top))};
@@ -126,6 +131,21 @@ V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     v8_nibbles(p + 32, shift, &low->b, &high->b);
 }
 
+V16 __m256i words_right(__m256i x, int n) { return n >= 0 ? _mm256_srli_epi32(x, n) : _mm256_slli_epi32(x, -n); }
+V16 void v8_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, int n, __m256 *even, __m256 *odd) {
+    __m256i v = _mm256_loadu_si256((const void *)p), t = _mm256_loadu_si256((const void *)tops);
+    __m256i low = _mm256_set1_epi32(15), mask = _mm256_set1_epi32(((1 << n) - 1) << 4);
+    __m256i a = _mm256_and_si256(words_right(v, shift), low), b = _mm256_and_si256(words_right(v, shift + 4), low);
+    a = _mm256_or_si256(a, _mm256_and_si256(words_right(t, shift + up - 4), mask));
+    b = _mm256_or_si256(b, _mm256_and_si256(words_right(t, shift + up + n - 4), mask));
+    *even = _mm256_cvtepi32_ps(a);
+    *odd = _mm256_cvtepi32_ps(b);
+}
+V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, int n, v16 *even, v16 *odd) {
+    v8_topped(p, tops, shift, up, n, &even->a, &odd->a);
+    v8_topped(p + 32, tops + 32, shift, up, n, &even->b, &odd->b);
+}
+
 /* ---- Products in 8 bits, summed in 32: d16, sixteen integers; line16, 64 bytes, four per lane -------------------- */
 
 typedef struct d16 { __m256i a, b; } d16;
@@ -145,6 +165,11 @@ V16 line16 line16_low(line16 x) {
 }
 V16 line16 line16_high(line16 x) {
     return line16_low((line16){_mm256_srli_epi32(x.a, 4), _mm256_srli_epi32(x.b, 4)});
+}
+V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
+    __m256i m = _mm256_set1_epi8((char)mask);
+    return (line16){_mm256_or_si256(x.a, _mm256_and_si256(words_right(tops.a, -left), m)),
+                    _mm256_or_si256(x.b, _mm256_and_si256(words_right(tops.b, -left), m))};
 }
 V16 __m256i quad_word(const int8_t *x) {
     int32_t word;

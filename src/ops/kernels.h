@@ -104,11 +104,13 @@ typedef struct Kernels {
     void (*quantise)(const float *x, int64_t n, Quad *out, int row);
     /* As `rows`, with activations in 8 bits, for quantised types, k0 and k1 multiples of 32 (of 128 with Q8G and Q4G
      * unless the ends of a sum), any number of rows: row r is row r % 4 of the quads at x + r / 4 * x_step + k / 32.
-     * For the part of every weight group in [k0, k1), in order, with S = sum of (q - zero) * q_x, exact in int32: Q8
-     * acc = fmaf((float)S, scale * x.scale, acc) Q4, Q4X, Q8X, Q6X   the same, then acc = fmaf(min, x.sum, acc) (Q6X:
-     * x.half) Q8G, Q4G            t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale,
-     * acc) acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for
-     * this type. */
+     * For what [k0, k1) has of every part of a weight group (pack.h), in order, with S = sum of (q - zero) * q_x over
+     * it, exact in int32:
+     *     parts of 32 and 16: acc = fmaf((float)S, scale * x.scale, acc), and of a type without a zero then
+     *         acc = fmaf(min, x.sum, acc) (parts of 16: x.half)
+     *     parts of 128: t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale, acc)
+     * acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for this
+     * type. */
     void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,
                               int64_t x_step, int64_t rows, float *acc);
     /* Pairs of a row x[0 .. n). */
