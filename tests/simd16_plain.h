@@ -130,7 +130,8 @@ V16 line16 line16_high(line16 x) {
     return x;
 }
 V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
-    for (int i = 0; i < 64; i++) x.byte[i] |= (uint8_t)((left < 0 ? tops.byte[i] >> -left : tops.byte[i] << left) & mask);
+    for (int i = 0; i < 64; i++)
+        x.byte[i] |= (uint8_t)((left < 0 ? tops.byte[i] >> -left : tops.byte[i] << left) & mask);
     return x;
 }
 V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {

@@ -1,5 +1,5 @@
-/* inline16.h: functions specialised by inlining them with constant arguments: their loops over panels, rows and vectors are
- * then unrolled and their sums live in registers. A test that wants them plain defines both first. */
+/* inline16.h: functions specialised by inlining them with constant arguments: their loops over panels, rows and vectors
+ * are then unrolled and their sums live in registers. A test that wants them plain defines both first. */
 #ifndef INLINE16_H
 #define INLINE16_H
 #ifndef INLINE

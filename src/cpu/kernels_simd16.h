@@ -16,8 +16,8 @@
  *   v16_s8(p): 16 int8 in a row
  *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right
  *   v16_u8(p): 16 uint8 in a row
- *   v16_topped(p, tops, shift, up, n, &even, &odd): bits shift .. shift + 3 and shift + 4 .. shift + 7 of 16 words, with
- *   n bits above them: of 16 words at tops from bit shift + up, and shift + up + n, up
+ *   v16_topped(p, tops, shift, up, n, &even, &odd): bits shift .. shift + 3 and shift + 4 .. shift + 7 of 16 words,
+ *   with n bits above them: of 16 words at tops from bit shift + up, and shift + up + n, up
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
  *   V16_ROWS_MOST: most rows whose sums stay in registers while weights are decoded, 4 or 8
@@ -64,7 +64,7 @@ INLINE Scale scale_of(PackedType type, const uint8_t *head, int64_t j) {
             break;
         case HEAD_6K:
             scale = v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
-            s.min = v16_mul(scale, v16_all(-32));
+            s.min = v16_mul(scale, v16_all(-(float)packed->zero));
             break;
     }
     s.scale[0] = scale;

@@ -1,4 +1,4 @@
-/* simd16_flush.h: v16_flush of kernels_pair16.h where products are fused multiply-adds, which flush only when told to. */
+/* simd16_flush.h: v16_flush of kernels_pair16.h where products are fused multiply-adds, which flush only if told to. */
 #ifndef SIMD16_FLUSH_H
 #define SIMD16_FLUSH_H
 #include <immintrin.h>

@@ -48,12 +48,12 @@ static const uint8_t *head_of(PackedType type, const uint8_t *panel, int64_t k, 
             break;
         case HEAD_6K:
             *scale = f16_at(g, i) * (float)(int8_t)g[(2 + part) * PANEL + i];
-            *min = -32 * *scale;
             break;
         default:
             *scale = f16_at(g, part * PANEL + i);
-            *min = row->zero ? -(float)row->zero * *scale : f16_at(g, PANEL + i);
+            *min = f16_at(g, PANEL + i);
     }
+    if (row->zero) *min = -(float)row->zero * *scale;
     return g + row->head_bytes + packed_bytes(type, part * row->part);
 }
 
@@ -171,7 +171,7 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
         quad->seed8[row] = -128 * (sum[0] + sum[1]);
         quad->seed4[row] = -8 * (sum[0] + sum[1]);
         quad->sum[row] = scale * (float)(sum[0] + sum[1]);
-        for (int i = 0; i < 2; i++) quad->half[i][row] = scale * (float)sum[i];
+        for (int i = 0; i < 2; i++) quad->seed6[i][row] = -32 * sum[i];
     }
 }
 
@@ -200,7 +200,7 @@ static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t
             float s = (float)dot_exact(type, q, k, n, i, x, row);
             if (wide) t = fmaf(s, g->scale[row], t);
             else acc = fmaf(s, scale * g->scale[row], acc);
-            if (!packed->zero) acc = fmaf(min, n == ACT_GROUP ? g->sum[row] : g->half[k % ACT_GROUP / n][row], acc);
+            if (!packed->zero) acc = fmaf(min, g->sum[row], acc);
         }
         if (wide) acc = fmaf(t, scale, acc);
     }

@@ -23,11 +23,10 @@ enum { ACT_GROUP = 32, QUAD = 4 };
 typedef struct Quad {
     int8_t q[QUAD][ACT_GROUP];
     float scale[QUAD];
-    int32_t seed8[QUAD],
-        seed4[QUAD]; /* -128 and -8 times the sum of q: what an integer sum over q - zero starts from */
-    float sum[QUAD];                  /* scale * (float)(sum of q)                       */
-    float half[2][QUAD];              /* the same over columns 0 .. 15, 16 .. 31         */
-    float unused[2 * QUAD];           /* whole cache lines */
+    /* What an integer sum over q - zero starts from: -128 and -8 times the sum of q, -32 times the sum of each half. */
+    int32_t seed8[QUAD], seed4[QUAD], seed6[2][QUAD];
+    float sum[QUAD];        /* scale * (float)(sum of q) */
+    float unused[2 * QUAD]; /* whole cache lines */
 } Quad;
 static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
 
@@ -107,7 +106,7 @@ typedef struct Kernels {
      * For what [k0, k1) has of every part of a weight group (pack.h), in order, with S = sum of (q - zero) * q_x over
      * it, exact in int32:
      *     parts of 32 and 16: acc = fmaf((float)S, scale * x.scale, acc), and of a type without a zero then
-     *         acc = fmaf(min, x.sum, acc) (parts of 16: x.half)
+     *         acc = fmaf(min, x.sum, acc)
      *     parts of 128: t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale, acc)
      * acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for this
      * type. */

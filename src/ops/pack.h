@@ -15,17 +15,17 @@
  *   Q5Z    5.5   64: f16 scale[2][R]; nibbles and tops; zero 16                             q5_0
  *   Q4K    4.625 256: f16 d[R], -dmin[R], then [8] u8 scale[R], u8 min[R]; nibbles          q4_K
  *   Q5K    5.625 256: the same; nibbles and tops                                            q5_K
- *   Q6K    6.625 256: f16 d[R], then [16] s8 scale[R], 32 bytes unused; nibbles and tops    q6_K
+ *   Q6K    6.625 256: f16 d[R], [16] s8 scale[R], 32 bytes unused; nibbles and tops; zero 32 q6_K
  *   Q8G    8.125 128: f16 scale[R]; bytes; zero 128               made at load: --weights 8bit
  *   Q4G    4.125 128: f16 scale[R]; nibbles; zero 8               made at load: --weights 4bit
  * A group is a head and its numbers, in parts that have a scale each: 32 k, 16 of Q6K, 128 of Q8G and Q4G. Scale and
- * min of a K type are products with d and -dmin, exact in f32; min is -32 times scale in Q6K, and -zero times scale in
- * types with a zero. A last group may hold any multiple of 32 columns.
+ * min of a K type are products with d and -dmin, exact in f32; min is -zero times scale in types with a zero. A last
+ * group may hold any multiple of 32 columns.
  * bytes: per 8 k two lines u8 [R][4], the first of k 0 2 4 6, the second of k 1 3 5 7: what the low and the high
  * nibbles of a line are, so that both meet the same activations (see Quad in kernels.h). nibbles: per 8 k one line,
- * u32 [R], lowest bits first. nibbles and tops: per part a line of the bits above the nibbles, then the nibbles' lines. With one
- * such bit (5 in all) a part has 4 lines of nibbles, with two it has 2, and so 8 or 4 lines of bytes; byte line n has
- * its bits in every byte of the line of tops from bit n, or 2 n, up.
+ * u32 [R], lowest bits first. nibbles and tops: per part a line of the bits above the nibbles, then the nibbles' lines.
+ * With one such bit (5 in all) a part has 4 lines of nibbles, with two it has 2, and so 8 or 4 lines of bytes; byte
+ * line n has its bits in every byte of the line of tops from bit n, or 2 n, up.
  */
 #ifndef PACK_H
 #define PACK_H
@@ -82,7 +82,7 @@ static const PackedRow packed_rows[PACKED_COUNT] = {
     [PACKED_Q5Z] = {"q5z", 64, 32, HEAD_SCALE, 64, 5, 16},
     [PACKED_Q4K] = {"q4k", 256, 32, HEAD_K, 320, 4, 0},
     [PACKED_Q5K] = {"q5k", 256, 32, HEAD_K, 320, 5, 0},
-    [PACKED_Q6K] = {"q6k", 256, 16, HEAD_6K, 320, 6, 0},
+    [PACKED_Q6K] = {"q6k", 256, 16, HEAD_6K, 320, 6, 32},
     [PACKED_Q8G] = {"q8g", 128, 128, HEAD_SCALE, 32, 8, 128},
     [PACKED_Q4G] = {"q4g", 128, 128, HEAD_SCALE, 32, 4, 8},
 };
