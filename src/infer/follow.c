@@ -2,7 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../cpu/transport.h"
+#include "../base/transport.h"
 #include "follow.h"
 
 enum { MAX_ENGINES = 16, TEXT_BYTES = 4096, TEXTS = 7 };

@@ -2,7 +2,7 @@
  * rank 0 of 1 and never loads an MPI library. All of it is one thread's; a rank that fails or falls silent ends all. */
 #ifndef TRANSPORT_H
 #define TRANSPORT_H
-#include "../base/base.h"
+#include "base.h"
 
 /* Whether a launcher (mpirun, srun) started this process as one of several. */
 bool transport_wanted(void);
