@@ -90,9 +90,9 @@ static PjrtError *nodes_join(PjrtPluginClient *c, const Program *p) {
     PjrtError *e = store_put(c, key, mine);
     for (int node = 0; node < c->nodes && !e; node++) {
         snprintf(key, sizeof key, "fake/run/%d/%d", run % 2, node);
-        for (int naps = 0;; naps++) {
+        for (time_t end = time(NULL) + PEER_SECONDS;;) {
             if ((e = store_get(c, key, value, sizeof value)) || !strncmp(value, mine, (size_t)same)) break;
-            if (naps == PEER_SECONDS * 1000) return error(PJRT_DEADLINE_EXCEEDED, "another node does not run");
+            if (time(NULL) > end) return error(PJRT_DEADLINE_EXCEEDED, "another node does not run");
             nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         }
         if (!e && strcmp(value, mine)) e = error(PJRT_INTERNAL, "another node runs another program");

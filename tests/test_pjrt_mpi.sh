@@ -75,6 +75,11 @@ check "ranks of one host use different devices of it, and its own loopback" 'is 
     'err "ranks: 2 of 4 devices each, key-value store at 127.0.0.1:"' \
     '[ "$(grep visible "$work/log.0" "$work/log.1" | cut -d: -f3 | tr -d "\n")" = " 0 1 2 3 4 5 6 7" ]'
 
+# shellcheck disable=SC2086
+spread_as 1 CUDA_VISIBLE_DEVICES=4,5 2 forward -m $tiny --in $tiny/golden.safetensors --out "$work/all.st" --mesh 1x4 $cuda
+check "unless the launcher gives each its own" 'is 0' \
+    '[ "$(tail -n 2 -q "$work/log.0" "$work/log.1" | grep visible | tr -d "\n")" = "visible: 0 1visible: 0 1" ]'
+
 # ---- Compiled programs: a file for each rank; all load it or none. -------------------------------------------------
 kept="--plugin cuda --program-cache $work/cache --mesh 1x4"
 for start in first second; do
@@ -126,6 +131,20 @@ refused mute 1 "fake/node/1"
 refused error=Client_Compile 1 "rank 1: program decode 1x1: PJRT_Client_Compile failed (INTERNAL): fake failure"
 refused memory=Client_BufferFromHostBuffer@9 1 "rank 1: uploading"
 refused memory=Client_BufferFromHostBuffer@9 0 "qwenmesh: error: uploading"
+status=0
+# shellcheck disable=SC2086
+timeout 60 mpirun $root --oversubscribe -n 1 "$QWENMESH" $one $cuda --mesh 1x2 : -n 1 "$QWENMESH" $one $cuda --mesh 1x4 \
+    >"$work/out" 2>"$work/err" </dev/null || status=$?
+check "other arguments" 'is 1' said_once 'err "rank 1 was started with other arguments"' 'err "expected '"'1x2'"'"'
+mkdir "$work/0" "$work/1"
+cp -r $tiny "$work/0/m"
+cp -r tests/golden/heads14-2 "$work/1/m"
+ids=$(realpath $tiny/golden.safetensors) program=$(realpath "$QWENMESH")
+status=0
+# shellcheck disable=SC2086,SC2016
+timeout 60 mpirun $root --oversubscribe -n 2 sh -c 'cd "$0/$OMPI_COMM_WORLD_RANK" && exec "$@"' "$work" "$program" \
+    forward -m m --in "$ids" --out "$work/all.st" $cuda --mesh 1x4 >"$work/out" 2>"$work/err" </dev/null || status=$?
+check "another model" 'is 1' said_once 'err "rank 1: another model"' 'no_err MPI_ABORT'
 # shellcheck disable=SC2086
 spread_as 1 QWENMESH_PLUGIN_CUDA=/nowhere/x.so 2 $one $cuda --mesh 1x4
 check "a rank without the plugin" 'is 1' said_once 'err "rank 1: QWENMESH_PLUGIN_CUDA: expected a plugin"'
@@ -151,18 +170,24 @@ for call in LoadedExecutable_Execute@3 Buffer_ToHostBuffer@2 Client_BufferFromHo
             'err "rank $rank of 2: PJRT_${call%@*} failed (INTERNAL): fake failure"'
     done
 done
-work_on="bench -m $tiny --mesh 1x8 -p 16 -n 400 -r 100 -b 4,3,2,1 $cuda"
+for request in $(seq 5000); do
+    echo "{\"ids\":[5,6,$((request % 500))],\"max_new_tokens\":400,\"do_sample\":true,\"seed\":$request,\"eos_token_id\":null}"
+done >"$work/many.jsonl"
+work_on="generate -m $tiny --in $work/many.jsonl --out $work/many --slots 4 --mesh 1x8 $cuda"
 # shellcheck disable=SC2086
 endless 4 $work_on
 kill -9 "$(cat "$work/pid.3")"
 ended
 check "a rank that is killed ends all" '[ "$running" = 4 ]' '[ "$status" != 0 ]' '[ "$status" != 124 ]' '[ "$took" -lt 20 ]' \
     '[ "$left" = 0 ]' 'err "rank 3"' 'err "Killed"'
+export QWENMESH_MPI_TIMEOUT=4
 # shellcheck disable=SC2086
 endless 2 $work_on
 kill -STOP "$(cat "$work/pid.1")"
 ended
 kill -9 "$(cat "$work/pid.1")" 2>/dev/null
-check "one that is stopped, by what the plugin says of it" '[ "$running" = 2 ]' '[ "$status" != 0 ]' '[ "$took" -lt 40 ]' \
-    'err "rank 0 of 2: PJRT_LoadedExecutable_Execute failed (DEADLINE_EXCEEDED): another node does not run"'
+# Rank 0 waits for it in the plugin, which gives up after 10 s, or for an order to be taken.
+check "one that is stopped ends all" '[ "$running" = 2 ]' '[ "$status" != 0 ]' '[ "$took" -lt 40 ]' \
+    'err "rank 0 of 2: PJRT_LoadedExecutable_Execute failed (DEADLINE_EXCEEDED): another node does not run" ||
+        err "no answer in 4 s from one of the ranks 1 (QWENMESH_MPI_TIMEOUT)"'
 finish

@@ -51,9 +51,11 @@ static void hear(void *data, size_t bytes, Patience patience) {
 
 static bool leads(const QmEngine *e) { return e->spread_number > 0 && transport_rank() == 0; }
 
+/* What belongs to a step waits as long as a step. */
 static void order(const QmEngine *e, Order what, int64_t a, int64_t b, int64_t c) {
+    bool step = what == ORDER_COPY || what == ORDER_READ || what == ORDER_CANDIDATES;
     Command command = {.order = what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
-    tell_all(&command, sizeof command, PATIENCE_OPEN);
+    tell_all(&command, sizeof command, step ? PATIENCE_STEP : PATIENCE_OPEN);
 }
 
 /* Fields of QmEngineOptions that are text. */

@@ -78,11 +78,11 @@ void nodes_part(Pjrt *p) { kv_server_stop(p->server); }
 /* What the ranks' plugins must agree in. */
 typedef struct NodePlugin { int major, minor; char platform[64], version[256], kind[64]; } NodePlugin;
 
-bool nodes_same(const Pjrt *p, Err *err) {
-    if (p->nodes == 1) return p->client != NULL;
+bool nodes_same(const Pjrt *p, bool ok, Err *err) {
+    if (p->nodes == 1) return ok;
     NodePlugin *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err), *mine = all + p->node;
     if (!all) transport_fail("%s", err->text);
-    bool ok = transport_agree(p->client != NULL, "opening the plugin", err);
+    ok = transport_agree(ok, "opening the plugin", err);
     if (ok) {
         const PjrtInfo *i = pjrt_info(p->client);
         mine->major = i->api_major, mine->minor = i->api_minor;

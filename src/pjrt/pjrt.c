@@ -222,10 +222,10 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     if (ok) {
         o.devices = p->own;
         p->client = pjrt_open(&o, err);
-        ok = nodes_same(p, err);
+        if (p->client) buckets_choose(p), candidates_choose(p);
+        ok = nodes_same(p, p->client && type_choose(p, err) && step_new(p, err), err);
     }
-    if (ok) buckets_choose(p), candidates_choose(p);
-    if (ok && type_choose(p, err) && step_new(p, err) && pjrt_place(p, weights, err)) {
+    if (ok && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;
         p->info.isa = pjrt_info(p->client)->platform;
         snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type,

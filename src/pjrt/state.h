@@ -84,7 +84,8 @@ static inline PjrtType pjrt_type_of(const char *type) {
 /* nodes.c: with one process they do nothing. */
 bool nodes_deal(Pjrt *p, Err *err);                 /* which devices are ours */
 bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err); /* what the client needs to be one of several */
-bool nodes_same(const Pjrt *p, Err *err);           /* all ranks have a client, and of the same plugin */
+/* Whether all ranks are ok, and have clients of the same plugin: what follows waits for all. */
+bool nodes_same(const Pjrt *p, bool ok, Err *err);
 void nodes_part(Pjrt *p);                           /* after the client is closed */
 /* `bytes` of a result, from the rank that has the device to rank 0. All ranks call it for the same results in the same
  * order. */
