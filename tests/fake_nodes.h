@@ -1,6 +1,6 @@
 /* fake_nodes.h: part of fake_plugin.c: how its clients of several processes find each other by the program's key-value
- * store, and what they note down. FAKE_PLUGIN_LOG=FILE: each client that is destroyed writes FILE.<node>, of each of its
- * devices how often and what was copied there and how often it ran, and what objects are left. */
+ * store, and what they note down. FAKE_PLUGIN_LOG=FILE: each client that is destroyed writes FILE.<node>, of each of
+ * its devices how often and what was copied there and how often it ran, and what objects are left. */
 #ifndef FAKE_NODES_H
 #define FAKE_NODES_H
 

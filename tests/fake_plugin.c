@@ -39,7 +39,8 @@ struct PJRT_Client {
     PjrtCreateArgs store; /* its callbacks */
 };
 /* What a program's text says. results: 0 of the copying kind; else types of the results and which arguments are
- * consumed; shard: the argument that says where a device's shard lies; candidates: the result of that name; -1: none. */
+ * consumed; shard: the argument that says where a device's shard lies; candidates: the result of that name; -1: none.
+ */
 enum { RESULTS = 256, ARGUMENTS = 1024 };
 typedef struct ResultType { int type; size_t rank; int64_t dim[RANK]; } ResultType;
 typedef struct Program {

@@ -90,7 +90,7 @@ void nodes_part(Pjrt *p);                           /* after the client is close
 /* `bytes` of a result, from the rank that has the device to rank 0. All ranks call it for the same results in the same
  * order. */
 void nodes_home(const Pjrt *p, int owner, void *data, size_t bytes);
-/* A step failed: ends all ranks, since the others are waiting for this one within the plugin. False with one process. */
+/* A step failed: ends all ranks, since the others wait for this one within the plugin. False with one process. */
 bool nodes_failed(const Pjrt *p, const Err *err);
 static inline int mesh_device(const Pjrt *p, int own) { return p->first + own; }
 /* wave.c: one execution: arguments from the step's rows, caches in and out. */
