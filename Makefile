@@ -28,7 +28,7 @@ all: $(PROGRAM) libqwenmesh.a $(MPI)
 $(PROGRAM): $(CLIOBJ) $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $(CLIOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS)
 
-$(MPI): src/cpu/transport_mpi.c src/cpu/transport_library.h Makefile
+$(MPI): src/base/transport_mpi.c src/base/transport_library.h Makefile
 	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) -fvisibility=hidden -fPIC -shared -o $@ $<
 
 # The library is one object whose hidden symbols are local: only qm_ names are seen outside.

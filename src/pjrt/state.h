@@ -5,10 +5,10 @@
 #include "buckets.h"
 #include "client.h"
 
-/* arguments: [device * arguments + i] of its runs, made at the first one; weights stay there. */
+/* arguments: [own device * arguments + i] of its runs, made at the first one; weights stay there. */
 typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; PjrtBuffer **arguments; } Compiled;
 
-/* Buffers of one argument, one per device. */
+/* Buffers of one argument, one per own device. */
 typedef struct Placed { char name[LOWER_NAME]; PjrtBuffer **buffer; } Placed;
 
 /* One execution of a step. Its arrays have room for any bucket and are kept for later steps. */
@@ -16,14 +16,20 @@ typedef struct Wave {
     int bucket;
     int32_t *row;               /* [dp * bucket rows] step row fed there, -1: none                        */
     int32_t *logit;             /* [dp * bucket logit rows] logit row that comes out there, -1: not asked */
-    PjrtBuffer **results;       /* [device * results + i]; caches are moved out                           */
+    PjrtBuffer **results;       /* [own device * results + i]; caches are moved out                       */
 } Wave;
+
+enum { STORE_BYTES = 320 };
 
 typedef struct Pjrt {
     const Program *program;
     BackendOptions options;
     PjrtClient *client;
-    int devices, dp, tp;
+    int devices, dp, tp;        /* of the mesh                                                          */
+    int node, nodes;            /* this process among those that share the mesh (nodes.c)               */
+    int first, own;             /* its devices: [first, first + own) of the mesh; buffers are of those  */
+    struct KvServer *server;    /* of rank 0 of several, or NULL                                        */
+    char store[STORE_BYTES];    /* its address                                                          */
     char type[8];
     int64_t slots, positions;   /* of a replica */
     Bucket bucket[MAX_BUCKETS];
@@ -33,8 +39,8 @@ typedef struct Pjrt {
     Placed *weights;
     int weight_count;
     size_t weight_capacity;
-    PjrtBuffer **shard;         /* [device] */
-    PjrtBuffer **cache;         /* [cache * devices + device] */
+    PjrtBuffer **shard;         /* [own device] */
+    PjrtBuffer **cache;         /* [cache * own + own device] */
     int caches;
     void *lent, *lent_cache;    /* memory that weights and caches stand on, or NULL */
     size_t lent_bytes, lent_cache_bytes;
@@ -75,6 +81,18 @@ void pjrt_memory_free(Pjrt *p); /* after the client is closed */
 static inline PjrtType pjrt_type_of(const char *type) {
     return type[0] == 'i' ? PJRT_S32 : type[0] == 'b' ? PJRT_BF16 : PJRT_F32;
 }
+/* nodes.c: with one process they do nothing. */
+bool nodes_deal(Pjrt *p, Err *err);                 /* which devices are ours */
+bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err); /* what the client needs to be one of several */
+/* Whether all ranks are ok, and have clients of the same plugin: what follows waits for all. */
+bool nodes_same(const Pjrt *p, bool ok, Err *err);
+void nodes_part(Pjrt *p);                           /* after the client is closed */
+/* `bytes` of a result, from the rank that has the device to rank 0. All ranks call it for the same results in the same
+ * order. */
+void nodes_home(const Pjrt *p, int owner, void *data, size_t bytes);
+/* A step failed: ends all ranks, since the others wait for this one within the plugin. False with one process. */
+bool nodes_failed(const Pjrt *p, const Err *err);
+static inline int mesh_device(const Pjrt *p, int own) { return p->first + own; }
 /* wave.c: one execution: arguments from the step's rows, caches in and out. */
 Wave *wave_new(Pjrt *p, int bucket, Err *err); /* the step's next one, without rows */
 bool wave_run(Pjrt *p, Wave *w, Err *err);
@@ -83,7 +101,7 @@ void waves_free(Pjrt *p);
 bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
 /* Whether any of a result's rows on a replica is asked for: rows of logits, or all rows. */
 bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica);
-/* The result `at` of a wave on a device, in f32, into p->work. */
+/* The result `at` of a wave on a device of the mesh, in f32, into p->work of rank 0. */
 bool wave_download(Pjrt *p, const Wave *w, int at, int device, Err *err);
 /* candidates.c */
 bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err);

@@ -11,7 +11,7 @@ static bool work_room(Pjrt *p, size_t bytes, Err *err) {
 
 /* Every bucket has the results of the first, which was compiled at open. */
 static bool wave_make(Pjrt *p, Err *err) {
-    size_t results = (size_t)(p->devices * p->compiled[0].lower.result_count);
+    size_t results = (size_t)(p->own * p->compiled[0].lower.result_count);
     if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_made + 1, sizeof *p->waves, "step", err))
         return false;
     Wave *w = &p->waves[p->wave_made++];
@@ -36,7 +36,7 @@ Wave *wave_new(Pjrt *p, int bucket, Err *err) {
 }
 
 void waves_clear(Pjrt *p) {
-    int results = p->devices * p->compiled[0].lower.result_count;
+    int results = p->own * p->compiled[0].lower.result_count;
     for (; p->wave_count; p->wave_count--) {
         PjrtBuffer **list = p->waves[p->wave_count - 1].results;
         for (int i = 0; i < results; i++) {
@@ -105,7 +105,7 @@ static PjrtBuffer **weight_named(const Pjrt *p, const char *name) {
 static bool arguments_new(Pjrt *p, Compiled *c, Err *err) {
     const Lower *l = &c->lower;
     size_t count = (size_t)l->argument_count;
-    PjrtBuffer **list = mem_new((size_t)p->devices * count + 1, sizeof *list, "arguments", err);
+    PjrtBuffer **list = mem_new((size_t)p->own * count + 1, sizeof *list, "arguments", err);
     for (size_t i = 0; list && i < count; i++) {
         const LowerArgument *a = &l->arguments[i];
         PjrtBuffer **from = a->role == ROLE_WEIGHT ? weight_named(p, a->name) : a->role == ROLE_SHARD ? p->shard : NULL;
@@ -113,7 +113,7 @@ static bool arguments_new(Pjrt *p, Compiled *c, Err *err) {
             free(list);
             return err_set(err, "program argument %s: no such weight was placed", a->name);
         }
-        for (size_t d = 0; from && d < (size_t)p->devices; d++) list[d * count + i] = from[d];
+        for (size_t d = 0; from && d < (size_t)p->own; d++) list[d * count + i] = from[d];
     }
     c->arguments = list;
     return list != NULL;
@@ -123,10 +123,11 @@ static bool arguments_new(Pjrt *p, Compiled *c, Err *err) {
 static bool step_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, int i, Err *err) {
     const LowerArgument *a = &c->lower.arguments[i];
     if (!work_room(p, (size_t)lower_argument_bytes(a), err)) return false;
-    for (int d = 0; d < p->devices; d++) {
+    for (int d = 0; d < p->own; d++) {
         PjrtBuffer **to = &c->arguments[d * c->lower.argument_count + i];
-        if (!w) copy_value(p, copy, a, d / p->tp, p->work);
-        else if (d % p->tp == 0 && !step_value(p, w, a, d / p->tp, p->work, err)) return false;
+        int device = mesh_device(p, d), replica = device / p->tp;
+        if (!w) copy_value(p, copy, a, replica, p->work);
+        else if ((d == 0 || device % p->tp == 0) && !step_value(p, w, a, replica, p->work, err)) return false;
         *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->work, err);
         if (!*to) return false;
     }
@@ -139,8 +140,8 @@ static bool arguments_fill(Pjrt *p, Compiled *c, const Wave *w, const int32_t *c
     for (int i = 0; i < l->argument_count; i++) {
         const LowerArgument *a = &l->arguments[i];
         if (a->role == ROLE_STEP && !step_upload(p, c, w, copy, i, err)) return false;
-        for (int d = 0; a->role == ROLE_CACHE && d < p->devices; d++)
-            c->arguments[d * l->argument_count + i] = p->cache[a->cache * p->devices + d];
+        for (int d = 0; a->role == ROLE_CACHE && d < p->own; d++)
+            c->arguments[d * l->argument_count + i] = p->cache[a->cache * p->own + d];
     }
     return true;
 }
@@ -148,7 +149,7 @@ static bool arguments_fill(Pjrt *p, Compiled *c, const Wave *w, const int32_t *c
 static void step_free(Pjrt *p, Compiled *c) {
     const Lower *l = &c->lower;
     for (int i = 0; c->arguments && i < l->argument_count; i++)
-        for (int d = 0; l->arguments[i].role == ROLE_STEP && d < p->devices; d++) {
+        for (int d = 0; l->arguments[i].role == ROLE_STEP && d < p->own; d++) {
             PjrtBuffer **at = &c->arguments[d * l->argument_count + i];
             pjrt_buffer_free(p->client, *at);
             *at = NULL;
@@ -159,8 +160,8 @@ static void step_free(Pjrt *p, Compiled *c) {
 static void caches_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
     for (int i = 0; i < l->result_count; i++) {
         if (l->results[i].role != ROLE_CACHE) continue;
-        for (int d = 0; d < p->devices; d++) {
-            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->devices + d],
+        for (int d = 0; d < p->own; d++) {
+            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->own + d],
                        **result = &results[d * l->result_count + i];
             pjrt_buffer_free(p->client, *cache);
             *cache = *result;
@@ -200,10 +201,11 @@ bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err
                        (long long)p->options.slots);
     if (p->lost) return err_set(err, LOST);
     if (from_slot == to_slot || positions == 0) return true;
-    if (!pjrt_copier(p, err)) return false;
-    size_t results = (size_t)(p->devices * p->copier.lower.result_count);
+    if (!pjrt_copier(p, err)) return nodes_failed(p, err);
+    size_t results = (size_t)(p->own * p->copier.lower.result_count);
     if (!p->copied) p->copied = mem_new(results + 1, sizeof *p->copied, "copy", err);
-    return p->copied && execute(p, &p->copier, NULL, (int32_t[]){from_slot, to_slot}, p->copied, err);
+    return (p->copied && execute(p, &p->copier, NULL, (int32_t[]){from_slot, to_slot}, p->copied, err)) ||
+           nodes_failed(p, err);
 }
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
@@ -241,9 +243,13 @@ bool wave_download(Pjrt *p, const Wave *w, int at, int device, Err *err) {
     const Lower *l = &p->compiled[w->bucket].lower;
     const LowerArgument *r = &l->results[at];
     size_t bytes = (size_t)lower_argument_bytes(r), values = (size_t)(r->dim[0] * r->dim[1]);
+    int owner = device / p->own, own = device - p->first;
     if (!work_room(p, values * sizeof(float), err) ||
-        !pjrt_download(p->client, w->results[device * l->result_count + at], p->work, bytes, err))
+        (owner == p->node &&
+         !pjrt_download(p->client, w->results[own * l->result_count + at], p->work, bytes, err)))
         return false;
+    nodes_home(p, owner, p->work, bytes);
+    if (p->node) return true;
     float *local = p->work;
     if (r->type[0] == 'b')
         for (size_t i = values; i-- > 0;) local[i] = bf16_to_f32(((const uint16_t *)p->work)[i]);
@@ -261,7 +267,7 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
         if (!wave_asked(p, w, n->shape.dim[0].letters[0] == 'r', replica)) continue;
         for (int d = 0; d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
             if (!wave_download(p, w, at, replica * p->tp + d, err)) return false;
-            scatter_rows_out(p, w, n, r, replica, d, p->work);
+            if (p->node == 0) scatter_rows_out(p, w, n, r, replica, d, p->work);
         }
     }
     return true;
@@ -270,12 +276,13 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
 bool waves_read(Pjrt *p, const Node *n, Err *err) {
     int id = (int)(n - p->program->graph.nodes);
     size_t width = n->shape.rank == 1 ? 2 : (size_t)n->shape.dim[1].size;
-    if (!p->value[id]) p->value[id] = mem_new((size_t)p->options.rows * width, sizeof(float), n->name, err);
-    if (!p->value[id]) return false;
+    if (!p->value[id] && p->node == 0 &&
+        !(p->value[id] = mem_new((size_t)p->options.rows * width, sizeof(float), n->name, err)))
+        return nodes_failed(p, err);
     for (int i = 0; i < p->wave_count; i++)
         if (!wave_read(p, &p->waves[i], n, err)) {
             p->lost = true;
-            return false;
+            return nodes_failed(p, err);
         }
     return true;
 }
