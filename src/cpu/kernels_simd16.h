@@ -458,6 +458,7 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
         .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},   \
         .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8,  unpack_q4,                                         \
                    unpack_q4x, unpack_q8x,  unpack_q6x, unpack_q8g, unpack_q4g},                                       \
-        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .rms_norm = rms_norm,                \
-        .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16 KERNELS_PAIR16                 \
+        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,            \
+        .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,                        \
+        KERNELS_DOT16 KERNELS_PAIR16                                                                                   \
     }

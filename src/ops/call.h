@@ -1,6 +1,7 @@
 /* call.h: one device's share of one operation, as the reference drivers and the CPU engine see it. */
 #ifndef CALL_H
 #define CALL_H
+#include <stdatomic.h>
 #include "../graph/program.h"
 #include "../io/weights.h"
 #include "kernels.h"
@@ -44,6 +45,17 @@ static inline uint8_t *cache_head(const KvCache *c, int64_t layer, int64_t head)
 }
 static inline int32_t *cache_pages(const KvCache *c, int64_t slot) { return c->page + slot * c->blocks; }
 
+/* A step of up to so many rows is dealt to the workers in equal shares, by cost; one of more is taken in chunks. */
+enum { STATIC_ROWS = 8 };
+
+/* Where workers that share a row of one key/value head leave the parts of its blocks: in steps of up to STATIC_ROWS
+ * rows. See attention.c. */
+typedef struct Parts {
+    float *data;      /* [row][query head][block] of attention_part(1, channels) floats */
+    size_t bytes;
+    atomic_int *done; /* [row][query head]: units that are done of the heads from here on, 0 between steps */
+} Parts;
+
 typedef struct Call {
     const Graph *graph;
     const Node *node;
@@ -63,6 +75,7 @@ typedef struct Call {
     const float *vector;         /* bias or gain, f32 */
     const WeightTensor *table;   /* embed: the table as stored */
     KvCache *cache;
+    Parts *parts;                /* attention: where workers may share rows, else NULL                       */
     const Tree *tree;            /* linear with a partial result; all_reduce: the tree ...                   */
     TreeNode tree_node;          /* ... linear: the subtree this device adds up                             */
     const int *finish;           /* all_reduce: steps of tree_finish                                        */
