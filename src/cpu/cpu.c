@@ -152,7 +152,7 @@ static bool step_new(Cpu *cpu, Err *err) {
     cpu->replica_rows = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->replica_logits = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->scratch_floats =
-        (call_scratch(&cpu->program->graph, cpu->program->partition, cpu->options.rows) + 15) / 16 * 16;
+        (call_scratch(&cpu->program->graph, cpu->program->partition, &cpu->blocking, cpu->options.rows) + 15) / 16 * 16;
     cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers),
                                  "scratch", err);
     size_t bytes = ((size_t)cpu->phase_count + 1) * sizeof(PhaseCounter);
@@ -196,6 +196,7 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     if (!cpu) return NULL;
     cpu->program = program;
     cpu->options = *options;
+    cpu->blocking = linear_blocking(cpu_caches());
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
     cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;

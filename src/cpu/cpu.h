@@ -39,6 +39,7 @@ typedef struct Cpu {
     const Program *program;
     BackendOptions options;
     const Kernels *kernels;
+    Blocking blocking;
     Workers *workers;
     int nodes;              /* of memory under the workers */
     LoadedWeight *weights;  /* [node id] */

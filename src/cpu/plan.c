@@ -147,7 +147,8 @@ static bool parts_new(Cpu *cpu, Err *err) {
 static Call call_of(Cpu *cpu, const Node *n, int replica) {
     const Graph *g = &cpu->program->graph;
     Call c = {.graph = g, .node = n, .partition = cpu->program->partition, .kernels = cpu->kernels, .step = &cpu->step,
-              .cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL, .devices = cpu->program->partition->mesh.tp};
+              .blocking = &cpu->blocking, .cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL,
+              .devices = cpu->program->partition->mesh.tp};
     c.out_width = n->shape.rank > 1 ? n->shape.dim[1].size : 2;
     c.columns = (Range){0, c.out_width};
     for (int i = 0; i < n->inputs; i++) {

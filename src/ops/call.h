@@ -3,6 +3,7 @@
 #define CALL_H
 #include <stdatomic.h>
 #include "../graph/program.h"
+#include "../base/cpu.h"
 #include "../io/weights.h"
 #include "kernels.h"
 
@@ -56,6 +57,13 @@ typedef struct Parts {
     atomic_int *done; /* [row][query head]: units that are done of the heads from here on, 0 between steps */
 } Parts;
 
+/* How linears of many rows are cut, so that what is used again is still in a cache. No bit depends on it. */
+typedef struct Blocking {
+    int64_t floats, quads, pairs; /* columns of a panel at a time: unpacked, against quads, against pairs */
+    int64_t quad_bytes;           /* quads of a block of rows */
+} Blocking;
+Blocking linear_blocking(CpuCaches caches);
+
 typedef struct Call {
     const Graph *graph;
     const Node *node;
@@ -67,6 +75,7 @@ typedef struct Call {
     const float *in[MAX_INPUTS]; /* activations, row-major at their global width                            */
     float *out;
     int64_t in_width[MAX_INPUTS], out_width;
+    const Blocking *blocking;    /* linear */
     const PackedWeight *weight;  /* linear; embed: where the table has no rows of its own */
     ActType act;        /* linear: the form it takes its activations in; quantise: the form it makes            */
     void *acts;         /* activations in that form unless it is f32: call_quads, call_pairs                    */
@@ -102,8 +111,7 @@ static inline Pair *call_pairs(const Call *c) { return (Pair *)c->acts + c->row0
 extern const OpRow quantise_row;
 
 /* Floats of scratch any op may need for steps of `rows` rows. */
-int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
+int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows);
 
-enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, PAIR_KC = 1024, DOT_ROWS_ONCE = 16,
-       REDUCE_CHUNK = 256 };
+enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, REDUCE_CHUNK = 256 };
 #endif
