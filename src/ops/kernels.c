@@ -314,9 +314,10 @@ static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16,
 static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
 
 static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out) {
+    int64_t size = attention_part(heads, channels);
     for (int64_t h = 0; h < heads; h++) {
         float *o = parts + h * o_step(channels), *m = parts + heads * o_step(channels) + h, *l = m + heads;
-        for (int64_t at = attention_part(heads, channels), b = 1; b < blocks; b++, at += attention_part(heads, channels))
+        for (int64_t at = size; at < blocks * size; at += size)
             attention_add(channels, o, m, l, o + at, m[at], l[at]);
         for (int64_t c = 0; c < channels; c++) out[h * channels + c] = o[c] / *l;
     }

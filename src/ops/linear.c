@@ -159,7 +159,7 @@ static void linear_rows(const Call *c, int64_t first, int64_t last) {
     }
 }
 
-/* Against quads, many rows go in blocks of about equal size whose quads stay in the level 2 cache while all panels pass.
+/* In 8 bits, many rows go in blocks of about equal size, whose quads stay in the level 2 cache while all panels pass.
  * Other forms gain nothing: pairs go over several panels at once, and in f32 every block unpacks the panels anew. */
 static void linear_reference(const Call *c, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), step = rows;
