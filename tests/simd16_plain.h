@@ -115,6 +115,10 @@ V16 d16 d16_all(int32_t n) {
     for (int i = 0; i < 16; i++) y.lane[i] = n;
     return y;
 }
+V16 d16 d16_add(d16 x, d16 y) {
+    for (int i = 0; i < 16; i++) x.lane[i] += y.lane[i];
+    return x;
+}
 V16 v16 d16_f32(d16 x) { V16_EACH((float)x.lane[i]); }
 V16 line16 line16_load(const uint8_t *p) {
     line16 y;

@@ -1,7 +1,7 @@
 /* kernels_dot16.h: quantise and dot of ops/kernels.h, written once over v16 (floats), d16 (sixteen int32) and line16
  * (64 bytes, four per lane); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set
  * that only makes these faster. Beyond kernels_simd16.h's list:
- *   d16_all(i)  d16_f32(x)  line16_load(p)
+ *   d16_all(i)  d16_add(x, y)  d16_f32(x)  line16_load(p)
  *   line16_low, _high(x): the low, the high nibbles of every byte
  *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves in every byte of tops shifted left (right if < 0)
  *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
@@ -58,21 +58,13 @@ INLINE int32_t dot_seed(PackedType type, const Quad *x, int i, int at) {
     }
 }
 
-/* Lines of bytes of columns k .. k + 8 of the part whose numbers begin at q. */
-INLINE void dot_lines(PackedType type, const uint8_t *q, int k, line16 *even, line16 *odd) {
-    const int bits = packed_rows[type].bits, tops = bits - 4, up = k / 8 * 2 * tops;
-    if (bits == 8) {
-        *even = line16_load(q + k * PANEL);
-        *odd = line16_load(q + (k + 4) * PANEL);
-        return;
-    }
-    line16 both = line16_load(q + k * PANEL / 2 + (bits == 4 ? 0 : 4 * PANEL));
-    *even = line16_low(both);
-    *odd = line16_high(both);
-    if (bits == 4) return;
-    line16 top = line16_load(q);
-    *even = line16_join(*even, top, 4 - up, ((1 << tops) - 1) << 4);
-    *odd = line16_join(*odd, top, 4 - up - tops, ((1 << tops) - 1) << 4);
+/* The line of bytes at place k, a multiple of 4, of the part whose numbers begin at q. */
+INLINE line16 dot_line(PackedType type, const uint8_t *q, int k) {
+    const int bits = packed_rows[type].bits, tops = bits - 4;
+    if (bits == 8) return line16_load(q + k * PANEL);
+    line16 both = line16_load(q + k / 8 * 4 * PANEL + (bits == 4 ? 0 : 4 * PANEL));
+    line16 line = k % 8 ? line16_high(both) : line16_low(both);
+    return bits == 4 ? line : line16_join(line, line16_load(q), 4 - k / 4 * tops, ((1 << tops) - 1) << 4);
 }
 
 /* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
@@ -88,24 +80,31 @@ typedef v16 Float[V16_DOT_ROWS];
 typedef struct DotRows { const Quad *x; int64_t x_step; int sub; } DotRows;
 INLINE const Quad *dot_quad(const DotRows *d, int r) { return d->x + (d->sub + r) / QUAD * d->x_step; }
 
+/* Lines go to several sums in turn, where rows are too few to hide the latency of products: waiting products fill the
+ * scheduler, and loads ahead then stand still. */
+INLINE int dot_chains(int rows, int count) { return rows == 1 ? count / 8 : rows == 2 ? 2 : 1; }
+
 /* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the quad. */
 INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, const DotRows *d, int at, Exact sum) {
-    const int zero = packed_rows[type].zero, bits = packed_rows[type].bits;
-    UNROLL for (int r = 0; r < rows; r++) sum[r] = d16_all(dot_seed(type, dot_quad(d, r), (d->sub + r) % QUAD, at));
-    UNROLL for (int k = 0; k < count; k += 8) {
-        line16 even, odd;
-        dot_lines(type, q, k, &even, &odd);
+    const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
+    d16 chain[4][V16_DOT_ROWS];
+    UNROLL for (int r = 0; r < rows; r++) {
+        chain[0][r] = d16_all(dot_seed(type, dot_quad(d, r), (d->sub + r) % QUAD, at));
+        UNROLL for (int c = 1; c < chains; c++) chain[c][r] = d16_all(0);
+    }
+    UNROLL for (int k = 0; k < count; k += 4) {
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
-        if (rows > 1) __builtin_prefetch(ahead);
-        if (rows > 1 && bits > 4) __builtin_prefetch(ahead + 4 * PANEL);
+        if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
+        line16 line = dot_line(type, q, k);
+        d16 *to = chain[k / 4 % chains];
         UNROLL for (int r = 0; r < rows; r++) {
             const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k;
-            sum[r] = zero == 128 ? d16_dot_centred(sum[r], even, x) : d16_dot(sum[r], even, x);
+            to[r] = zero == 128 ? d16_dot_centred(to[r], line, x) : d16_dot(to[r], line, x);
         }
-        UNROLL for (int r = 0; r < rows; r++) {
-            const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k + 4;
-            sum[r] = zero == 128 ? d16_dot_centred(sum[r], odd, x) : d16_dot(sum[r], odd, x);
-        }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int c = 0; 2 * c + 1 < chains; c++) chain[c][r] = d16_add(chain[2 * c][r], chain[2 * c + 1][r]);
+        sum[r] = chains == 4 ? d16_add(chain[0][r], chain[1][r]) : chain[0][r];
     }
 }
 

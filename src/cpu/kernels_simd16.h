@@ -488,6 +488,7 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
         .isa = name,                                                                                                   \
         .rows = {PACKED_PLAIN(ROWS_ENTRY) PACKED_QUANTISED(ROWS_ENTRY)},                                               \
         .unpack = {PACKED_PLAIN(UNPACK_ENTRY) PACKED_QUANTISED(UNPACK_ENTRY)},                                         \
-        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .rms_norm = rms_norm,                \
-        .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16 KERNELS_PAIR16                 \
+        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,            \
+        .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,                        \
+        KERNELS_DOT16 KERNELS_PAIR16                                                                                   \
     }

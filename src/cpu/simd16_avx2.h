@@ -155,6 +155,7 @@ typedef d16 line16;
 enum { V16_DOT_ROWS = 2 };
 
 V16 d16 d16_all(int32_t i) { return (d16){_mm256_set1_epi32(i), _mm256_set1_epi32(i)}; }
+V16 d16 d16_add(d16 x, d16 y) { return (d16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 V16 v16 d16_f32(d16 x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 V16 line16 line16_load(const uint8_t *p) {
     return (line16){_mm256_loadu_si256((const void *)p), _mm256_loadu_si256((const void *)(p + 32))};

@@ -101,6 +101,7 @@ typedef __m512i d16, line16;
 enum { V16_DOT_ROWS = 12 };
 
 V16 d16 d16_all(int32_t i) { return _mm512_set1_epi32(i); }
+V16 d16 d16_add(d16 x, d16 y) { return _mm512_add_epi32(x, y); }
 V16 v16 d16_f32(d16 x) { return _mm512_cvtepi32_ps(x); }
 V16 line16 line16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 V16 line16 line16_low(line16 x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }

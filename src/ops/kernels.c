@@ -274,23 +274,37 @@ static void attention_block(CacheType type, const AttentionCall *call, const flo
     }
 }
 
+/* From the sums of one head to the next, in a part. */
+static int64_t o_step(int64_t channels) { return (channels + 15) / 16 * 16; }
+
+/* Adds a block to the sums of one head. */
+static void attention_add(int64_t channels, float *o, float *m, float *l, const float *o_b, float m_b, float l_b) {
+    float top = m_b > *m ? m_b : *m, a = exp_f32(*m - top), b = exp_f32(m_b - top);
+    *m = top;
+    *l = fmaf(*l, a, l_b * b);
+    for (int64_t c = 0; c < channels; c++) o[c] = fmaf(o[c], a, o_b[c] * b);
+}
+
 static void attention_head(CacheType type, const AttentionCall *call, const AttentionRow *row, int64_t h) {
-    int64_t channels = call->channels, bytes = 2 * cache_page_bytes(type, channels);
-    float *o = call->scratch, *o_b = o + channels, m = 0, l = 0;
+    int64_t channels = call->channels, bytes = 2 * cache_page_bytes(type, channels), heads = call->heads;
+    float *o = call->scratch, *o_b = o + channels, m = 0, l = 0, *part = call->parts;
     for (int64_t start = row->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < row->last; start += ATTENTION_BLOCK) {
         int64_t lo = row->first > start ? row->first - start : 0;
         int64_t hi = row->last - start < ATTENTION_BLOCK ? row->last - start : ATTENTION_BLOCK;
+        const uint8_t *keys = call->cache + row->page[start / ATTENTION_BLOCK] * bytes;
+        const float *q = row->q + h * channels;
         bool fresh = row->first >= start; /* the first block */
         float m_b, l_b;
-        attention_block(type, call, row->q + h * channels, call->cache + row->page[start / ATTENTION_BLOCK] * bytes, lo,
-                        hi, fresh ? o : o_b, fresh ? &m : &m_b, fresh ? &l : &l_b);
-        if (fresh) continue;
-        float top = m_b > m ? m_b : m, a = exp_f32(m - top), b = exp_f32(m_b - top);
-        m = top;
-        l = fmaf(l, a, l_b * b);
-        for (int64_t c = 0; c < channels; c++) o[c] = fmaf(o[c], a, o_b[c] * b);
+        if (part) {
+            float *sums = part + heads * o_step(channels);
+            attention_block(type, call, q, keys, lo, hi, part + h * o_step(channels), &sums[h], &sums[heads + h]);
+            part += attention_part(heads, channels);
+            continue;
+        }
+        attention_block(type, call, q, keys, lo, hi, fresh ? o : o_b, fresh ? &m : &m_b, fresh ? &l : &l_b);
+        if (!fresh) attention_add(channels, o, &m, &l, o_b, m_b, l_b);
     }
-    for (int64_t c = 0; c < channels; c++) row->out[h * channels + c] = o[c] / l;
+    for (int64_t c = 0; c < channels && !part; c++) row->out[h * channels + c] = o[c] / l;
 }
 
 static void attention_of(CacheType type, const AttentionCall *call) {
@@ -301,6 +315,16 @@ static void attention_of(CacheType type, const AttentionCall *call) {
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
+
+static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out) {
+    int64_t size = attention_part(heads, channels);
+    for (int64_t h = 0; h < heads; h++) {
+        float *o = parts + h * o_step(channels), *m = parts + heads * o_step(channels) + h, *l = m + heads;
+        for (int64_t at = size; at < blocks * size; at += size)
+            attention_add(channels, o, m, l, o + at, m[at], l[at]);
+        for (int64_t c = 0; c < channels; c++) out[h * channels + c] = o[c] / *l;
+    }
+}
 
 /* ---- Element by element ------------------------------------------------------------------------------------------ */
 
@@ -373,6 +397,6 @@ const Kernels kernels_reference = {
     .dot = {PACKED_QUANTISED(DOTS)},
     .round = round_pairs,
     .dot_pairs = dot_pairs,
-    .attention = {attention_f32, attention_bf16, attention_q8},
+    .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,
     .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,
 };

@@ -78,6 +78,7 @@ typedef struct AttentionCall {
     int64_t channels;      /* any even number >= 2 */
     float scale;
     float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned */
+    float *parts;          /* NULL; else the call is of one row and adds up nothing: see attention_part */
 } AttentionCall;
 /* Most rows and query heads of a call, taken together: their sums must stay in the L2 cache. */
 enum { ATTENTION_HEADS = 64 };
@@ -85,6 +86,12 @@ static inline int64_t attention_heads(int64_t heads) { return heads > ATTENTION_
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
     int64_t n = attention_heads(heads), c16 = (channels + 15) / 16 * 16, n16 = (n + 15) / 16 * 16;
     return n * (channels + ATTENTION_BLOCK + 2 * c16) + 16 * ATTENTION_BLOCK + 4 * n16; /* q, s, o, o_b; tail; m, l */
+}
+/* Floats of the part (o_b, m_b, l_b) of one block: o [heads][channels rounded up to 16], m [heads], l [heads]. A call
+ * with `parts` leaves one for each block that meets its row's range, so that calls over pieces of a range, cut at
+ * blocks, and then `merge` give what one call gives. */
+static inline int64_t attention_part(int64_t heads, int64_t channels) {
+    return (heads * ((channels + 15) / 16 * 16 + 2) + 15) / 16 * 16;
 }
 
 typedef struct Kernels {
@@ -122,6 +129,8 @@ typedef struct Kernels {
     void (*dot_pairs)(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
                       int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
+    /* out [heads][channels] of a row from the parts of its blocks, in order; they are lost. 64-byte aligned. */
+    void (*merge)(float *parts, int64_t blocks, int heads, int64_t channels, float *out);
     /* r = 1 / sqrtf(sum of x[i]^2 (16 lanes, fmaf) / d + epsilon);  y[i] = (x[i] * r) * gain[i]. y may be x. */
     void (*rms_norm)(const float *x, const float *gain, float epsilon, int64_t d, float *y);
     /* y[i] = (gate[i] / (1 + exp_f32(-gate[i]))) * up[i]. y may be gate or up. */

@@ -128,8 +128,9 @@ static bool step_new(Pjrt *p, Err *err) {
     p->host = mem_new(nodes, sizeof *p->host, "step", err);
     p->value = mem_new(nodes, sizeof *p->value, "step", err);
     p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
-    p->scratch =
-        mem_new((size_t)call_scratch(g, p->program->partition, p->options.rows), sizeof(float), "scratch", err);
+    Blocking blocking = linear_blocking(cpu_caches());
+    p->scratch = mem_new((size_t)call_scratch(g, p->program->partition, &blocking, p->options.rows), sizeof(float),
+                         "scratch", err);
     p->piece = mem_new((size_t)p->dp, sizeof *p->piece, "step", err);
     p->piece_at = mem_new((size_t)p->dp, sizeof *p->piece_at, "step", err);
     if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->piece ||
