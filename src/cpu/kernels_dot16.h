@@ -3,7 +3,8 @@
  * that only makes these faster. Beyond kernels_simd16.h's list:
  *   d16_all(i)  d16_add(x, y)  d16_f32(x)  line16_load(p)
  *   line16_low, _high(x): the low, the high nibbles of every byte
- *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves in every byte of tops shifted left (right if < 0)
+ *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves, in every byte, of tops shifted left (right
+ *   where negative)
  *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
  *   d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
  *   v16_put_s8(out, x): nearest integers in the order of Quad; their sum
@@ -13,8 +14,8 @@
 #include "../ops/kernels.h"
 #include "inline16.h"
 
-static void quantise(const float *x, int64_t n, Quad *out, int row) {
-    for (Quad *end = out + n / ACT_GROUP; out < end; out++, x += ACT_GROUP) {
+static void quantise(const float *x, int64_t n, Act *out, int step) {
+    for (Act *end = out + n / ACT_GROUP * step; out < end; out += step, x += ACT_GROUP) {
         v16 a = v16_load(x), b = v16_load(x + 16), top = v16_all(127.0f), low = v16_all(-127.0f);
         float most = v16_top(v16_max(v16_abs(a), v16_max(v16_abs(b), v16_all(0))));
         float scale = most / 127.0f, inverse = most > 0 ? 127.0f / most : 0;
@@ -23,13 +24,13 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
         qa = v16_pick(v16_less(qa, top), qa, top), qb = v16_pick(v16_less(qb, top), qb, top);
         if (v16_equal(a, a) != 0xffff || v16_equal(b, b) != 0xffff) /* the last NaN, as in the reference */
             for (int i = 0; i < ACT_GROUP; i++) scale = x[i] != x[i] ? x[i] : scale;
-        int32_t first = v16_put_s8(out->q[row], qa), second = v16_put_s8(out->q[row] + 16, qb);
-        out->scale[row] = scale;
-        out->seed8[row] = -128 * (first + second);
-        out->seed4[row] = -8 * (first + second);
-        out->sum[row] = scale * (float)(first + second);
-        out->seed6[0][row] = -32 * first;
-        out->seed6[1][row] = -32 * second;
+        int32_t first = v16_put_s8(out->q, qa), second = v16_put_s8(out->q + 16, qb);
+        out->scale = scale;
+        out->seed8 = -128 * (first + second);
+        out->seed4 = -8 * (first + second);
+        out->sum = scale * (float)(first + second);
+        out->seed6[0] = -32 * first;
+        out->seed6[1] = -32 * second;
     }
 }
 
@@ -47,13 +48,13 @@ INLINE v16 dot_min(PackedType type, const uint8_t *head, int64_t j) {
     v16 min = v16_f16(head + 2 * PANEL);
     return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
-/* What the integer sum of row i of a quad starts from, at place `at` of it. */
-INLINE int32_t dot_seed(PackedType type, const Quad *x, int i, int at) {
+/* What an integer sum starts from, at place `at` of the act. */
+INLINE int32_t dot_seed(PackedType type, const Act *x, int at) {
     switch (packed_rows[type].zero) {
-        case 128: return d16_seed(x->seed8[i]);
-        case 32: return x->seed6[at / 16][i];
-        case 16: return 2 * x->seed4[i];
-        case 8: return x->seed4[i];
+        case 128: return d16_seed(x->seed8);
+        case 32: return x->seed6[at / 16];
+        case 16: return 2 * x->seed4;
+        case 8: return x->seed4;
         default: return 0;
     }
 }
@@ -76,9 +77,12 @@ enum { DOT_FETCH_AHEAD = 4096 };
 typedef d16 Exact[V16_DOT_ROWS];
 typedef v16 Float[V16_DOT_ROWS];
 
-/* x: the quad of the first rows at these columns; row r is row (sub + r) % 4 of the quad r / 4 * x_step on. */
-typedef struct DotRows { const Quad *x; int64_t x_step; int sub; } DotRows;
-INLINE const Quad *dot_quad(const DotRows *d, int r) { return d->x + (d->sub + r) / QUAD * d->x_step; }
+/* x: the acts of the first rows at these columns, `width` from one 32 columns to the next; row r is row (sub + r) % 4
+ * of the quad (sub + r) / 4 * x_step on. */
+typedef struct DotRows { const Act *x; int64_t x_step; int sub, width; } DotRows;
+INLINE const Act *dot_act(const DotRows *d, int r) {
+    return d->x + (d->sub + r) / QUAD * QUAD * d->x_step + (d->sub + r) % QUAD;
+}
 
 /* Lines go to several sums in turn, where rows are too few to hide the latency of products: waiting products fill the
  * scheduler, and loads ahead then stand still. */
@@ -89,7 +93,7 @@ INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, co
     const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
     d16 chain[4][V16_DOT_ROWS];
     UNROLL for (int r = 0; r < rows; r++) {
-        chain[0][r] = d16_all(dot_seed(type, dot_quad(d, r), (d->sub + r) % QUAD, at));
+        chain[0][r] = d16_all(dot_seed(type, dot_act(d, r), at));
         UNROLL for (int c = 1; c < chains; c++) chain[c][r] = d16_all(0);
     }
     UNROLL for (int k = 0; k < count; k += 4) {
@@ -98,7 +102,7 @@ INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, co
         line16 line = dot_line(type, q, k);
         d16 *to = chain[k / 4 % chains];
         UNROLL for (int r = 0; r < rows; r++) {
-            const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k;
+            const int8_t *x = dot_act(d, r)->q + at + k;
             to[r] = zero == 128 ? d16_dot_centred(to[r], line, x) : d16_dot(to[r], line, x);
         }
     }
@@ -117,24 +121,24 @@ INLINE void dot_narrow(PackedType type, int rows, const uint8_t *group, int64_t 
     dot_exact(type, rows, packed->part, q, d, at, exact);
     v16 scale = dot_scale(type, group, j);
     UNROLL for (int r = 0; r < rows; r++) {
-        v16 both = v16_mul(scale, v16_all(dot_quad(d, r)->scale[(d->sub + r) % QUAD]));
+        v16 both = v16_mul(scale, v16_all(dot_act(d, r)->scale));
         sum[r] = v16_fma(d16_f32(exact[r]), both, sum[r]);
     }
     if (packed->zero) return;
     v16 min = dot_min(type, group, j);
     UNROLL for (int r = 0; r < rows; r++)
-        sum[r] = v16_fma(min, v16_all(dot_quad(d, r)->sum[(d->sub + r) % QUAD]), sum[r]);
+        sum[r] = v16_fma(min, v16_all(dot_act(d, r)->sum), sum[r]);
 }
 
 /* What columns in .. end of a wide group give, summed apart and scaled once. */
 INLINE void dot_wide(PackedType type, int rows, const uint8_t *group, int64_t in, int64_t end, DotRows *d, float *acc) {
     Float sum;
     UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_all(0);
-    for (; in < end; in += ACT_GROUP, d->x++) {
+    for (; in < end; in += ACT_GROUP, d->x += d->width) {
         Exact exact;
         dot_exact(type, rows, ACT_GROUP, group + packed_rows[type].head_bytes + packed_bytes(type, in), d, 0, exact);
         UNROLL for (int r = 0; r < rows; r++)
-            sum[r] = v16_fma(d16_f32(exact[r]), v16_all(dot_quad(d, r)->scale[(d->sub + r) % QUAD]), sum[r]);
+            sum[r] = v16_fma(d16_f32(exact[r]), v16_all(dot_act(d, r)->scale), sum[r]);
     }
     v16 scale = dot_scale(type, group, 0);
     UNROLL for (int r = 0; r < rows; r++)
@@ -149,11 +153,11 @@ INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k
     if (!wide)
         UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_load(acc + r * PANEL);
     panel += k0 / group * bytes;
-    d.x += k0 / ACT_GROUP;
+    d.x += k0 / ACT_GROUP * d.width;
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
         if (wide) dot_wide(type, rows, panel, in, end, &d, acc);
-        else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x++)
+        else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width)
             UNROLL for (int i = 0; i < ACT_GROUP / part; i++) dot_narrow(type, rows, panel, j + i, &d, i * part, sum);
     }
     if (!wide)
@@ -161,11 +165,16 @@ INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k
 }
 
 /* Rows r .. r + n of one panel. */
-#define DOT_BLOCK(n) dot_block(type, n, panel, k0, k1, (DotRows){x + r / QUAD * x_step, x_step, 0}, a)
+#define DOT_BLOCK(n) dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, 0, QUAD}, a)
 #define DOT_PAIR(n, sub) \
-    dot_block(type, n, panel, k0, k1, (DotRows){x + r / QUAD * x_step, x_step, sub}, a + (sub) * PANEL)
+    dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, sub, QUAD}, a + (sub) * PANEL)
 INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
-                       const Quad *x, int64_t x_step, int64_t rows, float *acc) {
+                       const Act *x, int64_t x_step, int64_t rows, float *acc) {
+    if (!x_step) {
+        for (int p = 0; p < panels; p++, panel += step, acc += QUAD * PANEL)
+            dot_block(type, 1, panel, k0, k1, (DotRows){x, 0, 0, 1}, acc);
+        return;
+    }
     for (int p = 0; p < panels; p++, panel += step, acc += quad_rows(rows) * PANEL)
         for (int64_t r = 0; r < rows;) {
             float *a = acc + r * PANEL;
@@ -187,7 +196,7 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
 }
 
 #define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Quad *x,         \
+    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Act *x,         \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_panels(type, panel, step, panels, k0, k1, x, x_step, rows, acc);                                           \
     }

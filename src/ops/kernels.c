@@ -150,10 +150,10 @@ static void dot_pairs(const void *panel, int64_t panel_step, int panels, int64_t
 
 /* ---- Linear with activations in 8 bits --------------------------------------------------------------------------- */
 
-static void quantise(const float *x, int64_t n, Quad *out, int row) {
+static void quantise(const float *x, int64_t n, Act *out, int step) {
     static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     for (int64_t g = 0; g < n / ACT_GROUP; g++, x += ACT_GROUP) {
-        Quad *quad = &out[g];
+        Act *act = &out[g * step];
         float most = 0;
         int32_t sum[2] = {0, 0};
         for (int i = 0; i < ACT_GROUP; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
@@ -164,29 +164,29 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
             v = v < 127.0f ? v : 127.0f;
             int q = (int)((v + 12582912.0f) - 12582912.0f); /* nearest, ties to even */
             if (x[i] != x[i]) scale = x[i];
-            quad->q[row][i / 8 * 8 + place[i % 8]] = (int8_t)q;
+            act->q[i / 8 * 8 + place[i % 8]] = (int8_t)q;
             sum[i / 16] += q;
         }
-        quad->scale[row] = scale;
-        quad->seed8[row] = -128 * (sum[0] + sum[1]);
-        quad->seed4[row] = -8 * (sum[0] + sum[1]);
-        quad->sum[row] = scale * (float)(sum[0] + sum[1]);
-        for (int i = 0; i < 2; i++) quad->seed6[i][row] = -32 * sum[i];
+        act->scale = scale;
+        act->seed8 = -128 * (sum[0] + sum[1]);
+        act->seed4 = -8 * (sum[0] + sum[1]);
+        act->sum = scale * (float)(sum[0] + sum[1]);
+        for (int i = 0; i < 2; i++) act->seed6[i] = -32 * sum[i];
     }
 }
 
 /* The sum of (q - zero) times activations of lane i over [k, k + n), inside one part. */
-static int32_t dot_exact(PackedType type, const uint8_t *q, int64_t k, int64_t n, int i, const Quad *x, int row) {
+static int32_t dot_exact(PackedType type, const uint8_t *q, int64_t k, int64_t n, int i, const Act *x, int step) {
     static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     int32_t sum = 0;
     for (int64_t j = k; j < k + n; j++) {
-        int32_t a = x[j / ACT_GROUP].q[row][j % ACT_GROUP / 8 * 8 + place[j % 8]];
+        int32_t a = x[j / ACT_GROUP * step].q[j % ACT_GROUP / 8 * 8 + place[j % 8]];
         sum += (number_at(type, q, j % packed_rows[type].part, i) - packed_rows[type].zero) * a;
     }
     return sum;
 }
 
-static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Quad *x, int row,
+static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Act *x, int step,
                       float acc) {
     const PackedRow *packed = &packed_rows[type];
     bool wide = packed->part > ACT_GROUP;
@@ -196,11 +196,11 @@ static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t
         const uint8_t *q = head_of(type, panel, k, i, &scale, &min);
         int64_t end = (k / packed->part + 1) * packed->part;
         for (end = end < k1 ? end : k1; k < end; k += n) {
-            const Quad *g = &x[k / ACT_GROUP];
-            float s = (float)dot_exact(type, q, k, n, i, x, row);
-            if (wide) t = fmaf(s, g->scale[row], t);
-            else acc = fmaf(s, scale * g->scale[row], acc);
-            if (!packed->zero) acc = fmaf(min, g->sum[row], acc);
+            const Act *g = &x[k / ACT_GROUP * step];
+            float s = (float)dot_exact(type, q, k, n, i, x, step);
+            if (wide) t = fmaf(s, g->scale, t);
+            else acc = fmaf(s, scale * g->scale, acc);
+            if (!packed->zero) acc = fmaf(min, g->sum, acc);
         }
         if (wide) acc = fmaf(t, scale, acc);
     }
@@ -208,16 +208,17 @@ static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t
 }
 
 static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
-                   const Quad *x, int64_t x_step, int64_t rows, float *acc) {
+                   const Act *x, int64_t x_step, int64_t rows, float *acc) {
     for (int p = 0; p < panels; p++, panel += panel_step, acc += quad_rows(rows) * PANEL)
         for (int64_t r = 0; r < rows; r++)
             for (int i = 0; i < PANEL; i++)
                 acc[r * PANEL + i] =
-                    dot_lane(type, panel, k0, k1, i, x + r / 4 * x_step, (int)(r % 4), acc[r * PANEL + i]);
+                    dot_lane(type, panel, k0, k1, i, x + (r / QUAD * x_step * QUAD + r % QUAD),
+                             x_step ? QUAD : 1, acc[r * PANEL + i]);
 }
 
 #define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,   \
+    static void dot_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Act *x,   \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_of(type, panel, panel_step, panels, k0, k1, x, x_step, rows, acc);                                         \
     }

@@ -50,6 +50,7 @@ typedef struct Sum {
     const uint8_t *panel;
     int panels;
     int64_t rows, block; /* block = panels * acc_rows(rows) * PANEL floats */
+    bool lone;           /* the replica has no other row in this step */
     const float *x;
     float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
 } Sum;
@@ -60,11 +61,12 @@ static int64_t acc_rows(const Call *c) { return c->act == ACT_INT8 ? quad_rows(c
 /* Many rows go over a piece of the panel that stays in the L1 cache; pieces end where weight groups do. */
 static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
+    const Act *acts = (const Act *)call_quads(s->call) + w->first_k / ACT_GROUP * (s->lone ? 1 : QUAD);
     int64_t most = s->call->blocking->quads;
     for (int64_t at = first, end; at < last; at = end) {
         end = s->rows <= ROWS_ONCE || last - at < most ? last : (at + most) / most * most;
         s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
-                                       call_quads(s->call) + w->first_k / ACT_GROUP, s->call->acts_step, s->rows, acc);
+                                       acts, s->lone ? 0 : s->call->acts_step, s->rows, acc);
     }
 }
 
@@ -134,7 +136,7 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
     }
 }
 
-static void linear_rows(const Call *c, int64_t first, int64_t last) {
+static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL;
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
     for (int64_t u = first; u < last;) {
@@ -143,6 +145,7 @@ static void linear_rows(const Call *c, int64_t first, int64_t last) {
                  .panel = c->weight->data + (panel0 + u - c->weight->first_panel) * c->weight->panel_bytes,
                  .panels = panels,
                  .rows = rows,
+                 .lone = lone,
                  .block = panels * acc_rows(c) * PANEL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
@@ -171,7 +174,7 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
     }
     for (Call part = *c; part.row0 < c->row1; part.row0 = part.row1) {
         part.row1 = part.row0 + step < c->row1 ? part.row0 + step : c->row1;
-        linear_rows(&part, first, last);
+        linear_rows(&part, rows == 1, first, last);
     }
 }
 
