@@ -11,7 +11,7 @@ check "md: prompts, depths and batches on three meshes, with a ratio to the firs
     '[ "$(grep -c "| 1x1 | [pt][pg].* ± .* | 1.000 |" "$work/out")" = 8 ]' 'out "| dp2,tp4 | pp16 @ d5 |"' 'out "peak memory"'
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
 check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
-    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 21 ]'
+    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 22 ]'
 run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16
 check "md: says which activations" 'is 0' 'out " act bf16 | "'
 run bench -m $tiny --act bf8

@@ -53,7 +53,7 @@ INLINE int32_t dot_seed(PackedType type, const Act *x, int at) {
     switch (packed_rows[type].zero) {
         case 128: return d16_seed(x->seed8);
         case 32: return x->seed6[at / 16];
-        case 16: return 2 * x->seed4;
+        case 16: return (int32_t)(2u * (uint32_t)x->seed4); /* rows that are not there hold anything */
         case 8: return x->seed4;
         default: return 0;
     }
