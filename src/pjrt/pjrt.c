@@ -118,6 +118,7 @@ static bool pjrt_run(void *backend, Err *err) {
 
 static const float *pjrt_read(void *backend, Tensor t, Err *err) {
     Pjrt *p = backend;
+    if (p->host[t.id]) return p->host[t.id];
     return waves_read(p, graph_node(&p->program->graph, t), err) ? p->value[t.id] : NULL;
 }
 
@@ -164,6 +165,8 @@ static void pjrt_close_backend(void *backend) {
     free(p->piece);
     free(p->copied);
     free(p->candidate);
+    free(p->cut);
+    free(p->kept);
     free(p->piece_at);
     free(p->work);
     free(p->scratch);
@@ -220,7 +223,7 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     PjrtOptions o = {.plugin = options->plugin, .devices = p->devices, .cache = options->program_cache};
     p->client = pjrt_open(&o, err);
     if (p->client) buckets_choose(p), candidates_choose(p);
-    if (p->client && type_choose(p, err) && step_new(p, err) && pjrt_place(p, weights, err)) {
+    if (p->client && type_choose(p, err) && step_new(p, err) && pieces_cut(p, err) && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;
         p->info.isa = pjrt_info(p->client)->platform;
         snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type,
