@@ -92,6 +92,38 @@ static void same_as_cpu(const char *name, const char *mesh, int slots) {
     qm_engine_close(cpu);
 }
 
+/* Hidden states after the embedding, every layer and the last norm: pieces of a program leave those of their layers. */
+static void same_hidden(const char *mesh) {
+    enum { LAYERS = 3 };
+    float *states[2];
+    int64_t d = 0;
+    for (int k = 0; k < 2; k++) {
+        QmErr err = {0};
+        QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = mesh, .context = 64, .rows = 16, .hidden = true,
+                             .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL, .quiet = true};
+        QmEngine *e = qm_engine_open(&o, &err);
+        if (!e) fail_msg("%s", err.text);
+        int32_t ids[PROMPT];
+        d = qm_engine_info(e)->hidden;
+        assert_int_equal(qm_engine_info(e)->layers, LAYERS);
+        for (int i = 0; i < PROMPT; i++) ids[i] = (int32_t)((i * 37 + 5) % qm_engine_info(e)->vocab);
+        states[k] = calloc((size_t)((LAYERS + 1) * PROMPT * d), sizeof(float));
+        QmAppend a = {.session = qm_session_new(e, &err), .tokens = ids, .count = PROMPT, .hidden = states[k]};
+        if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
+        qm_session_free(a.session);
+        qm_engine_close(e);
+    }
+    for (int layer = 0; layer <= LAYERS; layer++) {
+        double most = 0, off = 0;
+        for (int64_t i = layer * PROMPT * d; i < (layer + 1) * PROMPT * d; i++) {
+            most = fmax(most, fabs((double)states[0][i]));
+            off = fmax(off, fabs((double)states[0][i] - (double)states[1][i]));
+        }
+        if (!(most > 0 && off <= 1e-5 * most)) fail_msg("%s, hidden state %d: off by %g of %g", mesh, layer, off, most);
+    }
+    free(states[0]), free(states[1]);
+}
+
 static void need_plugin(void) {
     if (access(PLUGIN, R_OK)) {
         print_message("no %s: dev/plugins.sh brings it\n", PLUGIN);
@@ -113,6 +145,13 @@ static void every_mesh(void **state) {
     (void)state;
     need_plugin();
     for (size_t m = 0; m + 1 < MESHES; m++) same_as_cpu("heads28-4", meshes[m], 2);
+}
+
+static void hidden_states(void **state) {
+    (void)state;
+    need_plugin();
+    same_hidden("2x4");
+    same_hidden("1x1");
 }
 
 /* A prompt that begins where few positions are looked at and ends where all are. */
@@ -323,7 +362,8 @@ static void bad_options(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh),
                                        cmocka_unit_test(data_parallel),
-                                       cmocka_unit_test(session_copies), cmocka_unit_test(long_prompt),
+                                       cmocka_unit_test(session_copies), cmocka_unit_test(hidden_states),
+                                       cmocka_unit_test(long_prompt),
                                        cmocka_unit_test(weights_in_bf16), cmocka_unit_test(real_model),
                                        cmocka_unit_test(bad_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);

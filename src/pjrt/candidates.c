@@ -4,7 +4,7 @@
 #include <string.h>
 #include "state.h"
 
-static const float padding = -3.0e38f; /* what argmax's lowering puts after a shard's end */
+static const float padding = -2.9e38f; /* above what argmax's lowering puts after a shard's end, rounded or not */
 
 /* The last piece has them. */
 static int candidates_at(const Lower *l) {

@@ -5,8 +5,8 @@
 #include "buckets.h"
 #include "client.h"
 
-/* A run of the program's nodes that is executed alone. arguments: [device * arguments + i], made at the first run; weights
- * stay there. */
+/* A run of the program's nodes that is executed alone. arguments: [device * arguments + i], made at the first run;
+ * weights stay there. */
 typedef struct Piece {
     Lower lower;
     PjrtProgram *program;

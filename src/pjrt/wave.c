@@ -56,7 +56,7 @@ void waves_free(Pjrt *p) {
     free(p->waves);
 }
 
-/* ---- Running ------------------------------------------------------------------------------------------------------ */
+/* ---- Running ----------------------------------------------------------------------------------------------------- */
 
 /* Caches of a piece's results take the places of those it consumed. */
 static void caches_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
@@ -85,7 +85,18 @@ static void values_free(Pjrt *p, const Compiled *c, PjrtBuffer **results) {
     }
 }
 
-/* Runs the pieces one after another without waiting: each starts where its arguments are there. */
+/* Waits for what the last piece leaves on each device. A next run's first pieces depend on caches only, so they would
+ * start beside this one's last, and the devices' threads, each in a collective of another piece, would wait for each
+ * other for ever. */
+static bool wait_all(Pjrt *p, const Compiled *c, PjrtBuffer *const *results, Err *err) {
+    const Piece *last = &c->piece[c->pieces - 1];
+    PjrtBuffer *const *of = results + p->devices * last->first_result;
+    for (int d = 0; c->pieces > 1 && d < p->devices; d++)
+        if (!pjrt_wait(p->client, of[d * last->lower.result_count], err)) return false;
+    return true;
+}
+
+/* Runs the pieces one after another: each starts where its arguments are there. */
 static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, PjrtBuffer **results, Err *err) {
     bool ok = inputs_upload(p, c, w, copy, err);
     for (int i = 0; ok && i < c->pieces; i++) {
@@ -98,6 +109,7 @@ static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Pj
         p->lost = !ok;
         if (ok) caches_move(p, l, out);
     }
+    if (ok) p->lost = !(ok = wait_all(p, c, results, err));
     values_free(p, c, results);
     inputs_free(p, c);
     return ok;
