@@ -28,7 +28,7 @@ all: $(PROGRAM) libqwenmesh.a $(MPI)
 $(PROGRAM): $(CLIOBJ) $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $(CLIOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS)
 
-$(MPI): src/cpu/transport_mpi.c src/cpu/transport_library.h Makefile
+$(MPI): src/base/transport_mpi.c src/base/transport_library.h Makefile
 	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) -fvisibility=hidden -fPIC -shared -o $@ $<
 
 # The library is one object whose hidden symbols are local: only qm_ names are seen outside.
@@ -68,7 +68,8 @@ FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuz
            -fno-sanitize-recover=all"
 FUZZ_SECONDS ?= 60
 # The tests that start threads.
-TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_kv build/tsan/tests/test_pack build/tsan/tests/test_pin
+TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_kv build/tsan/tests/test_pack build/tsan/tests/test_pin \
+              build/tsan/tests/test_parts
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
 # The longest first, so that it does not run alone at the end.

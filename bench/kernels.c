@@ -31,7 +31,8 @@ struct Item {
 };
 
 static uint8_t *weights[PACKED_COUNT];
-static Quad *quads; /* [TILE_ROWS / 4][K / 32] */
+static Quad *quads;            /* [TILE_ROWS / 4][K / 32] */
+static Act acts[K / ACT_GROUP]; /* of a lone row */
 static Pair *pairs; /* [TILE_ROWS][pairs_step(K)] */
 static float *xs, *scratch[THREADS];
 static volatile uint64_t sink;
@@ -170,13 +171,14 @@ static double run_dot(const Item *item, int thread) {
     int64_t bytes = packed_panel_bytes(type, K), panels = tile ? 8 : BYTES / bytes / item->threads / PANELS * PANELS;
     if (item->kernels == &kernels_reference) panels = 1;
     const uint8_t *w = weights[type] + (tile ? 0 : thread * panels * bytes);
+    const Act *x = item->rows > 1 ? (const Act *)quads : acts;
+    int64_t x_step = item->rows > 1 ? K / ACT_GROUP : 0;
     float *acc = scratch[thread];
     memset(acc, 0, (size_t)(PANELS * quad_rows(item->rows) * PANEL) * sizeof *acc);
     for (int64_t p = 0; p < panels; p += tile ? 1 : PANELS)
         for (int64_t k = 0, end; k < K; k = end) {
             end = tile && K - k > DOT_COUNT ? k + DOT_COUNT : K;
-            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, quads, K / ACT_GROUP, item->rows,
-                                     acc);
+            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, x, x_step, item->rows, acc);
         }
     return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
 }
@@ -393,8 +395,9 @@ static void print_items(int repetitions) {
 
 /* Panels of real weights, so that no subnormals or NaN distort the times: one packed panel, copied over and over. */
 static bool make_weights(Err *err) {
-    static const DType stored[PACKED_COUNT] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_K,
-                                               DTYPE_Q5_1, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
+    static const DType stored[PACKED_COUNT] = {
+        DTYPE_F32,  DTYPE_BF16, DTYPE_F16,  DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_0, DTYPE_Q5_1,
+        DTYPE_Q5_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
     static uint8_t row[PANEL][K * 4];
     const uint8_t *rows[PANEL];
     for (int type = 0; type < PACKED_COUNT; type++) {
@@ -433,8 +436,9 @@ int main(int argc, char **argv) {
     }
     for (int i = 0; i < (1 << 20) / 4; i++) xs[i] = (float)(i % 97) * 0.01f - 0.4f;
     quads = mem_pages_new(TILE_ROWS / QUAD * (K / ACT_GROUP) * sizeof *quads, "activations", &err);
+    kernels_reference.quantise(xs, K, acts, 1);
     for (int r = 0; quads && r < TILE_ROWS; r++)
-        kernels_reference.quantise(xs + r * 32, K, quads + r / QUAD * (K / ACT_GROUP), r % QUAD);
+        kernels_reference.quantise(xs + r * 32, K, &quads[r / QUAD * (K / ACT_GROUP)].row[r % QUAD], QUAD);
     pairs = mem_pages_new((size_t)(TILE_ROWS * pairs_step(K)) * sizeof *pairs, "activations", &err);
     for (int r = 0; pairs && r < TILE_ROWS; r++) kernels_reference.round(xs + r * 32, K, pairs + r * pairs_step(K));
     if (!quads || !pairs) return 1;
@@ -445,12 +449,12 @@ int main(int argc, char **argv) {
         if (k) add_table(k, read);
     }
     Crew crew = {0};
-    cpu_pin(0);
     Worker workers[THREADS];
     for (int t = 1; t < THREADS; t++) {
         workers[t] = (Worker){.crew = &crew, .thread = t};
         pthread_create(&workers[t].id, NULL, worker, &workers[t]);
     }
+    cpu_pin(0); /* after the others: a new thread may run only where its maker may */
     for (int r = 0; r < repetitions; r++)
         for (int i = 0; i < items_n; i++) items[i].seen[r] = measure(&crew, &items[i]);
     crew.item = NULL;

@@ -1,31 +1,55 @@
 #!/bin/sh
-# bench/peers.sh [-w FOLDER] [-c CONFIG.json] [-t "bf16 q8_0 q4_0 q4_K_M"] [-p N] [-n N] [-r ROUNDS]
-# qwenmesh beside llama.cpp: random weights at a true shape, the same GGUF file for both, a round of each in turn, medians
-# and their ratio. Builds llama.cpp from the source package llama-cpp-python on PyPI. IK: path of a llama-bench built
-# from ik_llama.cpp, to run it too; Hugging Face transformers runs where python3 has torch (bf16 only). One run at a time:
-# FOLDER.lock is made for the time of the measurement.
+# bench/peers.sh [-w FOLDER] [-c CONFIG.json] [-t "bf16 q8_0 q4_0 q4_K_M"] [-k PEERS] [-a ACT] [-p N] [-n N] [-r ROUNDS]
+# qwenmesh beside its peers: random weights at a true shape, the same GGUF file for all, a round of each in turn, medians
+# and their ratio, above 1: qwenmesh is faster. PEERS: "llama.cpp ik_llama.cpp" (built from the source packages
+# llama-cpp-python and ik-llama-cpp-python on PyPI) and transformers (with torch from PyPI in FOLDER/venv; bf16 only).
+# ACT: f32, int8 or bf16 activations in ours; default: what llama.cpp does with the type, 8 bits for quantised weights,
+# bf16 for bf16. One run at a time: FOLDER.lock is made for the time of the measurement.
 set -eu
+cd "$(dirname "$0")/.."
 work=/tmp/peers config=tests/golden/configs/0.5b.json types="bf16 q8_0 q4_0 q4_K_M" prompt=512 gen=64 rounds=3
-while getopts w:c:t:p:n:r: option; do
+peers=llama.cpp act=
+while getopts w:c:t:k:a:p:n:r: option; do
     case $option in
-    w) work=$OPTARG ;; c) config=$OPTARG ;; t) types=$OPTARG ;; p) prompt=$OPTARG ;; n) gen=$OPTARG ;; r) rounds=$OPTARG ;;
-    *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
+    w) work=$OPTARG ;; c) config=$OPTARG ;; t) types=$OPTARG ;; k) peers=$OPTARG ;; a) act=$OPTARG ;;
+    p) prompt=$OPTARG ;; n) gen=$OPTARG ;; r) rounds=$OPTARG ;;
+    *) sed -n '2,8s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
-bin=$work/llama/bin version=0.3.36 threads=$(nproc)
-if [ ! -x "$bin/llama-bench" ] || [ ! -x "$bin/llama-quantize" ]; then
-    mkdir -p "$work/src"
-    pip download -q --no-deps --no-binary :all: -d "$work/src" "llama-cpp-python==$version"
-    tar xzf "$work/src/llama_cpp_python-$version.tar.gz" -C "$work/src"
-    nice -n 10 cmake -S "$work/src/llama_cpp_python-$version/vendor/llama.cpp" -B "$work/llama" -DCMAKE_BUILD_TYPE=Release \
-        -DGGML_NATIVE=ON -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF >"$work/cmake.log"
-    nice -n 10 cmake --build "$work/llama" -j"$threads" --target llama-bench llama-quantize >"$work/build.log"
-fi
-make -s qwenmesh
+threads=$(nproc)
 name=$(basename "$config" .json)
+build() { # NAME PACKAGE VERSION FOLDER TARGETS: the package's source of llama.cpp, built in $work/NAME
+    [ ! -x "$work/$1/bin/llama-bench" ] || return 0
+    mkdir -p "$work/src"
+    # pip may fail on the package's own description after it has the archive
+    pip download -q --no-deps --no-binary :all: -d "$work/src" "$2==$3" >"$work/pip.log" 2>&1 || true
+    source=$(echo "$2-$3" | tr - _ | sed 's/_\([0-9.]*\)$/-\1/')
+    tar xzf "$work/src/$source.tar.gz" -C "$work/src" || { cat "$work/pip.log" >&2; exit 1; }
+    info=$work/src/$source/vendor/$4/common
+    [ ! -f "$info/build-info.cpp.in" ] || [ -d "$info/cmake" ] || { # the package of ik_llama.cpp leaves it out
+        mkdir "$info/cmake"
+        printf 'set(BUILD_NUMBER 0)\nconfigure_file(common/build-info.cpp.in common/build-info.cpp @ONLY)\n' >"$info/cmake/build-info-gen-cpp.cmake"
+    }
+    nice -n 10 cmake -S "$work/src/$source/vendor/$4" -B "$work/$1" -DCMAKE_BUILD_TYPE=Release -DGGML_NATIVE=ON \
+        -DBUILD_SHARED_LIBS=OFF -DLLAMA_CURL=OFF -DLLAMA_BUILD_TESTS=OFF >"$work/cmake.log" 2>&1
+    nice -n 10 cmake --build "$work/$1" -j"$threads" --target $5 >"$work/build.log" 2>&1
+}
+build llama llama-cpp-python 0.3.36 llama.cpp "llama-bench llama-quantize" # llama-quantize makes everybody's files
+for peer in $peers; do
+    case $peer in
+    llama.cpp) ;;
+    ik_llama.cpp) build ik ik-llama-cpp-python 0.1.5 ik_llama.cpp llama-bench ;;
+    transformers)
+        "$work/venv/bin/python" -c 'import torch, transformers' 2>/dev/null ||
+            { python3 -m venv "$work/venv" && "$work/venv/bin/pip" install -q torch transformers; } ;;
+    *) echo "peers: expected llama.cpp, ik_llama.cpp or transformers, got '$peer'" >&2; exit 2 ;;
+    esac
+done
+make -s qwenmesh
 [ -f "$work/$name-bf16.gguf" ] || python3 bench/random_gguf.py "$config" "$work/$name-bf16.gguf" >&2
 for type in $types; do
-    [ -f "$work/$name-$type.gguf" ] || "$bin/llama-quantize" --allow-requantize "$work/$name-bf16.gguf" "$work/$name-$type.gguf" "$type" "$threads" >"$work/quantize-$type.log" 2>&1
+    [ -f "$work/$name-$type.gguf" ] || "$work/llama/bin/llama-quantize" --allow-requantize "$work/$name-bf16.gguf" \
+        "$work/$name-$type.gguf" "$type" "$threads" >"$work/quantize-$type.log" 2>&1
 done
 tries=0
 until mkdir "$work.lock" 2>/dev/null; do # another measurement would spoil both
@@ -36,40 +60,44 @@ done
 results=$(mktemp)
 trap 'rm -f "$results"; rmdir "$work.lock"' EXIT
 trap 'exit 130' INT TERM
+keep() { # NAME: result lines "NAME-TEST VALUE" from llama-bench's JSON, which ours is too
+    python3 -c 'import json, sys
+for r in json.load(sys.stdin):
+    print("%s-%s %f" % (sys.argv[1], "pp" if r["n_prompt"] else "tg", r["avg_ts"]))
+    if "read_gb_s" in r and not r["n_prompt"]: print("%s-read %f" % (sys.argv[1], 100 * r["gb_s"] / r["read_gb_s"]))' "$1" >>"$results"
+}
+act_of() { # TYPE
+    if [ -n "$act" ]; then echo "$act"; elif [ "$1" = bf16 ]; then echo bf16; else echo int8; fi
+}
 median() { awk -v w="$1" '$1 == w {print $2}' "$results" | sort -g | awk '{x[NR] = $1} END {if (NR) print x[int((NR + 1) / 2)]}'; }
-ours() { # FILE TYPE
-    ./qwenmesh bench -m "$1" -p "$prompt" -n "$gen" -r 1 -o json | python3 -c 'import json, sys
-for r in json.load(sys.stdin): print("ours-%s-%s %f" % (sys.argv[1], "pp" if r["n_prompt"] else "tg", r["avg_ts"]))' "$2" >>"$results"
-}
-theirs() { # WHO BINARY FILE TYPE
-    "$2" -m "$3" -p "$prompt" -n "$gen" -t "$threads" -r 1 -o json 2>/dev/null | python3 -c 'import json, sys
-for r in json.load(sys.stdin): print("%s-%s-%s %f" % (sys.argv[1], sys.argv[2], "pp" if r["n_prompt"] else "tg", r["avg_ts"]))' "$1" "$4" >>"$results"
-}
-line() { # WHO TYPE
+line() { # PEER TYPE
     for test in pp tg; do
-        a=$(median "ours-$2-$test") b=$(median "$1-$2-$test")
-        [ -n "$a" ] && [ -n "$b" ] || { echo "| $1 | $name $2 | $test | failed | | |"; continue; }
-        n=$gen
-        [ $test = tg ] || n=$prompt
-        awk -v w="$1" -v m="$name $2" -v t="$test$n" -v a="$a" -v b="$b" 'BEGIN {printf "| %s | %s | %s | %.2f | %.2f | %.2f |\n", w, m, t, a, b, a / b}'
+        a=$(median "ours-$2-$test") b=$(median "$1-$2-$test") n=$prompt read=
+        [ $test = pp ] || { n=$gen; read="$(median "ours-$2-read" | cut -d. -f1) %"; }
+        [ -n "$a" ] && [ -n "$b" ] || { echo "| $1 | $name $2 | $test$n | failed | | | |"; continue; }
+        awk -v w="$1" -v m="$name $2, act $(act_of "$2")" -v t="$test$n" -v a="$a" -v b="$b" -v r="$read" \
+            'BEGIN {printf "| %s | %s | %s | %.2f | %.2f | %.2f | %s |\n", w, m, t, a, b, a / b, r}'
     done
 }
-echo "| peer | model | test | qwenmesh t/s | peer t/s | ratio |"
-echo "|---|---|---|---|---|---|"
+echo "| peer | model | test | qwenmesh t/s | peer t/s | ratio | ours, of read bandwidth |"
+echo "|---|---|---|---|---|---|---|"
 for type in $types; do
-    round=0
+    file=$work/$name-$type.gguf round=0
     while [ $round -lt "$rounds" ]; do
-        ours "$work/$name-$type.gguf" "$type"
-        theirs llama.cpp "$bin/llama-bench" "$work/$name-$type.gguf" "$type"
-        [ -z "${IK:-}" ] || theirs ik_llama.cpp "$IK" "$work/$name-$type.gguf" "$type"
+        ./qwenmesh bench -m "$file" --act "$(act_of "$type")" -p "$prompt" -n "$gen" -r 1 -o json | keep "ours-$type"
+        for peer in $peers; do
+            case $peer in
+            llama.cpp) bin=$work/llama ;;
+            ik_llama.cpp) bin=$work/ik ;;
+            *) continue ;;
+            esac
+            "$bin/bin/llama-bench" -m "$file" -p "$prompt" -n "$gen" -t "$threads" -r 1 -o json 2>/dev/null | keep "$peer-$type"
+        done
         round=$((round + 1))
     done
-    line llama.cpp "$type"
-    [ -z "${IK:-}" ] || line ik_llama.cpp "$type"
+    for peer in $peers; do [ "$peer" = transformers ] || line "$peer" "$type"; done
 done
-[ -n "${IK:-}" ] || echo "peers: ik_llama.cpp skipped: set IK to a llama-bench built from it" >&2
-if python3 -c 'import torch, transformers' 2>/dev/null; then
-    python3 bench/peer_hf.py "$config" "$prompt" "$gen" "$rounds" >>"$results" && line transformers bf16
-else
-    echo "peers: transformers skipped: python3 has no torch and transformers" >&2
-fi
+case " $peers " in
+*" transformers "*)
+    "$work/venv/bin/python" bench/peer_hf.py "$config" "$prompt" "$gen" "$rounds" >>"$results" && line transformers bf16 ;;
+esac

@@ -1,7 +1,7 @@
 /* transport.c: the time of one all-reduce between ranks: each sends one block of one row to every other, as an aligned
  * 1xN mesh does after o_proj and down_proj. Run by `make bench-transport` at 2 and 4 ranks, or under any launcher. */
 #include <stdlib.h>
-#include "../src/cpu/transport.h"
+#include "../src/base/transport.h"
 
 enum { WARM = 200, ROUNDS = 2000, BEST_OF = 5 };
 

@@ -2,8 +2,8 @@
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/transport.h"
 #include "cli/cli.h"
-#include "cpu/transport.h"
 #include "infer/follow.h"
 
 static const Command commands[] = {

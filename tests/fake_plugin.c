@@ -5,12 +5,18 @@
  *   error=SLOT[@N]          the N-th call of it fails (from 1; without: every one), INTERNAL "fake failure"
  *   memory=SLOT[@N]         likewise, RESOURCE_EXHAUSTED
  *   late                    waiting for an event fails
- * It has as many devices as it is asked for, listed backwards. A program whose text returns tensors gives zeros of
- * these types and "consumes" the arguments that alias them; any other copies each device's first argument to its one
- * result and "consumes" the second. Objects are counted by kind: fake_made, fake_left and fake_live tell. */
+ *   newer                   another version of the platform
+ *   deaf, crossed, mute     of several processes: sees its own devices only; has every n-th device; tells the others
+ *                           nothing of itself
+ * It has as many devices as it is asked for, listed backwards. A program whose text returns tensors gives numbers that
+ * depend on the device and on all it was fed, and "consumes" the arguments that alias them; any other copies each
+ * device's first argument to its one result and "consumes" the second. Objects are counted by kind: fake_made,
+ * fake_left and fake_live tell. fake_nodes.h has what several processes do together. */
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
+#include <time.h>
+#include <unistd.h>
 #include "../src/pjrt/api.h"
 
 #define EXPORT __attribute__((visibility("default")))
@@ -20,27 +26,42 @@ EXPORT const char *fake_left(void);     /* "2 buffer, 1 event": those that live 
 EXPORT const PjrtApi *GetPjrtApi(void);
 
 enum { DEVICES = 64, RANK = 8 };
-struct PJRT_Error { int code; const char *message; };
+struct PJRT_Error { int code; char message[512]; };
 /* waits_for: the buffer that stands on lent memory; the event is ready when it is gone. */
 struct PJRT_Event { int fails; struct PJRT_Buffer *waits_for; };
-struct PJRT_Device { int id; };
-struct PJRT_Client { int devices; PjrtDevice device[DEVICES], *list[DEVICES]; };
-/* results: 0 of the copying kind; else types of the results and which arguments are consumed. */
+/* What was copied to a device; hash: of all of it, in order. */
+struct PJRT_Device { int id, uploads, runs; size_t bytes; uint64_t hash; };
+struct PJRT_Client {
+    int devices, owned; /* of all processes, of this one */
+    PjrtDevice device[DEVICES], *list[DEVICES], *own[DEVICES];
+    int node, nodes, runs;
+    char visible[256];
+    PjrtCreateArgs store; /* its callbacks */
+};
+/* What a program's text says. results: 0 of the copying kind; else types of the results and which arguments are
+ * consumed; shard: the argument that says where a device's shard lies; candidates: the result of that name; -1: none.
+ */
 enum { RESULTS = 256, ARGUMENTS = 1024 };
 typedef struct ResultType { int type; size_t rank; int64_t dim[RANK]; } ResultType;
-struct PJRT_LoadedExecutable {
-    PjrtPluginClient *client;
-    int devices, results;
-    PjrtDevice *list[DEVICES];
+typedef struct Program {
+    int devices, results, shard, candidates;
+    uint64_t hash;
     ResultType result[RESULTS];
     bool consumed[ARGUMENTS];
+} Program;
+struct PJRT_LoadedExecutable {
+    PjrtPluginClient *client;
+    int devices; /* of this process */
+    PjrtDevice *list[DEVICES];
+    Program program;
 };
-struct PJRT_Executable { int devices, results; };
-struct PJRT_SerializedExecutable { char data[64]; };
+struct PJRT_Executable { const PjrtLoaded *loaded; };
+struct PJRT_SerializedExecutable { char owner[32]; Program program; };
 struct PJRT_Buffer {
     int type, deleted;
     size_t rank, bytes;
     int64_t dim[RANK];
+    uint64_t hash; /* of what it holds */
     char *data;
     PjrtEvent *loan; /* that waits for it */
     bool lent;
@@ -89,7 +110,8 @@ static const char *mode(void) {
 
 static PjrtError *error(int code, const char *message) {
     PjrtError *e = make(ERROR, sizeof *e);
-    *e = (PjrtError){code, message};
+    e->code = code;
+    snprintf(e->message, sizeof e->message, "%s", message);
     return e;
 }
 
@@ -112,6 +134,8 @@ static PjrtError *fails(const char *name) {
         return e ? e : name##_real(args);                                                                             \
     }                                                                                                                 \
     static PjrtError *name##_real(type *a)
+
+#include "fake_nodes.h"
 
 /* ---- Errors and events ------------------------------------------------------------------------------------------- */
 
@@ -161,35 +185,54 @@ FAKE(Plugin_Attributes, PjrtPluginArgs) {
     return NULL;
 }
 FAKE(Client_Create, PjrtCreateArgs) {
-    int devices = 1;
-    for (size_t i = 0; i < a->option_count; i++)
-        if (!strncmp(a->options[i].name, "cpu_device_count", a->options[i].name_bytes))
-            devices = (int)a->options[i].integer;
-    if (!strcmp(mode(), "few")) devices = 1;
-    if (devices > DEVICES) return error(PJRT_INVALID_ARGUMENT, "too many devices");
+    PjrtPluginClient new = {.owned = 1, .nodes = 1, .store = *a};
+    size_t at = 0;
+    for (size_t i = 0; i < a->option_count; i++) {
+        const PjrtValue *v = &a->options[i];
+        if (is_named(v, "cpu_device_count")) new.owned = (int)v->integer;
+        if (is_named(v, "node_id")) new.node = (int)v->integer;
+        if (is_named(v, "num_nodes")) new.nodes = (int)v->integer;
+        if (!is_named(v, "visible_devices")) continue;
+        new.owned = (int)v->count;
+        for (size_t j = 0; j < v->count && at < sizeof new.visible; j++)
+            at += (size_t)snprintf(new.visible + at, sizeof new.visible - at, " %d", (int)v->list[j]);
+    }
+    if (!strcmp(mode(), "few")) new.owned = 1;
+    if (new.owned * new.nodes > DEVICES) return error(PJRT_INVALID_ARGUMENT, "too many devices");
+    PjrtError *e = nodes_find(&new);
+    if (e) return e;
     PjrtPluginClient *c = a->client = make(CLIENT, sizeof *c);
-    c->devices = devices;
-    for (int i = 0; i < devices; i++) c->device[i].id = devices - 1 - i, c->list[i] = &c->device[i];
+    *c = new;
+    devices_number(c);
     return NULL;
 }
-FAKE(Client_Destroy, PjrtClientArgs) { return drop(CLIENT, a->client), NULL; }
+FAKE(Client_Destroy, PjrtClientArgs) {
+    live[CLIENT]--;
+    write_log(a->client);
+    free(a->client);
+    return NULL;
+}
 static PjrtError *say(PjrtTextArgs *a, const char *text) {
     a->text = text;
     a->bytes = strlen(text);
     return NULL;
 }
 FAKE(Client_PlatformName, PjrtTextArgs) { return say(a, "fake"); }
-FAKE(Client_PlatformVersion, PjrtTextArgs) { return say(a, "1.0"); }
+FAKE(Client_PlatformVersion, PjrtTextArgs) { return say(a, strcmp(mode(), "newer") ? "1.0" : "1.1"); }
 FAKE(DeviceDescription_Kind, PjrtTextArgs) { return say(a, "paper"); }
 FAKE(DeviceDescription_ToString, PjrtTextArgs) { return say(a, "a fake device"); }
-static PjrtError *devices_of(PjrtDevicesArgs *a) {
+FAKE(Client_Devices, PjrtDevicesArgs) {
     const PjrtPluginClient *c = a->of;
     a->devices = c->list;
     a->count = (size_t)c->devices;
     return NULL;
 }
-FAKE(Client_Devices, PjrtDevicesArgs) { return devices_of(a); }
-FAKE(Client_AddressableDevices, PjrtDevicesArgs) { return devices_of(a); }
+FAKE(Client_AddressableDevices, PjrtDevicesArgs) {
+    const PjrtPluginClient *c = a->of;
+    a->devices = c->own;
+    a->count = (size_t)c->owned;
+    return NULL;
+}
 FAKE(Device_GetDescription, PjrtDescriptionArgs) { return a->description = (PjrtDescription *)a->device, NULL; }
 FAKE(DeviceDescription_Id, PjrtIdArgs) { return a->id = ((PjrtDevice *)a->description)->id, NULL; }
 FAKE(DeviceDescription_Attributes, PjrtDeviceAttributesArgs) { return a->count = 0, NULL; }
@@ -202,12 +245,14 @@ FAKE(Device_MemoryStats, PjrtMemoryArgs) {
 
 /* ---- Programs ---------------------------------------------------------------------------------------------------- */
 
-/* On as many devices as the options' num_partitions (field 5 of field 3) says: the byte after 28 hex. */
-static PjrtLoaded *loaded(PjrtPluginClient *client, int devices) {
+/* On this process's devices among the first program->devices, by id. */
+static PjrtLoaded *loaded(PjrtPluginClient *client, const Program *program) {
     PjrtLoaded *l = make(LOADED, sizeof *l);
     l->client = client;
-    l->devices = devices < client->devices ? devices : client->devices;
-    for (int i = 0; i < l->devices; i++) l->list[i] = &client->device[client->devices - 1 - i]; /* by id */
+    l->program = *program;
+    for (int id = 0; id < program->devices; id++)
+        for (int i = 0; i < client->owned; i++)
+            if (client->own[i]->id == id) l->list[l->devices++] = client->own[i];
     return l;
 }
 /* "tensor<2x3xf32>" at `at`. */
@@ -220,41 +265,54 @@ static ResultType result_type(const char *at) {
 }
 
 /* The local types after the module's return, and which arguments of @main say that they alias a result. */
-static void read_text(PjrtLoaded *l, const char *code, size_t bytes) {
+static void read_text(Program *p, const char *code, size_t bytes) {
     char *text = strndup(code, bytes), *main_at = strstr(text, "@main("), *end = main_at ? strstr(main_at, "->") : NULL;
     char *back = main_at ? strstr(main_at, "sdy.return ") : NULL;
     if (!back && main_at) back = strstr(main_at, "\nreturn ");
     char *at = back ? strstr(back, " : ") : NULL, *line = at ? strchr(at, '\n') : NULL;
-    for (; at && (at = strstr(at, "tensor<")) && at < line && l->results < RESULTS; at++)
-        l->result[l->results++] = result_type(at);
+    for (char *c = back; at && c < at; c++) {
+        if (!strncmp(c, "%candidates", 11)) p->candidates = p->results;
+        p->results += *c == ',';
+    }
+    for (p->results = 0; at && (at = strstr(at, "tensor<")) && at < line && p->results < RESULTS; at++)
+        p->result[p->results++] = result_type(at);
     int argument = -1;
     for (char *c = main_at; c && c < end; c++) {
         if (*c == '%') argument++;
-        if (!strncmp(c, "tf.aliasing_output", 18) && argument < ARGUMENTS) l->consumed[argument] = true;
+        if (!strncmp(c, "%g_shard:", 9)) p->shard = argument;
+        if (!strncmp(c, "tf.aliasing_output", 18) && argument < ARGUMENTS) p->consumed[argument] = true;
     }
     free(text);
 }
 
+/* For num_partitions (field 5 of field 3: the byte after 28 hex) devices, each of which is assigned its own. */
 FAKE(Client_Compile, PjrtCompileArgs) {
     const char *at = memchr(a->options, 0x28, a->option_bytes);
     if (!at || a->program->format_bytes != 4 || memcmp(a->program->format, "mlir", 4) != 0)
         return error(PJRT_INVALID_ARGUMENT, "not a program");
-    a->loaded = loaded(a->client, at[1]);
-    read_text(a->loaded, a->program->code, a->program->code_bytes);
+    Program p = {.devices = at[1], .shard = -1, .candidates = -1};
+    for (int id = 0; id < p.devices; id++)
+        if (!memmem(a->options, a->option_bytes, (char[]){0x1a, 3, 0x0a, 1, (char)id}, 5))
+            return error(PJRT_INVALID_ARGUMENT, "a device has no part of the program");
+    p.hash = hash_of(FIRST_HASH, a->program->code, a->program->code_bytes);
+    read_text(&p, a->program->code, a->program->code_bytes);
+    a->loaded = loaded(a->client, &p);
     return NULL;
 }
 FAKE(Executable_DeserializeAndLoad, PjrtLoadArgs) {
+    const PjrtSerialized *s = (const PjrtSerialized *)(const void *)a->data;
+    char owner[sizeof s->owner];
     if (!strcmp(mode(), "unloadable")) return error(PJRT_UNIMPLEMENTED, "no loading");
-    if (a->bytes != sizeof(PjrtSerialized) || memcmp(a->data, "fake", 4) != 0)
+    if (a->bytes != sizeof *s || strcmp(s->owner, name_of(a->client, owner)))
         return error(PJRT_INVALID_ARGUMENT, "foreign");
-    a->loaded = loaded(a->client, a->data[4]);
+    a->loaded = loaded(a->client, &s->program);
     return NULL;
 }
 FAKE(Executable_Destroy, PjrtExecutableArgs) { return drop(EXECUTABLE, a->executable), NULL; }
 FAKE(LoadedExecutable_Destroy, PjrtExecutableArgs) { return drop(LOADED, a->executable), NULL; }
 FAKE(LoadedExecutable_GetExecutable, PjrtGetExecutableArgs) {
     a->executable = make(EXECUTABLE, sizeof(PjrtExecutable));
-    *a->executable = (PjrtExecutable){a->loaded->devices, a->loaded->results};
+    a->executable->loaded = a->loaded;
     return NULL;
 }
 FAKE(LoadedExecutable_AddressableDevices, PjrtDevicesArgs) {
@@ -264,14 +322,16 @@ FAKE(LoadedExecutable_AddressableDevices, PjrtDevicesArgs) {
     return NULL;
 }
 FAKE(Executable_NumOutputs, PjrtOutputsArgs) {
-    a->count = a->executable->results ? (size_t)a->executable->results : 1;
+    int results = a->executable->loaded->program.results;
+    a->count = results ? (size_t)results : 1;
     return NULL;
 }
 static void free_serialized(PjrtSerialized *s) { drop(SERIALIZED, s); }
 FAKE(Executable_Serialize, PjrtSerializeArgs) {
     a->holder = make(SERIALIZED, sizeof *a->holder);
-    snprintf(a->holder->data, sizeof a->holder->data, "fake%c", a->executable->devices);
-    a->data = a->holder->data;
+    name_of(a->executable->loaded->client, a->holder->owner);
+    a->holder->program = a->executable->loaded->program;
+    a->data = a->holder->owner;
     a->bytes = sizeof *a->holder;
     a->free_holder = free_serialized;
     return NULL;
@@ -289,11 +349,15 @@ static struct PJRT_Buffer *buffer(int type, const int64_t *dim, size_t rank, con
     b->data = malloc(b->bytes + 1);
     if (data) memcpy(b->data, data, b->bytes);
     else memset(b->data, 0, b->bytes);
+    b->hash = hash_of(FIRST_HASH, b->data, b->bytes);
     return b;
 }
 FAKE(Client_BufferFromHostBuffer, PjrtFromHostArgs) {
     a->buffer = buffer(a->type, a->dim, a->rank, a->data);
     a->done = event();
+    a->device->uploads++;
+    a->device->bytes += a->buffer->bytes;
+    a->device->hash = hash_of(a->device->hash, &a->buffer->hash, sizeof a->buffer->hash);
     if (a->semantics >= PJRT_STAND_ON_CONSTANT && (uintptr_t)a->data % 64 == 0 && strcmp(mode(), "copies") != 0) {
         free(a->buffer->data);
         a->buffer->data = (char *)(uintptr_t)a->data;
@@ -327,20 +391,49 @@ FAKE(Buffer_ToHostBuffer, PjrtToHostArgs) {
     a->done = event();
     return NULL;
 }
+/* Numbers from 0 to 255, which f32 and bf16 hold exactly. */
+static float number(uint64_t seed) {
+    seed = (seed ^ seed >> 31) * 0x9e3779b97f4a7c15u;
+    return (float)((seed ^ seed >> 29) >> 20 & 255);
+}
+/* Values, then ids of the device's shard. */
+static float candidate(uint64_t seed, size_t at, const ResultType *t, const int32_t *shard) {
+    size_t k = (size_t)t->dim[1] / 2, row = at / (2 * k), column = at % (2 * k);
+    if (column < k) return number(seed + at);
+    return (float)(shard[0] + (int32_t)((size_t)number(seed + row) + column - k) % shard[1]);
+}
+
+static struct PJRT_Buffer *computed(const Program *p, int result, uint64_t hash, struct PJRT_Buffer *const *arguments) {
+    const ResultType *t = &p->result[result];
+    struct PJRT_Buffer *b = buffer(t->type, t->dim, t->rank, NULL);
+    b->hash = hash_of(hash, &result, sizeof result);
+    for (size_t i = 0; i < b->bytes / (t->type == 13 ? 2 : 4); i++) {
+        float value = number(b->hash + i);
+        if (result == p->candidates && p->shard >= 0)
+            value = candidate(b->hash, i, t, (const int32_t *)(const void *)arguments[p->shard]->data);
+        if (t->type == 13) memcpy(b->data + 2 * i, (char *)&value + 2, 2);
+        else memcpy(b->data + 4 * i, &value, 4);
+    }
+    return b;
+}
+
 FAKE(LoadedExecutable_Execute, PjrtExecuteArgs) {
+    const Program *p = &a->loaded->program;
     if (a->devices != (size_t)a->loaded->devices || a->argument_count < 1)
         return error(PJRT_INVALID_ARGUMENT, "wrong arguments");
-    for (size_t d = 0; d < a->devices && a->loaded->results; d++) {
+    PjrtError *e = nodes_join(a->loaded->client, p);
+    if (e) return e;
+    for (size_t d = 0; d < a->devices && p->results; d++) {
+        uint64_t hash = hash_of(p->hash, &a->loaded->list[d]->id, sizeof(int));
         for (size_t i = 0; i < a->argument_count; i++) {
             if (a->arguments[d][i]->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
-            if (i < ARGUMENTS && a->loaded->consumed[i]) a->arguments[d][i]->deleted = 1;
+            if (i < ARGUMENTS && p->consumed[i]) a->arguments[d][i]->deleted = 1;
+            hash = hash_of(hash, &a->arguments[d][i]->hash, sizeof hash);
         }
-        for (int i = 0; i < a->loaded->results; i++) {
-            const ResultType *t = &a->loaded->result[i];
-            a->results[d][i] = buffer(t->type, t->dim, t->rank, NULL);
-        }
+        for (int i = 0; i < p->results; i++) a->results[d][i] = computed(p, i, hash, a->arguments[d]);
+        a->loaded->list[d]->runs++;
     }
-    for (size_t d = 0; d < a->devices && !a->loaded->results; d++) {
+    for (size_t d = 0; d < a->devices && !p->results; d++) {
         const struct PJRT_Buffer *x = a->arguments[d][0];
         if (x->deleted) return error(PJRT_INVALID_ARGUMENT, "the buffer was donated");
         a->results[d][0] = buffer(x->type, x->dim, x->rank, x->data);

@@ -11,7 +11,7 @@ typedef struct v16 { float lane[16]; } v16;
 typedef struct m16 { bool lane[16]; } m16;
 
 enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 3, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 20 };
-#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) == 8 ? 1 : 2)
+#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) >= 8 ? 1 : 2)
 
 #define V16 static inline
 #define V16_EACH(value)                                                                                               \
@@ -76,6 +76,7 @@ V16 uint16_t plain_half(const uint8_t *p) {
 }
 V16 v16 v16_exponent(v16 x, v16 n) { V16_EACH(plain_exponent(x.lane[i], n.lane[i])); }
 V16 v16 v16_s8(const int8_t *p) { V16_EACH((float)p[i]); }
+V16 v16 v16_u8(const uint8_t *p) { V16_EACH((float)p[i]); }
 V16 v16 v16_bf16_split(const uint16_t *p) { V16_EACH(bf16_to_f32(p[15 - i])); } /* some other order */
 V16 v16 v16_unsplit(v16 v) { V16_EACH(v.lane[15 - i]); }
 V16 void v16_bf16_pair(const uint8_t *p, v16 *even, v16 *odd) {
@@ -95,6 +96,16 @@ V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     }
 }
 
+V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, int n, v16 *even, v16 *odd) {
+    for (int i = 0; i < 16; i++) {
+        uint32_t word, top, mask = (1u << n) - 1;
+        memcpy(&word, p + 4 * i, sizeof word);
+        memcpy(&top, tops + 4 * i, sizeof top);
+        even->lane[i] = (float)((word >> shift & 15) | (top >> (shift + up) & mask) << 4);
+        odd->lane[i] = (float)((word >> (shift + 4) & 15) | (top >> (shift + up + n) & mask) << 4);
+    }
+}
+
 typedef struct d16 { int32_t lane[16]; } d16;
 typedef struct line16 { uint8_t byte[64]; } line16;
 enum { V16_DOT_ROWS = 12 };
@@ -103,6 +114,10 @@ V16 d16 d16_all(int32_t n) {
     d16 y;
     for (int i = 0; i < 16; i++) y.lane[i] = n;
     return y;
+}
+V16 d16 d16_add(d16 x, d16 y) {
+    for (int i = 0; i < 16; i++) x.lane[i] += y.lane[i];
+    return x;
 }
 V16 v16 d16_f32(d16 x) { V16_EACH((float)x.lane[i]); }
 V16 line16 line16_load(const uint8_t *p) {
@@ -116,6 +131,11 @@ V16 line16 line16_low(line16 x) {
 }
 V16 line16 line16_high(line16 x) {
     for (int i = 0; i < 64; i++) x.byte[i] = (uint8_t)(x.byte[i] >> 4);
+    return x;
+}
+V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
+    for (int i = 0; i < 64; i++)
+        x.byte[i] |= (uint8_t)((left < 0 ? tops.byte[i] >> -left : tops.byte[i] << left) & mask);
     return x;
 }
 V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {

@@ -56,6 +56,18 @@ static void memory_is_within_total(void **state) {
     assert_true(available <= total);
 }
 
+/* Level 1 is smaller than level 2; sizes that a test sets count until it takes them back. */
+static void caches_are_plausible(void **state) {
+    (void)state;
+    CpuCaches own = cpu_caches();
+    assert_true(own.l1 >= 8 << 10 && own.l1 < own.l2 && own.l2 <= 64 << 20);
+    cpu_caches_set((CpuCaches){.l1 = 1, .l2 = 2});
+    assert_int_equal(cpu_caches().l1, 1);
+    assert_int_equal(cpu_caches().l2, 2);
+    cpu_caches_set((CpuCaches){0});
+    assert_int_equal(cpu_caches().l2, own.l2);
+}
+
 /* Memory is read faster than 0.1 and slower than 100,000 GB/s, also with more threads than cores; the time is kept. */
 static void bandwidth_is_plausible(void **state) {
     (void)state;
@@ -87,6 +99,7 @@ int main(void) {
         cmocka_unit_test(isa_follows_features),
         cmocka_unit_test(pin_leaves_one_core),
         cmocka_unit_test(memory_is_within_total),
+        cmocka_unit_test(caches_are_plausible),
         cmocka_unit_test(bandwidth_is_plausible),
         cmocka_unit_test(peak_is_plausible),
     };

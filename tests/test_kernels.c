@@ -4,8 +4,6 @@
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
-static const char *const cache_names[] = {"attention f32", "attention bf16", "attention 8bit"};
-
 /* Rows over the cache of one head. Row r sees its own pages, or, below `common`, those of row 0. */
 typedef struct Case {
     AttentionCall call;

@@ -35,8 +35,9 @@ static const DType weight_types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_
 enum { WEIGHT_TYPES = sizeof weight_types / sizeof *weight_types };
 
 /* One file type per packed type, for tests of kernels. */
-static const DType type_of_packed[PACKED_COUNT] = {DTYPE_F32, DTYPE_BF16, DTYPE_F16, DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_K,
-                                                   DTYPE_Q5_1, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
+static const DType type_of_packed[PACKED_COUNT] = {
+    DTYPE_F32,  DTYPE_BF16, DTYPE_F16,  DTYPE_Q8_0, DTYPE_Q4_1, DTYPE_Q4_0, DTYPE_Q5_1,
+    DTYPE_Q5_0, DTYPE_Q4_K, DTYPE_Q5_K, DTYPE_Q6_K, DTYPE_BF16, DTYPE_BF16};
 
 static bool made_at_load(int type) { return type == PACKED_Q8G || type == PACKED_Q4G; }
 
@@ -45,6 +46,7 @@ static int64_t random_columns(int type, int64_t most) {
     int group = packed_rows[type].group;
     return group <= 2           ? 1 + random_below(most)
            : made_at_load(type) ? 32 * (1 + random_below(11))
+           : group == 64        ? 32 * (1 + random_below(11))
                                 : group * (1 + random_below(5));
 }
 
@@ -120,7 +122,11 @@ static void pack_sizes(void **state) {
     assert_int_equal(packed_panel_bytes(PACKED_Q4, 3584), 3584 * 16 * 5 / 8);
     assert_int_equal(packed_panel_bytes(PACKED_Q4G, 576), 4 * 1056 + 32 + 64 * 8 + 32);
     assert_int_equal(packed_panel_bytes(PACKED_Q8G, 3584), 28 * 2080);
-    assert_int_equal(packed_panel_bytes(PACKED_Q6X, 3584), 3584 * 16 * 12 / 8);
+    assert_int_equal(packed_panel_bytes(PACKED_Q4Z, 3584), 3584 * 16 * 9 / 16);
+    assert_int_equal(packed_panel_bytes(PACKED_Q4Z, 96), 576 + 64 + 256);
+    assert_int_equal(packed_panel_bytes(PACKED_Q4K, 3584), 3584 * 16 * 37 / 64);
+    assert_int_equal(packed_panel_bytes(PACKED_Q5K, 3584), 3584 * 16 * 45 / 64);
+    assert_int_equal(packed_panel_bytes(PACKED_Q6K, 3584), 3584 * 16 * 53 / 64);
     for (DType d = 0; d < DTYPE_COUNT; d++) assert_int_equal(packed_type_of(d, &type), dtype_row(d)->read != NULL);
 }
 
@@ -240,21 +246,23 @@ static void fill_activations(float *x, int64_t n, int round) {
     if (round % 7 == 0) memset(x, 0, 32 * sizeof *x);
 }
 
+/* Acts that stand apart by any step; nothing between them is written. */
 static void check_quantise(const Kernels *kernels) {
     for (int round = 0; round < 120; round++) {
-        int64_t n = ACT_GROUP * (1 + random_below(6)), bytes = n / ACT_GROUP * (int64_t)sizeof(Quad);
+        int step = 1 + round % QUAD;
+        int64_t n = ACT_GROUP * (1 + random_below(6)), acts = (n / ACT_GROUP - 1) * step + 1;
         Guarded gx, gq;
         float *x = guarded_floats(&gx, n, round % SIDES);
         fill_activations(x, n, round);
-        Quad *a = calloc(1, (size_t)bytes), *b = guarded_new(&gq, bytes, 0);
-        memset(b, 0, (size_t)bytes);
-        kernels_reference.quantise(x, n, a, round % QUAD);
-        kernels->quantise(x, n, b, round % QUAD);
-        for (int64_t g = 0; g < n / ACT_GROUP; g++)
-            if (a[g].scale[round % QUAD] == a[g].scale[round % QUAD] && memcmp(&a[g], &b[g], sizeof *a))
-                fail_msg("%s quantise: round %d, group %lld differs", kernels->isa, round, (long long)g);
-            else if (a[g].scale[round % QUAD] != a[g].scale[round % QUAD])
-                assert_true(b[g].scale[round % QUAD] != b[g].scale[round % QUAD]);
+        Act *a = calloc((size_t)acts, sizeof *a), *b = guarded_new(&gq, acts * (int64_t)sizeof *b, 0);
+        memset(b, 0, (size_t)acts * sizeof *b);
+        kernels_reference.quantise(x, n, a, step);
+        kernels->quantise(x, n, b, step);
+        for (int64_t g = 0; g < acts; g++)
+            if (a[g].scale == a[g].scale && memcmp(&a[g], &b[g], sizeof *a))
+                fail_msg("%s quantise: round %d, act %lld differs", kernels->isa, round, (long long)g);
+            else if (a[g].scale != a[g].scale)
+                assert_true(b[g].scale != b[g].scale);
         free(a);
         guarded_free(&gx);
         guarded_free(&gq);
@@ -270,29 +278,30 @@ static void quantise_is_near(void **state) {
     (void)state;
     static const int order[8] = {0, 2, 4, 6, 1, 3, 5, 7};
     float x[ACT_GROUP];
-    Quad quad;
+    Act act;
     for (int round = 0; round < 50; round++) {
         float most = 0;
         int sum = 0, half = 0;
         fill_floats(x, ACT_GROUP);
         for (int i = 0; i < ACT_GROUP; i++) most = fmaxf(most, fabsf(x[i]));
-        kernels_reference.quantise(x, ACT_GROUP, &quad, 2);
-        assert_true(quad.scale[2] == most / 127);
+        kernels_reference.quantise(x, ACT_GROUP, &act, 1);
+        assert_true(act.scale == most / 127);
         for (int i = 0; i < ACT_GROUP; i++) {
-            int q = quad.q[2][i], at = i / 8 * 8 + order[i % 8];
-            assert_true(fabs((double)x[at] / (double)quad.scale[2] - q) <= 0.5001);
+            int q = act.q[i], at = i / 8 * 8 + order[i % 8];
+            assert_true(fabs((double)x[at] / (double)act.scale - q) <= 0.5001);
             sum += q;
             half += i < 16 ? q : 0;
         }
-        assert_int_equal(quad.seed8[2], -128 * sum);
-        assert_int_equal(quad.seed4[2], -8 * sum);
-        assert_true(quad.sum[2] == quad.scale[2] * (float)sum && quad.half[0][2] == quad.scale[2] * (float)half);
-        assert_true(quad.half[1][2] == quad.scale[2] * (float)(sum - half));
+        assert_int_equal(act.seed8, -128 * sum);
+        assert_int_equal(act.seed4, -8 * sum);
+        assert_int_equal(act.seed6[0], -32 * half);
+        assert_int_equal(act.seed6[1], -32 * (sum - half));
+        assert_true(act.sum == act.scale * (float)sum);
     }
 }
 
-/* dot: every type, 1 to 27 rows, 1 to 9 panels, ranges that begin and end inside wide groups. Only the rows asked
- * for. */
+/* dot: every type, 1 to 27 rows in quads and one alone, 1 to 9 panels, ranges that begin and end inside wide groups.
+ * Only the rows asked for. */
 static void check_dot(const Kernels *kernels) {
     for (int type = 0; type < PACKED_COUNT; type++)
         for (int round = 0; kernels_reference.dot[type] && round < 81; round++) {
@@ -304,19 +313,21 @@ static void check_dot(const Kernels *kernels) {
             Guarded gp, gx, ga, gb;
             uint8_t *panel = guarded_new(&gp, bytes * panels, 0);
             fill_panels((PackedType)type, k, panels, panel);
-            Quad *x = guarded_new(&gx, four / 4 * quads * (int64_t)sizeof(Quad), 0);
+            bool lone = round > 70;
+            if (lone) rows = 1, four = QUAD;
+            Act *x = guarded_new(&gx, (lone ? k / 32 : four * quads) * (int64_t)sizeof *x, 0);
             float *one = malloc((size_t)k * sizeof *one);
             for (int64_t r = 0; r < rows; r++) {
                 fill_floats(one, k);
                 if (round % 2)
                     for (int64_t i = 0; i < k; i++) one[i] = one[i] < 0 ? -1 : 1; /* all sums at their largest */
-                kernels_reference.quantise(one, k, x + r / 4 * quads, (int)(r % 4));
+                kernels_reference.quantise(one, k, x + r / 4 * quads * QUAD + r % 4, lone ? 1 : QUAD);
             }
             float *a = guarded_floats(&ga, panels * four * PANEL, 0),
                   *b = guarded_new(&gb, panels * four * PANEL * 4, 0);
             memcpy(b, a, (size_t)(panels * four * PANEL) * 4);
-            kernels_reference.dot[type](panel, bytes, panels, k0, k1, x, quads, rows, a);
-            kernels->dot[type](panel, bytes, panels, k0, k1, x, quads, rows, b);
+            kernels_reference.dot[type](panel, bytes, panels, k0, k1, x, lone ? 0 : quads, rows, a);
+            kernels->dot[type](panel, bytes, panels, k0, k1, x, lone ? 0 : quads, rows, b);
             for (int p = 0; p < panels; p++)
                 same_bits(kernels->isa, packed_rows[type].name, a + p * four * PANEL, b + p * four * PANEL,
                           rows * PANEL);
@@ -342,18 +353,18 @@ static void dot_near_double(void **state) {
         if (!kernels_reference.dot[type]) continue;
         uint8_t *panel = aligned_alloc(64, (size_t)packed_panel_bytes((PackedType)type, K));
         float w[K * PANEL], x[K], acc[QUAD * PANEL] = {0};
-        Quad quads[K / ACT_GROUP];
+        Act acts[K / ACT_GROUP];
         fill_panels((PackedType)type, K, 1, panel);
         fill_floats(x, K);
         kernels_reference.unpack[type](panel, 0, K, w);
-        kernels_reference.quantise(x, K, quads, 0);
-        kernels_reference.dot[type](panel, 0, 1, 0, K, quads, 0, 1, acc);
+        kernels_reference.quantise(x, K, acts, 1);
+        kernels_reference.dot[type](panel, 0, 1, 0, K, acts, 0, 1, acc);
         for (int i = 0; i < PANEL; i++) {
             double sum = 0, size = 0;
             for (int k = 0; k < K; k++) {
-                const Quad *q = &quads[k / 32];
+                const Act *act = &acts[k / 32];
                 int at = k % 32 / 8 * 8 + k % 8;
-                double v = (double)q->q[0][at] * (double)q->scale[0];
+                double v = (double)act->q[at] * (double)act->scale;
                 double weight = (double)w[(k / 8 * 8 + order[k % 8]) * PANEL + i];
                 sum += weight * v;
                 size += fabs(weight * v);

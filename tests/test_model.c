@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/base/cpu.h"
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
 #include "fixture.h"
@@ -299,6 +300,37 @@ static void act_bf16_is_near(void **state) {
     }
 }
 
+/* Blocks of rows and pieces of panels that fit caches of other sizes: the same bits, whatever the activations. */
+static void bits_any_caches(void **state) {
+    (void)state;
+    enum { ROWS = 203 };
+    static const CpuCaches caches[] = {{1, 1}, {48 << 10, 2 << 20}, {12 << 10, 200 << 10}, {1 << 20, 64 << 20}};
+    static const char *const forms[][3] = {{"f32", NULL, "heads28-4"}, {"int8", "8bit", "heads28-4"},
+                                           {"int8", "4bit", "heads14-2"}, {"bf16", "bf16", "llama-9-3"}};
+    int32_t ids[ROWS];
+    for (int f = 0; f < 4; f++) {
+        char path[100];
+        float *want = NULL;
+        snprintf(path, sizeof path, "tests/golden/%s", forms[f][2]);
+        act = forms[f][0], weights_as = forms[f][1];
+        for (int i = -1; i < 4; i++) { /* -1: this machine's, few rows at a time */
+            if (i >= 0) cpu_caches_set(caches[i]);
+            QmEngine *e = engine(path, i % 2 ? "1x3" : "1x1", 2, i < 0 ? 12 : 256, "f32", false, false);
+            cpu_caches_set((CpuCaches){0});
+            int64_t vocab = qm_engine_info(e)->vocab;
+            prompt(ids, ROWS, vocab);
+            float *got = logits_of(e, ids, ROWS, NULL, NULL);
+            if (want && memcmp(got, want, (size_t)(ROWS * vocab) * sizeof *got))
+                fail_msg("%s %s: caches %d differ by %g", path, act, i, worst(got, want, ROWS * vocab));
+            if (want) free(got);
+            else want = got;
+            qm_engine_close(e);
+        }
+        free(want);
+    }
+    act = weights_as = NULL;
+}
+
 static bool have_smollm2(void) {
     if (file_exists(smollm_path())) return true;
     printf("SKIP %s is not here: `make model` brings it\n", smollm_path());
@@ -427,6 +459,7 @@ int main(void) {
         cmocka_unit_test(interrupt_within), cmocka_unit_test(bits_int8_8bit),   cmocka_unit_test(bits_int8_4bit),
         cmocka_unit_test(bits_f32_4bit),    cmocka_unit_test(int8_is_near),     cmocka_unit_test(bits_smollm2_int8),
         cmocka_unit_test(bits_act_bf16),    cmocka_unit_test(act_bf16_is_near), cmocka_unit_test(bits_smollm2_bf16),
+        cmocka_unit_test(bits_any_caches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,33 +2,9 @@
 # test_mpi.sh: one mesh over several processes: the same bits, its own shards only, and an end whatever happens to a rank.
 set -u
 . tests/tap.sh
+. tests/mpi.sh
 tiny=tests/golden/tiny heads=tests/golden/heads28-4 smollm2=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
-why=
-command -v mpirun >/dev/null || why="mpirun is missing"
-library=$(dirname "$QWENMESH")/qwenmesh-mpi.so
-[ -n "$why" ] || [ -e "$library" ] || why="$library is missing: built where mpicc is"
-case $(mpirun --version 2>/dev/null) in
-*"Open MPI"*) ;;
-*) why=${why:-"these flags are those of Open MPI's mpirun"} ;;
-esac
-if [ -n "$why" ]; then
-    skip "mpi" "$why"
-    finish
-    exit 0
-fi
-root=
-[ "$(id -u)" != 0 ] || root=--allow-run-as-root
-export OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo OMPI_MCA_rmaps_base_oversubscribe=1
-export OMPI_MCA_btl_base_warn_component_unused=0 ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # MPI's own leaks
-
-# spread RANKS ARGUMENTS...: as run, under mpirun.
-spread() {
-    ranks=$1
-    shift
-    status=0
-    # shellcheck disable=SC2086 # root is a flag or nothing
-    timeout 100 mpirun $root --oversubscribe -n "$ranks" "$QWENMESH" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
-}
+mpi_or_skip mpi
 hash() { sed -n 's/.*logits sha256: \([0-9a-f]\{64\}\).*/\1/p' "$work/err"; }
 
 # ---- The same bits. -----------------------------------------------------------------------------------------------
@@ -108,7 +84,7 @@ each() {
     timeout 60 mpirun $root --oversubscribe -n 2 "$work/each.sh" "$work" "$program" "$@" >"$work/out" 2>"$work/err" </dev/null || status=$?
 }
 each forward -m m --in "$work/ids.st" --out "$work/x.st"
-check "another model in the same place is named" 'is 1' 'err "rank 1 has another model"' 'no_err "MPI_ABORT"'
+check "another model in the same place is named" 'is 1' 'err "rank 1: another model"' 'no_err "MPI_ABORT"'
 rm -rf "$work/1/m"
 each forward -m m --in "$work/ids.st" --out "$work/x.st"
 check "a model that one rank lacks" 'is 1' 'err "rank 1: cannot open m"' 'no_err "MPI_ABORT"'
@@ -125,50 +101,28 @@ spread 3 --version
 check "rank 0 alone writes" 'is 0' '[ "$(wc -l <"$work/out")" = 1 ]'
 
 # ---- A rank that dies, one that falls silent, Ctrl-C: all end, none hangs. ------------------------------------------
-# alive: how many of the ranks are; one that ended and that nobody has waited for yet is not.
-alive() {
-    for file in "$work"/pid.*; do
-        grep -q '^State:[[:space:]]*[^ZX]' "/proc/$(cat "$file")/status" 2>/dev/null && echo
-    done | wc -l
-}
-# endless: work without end on 3 ranks, in the background; returns when it runs.
-endless() {
-    rm -f "$work"/pid.*
-    # shellcheck disable=SC2086,SC2016
-    timeout 100 mpirun $root --oversubscribe -n 3 sh -c 'echo $$ >"$0/pid.$OMPI_COMM_WORLD_RANK"; exec "$@"' "$work" \
-        "$QWENMESH" bench -m $heads --mesh 1x8 -p 16 -n 100 -r 100 -b 4,3,2,1 >"$work/out" 2>"$work/err" </dev/null &
-    launcher=$!
-    sleep 4
-    running=$(alive)
-}
-# ended: the status and the time of the end; that no rank is left.
-ended() {
-    began=$(date +%s)
-    status=0
-    wait "$launcher" || status=$?
-    took=$(($(date +%s) - began))
-    for second in 1 2 3; do
-        left=$(alive)
-        [ "$left" = 0 ] || sleep "$second"
-    done
-}
-endless
+long="bench -m $heads --mesh 1x8 -p 16 -n 100 -r 100 -b 4,3,2,1"
+# shellcheck disable=SC2086
+endless 3 $long
 kill -9 "$(cat "$work/pid.1")"
 ended
 check "a rank that is killed ends all" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$status" != 124 ]' '[ "$took" -lt 20 ]' \
     '[ "$left" = 0 ]' 'err "rank 1"' 'err "Killed"'
-endless
+# shellcheck disable=SC2086
+endless 3 $long
 kill -9 "$(cat "$work/pid.0")"
 ended
 check "also if it is rank 0" '[ "$running" = 3 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' '[ "$left" = 0 ]' 'err "Killed"'
 export QWENMESH_MPI_TIMEOUT=2
-endless
+# shellcheck disable=SC2086
+endless 3 $long
 kill -STOP "$(cat "$work/pid.2")"
 ended
 unset QWENMESH_MPI_TIMEOUT
 check "a rank that falls silent ends all, by the others' watchdog" '[ "$running" = 3 ]' 'is 1' '[ "$took" -lt 30 ]' \
     '[ "$left" = 0 ]' 'err "no answer in 2 s from one of the ranks"' 'err "2 (QWENMESH_MPI_TIMEOUT)"'
-endless
+# shellcheck disable=SC2086
+endless 3 $long
 kill -INT "$(tr -d ' ' <"/proc/$launcher/task/$launcher/children")" # timeout's child is mpirun
 ended
 # What rank 0 says of it may be lost: the launcher ends its pipes too.

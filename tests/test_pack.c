@@ -82,8 +82,8 @@ static void layout_has_its_name(void **state) {
     packed_sha(all.data, all.bytes, NULL, 0, digest);
     for (int i = 0; i < SHA_BYTES; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
     print_message("panels of %s hash to %s\n", PACK_LAYOUT, hex);
-    assert_string_equal(PACK_LAYOUT, "panel16-1");
-    assert_string_equal(hex, "77c82b2e680996266c2f8b76e0e4cd8d93ad894077c44c1a5d95541858606e14");
+    assert_string_equal(PACK_LAYOUT, "panel16-2");
+    assert_string_equal(hex, "12accb06fd16ae8b5a031b301cb35df6180f2e49a252f3731e6f43efb9a65e4d");
     text_free(&all);
     free(panel);
 }
@@ -118,7 +118,7 @@ static bool write_sample(const char *path, size_t big, Err *err) {
     float *x = malloc(4 * big);
     for (size_t i = 0; i < big; i++) x[i] = (float)i;
     bool ok = packed_writer_open(&w, path, err) && packed_writer_add(&w, &a, err) && packed_writer_add(&w, &b, err) &&
-              packed_writer_start(&w, "panel16-1", "4bit", err) && packed_writer_put(&w, 0, 0, "{ }", err);
+              packed_writer_start(&w, "panel16-2", "4bit", err) && packed_writer_put(&w, 0, 0, "{ }", err);
     for (size_t i = ok ? packed_pieces(&w.sections[1]) : 0; ok && i-- > 0;) { /* any order */
         size_t n;
         ok = packed_writer_put(&w, 1, i, (char *)x + packed_piece(&w.sections[1], i, &n), err);
@@ -136,7 +136,7 @@ static void written_is_read(void **state) {
     const char *path = in_folder("sample");
     (void)state;
     if (!write_sample(path, BIG, &err) || !packed_open(&p, path, &err)) fail_msg("%s", err.text);
-    assert_string_equal(p.layout, "panel16-1");
+    assert_string_equal(p.layout, "panel16-2");
     assert_string_equal(p.weights, "4bit");
     assert_true(p.error == 0.25 && p.count == 2 && packed_is(path));
     const PackedSection *a = packed_find(&p, SECTION_FILE, "config.json"), *b = packed_find(&p, SECTION_ROWS, "x");
@@ -185,7 +185,7 @@ static void damage_is_found(void **state) {
     unlink(path);
 }
 
-#define HEAD "{\"layout\":\"panel16-1\",\"weights\":\"file\",\"error\":0,\"sections\":["
+#define HEAD "{\"layout\":\"panel16-2\",\"weights\":\"file\",\"error\":0,\"sections\":["
 #define SHA "\"sha256\":\"0000000000000000000000000000000000000000000000000000000000000000\""
 #define ROWS(more) HEAD "{\"kind\":\"rows\",\"name\":\"x\",\"offset\":0,\"bytes\":8," SHA "," more "}]}"
 
@@ -384,7 +384,7 @@ static void falsify(const char *path, const char *from, const char *to) {
 /* Headers that are sound and say what no engine can use. */
 static void false_panels_are_refused(void **state) {
     static const struct { const char *from, *to, *why; } bad[] = {
-        {"\"layout\":\"panel16-1\"", "\"layout\":\"panel16-0\"", "in the layout panel16-1, got panel16-0: pack"},
+        {"\"layout\":\"panel16-2\"", "\"layout\":\"panel16-0\"", "in the layout panel16-2, got panel16-0: pack"},
         {"\"type\":\"q8g\"", "\"type\":\"q9g\"", "'q9g' is no packed type"},
         {"\"type\":\"q8g\"", "\"type\":\"q4g\"", "bytes of panels, got"},
         {"\"type\":\"q8g\"", "\"type\":\"f32\"", "bytes of panels, got"},

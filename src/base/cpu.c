@@ -3,6 +3,7 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cpu.h"
 
 /* ---- Instruction sets ------------------------------------------------------------------------------------------- */
@@ -89,6 +90,21 @@ static int64_t system_number(const char *path) {
     if (file) fclose(file);
     return v;
 }
+
+static CpuCaches forced;
+
+static int64_t cache_bytes(int name, int64_t least, int64_t most, int64_t usual) {
+    int64_t bytes = sysconf(name);
+    return bytes < least || bytes > most ? usual : bytes;
+}
+
+CpuCaches cpu_caches(void) {
+    if (forced.l1) return forced;
+    return (CpuCaches){.l1 = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 8 << 10, 1 << 20, 32 << 10),
+                       .l2 = cache_bytes(_SC_LEVEL2_CACHE_SIZE, 64 << 10, 64 << 20, 1 << 20)};
+}
+
+void cpu_caches_set(CpuCaches caches) { forced = caches; }
 
 int64_t cpu_memory_available(int64_t *total) {
     char line[128];

@@ -25,6 +25,12 @@ int cpu_cores_usable(void);
 /* Pins the calling thread to the `index`-th usable core, counting round. False where the system refuses. */
 bool cpu_pin(int index);
 
+/* Bytes of the caches that a core has for itself: level 1 (data) and level 2. What the system does not say, or what is
+ * no size of a cache, counts as 32 KiB and 1 MiB. */
+typedef struct CpuCaches { int64_t l1, l2; } CpuCaches;
+CpuCaches cpu_caches(void);
+void cpu_caches_set(CpuCaches caches); /* for tests: other sizes from now on, zeros for the machine's own */
+
 /* Bytes per second read by `threads` threads together (0: one per usable core), each pinned and reading one sequential
  * stream of its own, far larger than caches; the best of the passes made in `seconds` (at least two). Takes at most a
  * quarter of the available memory. 0 and an error when there is no memory or a thread cannot start. */

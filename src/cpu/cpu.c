@@ -5,7 +5,7 @@
 #include "cpu.h"
 #include "pages.h"
 
-enum { STATIC_ROWS = 8, CHUNKS_PER_WORKER = 8 };
+enum { CHUNKS_PER_WORKER = 8 };
 
 typedef struct PhaseCounter { _Alignas(64) atomic_int_fast64_t next; } PhaseCounter;
 
@@ -86,7 +86,8 @@ static void step_job(void *argument, int worker) {
     }
 }
 
-/* First row of every replica; the rows are sorted by replica. Whether any moved since the last step. */
+/* First row of every replica; the rows are sorted by replica. Whether any moved since the last step, or, where work is
+ * shared out by cost, came into another block of its sequence. */
 static bool replica_bounds(Cpu *cpu) {
     int dp = cpu->program->partition->mesh.dp;
     const StepRows *s = &cpu->step;
@@ -98,6 +99,10 @@ static bool replica_bounds(Cpu *cpu) {
         moved |= cpu->replica_rows[replica] != t || cpu->replica_logits[replica] != r;
         cpu->replica_rows[replica] = t;
         cpu->replica_logits[replica] = r;
+    }
+    for (t = 0; t < s->rows && s->rows <= STATIC_ROWS; t++) {
+        moved |= cpu->row_block[t] != s->index[t] / ATTENTION_BLOCK;
+        cpu->row_block[t] = s->index[t] / ATTENTION_BLOCK;
     }
     return moved;
 }
@@ -117,7 +122,7 @@ static bool cpu_run(void *backend, Err *err) {
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
                        (long long)cpu->options.rows);
-    if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last: same rows, same units */
+    if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last */
     cache_prepare(cpu);
     for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
@@ -147,7 +152,7 @@ static bool step_new(Cpu *cpu, Err *err) {
     cpu->replica_rows = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->replica_logits = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->scratch_floats =
-        (call_scratch(&cpu->program->graph, cpu->program->partition, cpu->options.rows) + 15) / 16 * 16;
+        (call_scratch(&cpu->program->graph, cpu->program->partition, &cpu->blocking, cpu->options.rows) + 15) / 16 * 16;
     cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers),
                                  "scratch", err);
     size_t bytes = ((size_t)cpu->phase_count + 1) * sizeof(PhaseCounter);
@@ -166,6 +171,8 @@ static void cpu_close(void *backend) {
     mem_pages_free(cpu->packed, cpu->packed_bytes);
     pages_free(&cpu->cache);
     mem_pages_free(cpu->activations, cpu->activation_bytes);
+    mem_pages_free(cpu->parts.data, cpu->parts.bytes);
+    free(cpu->parts.done);
     if (cpu->workers)
         mem_pages_free(cpu->scratch, (size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers));
     mem_pages_free(cpu->own, (size_t)cpu->own_floats * sizeof(float) *
@@ -189,6 +196,7 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     if (!cpu) return NULL;
     cpu->program = program;
     cpu->options = *options;
+    cpu->blocking = linear_blocking(cpu_caches());
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
     cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;

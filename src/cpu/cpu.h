@@ -39,6 +39,7 @@ typedef struct Cpu {
     const Program *program;
     BackendOptions options;
     const Kernels *kernels;
+    Blocking blocking;
     Workers *workers;
     int nodes;              /* of memory under the workers */
     LoadedWeight *weights;  /* [node id] */
@@ -60,7 +61,9 @@ typedef struct Cpu {
     Spread spread;          /* this rank's part of the mesh */
     float *scratch;         /* of all workers */
     int64_t scratch_floats;
+    Parts parts;            /* bytes 0: one worker, who shares nothing */
     int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica, of the last step */
+    int64_t row_block[STATIC_ROWS];         /* block of its sequence that each row of it was in */
     StepRows step;
     struct PhaseCounter *counters;
     BackendInfo info;

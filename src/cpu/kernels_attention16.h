@@ -16,7 +16,8 @@ typedef struct Attend {
     float *tail;                /* [64][16]: see block_values              */
 } Attend;
 
-/* Part of a block that rows have in common: rows [from, to) see its positions [lo, hi); fresh: it is their first. */
+/* Part of a block that rows have in common: rows [from, to) see its positions [lo, hi); fresh: it is their first, or
+ * nothing is added up. */
 typedef struct Run { int from, to; int64_t lo, hi; bool fresh; } Run;
 
 /* Raw scores of a block for one head become e in place; m_b and l_b. scale: of the keys' positions, or NULL. */
@@ -48,6 +49,24 @@ INLINE void merge_sums(int64_t n, float *m, float *l, float *m_b, float *l_b) {
         v16_store_part(m_b + h, left, a);
         v16_store_part(l_b + h, left, b);
     }
+}
+
+/* Adds a block to the sums of n heads; m_b and l_b are lost. */
+INLINE void merge_block(int64_t n, int64_t c16, float *o, float *m, float *l, const float *o_b, float *m_b,
+                        float *l_b) {
+    merge_sums(n, m, l, m_b, l_b);
+    for (int64_t h = 0; h < n; h++)
+        for (int64_t c = h * c16; c < (h + 1) * c16; c += 16) {
+            v16 part = v16_mul(v16_load(o_b + c), v16_all(l_b[h]));
+            v16_store(o + c, v16_fma(v16_load(o + c), v16_all(m_b[h]), part));
+        }
+}
+
+/* out = o / l of one head. */
+INLINE void head_out(int64_t channels, const float *o, float l, float *out) {
+    int64_t c = 0;
+    for (; c + 16 <= channels; c += 16) v16_store(out + c, v16_div(v16_load(o + c), v16_all(l)));
+    if (c < channels) v16_store_part(out + c, channels - c, v16_div(v16_load(o + c), v16_all(l)));
 }
 
 INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
@@ -111,38 +130,34 @@ INLINE void block_run(CacheType type, const Attend *w, const uint8_t *keys, cons
         block_softmax(w->s + h * ATTENTION_BLOCK, key_scale, value_scale, call->scale, inside, &m[h], &l[h]);
     block_values(type, w, values, first, n, r->lo, r->hi, o);
     if (r->fresh) return;
-    merge_sums(n, w->m + first, w->l + first, w->m_b + first, w->l_b + first);
-    for (int64_t h = first; h < first + n; h++)
-        for (int64_t c = h * w->c16; c < (h + 1) * w->c16; c += 16) {
-            v16 part = v16_mul(v16_load(w->o_b + c), v16_all(w->l_b[h]));
-            v16_store(w->o + c, v16_fma(v16_load(w->o + c), v16_all(w->m_b[h]), part));
-        }
+    merge_block(n, w->c16, w->o + first * w->c16, w->m + first, w->l + first, w->o_b + first * w->c16, w->m_b + first,
+                w->l_b + first);
 }
 
 /* What row r sees of the block that starts at `start`. */
-INLINE Run run_of(const AttentionRow *row, int r, int64_t start) {
-    int64_t lo = row->first - start, hi = row->last - start;
+INLINE Run run_of(const AttentionCall *call, int r, int64_t start) {
+    int64_t lo = call->row[r].first - start, hi = call->row[r].last - start;
     return (Run){.from = r, .to = r + 1, .lo = lo > 0 ? lo : 0, .hi = hi < ATTENTION_BLOCK ? hi : ATTENTION_BLOCK,
-                 .fresh = lo >= 0};
+                 .fresh = lo >= 0 || call->parts};
 }
 
 /* The block's part of all rows. */
 INLINE void block_rows(CacheType type, const Attend *w, int64_t start) {
     const AttentionCall *call = w->call;
     for (int from = 0, to; from < call->rows; from = to) {
-        Run run = run_of(&call->row[from], from, start);
+        Run run = run_of(call, from, start);
         int32_t page = 0;
         to = from + 1;
         if (run.lo >= run.hi) continue;
         page = call->row[from].page[start / ATTENTION_BLOCK];
         for (; to < call->rows; to++) {
-            Run next = run_of(&call->row[to], to, start);
+            Run next = run_of(call, to, start);
             if (next.lo >= next.hi || call->row[to].page[start / ATTENTION_BLOCK] != page) break;
         }
         const uint8_t *keys = call->cache + (size_t)page * 2 * (size_t)w->page_bytes;
         block_scores(type, w, keys, from * call->heads, (to - from) * call->heads);
         for (int r = from + 1; r < to; r++) {
-            Run next = run_of(&call->row[r], r, start);
+            Run next = run_of(call, r, start);
             if (next.lo == run.lo && next.hi == run.hi && next.fresh == run.fresh) {
                 run.to = r + 1;
                 continue;
@@ -152,6 +167,13 @@ INLINE void block_rows(CacheType type, const Attend *w, int64_t start) {
         }
         block_run(type, w, keys, &run);
     }
+}
+
+/* The sums are those of a part. */
+INLINE void part_of(Attend *w, float *part) {
+    w->o = part;
+    w->m = part + w->call->heads * w->c16;
+    w->l = w->m + w->call->heads;
 }
 
 INLINE void attention_of(CacheType type, const AttentionCall *call) {
@@ -173,18 +195,24 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
         if (row->first < first) first = row->first;
         if (row->last > last) last = row->last;
     }
-    for (int64_t start = first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < last; start += ATTENTION_BLOCK)
+    if (call->parts) part_of(&w, call->parts);
+    for (int64_t start = first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < last; start += ATTENTION_BLOCK) {
         block_rows(type, &w, start);
-    for (int64_t h = 0; h < n; h++) {
-        const float *from = w.o + h * w.c16;
-        float *out = call->row[h / heads].out + h % heads * channels;
-        int64_t c = 0;
-        for (; c + 16 <= channels; c += 16) v16_store(out + c, v16_div(v16_load(from + c), v16_all(w.l[h])));
-        if (c < channels) v16_store_part(out + c, channels - c, v16_div(v16_load(from + c), v16_all(w.l[h])));
+        if (call->parts) part_of(&w, w.o + attention_part(heads, channels));
     }
+    for (int64_t h = 0; h < n && !call->parts; h++)
+        head_out(channels, w.o + h * w.c16, w.l[h], call->row[h / heads].out + h % heads * channels);
 }
 
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
+
+static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out) {
+    int64_t c16 = (channels + 15) / 16 * 16, size = attention_part(heads, channels);
+    float *m = parts + heads * c16, *l = m + heads;
+    for (int64_t at = size; at < blocks * size; at += size)
+        merge_block(heads, c16, parts, m, l, parts + at, m + at, l + at);
+    for (int64_t h = 0; h < heads; h++) head_out(channels, parts + h * c16, l[h], out + h * channels);
+}
 #endif

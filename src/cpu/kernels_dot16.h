@@ -1,25 +1,21 @@
 /* kernels_dot16.h: quantise and dot of ops/kernels.h, written once over v16 (floats), d16 (sixteen int32) and line16
  * (64 bytes, four per lane); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set
- * that only makes these faster. Beyond kernels_simd16.h's list: d16_all(i)  d16_f32(x)  line16_load(p)   line16_low,
- * _high(x): the low, the high nibbles of every byte d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j],
- * exact for w <= 128 d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then
- * makes up for it v16_put_s8(out, x): nearest integers in the order of Quad; their sum        V16_DOT_ROWS: rows that
- * fit the registers */
+ * that only makes these faster. Beyond kernels_simd16.h's list:
+ *   d16_all(i)  d16_add(x, y)  d16_f32(x)  line16_load(p)
+ *   line16_low, _high(x): the low, the high nibbles of every byte
+ *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves, in every byte, of tops shifted left (right
+ *   where negative)
+ *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
+ *   d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
+ *   v16_put_s8(out, x): nearest integers in the order of Quad; their sum
+ *   V16_DOT_ROWS: rows that fit the registers */
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
+#include "inline16.h"
 
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-#endif
-
-static void quantise(const float *x, int64_t n, Quad *out, int row) {
-    for (Quad *end = out + n / ACT_GROUP; out < end; out++, x += ACT_GROUP) {
+static void quantise(const float *x, int64_t n, Act *out, int step) {
+    for (Act *end = out + n / ACT_GROUP * step; out < end; out += step, x += ACT_GROUP) {
         v16 a = v16_load(x), b = v16_load(x + 16), top = v16_all(127.0f), low = v16_all(-127.0f);
         float most = v16_top(v16_max(v16_abs(a), v16_max(v16_abs(b), v16_all(0))));
         float scale = most / 127.0f, inverse = most > 0 ? 127.0f / most : 0;
@@ -28,163 +24,155 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
         qa = v16_pick(v16_less(qa, top), qa, top), qb = v16_pick(v16_less(qb, top), qb, top);
         if (v16_equal(a, a) != 0xffff || v16_equal(b, b) != 0xffff) /* the last NaN, as in the reference */
             for (int i = 0; i < ACT_GROUP; i++) scale = x[i] != x[i] ? x[i] : scale;
-        int32_t first = v16_put_s8(out->q[row], qa), second = v16_put_s8(out->q[row] + 16, qb);
-        out->scale[row] = scale;
-        out->seed8[row] = -128 * (first + second);
-        out->seed4[row] = -8 * (first + second);
-        out->sum[row] = scale * (float)(first + second);
-        out->half[0][row] = scale * (float)first;
-        out->half[1][row] = scale * (float)second;
+        int32_t first = v16_put_s8(out->q, qa), second = v16_put_s8(out->q + 16, qb);
+        out->scale = scale;
+        out->seed8 = -128 * (first + second);
+        out->seed4 = -8 * (first + second);
+        out->sum = scale * (float)(first + second);
+        out->seed6[0] = -32 * first;
+        out->seed6[1] = -32 * second;
     }
 }
 
 /* ---- Packed types, as far as integers need them (constants: every use is specialised) ---------------------------- */
 
-INLINE bool dot_nibbles(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X || type == PACKED_Q4G; }
-INLINE int dot_zero(PackedType type) {
-    return type == PACKED_Q8 || type == PACKED_Q8G ? 128 : type == PACKED_Q4G ? 8 : 0;
+/* Scale and min of part j of a group. */
+INLINE v16 dot_scale(PackedType type, const uint8_t *head, int64_t j) {
+    switch (packed_rows[type].head) {
+        case HEAD_K: return v16_mul(v16_f16(head), v16_u8(head + (4 + 2 * j) * PANEL));
+        case HEAD_6K: return v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
+        default: return v16_f16(head + j * 2 * PANEL);
+    }
 }
-INLINE int dot_head(PackedType type) { return (dot_zero(type) ? 2 : type == PACKED_Q4 ? 4 : 8) * PANEL; }
-INLINE int dot_group(PackedType type) {
-    return type == PACKED_Q8G || type == PACKED_Q4G ? 128 : type == PACKED_Q6X ? 16 : 32;
+INLINE v16 dot_min(PackedType type, const uint8_t *head, int64_t j) {
+    v16 min = v16_f16(head + 2 * PANEL);
+    return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
-INLINE int dot_group_bytes(PackedType type) {
-    return dot_head(type) + dot_group(type) * PANEL / (dot_nibbles(type) ? 2 : 1);
+/* What an integer sum starts from, at place `at` of the act. */
+INLINE int32_t dot_seed(PackedType type, const Act *x, int at) {
+    switch (packed_rows[type].zero) {
+        case 128: return d16_seed(x->seed8);
+        case 32: return x->seed6[at / 16];
+        case 16: return 2 * x->seed4;
+        case 8: return x->seed4;
+        default: return 0;
+    }
 }
-INLINE v16 dot_scale(PackedType type, const uint8_t *group) {
-    return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group) : v16_f16(group);
-}
-INLINE v16 dot_min(PackedType type, const uint8_t *group) {
-    return dot_head(type) == 8 * PANEL ? v16_load((const float *)(const void *)group + PANEL)
-                                       : v16_f16(group + 2 * PANEL);
+
+/* The line of bytes at place k, a multiple of 4, of the part whose numbers begin at q. */
+INLINE line16 dot_line(PackedType type, const uint8_t *q, int k) {
+    const int bits = packed_rows[type].bits, tops = bits - 4;
+    if (bits == 8) return line16_load(q + k * PANEL);
+    line16 both = line16_load(q + k / 8 * 4 * PANEL + (bits == 4 ? 0 : 4 * PANEL));
+    line16 line = k % 8 ? line16_high(both) : line16_low(both);
+    return bits == 4 ? line : line16_join(line, line16_load(q), 4 - k / 4 * tops, ((1 << tops) - 1) << 4);
 }
 
 /* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
 
-/* From two rows on products take longer than loads, and fetching ahead gains. One row goes over several panels, whose
- * streams the hardware fetches better alone. */
-enum { DOT_PANELS_MOST = 4, DOT_FETCH_AHEAD = 4096 };
-typedef d16 Exact[DOT_PANELS_MOST][V16_DOT_ROWS];
-typedef v16 Float[DOT_PANELS_MOST][V16_DOT_ROWS];
+/* From two rows on products take longer than loads, and fetching ahead gains. One row goes panel by panel as well:
+ * panels stand one after another, and one stream through all of them is what memory gives fastest (Zen 4: 94 to 98 % of
+ * what reading does where four panels side by side had 80 to 90 %). Its sums are short, so the core overlaps them. */
+enum { DOT_FETCH_AHEAD = 4096 };
+typedef d16 Exact[V16_DOT_ROWS];
+typedef v16 Float[V16_DOT_ROWS];
 
-/* x: the quad of the first rows at these columns; row r is row (sub + r) % 4 of the quad r / 4 * x_step on. */
-typedef struct DotRows { const Quad *x; int64_t x_step; int sub; } DotRows;
-INLINE const Quad *dot_quad(const DotRows *d, int r) { return d->x + (d->sub + r) / QUAD * d->x_step; }
+/* x: the acts of the first rows at these columns, `width` from one 32 columns to the next; row r is row (sub + r) % 4
+ * of the quad (sub + r) / 4 * x_step on. */
+typedef struct DotRows { const Act *x; int64_t x_step; int sub, width; } DotRows;
+INLINE const Act *dot_act(const DotRows *d, int r) {
+    return d->x + (d->sub + r) / QUAD * QUAD * d->x_step + (d->sub + r) % QUAD;
+}
 
-/* The exact sums of `count` columns (16 or 32); q: their first line, `at`: their first place in the quad. */
-INLINE void dot_exact(PackedType type, int panels, int rows, int count, const uint8_t *q, int64_t step,
-                      const DotRows *d, int at, Exact sum) {
+/* Lines go to several sums in turn, where rows are too few to hide the latency of products: waiting products fill the
+ * scheduler, and loads ahead then stand still. */
+INLINE int dot_chains(int rows, int count) { return rows == 1 ? count / 8 : rows == 2 ? 2 : 1; }
+
+/* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the quad. */
+INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, const DotRows *d, int at, Exact sum) {
+    const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
+    d16 chain[4][V16_DOT_ROWS];
     UNROLL for (int r = 0; r < rows; r++) {
-        const Quad *x = dot_quad(d, r);
-        int i = (d->sub + r) % QUAD;
-        int32_t seed = dot_zero(type) == 128 ? d16_seed(x->seed8[i]) : dot_zero(type) ? x->seed4[i] : 0;
-        UNROLL for (int p = 0; p < panels; p++) sum[p][r] = d16_all(seed);
+        chain[0][r] = d16_all(dot_seed(type, dot_act(d, r), at));
+        UNROLL for (int c = 1; c < chains; c++) chain[c][r] = d16_all(0);
     }
-    UNROLL for (int k = 0; k < count; k += 8)
-        UNROLL for (int p = 0; p < panels; p++) {
-            const uint8_t *line = q + p * step + k * PANEL / (dot_nibbles(type) ? 2 : 1);
-            line16 even = line16_load(line),
-                   odd = dot_nibbles(type) ? line16_high(even) : line16_load(line + 4 * PANEL);
-            if (dot_nibbles(type)) even = line16_low(even);
-            if (rows > 1) __builtin_prefetch(line + DOT_FETCH_AHEAD);
-            if (rows > 1 && !dot_nibbles(type)) __builtin_prefetch(line + DOT_FETCH_AHEAD + 4 * PANEL);
-            UNROLL for (int r = 0; r < rows; r++) {
-                const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k;
-                sum[p][r] = dot_zero(type) == 128 ? d16_dot_centred(sum[p][r], even, x) : d16_dot(sum[p][r], even, x);
-            }
-            UNROLL for (int r = 0; r < rows; r++) {
-                const int8_t *x = dot_quad(d, r)->q[(d->sub + r) % QUAD] + at + k + 4;
-                sum[p][r] = dot_zero(type) == 128 ? d16_dot_centred(sum[p][r], odd, x) : d16_dot(sum[p][r], odd, x);
-            }
+    UNROLL for (int k = 0; k < count; k += 4) {
+        const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
+        if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
+        line16 line = dot_line(type, q, k);
+        d16 *to = chain[k / 4 % chains];
+        UNROLL for (int r = 0; r < rows; r++) {
+            const int8_t *x = dot_act(d, r)->q + at + k;
+            to[r] = zero == 128 ? d16_dot_centred(to[r], line, x) : d16_dot(to[r], line, x);
         }
+    }
+    UNROLL for (int r = 0; r < rows; r++) {
+        UNROLL for (int c = 0; 2 * c + 1 < chains; c++) chain[c][r] = d16_add(chain[2 * c][r], chain[2 * c + 1][r]);
+        sum[r] = chains == 4 ? d16_add(chain[0][r], chain[1][r]) : chain[0][r];
+    }
 }
 
-/* One weight group of 32 or 16 columns onto the sums. */
-INLINE void dot_narrow(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const DotRows *d,
-                       int at, Float sum) {
+/* Part j (32 or 16 columns) of a group onto the sums. */
+INLINE void dot_narrow(PackedType type, int rows, const uint8_t *group, int64_t j, const DotRows *d, int at,
+                       Float sum) {
+    const PackedRow *packed = &packed_rows[type];
     Exact exact;
-    dot_exact(type, panels, rows, dot_group(type), group + dot_head(type), step, d, at, exact);
-    UNROLL for (int p = 0; p < panels; p++) {
-        v16 scale = dot_scale(type, group + p * step);
-        UNROLL for (int r = 0; r < rows; r++) {
-            v16 both = v16_mul(scale, v16_all(dot_quad(d, r)->scale[(d->sub + r) % QUAD]));
-            sum[p][r] = v16_fma(d16_f32(exact[p][r]), both, sum[p][r]);
-        }
-        if (dot_zero(type)) continue;
-        v16 min = dot_min(type, group + p * step);
-        UNROLL for (int r = 0; r < rows; r++) {
-            const Quad *x = dot_quad(d, r);
-            int i = (d->sub + r) % QUAD;
-            sum[p][r] =
-                v16_fma(min, v16_all(dot_group(type) == ACT_GROUP ? x->sum[i] : x->half[at / 16][i]), sum[p][r]);
-        }
+    const uint8_t *q = group + packed->head_bytes + j * packed_bytes(type, packed->part);
+    dot_exact(type, rows, packed->part, q, d, at, exact);
+    v16 scale = dot_scale(type, group, j);
+    UNROLL for (int r = 0; r < rows; r++) {
+        v16 both = v16_mul(scale, v16_all(dot_act(d, r)->scale));
+        sum[r] = v16_fma(d16_f32(exact[r]), both, sum[r]);
     }
+    if (packed->zero) return;
+    v16 min = dot_min(type, group, j);
+    UNROLL for (int r = 0; r < rows; r++)
+        sum[r] = v16_fma(min, v16_all(dot_act(d, r)->sum), sum[r]);
 }
 
-INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
-                      DotRows d, float *acc, int64_t acc_step) {
-    const int group = dot_group(type), bytes = dot_group_bytes(type);
-    const bool wide = group > ACT_GROUP;
+/* What columns in .. end of a wide group give, summed apart and scaled once. */
+INLINE void dot_wide(PackedType type, int rows, const uint8_t *group, int64_t in, int64_t end, DotRows *d, float *acc) {
+    Float sum;
+    UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_all(0);
+    for (; in < end; in += ACT_GROUP, d->x += d->width) {
+        Exact exact;
+        dot_exact(type, rows, ACT_GROUP, group + packed_rows[type].head_bytes + packed_bytes(type, in), d, 0, exact);
+        UNROLL for (int r = 0; r < rows; r++)
+            sum[r] = v16_fma(d16_f32(exact[r]), v16_all(dot_act(d, r)->scale), sum[r]);
+    }
+    v16 scale = dot_scale(type, group, 0);
+    UNROLL for (int r = 0; r < rows; r++)
+        v16_store(acc + r * PANEL, v16_fma(sum[r], scale, v16_load(acc + r * PANEL)));
+}
+
+INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k0, int64_t k1, DotRows d, float *acc) {
+    const int group = packed_rows[type].group, part = packed_rows[type].part;
+    const bool wide = part > ACT_GROUP;
+    const int64_t bytes = packed_group_bytes(type);
     Float sum;
     if (!wide)
-        UNROLL for (int p = 0; p < panels; p++)
-            UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + p * acc_step + r * PANEL);
+        UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_load(acc + r * PANEL);
     panel += k0 / group * bytes;
-    d.x += k0 / ACT_GROUP;
-    for (int64_t k = k0; k < k1;) {
-        if (!wide) {
-            for (int at = 0; at < ACT_GROUP; at += group, panel += bytes)
-                dot_narrow(type, panels, rows, panel, step, &d, at, sum);
-            k += ACT_GROUP;
-            d.x++;
-            continue;
-        }
-        UNROLL for (int p = 0; p < panels; p++)
-            UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_all(0);
-        int64_t in = k % group, end = k1 - k < group - in ? k1 - k + in : group;
-        for (k += end - in; in < end; in += ACT_GROUP, d.x++) {
-            Exact exact;
-            const uint8_t *q = panel + dot_head(type) + in * PANEL / (dot_nibbles(type) ? 2 : 1);
-            dot_exact(type, panels, rows, ACT_GROUP, q, step, &d, 0, exact);
-            UNROLL for (int r = 0; r < rows; r++) {
-                v16 scale = v16_all(dot_quad(&d, r)->scale[(d.sub + r) % QUAD]);
-                UNROLL for (int p = 0; p < panels; p++) sum[p][r] = v16_fma(d16_f32(exact[p][r]), scale, sum[p][r]);
-            }
-        }
-        UNROLL for (int p = 0; p < panels; p++) {
-            v16 scale = dot_scale(type, panel + p * step);
-            UNROLL for (int r = 0; r < rows; r++) {
-                float *to = acc + p * acc_step + r * PANEL;
-                v16_store(to, v16_fma(sum[p][r], scale, v16_load(to)));
-            }
-        }
-        panel += bytes;
+    d.x += k0 / ACT_GROUP * d.width;
+    for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
+        end = k1 - k < group - in ? k1 - k + in : group;
+        if (wide) dot_wide(type, rows, panel, in, end, &d, acc);
+        else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width)
+            UNROLL for (int i = 0; i < ACT_GROUP / part; i++) dot_narrow(type, rows, panel, j + i, &d, i * part, sum);
     }
     if (!wide)
-        UNROLL for (int p = 0; p < panels; p++)
-            UNROLL for (int r = 0; r < rows; r++) v16_store(acc + p * acc_step + r * PANEL, sum[p][r]);
-}
-
-/* One row: up to four panels together, so that their sums hide each other's latency. */
-INLINE void dot_one(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
-                    const Quad *x, float *acc) {
-    const int64_t acc_step = QUAD * PANEL;
-    const int most = V16_DOT_ROWS >= 4 ? DOT_PANELS_MOST : 2;
-    int p = 0;
-    for (; p + most <= panels; p += most)
-        dot_block(type, most, 1, panel + p * step, step, k0, k1, (DotRows){x, 0, 0}, acc + p * acc_step, acc_step);
-    for (; p < panels; p++)
-        dot_block(type, 1, 1, panel + p * step, step, k0, k1, (DotRows){x, 0, 0}, acc + p * acc_step, acc_step);
+        UNROLL for (int r = 0; r < rows; r++) v16_store(acc + r * PANEL, sum[r]);
 }
 
 /* Rows r .. r + n of one panel. */
-#define DOT_BLOCK(n) dot_block(type, 1, n, panel, step, k0, k1, (DotRows){x + r / QUAD * x_step, x_step, 0}, a, 0)
+#define DOT_BLOCK(n) dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, 0, QUAD}, a)
 #define DOT_PAIR(n, sub) \
-    dot_block(type, 1, n, panel, step, k0, k1, (DotRows){x + r / QUAD * x_step, x_step, sub}, a + (sub) * PANEL, 0)
+    dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, sub, QUAD}, a + (sub) * PANEL)
 INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
-                       const Quad *x, int64_t x_step, int64_t rows, float *acc) {
-    if (rows == 1) {
-        dot_one(type, panel, step, panels, k0, k1, x, acc);
+                       const Act *x, int64_t x_step, int64_t rows, float *acc) {
+    if (!x_step) {
+        for (int p = 0; p < panels; p++, panel += step, acc += QUAD * PANEL)
+            dot_block(type, 1, panel, k0, k1, (DotRows){x, 0, 0, 1}, acc);
         return;
     }
     for (int p = 0; p < panels; p++, panel += step, acc += quad_rows(rows) * PANEL)
@@ -208,18 +196,13 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
 }
 
 #define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Quad *x,         \
+    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Act *x,         \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_panels(type, panel, step, panels, k0, k1, x, x_step, rows, acc);                                           \
     }
-DOT(q8, PACKED_Q8)
-DOT(q4, PACKED_Q4)
-DOT(q4x, PACKED_Q4X)
-DOT(q8x, PACKED_Q8X)
-DOT(q6x, PACKED_Q6X)
-DOT(q8g, PACKED_Q8G)
-DOT(q4g, PACKED_Q4G)
+PACKED_QUANTISED(DOT)
 
-#define DOT_TABLE {NULL, NULL, NULL, dot_q8, dot_q4, dot_q4x, dot_q8x, dot_q6x, dot_q8g, dot_q4g}
+#define DOT_ENTRY(name, type) [type] = dot_##name,
+#define DOT_TABLE {PACKED_QUANTISED(DOT_ENTRY)}
 #define KERNELS_DOT16 .quantise = quantise, .dot = DOT_TABLE,
 #endif

@@ -10,15 +10,7 @@
 #ifndef KERNELS_PAIR16_H
 #define KERNELS_PAIR16_H
 #include "../ops/kernels.h"
-
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-#endif
+#include "inline16.h"
 
 static void round_pairs(const float *x, int64_t n, Pair *out) {
     int64_t i = 0;

@@ -15,26 +15,20 @@
  *   v16_bf16_pair(p, &even, &odd): [16][2]
  *   v16_s8(p): 16 int8 in a row
  *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right
+ *   v16_u8(p): 16 uint8 in a row
+ *   v16_topped(p, tops, shift, up, n, &even, &odd): bits shift .. shift + 3 and shift + 4 .. shift + 7 of 16 words,
+ *   with n bits above them: of 16 words at tops from bit shift + up, and shift + up + n, up
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
  *   V16_ROWS_MOST: most rows whose sums stay in registers while weights are decoded, 4 or 8
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include "exp16.h"
+#include "inline16.h"
 #include <math.h>
 #include <string.h>
 
-/* Functions below are specialised by inlining them with constant arguments: their loops over panels, rows and vectors
- * are then unrolled and their sums live in registers. */
 #define V16_APART(memory) __asm__ volatile("" : : "r"(memory) : "memory") /* what follows reads it again */
-#ifndef INLINE
-#define INLINE static inline __attribute__((always_inline))
-#if defined(__clang__)
-#define UNROLL _Pragma("unroll")
-#else
-#define UNROLL _Pragma("GCC unroll 32")
-#endif
-#endif
 
 /* ---- Decoding weights -------------------------------------------------------------------------------------------- */
 
@@ -42,23 +36,36 @@
  * they are taken out, so that they need not be shifted down; the product is the same exact number. */
 typedef struct Scale { v16 scale[3], min; } Scale;
 
-INLINE bool has_groups(PackedType type) { return type >= PACKED_Q8; }
-INLINE bool has_nibbles(PackedType type) { return type == PACKED_Q4 || type == PACKED_Q4X || type == PACKED_Q4G; }
-INLINE int zero_of(PackedType type) {
-    return type == PACKED_Q8 || type == PACKED_Q8G ? 128 : type == PACKED_Q4G ? 8 : 0;
+INLINE bool has_nibbles(PackedType type) { return packed_rows[type].bits == 4; }
+INLINE bool has_tops(PackedType type) { return packed_rows[type].bits == 5 || packed_rows[type].bits == 6; }
+INLINE int step_of(PackedType type) { /* k decoded in one go; with tops a part */
+    return !packed_quantised(type) ? 2 : has_tops(type) ? packed_rows[type].part : 8;
 }
-INLINE int head_bytes(PackedType type) { return (zero_of(type) ? 2 : type == PACKED_Q4 ? 4 : 8) * PANEL; }
-INLINE int step_of(PackedType type) { return has_groups(type) ? 8 : 2; } /* k decoded in one go */
 
-INLINE Scale scale_of(PackedType type, const uint8_t *group) {
+/* Of part j. */
+INLINE Scale scale_of(PackedType type, const uint8_t *head, int64_t j) {
+    const PackedRow *packed = &packed_rows[type];
     Scale s;
     v16 scale = v16_all(0);
     s.min = scale;
-    if (has_groups(type)) {
-        bool wide = head_bytes(type) == 8 * PANEL;
-        scale = wide ? v16_load((const float *)group) : v16_f16(group);
-        s.min = zero_of(type) ? v16_mul(scale, v16_all(-(float)zero_of(type)))
-              : wide ? v16_load((const float *)group + PANEL) : v16_f16(group + 2 * PANEL);
+    switch (packed->head) {
+        case HEAD_NONE: break;
+        case HEAD_SCALE:
+            scale = v16_f16(head + j * 2 * PANEL);
+            s.min = v16_mul(scale, v16_all(-(float)packed->zero));
+            break;
+        case HEAD_MIN:
+            scale = v16_f16(head);
+            s.min = v16_f16(head + 2 * PANEL);
+            break;
+        case HEAD_K:
+            scale = v16_mul(v16_f16(head), v16_u8(head + (4 + 2 * j) * PANEL));
+            s.min = v16_mul(v16_f16(head + 2 * PANEL), v16_u8(head + (5 + 2 * j) * PANEL));
+            break;
+        case HEAD_6K:
+            scale = v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
+            s.min = v16_mul(scale, v16_all(-(float)packed->zero));
+            break;
     }
     s.scale[0] = scale;
     s.scale[1] = v16_mul(scale, v16_all(has_nibbles(type) ? 0x1p-4f : 0x1p-8f));
@@ -66,21 +73,27 @@ INLINE Scale scale_of(PackedType type, const uint8_t *group) {
     return s;
 }
 
-/* Weights k + i and k + i + 1 of a group; k a multiple of the step, i even and below it. Types without scales are one
- * endless group. */
-INLINE void weights(PackedType type, const uint8_t *group, int64_t k, int i, const Scale *s, v16 *even, v16 *odd) {
-    const uint8_t *q = group + head_bytes(type);
+/* Weights k + i and k + i + 1 of a part whose numbers begin at q; k a multiple of the step, i even and below it. Types
+ * without scales are one endless part. */
+INLINE void weights(PackedType type, const uint8_t *q, int64_t k, int i, const Scale *s, v16 *even, v16 *odd) {
     switch (type) {
         case PACKED_F32:
-            *even = v16_load((const float *)group + (k + i) * PANEL);
-            *odd = v16_load((const float *)group + (k + i + 1) * PANEL);
+            *even = v16_load((const float *)q + (k + i) * PANEL);
+            *odd = v16_load((const float *)q + (k + i + 1) * PANEL);
             return;
-        case PACKED_BF16: v16_bf16_pair(group + (k + i) * 2 * PANEL, even, odd); return;
+        case PACKED_BF16: v16_bf16_pair(q + (k + i) * 2 * PANEL, even, odd); return;
         case PACKED_F16:
-            *even = v16_f16(group + (k + i) * 2 * PANEL);
-            *odd = v16_f16(group + (k + i + 1) * 2 * PANEL);
+            *even = v16_f16(q + (k + i) * 2 * PANEL);
+            *odd = v16_f16(q + (k + i + 1) * 2 * PANEL);
             return;
         default: break;
+    }
+    if (has_tops(type)) {
+        const int tops = packed_rows[type].bits - 4;
+        v16_topped(q + (4 + i / 8 * 4) * PANEL, q, i % 8 / 2 * 8, i / 8 * 2 * tops, tops, even, odd);
+        *even = v16_fma(*even, s->scale[0], s->min);
+        *odd = v16_fma(*odd, s->scale[0], s->min);
+        return;
     }
     if (has_nibbles(type)) {
         v16_nibbles(q + k / 2 * PANEL, 4 * i, even, odd);
@@ -93,34 +106,66 @@ INLINE void weights(PackedType type, const uint8_t *group, int64_t k, int i, con
     *odd = v16_fma(v16_byte(q + (k + 4) * PANEL, i / 2), s->scale[up], s->min);
 }
 
-/* Weight k of a group. */
-INLINE v16 weight(PackedType type, const uint8_t *group, int64_t k, const Scale *s) {
+/* Weight k of a part. */
+INLINE v16 weight(PackedType type, const uint8_t *q, int64_t k, const Scale *s) {
     const int n = step_of(type);
     v16 even, odd;
-    if (type == PACKED_F32) return v16_load((const float *)group + k * PANEL);
-    weights(type, group, k / n * n, (int)(k % n) & ~1, s, &even, &odd);
+    if (type == PACKED_F32) return v16_load((const float *)q + k * PANEL);
+    weights(type, q, k / n * n, (int)(k % n) & ~1, s, &even, &odd);
     return k & 1 ? odd : even;
+}
+
+/* Where a sum over k stands: a part of a group of a panel. Types without scales have one endless part. */
+typedef struct Part {
+    const uint8_t *head; /* of its group */
+    int64_t j;           /* its number in the group */
+    int64_t first, last; /* k inside the part: from first, the next part's is 0, to last */
+    int64_t left;        /* k after it */
+} Part;
+INLINE const uint8_t *part_numbers(PackedType type, const Part *p) {
+    return p->head + packed_rows[type].head_bytes + p->j * packed_bytes(type, packed_rows[type].part);
+}
+INLINE void part_take(PackedType type, Part *p, int64_t first, int64_t left) {
+    const int64_t part = packed_quantised(type) ? packed_rows[type].part : first + left;
+    p->first = first;
+    p->last = left < part - first ? first + left : part;
+    p->left = left - (p->last - first);
+}
+INLINE Part part_first(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1) {
+    const PackedRow *packed = &packed_rows[type];
+    Part p = {.head = panel};
+    if (packed_quantised(type)) {
+        p.head += k0 / packed->group * packed_group_bytes(type);
+        p.j = k0 % packed->group / packed->part;
+        part_take(type, &p, k0 % packed->part, k1 - k0);
+    } else {
+        part_take(type, &p, k0, k1 - k0);
+    }
+    return p;
+}
+INLINE void part_next(PackedType type, Part *p) {
+    if (++p->j == packed_rows[type].group / packed_rows[type].part) {
+        p->j = 0;
+        p->head += packed_group_bytes(type);
+    }
+    part_take(type, p, 0, p->left);
 }
 
 INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, float *w) {
     const int n = step_of(type);
-    const PackedRow *packed = &packed_rows[type];
-    int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
-    int64_t k = k0 % group, left = k1 - k0;
-    panel += k0 / group * bytes;
-    for (; left > 0; panel += bytes, k = 0) {
-        int64_t end = left < group - k ? k + left : group;
-        left -= end - k;
-        Scale s = scale_of(type, panel);
-        for (; k % n && k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
-        for (; k + n <= end; k += n, w += n * PANEL)
+    for (Part p = part_first(type, panel, k0, k1); p.first < p.last; part_next(type, &p)) {
+        const uint8_t *q = part_numbers(type, &p);
+        int64_t k = p.first;
+        Scale s = scale_of(type, p.head, p.j);
+        for (; k % n && k < p.last; k++, w += PANEL) v16_store(w, weight(type, q, k, &s));
+        for (; k + n <= p.last; k += n, w += n * PANEL)
             UNROLL for (int i = 0; i < n; i += 2) {
                 v16 even, odd;
-                weights(type, panel, k, i, &s, &even, &odd);
+                weights(type, q, k, i, &s, &even, &odd);
                 v16_store(w + i * PANEL, even);
                 v16_store(w + (i + 1) * PANEL, odd);
             }
-        for (; k < end; k++, w += PANEL) v16_store(w, weight(type, panel, k, &s));
+        for (; k < p.last; k++, w += PANEL) v16_store(w, weight(type, q, k, &s));
     }
 }
 
@@ -221,29 +266,24 @@ static void tile(const float *w, int64_t count, const float *x, int64_t x_stride
 enum { PANELS_MOST = 4 };
 typedef v16 Sums[PANELS_MOST][V16_ROWS_MOST];
 
-/* Bytes of a step of one panel. */
-INLINE int step_bytes(PackedType type) {
-    return type == PACKED_F32 ? 8 * PANEL : type <= PACKED_F16 || has_nibbles(type) ? 4 * PANEL : 8 * PANEL;
-}
-
 /* With one row the hardware's own prefetching of four panels is best: fetching ahead as well costs bf16 a quarter.
  * With more, sums take longer than loads, and 2 KiB ahead gains 6 % with two rows, 15 to 30 % with three or four. */
 enum { ROWS_FETCH = 2, FETCH_AHEAD = 2048 };
 
 /* A whole step of k, one after another. Where four rows and the decoding of nibbles together would spill sums, they are
  * kept apart by a detour through L1: a third faster with AVX2. */
-INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
-                      int64_t k, const float *x, int64_t x_stride, Sums sum) {
+INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *q, int64_t step, const Scale *s, int64_t k,
+                      const float *x, int64_t x_stride, Sums sum) {
     const int n = step_of(type);
+    const bool apart = rows >= V16_APART_ROWS && n >= 8;
     UNROLL for (int p = 0; p < panels; p++) {
-        const uint8_t *ahead = group + p * step + k / n * step_bytes(type) + FETCH_AHEAD;
-        if (rows >= ROWS_FETCH) __builtin_prefetch(ahead);
-        if (rows >= ROWS_FETCH && step_bytes(type) > 64) __builtin_prefetch(ahead + 64);
-        _Alignas(64) float w[8 * PANEL];
+        const uint8_t *ahead = q + p * step + packed_bytes(type, k) + FETCH_AHEAD;
+        for (int b = 0; rows >= ROWS_FETCH && b < packed_bytes(type, n); b += 64) __builtin_prefetch(ahead + b);
+        _Alignas(64) float w[ACT_GROUP * PANEL];
         UNROLL for (int i = 0; i < n; i += 2) {
             v16 even, odd;
-            weights(type, group + p * step, k, i, &s[p], &even, &odd);
-            if (rows >= V16_APART_ROWS && n == 8) {
+            weights(type, q + p * step, k, i, &s[p], &even, &odd);
+            if (apart) {
                 v16_store(w + i * PANEL, even);
                 v16_store(w + (i + 1) * PANEL, odd);
                 continue;
@@ -253,7 +293,7 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
                 sum[p][r] = v16_fma(odd, v16_all(x[r * x_stride + k + i + 1]), sum[p][r]);
             }
         }
-        if (rows < V16_APART_ROWS || n < 8) continue;
+        if (!apart) continue;
         V16_APART(w);
         UNROLL for (int i = 0; i < n; i++)
             UNROLL for (int r = 0; r < rows; r++)
@@ -261,10 +301,10 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *grou
     }
 }
 
-INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *group, int64_t step, const Scale *s,
-                     int64_t k, const float *x, int64_t x_stride, Sums sum) {
+INLINE void rows_one(PackedType type, int panels, int rows, const uint8_t *q, int64_t step, const Scale *s, int64_t k,
+                     const float *x, int64_t x_stride, Sums sum) {
     UNROLL for (int p = 0; p < panels; p++) {
-        v16 w = weight(type, group + p * step, k, &s[p]);
+        v16 w = weight(type, q + p * step, k, &s[p]);
         UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_fma(w, v16_all(x[r * x_stride + k]), sum[p][r]);
     }
 }
@@ -275,19 +315,16 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
     Sums sum;
     UNROLL for (int p = 0; p < panels; p++)
         UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + (p * rows + r) * PANEL);
-    const PackedRow *packed = &packed_rows[type];
-    int64_t group = has_groups(type) ? packed->group : k1 + 1, bytes = has_groups(type) ? packed->group_bytes : 0;
-    int64_t first = k0 / group, k = k0 % group, left = k1 - k0;
-    panel += first * bytes;
-    x += first * group;
-    for (; left > 0; panel += bytes, x += group, k = 0) {
-        int64_t end = left < group - k ? k + left : group;
-        left -= end - k;
+    Part at = part_first(type, panel, k0, k1);
+    x += k0 - at.first;
+    for (; at.first < at.last; x += at.last, part_next(type, &at)) {
+        const uint8_t *q = part_numbers(type, &at);
+        int64_t k = at.first;
         Scale s[PANELS_MOST];
-        UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, panel + p * step);
-        for (; k % n && k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
-        for (; k + n <= end; k += n) rows_step(type, panels, rows, panel, step, s, k, x, x_stride, sum);
-        for (; k < end; k++) rows_one(type, panels, rows, panel, step, s, k, x, x_stride, sum);
+        UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, at.head + p * step, at.j);
+        for (; k % n && k < at.last; k++) rows_one(type, panels, rows, q, step, s, k, x, x_stride, sum);
+        for (; k + n <= at.last; k += n) rows_step(type, panels, rows, q, step, s, k, x, x_stride, sum);
+        for (; k < at.last; k++) rows_one(type, panels, rows, q, step, s, k, x, x_stride, sum);
     }
     UNROLL for (int p = 0; p < panels; p++)
         UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
@@ -309,12 +346,12 @@ INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t
 enum { HALVES_KC = 512, UNPACK_KC = 64 };
 INLINE void rows_unpacked(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, const float *x,
                           int64_t x_stride, int rows, float *acc) {
-    const PackedRow *packed = &packed_rows[type];
     _Alignas(64) float w[UNPACK_KC * PANEL];
     for (int64_t at = k0, end; at < k1; at = end) {
         end = k1 - at < UNPACK_KC ? k1 : (at + UNPACK_KC) / UNPACK_KC * UNPACK_KC;
-        const uint8_t *next = panel + end * packed->group_bytes / packed->group;
-        for (int64_t i = 0; i < UNPACK_KC * packed->group_bytes / packed->group; i += 64) __builtin_prefetch(next + i);
+        const int64_t bytes = packed_group_bytes(type), group = packed_rows[type].group;
+        const uint8_t *next = panel + end * bytes / group;
+        for (int64_t i = 0; i < UNPACK_KC * bytes / group; i += 64) __builtin_prefetch(next + i);
         unpack_of(type, panel, at, end, w);
         tile(w, end - at, x + at, x_stride, rows, acc);
     }
@@ -364,16 +401,8 @@ INLINE void rows_halves(Few *few, const uint8_t *panel, int64_t step, int panels
     static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
         unpack_of(type, panel, k0, k1, w);                                                                             \
     }
-LINEAR(f32, PACKED_F32)
-LINEAR(bf16, PACKED_BF16)
-LINEAR(f16, PACKED_F16)
-LINEAR(q8, PACKED_Q8)
-LINEAR(q4, PACKED_Q4)
-LINEAR(q4x, PACKED_Q4X)
-LINEAR(q8x, PACKED_Q8X)
-LINEAR(q6x, PACKED_Q6X)
-LINEAR(q8g, PACKED_Q8G)
-LINEAR(q4g, PACKED_Q4G)
+PACKED_PLAIN(LINEAR)
+PACKED_QUANTISED(LINEAR)
 
 #include "kernels_attention16.h"
 
@@ -452,12 +481,14 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
     return -1;
 }
 
+#define ROWS_ENTRY(name, type) [type] = rows_##name,
+#define UNPACK_ENTRY(name, type) [type] = unpack_##name,
 #define KERNELS_SIMD16(name)                                                                                           \
     {                                                                                                                  \
         .isa = name,                                                                                                   \
-        .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},   \
-        .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8,  unpack_q4,                                         \
-                   unpack_q4x, unpack_q8x,  unpack_q6x, unpack_q8g, unpack_q4g},                                       \
-        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .rms_norm = rms_norm,                \
-        .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax, KERNELS_DOT16 KERNELS_PAIR16                 \
+        .rows = {PACKED_PLAIN(ROWS_ENTRY) PACKED_QUANTISED(ROWS_ENTRY)},                                               \
+        .unpack = {PACKED_PLAIN(UNPACK_ENTRY) PACKED_QUANTISED(UNPACK_ENTRY)},                                         \
+        .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,            \
+        .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,                        \
+        KERNELS_DOT16 KERNELS_PAIR16                                                                                   \
     }

@@ -44,9 +44,8 @@ static bool hold_packed(LoadedWeight *w, Err *err) {
     if (!w->as_matrix) return true;
     if (!packed_type_named(t->panel_type, &p->type))
         return err_set(err, "%s: %s: '%.20s' is no packed type", t->file, t->name, t->panel_type);
-    int group = packed_rows[p->type].group;
-    if (packed_quantised(p->type) && p->k % (group > ACT_GROUP ? ACT_GROUP : group) != 0)
-        return err_set(err, "%s: %s: %lld columns are no whole groups of %s", t->file, t->name, (long long)p->k,
+    if (packed_quantised(p->type) && p->k % ACT_GROUP != 0)
+        return err_set(err, "%s: %s: %lld columns are no whole groups of 32 of %s", t->file, t->name, (long long)p->k,
                        t->panel_type);
     p->panel_bytes = packed_panel_bytes(p->type, p->k);
     p->data = t->panels;

@@ -128,11 +128,27 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
     return true;
 }
 
+/* Room for all rows of all query heads; only what is written takes memory: rows that workers share in a step. */
+static bool parts_new(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    int64_t rows = cpu->options.rows < STATIC_ROWS ? cpu->options.rows : STATIC_ROWS;
+    size_t heads = (size_t)(rows * g->size['k'] * g->size['g']);
+    size_t part = (size_t)attention_part(1, g->size['c']) * sizeof(float);
+    if (workers_count(cpu->workers) < 2) return true;
+    if (!size_mul(heads, (size_t)cpu->cache.blocks, &cpu->parts.bytes) ||
+        !size_mul(cpu->parts.bytes, part, &cpu->parts.bytes))
+        return err_set(err, "attention: sizes wrap");
+    cpu->parts.data = mem_pages_new(cpu->parts.bytes, "attention", err);
+    cpu->parts.done = mem_new(heads, sizeof *cpu->parts.done, "attention", err);
+    return cpu->parts.data && cpu->parts.done;
+}
+
 /* A Call with everything that does not change from step to step. */
 static Call call_of(Cpu *cpu, const Node *n, int replica) {
     const Graph *g = &cpu->program->graph;
     Call c = {.graph = g, .node = n, .partition = cpu->program->partition, .kernels = cpu->kernels, .step = &cpu->step,
-              .cache = &cpu->cache, .devices = cpu->program->partition->mesh.tp};
+              .blocking = &cpu->blocking, .cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL,
+              .devices = cpu->program->partition->mesh.tp};
     c.out_width = n->shape.rank > 1 ? n->shape.dim[1].size : 2;
     c.columns = (Range){0, c.out_width};
     for (int i = 0; i < n->inputs; i++) {
@@ -326,7 +342,7 @@ bool cpu_plan(Cpu *cpu, Err *err) {
     cpu->offset = mem_new(2 * (size_t)g->count, sizeof *cpu->offset, "plan", err);
     cpu->own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->own_offset, "plan", err);
     cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
-    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase) return false;
+    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !parts_new(cpu, err)) return false;
     cpu->phase_count = phases_assign(cpu);
     cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
     if (!cpu->phases) return false;

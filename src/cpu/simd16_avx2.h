@@ -4,6 +4,7 @@
 #define SIMD16_AVX2_H
 #include <immintrin.h>
 #include <stdint.h>
+#include "simd16_flush.h"
 
 typedef struct v16 { __m256 a, b; } v16;
 typedef v16 m16; /* a choice per lane: all bits set or none */
@@ -90,6 +91,11 @@ V16 v16 v16_s8(const int8_t *p) {
             b = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const void *)(p + 8)));
     return (v16){_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)};
 }
+V16 v16 v16_u8(const uint8_t *p) {
+    __m256i a = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)p)),
+            b = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const void *)(p + 8)));
+    return (v16){_mm256_cvtepi32_ps(a), _mm256_cvtepi32_ps(b)};
+}
 V16 v16 v16_bf16_split(const uint16_t *p) {
     __m256i v = _mm256_loadu_si256((const void *)p), top = _mm256_set1_epi32((int)0xffff0000u);
     return (v16){_mm256_castsi256_ps(_mm256_slli_epi32(v, 16)), _mm256_castsi256_ps(_mm256_and_si256(v, top))};
@@ -125,6 +131,21 @@ V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     v8_nibbles(p + 32, shift, &low->b, &high->b);
 }
 
+V16 __m256i words_right(__m256i x, int n) { return n >= 0 ? _mm256_srli_epi32(x, n) : _mm256_slli_epi32(x, -n); }
+V16 void v8_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, int n, __m256 *even, __m256 *odd) {
+    __m256i v = _mm256_loadu_si256((const void *)p), t = _mm256_loadu_si256((const void *)tops);
+    __m256i low = _mm256_set1_epi32(15), mask = _mm256_set1_epi32(((1 << n) - 1) << 4);
+    __m256i a = _mm256_and_si256(words_right(v, shift), low), b = _mm256_and_si256(words_right(v, shift + 4), low);
+    a = _mm256_or_si256(a, _mm256_and_si256(words_right(t, shift + up - 4), mask));
+    b = _mm256_or_si256(b, _mm256_and_si256(words_right(t, shift + up + n - 4), mask));
+    *even = _mm256_cvtepi32_ps(a);
+    *odd = _mm256_cvtepi32_ps(b);
+}
+V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, int n, v16 *even, v16 *odd) {
+    v8_topped(p, tops, shift, up, n, &even->a, &odd->a);
+    v8_topped(p + 32, tops + 32, shift, up, n, &even->b, &odd->b);
+}
+
 /* ---- Products in 8 bits, summed in 32: d16, sixteen integers; line16, 64 bytes, four per lane -------------------- */
 
 typedef struct d16 { __m256i a, b; } d16;
@@ -134,6 +155,7 @@ typedef d16 line16;
 enum { V16_DOT_ROWS = 2 };
 
 V16 d16 d16_all(int32_t i) { return (d16){_mm256_set1_epi32(i), _mm256_set1_epi32(i)}; }
+V16 d16 d16_add(d16 x, d16 y) { return (d16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
 V16 v16 d16_f32(d16 x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 V16 line16 line16_load(const uint8_t *p) {
     return (line16){_mm256_loadu_si256((const void *)p), _mm256_loadu_si256((const void *)(p + 32))};
@@ -144,6 +166,11 @@ V16 line16 line16_low(line16 x) {
 }
 V16 line16 line16_high(line16 x) {
     return line16_low((line16){_mm256_srli_epi32(x.a, 4), _mm256_srli_epi32(x.b, 4)});
+}
+V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
+    __m256i m = _mm256_set1_epi8((char)mask);
+    return (line16){_mm256_or_si256(x.a, _mm256_and_si256(words_right(tops.a, -left), m)),
+                    _mm256_or_si256(x.b, _mm256_and_si256(words_right(tops.b, -left), m))};
 }
 V16 __m256i quad_word(const int8_t *x) {
     int32_t word;
@@ -201,12 +228,6 @@ V16 pair16 pair16_all(const uint32_t *p) {
     return (pair16){{even, even}, {odd, odd}};
 }
 V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
-V16 unsigned v16_flush(void) {
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); /* and denormals are zeros */
-    return before;
-}
-V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
 V16 __m256i v8_bf16(__m256 v) { /* in the high halves */
     __m256i u = _mm256_castps_si256(v), even = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
     __m256i r = _mm256_add_epi32(u, _mm256_add_epi32(even, _mm256_set1_epi32(0x7fff)));

@@ -10,7 +10,7 @@ typedef __mmask16 m16;
 
 /* Register budget: 32 of 16 floats. */
 enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 9, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 24 };
-#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) == 8 ? 1 : 2)
+#define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) >= 8 ? 1 : 2)
 
 #define V16 static inline __attribute__((always_inline))
 
@@ -56,6 +56,9 @@ V16 v16 v16_exponent(v16 x, v16 n) {
 V16 v16 v16_s8(const int8_t *p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const void *)p)));
 }
+V16 v16 v16_u8(const uint8_t *p) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const void *)p)));
+}
 V16 v16 v16_bf16_split(const uint16_t *p) { /* in order: one instruction widens all */
     __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const void *)p));
     return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
@@ -77,6 +80,19 @@ V16 void v16_nibbles(const uint8_t *p, int shift, v16 *low, v16 *high) {
     *high = _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(240)));
 }
 
+V16 __m512i words_right(__m512i x, int n) {
+    return n >= 0 ? _mm512_srli_epi32(x, (unsigned)n) : _mm512_slli_epi32(x, (unsigned)-n);
+}
+V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, int n, v16 *even, v16 *odd) {
+    __m512i v = _mm512_loadu_si512(p), t = _mm512_loadu_si512(tops);
+    __m512i low = _mm512_set1_epi32(15), mask = _mm512_set1_epi32(((1 << n) - 1) << 4);
+    __m512i a = _mm512_and_si512(words_right(v, shift), low), b = _mm512_and_si512(words_right(v, shift + 4), low);
+    a = _mm512_or_si512(a, _mm512_and_si512(words_right(t, shift + up - 4), mask));
+    b = _mm512_or_si512(b, _mm512_and_si512(words_right(t, shift + up + n - 4), mask));
+    *even = _mm512_cvtepi32_ps(a);
+    *odd = _mm512_cvtepi32_ps(b);
+}
+
 /* ---- Products in 8 bits, summed in 32: d16, sixteen integers; line16, 64 bytes, four per lane -------------------- */
 
 typedef __m512i d16, line16;
@@ -85,10 +101,14 @@ typedef __m512i d16, line16;
 enum { V16_DOT_ROWS = 12 };
 
 V16 d16 d16_all(int32_t i) { return _mm512_set1_epi32(i); }
+V16 d16 d16_add(d16 x, d16 y) { return _mm512_add_epi32(x, y); }
 V16 v16 d16_f32(d16 x) { return _mm512_cvtepi32_ps(x); }
 V16 line16 line16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 V16 line16 line16_low(line16 x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
 V16 line16 line16_high(line16 x) { return _mm512_and_si512(_mm512_srli_epi32(x, 4), _mm512_set1_epi8(15)); }
+V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
+    return _mm512_ternarylogic_epi32(x, words_right(tops, -left), _mm512_set1_epi8((char)mask), 0xf8);
+}
 V16 int32_t quad_word(const int8_t *x) {
     int32_t word;
     __builtin_memcpy(&word, x, sizeof word);
@@ -136,6 +156,7 @@ V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return _mm512_dpbf16_ps(sum, (__
 V16 unsigned v16_flush(void) { return 0; } /* it always flushes */
 V16 void v16_flush_end(unsigned before) { (void)before; }
 #else
+#include "simd16_flush.h"
 typedef struct pair16 { v16 even, odd; } pair16;
 enum { V16_PAIR_SUMS = 20, V16_PAIR_ROWS = 10, V16_PAIR_MOST = 10, V16_PAIR_FETCH = 9 };
 V16 pair16 pair16_of(__m512i v) {
@@ -145,12 +166,6 @@ V16 pair16 pair16_of(__m512i v) {
 V16 pair16 pair16_load(const uint8_t *p) { return pair16_of(_mm512_loadu_si512(p)); }
 V16 pair16 pair16_all(const uint32_t *p) { return pair16_of(_mm512_set1_epi32((int)*p)); }
 V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
-V16 unsigned v16_flush(void) {
-    unsigned before = _mm_getcsr();
-    _mm_setcsr(before | _MM_FLUSH_ZERO_ON | 0x40); /* and denormals are zeros */
-    return before;
-}
-V16 void v16_flush_end(unsigned before) { _mm_setcsr(before); }
 #endif
 V16 void v16_put_bf16(void *out, v16 v) {
     __m512i u = _mm512_castps_si512(v), one = _mm512_set1_epi32(1);

@@ -7,7 +7,7 @@
 #ifndef SPREAD_H
 #define SPREAD_H
 #include "../graph/program.h"
-#include "transport.h"
+#include "../base/transport.h"
 
 /* The blocks of a partial sum in one replica, ordered by who makes them, and how they finish. */
 typedef struct Sums {

@@ -33,6 +33,9 @@ typedef struct BackendInfo {
 typedef struct Backend {
     const char *name;
     bool uniform; /* wants a partition of uniform shards */
+    /* Several processes: what is read lies where its devices are, so all ranks call read and candidates. Else only the
+     * results that are split (Node.split) are read together. Rank 0 alone gets a value, the others NULL. */
+    bool reads_together;
     /* Compiles the program and uploads its weights. program and weights outlive the result. NULL on error. */
     void *(*open)(const Program *program, Weights *weights, const BackendOptions *options, Err *err);
     void (*close)(void *backend);
@@ -45,7 +48,7 @@ typedef struct Backend {
     const BackendInfo *(*info)(void *backend);
     /* A row of the last run's logits, out [vocab], of which only each device's largest are known: the others are
      * -INFINITY there, and in truth at most *floor (+INFINITY: do not rely on the row). NULL, or info's candidates 0:
-     * there is no such row. */
+     * there is no such row. Ranks other than 0 give no `out` and get nothing. */
     bool (*candidates)(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
     /* Makes the first `positions` of to_slot's cache equal to from_slot's, bit for bit. NULL: not possible. */
     bool (*copy)(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);

@@ -34,10 +34,9 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     if (out->rows < 1 || out->rows > MAX_ROWS)
         return err_set(err, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
     if (o->threads < 0) return err_set(err, "threads: expected 0 or more, got %d", o->threads);
-    if (!o->kv_cache || !strcmp(o->kv_cache, "f32")) out->cache = CACHE_F32;
-    else if (!strcmp(o->kv_cache, "bf16")) out->cache = CACHE_BF16;
-    else if (!strcmp(o->kv_cache, "8bit")) out->cache = CACHE_Q8;
-    else return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
+    while (o->kv_cache && out->cache < CACHE_COUNT && strcmp(o->kv_cache, cache_names[out->cache])) out->cache++;
+    if (out->cache == CACHE_COUNT)
+        return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
     while (o->act && out->act < ACT_COUNT && strcmp(o->act, act_names[out->act])) out->act++;
     if (out->act == ACT_COUNT) return err_set(err, "activations: expected f32, int8 or bf16, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) /* which types of weights its devices take, the backend says */
@@ -81,7 +80,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     m->weight_error = i->weight_error;
     if (w && w->panels) snprintf(m->weight_type, sizeof m->weight_type, "%s", w->panel_type);
     if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->weights);
-    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", (const char *[]){"f32", "bf16", "8bit"}[b->cache]);
+    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", cache_names[b->cache]);
 }
 
 static const Backend *backend_named(const char *name) {
@@ -114,33 +113,37 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
     return w;
 }
 
-static bool engine_fill(QmEngine *e, const QmEngineOptions *o, QmErr *err) {
+/* All but the backend, which with several ranks is opened once every rank has come as far. */
+static bool engine_plan(QmEngine *e, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
     Mesh mesh;
-    BackendOptions b;
     if (!o->model) return err_set(err, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
-    if (mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
-        options_check(o, &e->config, &b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
-        model_graph(&e->model, &e->config, b.rows, b.context, o->hidden, err) &&
-        (e->weights = o->random ? random_weights(&e->model.graph, o->random, err) : weights_open(o->model, err)) &&
-        partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
-        program_new(&e->program, &e->model.graph, &e->partition, err) &&
-        (e->state = e->backend->open(&e->program, e->weights, &b, err)) &&
-        (e->slot = mem_new((size_t)b.slots, sizeof *e->slot, "slots", err))) {
-        info_fill(e, &b);
-        return true;
-    }
-    return false;
+    return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
+           options_check(o, &e->config, b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
+           model_graph(&e->model, &e->config, b->rows, b->context, o->hidden, err) &&
+           (e->weights =
+                o->random ? random_weights(&e->model.graph, o->random, err) : weights_open(o->model, err)) &&
+           partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
+           program_new(&e->program, &e->model.graph, &e->partition, err);
+}
+
+static bool engine_start(QmEngine *e, const BackendOptions *b, QmErr *err) {
+    e->state = e->backend->open(&e->program, e->weights, b, err);
+    e->slot = e->state ? mem_new((size_t)b->slots, sizeof *e->slot, "slots", err) : NULL;
+    if (e->slot) info_fill(e, b);
+    return e->slot != NULL;
 }
 
 QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err) {
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
+    BackendOptions b = {0};
     if (!e) return NULL;
     e->spread_number = spread_number;
     e->backend = backend_named(o->backend);
     if (!e->backend) err_set(err, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
     else {
-        if (e->backend == &backend_cpu) follow_open(e, o);
-        if (follow_agree(e, engine_fill(e, o, err), err)) return e;
+        follow_open(e, o);
+        bool planned = engine_plan(e, o, &b, err);
+        if (follow_agree(e, &b, planned, err) && follow_opened(e, engine_start(e, &b, err), err)) return e;
     }
     qm_engine_close(e);
     return NULL;

@@ -2,19 +2,20 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../cpu/transport.h"
+#include "../base/transport.h"
 #include "follow.h"
 
-enum { MAX_ENGINES = 16, TEXT_BYTES = 4096, TEXTS = 7 };
+enum { MAX_ENGINES = 16, TEXT_BYTES = 4096, TEXTS = 11 };
 
-typedef enum Order { ORDER_END, ORDER_OPEN, ORDER_STEP, ORDER_COPY, ORDER_READ, ORDER_CLOSE } Order;
+typedef enum Order { ORDER_END, ORDER_OPEN, ORDER_STEP, ORDER_COPY, ORDER_READ, ORDER_CANDIDATES, ORDER_CLOSE } Order;
 
 /* Rows of a decode step travel in the order itself: one message. */
 enum { SHORT_ROWS = 8, MAX_SENT_ROWS = 256 };
 typedef struct Row { int64_t index, length; int32_t token, slot, position, logit_row; } Row;
 typedef struct Command {
     int32_t order, engine;
-    int64_t number[3]; /* step: rows, logit rows; copy: from, to, positions; read: node */
+    int64_t number[3]; /* step: rows, logit rows; copy: from, to, positions; read: node;
+                        candidates: logit row */
     Row row[SHORT_ROWS];
 } Command;
 
@@ -26,13 +27,11 @@ typedef struct OpenOrder {
     char text[TEXT_BYTES];
 } OpenOrder;
 
-/* What a rank found. */
+/* What must be the same on all ranks. */
 typedef struct Verdict {
-    bool ok;
     uint64_t model;
     char mesh[32];
     int64_t context, slots, rows;
-    char text[1024];
 } Verdict;
 
 static QmEngine *engines[MAX_ENGINES]; /* by number, the same on all ranks */
@@ -52,14 +51,17 @@ static void hear(void *data, size_t bytes, Patience patience) {
 
 static bool leads(const QmEngine *e) { return e->spread_number > 0 && transport_rank() == 0; }
 
+/* What belongs to a step waits as long as a step. */
 static void order(const QmEngine *e, Order what, int64_t a, int64_t b, int64_t c) {
+    bool step = what == ORDER_COPY || what == ORDER_READ || what == ORDER_CANDIDATES;
     Command command = {.order = what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
-    tell_all(&command, sizeof command, PATIENCE_OPEN);
+    tell_all(&command, sizeof command, step ? PATIENCE_STEP : PATIENCE_OPEN);
 }
 
 /* Fields of QmEngineOptions that are text. */
 static void texts_of(QmEngineOptions *o, const char **text[TEXTS]) {
-    const char **all[TEXTS] = {&o->model, &o->mesh, &o->kv_cache, &o->isa, &o->act, &o->weights, &o->random};
+    const char **all[TEXTS] = {&o->model, &o->mesh, &o->kv_cache, &o->isa, &o->act, &o->weights, &o->random,
+                                &o->backend, &o->plugin, &o->candidates, &o->program_cache};
     memcpy(text, all, sizeof all);
 }
 
@@ -120,7 +122,12 @@ void follow_copy(const QmEngine *e, int from_slot, int to_slot, int64_t position
 }
 
 void follow_read(const QmEngine *e, Tensor t) {
-    if (leads(e) && graph_node(&e->program.graph, t)->split[0]) order(e, ORDER_READ, t.id, 0, 0);
+    if (leads(e) && (e->backend->reads_together || graph_node(&e->program.graph, t)->split[0]))
+        order(e, ORDER_READ, t.id, 0, 0);
+}
+
+void follow_candidates(const QmEngine *e, int64_t logit_row) {
+    if (leads(e)) order(e, ORDER_CANDIDATES, logit_row, 0, 0);
 }
 
 void follow_close(const QmEngine *e) {
@@ -170,51 +177,32 @@ static uint64_t model_hash(const QmEngine *e) {
     return h;
 }
 
-static bool verdicts_same(const Verdict *all, int ranks, Err *err) {
-    for (int r = 0; r < ranks; r++)
-        if (!all[r].ok) return r == 0 ? err_set(err, "%s", all[r].text) : err_set(err, "rank %d: %s", r, all[r].text);
-    for (int r = 1; r < ranks; r++) {
-        if (all[r].model != all[0].model)
-            return err_set(err, "rank %d has another model: expected the hash %016llx as on rank 0, got %016llx", r,
-                           (unsigned long long)all[0].model, (unsigned long long)all[r].model);
-        if (strcmp(all[r].mesh, all[0].mesh) || all[r].context != all[0].context || all[r].slots != all[0].slots ||
-            all[r].rows != all[0].rows)
-            return err_set(err,
-                           "rank %d has another engine: expected mesh %s, context %lld, slots %lld, rows %lld, got "
-                           "%s, %lld, %lld, %lld", r, all[0].mesh, (long long)all[0].context, (long long)all[0].slots,
-                           (long long)all[0].rows, all[r].mesh, (long long)all[r].context, (long long)all[r].slots,
-                           (long long)all[r].rows);
-    }
-    return true;
+static bool verdict_same(const Verdict *zero, const Verdict *mine, Err *err) {
+    if (mine->model != zero->model)
+        return err_set(err, "another model: expected the hash %016llx as on rank 0, got %016llx",
+                       (unsigned long long)zero->model, (unsigned long long)mine->model);
+    if (!strcmp(mine->mesh, zero->mesh) && mine->context == zero->context && mine->slots == zero->slots &&
+        mine->rows == zero->rows)
+        return true;
+    return err_set(err,
+                   "another engine: expected mesh %s, context %lld, slots %lld, rows %lld as on rank 0, got %s, %lld, "
+                   "%lld, %lld", zero->mesh, (long long)zero->context, (long long)zero->slots, (long long)zero->rows,
+                   mine->mesh, (long long)mine->context, (long long)mine->slots, (long long)mine->rows);
 }
 
-bool follow_agree(QmEngine *e, bool opened, Err *err) {
-    int ranks = transport_ranks();
-    if (!e->spread_number) return opened;
-    Verdict mine = {.ok = opened}, told = {0};
-    if (opened) {
-        mine.model = model_hash(e);
-        mine.context = e->info.context, mine.slots = e->info.slots, mine.rows = e->info.rows;
-        snprintf(mine.mesh, sizeof mine.mesh, "%s", e->info.mesh);
-    } else snprintf(mine.text, sizeof mine.text, "%s", err->text);
-    if (transport_rank() != 0) {
-        transport_exchange(&(Message){0, true, &mine, sizeof mine}, 1, PATIENCE_OPEN, "opening the model");
-        hear(&told, sizeof told, PATIENCE_OPEN);
-        return told.ok || err_set(err, "%s", told.text);
-    }
-    Verdict *all = mem_new((size_t)ranks, sizeof *all, "verdicts of ranks", err);
-    Message *m = mem_new((size_t)ranks, sizeof *m, "verdicts of ranks", err);
-    if (!all || !m) transport_fail("%s", err->text);
-    all[0] = mine;
-    for (int r = 1; r < ranks; r++) m[r - 1] = (Message){r, false, &all[r], sizeof *all};
-    transport_exchange(m, ranks - 1, PATIENCE_OPEN, "opening the model");
-    Err found = {0};
-    told.ok = verdicts_same(all, ranks, &found);
-    snprintf(told.text, sizeof told.text, "%s", found.text);
-    tell_all(&told, sizeof told, PATIENCE_OPEN);
-    free(all);
-    free(m);
-    return told.ok || err_set(err, "%s", told.text);
+bool follow_agree(const QmEngine *e, const BackendOptions *options, bool planned, Err *err) {
+    if (!e->spread_number) return planned;
+    if (!transport_agree(planned, "opening the model", err)) return false;
+    Verdict mine = {model_hash(e), "", options->context, options->slots, options->rows}, zero;
+    snprintf(mine.mesh, sizeof mine.mesh, "%s", e->partition.mesh.text);
+    zero = mine;
+    if (transport_rank() == 0) tell_all(&zero, sizeof zero, PATIENCE_OPEN);
+    else hear(&zero, sizeof zero, PATIENCE_OPEN);
+    return transport_agree(verdict_same(&zero, &mine, err), "opening the model", err);
+}
+
+bool follow_opened(const QmEngine *e, bool opened, Err *err) {
+    return e->spread_number ? transport_agree(opened, "opening the model", err) : opened;
 }
 
 /* ---- Following --------------------------------------------------------------------------------------------------- */
@@ -268,6 +256,7 @@ int follow(void) {
         if (!e) transport_fail("order %d for an engine that is not open", c.order);
         if (c.order == ORDER_STEP) obey_step(e, &c);
         else if (c.order == ORDER_READ) e->backend->read(e->state, (Tensor){(int)c.number[0]}, &err);
+        else if (c.order == ORDER_CANDIDATES) e->backend->candidates(e->state, c.number[0], NULL, NULL, &err);
         else if (c.order == ORDER_COPY)
             e->backend->copy(e->state, (int)c.number[0], (int)c.number[1], c.number[2], &err);
         else if (c.order == ORDER_CLOSE) qm_engine_close(e);

@@ -9,13 +9,19 @@
 int follow(void);
 void follow_end(void); /* rank 0: the others may end */
 
-/* ---- Rank 0, before it does the same itself. Engines of other backends are rank 0's alone. ---------------------- */
+/* ---- On all ranks, while an engine is opened --------------------------------------------------------------------- */
+
+/* Whether all have planned the same engine of the same model; if not, an error that names the rank. */
+bool follow_agree(const QmEngine *e, const BackendOptions *options, bool planned, Err *err);
+/* Whether all have opened it. */
+bool follow_opened(const QmEngine *e, bool opened, Err *err);
+
+/* ---- Rank 0, before it does the same itself ---------------------------------------------------------------------- */
 
 void follow_open(QmEngine *e, const QmEngineOptions *o);
-/* After opening, on all ranks: whether all of them have opened the same model; if not, an error that names the rank. */
-bool follow_agree(QmEngine *e, bool opened, Err *err);
 void follow_step(const QmEngine *e);
 void follow_copy(const QmEngine *e, int from_slot, int to_slot, int64_t positions);
 void follow_read(const QmEngine *e, Tensor t);
+void follow_candidates(const QmEngine *e, int64_t logit_row);
 void follow_close(const QmEngine *e);
 #endif

@@ -78,12 +78,14 @@ static float *logits_of(const QmEngine *e, const QmAppend *entries, const StepRo
 /* Rows for which a few of their logits are enough. *whole: whether another row asks for all of its logits. */
 static bool candidates_read(const QmEngine *e, const QmAppend *entries, const StepRows *s, const int32_t *row_entry,
                             const int64_t *row_token, bool *settled, bool *whole, Err *err) {
-    bool some = e->backend->candidates && e->backend->info(e->state)->candidates;
+    bool some = e->backend->candidates && e->backend->info(e->state)->candidates, told = false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
         const QmAppend *a = &entries[row_entry[s->logit_row[i]]];
         float *to = logits_of(e, entries, s, row_entry, row_token, i), floor;
         settled[i] = !to;
         if (to && some && a->enough) {
+            if (!told) follow_candidates(e, i); /* one call brings all rows */
+            told = true;
             if (!e->backend->candidates(e->state, i, to, &floor, err)) return false;
             settled[i] = a->enough(a->owner, to, floor);
         }

@@ -159,6 +159,57 @@ static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err)
     return err_set(err, "attention: query heads are no multiple of key/value heads");
 }
 
+/* Blocks of a row that one worker does: fewer cost more in parts than they gain in even shares. */
+enum { UNIT_BLOCKS = 2 };
+
+/* Whether a unit is UNIT_BLOCKS blocks of a row, so that rows are cut where a worker's share ends; else it is a row. */
+static bool rows_shared(const Call *c) { return c->parts && c->step->rows <= STATIC_ROWS; }
+
+/* Units of a row from the block *first on. They depend only on the block the row is in, so that work need not be shared
+ * out anew for every token: with a window, the first block is what the earliest row in there would see. */
+static int64_t row_units(const Call *c, int64_t t, int64_t *first) {
+    int64_t last = c->step->index[t] / ATTENTION_BLOCK, lowest = last * ATTENTION_BLOCK - c->node->window + 1;
+    *first = c->node->window > 0 && lowest > 0 ? lowest / ATTENTION_BLOCK : 0;
+    return (last - *first) / UNIT_BLOCKS + 1;
+}
+
+static int64_t attention_units(const Call *c) {
+    int64_t units = 0, first;
+    if (!rows_shared(c)) return call_rows(c);
+    for (int64_t t = c->row0; t < c->row1; t++) units += row_units(c, t, &first);
+    return units;
+}
+
+static AttentionRow row_of(const Call *c, int64_t t) {
+    int64_t p = c->step->index[t], window = c->node->window;
+    return (AttentionRow){
+        .q = c->in[0] + t * c->in_width[0] + c->columns.first,
+        .out = c->out + t * c->out_width + c->columns.first,
+        .page = cache_pages(c->cache, c->step->slot[t]),
+        .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0,
+        .last = p + 1,
+    };
+}
+
+/* Units [first, last) of a row. The worker that does the last of all merges them: whoever it is, in order. */
+static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, int64_t first, int64_t last) {
+    AttentionRow whole = row_of(c, t), piece = whole;
+    AttentionCall a = *call;
+    int64_t start, units = row_units(c, t, &start), base = whole.first / ATTENTION_BLOCK;
+    int64_t from = (start + first * UNIT_BLOCKS) * ATTENTION_BLOCK, to = (start + last * UNIT_BLOCKS) * ATTENTION_BLOCK;
+    int64_t at = t * c->graph->size['k'] * c->graph->size['g'] + c->columns.first / a.channels;
+    float *parts = c->parts->data + at * c->cache->blocks * attention_part(1, a.channels);
+    if (from > piece.first) piece.first = from;
+    if (to < piece.last) piece.last = to;
+    a.row = &piece;
+    a.rows = 1;
+    a.parts = parts + (piece.first / ATTENTION_BLOCK - base) * attention_part(a.heads, a.channels);
+    if (piece.first < piece.last) c->kernels->attention[c->cache->type](&a);
+    if (atomic_fetch_add(&c->parts->done[at], (int)(last - first)) + last - first < units) return;
+    atomic_store(&c->parts->done[at], 0);
+    c->kernels->merge(parts, (whole.last - 1) / ATTENTION_BLOCK - base + 1, a.heads, a.channels, whole.out);
+}
+
 /* columns: the query channels of heads (k, g0..g1) of one key/value head. Rows are taken as many at a time as a call
  * allows: those of one slot, and those of slots that share pages, read keys and values once. */
 static void attention_reference(const Call *c, int64_t first, int64_t last) {
@@ -172,16 +223,13 @@ static void attention_reference(const Call *c, int64_t first, int64_t last) {
         .scale = 1.0f / sqrtf((float)channels),
         .scratch = c->scratch,
     };
-    for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
-        int64_t p = c->step->index[t], window = c->node->window;
-        row[a.rows++] = (AttentionRow){
-            .q = c->in[0] + t * c->in_width[0] + c->columns.first,
-            .out = c->out + t * c->out_width + c->columns.first,
-            .page = cache_pages(c->cache, c->step->slot[t]),
-            .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0,
-            .last = p + 1,
-        };
-        if ((a.rows + 1) * a.heads <= ATTENTION_HEADS && t + 1 < c->row0 + last) continue;
+    bool shared = rows_shared(c);
+    for (int64_t t = c->row0, at = 0, units, block; at < last; t++, at += units) {
+        units = shared ? row_units(c, t, &block) : 1;
+        int64_t from = first > at ? first - at : 0, to = last - at < units ? last - at : units;
+        if (from < to && to - from < units) attend_piece(c, &a, t, from, to);
+        else if (from < to) row[a.rows++] = row_of(c, t);
+        if (!a.rows || ((a.rows + 1) * a.heads <= ATTENTION_HEADS && at + units < last)) continue;
         c->kernels->attention[c->cache->type](&a);
         a.rows = 0;
     }
@@ -193,10 +241,7 @@ static Cost attention_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 4 * t * s * q, .bytes = 8 * s * kv + 8 * t * q};
 }
 
-/* Keys and values of half the context: the length is not known when work is shared out. */
-static double attention_unit_cost(const Call *c) {
-    return (double)c->cache->blocks * (double)c->cache->page_bytes / 2;
-}
+static double attention_unit_cost(const Call *c) { return (double)c->cache->page_bytes; }
 
 /* Positions that a bucket's attention looks at. */
 static int64_t seen(const Lower *l) { return l->bucket.seen ? l->bucket.seen : l->positions; }
@@ -331,6 +376,6 @@ static void attention_stablehlo(Lower *l, const Node *n) {
 
 const OpRow attention_row = {
     .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c)", .unit_cost = attention_unit_cost,
-    .shape = attention_shape, .units = call_rows, .reference = attention_reference, .cost = attention_cost,
+    .shape = attention_shape, .units = attention_units, .reference = attention_reference, .cost = attention_cost,
     .stablehlo = attention_stablehlo, .none = "gradient: the program does not train; finish: a slot's cache is whole",
 };

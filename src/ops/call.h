@@ -1,7 +1,9 @@
 /* call.h: one device's share of one operation, as the reference drivers and the CPU engine see it. */
 #ifndef CALL_H
 #define CALL_H
+#include <stdatomic.h>
 #include "../graph/program.h"
+#include "../base/cpu.h"
 #include "../io/weights.h"
 #include "kernels.h"
 
@@ -44,6 +46,24 @@ static inline uint8_t *cache_head(const KvCache *c, int64_t layer, int64_t head)
 }
 static inline int32_t *cache_pages(const KvCache *c, int64_t slot) { return c->page + slot * c->blocks; }
 
+/* A step of up to so many rows is dealt to the workers in equal shares, by cost; one of more is taken in chunks. */
+enum { STATIC_ROWS = 8 };
+
+/* Where workers that share a row of one key/value head leave the parts of its blocks: in steps of up to STATIC_ROWS
+ * rows. See attention.c. */
+typedef struct Parts {
+    float *data;      /* [row][query head][block] of attention_part(1, channels) floats */
+    size_t bytes;
+    atomic_int *done; /* [row][query head]: units that are done of the heads from here on, 0 between steps */
+} Parts;
+
+/* How linears of many rows are cut, so that what is used again is still in a cache. No bit depends on it. */
+typedef struct Blocking {
+    int64_t floats, quads, pairs; /* columns of a panel at a time: unpacked, against quads, against pairs */
+    int64_t quad_bytes;           /* quads of a block of rows */
+} Blocking;
+Blocking linear_blocking(CpuCaches caches);
+
 typedef struct Call {
     const Graph *graph;
     const Node *node;
@@ -55,6 +75,7 @@ typedef struct Call {
     const float *in[MAX_INPUTS]; /* activations, row-major at their global width                            */
     float *out;
     int64_t in_width[MAX_INPUTS], out_width;
+    const Blocking *blocking;    /* linear */
     const PackedWeight *weight;  /* linear; embed: where the table has no rows of its own */
     ActType act;        /* linear: the form it takes its activations in; quantise: the form it makes            */
     void *acts;         /* activations in that form unless it is f32: call_quads, call_pairs                    */
@@ -63,6 +84,7 @@ typedef struct Call {
     const float *vector;         /* bias or gain, f32 */
     const WeightTensor *table;   /* embed: the table as stored */
     KvCache *cache;
+    Parts *parts;                /* attention: where workers may share rows, else NULL                       */
     const Tree *tree;            /* linear with a partial result; all_reduce: the tree ...                   */
     TreeNode tree_node;          /* ... linear: the subtree this device adds up                             */
     const int *finish;           /* all_reduce: steps of tree_finish                                        */
@@ -89,8 +111,7 @@ static inline Pair *call_pairs(const Call *c) { return (Pair *)c->acts + c->row0
 extern const OpRow quantise_row;
 
 /* Floats of scratch any op may need for steps of `rows` rows. */
-int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows);
+int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows);
 
-enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, LINEAR_KC = 256, DOT_KC = 512, PAIR_KC = 1024, DOT_ROWS_ONCE = 16,
-       REDUCE_CHUNK = 256 };
+enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, REDUCE_CHUNK = 256 };
 #endif

@@ -6,6 +6,7 @@
 #include "kernels.h"
 
 const char *const act_names[ACT_COUNT] = {"f32", "int8", "bf16"};
+const char *const cache_names[CACHE_COUNT] = {"f32", "bf16", "8bit"};
 
 /* ---- Decoding: w[lane] of one k of a panel, for each packed type ------------------------------------------------ */
 
@@ -35,37 +36,47 @@ static void decode_f16(const uint8_t *panel, int64_t k, float w[PANEL]) {
     for (int i = 0; i < PANEL; i++) w[i] = f16_at(panel, k * PANEL + i);
 }
 
-/* Scale and min of lane i of the group that holds k. */
+/* Scale and min of lane i of the part that holds k; returns the part's numbers. */
 static const uint8_t *head_of(PackedType type, const uint8_t *panel, int64_t k, int i, float *scale, float *min) {
     const PackedRow *row = &packed_rows[type];
-    const uint8_t *g = panel + k / row->group * row->group_bytes;
-    bool wide = row->head_bytes == 8 * PANEL;
-    *scale = wide ? f32_at(g, i) : f16_at(g, i);
-    *min = row->zero ? -(float)row->zero * *scale : wide ? f32_at(g, PANEL + i) : f16_at(g, PANEL + i);
-    return g + row->head_bytes;
+    const uint8_t *g = panel + k / row->group * packed_group_bytes(type);
+    int64_t part = k % row->group / row->part;
+    switch (row->head) {
+        case HEAD_K:
+            *scale = f16_at(g, i) * (float)g[(4 + 2 * part) * PANEL + i];
+            *min = f16_at(g, PANEL + i) * (float)g[(5 + 2 * part) * PANEL + i];
+            break;
+        case HEAD_6K:
+            *scale = f16_at(g, i) * (float)(int8_t)g[(2 + part) * PANEL + i];
+            break;
+        default:
+            *scale = f16_at(g, part * PANEL + i);
+            *min = f16_at(g, PANEL + i);
+    }
+    if (row->zero) *min = -(float)row->zero * *scale;
+    return g + row->head_bytes + packed_bytes(type, part * row->part);
 }
 
-/* The number q of lane i at k of a group whose numbers begin at `q`. */
+/* Number k of lane i of a part whose numbers begin at `q`. */
 static int number_at(PackedType type, const uint8_t *q, int64_t k, int i) {
-    int64_t line = k / 8, at = k % 8;
-    if (packed_rows[type].bits == 4) return q[(line * PANEL + i) * 4 + at / 2] >> at % 2 * 4 & 15;
-    return q[((2 * line + at % 2) * PANEL + i) * 4 + at / 2];
+    int bits = packed_rows[type].bits, tops = bits - 4;
+    int64_t line = k / 8, at = k % 8, byte = i * 4 + at / 2;
+    if (bits == 8) return q[(2 * line + at % 2) * 4 * PANEL + byte];
+    if (bits == 4) return q[line * 4 * PANEL + byte] >> at % 2 * 4 & 15;
+    int top = q[byte] >> (2 * line + at % 2) * tops & ((1 << tops) - 1);
+    return top << 4 | (q[(line + 1) * 4 * PANEL + byte] >> at % 2 * 4 & 15);
 }
 
 static void decode_quantised(PackedType type, const uint8_t *panel, int64_t k, float w[PANEL]) {
     for (int i = 0; i < PANEL; i++) {
         float scale, min;
         const uint8_t *q = head_of(type, panel, k, i, &scale, &min);
-        w[i] = fmaf((float)number_at(type, q, k % packed_rows[type].group, i), scale, min);
+        w[i] = fmaf((float)number_at(type, q, k % packed_rows[type].part, i), scale, min);
     }
 }
-static void decode_q8(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8, panel, k, w); }
-static void decode_q4(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4, panel, k, w); }
-static void decode_q4x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4X, panel, k, w); }
-static void decode_q8x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8X, panel, k, w); }
-static void decode_q6x(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q6X, panel, k, w); }
-static void decode_q8g(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q8G, panel, k, w); }
-static void decode_q4g(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(PACKED_Q4G, panel, k, w); }
+#define DECODE(name, type) \
+    static void decode_##name(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(type, panel, k, w); }
+PACKED_QUANTISED(DECODE)
 
 /* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
@@ -81,16 +92,16 @@ static void rows_of(Decode *decode, const uint8_t *panel, int64_t panel_step, in
         }
 }
 
-#define LINEAR(type)                                                                                                   \
-    static void rows_##type(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const float *x, \
+#define LINEAR(name, type)                                                                                             \
+    static void rows_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const float *x, \
                             int64_t x_stride, int rows, float *acc) {                                                  \
-        rows_of(decode_##type, panel, panel_step, panels, k0, k1, x, x_stride, rows, acc);                             \
+        rows_of(decode_##name, panel, panel_step, panels, k0, k1, x, x_stride, rows, acc);                             \
     }                                                                                                                  \
-    static void unpack_##type(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
-        for (int64_t k = k0; k < k1; k++, w += PANEL) decode_##type(panel, k, w);                                      \
+    static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
+        for (int64_t k = k0; k < k1; k++, w += PANEL) decode_##name(panel, k, w);                                      \
     }
-LINEAR(f32) LINEAR(bf16) LINEAR(f16) LINEAR(q8) LINEAR(q4) LINEAR(q4x) LINEAR(q8x) LINEAR(q6x)
-LINEAR(q8g) LINEAR(q4g)
+PACKED_PLAIN(LINEAR)
+PACKED_QUANTISED(LINEAR)
 
 static void tile(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc) {
     for (int64_t r = 0; r < rows; r++, x += x_stride, acc += PANEL)
@@ -139,10 +150,10 @@ static void dot_pairs(const void *panel, int64_t panel_step, int panels, int64_t
 
 /* ---- Linear with activations in 8 bits --------------------------------------------------------------------------- */
 
-static void quantise(const float *x, int64_t n, Quad *out, int row) {
+static void quantise(const float *x, int64_t n, Act *out, int step) {
     static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     for (int64_t g = 0; g < n / ACT_GROUP; g++, x += ACT_GROUP) {
-        Quad *quad = &out[g];
+        Act *act = &out[g * step];
         float most = 0;
         int32_t sum[2] = {0, 0};
         for (int i = 0; i < ACT_GROUP; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
@@ -153,43 +164,43 @@ static void quantise(const float *x, int64_t n, Quad *out, int row) {
             v = v < 127.0f ? v : 127.0f;
             int q = (int)((v + 12582912.0f) - 12582912.0f); /* nearest, ties to even */
             if (x[i] != x[i]) scale = x[i];
-            quad->q[row][i / 8 * 8 + place[i % 8]] = (int8_t)q;
+            act->q[i / 8 * 8 + place[i % 8]] = (int8_t)q;
             sum[i / 16] += q;
         }
-        quad->scale[row] = scale;
-        quad->seed8[row] = -128 * (sum[0] + sum[1]);
-        quad->seed4[row] = -8 * (sum[0] + sum[1]);
-        quad->sum[row] = scale * (float)(sum[0] + sum[1]);
-        for (int i = 0; i < 2; i++) quad->half[i][row] = scale * (float)sum[i];
+        act->scale = scale;
+        act->seed8 = -128 * (sum[0] + sum[1]);
+        act->seed4 = -8 * (sum[0] + sum[1]);
+        act->sum = scale * (float)(sum[0] + sum[1]);
+        for (int i = 0; i < 2; i++) act->seed6[i] = -32 * sum[i];
     }
 }
 
-/* The sum of (q - zero) times activations of lane i over [k, k + n), inside one group. */
-static int32_t dot_exact(PackedType type, const uint8_t *q, int64_t k, int64_t n, int i, const Quad *x, int row) {
+/* The sum of (q - zero) times activations of lane i over [k, k + n), inside one part. */
+static int32_t dot_exact(PackedType type, const uint8_t *q, int64_t k, int64_t n, int i, const Act *x, int step) {
     static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     int32_t sum = 0;
     for (int64_t j = k; j < k + n; j++) {
-        int32_t a = x[j / ACT_GROUP].q[row][j % ACT_GROUP / 8 * 8 + place[j % 8]];
-        sum += (number_at(type, q, j % packed_rows[type].group, i) - packed_rows[type].zero) * a;
+        int32_t a = x[j / ACT_GROUP * step].q[j % ACT_GROUP / 8 * 8 + place[j % 8]];
+        sum += (number_at(type, q, j % packed_rows[type].part, i) - packed_rows[type].zero) * a;
     }
     return sum;
 }
 
-static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Quad *x, int row,
+static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, int i, const Act *x, int step,
                       float acc) {
     const PackedRow *packed = &packed_rows[type];
-    int64_t n = packed->group < ACT_GROUP ? packed->group : ACT_GROUP;
+    bool wide = packed->part > ACT_GROUP;
+    int64_t n = wide ? ACT_GROUP : packed->part;
     for (int64_t k = k0; k < k1;) {
         float scale, min, t = 0;
         const uint8_t *q = head_of(type, panel, k, i, &scale, &min);
-        int64_t end = (k / packed->group + 1) * packed->group;
-        bool wide = packed->group > ACT_GROUP;
+        int64_t end = (k / packed->part + 1) * packed->part;
         for (end = end < k1 ? end : k1; k < end; k += n) {
-            const Quad *g = &x[k / ACT_GROUP];
-            float s = (float)dot_exact(type, q, k, n, i, x, row);
-            if (wide) t = fmaf(s, g->scale[row], t);
-            else acc = fmaf(s, scale * g->scale[row], acc);
-            if (!packed->zero) acc = fmaf(min, n == ACT_GROUP ? g->sum[row] : g->half[k % ACT_GROUP / n][row], acc);
+            const Act *g = &x[k / ACT_GROUP * step];
+            float s = (float)dot_exact(type, q, k, n, i, x, step);
+            if (wide) t = fmaf(s, g->scale, t);
+            else acc = fmaf(s, scale * g->scale, acc);
+            if (!packed->zero) acc = fmaf(min, g->sum, acc);
         }
         if (wide) acc = fmaf(t, scale, acc);
     }
@@ -197,28 +208,21 @@ static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t
 }
 
 static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
-                   const Quad *x, int64_t x_step, int64_t rows, float *acc) {
+                   const Act *x, int64_t x_step, int64_t rows, float *acc) {
     for (int p = 0; p < panels; p++, panel += panel_step, acc += quad_rows(rows) * PANEL)
         for (int64_t r = 0; r < rows; r++)
             for (int i = 0; i < PANEL; i++)
                 acc[r * PANEL + i] =
-                    dot_lane(type, panel, k0, k1, i, x + r / 4 * x_step, (int)(r % 4), acc[r * PANEL + i]);
+                    dot_lane(type, panel, k0, k1, i, x + (r / QUAD * x_step * QUAD + r % QUAD),
+                             x_step ? QUAD : 1, acc[r * PANEL + i]);
 }
 
 #define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,   \
+    static void dot_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Act *x,   \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_of(type, panel, panel_step, panels, k0, k1, x, x_step, rows, acc);                                         \
     }
-/* clang-format off */
-DOT(q8, PACKED_Q8)
-DOT(q4, PACKED_Q4)
-DOT(q4x, PACKED_Q4X)
-DOT(q8x, PACKED_Q8X)
-DOT(q6x, PACKED_Q6X)
-DOT(q8g, PACKED_Q8G)
-DOT(q4g, PACKED_Q4G)
-/* clang-format on */
+PACKED_QUANTISED(DOT)
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
@@ -271,23 +275,37 @@ static void attention_block(CacheType type, const AttentionCall *call, const flo
     }
 }
 
+/* From the sums of one head to the next, in a part. */
+static int64_t o_step(int64_t channels) { return (channels + 15) / 16 * 16; }
+
+/* Adds a block to the sums of one head. */
+static void attention_add(int64_t channels, float *o, float *m, float *l, const float *o_b, float m_b, float l_b) {
+    float top = m_b > *m ? m_b : *m, a = exp_f32(*m - top), b = exp_f32(m_b - top);
+    *m = top;
+    *l = fmaf(*l, a, l_b * b);
+    for (int64_t c = 0; c < channels; c++) o[c] = fmaf(o[c], a, o_b[c] * b);
+}
+
 static void attention_head(CacheType type, const AttentionCall *call, const AttentionRow *row, int64_t h) {
-    int64_t channels = call->channels, bytes = 2 * cache_page_bytes(type, channels);
-    float *o = call->scratch, *o_b = o + channels, m = 0, l = 0;
+    int64_t channels = call->channels, bytes = 2 * cache_page_bytes(type, channels), heads = call->heads;
+    float *o = call->scratch, *o_b = o + channels, m = 0, l = 0, *part = call->parts;
     for (int64_t start = row->first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < row->last; start += ATTENTION_BLOCK) {
         int64_t lo = row->first > start ? row->first - start : 0;
         int64_t hi = row->last - start < ATTENTION_BLOCK ? row->last - start : ATTENTION_BLOCK;
+        const uint8_t *keys = call->cache + row->page[start / ATTENTION_BLOCK] * bytes;
+        const float *q = row->q + h * channels;
         bool fresh = row->first >= start; /* the first block */
         float m_b, l_b;
-        attention_block(type, call, row->q + h * channels, call->cache + row->page[start / ATTENTION_BLOCK] * bytes, lo,
-                        hi, fresh ? o : o_b, fresh ? &m : &m_b, fresh ? &l : &l_b);
-        if (fresh) continue;
-        float top = m_b > m ? m_b : m, a = exp_f32(m - top), b = exp_f32(m_b - top);
-        m = top;
-        l = fmaf(l, a, l_b * b);
-        for (int64_t c = 0; c < channels; c++) o[c] = fmaf(o[c], a, o_b[c] * b);
+        if (part) {
+            float *sums = part + heads * o_step(channels);
+            attention_block(type, call, q, keys, lo, hi, part + h * o_step(channels), &sums[h], &sums[heads + h]);
+            part += attention_part(heads, channels);
+            continue;
+        }
+        attention_block(type, call, q, keys, lo, hi, fresh ? o : o_b, fresh ? &m : &m_b, fresh ? &l : &l_b);
+        if (!fresh) attention_add(channels, o, &m, &l, o_b, m_b, l_b);
     }
-    for (int64_t c = 0; c < channels; c++) row->out[h * channels + c] = o[c] / l;
+    for (int64_t c = 0; c < channels && !part; c++) row->out[h * channels + c] = o[c] / l;
 }
 
 static void attention_of(CacheType type, const AttentionCall *call) {
@@ -298,6 +316,16 @@ static void attention_of(CacheType type, const AttentionCall *call) {
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
+
+static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out) {
+    int64_t size = attention_part(heads, channels);
+    for (int64_t h = 0; h < heads; h++) {
+        float *o = parts + h * o_step(channels), *m = parts + heads * o_step(channels) + h, *l = m + heads;
+        for (int64_t at = size; at < blocks * size; at += size)
+            attention_add(channels, o, m, l, o + at, m[at], l[at]);
+        for (int64_t c = 0; c < channels; c++) out[h * channels + c] = o[c] / *l;
+    }
+}
 
 /* ---- Element by element ------------------------------------------------------------------------------------------ */
 
@@ -358,16 +386,18 @@ float exp_f32(float x) {
 
 /* ---- The table --------------------------------------------------------------------------------------------------- */
 
+#define ROWS(name, type) [type] = rows_##name,
+#define UNPACK(name, type) [type] = unpack_##name,
+#define DOTS(name, type) [type] = dot_##name,
 const Kernels kernels_reference = {
     .isa = "reference",
-    .rows = {rows_f32, rows_bf16, rows_f16, rows_q8, rows_q4, rows_q4x, rows_q8x, rows_q6x, rows_q8g, rows_q4g},
-    .unpack = {unpack_f32, unpack_bf16, unpack_f16, unpack_q8, unpack_q4, unpack_q4x, unpack_q8x, unpack_q6x,
-               unpack_q8g, unpack_q4g},
+    .rows = {PACKED_PLAIN(ROWS) PACKED_QUANTISED(ROWS)},
+    .unpack = {PACKED_PLAIN(UNPACK) PACKED_QUANTISED(UNPACK)},
     .tile = tile,
     .quantise = quantise,
-    .dot = {NULL, NULL, NULL, dot_q8, dot_q4, dot_q4x, dot_q8x, dot_q6x, dot_q8g, dot_q4g},
+    .dot = {PACKED_QUANTISED(DOTS)},
     .round = round_pairs,
     .dot_pairs = dot_pairs,
-    .attention = {attention_f32, attention_bf16, attention_q8},
+    .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,
     .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,
 };

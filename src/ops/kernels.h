@@ -15,20 +15,22 @@ enum {
     K_BLOCK = 16          /* positions whose keys stand together, channel by channel                   */
 };
 
-/* Activations in 8 bits: four rows of 32 columns. A row x of 32: most = max |x|, scale = most / 127 (x itself if that
- * is NaN), q = nearest(x * (127 / most)) in -127 .. 127, ties to even; all one rounded f32 operation each. Where most
- * is 0 so are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5
- * 7. */
+/* Activations in 8 bits: 32 columns of a row. Of x: most = max |x|, scale = most / 127 (x itself if that is NaN),
+ * q = nearest(x * (127 / most)) in -127 .. 127, ties to even; all one rounded f32 operation each. Where most is 0 so
+ * are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5 7. One cache
+ * line, all that a row needs beside the weights. */
 enum { ACT_GROUP = 32, QUAD = 4 };
-typedef struct Quad {
-    int8_t q[QUAD][ACT_GROUP];
-    float scale[QUAD];
-    int32_t seed8[QUAD],
-        seed4[QUAD]; /* -128 and -8 times the sum of q: what an integer sum over q - zero starts from */
-    float sum[QUAD];                  /* scale * (float)(sum of q)                       */
-    float half[2][QUAD];              /* the same over columns 0 .. 15, 16 .. 31         */
-    float unused[2 * QUAD];           /* whole cache lines */
-} Quad;
+typedef struct Act {
+    int8_t q[ACT_GROUP];
+    float scale;
+    /* What an integer sum over q - zero starts from: -128 and -8 times the sum of q, -32 times the sum of each half. */
+    int32_t seed8, seed4, seed6[2];
+    float sum; /* scale * (float)(sum of q) */
+    float unused[2];
+} Act;
+/* The same columns of four rows, so that one address reaches them all. A lone row has its acts side by side instead: a
+ * quarter of the cache lines' sets would hold them else. */
+typedef struct Quad { Act row[QUAD]; } Quad;
 static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
 
 /* Activations in bf16: columns 2i and 2i + 1 of a row as one number, the even one in the low half, each the nearest
@@ -47,6 +49,7 @@ extern const char *const act_names[ACT_COUNT];
  * even, most = max |x|, with scale = most / 127 (NaN, and q = 0, where x is not finite; 0 where most is); the scales of
  * the 64 rows, f32, follow the keys and the values. */
 typedef enum CacheType { CACHE_F32, CACHE_BF16, CACHE_Q8, CACHE_COUNT } CacheType;
+extern const char *const cache_names[CACHE_COUNT];
 /* Bytes of the keys, or of the values, of a page. */
 static inline int64_t cache_page_bytes(CacheType type, int64_t channels) {
     int64_t n = ATTENTION_BLOCK * channels;
@@ -78,6 +81,7 @@ typedef struct AttentionCall {
     int64_t channels;      /* any even number >= 2 */
     float scale;
     float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned */
+    float *parts;          /* NULL; else the call is of one row and adds up nothing: see attention_part */
 } AttentionCall;
 /* Most rows and query heads of a call, taken together: their sums must stay in the L2 cache. */
 enum { ATTENTION_HEADS = 64 };
@@ -85,6 +89,12 @@ static inline int64_t attention_heads(int64_t heads) { return heads > ATTENTION_
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
     int64_t n = attention_heads(heads), c16 = (channels + 15) / 16 * 16, n16 = (n + 15) / 16 * 16;
     return n * (channels + ATTENTION_BLOCK + 2 * c16) + 16 * ATTENTION_BLOCK + 4 * n16; /* q, s, o, o_b; tail; m, l */
+}
+/* Floats of the part (o_b, m_b, l_b) of one block: o [heads][channels rounded up to 16], m [heads], l [heads]. A call
+ * with `parts` leaves one for each block that meets its row's range, so that calls over pieces of a range, cut at
+ * blocks, and then `merge` give what one call gives. */
+static inline int64_t attention_part(int64_t heads, int64_t channels) {
+    return (heads * ((channels + 15) / 16 * 16 + 2) + 15) / 16 * 16;
 }
 
 typedef struct Kernels {
@@ -99,16 +109,19 @@ typedef struct Kernels {
     /* acc[r][lane] += sum over k < count, in order, of w[k][lane] * x[r][k], one fmaf each; any number of rows; w
      * 64-byte aligned; acc rows 16 floats, 64-byte aligned. */
     void (*tile)(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc);
-    /* Row `row` (0 .. 3) of n / 32 quads from x[0 .. n), n a multiple of 32. */
-    void (*quantise)(const float *x, int64_t n, Quad *out, int row);
+    /* n / 32 acts, `step` apart, from x[0 .. n), n a multiple of 32. */
+    void (*quantise)(const float *x, int64_t n, Act *out, int step);
     /* As `rows`, with activations in 8 bits, for quantised types, k0 and k1 multiples of 32 (of 128 with Q8G and Q4G
-     * unless the ends of a sum), any number of rows: row r is row r % 4 of the quads at x + r / 4 * x_step + k / 32.
-     * For the part of every weight group in [k0, k1), in order, with S = sum of (q - zero) * q_x, exact in int32: Q8
-     * acc = fmaf((float)S, scale * x.scale, acc) Q4, Q4X, Q8X, Q6X   the same, then acc = fmaf(min, x.sum, acc) (Q6X:
-     * x.half) Q8G, Q4G            t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale,
-     * acc) acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for
-     * this type. */
-    void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Quad *x,
+     * unless the ends of a sum), any number of rows: row r is row r % 4 of the quads at (Quad *)x + r / 4 * x_step +
+     * k / 32; x_step 0: one row alone, act x + k / 32.
+     * For what [k0, k1) has of every part of a weight group (pack.h), in order, with S = sum of (q - zero) * q_x over
+     * it, exact in int32:
+     *     parts of 32 and 16: acc = fmaf((float)S, scale * x.scale, acc), and of a type without a zero then
+     *         acc = fmaf(min, x.sum, acc)
+     *     parts of 128: t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale, acc)
+     * acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for this
+     * type. */
+    void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Act *x,
                               int64_t x_step, int64_t rows, float *acc);
     /* Pairs of a row x[0 .. n). */
     void (*round)(const float *x, int64_t n, Pair *out);
@@ -120,6 +133,8 @@ typedef struct Kernels {
     void (*dot_pairs)(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
                       int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
+    /* out [heads][channels] of a row from the parts of its blocks, in order; they are lost. 64-byte aligned. */
+    void (*merge)(float *parts, int64_t blocks, int heads, int64_t channels, float *out);
     /* r = 1 / sqrtf(sum of x[i]^2 (16 lanes, fmaf) / d + epsilon);  y[i] = (x[i] * r) * gain[i]. y may be x. */
     void (*rms_norm)(const float *x, const float *gain, float epsilon, int64_t d, float *y);
     /* y[i] = (gate[i] / (1 + exp_f32(-gate[i]))) * up[i]. y may be gate or up. */

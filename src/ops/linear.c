@@ -25,11 +25,32 @@ static int64_t linear_units(const Call *c) {
     return (c->columns.last + PANEL - 1) / PANEL - c->columns.first / PANEL;
 }
 
+/* Up to so many rows go over a panel in one pass, whatever its length. */
+enum { ROWS_ONCE = 16 };
+/* Fewer rows than this in a block cost more in reading panels again than they save. */
+enum { BLOCK_ROWS = 64 };
+
+/* Columns of which `each` bytes are taken, as many as fit: whole groups of every packed type. */
+static int64_t columns_in(int64_t bytes, int64_t each) {
+    int64_t n = bytes / each / 128 * 128;
+    return n ? n : 128;
+}
+
+/* A piece of one panel takes half of the level 1 cache as f32, and a quarter in 8 bits, beside the quads; pieces of
+ * PAIR_PANELS in bf16 take an eighth of level 2. Half of that is for the quads of a block of rows. */
+Blocking linear_blocking(CpuCaches caches) {
+    return (Blocking){.floats = columns_in(caches.l1 / 2, PANEL * sizeof(float)),
+                      .quads = columns_in(caches.l1 / 4, PANEL),
+                      .pairs = columns_in(caches.l2 / 8, PAIR_PANELS * PANEL * sizeof(uint16_t)),
+                      .quad_bytes = caches.l2 / 2};
+}
+
 typedef struct Sum {
     const Call *call;
     const uint8_t *panel;
     int panels;
     int64_t rows, block; /* block = panels * acc_rows(rows) * PANEL floats */
+    bool lone;           /* the replica has no other row in this step */
     const float *x;
     float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
 } Sum;
@@ -40,18 +61,21 @@ static int64_t acc_rows(const Call *c) { return c->act == ACT_INT8 ? quad_rows(c
 /* Many rows go over a piece of the panel that stays in the L1 cache; pieces end where weight groups do. */
 static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
+    const Act *acts = (const Act *)call_quads(s->call) + w->first_k / ACT_GROUP * (s->lone ? 1 : QUAD);
+    int64_t most = s->call->blocking->quads;
     for (int64_t at = first, end; at < last; at = end) {
-        end = s->rows <= DOT_ROWS_ONCE || last - at < DOT_KC ? last : (at + DOT_KC) / DOT_KC * DOT_KC;
+        end = s->rows <= ROWS_ONCE || last - at < most ? last : (at + most) / most * most;
         s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
-                                       call_quads(s->call) + w->first_k / ACT_GROUP, s->call->acts_step, s->rows, acc);
+                                       acts, s->lone ? 0 : s->call->acts_step, s->rows, acc);
     }
 }
 
 /* The same in bf16: first and last are even, or the ends of the matrix. */
 static void sum_pairs(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
+    int64_t most = s->call->blocking->pairs;
     for (int64_t at = first, end; at < last; at = end) {
-        end = s->rows <= DOT_ROWS_ONCE || last - at < PAIR_KC ? last : at + PAIR_KC;
+        end = s->rows <= ROWS_ONCE || last - at < most ? last : at + most;
         s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
                                     call_pairs(s->call) + w->first_k / 2, s->call->acts_step, s->rows, acc);
     }
@@ -60,14 +84,14 @@ static void sum_pairs(const Sum *s, int64_t first, int64_t last, float *acc) {
 static void sum_floats(const Sum *s, int64_t first, int64_t last, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Kernels *k = s->call->kernels;
-    int64_t stride = s->call->in_width[0];
+    int64_t stride = s->call->in_width[0], most = s->call->blocking->floats;
     if (s->rows <= ROWS_DIRECT) {
         k->rows[w->type](s->panel, w->panel_bytes, s->panels, first - w->first_k, last - w->first_k, s->x + w->first_k,
                          stride, (int)s->rows, acc);
         return;
     }
-    for (int64_t at = first; at < last; at += LINEAR_KC) {
-        int64_t n = last - at < LINEAR_KC ? last - at : LINEAR_KC;
+    for (int64_t at = first; at < last; at += most) {
+        int64_t n = last - at < most ? last - at : most;
         k->unpack[w->type](s->panel, at - w->first_k, at - w->first_k + n, s->w);
         k->tile(s->w, n, s->x + at, stride, s->rows, acc);
     }
@@ -112,7 +136,7 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
     }
 }
 
-static void linear_reference(const Call *c, int64_t first, int64_t last) {
+static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL;
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
     for (int64_t u = first; u < last;) {
@@ -121,10 +145,11 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
                  .panel = c->weight->data + (panel0 + u - c->weight->first_panel) * c->weight->panel_bytes,
                  .panels = panels,
                  .rows = rows,
+                 .lone = lone,
                  .block = panels * acc_rows(c) * PANEL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
-                 .level = c->scratch + LINEAR_KC * PANEL};
+                 .level = c->scratch + c->blocking->floats * PANEL};
         float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
         if (c->tree) {
             sum_tree(&s, c->tree_node.level, c->tree_node.index, acc);
@@ -134,6 +159,22 @@ static void linear_reference(const Call *c, int64_t first, int64_t last) {
         }
         store(c, panel0 + u, panels, rows, acc);
         u += panels;
+    }
+}
+
+/* In 8 bits, many rows go in blocks of about equal size, whose quads stay in the level 2 cache while all panels pass.
+ * Other forms gain nothing: pairs go over several panels at once, and in f32 every block unpacks the panels anew. */
+static void linear_reference(const Call *c, int64_t first, int64_t last) {
+    int64_t rows = call_rows(c), step = rows;
+    if (c->act == ACT_INT8) {
+        int64_t most = c->blocking->quad_bytes / (c->acts_step * (int64_t)sizeof(Quad) / QUAD);
+        if (most < BLOCK_ROWS) most = BLOCK_ROWS;
+        int64_t blocks = (rows + most - 1) / most;
+        step = quad_rows((rows + blocks - 1) / blocks);
+    }
+    for (Call part = *c; part.row0 < c->row1; part.row0 = part.row1) {
+        part.row1 = part.row0 + step < c->row1 ? part.row0 + step : c->row1;
+        linear_rows(&part, rows == 1, first, last);
     }
 }
 
@@ -176,11 +217,11 @@ const OpRow linear_row = {
     .none = "gradient: the program does not train",
 };
 
-int64_t call_scratch(const Graph *graph, const Partition *partition, int64_t rows) {
+int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows) {
     int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
     rows = quad_rows(rows);
     int64_t block = (rows > ROWS_DIRECT ? rows * PAIR_PANELS : ROWS_DIRECT * LINEAR_PANELS) * PANEL;
-    int64_t linear = LINEAR_KC * PANEL + (levels + 1) * block, reduce = (levels + 2) * REDUCE_CHUNK;
+    int64_t linear = blocking->floats * PANEL + (levels + 1) * block, reduce = (levels + 2) * REDUCE_CHUNK;
     int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];
     int64_t most = linear > attend ? linear : attend;
     most = most > reduce ? most : reduce;

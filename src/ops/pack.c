@@ -5,26 +5,13 @@
 #include <string.h>
 #include "pack.h"
 
-const PackedRow packed_rows[PACKED_COUNT] = {
-    [PACKED_F32] = {.name = "f32", .group = 1, .group_bytes = 64},
-    [PACKED_BF16] = {.name = "bf16", .group = 2, .group_bytes = 64},
-    [PACKED_F16] = {.name = "f16", .group = 2, .group_bytes = 64},
-    [PACKED_Q8] = {"q8", 32, 544, 32, 8, 128},
-    [PACKED_Q4] = {"q4", 32, 320, 64, 4, 0},
-    [PACKED_Q4X] = {"q4x", 32, 384, 128, 4, 0},
-    [PACKED_Q8X] = {"q8x", 32, 640, 128, 8, 0},
-    [PACKED_Q6X] = {"q6x", 16, 384, 128, 8, 0},
-    [PACKED_Q8G] = {"q8g", 128, 2080, 32, 8, 128},
-    [PACKED_Q4G] = {"q4g", 128, 1056, 32, 4, 8},
-};
-
 /* Bytes that k columns take, before rounding. */
 static int64_t used_bytes(PackedType type, int64_t k) {
     const PackedRow *row = &packed_rows[type];
     int64_t whole = k / row->group, rest = k % row->group;
-    if (!rest) return whole * row->group_bytes;
-    if (row->group <= 32) return (whole + 1) * row->group_bytes;
-    return whole * row->group_bytes + row->head_bytes + rest * PANEL * row->bits / 8;
+    int64_t last = !rest ? 0 : packed_quantised(type) ? row->head_bytes + packed_bytes(type, rest)
+                                                      : packed_group_bytes(type);
+    return whole * packed_group_bytes(type) + last;
 }
 
 int64_t packed_panel_bytes(PackedType type, int64_t k) { return (used_bytes(type, k) + 63) / 64 * 64; }
@@ -82,16 +69,16 @@ static void pack_columns(const uint8_t *const rows[PANEL], int size, int64_t byt
 
 enum { GROUP = 32 };
 
-/* Group g (32 weights, 16 for q6_K) of a row. */
-typedef void Split(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]);
+/* The numbers of part j (32 weights, 16 of q6_K) of a row, never negative. */
+typedef void Split(const uint8_t *row, int64_t j, uint8_t q[GROUP]);
+/* Writes lane `lane` of the head of group g; `parts` of the group are there. */
+typedef void Head(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head);
 
 static uint16_t u16_at(const uint8_t *p) {
     uint16_t h;
     memcpy(&h, p, sizeof h);
     return h;
 }
-static float f16_at(const uint8_t *p) { return f16_to_f32(u16_at(p)); }
-
 /* 16 bytes: low nibbles are weights 0..15, high ones 16..31. */
 static void split_nibbles(const uint8_t *bytes, uint8_t q[GROUP]) {
     for (int i = 0; i < 16; i++) q[i] = bytes[i] & 15;
@@ -103,123 +90,136 @@ static void add_fifth_bits(const uint8_t *bits, uint8_t q[GROUP]) {
     for (int i = 0; i < GROUP; i++) q[i] = (uint8_t)(q[i] | ((bits[i / 8] >> i % 8) & 1) << 4);
 }
 
-static void split_q8_0(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g * 34; /* f16 d; s8 q[32] */
-    *scale = f16_at(b);
-    *min = 0;
-    memcpy(q, b + 2, GROUP);
+static void split_q8_0(const uint8_t *row, int64_t j, uint8_t q[GROUP]) { /* f16 d; s8 q[32] */
+    for (int i = 0; i < GROUP; i++) q[i] = (uint8_t)(row[j * 34 + 2 + i] + 128);
 }
-
-static void split_q4_0(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g * 18; /* f16 d; nibbles[16], 8 is zero */
-    *scale = f16_at(b);
-    *min = -8 * *scale;
-    split_nibbles(b + 2, q);
+static void split_q4_0(const uint8_t *row, int64_t j, uint8_t q[GROUP]) { /* f16 d; nibbles[16], 8 is zero */
+    split_nibbles(row + j * 18 + 2, q);
 }
-
-static void split_q4_1(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g * 20; /* f16 d, m; nibbles[16] */
-    *scale = f16_at(b);
-    *min = f16_at(b + 2);
-    split_nibbles(b + 4, q);
+static void split_q4_1(const uint8_t *row, int64_t j, uint8_t q[GROUP]) { /* f16 d, m; nibbles[16] */
+    split_nibbles(row + j * 20 + 4, q);
 }
-
-static void split_q5_0(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g * 22; /* f16 d; fifth bits[4]; nibbles[16], 16 is zero */
-    *scale = f16_at(b);
-    *min = -16 * *scale;
+static void split_q5_0(const uint8_t *row, int64_t j, uint8_t q[GROUP]) {
+    const uint8_t *b = row + j * 22; /* f16 d; fifth bits[4]; nibbles[16], 16 is zero */
     split_nibbles(b + 6, q);
     add_fifth_bits(b + 2, q);
 }
-
-static void split_q5_1(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g * 24; /* f16 d, m; fifth bits[4]; nibbles[16] */
-    *scale = f16_at(b);
-    *min = f16_at(b + 2);
+static void split_q5_1(const uint8_t *row, int64_t j, uint8_t q[GROUP]) {
+    const uint8_t *b = row + j * 24; /* f16 d, m; fifth bits[4]; nibbles[16] */
     split_nibbles(b + 8, q);
     add_fifth_bits(b + 4, q);
 }
-
-/* The head of a q4_K or q5_K block of 8 groups: f16 d, f16 dmin, then 6-bit scale and min of each group in 12 bytes:
- * the first four in the low six bits of bytes 0-3 and 4-7, the others in nibbles of bytes 8-11 with their top two bits
- * in the top bits of bytes 0-7. */
-static void split_head(const uint8_t *b, int64_t j, float *scale, float *min) {
-    const uint8_t *s = b + 4;
-    int sc = j < 4 ? s[j] & 63 : (s[j + 4] & 15) | (s[j - 4] >> 6) << 4;
-    int m = j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | (s[j] >> 6) << 4;
-    *scale = f16_at(b) * (float)sc;
-    *min = -(f16_at(b + 2) * (float)m);
+static void split_q4_k(const uint8_t *row, int64_t j, uint8_t q[GROUP]) {
+    const uint8_t *b = row + j / 8 * 144; /* head[16]; nibbles [4 pairs of parts][32], even part low */
+    for (int i = 0; i < GROUP; i++) q[i] = (b[16 + j % 8 / 2 * 32 + i] >> j % 2 * 4) & 15;
 }
-
-static void split_q4_k(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g / 8 * 144; /* head[16]; nibbles [4 pairs of groups][32], even group low */
-    int64_t j = g % 8;
-    split_head(b, j, scale, min);
-    for (int i = 0; i < GROUP; i++) q[i] = (b[16 + j / 2 * 32 + i] >> j % 2 * 4) & 15;
-}
-
-static void split_q5_k(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g / 8 * 176; /* head[16]; fifth bits [32], bit = group; nibbles as q4_K */
-    int64_t j = g % 8;
-    split_head(b, j, scale, min);
+static void split_q5_k(const uint8_t *row, int64_t j, uint8_t q[GROUP]) {
+    const uint8_t *b = row + j / 8 * 176; /* head[16]; fifth bits [32], bit = part; nibbles as q4_K */
     for (int i = 0; i < GROUP; i++)
-        q[i] = (uint8_t)(((b[48 + j / 2 * 32 + i] >> j % 2 * 4) & 15) | ((b[16 + i] >> j) & 1) << 4);
+        q[i] = (uint8_t)(((b[48 + j % 8 / 2 * 32 + i] >> j % 2 * 4) & 15) | ((b[16 + i] >> j % 8) & 1) << 4);
 }
-
-static void split_q6_k(const uint8_t *row, int64_t g, float *scale, float *min, uint8_t q[GROUP]) {
-    const uint8_t *b = row + g / 16 * 210; /* nibbles[128]; two-bit tops[64]; s8 scale[16]; f16 d: 16 groups of 16 */
-    int64_t j = g % 16, quarter = j % 8 / 2; /* of a half of 128: 0 and 1 low nibbles, 2 and 3 high */
-    const uint8_t *low = b + j / 8 * 64 + quarter % 2 * 32 + j % 2 * 16, *top = b + 128 + j / 8 * 32 + j % 2 * 16;
-    *scale = f16_at(b + 208) * (float)(int8_t)b[192 + j];
-    *min = -32 * *scale;
+static void split_q6_k(const uint8_t *row, int64_t j, uint8_t q[GROUP]) {
+    const uint8_t *b = row + j / 16 * 210; /* nibbles[128]; two-bit tops[64]; s8 scale[16]; f16 d: 16 parts of 16 */
+    int64_t in = j % 16, quarter = in % 8 / 2; /* of a half of 128: 0 and 1 low nibbles, 2 and 3 high */
+    const uint8_t *low = b + in / 8 * 64 + quarter % 2 * 32 + in % 2 * 16, *top = b + 128 + in / 8 * 32 + in % 2 * 16;
     for (int i = 0; i < 16; i++)
         q[i] = (uint8_t)(((low[i] >> quarter / 2 * 4) & 15) | ((top[i] >> quarter * 2) & 3) << 4);
 }
 
-/* Writes scale and min of 16 rows as the panel's type has them; returns where q goes. */
-static uint8_t *put_head(PackedType type, const float scale[PANEL], const float min[PANEL], uint8_t *group) {
-    const PackedRow *row = &packed_rows[type];
-    if (row->head_bytes == 8 * PANEL) {
-        memcpy(group, scale, PANEL * sizeof *scale);
-        memcpy(group + PANEL * sizeof *scale, min, PANEL * sizeof *min);
-    } else {
-        for (int r = 0; r < PANEL; r++) {
-            uint16_t s = f32_to_f16(scale[r]), m = f32_to_f16(min[r]);
-            memcpy(group + 2 * r, &s, 2);
-            if (!row->zero) memcpy(group + 2 * PANEL + 2 * r, &m, 2);
-        }
-    }
-    return group + row->head_bytes;
+static void put_half(uint8_t *head, int64_t line, int lane, uint16_t h) {
+    memcpy(head + (line * PANEL + lane) * 2, &h, sizeof h);
+}
+/* Scales at the front of each block, mins after them. */
+static void head_scales(const uint8_t *row, int64_t block, int64_t first, int64_t parts, int lane, uint8_t *head) {
+    for (int64_t j = 0; j < parts; j++) put_half(head, j, lane, u16_at(row + (first + j) * block));
+}
+static void head_q8_0(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_scales(row, 34, g, parts, lane, head);
+}
+static void head_q4_0(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_scales(row, 18, 2 * g, parts, lane, head);
+}
+static void head_q5_0(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_scales(row, 22, 2 * g, parts, lane, head);
+}
+static void head_q4_1(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_scales(row, 20, g, parts, lane, head);
+    put_half(head, 1, lane, u16_at(row + g * 20 + 2));
+}
+static void head_q5_1(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_scales(row, 24, g, parts, lane, head);
+    put_half(head, 1, lane, u16_at(row + g * 24 + 2));
 }
 
-/* Writes `count` (a multiple of 16) columns of 16 rows, bytes or nibbles. */
+/* The head of a q4_K or q5_K block of 8 parts: f16 d, f16 dmin, then 6-bit scale and min of each part in 12 bytes: the
+ * first four in the low six bits of bytes 0-3 and 4-7, the others in nibbles of bytes 8-11 with their top two bits in
+ * the top bits of bytes 0-7. */
+static void head_k(const uint8_t *b, int64_t parts, int lane, uint8_t *head) {
+    const uint8_t *s = b + 4;
+    put_half(head, 0, lane, u16_at(b));
+    put_half(head, 1, lane, u16_at(b + 2) ^ 0x8000);
+    for (int64_t j = 0; j < parts; j++) {
+        head[(4 + 2 * j) * PANEL + lane] = (uint8_t)(j < 4 ? s[j] & 63 : (s[j + 4] & 15) | (s[j - 4] >> 6) << 4);
+        head[(5 + 2 * j) * PANEL + lane] = (uint8_t)(j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | (s[j] >> 6) << 4);
+    }
+}
+static void head_q4_k(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_k(row + g * 144, parts, lane, head);
+}
+static void head_q5_k(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    head_k(row + g * 176, parts, lane, head);
+}
+static void head_q6_k(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
+    const uint8_t *b = row + g * 210;
+    put_half(head, 0, lane, u16_at(b + 208));
+    for (int64_t j = 0; j < parts; j++) head[(2 + j) * PANEL + lane] = b[192 + j];
+}
+
+/* Bits above the nibbles of `count` numbers: of byte line n, from bit n * bits up in every byte. */
+static void put_tops(int bits, const uint8_t *q, int64_t count, uint8_t tops[4]) {
+    memset(tops, 0, 4);
+    for (int i = 0; i < count; i++)
+        tops[i % 8 / 2] = (uint8_t)(tops[i % 8 / 2] | q[i] >> 4 << (i / 8 * 2 + i % 2) * bits);
+}
+
+/* Writes `count` columns (a multiple of 16, a whole part where there are tops) of 16 rows. */
 static void put_columns(PackedType type, uint8_t q[PANEL][GROUP], int64_t count, uint8_t *out) {
     static const uint8_t order[8] = {0, 2, 4, 6, 1, 3, 5, 7};
     const uint8_t *at[PANEL];
     uint8_t line[PANEL][GROUP];
-    bool nibbles = packed_rows[type].bits == 4;
+    int bits = packed_rows[type].bits;
     for (int r = 0; r < PANEL; r++) {
-        if (nibbles) for (int i = 0; i < count / 2; i++) line[r][i] = (uint8_t)(q[r][2 * i] | q[r][2 * i + 1] << 4);
-        else for (int i = 0; i < count; i++) line[r][i] = q[r][i / 8 * 8 + order[i % 8]];
+        if (bits == 8) for (int i = 0; i < count; i++) line[r][i] = q[r][i / 8 * 8 + order[i % 8]];
+        else for (int i = 0; i < count / 2; i++) line[r][i] = (uint8_t)((q[r][2 * i] & 15) | q[r][2 * i + 1] << 4);
+        if (bits == 5 || bits == 6) put_tops(bits - 4, q[r], count, out + 4 * r);
     }
-    for (int64_t b = 0; b < (nibbles ? count / 2 : count); b += 16) {
+    if (bits == 5 || bits == 6) out += 4 * PANEL;
+    int64_t bytes = bits == 8 ? count : count / 2, b = 0;
+    for (; b + 16 <= bytes; b += 16) {
         for (int r = 0; r < PANEL; r++) at[r] = &line[r][b];
         transpose_words(at, out + b * PANEL);
     }
+    for (; b < bytes; b += 4)
+        for (int r = 0; r < PANEL; r++) memcpy(out + b * PANEL + 4 * r, &line[r][b], 4);
 }
 
-static void pack_groups(PackedType type, Split *split, const uint8_t *const rows[PANEL], int64_t k, uint8_t *panel) {
+/* Missing rows are zero: their scales are, and their numbers are the zero. */
+static void pack_groups(PackedType type, Split *split, Head *head, const uint8_t *const rows[PANEL], int64_t k,
+                        uint8_t *panel) {
     const PackedRow *packed = &packed_rows[type];
-    for (int64_t g = 0; g < k / packed->group; g++) {
-        uint8_t q[PANEL][GROUP];
-        float scale[PANEL] = {0}, min[PANEL] = {0};
-        memset(q, packed->zero, sizeof q);
-        for (int r = 0; r < PANEL; r++) {
-            if (!rows[r]) continue;
-            split(rows[r], g, &scale[r], &min[r], q[r]);
-            for (int i = 0; packed->zero && i < GROUP; i++) q[r][i] = (uint8_t)(q[r][i] + packed->zero);
+    for (int64_t from = 0, g = 0; from < k; from += packed->group, g++) {
+        int64_t left = k - from < packed->group ? k - from : packed->group, parts = left / packed->part;
+        memset(panel, 0, (size_t)packed->head_bytes);
+        for (int r = 0; r < PANEL; r++)
+            if (rows[r]) head(rows[r], g, parts, r, panel);
+        panel += packed->head_bytes;
+        for (int64_t j = 0; j < parts; j++, panel += packed_bytes(type, packed->part)) {
+            uint8_t q[PANEL][GROUP];
+            memset(q, packed->zero, sizeof q);
+            for (int r = 0; r < PANEL; r++)
+                if (rows[r]) split(rows[r], from / packed->part + j, q[r]);
+            put_columns(type, q, packed->part, panel);
         }
-        put_columns(type, q, packed->group, put_head(type, scale, min, panel + g * packed->group_bytes));
     }
 }
 
@@ -309,7 +309,7 @@ void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL
     const DTypeRow *stored = dtype_row(dtype);
     uint8_t *group = panel;
     if (type == PACKED_BF16) pack_bf16(stored, rows, k, panel, error);
-    for (int64_t from = 0; type != PACKED_BF16 && from < k; from += WIDE, group += packed->group_bytes) {
+    for (int64_t from = 0; type != PACKED_BF16 && from < k; from += WIDE, group += packed_group_bytes(type)) {
         uint8_t q[PANEL][WIDE], part[PANEL][GROUP];
         float scale[PANEL] = {0}, w[2 * WIDE];
         int64_t n = k - from < WIDE ? k - from : WIDE;
@@ -321,8 +321,9 @@ void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL
             stored->read(rows[r], first, last - first, w);
             scale[r] = quantise_group(type, w + (from - first), n, q[r], error);
         }
-        uint8_t *out = put_head(type, scale, scale, group);
-        for (int64_t at = 0; at < n; at += GROUP, out += GROUP * PANEL * packed->bits / 8) {
+        for (int r = 0; r < PANEL; r++) put_half(group, 0, r, f32_to_f16(scale[r]));
+        uint8_t *out = group + packed->head_bytes;
+        for (int64_t at = 0; at < n; at += GROUP, out += packed_bytes(type, GROUP)) {
             for (int r = 0; r < PANEL; r++) memcpy(part[r], q[r] + at, GROUP);
             put_columns(type, part, GROUP, out);
         }
@@ -332,13 +333,18 @@ void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL
 
 /* ---- Which type is held how -------------------------------------------------------------------------------------- */
 
-static const struct { bool weight; PackedType type; Split *split; } held[DTYPE_COUNT] = {
-    [DTYPE_F32] = {true, PACKED_F32, NULL},        [DTYPE_BF16] = {true, PACKED_BF16, NULL},
-    [DTYPE_F16] = {true, PACKED_F16, NULL},        [DTYPE_Q8_0] = {true, PACKED_Q8, split_q8_0},
-    [DTYPE_Q4_0] = {true, PACKED_Q4, split_q4_0},  [DTYPE_Q4_1] = {true, PACKED_Q4, split_q4_1},
-    [DTYPE_Q4_K] = {true, PACKED_Q4X, split_q4_k}, [DTYPE_Q5_0] = {true, PACKED_Q8X, split_q5_0},
-    [DTYPE_Q5_1] = {true, PACKED_Q8X, split_q5_1}, [DTYPE_Q5_K] = {true, PACKED_Q8X, split_q5_k},
-    [DTYPE_Q6_K] = {true, PACKED_Q6X, split_q6_k},
+static const struct { bool weight; PackedType type; Split *split; Head *head; } held[DTYPE_COUNT] = {
+    [DTYPE_F32] = {true, PACKED_F32, NULL, NULL},
+    [DTYPE_BF16] = {true, PACKED_BF16, NULL, NULL},
+    [DTYPE_F16] = {true, PACKED_F16, NULL, NULL},
+    [DTYPE_Q8_0] = {true, PACKED_Q8, split_q8_0, head_q8_0},
+    [DTYPE_Q4_0] = {true, PACKED_Q4Z, split_q4_0, head_q4_0},
+    [DTYPE_Q4_1] = {true, PACKED_Q4, split_q4_1, head_q4_1},
+    [DTYPE_Q5_0] = {true, PACKED_Q5Z, split_q5_0, head_q5_0},
+    [DTYPE_Q5_1] = {true, PACKED_Q5, split_q5_1, head_q5_1},
+    [DTYPE_Q4_K] = {true, PACKED_Q4K, split_q4_k, head_q4_k},
+    [DTYPE_Q5_K] = {true, PACKED_Q5K, split_q5_k, head_q5_k},
+    [DTYPE_Q6_K] = {true, PACKED_Q6K, split_q6_k, head_q6_k},
 };
 
 bool packed_type_named(const char *name, PackedType *out) {
@@ -359,7 +365,7 @@ void pack_panel(DType dtype, const uint8_t *const rows[PANEL], int64_t k, void *
         case PACKED_F32: pack_columns(rows, 4, 4 * k, 4 * k, panel); break;
         case PACKED_BF16: pack_columns(rows, 4, 2 * k, 2 * (k + k % 2), panel); break;
         case PACKED_F16: pack_columns(rows, 2, 2 * k, 2 * (k + k % 2), panel); break;
-        default: pack_groups(type, held[dtype].split, rows, k, panel);
+        default: pack_groups(type, held[dtype].split, held[dtype].head, rows, k, panel);
     }
     memset((uint8_t *)panel + used_bytes(type, k), 0, (size_t)(packed_panel_bytes(type, k) - used_bytes(type, k)));
 }

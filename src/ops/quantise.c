@@ -13,7 +13,8 @@ static void quantise_reference(const Call *c, int64_t first, int64_t last) {
         for (int64_t r = first; r < last; r++) c->kernels->round(x + r * w, w, call_pairs(c) + r * c->acts_step);
     else
         for (int64_t r = first * QUAD; r < last * QUAD && r < rows; r++)
-            c->kernels->quantise(x + r * w, w, call_quads(c) + r / QUAD * c->acts_step, (int)(r % QUAD));
+            c->kernels->quantise(x + r * w, w, &call_quads(c)[r / QUAD * c->acts_step].row[r % QUAD],
+                                 rows > 1 ? QUAD : 1);
 }
 
 const OpRow quantise_row = {

@@ -20,21 +20,22 @@ static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
     const Result result = {c->pieces - 1, candidates_at(l)};
     if (result.at == l->result_count) return err_set(err, "program has no result " LOWER_CANDIDATES);
     const LowerArgument *r = wave_result(p, w, result);
-    if (!p->candidate) {
+    if (!p->candidate && p->node == 0) {
         p->candidate_width = r->dim[1];
         p->candidate = mem_new((size_t)p->options.rows * (size_t)(p->tp * r->dim[1]), sizeof(float), "candidates", err);
+        if (!p->candidate) return false;
     }
-    for (int device = 0; p->candidate && device < p->devices; device++) {
+    for (int device = 0; device < p->devices; device++) {
         int replica = device / p->tp;
         if (!wave_asked(p, w, true, replica)) continue;
         if (!wave_download(p, w, result, device, err)) return false;
         const int32_t *to = w->logit + replica * r->dim[0];
-        for (int64_t i = 0; i < r->dim[0]; i++)
+        for (int64_t i = 0; p->node == 0 && i < r->dim[0]; i++)
             if (to[i] >= 0)
                 memcpy(p->candidate + (to[i] * p->tp + device % p->tp) * r->dim[1],
                        (const float *)p->work + i * r->dim[1], (size_t)r->dim[1] * sizeof(float));
     }
-    return p->candidate != NULL;
+    return true;
 }
 
 /* Puts a device's candidates into the row. Returns the largest that a logit of its shard not among them can be. */
@@ -61,9 +62,10 @@ bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor,
     for (int i = 0; i < p->wave_count && !p->candidates_read; i++)
         if (!wave_candidates(p, &p->waves[i], err)) {
             p->lost = true;
-            return false;
+            return nodes_failed(p, err);
         }
     p->candidates_read = true;
+    if (p->node) return true;
     int64_t vocab = p->program->graph.size['v'];
     for (int64_t i = 0; i < vocab; i++) out[i] = -INFINITY;
     *floor = -INFINITY;

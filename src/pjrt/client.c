@@ -1,6 +1,7 @@
 /* client.c: opens and closes a plugin's client, and says what it is. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/transport.h"
 #include "handle.h"
 #include "kv.h"
 
@@ -42,6 +43,21 @@ static Numbered *sorted_devices(PjrtClient *client, const PjrtDevicesArgs *args,
     return list;
 }
 
+/* Of several nodes each has equally many devices, and those of node 0 come first: device i of a program is then one of
+ * the node that feeds it. */
+static bool devices_dealt(const PjrtClient *client, const Numbered *own, size_t own_count, const Numbered *all,
+                          size_t all_count, size_t wanted, Err *err) {
+    size_t nodes = (size_t)client->nodes, first = (size_t)client->node * wanted;
+    if (own_count != wanted || all_count != nodes * wanted)
+        return err_set(err, "%s: expected %zu devices of node %d and %zu of all %zu, got %zu and %zu",
+                       client->plugin.file.path, wanted, client->node, nodes * wanted, nodes, own_count, all_count);
+    for (size_t i = 0; i < own_count; i++)
+        if (own[i].id != all[first + i].id)
+            return err_set(err, "%s: expected device %lld, number %zu of all, to be one of node %d",
+                           client->plugin.file.path, (long long)all[first + i].id, first + i, client->node);
+    return true;
+}
+
 static bool find_devices(PjrtClient *client, int wanted, Err *err) {
     PjrtDevicesArgs own = {.of = client->client}, all = {.of = client->client};
     if (PLUGIN_CALL(&client->plugin, Client_AddressableDevices, own, err) != PJRT_OK) return false;
@@ -50,7 +66,8 @@ static bool find_devices(PjrtClient *client, int wanted, Err *err) {
         return err_set(err, "%s: expected %d devices, got %zu%s", client->plugin.file.path, wanted, own.count,
                        client->plugin.file.kind == PLUGIN_CPU ? " (plugins before mid-2025 always make 4)" : "");
     Numbered *a = sorted_devices(client, &own, err), *b = a ? sorted_devices(client, &all, err) : NULL;
-    client->device = b ? mem_new(own.count, sizeof *client->device, "devices", err) : NULL;
+    bool ok = b && (client->nodes < 2 || devices_dealt(client, a, own.count, b, all.count, (size_t)wanted, err));
+    client->device = ok ? mem_new(own.count, sizeof *client->device, "devices", err) : NULL;
     client->id = client->device ? mem_new(all.count + 1, sizeof *client->id, "devices", err) : NULL;
     if (client->id) {
         for (size_t i = 0; i < own.count; i++) client->device[i] = a[i].device;
@@ -148,18 +165,27 @@ static bool check_options(const PjrtOptions *o, Err *err) {
     if (o->nodes > 1 && (o->node < 0 || o->node >= o->nodes))
         return err_set(err, "node: expected 0 to %d, got %d", o->nodes - 1, o->node);
     if (o->nodes > 1 && !o->store)
-        return err_set(err, "%d nodes: expected HOST:PORT of node 0's store, got none", o->nodes);
+        return err_set(err, "%d nodes: expected HOST:PORT of their store, got none", o->nodes);
     return true;
+}
+
+/* Every node leaves a word in the store: one that cannot reach it says so before the plugin's clients wait for each
+ * other. */
+static bool store_reach(PjrtClient *client, const PjrtOptions *options, Err *err) {
+    char key[32];
+    int bytes = snprintf(key, sizeof key, "qwenmesh/node/%d", options->node);
+    if (options->nodes < 2) return true;
+    client->store = kv_client_new(options->store, err);
+    if (client->store && kv_put(client->store, key, (size_t)bytes, "", 0, err) == PJRT_OK) return true;
+    err_prefix(err, "the address of rank 0 (QWENMESH_PJRT_COORDINATOR)");
+    return false;
 }
 
 static bool create(PjrtClient *client, const PjrtOptions *options, Err *err) {
     PjrtValue value[CREATE_OPTIONS];
     PjrtCreateArgs args = {.options = value};
     args.option_count = (size_t)platform_options(client->plugin.file.kind, options, value);
-    if (options->nodes > 1) {
-        client->store = kv_client_new(options->store, err);
-        if (!client->store) return false;
-        if (options->node == 0 && !(client->server = kv_server_start(options->store, err))) return false;
+    if (client->store) {
         args.get = kv_pjrt_get, args.try_get = kv_pjrt_try_get, args.put = kv_pjrt_put;
         args.get_user = args.try_get_user = args.put_user = client->store;
     }
@@ -170,7 +196,8 @@ static bool create(PjrtClient *client, const PjrtOptions *options, Err *err) {
 
 static int tt_clients; /* the tt plugin ends the process when it is asked for a second one */
 
-PjrtClient *pjrt_open(const PjrtOptions *options, Err *err) {
+/* The plugin loaded, without a client yet. NULL on error. */
+static PjrtClient *load(const PjrtOptions *options, Err *err) {
     PluginFile file;
     if (!check_options(options, err) || !plugin_find(options->plugin ? options->plugin : "cpu", &file, err))
         return NULL;
@@ -181,10 +208,20 @@ PjrtClient *pjrt_open(const PjrtOptions *options, Err *err) {
     PjrtClient *client = mem_new(1, sizeof *client, "PJRT client", err);
     if (!client) return NULL;
     client->plugin.file = file;
+    client->node = options->node, client->nodes = options->nodes;
     tt_clients += file.kind == PLUGIN_TT;
     if (platform_before_load(&client->setting, &file, options, err) && plugin_load(&client->plugin, &file, err) &&
-        platform_before_client(&client->setting, &client->plugin, err) && create(client, options, err) &&
-        find_devices(client, options->devices, err) && read_info(client, err)) {
+        platform_before_client(&client->setting, &client->plugin, err) && store_reach(client, options, err))
+        return client;
+    pjrt_close(client);
+    return NULL;
+}
+
+PjrtClient *pjrt_open(const PjrtOptions *options, Err *err) {
+    PjrtClient *client = load(options, err);
+    bool ok = client != NULL;
+    if (options->nodes > 1) ok = transport_agree(ok, "loading the plugin", err); /* a client waits for all the others */
+    if (ok && create(client, options, err) && find_devices(client, options->devices, err) && read_info(client, err)) {
         cache_open(&client->cache, options->cache);
         return client;
     }
@@ -199,7 +236,6 @@ void pjrt_close(PjrtClient *client) {
         PLUGIN_CALL(&client->plugin, Client_Destroy, args, NULL);
     }
     tt_clients -= client->plugin.file.kind == PLUGIN_TT;
-    kv_server_stop(client->server);
     kv_client_free(client->store);
     platform_restore(&client->setting);
     cache_close(&client->cache);

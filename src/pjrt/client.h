@@ -13,11 +13,13 @@ typedef struct PJRT_Buffer PjrtBuffer;  /* one array on one device    */
 
 typedef struct PjrtOptions {
     const char *plugin;      /* a plugin's file, or cpu, tt, cuda, tpu: looked for in known places; NULL: cpu         */
-    int devices;             /* wanted; XLA CPU makes as many virtual ones                                            */
+    int devices;             /* of this process; XLA CPU makes as many virtual ones                                   */
+    int first_device;        /* cuda: the first of the host's that it uses                                            */
     const char *system_desc; /* tt: compile for the chips of this file without hardware; NULL: the hardware           */
     const char *cache;       /* folder of compiled programs; NULL: none                                               */
-    int node, nodes;         /* this process among several that run one program together; nodes 0 or 1: alone         */
-    const char *store;       /* nodes > 1: HOST:PORT where node 0 keeps the processes' shared keys                    */
+    int node, nodes;         /* this process, a rank of transport.h, among several that run one program together, with
+                                equally many devices each; 0 or 1: alone. Opening and compiling then wait for all     */
+    const char *store;       /* nodes > 1: HOST:PORT of the processes' store of keys (kv.h)                           */
 } PjrtOptions;
 
 typedef struct PjrtInfo {

@@ -10,8 +10,8 @@ struct PjrtClient {
     PjrtInfo info;
     Plugin plugin;
     PluginSetting setting;     /* what was set for the plugin to see */
-    struct KvServer *server;   /* of node 0 of several, or NULL */
     struct KvClient *store;    /* of a node of several, or NULL */
+    int node, nodes;           /* as asked for */
     PjrtPluginClient *client;
     PjrtDevice **device;       /* [info.devices], by id */
     int64_t *id;               /* [ids] of all processes' devices, sorted */

@@ -69,7 +69,7 @@ static bool inputs_new(Pjrt *p, Compiled *c, Err *err) {
             if (!mem_grow((void **)&c->input, &c->input_capacity, (size_t)c->inputs + 1, sizeof *c->input, "arguments",
                           err))
                 return false;
-            StepInput in = {a, mem_new((size_t)p->devices, sizeof *in.buffer, "arguments", err)};
+            StepInput in = {a, mem_new((size_t)p->own, sizeof *in.buffer, "arguments", err)};
             if (!in.buffer) return false;
             c->input[c->inputs++] = in;
         }
@@ -82,10 +82,11 @@ bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err
     for (int i = 0; i < c->inputs; i++) {
         const LowerArgument *a = c->input[i].argument;
         if (!work_room(p, (size_t)lower_argument_bytes(a), err)) return false;
-        for (int d = 0; d < p->devices; d++) {
+        for (int d = 0; d < p->own; d++) {
             PjrtBuffer **to = &c->input[i].buffer[d];
-            if (!w) copy_value(p, copy, a, d / p->tp, p->work);
-            else if (d % p->tp == 0 && !step_value(p, w, a, d / p->tp, p->work, err)) return false;
+            int device = mesh_device(p, d), replica = device / p->tp;
+            if (!w) copy_value(p, copy, a, replica, p->work);
+            else if ((d == 0 || device % p->tp == 0) && !step_value(p, w, a, replica, p->work, err)) return false;
             *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->work, err);
             if (!*to) return false;
         }
@@ -95,7 +96,7 @@ bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err
 
 void inputs_free(Pjrt *p, Compiled *c) {
     for (int i = 0; i < c->inputs; i++)
-        for (int d = 0; d < p->devices; d++) {
+        for (int d = 0; d < p->own; d++) {
             pjrt_buffer_free(p->client, c->input[i].buffer[d]);
             c->input[i].buffer[d] = NULL;
         }
@@ -114,7 +115,7 @@ static PjrtBuffer **weight_placed(const Pjrt *p, const LowerArgument *a) {
 static bool arguments_new(Pjrt *p, Piece *piece, Err *err) {
     const Lower *l = &piece->lower;
     size_t count = (size_t)l->argument_count;
-    PjrtBuffer **list = mem_new((size_t)p->devices * count + 1, sizeof *list, "arguments", err);
+    PjrtBuffer **list = mem_new((size_t)p->own * count + 1, sizeof *list, "arguments", err);
     for (size_t i = 0; list && i < count; i++) {
         const LowerArgument *a = &l->arguments[i];
         PjrtBuffer **from = a->role == ROLE_WEIGHT ? weight_placed(p, a) : a->role == ROLE_SHARD ? p->shard : NULL;
@@ -122,7 +123,7 @@ static bool arguments_new(Pjrt *p, Piece *piece, Err *err) {
             free(list);
             return err_set(err, "program argument %s: no such weight was placed", a->name);
         }
-        for (size_t d = 0; from && d < (size_t)p->devices; d++) list[d * count + i] = from[d];
+        for (size_t d = 0; from && d < (size_t)p->own; d++) list[d * count + i] = from[d];
     }
     piece->arguments = list;
     return list != NULL;
@@ -136,7 +137,7 @@ static PjrtBuffer *const *value_of(const Pjrt *p, const Compiled *c, int piece, 
         *stride = l->result_count;
         for (int i = 0; i < l->result_count; i++)
             if (l->results[i].role == ROLE_VALUE && l->results[i].node == node)
-                return results + p->devices * c->piece[piece].first_result + i;
+                return results + p->own * c->piece[piece].first_result + i;
     }
     return NULL;
 }
@@ -150,11 +151,11 @@ bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results,
         PjrtBuffer *const *from = NULL;
         int stride = 1;
         if (from_host(p, a)) from = input_find(p, c, a)->buffer;
-        else if (a->role == ROLE_CACHE) from = p->cache + a->cache * p->devices;
+        else if (a->role == ROLE_CACHE) from = p->cache + a->cache * p->own;
         else if (a->role == ROLE_VALUE) from = value_of(p, c, piece, a->node, results, &stride);
         else continue;
         if (!from) return err_set(err, "program argument %s: no earlier piece gives it", a->name);
-        for (int d = 0; d < p->devices; d++) of->arguments[d * l->argument_count + i] = from[d * stride];
+        for (int d = 0; d < p->own; d++) of->arguments[d * l->argument_count + i] = from[d * stride];
     }
     return true;
 }

@@ -27,7 +27,7 @@ bool pieces_cut(Pjrt *p, Err *err) {
     }
     p->cut = mem_new((size_t)layers + 2, sizeof *p->cut, "program", err);
     if (!p->cut) return false;
-    bool whole = strcmp(pjrt_info(p->client)->platform, "cpu") != 0 || layers == 0;
+    bool whole = strcmp(pjrt_info(p->client)->platform, "cpu") != 0 || p->nodes > 1 || layers == 0;
     int each = piece_layers(layers), at = 0;
     p->cut[0] = whole ? 1 : given + 1; /* the host's values come from outside */
     for (int id = 1, layer = 0; !whole && id < g->count; id++)

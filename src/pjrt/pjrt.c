@@ -110,10 +110,9 @@ static bool pjrt_run(void *backend, Err *err) {
     for (int64_t r = 0; r < s->rows; r++) p->row_logit[r] = -1;
     for (int64_t i = 0; i < s->logit_rows; i++) p->row_logit[s->logit_row[i]] = (int32_t)i;
     host_run(p);
-    if (!decode_wave(p, err) || !prefill_waves(p, err)) return false;
-    for (int i = 0; i < p->wave_count; i++)
-        if (!wave_run(p, &p->waves[i], err)) return false;
-    return true;
+    bool ok = decode_wave(p, err) && prefill_waves(p, err);
+    for (int i = 0; ok && i < p->wave_count; i++) ok = wave_run(p, &p->waves[i], err);
+    return ok || nodes_failed(p, err);
 }
 
 static const float *pjrt_read(void *backend, Tensor t, Err *err) {
@@ -130,8 +129,9 @@ static bool step_new(Pjrt *p, Err *err) {
     p->host = mem_new(nodes, sizeof *p->host, "step", err);
     p->value = mem_new(nodes, sizeof *p->value, "step", err);
     p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
-    p->scratch =
-        mem_new((size_t)call_scratch(g, p->program->partition, p->options.rows), sizeof(float), "scratch", err);
+    Blocking blocking = linear_blocking(cpu_caches());
+    p->scratch = mem_new((size_t)call_scratch(g, p->program->partition, &blocking, p->options.rows), sizeof(float),
+                         "scratch", err);
     p->piece = mem_new((size_t)p->dp, sizeof *p->piece, "step", err);
     p->piece_at = mem_new((size_t)p->dp, sizeof *p->piece_at, "step", err);
     if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->piece ||
@@ -154,6 +154,7 @@ static void pjrt_close_backend(void *backend) {
     waves_free(p);
     pjrt_unplace(p);
     if (p->client) pjrt_close(p->client);
+    nodes_part(p);
     pjrt_memory_free(p);
     for (int id = 0; id < p->program->graph.count; id++) {
         if (p->host) free(p->host[id]);
@@ -220,10 +221,15 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     p->dp = mesh->dp, p->tp = mesh->tp, p->devices = mesh->dp * mesh->tp;
     p->slots = bucket_slots(program->partition, options->slots);
     p->positions = bucket_positions(options->context);
-    PjrtOptions o = {.plugin = options->plugin, .devices = p->devices, .cache = options->program_cache};
-    p->client = pjrt_open(&o, err);
-    if (p->client) buckets_choose(p), candidates_choose(p);
-    if (p->client && type_choose(p, err) && step_new(p, err) && pieces_cut(p, err) && pjrt_place(p, weights, err)) {
+    PjrtOptions o = {.plugin = options->plugin, .cache = options->program_cache};
+    bool ok = nodes_deal(p, err) && nodes_meet(p, &o, err);
+    if (ok) {
+        o.devices = p->own;
+        p->client = pjrt_open(&o, err);
+        if (p->client) buckets_choose(p), candidates_choose(p);
+        ok = nodes_same(p, p->client && type_choose(p, err) && step_new(p, err) && pieces_cut(p, err), err);
+    }
+    if (ok && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;
         p->info.isa = pjrt_info(p->client)->platform;
         snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type,
@@ -240,6 +246,7 @@ static const BackendInfo *pjrt_backend_info(void *backend) { return &((Pjrt *)ba
 const Backend backend_pjrt = {
     .name = "pjrt",
     .uniform = true,
+    .reads_together = true,
     .open = pjrt_open_backend,
     .close = pjrt_close_backend,
     .rows = pjrt_rows,

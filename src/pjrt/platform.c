@@ -201,7 +201,23 @@ static void cpu_before_load(void) {
 
 /* ---- All kinds --------------------------------------------------------------------------------------------------- */
 
+/* Why a plugin's devices cannot be those of several processes; NULL: they can. */
+static const char *one_process(PluginKind kind) {
+    switch (kind) {
+    case PLUGIN_CUDA: break;
+    case PLUGIN_CPU: return "XLA CPU has no collectives between processes";
+    case PLUGIN_TT: return "one process drives all of Tenstorrent's devices";
+    case PLUGIN_TPU: return "TPUs find their hosts in a way of their own, which is not tried";
+    case PLUGIN_OTHER: return "what its client wants to know of the others is not known";
+    }
+    return NULL;
+}
+
 bool platform_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err) {
+    const char *alone = options->nodes > 1 ? one_process(file->kind) : NULL;
+    if (alone)
+        return err_set(err, "%s: expected the cuda plugin for one program on %d ranks, got %s (%s): start it alone",
+                       file->path, options->nodes, plugin_kind_name(file->kind), alone);
     if (options->system_desc && file->kind != PLUGIN_TT)
         return err_set(err, "a system description is for the tt plugin, not for %s", file->path);
     if (!set("TF_CPP_MIN_LOG_LEVEL", "3", false, err)) return false; /* what ends the process; errors come back to us */
@@ -270,7 +286,7 @@ static int cuda_options(const PjrtOptions *options, PjrtValue *out) {
         out[count++].flag = preallocate && (!strcmp(preallocate, "1") || !strcmp(preallocate, "true"));
     }
     if (options->devices <= MOST) { /* the others' memory is left alone */
-        for (int i = 0; i < options->devices; i++) visible[i] = i;
+        for (int i = 0; i < options->devices; i++) visible[i] = options->first_device + i;
         out[count] = option("visible_devices", PJRT_INT_LIST, (size_t)options->devices);
         out[count++].list = visible;
     }

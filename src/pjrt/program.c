@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "../base/cpu.h"
+#include "../base/transport.h"
 #include "handle.h"
 
 /* ---- What a compiled program depends on -------------------------------------------------------------------------- */
@@ -23,8 +24,8 @@ static bool program_key(PjrtClient *client, const char *text, size_t bytes, cons
     const char *flags = getenv("XLA_FLAGS");
     if (stat(info->file, &st) != 0) st = (struct stat){0};
     pjrt_attributes(client, &attributes); /* the plugin's XLA version, the devices' kinds */
-    text_line(&rest, "%s|%s|%s|%d.%d|%d|%d|", info->platform, info->version, info->device_kind, info->api_major,
-              info->api_minor, info->devices, info->all_devices);
+    text_line(&rest, "%s|%s|%s|%d.%d|%d|%d|%d|", info->platform, info->version, info->device_kind, info->api_major,
+              info->api_minor, info->devices, info->all_devices, client->nodes > 1 ? client->node : -1);
     text_line(&rest, "%lld|%lld.%09ld|", (long long)st.st_size, (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
     add_features(&rest);
     const CachePart parts[] = {
@@ -70,9 +71,10 @@ static bool find_rows(PjrtProgram *program, Err *err) {
     PjrtClient *client = program->client;
     PjrtDevicesArgs args = {.of = program->loaded};
     if (PLUGIN_CALL(&client->plugin, LoadedExecutable_AddressableDevices, args, err) != PJRT_OK) return false;
-    if (args.count == 0 || args.count > (size_t)client->info.devices)
-        return err_set(err, "expected a program for 1 to %d devices of this process, got %zu", client->info.devices,
-                       args.count);
+    int least = client->nodes > 1 ? client->info.devices : 1;
+    if (args.count < (size_t)least || args.count > (size_t)client->info.devices)
+        return err_set(err, "expected a program for %d to %d devices of this process, got %zu", least,
+                       client->info.devices, args.count);
     program->rows = (int)args.count;
     program->row_device = mem_new(args.count, sizeof *program->row_device, "program", err);
     program->result_row = program->row_device ? mem_new(args.count, sizeof *program->result_row, "program", err) : NULL;
@@ -128,26 +130,37 @@ static PjrtProgram *wrap(PjrtClient *client, PjrtLoaded *loaded, Err *err) {
     return NULL;
 }
 
+/* A program from the cache, or NULL. Of several nodes all load it or none: those that compile one may wait for the
+ * others to do so too (XLA shares out its autotuning). */
+static PjrtProgram *load_together(PjrtClient *client, bool cached, const CacheKey *key) {
+    PjrtLoaded *loaded = cached ? load(client, key) : NULL;
+    PjrtProgram *program = loaded ? wrap(client, loaded, NULL) : NULL;
+    Err others = {0};
+    if (client->nodes < 2 || transport_agree(program != NULL, "programs in the cache", &others)) return program;
+    pjrt_program_free(program);
+    return NULL;
+}
+
 PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, int partitions, bool *from_cache,
                           Err *err) {
     if (from_cache) *from_cache = false;
-    if (partitions < 1 || partitions > client->ids) {
-        err_set(err, "expected a program for 1 to %d devices, got %d", client->ids, partitions);
+    int least = client->nodes > 1 ? client->ids : 1;
+    if (partitions < least || partitions > client->ids) {
+        err_set(err, "expected a program for %d to %d devices, got %d", least, client->ids, partitions);
         return NULL;
     }
     Text options = {0};
     CacheKey key;
     compile_options(&options, partitions, client->id);
     bool cached = client->cache.folder && client->info.can_load;
-    PjrtProgram *program = NULL;
-    if (text_ok(&options, "compile options", err) &&
-        (!cached || program_key(client, text, bytes, &options, &key, err))) {
-        PjrtLoaded *loaded = cached ? load(client, &key) : NULL;
-        if (loaded && (program = wrap(client, loaded, NULL)) && from_cache) *from_cache = true;
-        if (!program && (loaded = compile(client, text, bytes, &options, err)) &&
-            (program = wrap(client, loaded, err)) && cached)
-            keep(client, program, &key);
-    }
+    bool ok = text_ok(&options, "compile options", err) &&
+              (!cached || program_key(client, text, bytes, &options, &key, err));
+    PjrtProgram *program = load_together(client, ok && cached, &key);
+    PjrtLoaded *loaded;
+    if (program && from_cache) *from_cache = true;
+    if (ok && !program && (loaded = compile(client, text, bytes, &options, err)) &&
+        (program = wrap(client, loaded, err)) && cached)
+        keep(client, program, &key);
     text_free(&options);
     return program;
 }

@@ -5,8 +5,8 @@
 #include "buckets.h"
 #include "client.h"
 
-/* A run of the program's nodes that is executed alone. arguments: [device * arguments + i], made at the first run;
- * weights stay there. */
+/* A run of the program's nodes that is executed alone. arguments: [own device * arguments + i], made at the first
+ * run; weights stay there. */
 typedef struct Piece {
     Lower lower;
     PjrtProgram *program;
@@ -27,7 +27,7 @@ typedef struct Compiled {
     size_t input_capacity;
 } Compiled;
 
-/* Buffers of one weight as some ops use it, one per device. */
+/* Buffers of one weight as some ops use it, one per own device. */
 typedef struct Placed { int node; char split[MAX_LETTERS + 1]; PjrtBuffer **buffer; } Placed;
 
 /* One execution of a step. Its arrays have room for any bucket and are kept for later steps. */
@@ -35,14 +35,20 @@ typedef struct Wave {
     int bucket;
     int32_t *row;               /* [dp * bucket rows] step row fed there, -1: none                        */
     int32_t *logit;             /* [dp * bucket logit rows] logit row that comes out there, -1: not asked */
-    PjrtBuffer **results;       /* of each piece [device * results + i]; caches and values are moved out  */
+    PjrtBuffer **results;       /* of each piece [own device * results + i]; caches and values are moved out */
 } Wave;
+
+enum { STORE_BYTES = 320 };
 
 typedef struct Pjrt {
     const Program *program;
     BackendOptions options;
     PjrtClient *client;
-    int devices, dp, tp;
+    int devices, dp, tp;        /* of the mesh                                                          */
+    int node, nodes;            /* this process among those that share the mesh (nodes.c)               */
+    int first, own;             /* its devices: [first, first + own) of the mesh; buffers are of those  */
+    struct KvServer *server;    /* of rank 0 of several, or NULL                                        */
+    char store[STORE_BYTES];    /* its address                                                          */
     char type[8];
     int64_t slots, positions;   /* of a replica */
     Bucket bucket[MAX_BUCKETS];
@@ -56,8 +62,8 @@ typedef struct Pjrt {
     Placed *weights;
     int weight_count;
     size_t weight_capacity;
-    PjrtBuffer **shard;         /* [device] */
-    PjrtBuffer **cache;         /* [cache * devices + device] */
+    PjrtBuffer **shard;         /* [own device] */
+    PjrtBuffer **cache;         /* [cache * own + own device] */
     int caches;
     void *lent, *lent_cache;    /* memory that weights and caches stand on, or NULL */
     size_t lent_bytes, lent_cache_bytes;
@@ -105,6 +111,18 @@ bool pieces_kept(Pjrt *p, const Compiled *c, Err *err);
 bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err *err);
 void inputs_free(Pjrt *p, Compiled *c);    /* buffers of the step */
 bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results, Err *err);
+/* nodes.c: with one process they do nothing. */
+bool nodes_deal(Pjrt *p, Err *err);                 /* which devices are ours */
+bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err); /* what the client needs to be one of several */
+/* Whether all ranks are ok, and have clients of the same plugin: what follows waits for all. */
+bool nodes_same(const Pjrt *p, bool ok, Err *err);
+void nodes_part(Pjrt *p);                           /* after the client is closed */
+/* `bytes` of a result, from the rank that has the device to rank 0. All ranks call it for the same results in the same
+ * order. */
+void nodes_home(const Pjrt *p, int owner, void *data, size_t bytes);
+/* A step failed: ends all ranks, since the others wait for this one within the plugin. False with one process. */
+bool nodes_failed(const Pjrt *p, const Err *err);
+static inline int mesh_device(const Pjrt *p, int own) { return p->first + own; }
 /* wave.c: one execution: arguments from the step's rows, caches in and out. */
 Wave *wave_new(Pjrt *p, int bucket, Err *err); /* the step's next one, without rows */
 bool wave_run(Pjrt *p, Wave *w, Err *err);
@@ -116,7 +134,7 @@ bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica);
 /* A result of a program: of which piece, and where among its results. */
 typedef struct Result { int piece, at; } Result;
 const LowerArgument *wave_result(const Pjrt *p, const Wave *w, Result r);
-/* A result of a wave on a device, in f32, into p->work. */
+/* A result of a wave on a device of the mesh, in f32, into p->work of rank 0. */
 bool wave_download(Pjrt *p, const Wave *w, Result r, int device, Err *err);
 bool work_room(Pjrt *p, size_t bytes, Err *err); /* of p->work */
 /* candidates.c */

@@ -12,7 +12,7 @@
 #include "state.h"
 
 static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) {
-    return mem_new((size_t)p->devices, sizeof(PjrtBuffer *), "buffers", err);
+    return mem_new((size_t)p->own, sizeof(PjrtBuffer *), "buffers", err);
 }
 
 /* The next entry of p->weights; NULL on error. */
@@ -30,27 +30,34 @@ static Placed *placed_new(Pjrt *p, const LowerArgument *a, Err *err) {
 
 /* ---- By copies --------------------------------------------------------------------------------------------------- */
 
-static bool copy_weight(Pjrt *p, const LowerArgument *a, void *work, Err *err) {
+/* The part of a weight on the tensor-parallel device d, in the file or cut into work, which holds that of *held (-1:
+ * none). NULL on error. */
+static const void *part_cut(const Pjrt *p, const LowerArgument *a, int d, void *work, int *held, Err *err) {
     const WeightTensor *t = p->tensor[a->node];
+    const void *data = shard_in_file(p->program, a, t, d);
+    if (data) return data;
+    if (*held < 0 || !shard_same(p->program, a, d, *held)) {
+        memset(work, 0, (size_t)lower_argument_bytes(a));
+        if (!shard_fill(p->program, a, t, d, work, err)) return NULL;
+    }
+    *held = d;
+    return work;
+}
+
+static bool copy_weight(Pjrt *p, const LowerArgument *a, void *work, Err *err) {
     Placed *w = placed_new(p, a, err);
-    for (int d = 0; w && d < p->tp; d++) {
-        const void *data = shard_in_file(p->program, a, t, d);
-        if (!data) {
-            if (d == 0 || !shard_same(p->program, a, d, d - 1)) {
-                memset(work, 0, (size_t)lower_argument_bytes(a));
-                if (!shard_fill(p->program, a, t, d, work, err)) return false;
-            }
-            data = work;
+    int held = -1;
+    for (int i = 0; w && i < p->devices; i++) { /* the same part of all replicas, then the next */
+        int d = i / p->dp, own = i % p->dp * p->tp + d - p->first;
+        if (own < 0 || own >= p->own) continue;
+        const void *data = part_cut(p, a, d, work, &held, err);
+        if (!data) return false;
+        w->buffer[own] = pjrt_upload(p->client, own, pjrt_type_of(a->type), a->dim, a->rank, data, err);
+        if (!w->buffer[own]) {
+            err_prefix(err, "uploading %s", p->tensor[a->node]->name);
+            return false;
         }
-        for (int replica = 0; replica < p->dp; replica++) {
-            int device = replica * p->tp + d;
-            w->buffer[device] = pjrt_upload(p->client, device, pjrt_type_of(a->type), a->dim, a->rank, data, err);
-            if (!w->buffer[device]) {
-                err_prefix(err, "uploading %s", t->name);
-                return false;
-            }
-            p->info.weight_bytes += lower_argument_bytes(a);
-        }
+        p->info.weight_bytes += lower_argument_bytes(a);
     }
     return w != NULL;
 }
@@ -58,10 +65,10 @@ static bool copy_weight(Pjrt *p, const LowerArgument *a, void *work, Err *err) {
 static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
     void *zeros = mem_pages_new(bytes, "key/value cache", err);
-    for (int d = 0; zeros && d < p->devices; d++) {
-        p->cache[a->cache * p->devices + d] =
+    for (int d = 0; zeros && d < p->own; d++) {
+        p->cache[a->cache * p->own + d] =
             pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, zeros, err);
-        if (!p->cache[a->cache * p->devices + d]) {
+        if (!p->cache[a->cache * p->own + d]) {
             err_prefix(err, "key/value cache: lower --ctx or --slots");
             break;
         }
@@ -215,8 +222,8 @@ static bool lend_weights(Pjrt *p, const Part *part, int count, Err *err) {
     for (int i = 0; i < count; i += p->tp) {
         const LowerArgument *a = part[i].argument;
         Placed *w = placed_new(p, a, err);
-        for (int device = 0; w && device < p->devices; device++) {
-            const Part *of = &part[i + device % p->tp];
+        for (int device = 0; w && device < p->own; device++) {
+            const Part *of = &part[i + mesh_device(p, device) % p->tp];
             const void *data = of->data ? of->data : (const uint8_t *)p->lent + of->at;
             w->buffer[device] = lend(p, a, device, data, false, err);
             if (!w->buffer[device]) {
@@ -233,8 +240,8 @@ static bool lend_weights(Pjrt *p, const Part *part, int count, Err *err) {
 /* The cache at `at` in the mapping of caches. Its memory is zero and is taken as it fills. */
 static bool lend_cache(Pjrt *p, const LowerArgument *a, size_t at, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
-    for (int d = 0; d < p->devices; d++) {
-        PjrtBuffer **to = &p->cache[a->cache * p->devices + d];
+    for (int d = 0; d < p->own; d++) {
+        PjrtBuffer **to = &p->cache[a->cache * p->own + d];
         *to = lend(p, a, d, (uint8_t *)p->lent_cache + at + (size_t)d * bytes, true, err);
         if (!*to) {
             err_prefix(err, "key/value cache");
@@ -252,7 +259,7 @@ static bool lend_caches(Pjrt *p, Err *err) {
             const LowerArgument *a = &p->kept[i];
             if (a->role != ROLE_CACHE) continue;
             if (pass && !lend_cache(p, a, at, err)) return false;
-            if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->devices, &all) || !size_add(at, all, &at))
+            if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->own, &all) || !size_add(at, all, &at))
                 return err_set(err, "out of memory: key/value cache");
         }
         if (pass) break;
@@ -278,8 +285,8 @@ static bool lend_all(Pjrt *p, Err *err) {
 
 static bool place_shards(Pjrt *p, Err *err) {
     p->shard = buffers_new(p, err);
-    for (int d = 0; p->shard && d < p->devices; d++) {
-        Range v = p->program->partition->device[d % p->tp].vocab;
+    for (int d = 0; p->shard && d < p->own; d++) {
+        Range v = p->program->partition->device[mesh_device(p, d) % p->tp].vocab;
         int32_t place[2] = {(int32_t)v.first, (int32_t)(v.last - v.first)};
         p->shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){2}, 1, place, err);
         if (!p->shard[d]) return false;
@@ -289,7 +296,7 @@ static bool place_shards(Pjrt *p, Err *err) {
 
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
     for (int i = 0; i < p->kept_count; i++) p->caches += p->kept[i].role == ROLE_CACHE;
-    p->cache = mem_new((size_t)(p->caches * p->devices) + 1, sizeof *p->cache, "key/value cache", err);
+    p->cache = mem_new((size_t)(p->caches * p->own) + 1, sizeof *p->cache, "key/value cache", err);
     bool ok = p->cache && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
     p->info.decode_bytes = p->info.weight_bytes;
     return ok;
@@ -297,11 +304,11 @@ bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
 
 void pjrt_upload_free(Pjrt *p) {
     for (int i = 0; i < p->weight_count; i++) {
-        for (int d = 0; d < p->devices; d++) pjrt_buffer_free(p->client, p->weights[i].buffer[d]);
+        for (int d = 0; d < p->own; d++) pjrt_buffer_free(p->client, p->weights[i].buffer[d]);
         free(p->weights[i].buffer);
     }
-    for (int i = 0; p->cache && i < p->caches * p->devices; i++) pjrt_buffer_free(p->client, p->cache[i]);
-    for (int d = 0; p->shard && d < p->devices; d++) pjrt_buffer_free(p->client, p->shard[d]);
+    for (int i = 0; p->cache && i < p->caches * p->own; i++) pjrt_buffer_free(p->client, p->cache[i]);
+    for (int d = 0; p->shard && d < p->own; d++) pjrt_buffer_free(p->client, p->shard[d]);
     for (int i = 0; i < p->loan_count; i++) pjrt_returned(p->client, p->loan[i]);
     free(p->loan);
     free(p->weights);

@@ -11,7 +11,7 @@ bool work_room(Pjrt *p, size_t bytes, Err *err) {
 
 /* Every bucket has the results of the first, which was compiled at open. */
 static bool wave_make(Pjrt *p, Err *err) {
-    size_t results = (size_t)(p->devices * p->compiled[0].results);
+    size_t results = (size_t)(p->own * p->compiled[0].results);
     if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_made + 1, sizeof *p->waves, "step", err))
         return false;
     Wave *w = &p->waves[p->wave_made++];
@@ -36,7 +36,7 @@ Wave *wave_new(Pjrt *p, int bucket, Err *err) {
 }
 
 void waves_clear(Pjrt *p) {
-    int results = p->devices * p->compiled[0].results;
+    int results = p->own * p->compiled[0].results;
     for (; p->wave_count; p->wave_count--) {
         PjrtBuffer **list = p->waves[p->wave_count - 1].results;
         for (int i = 0; i < results; i++) {
@@ -62,8 +62,8 @@ void waves_free(Pjrt *p) {
 static void caches_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
     for (int i = 0; i < l->result_count; i++) {
         if (l->results[i].role != ROLE_CACHE) continue;
-        for (int d = 0; d < p->devices; d++) {
-            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->devices + d],
+        for (int d = 0; d < p->own; d++) {
+            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->own + d],
                        **result = &results[d * l->result_count + i];
             pjrt_buffer_free(p->client, *cache);
             *cache = *result;
@@ -76,8 +76,8 @@ static void caches_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
 static void values_free(Pjrt *p, const Compiled *c, PjrtBuffer **results) {
     for (int piece = 0; piece < c->pieces; piece++) {
         const Lower *l = &c->piece[piece].lower;
-        PjrtBuffer **of = results + p->devices * c->piece[piece].first_result;
-        for (int i = 0; i < p->devices * l->result_count; i++) {
+        PjrtBuffer **of = results + p->own * c->piece[piece].first_result;
+        for (int i = 0; i < p->own * l->result_count; i++) {
             if (l->results[i % l->result_count].role != ROLE_VALUE) continue;
             pjrt_buffer_free(p->client, of[i]);
             of[i] = NULL;
@@ -90,8 +90,8 @@ static void values_free(Pjrt *p, const Compiled *c, PjrtBuffer **results) {
  * other for ever. */
 static bool wait_all(Pjrt *p, const Compiled *c, PjrtBuffer *const *results, Err *err) {
     const Piece *last = &c->piece[c->pieces - 1];
-    PjrtBuffer *const *of = results + p->devices * last->first_result;
-    for (int d = 0; c->pieces > 1 && d < p->devices; d++)
+    PjrtBuffer *const *of = results + p->own * last->first_result;
+    for (int d = 0; c->pieces > 1 && d < p->own; d++)
         if (!pjrt_wait(p->client, of[d * last->lower.result_count], err)) return false;
     return true;
 }
@@ -102,7 +102,7 @@ static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Pj
     for (int i = 0; ok && i < c->pieces; i++) {
         Piece *piece = &c->piece[i];
         const Lower *l = &piece->lower;
-        PjrtBuffer **out = results + p->devices * piece->first_result;
+        PjrtBuffer **out = results + p->own * piece->first_result;
         ok = arguments_fill(p, c, i, results, err);
         if (!ok) break;
         ok = pjrt_execute(p->client, piece->program, piece->arguments, l->argument_count, out, l->result_count, err);
@@ -133,10 +133,11 @@ bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err
                        (long long)p->options.slots);
     if (p->lost) return err_set(err, LOST);
     if (from_slot == to_slot || positions == 0) return true;
-    if (!pjrt_copier(p, err)) return false;
-    size_t results = (size_t)(p->devices * p->copier.results);
+    if (!pjrt_copier(p, err)) return nodes_failed(p, err);
+    size_t results = (size_t)(p->own * p->copier.results);
     if (!p->copied) p->copied = mem_new(results + 1, sizeof *p->copied, "copy", err);
-    return p->copied && execute(p, &p->copier, NULL, (int32_t[]){from_slot, to_slot}, p->copied, err);
+    return (p->copied && execute(p, &p->copier, NULL, (int32_t[]){from_slot, to_slot}, p->copied, err)) ||
+           nodes_failed(p, err);
 }
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
@@ -177,11 +178,15 @@ const LowerArgument *wave_result(const Pjrt *p, const Wave *w, Result r) {
 bool wave_download(Pjrt *p, const Wave *w, Result result, int device, Err *err) {
     const Piece *piece = &p->compiled[w->bucket].piece[result.piece];
     const LowerArgument *r = wave_result(p, w, result);
-    PjrtBuffer **of = w->results + p->devices * piece->first_result + device * piece->lower.result_count;
+    PjrtBuffer **of = w->results + p->own * piece->first_result;
     size_t bytes = (size_t)lower_argument_bytes(r), values = (size_t)(r->dim[0] * r->dim[1]);
+    int owner = device / p->own, own = device - p->first;
     if (!work_room(p, values * sizeof(float), err) ||
-        !pjrt_download(p->client, of[result.at], p->work, bytes, err))
+        (owner == p->node &&
+         !pjrt_download(p->client, of[own * piece->lower.result_count + result.at], p->work, bytes, err)))
         return false;
+    nodes_home(p, owner, p->work, bytes);
+    if (p->node) return true;
     float *local = p->work;
     if (r->type[0] == 'b')
         for (size_t i = values; i-- > 0;) local[i] = bf16_to_f32(((const uint16_t *)p->work)[i]);
@@ -208,7 +213,7 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
         if (!wave_asked(p, w, n->shape.dim[0].letters[0] == 'r', replica)) continue;
         for (int d = 0; d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
             if (!wave_download(p, w, at, replica * p->tp + d, err)) return false;
-            scatter_rows_out(p, w, n, r, replica, d, p->work);
+            if (p->node == 0) scatter_rows_out(p, w, n, r, replica, d, p->work);
         }
     }
     return true;
@@ -217,12 +222,13 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
 bool waves_read(Pjrt *p, const Node *n, Err *err) {
     int id = (int)(n - p->program->graph.nodes);
     size_t width = n->shape.rank == 1 ? 2 : (size_t)n->shape.dim[1].size;
-    if (!p->value[id]) p->value[id] = mem_new((size_t)p->options.rows * width, sizeof(float), n->name, err);
-    if (!p->value[id]) return false;
+    if (!p->value[id] && p->node == 0 &&
+        !(p->value[id] = mem_new((size_t)p->options.rows * width, sizeof(float), n->name, err)))
+        return nodes_failed(p, err);
     for (int i = 0; i < p->wave_count; i++)
         if (!wave_read(p, &p->waves[i], n, err)) {
             p->lost = true;
-            return false;
+            return nodes_failed(p, err);
         }
     return true;
 }

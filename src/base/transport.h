@@ -2,7 +2,7 @@
  * rank 0 of 1 and never loads an MPI library. All of it is one thread's; a rank that fails or falls silent ends all. */
 #ifndef TRANSPORT_H
 #define TRANSPORT_H
-#include "../base/base.h"
+#include "base.h"
 
 /* Whether a launcher (mpirun, srun) started this process as one of several. */
 bool transport_wanted(void);
@@ -21,6 +21,10 @@ typedef enum Patience { PATIENCE_STEP = 1, PATIENCE_OPEN = 20, PATIENCE_FOREVER 
 /* All messages at once; returns when all are through. A failure ends every rank, saying what was waited for: the
  * others could not be told otherwise. PATIENCE_FOREVER sleeps between looks, for those that have nothing to do. */
 void transport_exchange(const Message *messages, int count, Patience patience, const char *what);
+/* all: an entry of `each` bytes a rank, of which this rank has filled its own; then every rank has all of them. */
+void transport_share(void *all, size_t each, Patience patience, const char *what);
+/* Whether all ranks are `ok`. If not, every rank has an error: its own, else that of the first that is not, named. */
+bool transport_agree(bool ok, const char *what, Err *err);
 /* Says why on stderr and ends all ranks. */
 void transport_fail(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 #endif

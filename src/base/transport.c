@@ -73,6 +73,37 @@ void transport_exchange(const Message *m, int count, Patience patience, const ch
     }
 }
 
+void transport_share(void *all, size_t each, Patience patience, const char *what) {
+    Err err = {0};
+    int others = rank_here ? 1 : rank_count - 1;
+    Message *m = mem_new((size_t)others + 1, sizeof *m, what, &err);
+    if (!m) transport_fail("%s", err.text);
+    for (int i = 0; i < others; i++) { /* to rank 0, which then tells all of it to each */
+        int peer = rank_here ? 0 : i + 1;
+        m[i] = (Message){peer, rank_here != 0, (char *)all + (size_t)(rank_here ? rank_here : peer) * each, each};
+    }
+    transport_exchange(m, others, patience, what);
+    for (int i = 0; i < others; i++) m[i] = (Message){m[i].peer, rank_here == 0, all, (size_t)rank_count * each};
+    transport_exchange(m, others, patience, what);
+    free(m);
+}
+
+bool transport_agree(bool ok, const char *what, Err *err) {
+    typedef struct Said { bool ok; char text[sizeof err->text]; } Said;
+    Said *all = rank_count > 1 ? mem_new((size_t)rank_count, sizeof *all, what, err) : NULL;
+    if (rank_count == 1) return ok;
+    if (!all) transport_fail("%s", err->text);
+    all[rank_here].ok = ok;
+    if (!ok) snprintf(all[rank_here].text, sizeof all->text, "%s", err->text);
+    transport_share(all, sizeof *all, PATIENCE_OPEN, what);
+    int r = 0;
+    while (r < rank_count && all[r].ok) r++;
+    if (r == 0) err_set(err, "%s", all[0].text);
+    else if (r < rank_count) err_set(err, "rank %d: %s", r, all[r].text);
+    free(all);
+    return r == rank_count;
+}
+
 /* ---- The first meeting ------------------------------------------------------------------------------------------- */
 
 static int64_t environment_int(const char *name) {
@@ -168,19 +199,10 @@ static void cores_share(const Hello *all) {
 
 static bool meet(int argc, char **argv, Err *err) {
     Hello *all = mem_new((size_t)rank_count, sizeof *all, "ranks", err);
-    Message *m = mem_new((size_t)rank_count, sizeof *m, "ranks", err);
-    bool ok = all && m;
+    bool ok = all != NULL;
     if (!ok) transport_fail("%s", err->text);
     hello_fill(&all[rank_here], argc, argv);
-    int others = rank_here ? 1 : rank_count - 1;
-    for (int i = 0; i < others; i++) {
-        int peer = rank_here ? 0 : i + 1;
-        m[i] = (Message){peer, rank_here != 0, &all[rank_here ? rank_here : peer], sizeof *all};
-    }
-    transport_exchange(m, others, PATIENCE_STEP, "first meeting");
-    for (int i = 0; i < others; i++)
-        m[i] = (Message){m[i].peer, rank_here == 0, all, (size_t)rank_count * sizeof *all};
-    transport_exchange(m, others, PATIENCE_STEP, "first meeting");
+    transport_share(all, sizeof *all, PATIENCE_STEP, "first meeting");
     for (int r = 1; ok && r < rank_count; r++) {
         if (strncmp(all[r].version, all[0].version, sizeof all->version))
             ok = err_set(err, "rank %d is qwenmesh %.16s: expected %.16s as on rank 0", r, all[r].version,
@@ -188,7 +210,6 @@ static bool meet(int argc, char **argv, Err *err) {
         ok = ok && arguments_same(&all[0], &all[r], r, err);
     }
     if (ok) cores_share(all);
-    free(m);
     free(all);
     return ok;
 }

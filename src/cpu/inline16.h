@@ -1,0 +1,13 @@
+/* inline16.h: functions specialised by inlining them with constant arguments: their loops over panels, rows and vectors
+ * are then unrolled and their sums live in registers. A test that wants them plain defines both first. */
+#ifndef INLINE16_H
+#define INLINE16_H
+#ifndef INLINE
+#define INLINE static inline __attribute__((always_inline))
+#if defined(__clang__)
+#define UNROLL _Pragma("unroll")
+#else
+#define UNROLL _Pragma("GCC unroll 32")
+#endif
+#endif
+#endif

@@ -1,0 +1,114 @@
+/* nodes.c: one program over several processes: who has which devices, where they find the store of keys that the plugin
+ * asks for, and results on their way to rank 0.
+ *
+ * A rank (base/transport.h) is a node of the plugin's client. Devices of the mesh are dealt to ranks in order, equally
+ * many to each: every rank compiles the one program and runs it on its devices at the same time as the others. */
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "../base/transport.h"
+#include "kv.h"
+#include "state.h"
+
+bool nodes_deal(Pjrt *p, Err *err) {
+    p->node = transport_rank(), p->nodes = transport_ranks();
+    p->own = p->devices / p->nodes;
+    p->first = p->node * p->own;
+    return p->devices % p->nodes == 0 ||
+           err_set(err, "mesh %s on %d ranks: expected equally many devices on each, got %d devices in all",
+                   p->program->partition->mesh.text, p->nodes, p->devices);
+}
+
+/* ---- Meeting ----------------------------------------------------------------------------------------------------- */
+
+/* What a rank tells the others. */
+typedef struct NodeHello {
+    char host[64], visible[256]; /* visible: CUDA_VISIBLE_DEVICES, which a launcher may set for each */
+    char store[STORE_BYTES];     /* of rank 0, when it is there */
+} NodeHello;
+
+/* Starts the store, on rank 0. On one host nobody else needs to reach it; else it listens on all addresses, and is told
+ * by the host's name or as QWENMESH_PJRT_COORDINATOR=HOST[:PORT] says. */
+static bool store_start(Pjrt *p, bool one_host, const char *host, char *store, Err *err) {
+    char listen[64];
+    const char *told = getenv("QWENMESH_PJRT_COORDINATOR"), *port = "0";
+    bool is_told = told && *told;
+    if (is_told) host = told;
+    else if (one_host) host = "127.0.0.1";
+    const char *colon = strrchr(host, ':'), *bracket = strrchr(host, ']');
+    size_t bytes = strlen(host);
+    if (is_told && colon && colon > bracket) port = colon + 1, bytes = (size_t)(colon - host);
+    if (bytes == 0 || bytes + 8 > STORE_BYTES || strlen(port) > 5)
+        return err_set(err, "QWENMESH_PJRT_COORDINATOR: expected HOST or HOST:PORT, got '%.200s'", host);
+    snprintf(listen, sizeof listen, "%s:%s", host[0] == '[' ? "[::]" : is_told || !one_host ? "0.0.0.0" : host, port);
+    if (!(p->server = kv_server_start(listen, err))) {
+        if (is_told) err_prefix(err, "QWENMESH_PJRT_COORDINATOR=%.200s", told);
+        return false;
+    }
+    snprintf(store, STORE_BYTES, "%.*s:%d", (int)bytes, host, kv_server_port(p->server));
+    return true;
+}
+
+bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err) {
+    if (p->nodes == 1) return true;
+    NodeHello *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err), *mine = all + p->node;
+    const char *visible = getenv("CUDA_VISIBLE_DEVICES");
+    bool one_host = true, ok = true;
+    if (!all) transport_fail("%s", err->text);
+    gethostname(mine->host, sizeof mine->host - 1);
+    snprintf(mine->visible, sizeof mine->visible, "%s", visible ? visible : "");
+    transport_share(all, sizeof *all, PATIENCE_OPEN, "devices of the ranks");
+    for (int r = 0; r < p->nodes; r++) {
+        bool here = !strcmp(all[r].host, mine->host);
+        one_host &= here;
+        if (here && r < p->node && !strcmp(all[r].visible, mine->visible)) o->first_device += p->own;
+    }
+    if (p->node == 0) ok = store_start(p, one_host, mine->host, mine->store, err);
+    transport_share(all, sizeof *all, PATIENCE_OPEN, "the key-value store");
+    snprintf(p->store, sizeof p->store, "%s", all[0].store);
+    free(all);
+    if (ok && p->options.verbose)
+        fprintf(stderr, "ranks: %d of %d devices each, key-value store at %s\n", p->nodes, p->own, p->store);
+    o->node = p->node, o->nodes = p->nodes, o->store = p->store;
+    return transport_agree(ok, "the key-value store", err);
+}
+
+void nodes_part(Pjrt *p) { kv_server_stop(p->server); }
+
+/* What the ranks' plugins must agree in. */
+typedef struct NodePlugin { int major, minor; char platform[64], version[256], kind[64]; } NodePlugin;
+
+bool nodes_same(const Pjrt *p, bool ok, Err *err) {
+    if (p->nodes == 1) return ok;
+    NodePlugin *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err), *mine = all + p->node;
+    if (!all) transport_fail("%s", err->text);
+    ok = transport_agree(ok, "opening the plugin", err);
+    if (ok) {
+        const PjrtInfo *i = pjrt_info(p->client);
+        mine->major = i->api_major, mine->minor = i->api_minor;
+        snprintf(mine->platform, sizeof mine->platform, "%s", i->platform);
+        snprintf(mine->version, sizeof mine->version, "%s", i->version);
+        snprintf(mine->kind, sizeof mine->kind, "%s", i->device_kind);
+        transport_share(all, sizeof *all, PATIENCE_OPEN, "plugins of the ranks");
+    }
+    for (int r = 1; ok && r < p->nodes; r++)
+        if (memcmp(&all[r], &all[0], sizeof *all))
+            ok = err_set(err, "rank %d has another plugin: expected %s %s, API %d.%d, devices %s as on rank 0, got %s "
+                         "%s, %d.%d, %s", r, all[0].platform, all[0].version, all[0].major, all[0].minor, all[0].kind,
+                         all[r].platform, all[r].version, all[r].major, all[r].minor, all[r].kind);
+    free(all);
+    return ok;
+}
+
+/* ---- Steps ------------------------------------------------------------------------------------------------------- */
+
+void nodes_home(const Pjrt *p, int owner, void *data, size_t bytes) {
+    if (owner == 0 || (p->node != 0 && p->node != owner)) return;
+    transport_exchange(&(Message){p->node ? 0 : owner, p->node != 0, data, bytes}, 1, PATIENCE_STEP,
+                       "results of the devices");
+}
+
+bool nodes_failed(const Pjrt *p, const Err *err) {
+    if (p->nodes > 1) transport_fail("%s", err->text);
+    return false;
+}
