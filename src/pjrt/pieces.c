@@ -2,13 +2,22 @@
  *
  * XLA unrolls nothing and recognises nothing: it compiles every layer of a program anew, nearly all of the time a first
  * start takes. So on XLA CPU a few layers are one program, executed again and again with other weights and caches, and
- * what follows the last layer another. Executions cost tens of microseconds each, so there are a few layers to one. */
+ * what follows the last layer another. Executions cost tens of microseconds each, so there are a few layers to one.
+ *
+ * Law: a device of XLA CPU never has 32 executions begun when one more is asked for. XLA starts the executions of a
+ * program's devices on threads of a pool, as many as devices, which then also run them. At the 33rd such a thread sleeps
+ * until the device's first has ended; those that are left are fewer than the devices, whose collectives need them all:
+ * all stand still for ever. The order is no danger: the plugin's Execute returns when all devices have the piece in
+ * their queues, and no device starts a piece before all have ended the one before. So a run has at most PIECES + 1
+ * executions and waits for its last (wave.c), a copy of a session too. */
 #include <stdlib.h>
 #include <string.h>
 #include "state.h"
 
-/* A layer more takes 0.06 s on two cores. XLA lets a device have 32 executions before it. */
-enum { PIECE_LAYERS = 4, PIECES = 16 };
+/* A layer more takes 0.06 s on two cores. IN_FLIGHT is XLA's limit; SPARE is for executions whose results are there but
+ * which XLA still counts, while their threads tidy up. */
+enum { PIECE_LAYERS = 4, PIECES = 16, IN_FLIGHT = 32, SPARE = 8 };
+_Static_assert(PIECES + 1 + SPARE < IN_FLIGHT, "executions of a run");
 
 /* Layers of a piece: as many as divide all, since a rest would be another program to compile; else all of them. */
 static int piece_layers(int layers) {
