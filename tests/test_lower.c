@@ -78,6 +78,7 @@ static const Case cases[] = {
     {"add", of_add, "1x1", "f32", SLOTS, PREFILL},
     {"select_rows", of_select, "1x1", "f32", SLOTS, PREFILL},
     {"argmax", of_argmax, "1x1", "f32", SLOTS, PREFILL},
+    {"argmax-candidates", of_argmax, "1x2", "f32", SLOTS, DECODE},
     {"all_reduce", of_all_reduce, "2x2", "f32", SLOTS, PREFILL},
     {"reduce_argmax", of_argmax, "2x2", "f32", SLOTS, PREFILL},
     {"model-decode", NULL, "2x4", "bf16", SLOTS, DECODE},
@@ -98,7 +99,8 @@ static int lowered(const Case *c, Text *text) {
         if (model.graph.err.set) fail_msg("%s: %s", c->name, model.graph.err.text);
     } else if (!model_graph(&model, &config, ROWS, CONTEXT, false, &err)) fail_msg("%s", err.text);
     const LowerOptions o = {.type = c->type, .cache_slots = c->slots, .positions = bucket_positions(CONTEXT),
-                            .bucket = c->bucket};
+                            .bucket = c->bucket,
+                            .candidates = strstr(c->name, "-candidates") ? 4 : 0};
     if (!mesh_parse(&mesh, c->mesh, &err) || !partition_new(&partition, &config, &mesh, true, &err) ||
         !program_new(&program, &model.graph, &partition, &err) || !lower_program(&l, &program, &o, text, &err))
         fail_msg("%s: %s", c->name, err.text);
@@ -152,6 +154,73 @@ static void every_op_has_a_file(void **state) {
     }
 }
 
+/* ---- Pieces ------------------------------------------------------------------------------------------------------ */
+
+/* The pieces of a model of three layers, the last with a window, and what follows them. */
+static void pieces_of(ModelGraph *model, Partition *partition, Program *program, int cut[5]) {
+    static ModelConfig three;
+    Err err = {0};
+    Mesh mesh;
+    int at = 1;
+    three = config;
+    three.layers = 3;
+    three.window[2] = 16;
+    assert_true(model_graph(model, &three, ROWS, CONTEXT, true, &err) && mesh_parse(&mesh, "1x2", &err) &&
+                partition_new(partition, &three, &mesh, true, &err) &&
+                program_new(program, &model->graph, partition, &err));
+    for (int id = 1; id < program->graph.count; id++) {
+        const Node *n = &program->graph.nodes[id];
+        if (n->kind == NODE_OP && n->op->on_host) cut[0] = id + 1;
+        if (n->cut) cut[at++] = id + 1;
+    }
+    assert_int_equal(at, 4);
+    cut[4] = program->graph.count;
+}
+
+static int count_role(const LowerArgument *list, int count, LowerRole role) {
+    int found = 0;
+    for (int i = 0; i < count; i++) found += list[i].role == role;
+    return found;
+}
+
+/* Equal layers have the same text, with arguments of their own; a layer with a window has another, as has the rest. */
+static void pieces_have_equal_texts(void **state) {
+    (void)state;
+    ModelGraph model;
+    Partition partition;
+    Program program;
+    int cut[5];
+    Lower l[4];
+    Text text[4] = {0};
+    Err err = {0};
+    pieces_of(&model, &partition, &program, cut);
+    for (int i = 0; i < 4; i++) {
+        LowerOptions o = {.type = "f32", .cache_slots = SLOTS, .positions = bucket_positions(CONTEXT),
+                          .bucket = PREFILL, .first = cut[i], .last = cut[i + 1]};
+        if (!lower_program(&l[i], &program, &o, &text[i], &err)) fail_msg("%s", err.text);
+        assert_int_equal(count_role(l[i].results, l[i].result_count, ROLE_VALUE), i < 3);
+        assert_int_equal(count_role(l[i].arguments, l[i].argument_count, ROLE_VALUE), i < 3 ? 2 : 1); /* rope's table */
+        assert_int_equal(count_role(l[i].arguments, l[i].argument_count, ROLE_CACHE), i < 3 ? 2 : 0);
+    }
+    assert_string_equal(text[0].data, text[1].data);
+    assert_string_not_equal(text[1].data, text[2].data);
+    assert_int_equal(l[0].argument_count, l[1].argument_count);
+    for (int i = 0; i < l[0].argument_count; i++) {
+        const LowerArgument *a = &l[0].arguments[i], *b = &l[1].arguments[i];
+        const Graph *g = &program.graph;
+        assert_string_equal(a->name, b->name);
+        if (a->role == ROLE_CACHE) assert_int_equal(b->cache, a->cache + 2);
+        if (a->role != ROLE_WEIGHT) continue;
+        const char *of = g->nodes[a->node].name, *to = g->nodes[b->node].name; /* model.layers.0.NAME */
+        assert_true(!strncmp(of, "model.layers.0.", 15) && !strncmp(to, "model.layers.1.", 15));
+        assert_string_equal(of + 15, to + 15);
+    }
+    for (int i = 0; i < 4; i++) lower_free(&l[i]), text_free(&text[i]);
+    program_free(&program);
+    partition_free(&partition);
+    model_graph_free(&model);
+}
+
 /* ---- Compilers --------------------------------------------------------------------------------------------------- */
 
 static void all_compile(const char *plugin, const char *desc) {
@@ -187,6 +256,7 @@ static void tenstorrent_takes_all(void **state) {
 int main(void) {
     unsetenv("TT_COMPILE_ONLY_SYSTEM_DESC");
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_op_has_a_file), cmocka_unit_test(every_text),
+                                       cmocka_unit_test(pieces_have_equal_texts),
                                        cmocka_unit_test(xla_takes_all), cmocka_unit_test(tenstorrent_takes_all)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

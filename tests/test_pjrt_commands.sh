@@ -32,6 +32,25 @@ done
 run run -p abcabc -n 8 --temp 0 -m "$model" $pjrt -v
 check "run: the second time every program comes from the cache" 'is 0' 'err "from the cache"' 'no_err ": compiled in"'
 
+programs() { grep -q "^program $1 .* as $2 in $3 pieces" "$work/err"; }
+check "run: three equal layers are one program, what follows them another" 'is 0' 'programs decode 2 4' 'programs prefill 2 4'
+
+# A real model whose 9 and 3 heads divide none of these meshes.
+real=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
+if [ -r "$real" ]; then
+    real="$real -p Gravity -n 8 --temp 0 --ctx 64"
+    # shellcheck disable=SC2086
+    run run -m $real
+    cp "$work/out" "$work/cpu"
+    for mesh in 2x4 1x8 8x4; do
+        # shellcheck disable=SC2086
+        run run -m $real --backend pjrt --plugin $plugin --mesh $mesh --program-cache "$work/cache"
+        check "run: SmolLM2 on $mesh, the same greedy tokens" 'is 0' '[ -s "$work/out" ]' 'cmp "$work/out" "$work/cpu"'
+    done
+else
+    skip "run: SmolLM2 on meshes" "no $real: make model brings it"
+fi
+
 cat >"$work/req.jsonl" <<'J'
 {"ids":[215,442,328,278,253,401,75,81,245,235],"max_new_tokens":12,"eos_token_id":null}
 {"ids":[215,442,328,278,253,401,75,81,245,235],"max_new_tokens":12,"num_beams":4,"num_return_sequences":2,"eos_token_id":null}

@@ -92,6 +92,38 @@ static void same_as_cpu(const char *name, const char *mesh, int slots) {
     qm_engine_close(cpu);
 }
 
+/* Hidden states after the embedding, every layer and the last norm: pieces of a program leave those of their layers. */
+static void same_hidden(const char *mesh) {
+    enum { LAYERS = 3 };
+    float *states[2];
+    int64_t d = 0;
+    for (int k = 0; k < 2; k++) {
+        QmErr err = {0};
+        QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = mesh, .context = 64, .rows = 16, .hidden = true,
+                             .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL, .quiet = true};
+        QmEngine *e = qm_engine_open(&o, &err);
+        if (!e) fail_msg("%s", err.text);
+        int32_t ids[PROMPT];
+        d = qm_engine_info(e)->hidden;
+        assert_int_equal(qm_engine_info(e)->layers, LAYERS);
+        for (int i = 0; i < PROMPT; i++) ids[i] = (int32_t)((i * 37 + 5) % qm_engine_info(e)->vocab);
+        states[k] = calloc((size_t)((LAYERS + 1) * PROMPT * d), sizeof(float));
+        QmAppend a = {.session = qm_session_new(e, &err), .tokens = ids, .count = PROMPT, .hidden = states[k]};
+        if (!qm_forward(e, &a, 1, &err)) fail_msg("%s", err.text);
+        qm_session_free(a.session);
+        qm_engine_close(e);
+    }
+    for (int layer = 0; layer <= LAYERS; layer++) {
+        double most = 0, off = 0;
+        for (int64_t i = layer * PROMPT * d; i < (layer + 1) * PROMPT * d; i++) {
+            most = fmax(most, fabs((double)states[0][i]));
+            off = fmax(off, fabs((double)states[0][i] - (double)states[1][i]));
+        }
+        if (!(most > 0 && off <= 1e-5 * most)) fail_msg("%s, hidden state %d: off by %g of %g", mesh, layer, off, most);
+    }
+    free(states[0]), free(states[1]);
+}
+
 static void need_plugin(void) {
     if (access(PLUGIN, R_OK)) {
         print_message("no %s: dev/plugins.sh brings it\n", PLUGIN);
@@ -113,6 +145,13 @@ static void every_mesh(void **state) {
     (void)state;
     need_plugin();
     for (size_t m = 0; m + 1 < MESHES; m++) same_as_cpu("heads28-4", meshes[m], 2);
+}
+
+static void hidden_states(void **state) {
+    (void)state;
+    need_plugin();
+    same_hidden("2x4");
+    same_hidden("1x1");
 }
 
 /* A prompt that begins where few positions are looked at and ends where all are. */
@@ -301,6 +340,48 @@ static void session_copies(void **state) {
     copies("dp2,tp2", 4);
 }
 
+/* More runs in a step than XLA CPU lets a device have begun (pieces.c), then as many copies that nothing is read
+ * between: without a wait in each run all stands still. Every prompt's logits are those it has alone. */
+static void many_runs(void **state) {
+    (void)state;
+    need_plugin();
+    enum { SLOTS = 24, COPIES = 3 * SLOTS, TOKENS = 20 };
+    QmErr err = {0};
+    QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = "2x4", .slots = SLOTS, .context = 64,
+                         .rows = SLOTS * TOKENS, .backend = "pjrt", .plugin = PLUGIN, .quiet = true};
+    QmEngine *e = qm_engine_open(&o, &err);
+    if (!e) fail_msg("%s", err.text);
+    size_t vocab = (size_t)qm_engine_info(e)->vocab;
+    float *together = calloc(SLOTS * vocab, sizeof(float)), *alone = calloc(SLOTS * vocab, sizeof(float));
+    int32_t ids[SLOTS][TOKENS];
+    QmAppend a[SLOTS];
+    for (size_t s = 0; s < SLOTS; s++) {
+        for (size_t i = 0; i < TOKENS; i++) ids[s][i] = (int32_t)((i * 37 + s * 11 + 5) % vocab);
+        a[s] = (QmAppend){.session = qm_session_new(e, &err), .tokens = ids[s], .count = TOKENS, .logits_from = 1,
+                          .logits = together + s * vocab};
+    }
+    for (int round = 0; round < 4; round++) {
+        if (!qm_forward(e, a, SLOTS, &err)) fail_msg("%s", err.text);
+        for (size_t i = 0; i < COPIES; i++)
+            if (!qm_session_copy(a[i % (SLOTS - 1)].session, a[SLOTS - 1].session, TOKENS, &err))
+                fail_msg("%s", err.text);
+        for (size_t s = 0; s < SLOTS; s++) assert_true(qm_session_crop(a[s].session, 0, &err));
+    }
+    for (size_t s = 0; s < SLOTS; s++) {
+        a[s].logits = alone + s * vocab;
+        if (!qm_forward(e, &a[s], 1, &err)) fail_msg("%s", err.text);
+    }
+    double most = 0, off = 0;
+    for (size_t i = 0; i < SLOTS * vocab; i++) {
+        most = fmax(most, fabs((double)alone[i]));
+        off = fmax(off, fabs((double)alone[i] - (double)together[i]));
+    }
+    if (!(most > 0 && off <= 1e-5 * most)) fail_msg("off by %g of the largest logit", off / most);
+    for (size_t s = 0; s < SLOTS; s++) qm_session_free(a[s].session);
+    free(together), free(alone);
+    qm_engine_close(e);
+}
+
 static void bad_options(void **state) {
     (void)state;
     static const struct { const char *plugin, *weights, *says;
@@ -323,7 +404,9 @@ static void bad_options(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh),
                                        cmocka_unit_test(data_parallel),
-                                       cmocka_unit_test(session_copies), cmocka_unit_test(long_prompt),
+                                       cmocka_unit_test(session_copies), cmocka_unit_test(many_runs),
+                                       cmocka_unit_test(hidden_states),
+                                       cmocka_unit_test(long_prompt),
                                        cmocka_unit_test(weights_in_bf16), cmocka_unit_test(real_model),
                                        cmocka_unit_test(bad_options)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,6 +35,7 @@ typedef struct Node {
     int64_t window;        /* attention: sliding window, 0 = full */
     const Rope *rope;      /* rope_table */
     bool keep;             /* read by the host after the step: never overwritten within it */
+    bool cut;              /* the last of a layer: a lowered program may end here          */
     /* Filled by program_new: */
     char split[MAX_LETTERS + 1]; /* letters of the result that are split over devices                          */
     char partial;          /* 0, or the tree over which the result is a partial sum: 'h' heads, 'f' ffn */

@@ -114,7 +114,20 @@ static void result_add(Lower *l, const LowerArgument *a) {
 
 static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program->graph.nodes); }
 
-const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_id(l, n)); }
+/* Numbers of nodes and layers count from the piece's first, so that equal pieces have equal texts. */
+static int node_number(const Lower *l, int id) { return id - l->first + 1; }
+
+const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_number(l, node_id(l, n))); }
+
+static void cache_name(const Lower *l, int layer, int v, char out[LOWER_NAME]) {
+    snprintf(out, LOWER_NAME, "%c%d", v ? 'v' : 'k', layer - l->layer);
+}
+
+static void weight_name(const Lower *l, const LowerArgument *a, char out[LOWER_NAME]) {
+    bool own = a->node >= l->first; /* else it stands before all pieces: a tied head */
+    snprintf(out, LOWER_NAME, "w%s%d%s", own ? "" : "_", own ? node_number(l, a->node) : a->node,
+             a->weight_split[0] ? "s" : "");
+}
 
 const char *lower_step_input(Lower *l, const char *name, const char *type, int64_t first, int64_t second, int node) {
     LowerArgument a = {
@@ -146,7 +159,23 @@ static const char *weight_argument(Lower *l, const Node *user, int i) {
         if (a.dim[d] != w->shape.dim[d].size) whole = false;
     }
     if (whole && l->program->partition->mesh.tp == 1) memset(a.split, 0, sizeof a.split), a.weight_split[0] = 0;
-    snprintf(a.name, sizeof a.name, "w%d%s", a.node, a.weight_split[0] ? "s" : "");
+    weight_name(l, &a, a.name);
+    snprintf(a.type, sizeof a.type, "%s", l->type);
+    argument_add(l, &a);
+    return word(l, "%%%s", a.name);
+}
+
+/* What the host or an earlier piece computed: named in the order of its use. */
+static const char *value_argument(Lower *l, const Node *n) {
+    LowerArgument a = {.role = ROLE_VALUE, .rank = 2, .dim = {local_size(l, &n->shape.dim[0], ""), lower_dim(l, n, 1)},
+                       .split = {SPLIT_DP, n->split[0] ? SPLIT_TP : SPLIT_NONE}, .node = node_id(l, n)};
+    int values = 0;
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *old = &l->arguments[i];
+        if (old->role == ROLE_VALUE && old->node == a.node) return word(l, "%%%s", old->name);
+        values += old->role == ROLE_VALUE;
+    }
+    snprintf(a.name, sizeof a.name, "x%d", values);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
     return word(l, "%%%s", a.name);
@@ -157,13 +186,13 @@ const char *lower_in(Lower *l, const Node *n, int i) {
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
     if (in->kind == NODE_INPUT)
         return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);
-    return word(l, "%%n%d", n->in[i].id);
+    return n->in[i].id < l->first ? value_argument(l, in) : lower_out(l, in);
 }
 
 const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t channels) {
     LowerArgument a = {.role = ROLE_CACHE, .rank = 4, .dim = {l->cache_slots, kv_heads, l->positions, channels},
                        .split = {SPLIT_DP, SPLIT_TP}, .cache = 2 * layer + v};
-    snprintf(a.name, sizeof a.name, "%s%d", v ? "v" : "k", layer);
+    cache_name(l, layer, v, a.name);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
     return word(l, "%%%s", a.name);
@@ -171,7 +200,7 @@ const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t ch
 
 static const char *result_name(Lower *l, const LowerArgument *a) {
     if (!a->node) return word(l, "%%%s", a->name);
-    return a->role == ROLE_CACHE ? word(l, "%%n%d%s", a->node, a->cache % 2 ? "v" : "k") : word(l, "%%n%d", a->node);
+    return word(l, "%%n%d%s", node_number(l, a->node), a->role != ROLE_CACHE ? "" : a->cache % 2 ? "v" : "k");
 }
 
 void lower_result(Lower *l, const char *name, int64_t columns) {
@@ -181,10 +210,10 @@ void lower_result(Lower *l, const char *name, int64_t columns) {
     result_add(l, &a);
 }
 
-/* What the step leaves for the host: kept values, and caches. */
-static void results_declare(Lower *l, const Node *n) {
-    LowerArgument a = {.role = ROLE_RESULT, .rank = n->shape.rank, .node = node_id(l, n), .split = {SPLIT_DP}};
-    snprintf(a.name, sizeof a.name, "n%d", a.node);
+/* What the step leaves for the host and for later pieces: kept values, values, and caches. */
+static void results_declare(Lower *l, const Node *n, LowerRole role) {
+    LowerArgument a = {.role = role, .rank = n->shape.rank, .node = node_id(l, n), .split = {SPLIT_DP}};
+    snprintf(a.name, sizeof a.name, "n%d", node_number(l, a.node));
     snprintf(a.type, sizeof a.type, "%s", l->type);
     a.dim[0] = local_size(l, &n->shape.dim[0], "");
     if (n->shape.rank == 2) a.dim[1] = lower_dim(l, n, 1), a.split[1] = n->split[0] ? SPLIT_TP : SPLIT_NONE;
@@ -199,7 +228,7 @@ static void results_declare(Lower *l, const Node *n) {
 static void caches_declare(Lower *l, const Node *n) {
     for (int v = 0; v < 2; v++) {
         char name[LOWER_NAME];
-        snprintf(name, sizeof name, "%s%d", v ? "v" : "k", n->layer);
+        cache_name(l, n->layer, v, name);
         const LowerArgument *cache = argument_find(l, name);
         if (!cache) continue;
         LowerArgument a = *cache;
@@ -469,9 +498,12 @@ static void module_text(Lower *l, Text *out) {
 
 static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *err) {
     const Mesh *mesh = &program->partition->mesh;
+    const Graph *g = &program->graph;
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
-                 .type = o->type, .candidates = o->candidates,
-                 .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+                 .first = o->last ? o->first : 1, .last = o->last ? o->last : g->count, .type = o->type,
+                 .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+    for (int id = l->last - 1; id >= l->first; id--)
+        if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->in_cache) l->layer = g->nodes[id].layer;
     return program->partition->uniform || err_set(err, "lowering: expected a partition of uniform shards");
 }
 
@@ -484,15 +516,25 @@ static bool finish(Lower *l, Text *text, Err *err) {
            text_ok(text, "program text", err);
 }
 
+/* Whether a node after the piece takes the value. */
+static bool used_later(const Lower *l, int id) {
+    const Graph *g = &l->program->graph;
+    for (int user = l->last; user < g->count; user++)
+        for (int i = 0; i < g->nodes[user].inputs; i++)
+            if (g->nodes[user].in[i].id == id) return true;
+    return false;
+}
+
 bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
     if (!start(l, program, o, err)) return false;
-    for (int id = 1; id < program->graph.count; id++) {
+    for (int id = l->first; id < l->last; id++) {
         const Node *n = &program->graph.nodes[id];
         if (n->kind != NODE_OP) continue;
         if (!n->op->stablehlo) return err_set(err, "%s has no StableHLO: %s", n->op->name, n->op->none);
         n->op->stablehlo(l, n);
         if (n->op->in_cache) caches_declare(l, n);
-        if (n->keep) results_declare(l, n);
+        if (n->keep) results_declare(l, n, ROLE_RESULT);
+        if (used_later(l, id)) results_declare(l, n, ROLE_VALUE);
     }
     return finish(l, text, err);
 }

@@ -16,6 +16,8 @@ typedef struct Bucket {
 
 typedef enum LowerRole {
     ROLE_STEP,                  /* from the host, every step                                                     */
+    ROLE_VALUE,                 /* of a piece: what the host or an earlier piece computed for this step; of its
+                                   results: what a later piece takes                                             */
     ROLE_SHARD,                 /* from the host, once, another value on every device: where its shard lies      */
     ROLE_WEIGHT,                /* uploaded once                                                                 */
     ROLE_RESULT,                /* for the host                                                                  */
@@ -28,7 +30,7 @@ typedef enum LowerSplit { SPLIT_NONE, SPLIT_DP, SPLIT_TP, SPLIT_ALL } LowerSplit
 enum { LOWER_MAX_RANK = 4, LOWER_NAME = 48 };
 
 typedef struct LowerArgument {
-    char name[LOWER_NAME];      /* without % */
+    char name[LOWER_NAME];      /* without %; of a piece: the same in all that are equal */
     LowerRole role;
     char type[8];               /* "f32", "bf16", "i32" */
     int rank;
@@ -42,6 +44,8 @@ typedef struct LowerArgument {
 typedef struct Lower {
     const Program *program;
     Bucket bucket;
+    int first, last;            /* nodes [first, last) are lowered                                               */
+    int layer;                  /* of the first cache among them                                                 */
     int64_t cache_slots, positions; /* of one replica; the last position of a slot is scratch for rows not in use */
     const char *type;           /* of activations, weights and cache: "f32" or "bf16"                            */
     int mesh[2];                /* sizes of the two mesh axes                                                    */
@@ -94,6 +98,8 @@ typedef struct LowerOptions {
     const char *type;
     int64_t cache_slots, positions;
     Bucket bucket;
+    int first, last; /* a piece of the program: its nodes [first, last) after a cut and up to a cut or the end; last 0:
+                        the whole. Pieces that do the same have the same text, with other weights and caches. */
     int candidates; /* the result LOWER_CANDIDATES: of each row of logits this many of the device's largest, then their
                        ids; 0: no such result */
 } LowerOptions;

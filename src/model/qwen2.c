@@ -49,6 +49,7 @@ bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t cont
         if (hidden) keep_hidden(m, x);
         x = attention_block(g, c, layer, x, table);
         x = mlp_block(g, c, layer, x);
+        if (graph_node(g, x)) graph_node(g, x)->cut = true;
     }
     Tensor gain = weight(g, "d", "model.norm.weight");
     if (hidden) keep_hidden(m, rms_norm(g, x, gain, c->rms_norm_eps));

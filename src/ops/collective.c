@@ -84,12 +84,34 @@ static void row_reduce(Lower *l, const char *out, const char *suffix, const char
                out, suffix, x, out, suffix, op, lower_type(l, "f32", 2, r, v), lower_type(l, "f32", 1, r));
 }
 
+/* What XLA inlines where Tenstorrent's compiler has an op: a sort of values with their places, cut off. Equal values
+ * stay in order. */
+static void top_function(Lower *l, int64_t r, int64_t v, int64_t k) {
+    const char *x = lower_type(l, "f32", 2, r, v), *at = lower_type(l, "i32", 2, r, v);
+    const char *f = lower_type(l, "f32", 2, r, k), *i = lower_type(l, "i32", 2, r, k);
+    Text *out = &l->functions;
+    text_line(out, "func.func private @top(%%x: %s) -> (%s, %s) {\n  %%i = stablehlo.iota dim = 1 : %s\n", x, f, i, at);
+    text_line(out,
+              "  %%s:2 = \"stablehlo.sort\"(%%x, %%i) ({\n"
+              "  ^bb0(%%a: tensor<f32>, %%b: tensor<f32>, %%c: tensor<i32>, %%d: tensor<i32>):\n"
+              "    %%e = stablehlo.compare GT, %%a, %%b, TOTALORDER : (tensor<f32>, tensor<f32>) -> tensor<i1>\n"
+              "    stablehlo.return %%e : tensor<i1>\n"
+              "  }) {dimension = 1 : i64, is_stable = true} : (%s, %s) -> (%s, %s)\n",
+              x, at, x, at);
+    text_line(out, "  %%v = stablehlo.slice %%s#0 [0:%lld, 0:%lld] : (%s) -> %s\n", (long long)r, (long long)k, x, f);
+    text_line(out, "  %%p = stablehlo.slice %%s#1 [0:%lld, 0:%lld] : (%s) -> %s\n", (long long)r, (long long)k, at, i);
+    text_line(out, "  return %%v, %%p : %s, %s\n}\n", f, i);
+}
+
 /* The largest of the device's logits and their ids, from the values that argmax has made: masked, in f32. */
 static void candidates_stablehlo(Lower *l, const char *out, int64_t r, int64_t v) {
     int64_t k = l->candidates < v ? l->candidates : v;
     const char *f = lower_type(l, "f32", 2, r, k), *i = lower_type(l, "i32", 2, r, k);
-    lower_line(l, "%s_k:2 = chlo.top_k(%s_x, k = %lld) : %s -> (%s, %s)", out, out, (long long)k,
-               lower_type(l, "f32", 2, r, v), f, i);
+    if (lower_once(l, "top")) top_function(l, r, v, k);
+    lower_line(l,
+               "%s_k:2 = stablehlo.composite \"tenstorrent.topk\" %s_x {composite_attributes = {k = %lld : i32, dim = "
+               "-1 : i32, largest = true, sorted = true}, decomposition = @top} : (%s) -> (%s, %s)",
+               out, out, (long long)k, lower_type(l, "f32", 2, r, v), f, i);
     lower_line(l, "%s_kf = stablehlo.convert %s_k#1 : (%s) -> %s", out, out, i, f);
     lower_line(l, "%s_kt = stablehlo.broadcast_in_dim %s_s0, dims = [1] : (tensor<1xf32>) -> %s", out, out, f);
     lower_line(l, "%s_kg = stablehlo.add %s_kf, %s_kt : %s", out, out, out, f);

@@ -4,8 +4,9 @@
 #include <string.h>
 #include "state.h"
 
-static const float padding = -3.0e38f; /* what argmax's lowering puts after a shard's end */
+static const float padding = -2.9e38f; /* above what argmax's lowering puts after a shard's end, rounded or not */
 
+/* The last piece has them. */
 static int candidates_at(const Lower *l) {
     int at = 0;
     while (at < l->result_count && strcmp(l->results[at].name, LOWER_CANDIDATES)) at++;
@@ -14,10 +15,11 @@ static int candidates_at(const Lower *l) {
 
 /* What the devices of a wave tell, to the rows of the step. */
 static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
-    const Lower *l = &p->compiled[w->bucket].lower;
-    int at = candidates_at(l);
-    if (at == l->result_count) return err_set(err, "program has no result " LOWER_CANDIDATES);
-    const LowerArgument *r = &l->results[at];
+    const Compiled *c = &p->compiled[w->bucket];
+    const Lower *l = &c->piece[c->pieces - 1].lower;
+    const Result result = {c->pieces - 1, candidates_at(l)};
+    if (result.at == l->result_count) return err_set(err, "program has no result " LOWER_CANDIDATES);
+    const LowerArgument *r = wave_result(p, w, result);
     if (!p->candidate && p->node == 0) {
         p->candidate_width = r->dim[1];
         p->candidate = mem_new((size_t)p->options.rows * (size_t)(p->tp * r->dim[1]), sizeof(float), "candidates", err);
@@ -26,7 +28,7 @@ static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
     for (int device = 0; device < p->devices; device++) {
         int replica = device / p->tp;
         if (!wave_asked(p, w, true, replica)) continue;
-        if (!wave_download(p, w, at, device, err)) return false;
+        if (!wave_download(p, w, result, device, err)) return false;
         const int32_t *to = w->logit + replica * r->dim[0];
         for (int64_t i = 0; p->node == 0 && i < r->dim[0]; i++)
             if (to[i] >= 0)

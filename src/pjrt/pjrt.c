@@ -117,6 +117,7 @@ static bool pjrt_run(void *backend, Err *err) {
 
 static const float *pjrt_read(void *backend, Tensor t, Err *err) {
     Pjrt *p = backend;
+    if (p->host[t.id]) return p->host[t.id];
     return waves_read(p, graph_node(&p->program->graph, t), err) ? p->value[t.id] : NULL;
 }
 
@@ -165,6 +166,8 @@ static void pjrt_close_backend(void *backend) {
     free(p->piece);
     free(p->copied);
     free(p->candidate);
+    free(p->cut);
+    free(p->kept);
     free(p->piece_at);
     free(p->work);
     free(p->scratch);
@@ -184,8 +187,8 @@ static bool type_choose(Pjrt *p, Err *err) {
     return true;
 }
 
-/* XLA CPU's devices share the host's memory: whole rows cost little there. Tenstorrent's compiler does not take
- * chlo.top_k. */
+/* XLA CPU's devices share the host's memory: whole rows cost little there. On Tenstorrent nobody has seen candidates
+ * run: its compiler takes them. */
 static void candidates_choose(Pjrt *p) {
     const char *platform = pjrt_info(p->client)->platform;
     bool whole = !strcmp(platform, "cpu") || !strcmp(platform, "tt");
@@ -224,7 +227,7 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
         o.devices = p->own;
         p->client = pjrt_open(&o, err);
         if (p->client) buckets_choose(p), candidates_choose(p);
-        ok = nodes_same(p, p->client && type_choose(p, err) && step_new(p, err), err);
+        ok = nodes_same(p, p->client && type_choose(p, err) && step_new(p, err) && pieces_cut(p, err), err);
     }
     if (ok && pjrt_place(p, weights, err)) {
         p->info.workers = p->devices;

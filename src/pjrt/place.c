@@ -5,16 +5,79 @@
 #include "../model/checkpoint.h"
 #include "state.h"
 
-/* Compiles what was written as c->lower; frees the text. */
-static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, bool written, Err *err) {
-    bool cached = false;
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
+
+static void compiled_free(Compiled *c) {
+    for (int i = 0; i < c->pieces; i++) {
+        Piece *piece = &c->piece[i];
+        if (!piece->shared) pjrt_program_free(piece->program);
+        lower_free(&piece->lower);
+        free(piece->arguments);
+    }
+    for (int i = 0; i < c->inputs; i++) free(c->input[i].buffer);
+    free(c->input);
+    free(c->piece);
+    *c = (Compiled){0};
+}
+
+static void texts_free(Text *text, int count) {
+    for (int i = 0; text && i < count; i++) text_free(&text[i]);
+    free(text);
+}
+
+/* Room for the pieces and their texts; NULL on error. */
+static Text *pieces_new(Compiled *c, int pieces, Err *err) {
+    compiled_free(c);
+    c->piece = mem_new((size_t)pieces, sizeof *c->piece, "program", err);
+    if (c->piece) c->pieces = pieces;
+    return c->piece ? mem_new((size_t)pieces, sizeof(Text), "program", err) : NULL;
+}
+
+/* The texts of a bucket's pieces; NULL on error. */
+static Text *bucket_write(Pjrt *p, int at, Err *err) {
+    Compiled *c = &p->compiled[at];
+    Text *text = pieces_new(c, p->pieces, err);
+    for (int i = 0; text && i < p->pieces; i++) {
+        LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at],
+                          .first = p->cut[i], .last = p->cut[i + 1], .candidates = p->candidates};
+        Piece *piece = &c->piece[i];
+        if (lower_program(&piece->lower, p->program, &o, &text[i], err)) continue;
+        texts_free(text, p->pieces);
+        return NULL;
+    }
+    return text;
+}
+
+/* The program of a piece: an earlier piece's, if their texts are the same. */
+static bool piece_compile(Pjrt *p, Compiled *c, const Text *text, int at, bool *cached, Err *err) {
+    Piece *piece = &c->piece[at];
+    piece->first_result = c->results;
+    c->results += piece->lower.result_count;
+    for (int i = 0; i < at && !piece->shared; i++)
+        if (text[i].bytes == text[at].bytes && !memcmp(text[i].data, text[at].data, text[at].bytes))
+            piece->program = c->piece[i].program, piece->shared = true;
+    bool loaded = false;
+    if (!piece->shared) {
+        piece->program = pjrt_compile(p->client, text[at].data, text[at].bytes, p->devices, &loaded, err);
+        *cached &= loaded;
+    }
+    if (!piece->program) return false;
+    return pjrt_program_results(piece->program) == piece->lower.result_count ||
+           err_set(err, "expected %d results, the plugin says %d", piece->lower.result_count,
+                   pjrt_program_results(piece->program));
+}
+
+/* Compiles what was written of a bucket; frees the texts, which may be NULL. */
+static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err) {
+    bool cached = true, ok = text != NULL;
     double start = clock_seconds();
-    if (written) c->program = pjrt_compile(p->client, text->data, text->bytes, p->devices, &cached, err);
-    text_free(text);
-    if (c->program && pjrt_program_results(c->program) != c->lower.result_count)
-        err_set(err, "expected %d results, the plugin says %d", c->lower.result_count,
-                pjrt_program_results(c->program));
-    if (!c->program || err->set) {
+    int programs = 0;
+    for (int i = 0; ok && i < c->pieces; i++) {
+        ok = piece_compile(p, c, text, i, &cached, err);
+        programs += !c->piece[i].shared;
+    }
+    texts_free(text, c->pieces);
+    if (!ok) {
         err_prefix(err, "program %s", name);
         return false;
     }
@@ -22,58 +85,42 @@ static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, bool wri
     if (cached) p->info.programs_loaded++;
     else p->info.programs_compiled++;
     if (p->options.verbose)
-        fprintf(stderr, "program %s on %d devices: %s in %.2f s (%d compiled, %d from the cache)\n", name, p->devices,
-                cached ? "loaded" : "compiled", clock_seconds() - start, p->info.programs_compiled,
-                p->info.programs_loaded);
+        fprintf(stderr, "program %s on %d devices: %s in %.2f s as %d in %d pieces (%d compiled, %d from the cache)\n",
+                name, p->devices, cached ? "loaded" : "compiled", clock_seconds() - start, programs, c->pieces,
+                p->info.programs_compiled, p->info.programs_loaded);
     return true;
 }
 
-static void compiled_free(Compiled *c) {
-    pjrt_program_free(c->program);
-    lower_free(&c->lower);
-    free(c->arguments);
-    *c = (Compiled){0};
-}
-
-/* The text of a bucket's program, into c->lower and *text. */
-static bool bucket_write(Pjrt *p, int at, Text *text, Err *err) {
-    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at],
-                      .candidates = p->candidates};
-    compiled_free(&p->compiled[at]);
-    return lower_program(&p->compiled[at].lower, p->program, &o, text, err);
-}
-
-static bool bucket_compile(Pjrt *p, int at, Text *text, bool written, Err *err) {
+static bool bucket_compile(Pjrt *p, int at, Text *text, Err *err) {
     char name[64];
     bucket_name(&p->bucket[at], name, sizeof name);
-    return compile(p, &p->compiled[at], name, text, written, err);
+    return compile(p, &p->compiled[at], name, text, err);
 }
 
 bool pjrt_bucket(Pjrt *p, int at, Err *err) {
-    if (p->compiled[at].ready) return true;
-    Text text = {0};
-    bool written = bucket_write(p, at, &text, err);
-    return bucket_compile(p, at, &text, written, err);
+    return p->compiled[at].ready || bucket_compile(p, at, bucket_write(p, at, err), err);
 }
 
 bool pjrt_copier(Pjrt *p, Err *err) {
     Compiled *c = &p->copier;
     if (c->ready) return true;
-    compiled_free(c);
-    Text text = {0};
+    Text *text = pieces_new(c, 1, err);
     LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[0]};
-    bool written = lower_copy(&c->lower, p->program, &o, &text, err);
-    return compile(p, c, "copy", &text, written, err);
+    if (text && !lower_copy(&c->piece[0].lower, p->program, &o, text, err)) {
+        texts_free(text, 1);
+        text = NULL;
+    }
+    return compile(p, c, "copy", text, err);
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 /* The first bucket's compilation, on a thread of its own. */
-typedef struct FirstJob { Pjrt *p; Text text; Err err; } FirstJob;
+typedef struct FirstJob { Pjrt *p; Text *text; Err err; } FirstJob;
 
 static void *first_compile(void *argument) {
     FirstJob *job = argument;
-    bucket_compile(job->p, 0, &job->text, true, &job->err);
+    bucket_compile(job->p, 0, job->text, &job->err);
     return NULL;
 }
 
@@ -83,8 +130,9 @@ static bool first_and_weights(Pjrt *p, Err *err) {
     FirstJob job = {.p = p};
     pthread_t thread;
     bool lends = false;
-    if (!bucket_write(p, 0, &job.text, err) || !pjrt_lends(p->client, &lends, err)) {
-        text_free(&job.text);
+    job.text = bucket_write(p, 0, err);
+    if (!job.text || !pieces_kept(p, &p->compiled[0], err) || !pjrt_lends(p->client, &lends, err)) {
+        texts_free(job.text, p->pieces);
         return false;
     }
     bool apart = lends && pthread_create(&thread, NULL, first_compile, &job) == 0;

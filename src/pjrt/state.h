@@ -5,18 +5,37 @@
 #include "buckets.h"
 #include "client.h"
 
-/* arguments: [own device * arguments + i] of its runs, made at the first one; weights stay there. */
-typedef struct Compiled { bool ready; Lower lower; PjrtProgram *program; PjrtBuffer **arguments; } Compiled;
+/* A run of the program's nodes that is executed alone. arguments: [own device * arguments + i], made at the first
+ * run; weights stay there. */
+typedef struct Piece {
+    Lower lower;
+    PjrtProgram *program;
+    bool shared;                /* the program is an earlier piece's, whose text is the same */
+    PjrtBuffer **arguments;
+    int first_result;           /* of those of all pieces */
+} Piece;
 
-/* Buffers of one argument, one per own device. */
-typedef struct Placed { char name[LOWER_NAME]; PjrtBuffer **buffer; } Placed;
+/* What the host gives for a step: one upload for all pieces. */
+typedef struct StepInput { const LowerArgument *argument; PjrtBuffer **buffer; } StepInput;
+
+typedef struct Compiled {
+    bool ready;
+    Piece *piece;               /* [pieces] */
+    int pieces, results;
+    StepInput *input;
+    int inputs;
+    size_t input_capacity;
+} Compiled;
+
+/* Buffers of one weight as some ops use it, one per own device. */
+typedef struct Placed { int node; char split[MAX_LETTERS + 1]; PjrtBuffer **buffer; } Placed;
 
 /* One execution of a step. Its arrays have room for any bucket and are kept for later steps. */
 typedef struct Wave {
     int bucket;
     int32_t *row;               /* [dp * bucket rows] step row fed there, -1: none                        */
     int32_t *logit;             /* [dp * bucket logit rows] logit row that comes out there, -1: not asked */
-    PjrtBuffer **results;       /* [own device * results + i]; caches are moved out                       */
+    PjrtBuffer **results;       /* of each piece [own device * results + i]; caches and values are moved out */
 } Wave;
 
 enum { STORE_BYTES = 320 };
@@ -35,6 +54,10 @@ typedef struct Pjrt {
     Bucket bucket[MAX_BUCKETS];
     Compiled compiled[MAX_BUCKETS], copier;
     int buckets;
+    int *cut, pieces;           /* piece i is nodes [cut[i], cut[i + 1]) of the program */
+    LowerArgument *kept;        /* weights and caches of all pieces */
+    int kept_count;
+    size_t kept_capacity;
     const WeightTensor **tensor; /* [node id] of weights */
     Placed *weights;
     int weight_count;
@@ -74,13 +97,20 @@ bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
 bool pjrt_copier(Pjrt *p, Err *err); /* of a slot's caches: see lower_copy */
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
 void pjrt_unplace(Pjrt *p);
-/* upload.c: weights, caches and shard places, once; what they need is in the first program's arguments. */
+/* upload.c: weights, caches and shard places, once: p->kept says which. */
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err);
 void pjrt_upload_free(Pjrt *p);
 void pjrt_memory_free(Pjrt *p); /* after the client is closed */
 static inline PjrtType pjrt_type_of(const char *type) {
     return type[0] == 'i' ? PJRT_S32 : type[0] == 'b' ? PJRT_BF16 : PJRT_F32;
 }
+/* pieces.c: where the program is cut, and what its pieces keep on the devices. */
+bool pieces_cut(Pjrt *p, Err *err);
+bool pieces_kept(Pjrt *p, const Compiled *c, Err *err);
+/* inputs.c: arguments of a bucket's pieces. w NULL: of a copy, slots copy[0] to copy[1]. */
+bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err *err);
+void inputs_free(Pjrt *p, Compiled *c);    /* buffers of the step */
+bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results, Err *err);
 /* nodes.c: with one process they do nothing. */
 bool nodes_deal(Pjrt *p, Err *err);                 /* which devices are ours */
 bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err); /* what the client needs to be one of several */
@@ -101,8 +131,12 @@ void waves_free(Pjrt *p);
 bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
 /* Whether any of a result's rows on a replica is asked for: rows of logits, or all rows. */
 bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica);
-/* The result `at` of a wave on a device of the mesh, in f32, into p->work of rank 0. */
-bool wave_download(Pjrt *p, const Wave *w, int at, int device, Err *err);
+/* A result of a program: of which piece, and where among its results. */
+typedef struct Result { int piece, at; } Result;
+const LowerArgument *wave_result(const Pjrt *p, const Wave *w, Result r);
+/* A result of a wave on a device of the mesh, in f32, into p->work of rank 0. */
+bool wave_download(Pjrt *p, const Wave *w, Result r, int device, Err *err);
+bool work_room(Pjrt *p, size_t bytes, Err *err); /* of p->work */
 /* candidates.c */
 bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
 /* Results of all waves of the step, assembled into p->value[node]. */

@@ -21,8 +21,8 @@ static Placed *placed_new(Pjrt *p, const LowerArgument *a, Err *err) {
                   err))
         return NULL;
     Placed *w = &p->weights[p->weight_count];
-    *w = (Placed){.buffer = buffers_new(p, err)};
-    snprintf(w->name, sizeof w->name, "%s", a->name);
+    *w = (Placed){.node = a->node, .buffer = buffers_new(p, err)};
+    memcpy(w->split, a->weight_split, sizeof w->split);
     if (!w->buffer) return NULL;
     p->weight_count++;
     return w;
@@ -78,10 +78,10 @@ static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
     return !err->set;
 }
 
-static bool copy_all(Pjrt *p, const Lower *l, Err *err) {
+static bool copy_all(Pjrt *p, Err *err) {
     int64_t most = 0, weight_count = 0;
-    for (int i = 0; i < l->argument_count; i++) {
-        const LowerArgument *a = &l->arguments[i];
+    for (int i = 0; i < p->kept_count; i++) {
+        const LowerArgument *a = &p->kept[i];
         if (a->role == ROLE_WEIGHT && lower_argument_bytes(a) > most) most = lower_argument_bytes(a);
         weight_count += a->role == ROLE_WEIGHT;
     }
@@ -89,8 +89,8 @@ static bool copy_all(Pjrt *p, const Lower *l, Err *err) {
     Progress progress;
     progress_start(&progress, "uploading weights", weight_count, p->options.quiet);
     bool ok = work != NULL;
-    for (int i = 0; ok && i < l->argument_count; i++) {
-        const LowerArgument *a = &l->arguments[i];
+    for (int i = 0; ok && i < p->kept_count; i++) {
+        const LowerArgument *a = &p->kept[i];
         if (a->role == ROLE_WEIGHT) ok = copy_weight(p, a, work, err);
         if (a->role == ROLE_CACHE) ok = copy_cache(p, a, err);
         progress_show(&progress, p->weight_count);
@@ -140,11 +140,11 @@ static bool part_place(Part *part, int64_t bytes, size_t *used, Err *err) {
 }
 
 /* The parts of all weights, [argument][device], with places in the mapping of those to be written. NULL on error. */
-static Part *parts_new(const Pjrt *p, const Lower *l, int *count, size_t *bytes, Err *err) {
-    Part *list = mem_new((size_t)(l->argument_count * p->tp) + 1, sizeof *list, "weights", err);
+static Part *parts_new(const Pjrt *p, int *count, size_t *bytes, Err *err) {
+    Part *list = mem_new((size_t)(p->kept_count * p->tp) + 1, sizeof *list, "weights", err);
     *count = 0;
-    for (int i = 0; list && i < l->argument_count; i++) {
-        const LowerArgument *a = &l->arguments[i];
+    for (int i = 0; list && i < p->kept_count; i++) {
+        const LowerArgument *a = &p->kept[i];
         for (int d = 0; a->role == ROLE_WEIGHT && d < p->tp; d++) {
             Part *part = &list[(*count)++];
             *part = (Part){.argument = a, .device = d, .data = in_file(p, a, d)};
@@ -252,11 +252,11 @@ static bool lend_cache(Pjrt *p, const LowerArgument *a, size_t at, Err *err) {
     return true;
 }
 
-static bool lend_caches(Pjrt *p, const Lower *l, Err *err) {
+static bool lend_caches(Pjrt *p, Err *err) {
     for (int pass = 0; pass < 2; pass++) {
         size_t at = 0, all;
-        for (int i = 0; i < l->argument_count; i++) {
-            const LowerArgument *a = &l->arguments[i];
+        for (int i = 0; i < p->kept_count; i++) {
+            const LowerArgument *a = &p->kept[i];
             if (a->role != ROLE_CACHE) continue;
             if (pass && !lend_cache(p, a, at, err)) return false;
             if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->own, &all) || !size_add(at, all, &at))
@@ -272,11 +272,11 @@ static bool lend_caches(Pjrt *p, const Lower *l, Err *err) {
     return true;
 }
 
-static bool lend_all(Pjrt *p, const Lower *l, Err *err) {
+static bool lend_all(Pjrt *p, Err *err) {
     int count;
-    Part *part = parts_new(p, l, &count, &p->lent_bytes, err);
+    Part *part = parts_new(p, &count, &p->lent_bytes, err);
     bool ok = part && (p->lent = mem_pages_new(p->lent_bytes, "weights", err)) && fill_all(p, part, count, err) &&
-              lend_weights(p, part, count, err) && lend_caches(p, l, err);
+              lend_weights(p, part, count, err) && lend_caches(p, err);
     free(part);
     return ok;
 }
@@ -295,10 +295,9 @@ static bool place_shards(Pjrt *p, Err *err) {
 }
 
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
-    const Lower *l = &p->compiled[0].lower;
-    for (int i = 0; i < l->argument_count; i++) p->caches += l->arguments[i].role == ROLE_CACHE;
+    for (int i = 0; i < p->kept_count; i++) p->caches += p->kept[i].role == ROLE_CACHE;
     p->cache = mem_new((size_t)(p->caches * p->own) + 1, sizeof *p->cache, "key/value cache", err);
-    bool ok = p->cache && place_shards(p, err) && (lends ? lend_all(p, l, err) : copy_all(p, l, err));
+    bool ok = p->cache && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
     p->info.decode_bytes = p->info.weight_bytes;
     return ok;
 }
