@@ -17,8 +17,8 @@ enum {
 
 /* Activations in 8 bits: 32 columns of a row. Of x: most = max |x|, scale = most / 127 (x itself if that is NaN),
  * q = nearest(x * (127 / most)) in -127 .. 127, ties to even; all one rounded f32 operation each. Where most is 0 so
- * are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5 7. One cache
- * line, all that a row needs beside the weights. */
+ * are scale and q. q is kept in the order of packed weights (pack.h): of each 8 columns 0 2 4 6, then 1 3 5 7. One
+ * cache line, all that a row needs beside the weights. */
 enum { ACT_GROUP = 32, QUAD = 4 };
 typedef struct Act {
     int8_t q[ACT_GROUP];
