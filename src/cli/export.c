@@ -9,7 +9,8 @@
 typedef struct Export { Programs programs; const char *folder; json_t *buckets; } Export;
 
 static json_t *arguments_json(const Lower *l, const LowerArgument *list, int count) {
-    static const char *const roles[] = {"step", "shard", "weight", "result", "cache"};
+    static const char *const roles[] = {[ROLE_STEP] = "step",     [ROLE_VALUE] = "value",   [ROLE_SHARD] = "shard",
+                                        [ROLE_WEIGHT] = "weight", [ROLE_RESULT] = "result", [ROLE_CACHE] = "cache"};
     static const char *const splits[] = {"", "dp", "tp", "dp,tp"};
     json_t *out = json_array();
     for (int i = 0; i < count; i++) {
