@@ -345,8 +345,9 @@ static void session_copies(void **state) {
 static void many_runs(void **state) {
     (void)state;
     need_plugin();
-    enum { SLOTS = 24, COPIES = 3 * SLOTS, TOKENS = 20 };
+    enum { SLOTS = 24, COPIES = 3 * SLOTS, TOKENS = 20, PATIENCE = 300 };
     QmErr err = {0};
+    alarm(PATIENCE);
     QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = "2x4", .slots = SLOTS, .context = 64,
                          .rows = SLOTS * TOKENS, .backend = "pjrt", .plugin = PLUGIN, .quiet = true};
     QmEngine *e = qm_engine_open(&o, &err);
@@ -380,6 +381,7 @@ static void many_runs(void **state) {
     for (size_t s = 0; s < SLOTS; s++) qm_session_free(a[s].session);
     free(together), free(alone);
     qm_engine_close(e);
+    alarm(0);
 }
 
 static void bad_options(void **state) {
