@@ -9,6 +9,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include <unistd.h>
+#include "../src/infer/engine.h"
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
 #include "fixture.h"
@@ -345,8 +346,9 @@ static void session_copies(void **state) {
 static void many_runs(void **state) {
     (void)state;
     need_plugin();
-    enum { SLOTS = 24, COPIES = 3 * SLOTS, TOKENS = 20 };
+    enum { SLOTS = 24, COPIES = 3 * SLOTS, TOKENS = 20, PATIENCE = 300 };
     QmErr err = {0};
+    alarm(PATIENCE);
     QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = "2x4", .slots = SLOTS, .context = 64,
                          .rows = SLOTS * TOKENS, .backend = "pjrt", .plugin = PLUGIN, .quiet = true};
     QmEngine *e = qm_engine_open(&o, &err);
@@ -380,6 +382,84 @@ static void many_runs(void **state) {
     for (size_t s = 0; s < SLOTS; s++) qm_session_free(a[s].session);
     free(together), free(alone);
     qm_engine_close(e);
+    alarm(0);
+}
+
+/* What is told of a row when it is asked whether that is enough, which it never is: the whole row follows. */
+typedef struct Told { float *row, floor; int64_t vocab; int times; } Told;
+
+static bool never_enough(void *owner, const float *row, float floor) {
+    Told *t = owner;
+    memcpy(t->row, row, (size_t)t->vocab * sizeof *row);
+    t->floor = floor;
+    t->times++;
+    return false;
+}
+
+/* A row of candidates beside the whole row: of each shard its k largest, to the bit, and the bound is the largest of
+ * the shards' k-th; a shard that is told whole has no bound. */
+static void same_candidates(const QmEngine *e, const Told *told, const float *logits, int64_t k, const char *what) {
+    float floor = -INFINITY;
+    for (int d = 0; d < e->program.partition->mesh.tp; d++) {
+        Range v = e->program.partition->device[d].vocab;
+        float least = INFINITY, rest = -INFINITY;
+        int64_t count = 0, size = v.last - v.first;
+        for (int64_t i = v.first; i < v.last; i++) {
+            bool is = told->row[i] != -INFINITY;
+            if (is && memcmp(&told->row[i], &logits[i], sizeof(float))) fail_msg("%s: id %d", what, (int)i);
+            if (is) count++, least = fminf(least, logits[i]);
+            else rest = fmaxf(rest, logits[i]);
+        }
+        if (count != (k < size ? k : size)) fail_msg("%s: %d candidates of shard %d", what, (int)count, d);
+        if (rest > least) fail_msg("%s, shard %d: %g is no candidate, %g is one", what, d, (double)rest, (double)least);
+        if (size > k) floor = fmaxf(floor, least);
+    }
+    if (memcmp(&floor, &told->floor, sizeof floor))
+        fail_msg("%s: expected the bound %g, got %g", what, (double)floor, (double)told->floor);
+}
+
+static void candidates_on(const char *mesh, const char *k, int slots) {
+    QmErr err = {0};
+    char what[64];
+    QmEngineOptions o = {.model = "tests/golden/llama-9-3", .mesh = mesh, .slots = slots, .context = 64, .rows = 40,
+                         .backend = "pjrt", .plugin = PLUGIN, .candidates = k, .quiet = true};
+    QmEngine *e = qm_engine_open(&o, &err);
+    if (!e) fail_msg("%s", err.text);
+    int64_t vocab = qm_engine_info(e)->vocab;
+    int32_t ids[PROMPT];
+    Told told[4];
+    QmAppend a[4];
+    for (int s = 0; s < slots; s++) {
+        told[s] = (Told){.row = calloc((size_t)vocab, sizeof(float)), .vocab = vocab};
+        for (int i = 0; i < PROMPT; i++) ids[i] = (int32_t)((i * 37 + 5) % vocab);
+        a[s] = (QmAppend){.session = qm_session_new(e, &err), .tokens = ids, .count = PROMPT - s, .logits_from = 1,
+                          .logits = calloc((size_t)vocab, sizeof(float)), .enough = never_enough, .owner = &told[s]};
+    }
+    for (int step = 0; step < 3; step++) { /* the prompts, then single rows of all slots */
+        if (!qm_forward(e, a, slots, &err)) fail_msg("%s", err.text);
+        for (int s = 0; s < slots; s++) {
+            snprintf(what, sizeof what, "%s, %s a device, slot %d, step %d", mesh, k, s, step);
+            assert_int_equal(told[s].times, step + 1);
+            same_candidates(e, &told[s], a[s].logits, strtol(k, NULL, 10), what);
+            a[s].count = 1;
+        }
+    }
+    for (int s = 0; s < slots; s++) {
+        qm_session_free(a[s].session);
+        free(told[s].row), free(a[s].logits);
+    }
+    qm_engine_close(e);
+}
+
+/* One candidate, a few, all but one of a shard, all of it. */
+static void candidates(void **state) {
+    (void)state;
+    need_plugin();
+    candidates_on("2x4", "1", 2);
+    candidates_on("2x4", "63", 2);
+    candidates_on("1x4", "127", 1);
+    candidates_on("dp2,tp4", "128", 3);
+    candidates_on("1x3", "5", 2); /* shards of different sizes */
 }
 
 static void bad_options(void **state) {
@@ -405,6 +485,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_case), cmocka_unit_test(every_mesh),
                                        cmocka_unit_test(data_parallel),
                                        cmocka_unit_test(session_copies), cmocka_unit_test(many_runs),
+                                       cmocka_unit_test(candidates),
                                        cmocka_unit_test(hidden_states),
                                        cmocka_unit_test(long_prompt),
                                        cmocka_unit_test(weights_in_bf16), cmocka_unit_test(real_model),
