@@ -7,12 +7,12 @@
  *   where negative)
  *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
  *   d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
- *   v16_put_s8(out, x): nearest integers in the order of Quad; their sum
+ *   v16_put_s8(out, x): nearest integers in the order of Act; their sum
  *   V16_DOT_ROWS: rows that fit the registers */
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
-#include "inline16.h"
+#include "heads16.h"
 
 static void quantise(const float *x, int64_t n, Act *out, int step) {
     for (Act *end = out + n / ACT_GROUP * step; out < end; out += step, x += ACT_GROUP) {
@@ -36,18 +36,6 @@ static void quantise(const float *x, int64_t n, Act *out, int step) {
 
 /* ---- Packed types, as far as integers need them (constants: every use is specialised) ---------------------------- */
 
-/* Scale and min of part j of a group. */
-INLINE v16 dot_scale(PackedType type, const uint8_t *head, int64_t j) {
-    switch (packed_rows[type].head) {
-        case HEAD_K: return v16_mul(v16_f16(head), v16_u8(head + (4 + 2 * j) * PANEL));
-        case HEAD_6K: return v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
-        default: return v16_f16(head + j * 2 * PANEL);
-    }
-}
-INLINE v16 dot_min(PackedType type, const uint8_t *head, int64_t j) {
-    v16 min = v16_f16(head + 2 * PANEL);
-    return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
-}
 /* What an integer sum starts from, at place `at` of the act. */
 INLINE int32_t dot_seed(PackedType type, const Act *x, int at) {
     switch (packed_rows[type].zero) {
@@ -88,7 +76,7 @@ INLINE const Act *dot_act(const DotRows *d, int r) {
  * scheduler, and loads ahead then stand still. */
 INLINE int dot_chains(int rows, int count) { return rows == 1 ? count / 8 : rows == 2 ? 2 : 1; }
 
-/* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the quad. */
+/* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the act. */
 INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, const DotRows *d, int at, Exact sum) {
     const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
     d16 chain[4][V16_DOT_ROWS];
@@ -119,15 +107,14 @@ INLINE void dot_narrow(PackedType type, int rows, const uint8_t *group, int64_t 
     Exact exact;
     const uint8_t *q = group + packed->head_bytes + j * packed_bytes(type, packed->part);
     dot_exact(type, rows, packed->part, q, d, at, exact);
-    v16 scale = dot_scale(type, group, j);
+    v16 scale = head_scale(type, group, j);
     UNROLL for (int r = 0; r < rows; r++) {
         v16 both = v16_mul(scale, v16_all(dot_act(d, r)->scale));
         sum[r] = v16_fma(d16_f32(exact[r]), both, sum[r]);
     }
     if (packed->zero) return;
-    v16 min = dot_min(type, group, j);
-    UNROLL for (int r = 0; r < rows; r++)
-        sum[r] = v16_fma(min, v16_all(dot_act(d, r)->sum), sum[r]);
+    v16 min = head_min(type, group, j);
+    UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_fma(min, v16_all(dot_act(d, r)->sum), sum[r]);
 }
 
 /* What columns in .. end of a wide group give, summed apart and scaled once. */
@@ -140,7 +127,7 @@ INLINE void dot_wide(PackedType type, int rows, const uint8_t *group, int64_t in
         UNROLL for (int r = 0; r < rows; r++)
             sum[r] = v16_fma(d16_f32(exact[r]), v16_all(dot_act(d, r)->scale), sum[r]);
     }
-    v16 scale = dot_scale(type, group, 0);
+    v16 scale = head_scale(type, group, 0);
     UNROLL for (int r = 0; r < rows; r++)
         v16_store(acc + r * PANEL, v16_fma(sum[r], scale, v16_load(acc + r * PANEL)));
 }
@@ -157,8 +144,10 @@ INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
         if (wide) dot_wide(type, rows, panel, in, end, &d, acc);
-        else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width)
-            UNROLL for (int i = 0; i < ACT_GROUP / part; i++) dot_narrow(type, rows, panel, j + i, &d, i * part, sum);
+        else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width) {
+            dot_narrow(type, rows, panel, j, &d, 0, sum);
+            if (part < ACT_GROUP) dot_narrow(type, rows, panel, j + 1, &d, part, sum);
+        }
     }
     if (!wide)
         UNROLL for (int r = 0; r < rows; r++) v16_store(acc + r * PANEL, sum[r]);
@@ -196,7 +185,7 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
 }
 
 #define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Act *x,         \
+    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Act *x,          \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
         dot_panels(type, panel, step, panels, k0, k1, x, x_step, rows, acc);                                           \
     }

@@ -24,7 +24,7 @@
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include "exp16.h"
-#include "inline16.h"
+#include "heads16.h"
 #include <math.h>
 #include <string.h>
 
@@ -44,29 +44,10 @@ INLINE int step_of(PackedType type) { /* k decoded in one go; with tops a part *
 
 /* Of part j. */
 INLINE Scale scale_of(PackedType type, const uint8_t *head, int64_t j) {
-    const PackedRow *packed = &packed_rows[type];
+    const int zero = packed_rows[type].zero;
     Scale s;
-    v16 scale = v16_all(0);
-    s.min = scale;
-    switch (packed->head) {
-        case HEAD_NONE: break;
-        case HEAD_SCALE:
-            scale = v16_f16(head + j * 2 * PANEL);
-            s.min = v16_mul(scale, v16_all(-(float)packed->zero));
-            break;
-        case HEAD_MIN:
-            scale = v16_f16(head);
-            s.min = v16_f16(head + 2 * PANEL);
-            break;
-        case HEAD_K:
-            scale = v16_mul(v16_f16(head), v16_u8(head + (4 + 2 * j) * PANEL));
-            s.min = v16_mul(v16_f16(head + 2 * PANEL), v16_u8(head + (5 + 2 * j) * PANEL));
-            break;
-        case HEAD_6K:
-            scale = v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
-            s.min = v16_mul(scale, v16_all(-(float)packed->zero));
-            break;
-    }
+    v16 scale = packed_quantised(type) ? head_scale(type, head, j) : v16_all(0);
+    s.min = !packed_quantised(type) ? scale : zero ? v16_mul(scale, v16_all(-(float)zero)) : head_min(type, head, j);
     s.scale[0] = scale;
     s.scale[1] = v16_mul(scale, v16_all(has_nibbles(type) ? 0x1p-4f : 0x1p-8f));
     s.scale[2] = v16_mul(scale, v16_all(0x1p-16f));

@@ -195,7 +195,7 @@ V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) {
 }
 V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
 
-/* 16 floats to int8 (nearest, ties to even), in the order of Quad; returns their sum. */
+/* 16 floats to int8 (nearest, ties to even), in the order of Act; returns their sum. */
 V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     __m256i a = _mm256_cvtps_epi32(v.a), b = _mm256_cvtps_epi32(v.b);
     __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);

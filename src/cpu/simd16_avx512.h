@@ -136,7 +136,7 @@ V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { /* |w - 128| times
 V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
 #endif
 
-/* 16 floats to int8 (nearest, ties to even), in the order of Quad; returns their sum. */
+/* 16 floats to int8 (nearest, ties to even), in the order of Act; returns their sum. */
 V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     __m512i i = _mm512_cvtps_epi32(v);
     __m128i order = _mm_setr_epi8(0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15);

@@ -71,8 +71,6 @@ enum { GROUP = 32 };
 
 /* The numbers of part j (32 weights, 16 of q6_K) of a row, never negative. */
 typedef void Split(const uint8_t *row, int64_t j, uint8_t q[GROUP]);
-/* Writes lane `lane` of the head of group g; `parts` of the group are there. */
-typedef void Head(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head);
 
 static uint16_t u16_at(const uint8_t *p) {
     uint16_t h;
@@ -129,26 +127,11 @@ static void split_q6_k(const uint8_t *row, int64_t j, uint8_t q[GROUP]) {
 static void put_half(uint8_t *head, int64_t line, int lane, uint16_t h) {
     memcpy(head + (line * PANEL + lane) * 2, &h, sizeof h);
 }
-/* Scales at the front of each block, mins after them. */
-static void head_scales(const uint8_t *row, int64_t block, int64_t first, int64_t parts, int lane, uint8_t *head) {
-    for (int64_t j = 0; j < parts; j++) put_half(head, j, lane, u16_at(row + (first + j) * block));
-}
-static void head_q8_0(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_scales(row, 34, g, parts, lane, head);
-}
-static void head_q4_0(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_scales(row, 18, 2 * g, parts, lane, head);
-}
-static void head_q5_0(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_scales(row, 22, 2 * g, parts, lane, head);
-}
-static void head_q4_1(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_scales(row, 20, g, parts, lane, head);
-    put_half(head, 1, lane, u16_at(row + g * 20 + 2));
-}
-static void head_q5_1(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_scales(row, 24, g, parts, lane, head);
-    put_half(head, 1, lane, u16_at(row + g * 24 + 2));
+/* Blocks with an f16 scale at the front, and a min after it. */
+static void head_f16(PackedType type, const uint8_t *block, int64_t block_bytes, int64_t parts, int lane,
+                     uint8_t *head) {
+    for (int64_t j = 0; j < parts; j++) put_half(head, j, lane, u16_at(block + j * block_bytes));
+    if (packed_rows[type].head == HEAD_MIN) put_half(head, 1, lane, u16_at(block + 2));
 }
 
 /* The head of a q4_K or q5_K block of 8 parts: f16 d, f16 dmin, then 6-bit scale and min of each part in 12 bytes: the
@@ -163,16 +146,21 @@ static void head_k(const uint8_t *b, int64_t parts, int lane, uint8_t *head) {
         head[(5 + 2 * j) * PANEL + lane] = (uint8_t)(j < 4 ? s[j + 4] & 63 : s[j + 4] >> 4 | (s[j] >> 6) << 4);
     }
 }
-static void head_q4_k(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_k(row + g * 144, parts, lane, head);
-}
-static void head_q5_k(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    head_k(row + g * 176, parts, lane, head);
-}
-static void head_q6_k(const uint8_t *row, int64_t g, int64_t parts, int lane, uint8_t *head) {
-    const uint8_t *b = row + g * 210;
+static void head_6k(const uint8_t *b, int64_t parts, int lane, uint8_t *head) { /* see split_q6_k */
     put_half(head, 0, lane, u16_at(b + 208));
     for (int64_t j = 0; j < parts; j++) head[(2 + j) * PANEL + lane] = b[192 + j];
+}
+
+/* Lane `lane` of the head of a group that begins at the block; `parts` of the group are there. */
+static void put_head(PackedType type, const uint8_t *block, int64_t block_bytes, int64_t parts, int lane,
+                     uint8_t *head) {
+    switch (packed_rows[type].head) {
+        case HEAD_NONE: break;
+        case HEAD_SCALE:
+        case HEAD_MIN: head_f16(type, block, block_bytes, parts, lane, head); break;
+        case HEAD_K: head_k(block, parts, lane, head); break;
+        case HEAD_6K: head_6k(block, parts, lane, head); break;
+    }
 }
 
 /* Bits above the nibbles of `count` numbers: of byte line n, from bit n * bits up in every byte. */
@@ -204,14 +192,15 @@ static void put_columns(PackedType type, uint8_t q[PANEL][GROUP], int64_t count,
 }
 
 /* Missing rows are zero: their scales are, and their numbers are the zero. */
-static void pack_groups(PackedType type, Split *split, Head *head, const uint8_t *const rows[PANEL], int64_t k,
-                        uint8_t *panel) {
+static void pack_groups(PackedType type, const DTypeRow *stored, Split *split, const uint8_t *const rows[PANEL],
+                        int64_t k, uint8_t *panel) {
     const PackedRow *packed = &packed_rows[type];
-    for (int64_t from = 0, g = 0; from < k; from += packed->group, g++) {
+    for (int64_t from = 0; from < k; from += packed->group) {
         int64_t left = k - from < packed->group ? k - from : packed->group, parts = left / packed->part;
+        int64_t blocks = from / stored->block; /* of the file, before the group */
         memset(panel, 0, (size_t)packed->head_bytes);
         for (int r = 0; r < PANEL; r++)
-            if (rows[r]) head(rows[r], g, parts, r, panel);
+            if (rows[r]) put_head(type, rows[r] + blocks * stored->block_bytes, stored->block_bytes, parts, r, panel);
         panel += packed->head_bytes;
         for (int64_t j = 0; j < parts; j++, panel += packed_bytes(type, packed->part)) {
             uint8_t q[PANEL][GROUP];
@@ -333,18 +322,13 @@ void pack_quantise(DType dtype, PackedType type, const uint8_t *const rows[PANEL
 
 /* ---- Which type is held how -------------------------------------------------------------------------------------- */
 
-static const struct { bool weight; PackedType type; Split *split; Head *head; } held[DTYPE_COUNT] = {
-    [DTYPE_F32] = {true, PACKED_F32, NULL, NULL},
-    [DTYPE_BF16] = {true, PACKED_BF16, NULL, NULL},
-    [DTYPE_F16] = {true, PACKED_F16, NULL, NULL},
-    [DTYPE_Q8_0] = {true, PACKED_Q8, split_q8_0, head_q8_0},
-    [DTYPE_Q4_0] = {true, PACKED_Q4Z, split_q4_0, head_q4_0},
-    [DTYPE_Q4_1] = {true, PACKED_Q4, split_q4_1, head_q4_1},
-    [DTYPE_Q5_0] = {true, PACKED_Q5Z, split_q5_0, head_q5_0},
-    [DTYPE_Q5_1] = {true, PACKED_Q5, split_q5_1, head_q5_1},
-    [DTYPE_Q4_K] = {true, PACKED_Q4K, split_q4_k, head_q4_k},
-    [DTYPE_Q5_K] = {true, PACKED_Q5K, split_q5_k, head_q5_k},
-    [DTYPE_Q6_K] = {true, PACKED_Q6K, split_q6_k, head_q6_k},
+static const struct { bool weight; PackedType type; Split *split; } held[DTYPE_COUNT] = {
+    [DTYPE_F32] = {true, PACKED_F32, NULL},        [DTYPE_BF16] = {true, PACKED_BF16, NULL},
+    [DTYPE_F16] = {true, PACKED_F16, NULL},        [DTYPE_Q8_0] = {true, PACKED_Q8, split_q8_0},
+    [DTYPE_Q4_0] = {true, PACKED_Q4Z, split_q4_0}, [DTYPE_Q4_1] = {true, PACKED_Q4, split_q4_1},
+    [DTYPE_Q5_0] = {true, PACKED_Q5Z, split_q5_0}, [DTYPE_Q5_1] = {true, PACKED_Q5, split_q5_1},
+    [DTYPE_Q4_K] = {true, PACKED_Q4K, split_q4_k}, [DTYPE_Q5_K] = {true, PACKED_Q5K, split_q5_k},
+    [DTYPE_Q6_K] = {true, PACKED_Q6K, split_q6_k},
 };
 
 bool packed_type_named(const char *name, PackedType *out) {
@@ -365,7 +349,7 @@ void pack_panel(DType dtype, const uint8_t *const rows[PANEL], int64_t k, void *
         case PACKED_F32: pack_columns(rows, 4, 4 * k, 4 * k, panel); break;
         case PACKED_BF16: pack_columns(rows, 4, 2 * k, 2 * (k + k % 2), panel); break;
         case PACKED_F16: pack_columns(rows, 2, 2 * k, 2 * (k + k % 2), panel); break;
-        default: pack_groups(type, held[dtype].split, held[dtype].head, rows, k, panel);
+        default: pack_groups(type, dtype_row(dtype), held[dtype].split, rows, k, panel);
     }
     memset((uint8_t *)panel + used_bytes(type, k), 0, (size_t)(packed_panel_bytes(type, k) - used_bytes(type, k)));
 }

@@ -5,11 +5,12 @@
  * what follows the last layer another. Executions cost tens of microseconds each, so there are a few layers to one.
  *
  * Law: a device of XLA CPU never has 32 executions begun when one more is asked for. XLA starts the executions of a
- * program's devices on threads of a pool, as many as devices, which also run them. At the 33rd such a thread sleeps until
- * the device's first has ended; those that are left are fewer than the devices, whose collectives need them all: all
- * stand still for ever. So a run has at most PIECES + 1 executions and waits for its last (wave.c), a copy of a session
- * too. The order is no danger: Execute returns when all devices have the piece in their queues, and a piece takes what
- * the one before left on its device, so no device is in two at a time. */
+ * program's devices on threads of a pool, as many as devices, which also run them. At the 33rd such a thread sleeps
+ * until the device's first has ended; those that are left are fewer than the devices, whose collectives need them all:
+ * all stand still for ever. So a run has at most PIECES + 1 executions and waits for its last (wave.c), a copy of a
+ * session too. The order is no danger: Execute returns when all devices have the piece in their queues, and a piece
+ * takes what the one before left on its device, so no device is in two at a time.
+ */
 #include <stdlib.h>
 #include <string.h>
 #include "state.h"

@@ -1,0 +1,21 @@
+/* heads16.h: scale and min of part j of a group, as its head has them (ops/pack.h), over v16. Packed types are
+ * constants: every use is specialised. */
+#ifndef HEADS16_H
+#define HEADS16_H
+#include "../ops/pack.h"
+#include "inline16.h"
+
+INLINE v16 head_scale(PackedType type, const uint8_t *head, int64_t j) {
+    switch (packed_rows[type].head) {
+        case HEAD_K: return v16_mul(v16_f16(head), v16_u8(head + (4 + 2 * j) * PANEL));
+        case HEAD_6K: return v16_mul(v16_f16(head), v16_s8((const int8_t *)head + (2 + j) * PANEL));
+        default: return v16_f16(head + j * 2 * PANEL);
+    }
+}
+
+/* Of a type without a zero; with one it is -zero times scale. */
+INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
+    v16 min = v16_f16(head + 2 * PANEL);
+    return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
+}
+#endif
