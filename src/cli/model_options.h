@@ -28,7 +28,7 @@ typedef struct ModelOptions {
      "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16", NULL},                           \
     {"backend", 0, OPTION_TEXT, &(m).backend, 0, 0, "NAME", "cpu (default) or pjrt", NULL},                            \
     {"plugin", 0, OPTION_TEXT, &(m).plugin, 0, 0, "FILE|NAME",                                                         \
-     "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda", NULL},                    \
+     "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda", NULL},                 \
     {"program-cache", 0, OPTION_TEXT, &(m).program_cache, 0, 0, "DIR",                                                 \
      "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)", NULL},                                           \
     {"candidates", 0, OPTION_TEXT, &(m).candidates, 0, 0, "N",                                                         \
