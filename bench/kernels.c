@@ -148,9 +148,11 @@ static double run_rows(const Item *item, int thread) {
     int64_t bytes = packed_panel_bytes(type, K), panels = BYTES / bytes / item->threads / PANELS * PANELS;
     const uint8_t *w = weights[type] + thread * panels * bytes;
     float *acc = scratch[thread];
+    Leaves whole;
+    leaves_one(&whole, 0, K);
     for (int64_t p = 0; p < panels; p += PANELS) {
         memset(acc, 0, (size_t)(PANELS * item->rows * PANEL) * sizeof *acc);
-        item->kernels->rows[type](w + p * bytes, bytes, PANELS, 0, K, xs, K, item->rows, acc);
+        item->kernels->rows[type](w + p * bytes, bytes, PANELS, &whole, xs, K, item->rows, acc);
     }
     return (double)(panels * bytes);
 }
@@ -177,8 +179,10 @@ static double run_dot(const Item *item, int thread) {
     memset(acc, 0, (size_t)(PANELS * quad_rows(item->rows) * PANEL) * sizeof *acc);
     for (int64_t p = 0; p < panels; p += tile ? 1 : PANELS)
         for (int64_t k = 0, end; k < K; k = end) {
+            Leaves piece;
             end = tile && K - k > DOT_COUNT ? k + DOT_COUNT : K;
-            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, k, end, x, x_step, item->rows, acc);
+            leaves_one(&piece, k, end);
+            item->kernels->dot[type](w + p * bytes, bytes, tile ? 1 : PANELS, &piece, x, x_step, item->rows, acc);
         }
     return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
 }
@@ -193,8 +197,10 @@ static double run_pairs(const Item *item, int thread) {
     memset(acc, 0, (size_t)(PANELS * item->rows * PANEL) * sizeof *acc);
     for (int64_t p = 0; p < panels; p += PANELS)
         for (int64_t k = 0, end; k < K; k = end) {
+            Leaves piece;
             end = tile && K - k > PAIR_COUNT ? k + PAIR_COUNT : K;
-            item->kernels->dot_pairs(w + p * bytes, bytes, PANELS, k, end, pairs, step, item->rows, acc);
+            leaves_one(&piece, k, end);
+            item->kernels->dot_pairs(w + p * bytes, bytes, PANELS, &piece, pairs, step, item->rows, acc);
         }
     return tile ? 2.0 * K * PANEL * (double)(item->rows * panels) : (double)(panels * bytes);
 }

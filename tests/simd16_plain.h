@@ -157,7 +157,7 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
 V16 v16 v16_abs(v16 x) { V16_EACH(fabsf(x.lane[i])); }
 
 typedef struct pair16 { uint32_t lane[16]; } pair16;
-enum { V16_PAIR_SUMS = 24, V16_PAIR_ROWS = 12, V16_PAIR_MOST = 16, V16_PAIR_FETCH = 17 };
+enum { V16_PAIR_SUMS = 24, V16_PAIR_ROWS = 12, V16_PAIR_MOST = 16, V16_PAIR_FETCH = 17, V16_PAIR_LONE = 4 };
 V16 pair16 pair16_load(const uint8_t *p) {
     pair16 y;
     memcpy(y.lane, p, sizeof y.lane);

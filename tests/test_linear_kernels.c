@@ -132,7 +132,23 @@ static void pack_sizes(void **state) {
 
 /* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
-/* rows: any number of panels and rows, k ranges that begin and end inside groups, strides with gaps. */
+/* [k0, k1) cut into up to 12 leaves at multiples of `unit` from k0, added up in any order there can be. */
+static void cut_leaves(Leaves *leaves, int64_t k0, int64_t k1, int64_t unit) {
+    int want = random_below(3) ? 1 : 1 + (int)random_below(12), sums = 0;
+    leaves->count = 0;
+    for (int64_t at = k0; at < k1 || !leaves->count;) {
+        int i = leaves->count++;
+        int64_t end = i + 1 == want ? k1 : at + (1 + random_below(1 + (k1 - at) / 2 / unit)) * unit;
+        leaves->first[i] = at;
+        leaves->last[i] = at = end < k1 ? end : k1;
+        int most = sums++, least = at < k1 ? sums == LEAVES_DEPTH : most;
+        leaves->adds[i] = (uint8_t)(least + random_below(most - least + 1));
+        sums -= leaves->adds[i];
+    }
+    assert_int_equal(sums, 1);
+}
+
+/* rows: any number of panels and rows, leaves that begin and end inside groups, strides with gaps. */
 static void check_rows(const Kernels *kernels) {
     for (int type = 0; type < PACKED_COUNT; type++)
         for (int round = 0; round < 60; round++) {
@@ -147,8 +163,10 @@ static void check_rows(const Kernels *kernels) {
             float *x = guarded_floats(&gx, x_floats, round % SIDES), *a = guarded_floats(&ga, acc_floats, 0);
             float *b = guarded_new(&gb, 4 * acc_floats, round % SIDES);
             memcpy(b, a, 4 * (size_t)acc_floats);
-            kernels_reference.rows[type](panel, bytes, panels, k0, k1, x, stride, rows, a);
-            kernels->rows[type](panel, bytes, panels, k0, k1, x, stride, rows, b);
+            Leaves leaves;
+            cut_leaves(&leaves, k0, k1, 1);
+            kernels_reference.rows[type](panel, bytes, panels, &leaves, x, stride, rows, a);
+            kernels->rows[type](panel, bytes, panels, &leaves, x, stride, rows, b);
             same_bits(kernels->isa, packed_rows[type].name, a, b, acc_floats);
             guarded_free(&gp);
             guarded_free(&gx);
@@ -221,8 +239,11 @@ static void check_rows_are_tiles(const Kernels *kernels) {
         fill_floats(x, ROWS * K);
         fill_floats(a, ROWS * PANEL);
         memcpy(b, a, sizeof a);
-        kernels->rows[type](panel, bytes, 1, 0, cut, x, K, ROWS, a);
-        kernels->rows[type](panel, bytes, 1, cut, K, x, K, ROWS, a);
+        Leaves piece;
+        leaves_one(&piece, 0, cut);
+        kernels->rows[type](panel, bytes, 1, &piece, x, K, ROWS, a);
+        leaves_one(&piece, cut, K);
+        kernels->rows[type](panel, bytes, 1, &piece, x, K, ROWS, a);
         kernels->unpack[type](panel, 0, K, w);
         kernels->tile(w, K, x, K, ROWS, b);
         same_bits(kernels->isa, packed_rows[type].name, a, b, ROWS * PANEL);
@@ -314,7 +335,7 @@ static void check_dot(const Kernels *kernels) {
             uint8_t *panel = guarded_new(&gp, bytes * panels, 0);
             fill_panels((PackedType)type, k, panels, panel);
             bool lone = round > 70;
-            if (lone) rows = 1, four = QUAD;
+            if (lone) rows = 1, four = 1;
             Act *x = guarded_new(&gx, (lone ? k / 32 : four * quads) * (int64_t)sizeof *x, 0);
             float *one = malloc((size_t)k * sizeof *one);
             for (int64_t r = 0; r < rows; r++) {
@@ -326,8 +347,11 @@ static void check_dot(const Kernels *kernels) {
             float *a = guarded_floats(&ga, panels * four * PANEL, 0),
                   *b = guarded_new(&gb, panels * four * PANEL * 4, 0);
             memcpy(b, a, (size_t)(panels * four * PANEL) * 4);
-            kernels_reference.dot[type](panel, bytes, panels, k0, k1, x, lone ? 0 : quads, rows, a);
-            kernels->dot[type](panel, bytes, panels, k0, k1, x, lone ? 0 : quads, rows, b);
+            Leaves leaves;
+            if (rows <= ROWS_DIRECT) cut_leaves(&leaves, k0, k1, 32);
+            else leaves_one(&leaves, k0, k1);
+            kernels_reference.dot[type](panel, bytes, panels, &leaves, x, lone ? 0 : quads, rows, a);
+            kernels->dot[type](panel, bytes, panels, &leaves, x, lone ? 0 : quads, rows, b);
             for (int p = 0; p < panels; p++)
                 same_bits(kernels->isa, packed_rows[type].name, a + p * four * PANEL, b + p * four * PANEL,
                           rows * PANEL);
@@ -352,13 +376,15 @@ static void dot_near_double(void **state) {
     for (int type = 0; type < PACKED_COUNT; type++) {
         if (!kernels_reference.dot[type]) continue;
         uint8_t *panel = aligned_alloc(64, (size_t)packed_panel_bytes((PackedType)type, K));
-        float w[K * PANEL], x[K], acc[QUAD * PANEL] = {0};
+        float w[K * PANEL], x[K], acc[PANEL] = {0};
         Act acts[K / ACT_GROUP];
         fill_panels((PackedType)type, K, 1, panel);
         fill_floats(x, K);
         kernels_reference.unpack[type](panel, 0, K, w);
         kernels_reference.quantise(x, K, acts, 1);
-        kernels_reference.dot[type](panel, 0, 1, 0, K, acts, 0, 1, acc);
+        Leaves whole;
+        leaves_one(&whole, 0, K);
+        kernels_reference.dot[type](panel, 0, 1, &whole, acts, 0, 1, acc);
         for (int i = 0; i < PANEL; i++) {
             double sum = 0, size = 0;
             for (int k = 0; k < K; k++) {
@@ -416,7 +442,9 @@ static void rows_near_double(void **state) {
         fill_panels((PackedType)type, K, 1, panel);
         fill_floats(x, K);
         kernels_reference.unpack[type](panel, 0, K, w);
-        kernels_reference.rows[type](panel, 0, 1, 0, K, x, 0, 1, acc);
+        Leaves whole;
+        leaves_one(&whole, 0, K);
+        kernels_reference.rows[type](panel, 0, 1, &whole, x, 0, 1, acc);
         for (int i = 0; i < PANEL; i++) {
             double sum = 0, size = 0;
             for (int k = 0; k < K; k++) {
@@ -503,8 +531,11 @@ static void check_pairs(const Kernels *kernels) {
                 a[i] = random_below(3) ? ldexpf(a[i], -125 - (int)random_below(8)) : 0;
         }
         memcpy(b, a, (size_t)(panels * rows * PANEL) * 4);
-        kernels_reference.dot_pairs(panel, bytes, panels, k0, k1, x, x_step, rows, a);
-        kernels->dot_pairs(panel, bytes, panels, k0, k1, x, x_step, rows, b);
+        Leaves leaves;
+        if (rows <= ROWS_DIRECT) cut_leaves(&leaves, k0, k1, 2);
+        else leaves_one(&leaves, k0, k1);
+        kernels_reference.dot_pairs(panel, bytes, panels, &leaves, x, x_step, rows, a);
+        kernels->dot_pairs(panel, bytes, panels, &leaves, x, x_step, rows, b);
         same_values(kernels->isa, a, b, panels * rows * PANEL);
         guarded_free(&gp);
         guarded_free(&gx);
@@ -558,9 +589,10 @@ static int wrong;
 static float wrong_fma(float a, float b, float c) {
     return wrong == 0 ? fmaf(a, b, c) : wrong == 1 ? a * b + c : fma_flushed(a, b, c);
 }
-static void wrong_pairs(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Pair *x,
+static void wrong_pairs(const void *panel, int64_t step, int panels, const Leaves *leaf, const Pair *x,
                         int64_t x_step, int64_t rows, float *acc) {
-    assert_true(step == 0 && panels == 1 && k0 == 0 && k1 == 2 && rows == 1 && x_step == 1);
+    assert_true(step == 0 && panels == 1 && leaf->count == 1 && leaf->first[0] == 0 && leaf->last[0] == 2);
+    assert_true(rows == 1 && x_step == 1);
     for (int i = 0; i < PANEL; i++) {
         uint16_t w[2];
         memcpy(w, (const uint8_t *)panel + 4 * i, sizeof w);
@@ -592,7 +624,9 @@ static void pairs_near_double(void **state) {
     fill_floats(x, K);
     kernels_reference.unpack[PACKED_BF16](panel, 0, K, w);
     kernels_reference.round(x, K, pairs);
-    kernels_reference.dot_pairs(panel, 0, 1, 0, K, pairs, 0, 1, acc);
+    Leaves whole;
+    leaves_one(&whole, 0, K);
+    kernels_reference.dot_pairs(panel, 0, 1, &whole, pairs, 0, 1, acc);
     for (int i = 0; i < PANEL; i++) {
         double sum = 0, size = 0;
         for (int k = 0; k < K; k++) {

@@ -10,4 +10,6 @@
 #define UNROLL _Pragma("GCC unroll 32")
 #endif
 #endif
+/* Loads stand in the code as in the source: the order in which lines are asked for is what prefetching goes by. */
+#define IN_ORDER __asm__ volatile("" : : : "memory")
 #endif

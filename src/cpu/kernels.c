@@ -61,14 +61,16 @@ static uint32_t law_sum(uint64_t *state, int round) {
 
 bool kernels_pairs_lawful(const Kernels *k) {
     uint64_t state = 1;
+    Leaves leaf;
+    leaves_one(&leaf, 0, 2);
     for (int round = 0; round < LAW_ROUNDS; round++) {
         _Alignas(64) uint16_t w[2 * PANEL];
         _Alignas(64) float want[PANEL], got[PANEL];
         Pair x = law_number(&state, round) | (Pair)law_number(&state, round) << 16;
         for (int i = 0; i < 2 * PANEL; i++) w[i] = law_number(&state, round);
         for (int i = 0; i < PANEL; i++) want[i] = got[i] = float_of(law_sum(&state, round));
-        kernels_reference.dot_pairs(w, 0, 1, 0, 2, &x, 1, 1, want);
-        k->dot_pairs(w, 0, 1, 0, 2, &x, 1, 1, got);
+        kernels_reference.dot_pairs(w, 0, 1, &leaf, &x, 1, 1, want);
+        k->dot_pairs(w, 0, 1, &leaf, &x, 1, 1, got);
         for (int i = 0; i < PANEL; i++) /* a NaN may have any bits */
             if (memcmp(&got[i], &want[i], sizeof *got) && (got[i] == got[i] || want[i] == want[i])) return false;
     }

@@ -6,7 +6,7 @@
 
 void kernels_avx512vnni(Kernels *k);
 void kernels_avx512vnni(Kernels *k) {
-    static void (*const faster[PACKED_COUNT])(const void *, int64_t, int, int64_t, int64_t, const Act *, int64_t,
+    static void (*const faster[PACKED_COUNT])(const void *, int64_t, int, const Leaves *, const Act *, int64_t,
                                               int64_t, float *) = DOT_TABLE;
     for (int i = 0; i < PACKED_COUNT; i++) k->dot[i] = faster[i];
     k->quantise = quantise;

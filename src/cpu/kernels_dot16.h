@@ -12,6 +12,7 @@
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
+#include "fold16.h"
 #include "heads16.h"
 
 static void quantise(const float *x, int64_t n, Act *out, int step) {
@@ -87,6 +88,7 @@ INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, co
     UNROLL for (int k = 0; k < count; k += 4) {
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
         if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
+        if (rows == 1 && bits == 8) IN_ORDER;
         line16 line = dot_line(type, q, k);
         d16 *to = chain[k / 4 % chains];
         UNROLL for (int r = 0; r < rows; r++) {
@@ -157,37 +159,47 @@ INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k
 #define DOT_BLOCK(n) dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, 0, QUAD}, a)
 #define DOT_PAIR(n, sub) \
     dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, sub, QUAD}, a + (sub) * PANEL)
-INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
-                       const Act *x, int64_t x_step, int64_t rows, float *acc) {
-    if (!x_step) {
-        for (int p = 0; p < panels; p++, panel += step, acc += QUAD * PANEL)
-            dot_block(type, 1, panel, k0, k1, (DotRows){x, 0, 0, 1}, acc);
-        return;
-    }
-    for (int p = 0; p < panels; p++, panel += step, acc += quad_rows(rows) * PANEL)
-        for (int64_t r = 0; r < rows;) {
-            float *a = acc + r * PANEL;
-            int64_t left = rows - r;
-            if (V16_DOT_ROWS >= 12) {
-                if (left > 8) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 12 : 1), r += 12;
-                else if (left > 4) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 8 : 1), r += 8;
-                else if (left > 2) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 4 : 1), r += 4;
-                else if (left == 2) DOT_BLOCK(2), r += 4;
-                else DOT_BLOCK(1), r += 4;
-            } else {
-                if (left == 1) DOT_BLOCK(1);
-                else DOT_BLOCK(2);
-                if (left == 3) DOT_PAIR(1, 2);
-                else if (left > 3) DOT_PAIR(2, 2);
-                r += 4;
-            }
+INLINE void dot_rows(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, const Act *x, int64_t x_step,
+                     int64_t rows, float *acc) {
+    for (int64_t r = 0; r < rows;) {
+        float *a = acc + r * PANEL;
+        int64_t left = rows - r;
+        if (V16_DOT_ROWS >= 12) {
+            if (left > 8) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 12 : 1), r += 12;
+            else if (left > 4) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 8 : 1), r += 8;
+            else if (left > 2) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 4 : 1), r += 4;
+            else if (left == 2) DOT_BLOCK(2), r += 4;
+            else DOT_BLOCK(1), r += 4;
+        } else {
+            if (left == 1) DOT_BLOCK(1);
+            else DOT_BLOCK(2);
+            if (left == 3) DOT_PAIR(1, 2);
+            else if (left > 3) DOT_PAIR(2, 2);
+            r += 4;
         }
+    }
+}
+
+INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int panels, const Leaves *leaves,
+                       const Act *x, int64_t x_step, int64_t rows, float *acc) {
+    _Alignas(64) FoldStack stack;
+    const int vectors = x_step ? (int)quad_rows(rows) : 1;
+    for (int p = 0; p < panels; p++, panel += step, acc += vectors * PANEL) {
+        Fold fold = {.acc = acc, .stack = &stack, .vectors = vectors};
+        for (int l = 0; l < leaves->count; l++) {
+            float *to = fold_next(&fold);
+            int64_t k0 = leaves->first[l], k1 = leaves->last[l];
+            if (x_step) dot_rows(type, panel, k0, k1, x, x_step, rows, to);
+            else dot_block(type, 1, panel, k0, k1, (DotRows){x, 0, 0, 1}, to);
+            fold_add(&fold, leaves->adds[l]);
+        }
+    }
 }
 
 #define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const Act *x,          \
+    static void dot_##name(const void *panel, int64_t step, int panels, const Leaves *leaves, const Act *x,            \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
-        dot_panels(type, panel, step, panels, k0, k1, x, x_step, rows, acc);                                           \
+        dot_panels(type, panel, step, panels, leaves, x, x_step, rows, acc);                                           \
     }
 PACKED_QUANTISED(DOT)
 

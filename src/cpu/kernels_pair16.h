@@ -6,11 +6,11 @@
  *   v16_put_bf16(out, x): 16 nearest bf16, as f32_to_bf16
  *   v16_flush(): from now on v16_pair flushes; returns what v16_flush_end takes
  *   V16_PAIR_SUMS: sums that fit the registers;  V16_PAIR_ROWS: rows of two panels that fit;  V16_PAIR_MOST: rows of
- *   one panel;  V16_PAIR_FETCH: rows from which on sums take longer than loads, and fetching ahead gains */
+ *   one panel;  V16_PAIR_FETCH: rows from which on sums take longer than loads, and fetching ahead gains;
+ *   V16_PAIR_LONE: panels of one row: one stream from memory is the fastest, where a pair's product takes no longer */
 #ifndef KERNELS_PAIR16_H
 #define KERNELS_PAIR16_H
-#include "../ops/kernels.h"
-#include "inline16.h"
+#include "fold16.h"
 
 static void round_pairs(const float *x, int64_t n, Pair *out) {
     int64_t i = 0;
@@ -46,81 +46,88 @@ INLINE void pair_block(int panels, int rows, const uint8_t *panel, int64_t step,
 }
 
 /* Panels worked on together with so many rows. */
-#define PAIR_TOGETHER(rows) (V16_PAIR_SUMS / (rows) >= 4 ? 4 : V16_PAIR_SUMS / (rows) >= 2 ? 2 : 1)
+#define PAIR_TOGETHER(rows) \
+    ((rows) == 1 ? V16_PAIR_LONE : V16_PAIR_SUMS / (rows) >= 4 ? 4 : V16_PAIR_SUMS / (rows) >= 2 ? 2 : 1)
 
 typedef struct PairJob {
     const uint8_t *panel;
     int64_t step;
     int panels;
     const Pair *x;
-    int64_t x_step, n;
-    float *acc;
-    int64_t acc_step;
+    int64_t x_step, rows, n;
+    float *acc; /* [panels][rows][16] */
 } PairJob;
 
-INLINE void pair_rows(int rows, const PairJob *j, int p0, int p1, int64_t r) {
+INLINE void pair_rows(int rows, const PairJob *j, int64_t r) {
     const int together = PAIR_TOGETHER(rows);
+    const int64_t acc_step = j->rows * PANEL;
     const Pair *x = j->x + r * j->x_step;
     float *acc = j->acc + r * PANEL;
-    int p = p0;
-    for (; p + together <= p1; p += together)
-        pair_block(together, rows, j->panel + p * j->step, j->step, x, j->x_step, j->n, acc + p * j->acc_step,
-                   j->acc_step);
-    for (; p < p1; p++)
-        pair_block(1, rows, j->panel + p * j->step, j->step, x, j->x_step, j->n, acc + p * j->acc_step, j->acc_step);
+    int p = 0;
+    for (; p + together <= j->panels; p += together)
+        pair_block(together, rows, j->panel + p * j->step, j->step, x, j->x_step, j->n, acc + p * acc_step, acc_step);
+    for (; p < j->panels; p++)
+        pair_block(1, rows, j->panel + p * j->step, j->step, x, j->x_step, j->n, acc + p * acc_step, acc_step);
 }
 
-/* All rows go over a few panels before the next, so that weights come from far away once. Apart from flushing, which a
- * compiler does not see, so that nothing may move out of here. */
-static __attribute__((noinline)) void pair_all(const PairJob *j, int64_t rows) {
-    const int wide = PAIR_TOGETHER(rows < V16_PAIR_MOST ? (int)rows : V16_PAIR_ROWS);
-    for (int p0 = 0; p0 < j->panels; p0 += wide) {
-        int p1 = p0 + wide < j->panels ? p0 + wide : j->panels;
-        for (int64_t r = 0, n; r < rows; r += n) {
-            int64_t left = rows - r;
-            n = rows <= V16_PAIR_MOST       ? rows
-                : left <= V16_PAIR_ROWS     ? left
-                : left >= 2 * V16_PAIR_ROWS ? V16_PAIR_ROWS
-                                            : (left + 1) / 2;
-            switch (n) {
+/* Apart from flushing, which a compiler does not see, so that nothing may move out of here. */
+static __attribute__((noinline)) void pair_all(const PairJob *j) {
+    for (int64_t r = 0, n; r < j->rows; r += n) {
+        int64_t left = j->rows - r;
+        n = j->rows <= V16_PAIR_MOST    ? j->rows
+            : left <= V16_PAIR_ROWS     ? left
+            : left >= 2 * V16_PAIR_ROWS ? V16_PAIR_ROWS
+                                        : (left + 1) / 2;
+        switch (n) {
 #define PAIR_CASE(n)                                                                                                   \
     case n:                                                                                                            \
-        if (n <= V16_PAIR_MOST) pair_rows(n <= V16_PAIR_MOST ? n : 1, j, p0, p1, r);                                   \
+        if (n <= V16_PAIR_MOST) pair_rows(n <= V16_PAIR_MOST ? n : 1, j, r);                                           \
         break
-                PAIR_CASE(1);
-                PAIR_CASE(2);
-                PAIR_CASE(3);
-                PAIR_CASE(4);
-                PAIR_CASE(5);
-                PAIR_CASE(6);
-                PAIR_CASE(7);
-                PAIR_CASE(8);
-                PAIR_CASE(9);
-                PAIR_CASE(10);
-                PAIR_CASE(11);
-                PAIR_CASE(12);
-                PAIR_CASE(13);
-                PAIR_CASE(14);
-                PAIR_CASE(15);
-                PAIR_CASE(16);
-            }
+            PAIR_CASE(1);
+            PAIR_CASE(2);
+            PAIR_CASE(3);
+            PAIR_CASE(4);
+            PAIR_CASE(5);
+            PAIR_CASE(6);
+            PAIR_CASE(7);
+            PAIR_CASE(8);
+            PAIR_CASE(9);
+            PAIR_CASE(10);
+            PAIR_CASE(11);
+            PAIR_CASE(12);
+            PAIR_CASE(13);
+            PAIR_CASE(14);
+            PAIR_CASE(15);
+            PAIR_CASE(16);
         }
     }
 }
 
-static void dot_pairs(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
+/* All rows go over a few panels before the next, so that weights come from far away once. Sums of leaves are added
+ * without flushing. */
+static void dot_pairs(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const Pair *x,
                       int64_t x_step, int64_t rows, float *acc) {
-    PairJob job = {.panel = (const uint8_t *)panel + k0 * 2 * PANEL,
-                   .step = panel_step,
-                   .panels = panels,
-                   .x = x + k0 / 2,
-                   .x_step = x_step,
-                   .n = (k1 - k0 + 1) / 2,
-                   .acc = acc,
-                   .acc_step = rows * PANEL};
-    unsigned before = v16_flush();
-    pair_all(&job, rows);
-    v16_flush_end(before);
+    _Alignas(64) FoldStack stack;
+    const int wide = PAIR_TOGETHER(rows < V16_PAIR_MOST ? (int)rows : V16_PAIR_ROWS);
+    for (int p0 = 0; p0 < panels; p0 += wide) {
+        int n = panels - p0 < wide ? panels - p0 : wide;
+        Fold fold = {.acc = acc + p0 * rows * PANEL, .stack = &stack, .vectors = n * (int)rows};
+        for (int l = 0; l < leaves->count; l++) {
+            int64_t k0 = leaves->first[l], k1 = leaves->last[l];
+            PairJob job = {.panel = (const uint8_t *)panel + p0 * panel_step + k0 * 2 * PANEL,
+                           .step = panel_step,
+                           .panels = n,
+                           .x = x + k0 / 2,
+                           .x_step = x_step,
+                           .rows = rows,
+                           .n = (k1 - k0 + 1) / 2,
+                           .acc = fold_next(&fold)};
+            unsigned before = v16_flush();
+            pair_all(&job);
+            v16_flush_end(before);
+            fold_add(&fold, leaves->adds[l]);
+        }
+    }
 }
 
 #define KERNELS_PAIR16 .round = round_pairs, .dot_pairs = dot_pairs,

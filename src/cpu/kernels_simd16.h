@@ -24,6 +24,7 @@
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
 #include "../ops/kernels.h"
 #include "exp16.h"
+#include "fold16.h"
 #include "heads16.h"
 #include <math.h>
 #include <string.h>
@@ -311,14 +312,25 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
         UNROLL for (int r = 0; r < rows; r++) v16_store(acc + (p * rows + r) * PANEL, sum[p][r]);
 }
 
-INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels, int64_t k0,
-                        int64_t k1, const float *x, int64_t x_stride, float *acc) {
+INLINE void rows_leaves(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step,
+                        const Leaves *leaves, const float *x, int64_t x_stride, float *acc) {
+    _Alignas(64) FoldStack stack;
+    Fold fold = {.acc = acc, .stack = &stack, .vectors = panels * rows};
+    for (int l = 0; l < leaves->count; l++) {
+        float *to = fold_next(&fold);
+        rows_block(type, panels, rows, panel, step, leaves->first[l], leaves->last[l], x, x_stride, to);
+        fold_add(&fold, leaves->adds[l]);
+    }
+}
+
+INLINE void rows_panels(PackedType type, int rows, const uint8_t *panel, int64_t step, int panels,
+                        const Leaves *leaves, const float *x, int64_t x_stride, float *acc) {
     const int together = V16_PANELS(rows, step_of(type));
     int p = 0;
     for (; p + together <= panels; p += together)
-        rows_block(type, together, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
+        rows_leaves(type, together, rows, panel + p * step, step, leaves, x, x_stride, acc + p * rows * PANEL);
     for (; p < panels; p++)
-        rows_block(type, 1, rows, panel + p * step, step, k0, k1, x, x_stride, acc + p * rows * PANEL);
+        rows_leaves(type, 1, rows, panel + p * step, step, leaves, x, x_stride, acc + p * rows * PANEL);
 }
 
 /* More rows than registers hold sums for, in one of two ways. With room for eight, both halves of the rows decode a
@@ -338,26 +350,43 @@ INLINE void rows_unpacked(PackedType type, const uint8_t *panel, int64_t k0, int
     }
 }
 
-typedef void Few(const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,
+typedef void Few(const uint8_t *panel, int64_t step, int panels, const Leaves *leaves, const float *x,
                  int64_t x_stride, int rows, float *acc);
-INLINE void rows_halves(Few *few, const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1,
-                        const float *x, int64_t x_stride, int rows, float *acc) {
+INLINE void rows_halves(Few *few, const uint8_t *panel, int64_t k0, int64_t k1, const float *x, int64_t x_stride,
+                        int rows, float *acc) {
     int half = (rows + 1) / 2;
-    for (int p = 0; p < panels; p++, panel += step, acc += rows * PANEL)
-        for (int64_t at = k0, end; at < k1; at = end) {
-            end = k1 - at < HALVES_KC ? k1 : (at + HALVES_KC) / HALVES_KC * HALVES_KC;
-            few(panel, step, 1, at, end, x, x_stride, half, acc);
-            few(panel, step, 1, at, end, x + half * x_stride, x_stride, rows - half, acc + half * PANEL);
+    for (int64_t at = k0, end; at < k1; at = end) {
+        Leaves piece;
+        end = k1 - at < HALVES_KC ? k1 : (at + HALVES_KC) / HALVES_KC * HALVES_KC;
+        leaves_one(&piece, at, end);
+        few(panel, 0, 1, &piece, x, x_stride, half, acc);
+        few(panel, 0, 1, &piece, x + half * x_stride, x_stride, rows - half, acc + half * PANEL);
+    }
+}
+
+/* Panel by panel. */
+INLINE void rows_many(PackedType type, Few *few, const uint8_t *panel, int64_t step, int panels, const Leaves *leaves,
+                      const float *x, int64_t x_stride, int rows, float *acc) {
+    _Alignas(64) FoldStack stack;
+    for (int p = 0; p < panels; p++, panel += step, acc += rows * PANEL) {
+        Fold fold = {.acc = acc, .stack = &stack, .vectors = rows};
+        for (int l = 0; l < leaves->count; l++) {
+            float *to = fold_next(&fold);
+            int64_t k0 = leaves->first[l], k1 = leaves->last[l];
+            if (V16_ROWS_MOST < 8) rows_unpacked(type, panel, k0, k1, x, x_stride, rows, to);
+            else rows_halves(few, panel, k0, k1, x, x_stride, rows, to);
+            fold_add(&fold, leaves->adds[l]);
         }
+    }
 }
 
 #define ROWS_CASE(type, n)                                                                                             \
     case n:                                                                                                            \
         if (n <= V16_ROWS_MOST)                                                                                        \
-            rows_panels(type, n <= V16_ROWS_MOST ? n : 1, panel, step, panels, k0, k1, x, x_stride, acc);              \
+            rows_panels(type, n <= V16_ROWS_MOST ? n : 1, panel, step, panels, leaves, x, x_stride, acc);              \
         return
 #define LINEAR(name, type)                                                                                             \
-    static void few_##name(const uint8_t *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,     \
+    static void few_##name(const uint8_t *panel, int64_t step, int panels, const Leaves *leaves, const float *x,       \
                            int64_t x_stride, int rows, float *acc) {                                                   \
         switch (rows) {                                                                                                \
             ROWS_CASE(type, 1);                                                                                        \
@@ -370,14 +399,10 @@ INLINE void rows_halves(Few *few, const uint8_t *panel, int64_t step, int panels
             ROWS_CASE(type, 8);                                                                                        \
         }                                                                                                              \
     }                                                                                                                  \
-    static void rows_##name(const void *panel, int64_t step, int panels, int64_t k0, int64_t k1, const float *x,       \
+    static void rows_##name(const void *panel, int64_t step, int panels, const Leaves *leaves, const float *x,         \
                             int64_t x_stride, int rows, float *acc) {                                                  \
-        if (rows <= V16_ROWS_MOST) few_##name(panel, step, panels, k0, k1, x, x_stride, rows, acc);                    \
-        else if (V16_ROWS_MOST < 8)                                                                                    \
-            for (int p = 0; p < panels; p++)                                                                           \
-                rows_unpacked(type, (const uint8_t *)panel + p * step, k0, k1, x, x_stride, rows,                      \
-                              acc + p * rows * PANEL);                                                                 \
-        else rows_halves(few_##name, panel, step, panels, k0, k1, x, x_stride, rows, acc);                             \
+        if (rows <= V16_ROWS_MOST) few_##name(panel, step, panels, leaves, x, x_stride, rows, acc);                    \
+        else rows_many(type, few_##name, panel, step, panels, leaves, x, x_stride, rows, acc);                         \
     }                                                                                                                  \
     static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
         unpack_of(type, panel, k0, k1, w);                                                                             \

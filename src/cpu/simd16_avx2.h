@@ -215,7 +215,7 @@ V16 v16 v16_abs(v16 x) {
 /* ---- Products of bf16: pair16, sixteen pairs -------------------------------------------------------------------- */
 
 typedef struct pair16 { v16 even, odd; } pair16;
-enum { V16_PAIR_SUMS = 4, V16_PAIR_ROWS = 4, V16_PAIR_MOST = 4, V16_PAIR_FETCH = 3 };
+enum { V16_PAIR_SUMS = 4, V16_PAIR_ROWS = 4, V16_PAIR_MOST = 4, V16_PAIR_FETCH = 3, V16_PAIR_LONE = 4 };
 V16 pair16 pair16_load(const uint8_t *p) {
     pair16 y;
     v16_bf16_pair(p, &y.even, &y.odd);

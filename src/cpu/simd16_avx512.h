@@ -149,7 +149,7 @@ V16 v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
 
 #ifdef __AVX512BF16__
 typedef __m512i pair16;
-enum { V16_PAIR_SUMS = 24, V16_PAIR_ROWS = 12, V16_PAIR_MOST = 16, V16_PAIR_FETCH = 9 };
+enum { V16_PAIR_SUMS = 24, V16_PAIR_ROWS = 12, V16_PAIR_MOST = 16, V16_PAIR_FETCH = 9, V16_PAIR_LONE = 1 };
 V16 pair16 pair16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 V16 pair16 pair16_all(const uint32_t *p) { return _mm512_set1_epi32((int)*p); }
 V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return _mm512_dpbf16_ps(sum, (__m512bh)w, (__m512bh)x); }
@@ -158,7 +158,7 @@ V16 void v16_flush_end(unsigned before) { (void)before; }
 #else
 #include "simd16_flush.h"
 typedef struct pair16 { v16 even, odd; } pair16;
-enum { V16_PAIR_SUMS = 20, V16_PAIR_ROWS = 10, V16_PAIR_MOST = 10, V16_PAIR_FETCH = 9 };
+enum { V16_PAIR_SUMS = 20, V16_PAIR_ROWS = 10, V16_PAIR_MOST = 10, V16_PAIR_FETCH = 9, V16_PAIR_LONE = 4 };
 V16 pair16 pair16_of(__m512i v) {
     return (pair16){_mm512_castsi512_ps(_mm512_slli_epi32(v, 16)),
                     _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000u)))};

@@ -78,24 +78,51 @@ static void decode_quantised(PackedType type, const uint8_t *panel, int64_t k, f
     static void decode_##name(const uint8_t *panel, int64_t k, float w[PANEL]) { decode_quantised(type, panel, k, w); }
 PACKED_QUANTISED(DECODE)
 
+/* ---- Sums of leaves ---------------------------------------------------------------------------------------------- */
+
+/* The sums of one row of one panel over columns k0 .. k1 onto acc. */
+typedef struct Columns Columns;
+struct Columns {
+    void (*sum)(const Columns *c, int64_t k0, int64_t k1, float acc[PANEL]);
+    Decode *decode;
+    PackedType type;
+    const uint8_t *panel;
+    const void *x;
+    int x_step; /* of acts */
+};
+
+static void sum_leaves(const Columns *c, const Leaves *leaves, float *acc) {
+    float sum[LEAVES_DEPTH][PANEL];
+    int top = 0;
+    memcpy(sum[0], acc, sizeof sum[0]);
+    for (int l = 0; l < leaves->count; l++) {
+        if (l) memset(sum[top], 0, sizeof sum[top]);
+        c->sum(c, leaves->first[l], leaves->last[l], sum[top++]);
+        for (int n = leaves->adds[l]; n > 0; n--, top--)
+            for (int i = 0; i < PANEL; i++) sum[top - 2][i] += sum[top - 1][i];
+    }
+    memcpy(acc, sum[0], sizeof sum[0]);
+}
+
 /* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
-static void rows_of(Decode *decode, const uint8_t *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
-                    const float *x, int64_t x_stride, int rows, float *acc) {
-    for (int p = 0; p < panels; p++, panel += panel_step, acc += rows * PANEL)
-        for (int64_t k = k0; k < k1; k++) {
-            float w[PANEL];
-            decode(panel, k, w);
-            for (int r = 0; r < rows; r++)
-                for (int i = 0; i < PANEL; i++)
-                    acc[r * PANEL + i] = fmaf(w[i], x[r * x_stride + k], acc[r * PANEL + i]);
-        }
+static void sum_floats(const Columns *c, int64_t k0, int64_t k1, float *acc) {
+    const float *x = c->x;
+    for (int64_t k = k0; k < k1; k++) {
+        float w[PANEL];
+        c->decode(c->panel, k, w);
+        for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[i], x[k], acc[i]);
+    }
 }
 
 #define LINEAR(name, type)                                                                                             \
-    static void rows_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const float *x, \
+    static void rows_##name(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const float *x,   \
                             int64_t x_stride, int rows, float *acc) {                                                  \
-        rows_of(decode_##name, panel, panel_step, panels, k0, k1, x, x_stride, rows, acc);                             \
+        for (int p = 0; p < panels; p++)                                                                               \
+            for (int r = 0; r < rows; r++, acc += PANEL)                                                               \
+                sum_leaves(&(Columns){.sum = sum_floats, .decode = decode_##name,                                      \
+                                      .panel = (const uint8_t *)panel + p * panel_step, .x = x + r * x_stride},        \
+                           leaves, acc);                                                                               \
     }                                                                                                                  \
     static void unpack_##name(const void *panel, int64_t k0, int64_t k1, float *w) {                                   \
         for (int64_t k = k0; k < k1; k++, w += PANEL) decode_##name(panel, k, w);                                      \
@@ -132,20 +159,25 @@ static void round_pairs(const float *x, int64_t n, Pair *out) {
         out[i / 2] = f32_to_bf16(x[i]) | (Pair)(i + 1 < n ? f32_to_bf16(x[i + 1]) : 0) << 16;
 }
 
-static void dot_pairs(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
+static void sum_pairs(const Columns *c, int64_t k0, int64_t k1, float *acc) {
+    const Pair *x = c->x;
+    for (int64_t k = k0; k < k1; k += 2) {
+        float even[PANEL], odd[PANEL];
+        decode_bf16(c->panel, k, even);
+        decode_bf16(c->panel, k + 1, odd);
+        for (int i = 0; i < PANEL; i++) {
+            acc[i] = fma_flushed(odd[i], bf16_to_f32((uint16_t)(x[k / 2] >> 16)), acc[i]);
+            acc[i] = fma_flushed(even[i], bf16_to_f32((uint16_t)x[k / 2]), acc[i]);
+        }
+    }
+}
+
+static void dot_pairs(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const Pair *x,
                       int64_t x_step, int64_t rows, float *acc) {
     for (int p = 0; p < panels; p++)
         for (int64_t r = 0; r < rows; r++, acc += PANEL)
-            for (int64_t k = k0; k < k1; k += 2) {
-                float even[PANEL], odd[PANEL];
-                Pair pair = x[r * x_step + k / 2];
-                decode_bf16((const uint8_t *)panel + p * panel_step, k, even);
-                decode_bf16((const uint8_t *)panel + p * panel_step, k + 1, odd);
-                for (int i = 0; i < PANEL; i++) {
-                    acc[i] = fma_flushed(odd[i], bf16_to_f32((uint16_t)(pair >> 16)), acc[i]);
-                    acc[i] = fma_flushed(even[i], bf16_to_f32((uint16_t)pair), acc[i]);
-                }
-            }
+            sum_leaves(&(Columns){.sum = sum_pairs, .panel = (const uint8_t *)panel + p * panel_step,
+                                  .x = x + r * x_step}, leaves, acc);
 }
 
 /* ---- Linear with activations in 8 bits --------------------------------------------------------------------------- */
@@ -207,20 +239,19 @@ static float dot_lane(PackedType type, const uint8_t *panel, int64_t k0, int64_t
     return acc;
 }
 
-static void dot_of(PackedType type, const uint8_t *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
-                   const Act *x, int64_t x_step, int64_t rows, float *acc) {
-    for (int p = 0; p < panels; p++, panel += panel_step, acc += quad_rows(rows) * PANEL)
-        for (int64_t r = 0; r < rows; r++)
-            for (int i = 0; i < PANEL; i++)
-                acc[r * PANEL + i] =
-                    dot_lane(type, panel, k0, k1, i, x + (r / QUAD * x_step * QUAD + r % QUAD),
-                             x_step ? QUAD : 1, acc[r * PANEL + i]);
+static void sum_acts(const Columns *c, int64_t k0, int64_t k1, float *acc) {
+    for (int i = 0; i < PANEL; i++) acc[i] = dot_lane(c->type, c->panel, k0, k1, i, c->x, c->x_step, acc[i]);
 }
 
-#define DOT(name, type)                                                                                                \
-    static void dot_##name(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Act *x,   \
+#define DOT(name, packed_type)                                                                                         \
+    static void dot_##name(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const Act *x,      \
                            int64_t x_step, int64_t rows, float *acc) {                                                 \
-        dot_of(type, panel, panel_step, panels, k0, k1, x, x_step, rows, acc);                                         \
+        for (int p = 0; p < panels; p++, acc += (x_step ? quad_rows(rows) : 1) * PANEL)                                \
+            for (int64_t r = 0; r < rows; r++)                                                                         \
+                sum_leaves(&(Columns){.sum = sum_acts, .type = packed_type,                                            \
+                                      .panel = (const uint8_t *)panel + p * panel_step,                                \
+                                      .x = x + (r / QUAD * x_step * QUAD + r % QUAD), .x_step = x_step ? QUAD : 1},    \
+                           leaves, acc + r * PANEL);                                                                   \
     }
 PACKED_QUANTISED(DOT)
 

@@ -33,6 +33,22 @@ typedef struct Act {
 typedef struct Quad { Act row[QUAD]; } Quad;
 static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
 
+/* A sum over columns cut into leaves (graph/tree.h): columns [first[i], last[i]) in order, and then, adds[i] times, the
+ * last two of the sums there are become left + right. One is left at the end. The first leaf goes on from what acc
+ * holds, all others begin at 0. A sum that is not cut is one leaf. */
+enum { LEAVES_LEVELS = 6, LEAVES_MOST = 1 << LEAVES_LEVELS, LEAVES_DEPTH = LEAVES_LEVELS + 1 }; /* sums at a time */
+typedef struct Leaves {
+    int count; /* above 1: for at most ROWS_DIRECT rows */
+    uint8_t adds[LEAVES_MOST];
+    int64_t first[LEAVES_MOST], last[LEAVES_MOST];
+} Leaves;
+static inline void leaves_one(Leaves *l, int64_t first, int64_t last) {
+    l->count = 1;
+    l->first[0] = first;
+    l->last[0] = last;
+    l->adds[0] = 0;
+}
+
 /* Activations in bf16: columns 2i and 2i + 1 of a row as one number, the even one in the low half, each the nearest
  * bf16 (ties to even; NaN stays NaN); a column past an odd end is 0. Rows are an odd number of cache lines apart, so
  * that a dozen of them do not meet in one set of the L1 cache. */
@@ -99,10 +115,10 @@ static inline int64_t attention_part(int64_t heads, int64_t channels) {
 
 typedef struct Kernels {
     const char *isa;
-    /* acc[p][r][lane] = acc[p][r][lane] + sum over k in [k0, k1), in order, of w[p][k][lane] * x[r][k], one fmaf each.
+    /* acc[p][r][lane] = acc[p][r][lane] + sum over k of the leaves of w[p][k][lane] * x[r][k], one fmaf each.
      * p: `panels` panels `panel_step` bytes apart, r: `rows` rows (1..ROWS_DIRECT) of x, x_stride floats apart.
      * x points at k = 0. acc rows are 16 floats, 64-byte aligned. */
-    void (*rows[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1,
+    void (*rows[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, const Leaves *leaves,
                                const float *x, int64_t x_stride, int rows, float *acc);
     /* w[k - k0][lane] as f32, k in [k0, k1) */
     void (*unpack[PACKED_COUNT])(const void *panel, int64_t k0, int64_t k1, float *w);
@@ -111,26 +127,26 @@ typedef struct Kernels {
     void (*tile)(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc);
     /* n / 32 acts, `step` apart, from x[0 .. n), n a multiple of 32. */
     void (*quantise)(const float *x, int64_t n, Act *out, int step);
-    /* As `rows`, with activations in 8 bits, for quantised types, k0 and k1 multiples of 32 (of 128 with Q8G and Q4G
-     * unless the ends of a sum), any number of rows: row r is row r % 4 of the quads at (Quad *)x + r / 4 * x_step +
-     * k / 32; x_step 0: one row alone, act x + k / 32.
+    /* As `rows`, with activations in 8 bits, for quantised types, leaves k0 .. k1 of multiples of 32 (of 128 with Q8G
+     * and Q4G unless the ends of a sum), any number of rows: row r is row r % 4 of the quads at (Quad *)x + r / 4 *
+     * x_step + k / 32; x_step 0: one row alone, act x + k / 32.
      * For what [k0, k1) has of every part of a weight group (pack.h), in order, with S = sum of (q - zero) * q_x over
      * it, exact in int32:
      *     parts of 32 and 16: acc = fmaf((float)S, scale * x.scale, acc), and of a type without a zero then
      *         acc = fmaf(min, x.sum, acc)
      *     parts of 128: t = 0; per 32 columns t = fmaf((float)S, x.scale, t); at the end acc = fmaf(t, scale, acc)
-     * acc is [panels][quad_rows(rows)][16]; the rows past `rows` hold anything, before and after. NULL: not for this
-     * type. */
-    void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Act *x,
+     * acc is [panels][quad_rows(rows)][16], of a row alone [panels][16]; the rows past `rows` hold anything, before and
+     * after. NULL: not for this type. */
+    void (*dot[PACKED_COUNT])(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const Act *x,
                               int64_t x_step, int64_t rows, float *acc);
     /* Pairs of a row x[0 .. n). */
     void (*round)(const float *x, int64_t n, Pair *out);
     /* As `rows`, with activations in bf16, for bf16 weights, any number of rows: for every pair of columns 2i, 2i + 1
-     * in [k0, k1), in order,
+     * of a leaf k0 .. k1, in order,
      *     acc = fma_flushed(w[2i + 1], x[2i + 1], acc), then acc = fma_flushed(w[2i], x[2i], acc)
      * which is what vdpbf16ps computes (Intel SDM vol. 2; dev/dpbf16.c). k0 is even; k1 is too, or the end of the
      * matrix. Row r is x_step pairs after row r - 1; x points at k = 0. acc: [panels][rows][16]. */
-    void (*dot_pairs)(const void *panel, int64_t panel_step, int panels, int64_t k0, int64_t k1, const Pair *x,
+    void (*dot_pairs)(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const Pair *x,
                       int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
     /* out [heads][channels] of a row from the parts of its blocks, in order; they are lost. 64-byte aligned. */

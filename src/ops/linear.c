@@ -2,8 +2,8 @@
  *
  * Over i split by columns of the result nothing is reduced, and i is one sum in order. Where i itself is split (o_proj,
  * down_proj) it is cut into the leaves of a fixed tree (tree.h): each call adds up one subtree, and all_reduce the
- * rest. So the bits depend neither on the mesh nor on the number of rows: few rows read the panel directly, many unpack
- * it.
+ * rest. So the bits depend neither on the mesh nor on the number of rows: few rows go through the panel once, many
+ * unpack it piece by piece.
  */
 #include <string.h>
 #include "../graph/lower.h"
@@ -49,68 +49,98 @@ typedef struct Sum {
     const Call *call;
     const uint8_t *panel;
     int panels;
-    int64_t rows, block; /* block = panels * acc_rows(rows) * PANEL floats */
+    int64_t rows, block; /* block = panels * acc_rows * PANEL floats */
     bool lone;           /* the replica has no other row in this step */
     const float *x;
     float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
 } Sum;
 
 /* Rows of a block of sums: quads are summed whole. */
-static int64_t acc_rows(const Call *c) { return c->act == ACT_INT8 ? quad_rows(call_rows(c)) : call_rows(c); }
+static int64_t acc_rows(const Call *c, bool lone) {
+    return c->act == ACT_INT8 && !lone ? quad_rows(call_rows(c)) : call_rows(c);
+}
 
 /* Many rows go over a piece of the panel that stays in the L1 cache; pieces end where weight groups do. */
-static void sum_quads(const Sum *s, int64_t first, int64_t last, float *acc) {
+static void sum_quads(const Sum *s, const Leaves *leaves, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Act *acts = (const Act *)call_quads(s->call) + w->first_k / ACT_GROUP * (s->lone ? 1 : QUAD);
-    int64_t most = s->call->blocking->quads;
-    for (int64_t at = first, end; at < last; at = end) {
-        end = s->rows <= ROWS_ONCE || last - at < most ? last : (at + most) / most * most;
-        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
-                                       acts, s->lone ? 0 : s->call->acts_step, s->rows, acc);
-    }
-}
-
-/* The same in bf16: first and last are even, or the ends of the matrix. */
-static void sum_pairs(const Sum *s, int64_t first, int64_t last, float *acc) {
-    const PackedWeight *w = s->call->weight;
-    int64_t most = s->call->blocking->pairs;
-    for (int64_t at = first, end; at < last; at = end) {
-        end = s->rows <= ROWS_ONCE || last - at < most ? last : at + most;
-        s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, at - w->first_k, end - w->first_k,
-                                    call_pairs(s->call) + w->first_k / 2, s->call->acts_step, s->rows, acc);
-    }
-}
-
-static void sum_floats(const Sum *s, int64_t first, int64_t last, float *acc) {
-    const PackedWeight *w = s->call->weight;
-    const Kernels *k = s->call->kernels;
-    int64_t stride = s->call->in_width[0], most = s->call->blocking->floats;
-    if (s->rows <= ROWS_DIRECT) {
-        k->rows[w->type](s->panel, w->panel_bytes, s->panels, first - w->first_k, last - w->first_k, s->x + w->first_k,
-                         stride, (int)s->rows, acc);
+    int64_t x_step = s->lone ? 0 : s->call->acts_step, most = s->call->blocking->quads, last = leaves->last[0];
+    if (s->rows <= ROWS_ONCE) {
+        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, leaves, acts, x_step, s->rows, acc);
         return;
     }
-    for (int64_t at = first; at < last; at += most) {
-        int64_t n = last - at < most ? last - at : most;
-        k->unpack[w->type](s->panel, at - w->first_k, at - w->first_k + n, s->w);
-        k->tile(s->w, n, s->x + at, stride, s->rows, acc);
+    for (int64_t at = leaves->first[0], end; at < last; at = end) {
+        Leaves piece;
+        end = last - at < most ? last : (at + most) / most * most;
+        leaves_one(&piece, at, end);
+        s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, &piece, acts, x_step, s->rows, acc);
     }
 }
 
-/* acc += the products of k in [first, last), in order. */
-static void sum_range(const Sum *s, int64_t first, int64_t last, float *acc) {
-    if (s->call->act == ACT_INT8) sum_quads(s, first, last, acc);
-    else if (s->call->act == ACT_BF16) sum_pairs(s, first, last, acc);
-    else sum_floats(s, first, last, acc);
+/* The same in bf16: a leaf begins at an even column and ends at one, or at the end of the matrix. */
+static void sum_pairs(const Sum *s, const Leaves *leaves, float *acc) {
+    const PackedWeight *w = s->call->weight;
+    const Pair *pairs = call_pairs(s->call) + w->first_k / 2;
+    int64_t x_step = s->call->acts_step, most = s->call->blocking->pairs, last = leaves->last[0];
+    if (s->rows <= ROWS_ONCE) {
+        s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, leaves, pairs, x_step, s->rows, acc);
+        return;
+    }
+    for (int64_t at = leaves->first[0], end; at < last; at = end) {
+        Leaves piece;
+        end = last - at < most ? last : at + most;
+        leaves_one(&piece, at, end);
+        s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, &piece, pairs, x_step, s->rows, acc);
+    }
 }
 
-/* The sum of a subtree into acc; false if all its leaves are empty. */
-static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
-    const Tree *tree = s->call->tree;
+static void sum_floats(const Sum *s, const Leaves *leaves, float *acc) {
+    const PackedWeight *w = s->call->weight;
+    const Kernels *k = s->call->kernels;
+    const float *x = s->x + w->first_k;
+    int64_t stride = s->call->in_width[0], most = s->call->blocking->floats, last = leaves->last[0];
+    if (s->rows <= ROWS_DIRECT) {
+        k->rows[w->type](s->panel, w->panel_bytes, s->panels, leaves, x, stride, (int)s->rows, acc);
+        return;
+    }
+    for (int64_t at = leaves->first[0]; at < last; at += most) {
+        int64_t n = last - at < most ? last - at : most;
+        k->unpack[w->type](s->panel, at, at + n, s->w);
+        k->tile(s->w, n, x + at, stride, s->rows, acc);
+    }
+}
+
+/* acc = the sum of the leaves; one leaf if there are many rows. */
+static void sum_leaves(const Sum *s, const Leaves *leaves, float *acc) {
+    memset(acc, 0, (size_t)s->block * sizeof(float));
+    if (s->call->act == ACT_INT8) sum_quads(s, leaves, acc);
+    else if (s->call->act == ACT_BF16) sum_pairs(s, leaves, acc);
+    else sum_floats(s, leaves, acc);
+}
+
+/* Few rows: the kernel adds up a subtree while a panel goes by, one stream from memory. Leaf by leaf over some panels,
+ * streams end every few KiB: 15 % of a decode step. Appends the leaves that are not empty; false if there are none. */
+static bool leaves_append(Leaves *leaves, const Call *c, int level, int64_t index) {
     if (level == 0) {
-        if (tree->first[index] == tree->last[index]) return false;
-        memset(acc, 0, (size_t)s->block * sizeof(float));
-        sum_range(s, tree->first[index], tree->last[index], acc);
+        int64_t first = c->tree->first[index], last = c->tree->last[index];
+        if (first == last) return false;
+        leaves->first[leaves->count] = first - c->weight->first_k;
+        leaves->last[leaves->count] = last - c->weight->first_k;
+        leaves->adds[leaves->count++] = 0;
+        return true;
+    }
+    bool left = leaves_append(leaves, c, level - 1, 2 * index);
+    bool right = leaves_append(leaves, c, level - 1, 2 * index + 1);
+    if (left && right) leaves->adds[leaves->count - 1]++;
+    return left || right;
+}
+
+/* The sum of a subtree into acc, leaf by leaf; false if all its leaves are empty. */
+static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
+    if (level == 0) {
+        Leaves leaf = {.count = 0};
+        if (!leaves_append(&leaf, s->call, 0, index)) return false;
+        sum_leaves(s, &leaf, acc);
         return true;
     }
     bool left = sum_tree(s, level - 1, 2 * index, acc);
@@ -120,8 +150,8 @@ static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
     return left || right;
 }
 
-/* Writes the lanes of `panels` panels that lie in the shard's columns. */
-static void store(const Call *c, int64_t panel, int panels, int64_t rows, const float *acc) {
+/* Writes the lanes of `panels` panels, `step` rows of sums each, that lie in the shard's columns. */
+static void store(const Call *c, int64_t panel, int panels, int64_t rows, int64_t step, const float *acc) {
     float *out = c->out + c->node_at * c->node_stride;
     for (int p = 0; p < panels; p++) {
         int64_t base = (panel + p) * PANEL;
@@ -129,7 +159,7 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
         int64_t hi = base + PANEL > c->columns.last ? c->columns.last : base + PANEL;
         for (int64_t r = 0; r < rows; r++) {
             float *y = out + (c->row0 + r) * c->out_width;
-            const float *a = acc + (p * acc_rows(c) + r) * PANEL - base;
+            const float *a = acc + (p * step + r) * PANEL - base;
             if (c->vector) for (int64_t o = lo; o < hi; o++) y[o] = a[o] + c->vector[o];
             else for (int64_t o = lo; o < hi; o++) y[o] = a[o];
         }
@@ -137,7 +167,11 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, const 
 }
 
 static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
-    int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL;
+    int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL, sums = acc_rows(c, lone);
+    bool cut = c->tree && (rows > ROWS_DIRECT || c->tree_node.level > LEAVES_LEVELS);
+    Leaves leaves = {.count = 0};
+    if (!c->tree) leaves_one(&leaves, 0, c->weight->k);
+    else if (!cut) leaves_append(&leaves, c, c->tree_node.level, c->tree_node.index);
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
@@ -146,18 +180,14 @@ static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
                  .panels = panels,
                  .rows = rows,
                  .lone = lone,
-                 .block = panels * acc_rows(c) * PANEL,
+                 .block = panels * sums * PANEL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
                  .level = c->scratch + c->blocking->floats * PANEL};
         float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
-        if (c->tree) {
-            sum_tree(&s, c->tree_node.level, c->tree_node.index, acc);
-        } else {
-            memset(acc, 0, (size_t)s.block * sizeof(float));
-            sum_range(&s, 0, c->weight->k, acc);
-        }
-        store(c, panel0 + u, panels, rows, acc);
+        if (cut) sum_tree(&s, c->tree_node.level, c->tree_node.index, acc);
+        else sum_leaves(&s, &leaves, acc);
+        store(c, panel0 + u, panels, rows, sums, acc);
         u += panels;
     }
 }
