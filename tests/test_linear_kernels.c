@@ -321,7 +321,7 @@ static void quantise_is_near(void **state) {
     }
 }
 
-/* dot: every type, 1 to 27 rows in quads and one alone, 1 to 9 panels, ranges that begin and end inside wide groups.
+/* dot: every type, 1 to 27 rows in quads and one alone, 1 to 9 panels, leaves that begin and end inside wide groups.
  * Only the rows asked for. */
 static void check_dot(const Kernels *kernels) {
     for (int type = 0; type < PACKED_COUNT; type++)
@@ -504,7 +504,7 @@ static uint16_t edge_bf16(void) {
     return (uint16_t)((r >> 8 & 0x807f) | (60 + (r >> 16) % 8) << 7);
 }
 
-/* dot_pairs: 1 to 40 rows, 1 to 9 panels, ranges that begin and end anywhere even or at an odd end. */
+/* dot_pairs: 1 to 40 rows, 1 to 9 panels, leaves that begin and end anywhere even or at an odd end. */
 static void check_pairs(const Kernels *kernels) {
     for (int round = 0; round < 160; round++) {
         bool edges = round % 2;

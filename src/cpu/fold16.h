@@ -5,7 +5,7 @@
 #include "../ops/kernels.h"
 #include "inline16.h"
 
-enum { FOLD_VECTORS = 32 }; /* most a kernel takes together where there are leaves */
+enum { FOLD_VECTORS = 2 * ROWS_DIRECT }; /* at most two panels of many rows, or four of few, are taken together */
 typedef float FoldStack[LEAVES_DEPTH - 1][FOLD_VECTORS * PANEL];
 typedef struct Fold {
     float *acc;       /* the lowest sum */

@@ -88,7 +88,7 @@ INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, co
     UNROLL for (int k = 0; k < count; k += 4) {
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
         if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
-        if (rows == 1 && bits == 8) IN_ORDER;
+        if (rows == 1 && bits == 8) IN_ORDER; /* other types come in order by themselves */
         line16 line = dot_line(type, q, k);
         d16 *to = chain[k / 4 % chains];
         UNROLL for (int r = 0; r < rows; r++) {

@@ -10,7 +10,7 @@
 #include "pack.h"
 
 enum {
-    ROWS_DIRECT = 16,     /* up to this many rows use `rows`, more unpack the panel and use `tile` */
+    ROWS_DIRECT = 16,     /* up to this many rows go through a panel once, more piece by piece (f32: unpacked) */
     ATTENTION_BLOCK = 64, /* positions per block: block b covers positions 64b .. 64b+63           */
     K_BLOCK = 16          /* positions whose keys stand together, channel by channel                   */
 };

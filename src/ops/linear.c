@@ -25,8 +25,6 @@ static int64_t linear_units(const Call *c) {
     return (c->columns.last + PANEL - 1) / PANEL - c->columns.first / PANEL;
 }
 
-/* Up to so many rows go over a panel in one pass, whatever its length. */
-enum { ROWS_ONCE = 16 };
 /* Fewer rows than this in a block cost more in reading panels again than they save. */
 enum { BLOCK_ROWS = 64 };
 
@@ -65,7 +63,7 @@ static void sum_quads(const Sum *s, const Leaves *leaves, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Act *acts = (const Act *)call_quads(s->call) + w->first_k / ACT_GROUP * (s->lone ? 1 : QUAD);
     int64_t x_step = s->lone ? 0 : s->call->acts_step, most = s->call->blocking->quads, last = leaves->last[0];
-    if (s->rows <= ROWS_ONCE) {
+    if (s->rows <= ROWS_DIRECT) {
         s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, leaves, acts, x_step, s->rows, acc);
         return;
     }
@@ -82,7 +80,7 @@ static void sum_pairs(const Sum *s, const Leaves *leaves, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Pair *pairs = call_pairs(s->call) + w->first_k / 2;
     int64_t x_step = s->call->acts_step, most = s->call->blocking->pairs, last = leaves->last[0];
-    if (s->rows <= ROWS_ONCE) {
+    if (s->rows <= ROWS_DIRECT) {
         s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, leaves, pairs, x_step, s->rows, acc);
         return;
     }
@@ -118,8 +116,7 @@ static void sum_leaves(const Sum *s, const Leaves *leaves, float *acc) {
     else sum_floats(s, leaves, acc);
 }
 
-/* Few rows: the kernel adds up a subtree while a panel goes by, one stream from memory. Leaf by leaf over some panels,
- * streams end every few KiB: 15 % of a decode step. Appends the leaves that are not empty; false if there are none. */
+/* Appends the leaves of a subtree that are not empty, and how they are added up; false if there are none. */
 static bool leaves_append(Leaves *leaves, const Call *c, int level, int64_t index) {
     if (level == 0) {
         int64_t first = c->tree->first[index], last = c->tree->last[index];
@@ -138,7 +135,8 @@ static bool leaves_append(Leaves *leaves, const Call *c, int level, int64_t inde
 /* The sum of a subtree into acc, leaf by leaf; false if all its leaves are empty. */
 static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
     if (level == 0) {
-        Leaves leaf = {.count = 0};
+        Leaves leaf;
+        leaf.count = 0;
         if (!leaves_append(&leaf, s->call, 0, index)) return false;
         sum_leaves(s, &leaf, acc);
         return true;
@@ -168,8 +166,11 @@ static void store(const Call *c, int64_t panel, int panels, int64_t rows, int64_
 
 static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL, sums = acc_rows(c, lone);
+    /* Few rows: the kernel adds up the subtree while a panel goes by, one stream from memory. Leaf by leaf over some
+     * panels, streams would end every few KiB: 10 to 24 % of a decode step. */
     bool cut = c->tree && (rows > ROWS_DIRECT || c->tree_node.level > LEAVES_LEVELS);
-    Leaves leaves = {.count = 0};
+    Leaves leaves;
+    leaves.count = 0;
     if (!c->tree) leaves_one(&leaves, 0, c->weight->k);
     else if (!cut) leaves_append(&leaves, c, c->tree_node.level, c->tree_node.index);
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
