@@ -132,12 +132,18 @@ static void pack_sizes(void **state) {
 
 /* ---- Linear ------------------------------------------------------------------------------------------------------ */
 
-/* [k0, k1) cut into up to 12 leaves at multiples of `unit` from k0, added up in any order there can be. */
-static void cut_leaves(Leaves *leaves, int64_t k0, int64_t k1, int64_t unit) {
-    int want = random_below(3) ? 1 : 1 + (int)random_below(12), sums = 0;
+/* [k0, k1) cut into up to SUMS_MOST leaves at multiples of `unit` from k0, of any sums and added up in any order there
+ * can be. Returns how many sums, sum_step floats apart. */
+enum { SUMS_MOST = 12 };
+static int cut_leaves(Leaves *leaves, int64_t k0, int64_t k1, int64_t unit, int64_t sum_step) {
+    int want = random_below(3) ? 1 : 1 + (int)random_below(SUMS_MOST), sums = 0;
     leaves->count = 0;
+    leaves->sum_step = sum_step;
     for (int64_t at = k0; at < k1 || !leaves->count;) {
         int i = leaves->count++;
+        bool begins = i && sums == 1 && random_below(2);
+        leaves->of[i] = (uint8_t)(i ? leaves->of[i - 1] + begins : 0);
+        if (begins) sums = 0;
         int64_t end = i + 1 == want ? k1 : at + (1 + random_below(1 + (k1 - at) / 2 / unit)) * unit;
         leaves->first[i] = at;
         leaves->last[i] = at = end < k1 ? end : k1;
@@ -146,6 +152,7 @@ static void cut_leaves(Leaves *leaves, int64_t k0, int64_t k1, int64_t unit) {
         sums -= leaves->adds[i];
     }
     assert_int_equal(sums, 1);
+    return leaves->of[leaves->count - 1] + 1;
 }
 
 /* rows: any number of panels and rows, leaves that begin and end inside groups, strides with gaps. */
@@ -160,11 +167,11 @@ static void check_rows(const Kernels *kernels) {
             Guarded gp, gx, ga, gb;
             uint8_t *panel = guarded_new(&gp, bytes * panels, 0);
             fill_panels((PackedType)type, k, panels, panel);
+            Leaves leaves;
+            acc_floats *= cut_leaves(&leaves, k0, k1, 1, acc_floats);
             float *x = guarded_floats(&gx, x_floats, round % SIDES), *a = guarded_floats(&ga, acc_floats, 0);
             float *b = guarded_new(&gb, 4 * acc_floats, round % SIDES);
             memcpy(b, a, 4 * (size_t)acc_floats);
-            Leaves leaves;
-            cut_leaves(&leaves, k0, k1, 1);
             kernels_reference.rows[type](panel, bytes, panels, &leaves, x, stride, rows, a);
             kernels->rows[type](panel, bytes, panels, &leaves, x, stride, rows, b);
             same_bits(kernels->isa, packed_rows[type].name, a, b, acc_floats);
@@ -344,15 +351,16 @@ static void check_dot(const Kernels *kernels) {
                     for (int64_t i = 0; i < k; i++) one[i] = one[i] < 0 ? -1 : 1; /* all sums at their largest */
                 kernels_reference.quantise(one, k, x + r / 4 * quads * QUAD + r % 4, lone ? 1 : QUAD);
             }
-            float *a = guarded_floats(&ga, panels * four * PANEL, 0),
-                  *b = guarded_new(&gb, panels * four * PANEL * 4, 0);
-            memcpy(b, a, (size_t)(panels * four * PANEL) * 4);
             Leaves leaves;
-            if (rows <= ROWS_DIRECT) cut_leaves(&leaves, k0, k1, 32);
+            int sums = 1;
+            if (rows <= ROWS_DIRECT) sums = cut_leaves(&leaves, k0, k1, 32, panels * four * PANEL);
             else leaves_one(&leaves, k0, k1);
+            float *a = guarded_floats(&ga, sums * panels * four * PANEL, 0),
+                  *b = guarded_new(&gb, sums * panels * four * PANEL * 4, 0);
+            memcpy(b, a, (size_t)(sums * panels * four * PANEL) * 4);
             kernels_reference.dot[type](panel, bytes, panels, &leaves, x, lone ? 0 : quads, rows, a);
             kernels->dot[type](panel, bytes, panels, &leaves, x, lone ? 0 : quads, rows, b);
-            for (int p = 0; p < panels; p++)
+            for (int p = 0; p < sums * panels; p++)
                 same_bits(kernels->isa, packed_rows[type].name, a + p * four * PANEL, b + p * four * PANEL,
                           rows * PANEL);
             free(one);
@@ -522,21 +530,23 @@ static void check_pairs(const Kernels *kernels) {
             kernels_reference.round(one, k, x + r * x_step);
             free(one);
         }
-        float *a = guarded_floats(&ga, panels * rows * PANEL, 0), *b = guarded_new(&gb, panels * rows * PANEL * 4, 0);
+        Leaves leaves;
+        int64_t sums = 1, floats = panels * rows * PANEL;
+        if (rows <= ROWS_DIRECT) sums = cut_leaves(&leaves, k0, k1, 2, floats);
+        else leaves_one(&leaves, k0, k1);
+        floats *= sums;
+        float *a = guarded_floats(&ga, floats, 0), *b = guarded_new(&gb, floats * 4, 0);
         if (edges) {
             for (int64_t i = 0; i < bytes * panels / 2; i++) ((uint16_t *)(void *)panel)[i] = edge_bf16();
             for (int64_t i = 0; i < rows * (k + 1) / 2 - 1; i++)
                 if (i < (rows - 1) * x_step + (k + 1) / 2) x[i] = edge_bf16() | (Pair)edge_bf16() << 16;
-            for (int64_t i = 0; i < panels * rows * PANEL; i++)
+            for (int64_t i = 0; i < floats; i++)
                 a[i] = random_below(3) ? ldexpf(a[i], -125 - (int)random_below(8)) : 0;
         }
-        memcpy(b, a, (size_t)(panels * rows * PANEL) * 4);
-        Leaves leaves;
-        if (rows <= ROWS_DIRECT) cut_leaves(&leaves, k0, k1, 2);
-        else leaves_one(&leaves, k0, k1);
+        memcpy(b, a, (size_t)floats * 4);
         kernels_reference.dot_pairs(panel, bytes, panels, &leaves, x, x_step, rows, a);
         kernels->dot_pairs(panel, bytes, panels, &leaves, x, x_step, rows, b);
-        same_values(kernels->isa, a, b, panels * rows * PANEL);
+        same_values(kernels->isa, a, b, floats);
         guarded_free(&gp);
         guarded_free(&gx);
         guarded_free(&ga);

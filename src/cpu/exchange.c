@@ -25,8 +25,8 @@ void cpu_exchange(Cpu *cpu, int phase) {
             if (rows.first == rows.last) continue;
             if (spread_sums(&cpu->spread, replica, n->partial)) {
                 int64_t width = n->shape.dim[1].size;
-                spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), cpu->options.rows * width, width,
-                              rows);
+                spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), block_step(cpu->step.rows, width),
+                              width, rows);
             } else { /* (max, id) per device: wanted where the replica's results are */
                 int home = (int)spread_ranks(&cpu->spread, replica).first;
                 spread_gather(&cpu->spread, replica, home, value_of(cpu, n), 2 * tp, 2, rows);

@@ -8,15 +8,16 @@
 enum { FOLD_VECTORS = 2 * ROWS_DIRECT }; /* at most two panels of many rows, or four of few, are taken together */
 typedef float FoldStack[LEAVES_DEPTH - 1][FOLD_VECTORS * PANEL];
 typedef struct Fold {
-    float *acc;       /* the lowest sum */
-    FoldStack *stack; /* those on it; with one leaf not touched */
+    float *acc;       /* the lowest number of the sum at hand */
+    FoldStack *stack; /* those on it; of one leaf not touched */
     int vectors, top;
 } Fold;
 
 INLINE float *fold_at(const Fold *f, int i) { return i ? (*f->stack)[i - 1] : f->acc; }
 
-/* Where the sums of the next leaf go. */
-INLINE float *fold_next(Fold *f) {
+/* Where the numbers of leaf l go. */
+INLINE float *fold_next(Fold *f, const Leaves *leaves, int l) {
+    if (l && leaves->of[l] != leaves->of[l - 1]) f->acc += leaves->sum_step, f->top = 0;
     float *to = fold_at(f, f->top++);
     for (int v = 0; f->top > 1 && v < f->vectors; v++) v16_store(to + v * PANEL, v16_all(0));
     return to;

@@ -187,7 +187,7 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
     for (int p = 0; p < panels; p++, panel += step, acc += vectors * PANEL) {
         Fold fold = {.acc = acc, .stack = &stack, .vectors = vectors};
         for (int l = 0; l < leaves->count; l++) {
-            float *to = fold_next(&fold);
+            float *to = fold_next(&fold, leaves, l);
             int64_t k0 = leaves->first[l], k1 = leaves->last[l];
             if (x_step) dot_rows(type, panel, k0, k1, x, x_step, rows, to);
             else dot_block(type, 1, panel, k0, k1, (DotRows){x, 0, 0, 1}, to);

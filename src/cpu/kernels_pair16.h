@@ -121,7 +121,7 @@ static void dot_pairs(const void *panel, int64_t panel_step, int panels, const L
                            .x_step = x_step,
                            .rows = rows,
                            .n = (k1 - k0 + 1) / 2,
-                           .acc = fold_next(&fold)};
+                           .acc = fold_next(&fold, leaves, l)};
             unsigned before = v16_flush();
             pair_all(&job);
             v16_flush_end(before);

@@ -317,7 +317,7 @@ INLINE void rows_leaves(PackedType type, int panels, int rows, const uint8_t *pa
     _Alignas(64) FoldStack stack;
     Fold fold = {.acc = acc, .stack = &stack, .vectors = panels * rows};
     for (int l = 0; l < leaves->count; l++) {
-        float *to = fold_next(&fold);
+        float *to = fold_next(&fold, leaves, l);
         rows_block(type, panels, rows, panel, step, leaves->first[l], leaves->last[l], x, x_stride, to);
         fold_add(&fold, leaves->adds[l]);
     }
@@ -371,7 +371,7 @@ INLINE void rows_many(PackedType type, Few *few, const uint8_t *panel, int64_t s
     for (int p = 0; p < panels; p++, panel += step, acc += rows * PANEL) {
         Fold fold = {.acc = acc, .stack = &stack, .vectors = rows};
         for (int l = 0; l < leaves->count; l++) {
-            float *to = fold_next(&fold);
+            float *to = fold_next(&fold, leaves, l);
             int64_t k0 = leaves->first[l], k1 = leaves->last[l];
             if (V16_ROWS_MOST < 8) rows_unpacked(type, panel, k0, k1, x, x_stride, rows, to);
             else rows_halves(few, panel, k0, k1, x, x_stride, rows, to);

@@ -9,12 +9,14 @@ enum { PAGE = 4096 };
 static Range call_columns(const Call *c) {
     Range r = {0, c->weight->k};
     if (!c->tree) return r;
-    int64_t leaves = (int64_t)1 << c->tree_node.level, from = c->tree_node.index * leaves;
-    r = (Range){0, 0};
-    for (int64_t i = from; i < from + leaves; i++) {
-        if (c->tree->first[i] == c->tree->last[i]) continue;
-        if (r.first == r.last) r.first = c->tree->first[i];
-        r.last = c->tree->last[i];
+    r = (Range){c->weight->k, 0};
+    for (int n = c->node_first; n < c->node_last; n++) {
+        const TreeNode *node = &c->nodes[n];
+        for (int64_t i = node->index << node->level; i < (node->index + 1) << node->level; i++) {
+            if (c->tree->first[i] == c->tree->last[i]) continue;
+            if (c->tree->first[i] < r.first) r.first = c->tree->first[i];
+            if (c->tree->last[i] > r.last) r.last = c->tree->last[i];
+        }
     }
     return r;
 }

@@ -8,9 +8,8 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     int64_t rows = cpu->options.rows, width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
     if (n->op->in_cache) return 0;
     if (n->shape.rank == 1) return rows * 2 * (n->partial ? p->mesh.tp : 1); /* (max, id) pairs */
-    return rows * width * (n->partial == 'h'   ? cpu->spread.most_sums[0]
-                           : n->partial == 'f' ? cpu->spread.most_sums[1]
-                                               : 1);
+    if (!partition_tree(p, n->partial)) return rows * width;
+    return block_step(rows, width) * cpu->spread.most_sums[n->partial == 'f'];
 }
 
 /* ---- Items ------------------------------------------------------------------------------------------------------- */
@@ -73,13 +72,19 @@ static int64_t acts_floats(const Cpu *cpu, const Node *n, int64_t rows) {
            (cpu->options.act == ACT_INT8 ? blocks * (int64_t)(sizeof(Quad) / sizeof(float)) : rows);
 }
 
-/* Adds an item unless the same columns are already there: equal shards on one host are computed once. */
-static bool item_once(Cpu *cpu, Call *call, Range columns, int replica, int from, Err *err) {
+/* Adds columns that the devices of this process hold to the items from `from` on: columns that several hold are computed
+ * once, columns that touch together, unless a multiple of `cut` lies between them (0: nowhere). */
+static bool item_join(Cpu *cpu, Call *call, Range columns, int64_t cut, int replica, int from, Err *err) {
     if (columns.first >= columns.last) return true;
-    for (int i = from; i < cpu->item_count; i++)
-        if (cpu->items[i].replica == replica && cpu->items[i].call.columns.first == columns.first &&
-            cpu->items[i].call.columns.last == columns.last)
-            return true;
+    for (int i = from; i < cpu->item_count; i++) {
+        Range *r = &cpu->items[i].call.columns;
+        if (cpu->items[i].replica != replica || columns.first > r->last || columns.last < r->first) continue;
+        if (cut && columns.first / cut != r->first / cut) continue;
+        if (columns.first < r->first) r->first = columns.first;
+        if (columns.last > r->last) r->last = columns.last;
+        cpu->items[i].unit_cost = unit_cost(cpu->items[i].op, &cpu->items[i].call);
+        return true;
+    }
     call->columns = columns;
     return item_add(cpu, call, replica, err);
 }
@@ -87,10 +92,10 @@ static bool item_once(Cpu *cpu, Call *call, Range columns, int replica, int from
 /* The columns a device holds of a dimension split over heads: one range per key/value head, or one for all of them. */
 static bool items_heads(Cpu *cpu, Call *call, const DeviceShard *s, bool query, int replica, int from, Err *err) {
     int64_t c = call->graph->size['c'], group = call->graph->size['g'];
-    if (!query) return item_once(cpu, call, (Range){s->kv.first * c, s->kv.last * c}, replica, from, err);
+    if (!query) return item_join(cpu, call, (Range){s->kv.first * c, s->kv.last * c}, 0, replica, from, err);
     for (int64_t k = s->kv.first; k < s->kv.last; k++) {
         Range r = {(k * group + s->group.first) * c, (k * group + s->group.last) * c};
-        if (!item_once(cpu, call, r, replica, from, err)) return false;
+        if (!item_join(cpu, call, r, group * c, replica, from, err)) return false;
     }
     return true;
 }
@@ -100,8 +105,8 @@ static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int rep
     call->device = device;
     if (strchr(n->split, 'g')) return items_heads(cpu, call, s, true, replica, from, err);
     if (strchr(n->split, 'k')) return items_heads(cpu, call, s, false, replica, from, err);
-    if (strchr(n->split, 'f')) return item_once(cpu, call, s->ffn, replica, from, err);
-    return item_once(cpu, call, s->vocab, replica, from, err);
+    if (strchr(n->split, 'f')) return item_join(cpu, call, s->ffn, 0, replica, from, err);
+    return item_join(cpu, call, s->vocab, 0, replica, from, err);
 }
 
 static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
@@ -116,16 +121,12 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
         return true;
     }
     call->tree = partition_tree(p, n->partial);
-    call->nodes = sums->count;
+    call->nodes = sums->nodes;
+    Range mine = spread_blocks(&cpu->spread, sums);
+    call->node_first = (int)mine.first;
+    call->node_last = (int)mine.last;
     call->columns = (Range){0, call->out_width};
-    call->node_stride = cpu->options.rows * call->out_width;
-    for (call->node_at = 0; call->node_at < call->nodes; call->node_at++) {
-        call->tree_node = sums->nodes[call->node_at];
-        call->device = call->tree_node.device;
-        if (cpu->spread.ranks > 1 && call->device != cpu->spread.rank) continue;
-        if (!item_add(cpu, call, replica, err)) return false;
-    }
-    return true;
+    return mine.first == mine.last || item_add(cpu, call, replica, err);
 }
 
 /* Room for all rows of all query heads; only what is written takes memory: rows that workers share in a step. */
@@ -163,7 +164,6 @@ static Call call_of(Cpu *cpu, const Node *n, int replica) {
             const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
             c.finish = sums->finish;
             c.finish_count = sums->finish_count;
-            c.node_stride = cpu->options.rows * c.out_width;
         }
     }
     return c;

@@ -38,6 +38,16 @@ const Sums *spread_sums(const Spread *s, int replica, char partial) {
     return &s->sums[2 * replica + (partial == 'f')];
 }
 
+Range spread_blocks(const Spread *s, const Sums *sums) {
+    Range r = {0, 0};
+    for (int i = 0; i < sums->count; i++) {
+        if (s->ranks > 1 && sums->nodes[i].device != s->rank) continue;
+        if (r.first == r.last) r.first = i;
+        r.last = i + 1;
+    }
+    return r;
+}
+
 bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head) {
     Range mine = spread_devices(s, rank, replica);
     for (int64_t d = mine.first; d < mine.last; d++) {
@@ -65,9 +75,8 @@ int64_t spread_sent(const Spread *s, char partial, int64_t width) {
     for (int replica = 0; replica < s->partition->mesh.dp; replica++) {
         const Sums *sums = spread_sums(s, replica, partial);
         Range ranks = spread_ranks(s, replica);
-        int64_t mine = 0;
-        for (int i = 0; i < sums->count; i++) mine += s->ranks > 1 && sums->nodes[i].device == s->rank;
-        int64_t sent = mine * (ranks.last - ranks.first - 1) * width;
+        Range mine = spread_blocks(s, sums);
+        int64_t sent = (mine.last - mine.first) * (ranks.last - ranks.first - 1) * width;
         if (sent > most) most = sent;
     }
     return most;

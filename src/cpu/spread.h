@@ -32,6 +32,7 @@ Range spread_devices(const Spread *s, int rank, int replica); /* of that replica
 bool spread_holds(const Spread *s, int replica);              /* whether this rank has any of its devices */
 Range spread_ranks(const Spread *s, int replica);             /* those that have devices of it, [first, last) */
 const Sums *spread_sums(const Spread *s, int replica, char partial); /* NULL: no sum */
+Range spread_blocks(const Spread *s, const Sums *sums);       /* those that this rank makes */
 int64_t spread_kv_heads(const Spread *s);                     /* key/value heads of this rank's devices */
 bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head);
 /* Floats that this rank sends to others per row of a step: all-reduces of `partial` of one layer. */

@@ -85,12 +85,11 @@ typedef struct Call {
     const WeightTensor *table;   /* embed: the table as stored */
     KvCache *cache;
     Parts *parts;                /* attention: where workers may share rows, else NULL                       */
-    const Tree *tree;            /* linear with a partial result; all_reduce: the tree ...                   */
-    TreeNode tree_node;          /* ... linear: the subtree this device adds up                             */
+    const Tree *tree;            /* linear with a partial result: the tree ...                              */
+    const TreeNode *nodes;       /* ... and its subtrees, each a [rows][width] block of the partial value   */
+    int node_first, node_last;   /* those that this process adds up                                         */
     const int *finish;           /* all_reduce: steps of tree_finish                                        */
-    int finish_count, nodes;     /* nodes: subtrees, each a [rows][width] block of the partial value        */
-    int64_t node_stride;         /* floats between those blocks                                             */
-    int node_at;                 /* linear: which block is this call's                                      */
+    int finish_count;
     int devices;                 /* argmax, reduce_argmax: pairs per row                                    */
     int device;
     float *scratch;              /* of the worker, call_scratch(...) floats, 64-byte aligned                */
@@ -98,6 +97,10 @@ typedef struct Call {
 
 /* The units of an op whose work is one row each. */
 static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
+
+/* Floats from one block of a partial value to the next in a step of `rows` rows in all: as close as can be, and a cache
+ * line more, or the blocks of one row would meet in a few sets of the caches. */
+static inline int64_t block_step(int64_t rows, int64_t width) { return rows * width + 16; }
 
 /* Quads of all replicas' rows: each replica starts a new one at row0 / 4 + its number. */
 static inline int64_t quads_blocks(int64_t rows, int replicas) { return (rows + QUAD - 1) / QUAD + replicas; }

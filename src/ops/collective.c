@@ -22,6 +22,7 @@ static int64_t chunks(const Call *c) { return (c->out_width + REDUCE_CHUNK - 1) 
 static int64_t all_reduce_units(const Call *c) { return call_rows(c) * chunks(c); }
 
 static void all_reduce_reference(const Call *c, int64_t first, int64_t last) {
+    int64_t step = block_step(c->step->rows, c->out_width);
     for (int64_t u = first; u < last; u++) {
         int64_t t = c->row0 + u / chunks(c), from = u % chunks(c) * REDUCE_CHUNK, w = c->out_width;
         int64_t n = w - from < REDUCE_CHUNK ? w - from : REDUCE_CHUNK;
@@ -29,7 +30,7 @@ static void all_reduce_reference(const Call *c, int64_t first, int64_t last) {
         int top = 0;
         for (int s = 0; s < c->finish_count; s++) {
             if (c->finish[s] >= 0) {
-                stack[top++] = c->in[0] + c->finish[s] * c->node_stride + t * w + from;
+                stack[top++] = c->in[0] + c->finish[s] * step + t * w + from;
                 continue;
             }
             float *sum = c->scratch + (top - 2) * REDUCE_CHUNK;

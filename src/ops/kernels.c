@@ -94,14 +94,15 @@ struct Columns {
 static void sum_leaves(const Columns *c, const Leaves *leaves, float *acc) {
     float sum[LEAVES_DEPTH][PANEL];
     int top = 0;
-    memcpy(sum[0], acc, sizeof sum[0]);
     for (int l = 0; l < leaves->count; l++) {
-        if (l) memset(sum[top], 0, sizeof sum[top]);
+        bool begins = !l || leaves->of[l] != leaves->of[l - 1];
+        if (begins) top = 0, memcpy(sum[0], acc + leaves->of[l] * leaves->sum_step, sizeof sum[0]);
+        else memset(sum[top], 0, sizeof sum[top]);
         c->sum(c, leaves->first[l], leaves->last[l], sum[top++]);
         for (int n = leaves->adds[l]; n > 0; n--, top--)
             for (int i = 0; i < PANEL; i++) sum[top - 2][i] += sum[top - 1][i];
+        memcpy(acc + leaves->of[l] * leaves->sum_step, sum[0], sizeof sum[0]);
     }
-    memcpy(acc, sum[0], sizeof sum[0]);
 }
 
 /* ---- Linear ------------------------------------------------------------------------------------------------------ */

@@ -33,20 +33,22 @@ typedef struct Act {
 typedef struct Quad { Act row[QUAD]; } Quad;
 static inline int64_t quad_rows(int64_t rows) { return (rows + QUAD - 1) / QUAD * QUAD; }
 
-/* A sum over columns cut into leaves (graph/tree.h): columns [first[i], last[i]) in order, and then, adds[i] times, the
- * last two of the sums there are become left + right. One is left at the end. The first leaf goes on from what acc
- * holds, all others begin at 0. A sum that is not cut is one leaf. */
+/* Sums over columns, cut into leaves (graph/tree.h). Leaf i is of sum of[i]: 0, then each that or one more. It adds up
+ * columns [first[i], last[i]) in order; then, adds[i] times, the last two numbers there are of the sum become left +
+ * right. One is left of each sum. The first leaf of a sum goes on from what its acc holds, `sum_step` floats after that
+ * of the sum before; all others begin at 0. A sum that is not cut is one leaf. */
 enum { LEAVES_LEVELS = 6, LEAVES_MOST = 1 << LEAVES_LEVELS, LEAVES_DEPTH = LEAVES_LEVELS + 1 }; /* sums at a time */
 typedef struct Leaves {
     int count; /* above 1: for at most ROWS_DIRECT rows */
-    uint8_t adds[LEAVES_MOST];
+    uint8_t of[LEAVES_MOST], adds[LEAVES_MOST];
+    int64_t sum_step;
     int64_t first[LEAVES_MOST], last[LEAVES_MOST];
 } Leaves;
 static inline void leaves_one(Leaves *l, int64_t first, int64_t last) {
     l->count = 1;
     l->first[0] = first;
     l->last[0] = last;
-    l->adds[0] = 0;
+    l->of[0] = l->adds[0] = 0;
 }
 
 /* Activations in bf16: columns 2i and 2i + 1 of a row as one number, the even one in the low half, each the nearest

@@ -1,9 +1,9 @@
 /* linear.c: y[t,o] = sum over i of x[t,i] w[o,i] + bias[o].
  *
  * Over i split by columns of the result nothing is reduced, and i is one sum in order. Where i itself is split (o_proj,
- * down_proj) it is cut into the leaves of a fixed tree (tree.h): each call adds up one subtree, and all_reduce the
- * rest. So the bits depend neither on the mesh nor on the number of rows: few rows go through the panel once, many
- * unpack it piece by piece.
+ * down_proj) it is cut into the leaves of a fixed tree (tree.h): a call adds up the subtrees of the process's devices,
+ * each on its own, and all_reduce the rest. So the bits depend neither on the mesh nor on the number of rows: few rows
+ * go through the panel once, many unpack it piece by piece.
  */
 #include <string.h>
 #include "../graph/lower.h"
@@ -108,26 +108,27 @@ static void sum_floats(const Sum *s, const Leaves *leaves, float *acc) {
     }
 }
 
-/* acc = the sum of the leaves; one leaf if there are many rows. */
+/* acc = the sums of the leaves; one leaf if there are many rows. */
 static void sum_leaves(const Sum *s, const Leaves *leaves, float *acc) {
-    memset(acc, 0, (size_t)s->block * sizeof(float));
+    memset(acc, 0, (size_t)((leaves->of[leaves->count - 1] + 1) * s->block) * sizeof(float));
     if (s->call->act == ACT_INT8) sum_quads(s, leaves, acc);
     else if (s->call->act == ACT_BF16) sum_pairs(s, leaves, acc);
     else sum_floats(s, leaves, acc);
 }
 
-/* Appends the leaves of a subtree that are not empty, and how they are added up; false if there are none. */
-static bool leaves_append(Leaves *leaves, const Call *c, int level, int64_t index) {
+/* Appends the leaves of a subtree that are not empty, and how they are added up to sum `of`; false if there are none. */
+static bool leaves_append(Leaves *leaves, const Call *c, int of, int level, int64_t index) {
     if (level == 0) {
         int64_t first = c->tree->first[index], last = c->tree->last[index];
         if (first == last) return false;
         leaves->first[leaves->count] = first - c->weight->first_k;
         leaves->last[leaves->count] = last - c->weight->first_k;
+        leaves->of[leaves->count] = (uint8_t)of;
         leaves->adds[leaves->count++] = 0;
         return true;
     }
-    bool left = leaves_append(leaves, c, level - 1, 2 * index);
-    bool right = leaves_append(leaves, c, level - 1, 2 * index + 1);
+    bool left = leaves_append(leaves, c, of, level - 1, 2 * index);
+    bool right = leaves_append(leaves, c, of, level - 1, 2 * index + 1);
     if (left && right) leaves->adds[leaves->count - 1]++;
     return left || right;
 }
@@ -137,7 +138,7 @@ static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
     if (level == 0) {
         Leaves leaf;
         leaf.count = 0;
-        if (!leaves_append(&leaf, s->call, 0, index)) return false;
+        if (!leaves_append(&leaf, s->call, 0, 0, index)) return false;
         sum_leaves(s, &leaf, acc);
         return true;
     }
@@ -148,32 +149,38 @@ static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
     return left || right;
 }
 
-/* Writes the lanes of `panels` panels, `step` rows of sums each, that lie in the shard's columns. */
-static void store(const Call *c, int64_t panel, int panels, int64_t rows, int64_t step, const float *acc) {
-    float *out = c->out + c->node_at * c->node_stride;
+static inline void store_lanes(float *y, const float *a, const float *bias, int64_t first, int64_t last) {
+    if (bias) for (int64_t o = first; o < last; o++) y[o] = a[o] + bias[o];
+    else memcpy(y + first, a + first, (size_t)(last - first) * sizeof(float));
+}
+
+/* Writes the lanes of `panels` panels, `step` rows of sums each, that lie in the shard's columns, into a block. */
+static void store(const Call *c, int block, int64_t panel, int panels, int64_t rows, int64_t step, const float *acc) {
+    float *out = c->out + block * block_step(c->step->rows, c->out_width);
     for (int p = 0; p < panels; p++) {
         int64_t base = (panel + p) * PANEL;
         int64_t lo = base < c->columns.first ? c->columns.first : base;
         int64_t hi = base + PANEL > c->columns.last ? c->columns.last : base + PANEL;
         for (int64_t r = 0; r < rows; r++) {
-            float *y = out + (c->row0 + r) * c->out_width;
-            const float *a = acc + (p * step + r) * PANEL - base;
-            if (c->vector) for (int64_t o = lo; o < hi; o++) y[o] = a[o] + c->vector[o];
-            else for (int64_t o = lo; o < hi; o++) y[o] = a[o];
+            float *y = out + (c->row0 + r) * c->out_width + base;
+            const float *a = acc + (p * step + r) * PANEL;
+            if (hi - lo < PANEL) store_lanes(y, a, c->vector ? c->vector + base : NULL, lo - base, hi - base);
+            else store_lanes(y, a, c->vector ? c->vector + base : NULL, 0, PANEL);
         }
     }
 }
 
 static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL, sums = acc_rows(c, lone);
-    /* Few rows: the kernel adds up the subtree while a panel goes by, one stream from memory. Leaf by leaf over some
+    /* Few rows: the kernel adds up all subtrees while a panel goes by, one stream from memory. Leaf by leaf over some
      * panels, streams would end every few KiB: 10 to 24 % of a decode step. */
-    bool cut = c->tree && (rows > ROWS_DIRECT || c->tree_node.level > LEAVES_LEVELS);
+    bool cut = c->tree && (rows > ROWS_DIRECT || c->tree->levels > LEAVES_LEVELS);
+    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
     Leaves leaves;
     leaves.count = 0;
     if (!c->tree) leaves_one(&leaves, 0, c->weight->k);
-    else if (!cut) leaves_append(&leaves, c, c->tree_node.level, c->tree_node.index);
-    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
+    for (int n = c->node_first; !cut && n < c->node_last; n++)
+        leaves_append(&leaves, c, n - c->node_first, c->nodes[n].level, c->nodes[n].index);
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
         Sum s = {.call = c,
@@ -186,9 +193,13 @@ static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
                  .w = c->scratch,
                  .level = c->scratch + c->blocking->floats * PANEL};
         float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
-        if (cut) sum_tree(&s, c->tree_node.level, c->tree_node.index, acc);
-        else sum_leaves(&s, &leaves, acc);
-        store(c, panel0 + u, panels, rows, sums, acc);
+        leaves.sum_step = s.block;
+        if (!cut) sum_leaves(&s, &leaves, acc);
+        for (int n = c->node_first; n < c->node_last; n++) {
+            if (cut) sum_tree(&s, c->nodes[n].level, c->nodes[n].index, acc);
+            store(c, n, panel0 + u, panels, rows, sums, acc + (cut ? 0 : (n - c->node_first) * s.block));
+        }
+        if (!c->tree) store(c, 0, panel0 + u, panels, rows, sums, acc);
         u += panels;
     }
 }
@@ -251,8 +262,10 @@ const OpRow linear_row = {
 int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows) {
     int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
     rows = quad_rows(rows);
-    int64_t block = (rows > ROWS_DIRECT ? rows * PAIR_PANELS : ROWS_DIRECT * LINEAR_PANELS) * PANEL;
-    int64_t linear = blocking->floats * PANEL + (levels + 1) * block, reduce = (levels + 2) * REDUCE_CHUNK;
+    int64_t few = ROWS_DIRECT * LINEAR_PANELS * PANEL, many = rows > ROWS_DIRECT ? rows * PAIR_PANELS * PANEL : few;
+    int64_t nodes = partition->head_count > partition->ffn_count ? partition->head_count : partition->ffn_count;
+    int64_t linear = blocking->floats * PANEL + (levels + 1) * many + (nodes - 1) * few;
+    int64_t reduce = (levels + 2) * REDUCE_CHUNK;
     int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];
     int64_t most = linear > attend ? linear : attend;
     most = most > reduce ? most : reduce;
