@@ -90,6 +90,25 @@ run generate -m "$model" --in "$work/top1.jsonl" --out "$work/top8" --slots 3 $p
 check "generate: a third of the bytes are read back" 'is 0' 'cmp "$work/top0" "$work/top8"' \
     '[ "$(read_back)" -gt 0 ]' '[ $((3 * $(read_back))) -lt "$whole" ]'
 
+# A prompt and 7 more tokens: a (max, id) pair a device each; with --stats also the row of logits, padded to the devices.
+for flags in "-v" "-v --stats"; do
+    # shellcheck disable=SC2086
+    run run -p abcabc -n 8 --temp 0 -m "$model" $pjrt $flags
+    check "run $flags: reads back what is asked for" 'is 0' '[ "$(read_back)" -ge 64 ]' \
+        "[ \"\$(read_back)\" -$([ "$flags" = -v ] && echo le 2048 || echo ge 8192) ]"
+done
+# shellcheck disable=SC2086
+run run -p abcabc -n 8 --temp 1 --top-k 8 -s 5 -m "$model" $pjrt --candidates 0
+cp "$work/out" "$work/top0"
+# shellcheck disable=SC2086
+run run -p abcabc -n 8 --temp 1 --top-k 8 -s 5 -m "$model" $pjrt --candidates 8 -v
+check "run: candidates, the same draws" 'is 0' 'cmp "$work/out" "$work/top0"' '[ "$(read_back)" -lt 8192 ]'
+printf 'abcabc\n' >"$work/said"
+# shellcheck disable=SC2086
+status=0
+"$QWENMESH" chat -m "$model" -n 8 --temp 0 --ctx 256 $pjrt -v <"$work/said" >"$work/out" 2>"$work/err" || status=$?
+check "chat: greedy reads pairs" 'is 0' '[ "$(read_back)" -ge 64 ]' '[ "$(read_back)" -le 2048 ]'
+
 golden=tests/golden/tiny/golden.safetensors
 run forward -m "$model" --in $golden --out "$work/cpu.safetensors" --hidden
 # shellcheck disable=SC2086

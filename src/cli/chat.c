@@ -16,7 +16,7 @@ typedef struct Chat {
     int32_t *fed;            /* ids in the cache */
     int64_t fed_count;
     size_t fed_capacity;
-    float *logits;
+    NextToken next;
     SampleWork work;
 } Chat;
 
@@ -55,15 +55,17 @@ static void set(Chat *c, char *text) {
     json_decref(object);
 }
 
-/* Feeds what the cache lacks of `ids` and leaves the logits of the last; the common beginning is kept. */
-static bool feed(Chat *c, const int32_t *ids, int64_t count, Err *err) {
-    int64_t same = 0;
+/* Feeds what the cache lacks of a generation, for its next token; the common beginning is kept. */
+static bool feed(Chat *c, Generation *g, Err *err) {
+    const int32_t *ids = g->ids;
+    int64_t same = 0, count = g->count;
     while (same < c->fed_count && same < count - 1 && c->fed[same] == ids[same]) same++;
     if (!mem_grow((void **)&c->fed, &c->fed_capacity, (size_t)count, sizeof *c->fed, "chat ids", err)) return false;
     if (!qm_session_crop(c->session, same, err)) return false;
     c->fed_count = same;
-    QmAppend a = {
-        .session = c->session, .tokens = ids + same, .count = count - same, .logits_from = 1, .logits = c->logits};
+    QmAppend a = {.session = c->session, .tokens = ids + same, .count = count - same};
+    c->next.generation = g;
+    next_token_ask(&c->next, &a);
     if (!qm_forward(c->engine, &a, 1, err)) return false;
     memcpy(c->fed, ids, (size_t)count * sizeof *ids);
     c->fed_count = count;
@@ -80,9 +82,9 @@ static bool answer(Chat *c, Err *err) {
     while (ok && !g.finish && !interrupted()) {
         const char *text;
         size_t bytes;
-        if (!(ok = feed(c, g.ids, g.count, err))) break;
+        if (!(ok = feed(c, &g, err))) break;
         int32_t id;
-        ok = generation_choose(&g, c->logits, 0, &c->work, &id, err) && generation_push(&g, id, &text, &bytes, err);
+        ok = next_token_take(&c->next, 0, &id, err) && generation_push(&g, id, &text, &bytes, err);
         if (ok && g.count > qm_engine_info(c->engine)->context) generation_end(&g, "length", &text, &bytes);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
     }
@@ -144,9 +146,10 @@ int cmd_chat(int argc, char **argv) {
     if (!(c.engine = model_open("chat", &m, false, &code))) return code;
     int64_t vocab = qm_engine_info(c.engine)->vocab;
     bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
-              (c.session = qm_session_new(c.engine, &err)) && (c.logits = mem_new((size_t)vocab, 4, "logits", &err)) &&
+              (c.session = qm_session_new(c.engine, &err)) && (c.next.logits = mem_new((size_t)vocab, 4, "logits", &err)) &&
               sample_work_new(&c.work, vocab, &err);
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    c.next.work = &c.work;
     clear(&c);
     interrupt_stops(c.engine);
     for (char *line; ok && (line = read_line(terminal)); free(line)) {
@@ -160,7 +163,7 @@ int cmd_chat(int argc, char **argv) {
     code = ok ? EXIT_OK : fail(&err);
     json_decref(c.messages);
     free(c.fed);
-    free(c.logits);
+    free(c.next.logits);
     sample_work_free(&c.work);
     generation_config_free(&c.config);
     qm_session_free(c.session);

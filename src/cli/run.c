@@ -22,25 +22,28 @@ static int64_t prompt_ids(const QmTokenizer *t, const char *text, bool chat, int
 
 typedef struct Timing { double prefill, decode; int64_t prompt, decoded; } Timing;
 
-/* Streams one answer; the SHA-256 of all logits goes into `hash`. */
+/* Streams one answer; the SHA-256 of all logits goes into `hash`, unless that is NULL. */
 static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
     int64_t vocab = qm_engine_info(e)->vocab;
     float *logits = mem_new((size_t)vocab, sizeof *logits, "logits", err);
     SampleWork work = {0};
     QmSession *s = qm_session_new(e, err);
-    QmAppend a = {.session = s, .tokens = g->ids, .count = g->count, .logits_from = 1, .logits = logits};
+    QmAppend a = {.session = s, .tokens = g->ids, .count = g->count};
+    NextToken next = {.generation = g, .work = &work, .logits = logits};
     bool ok = logits && s && sample_work_new(&work, vocab, err);
     double start = clock_seconds();
     while (ok && !g->finish && !interrupted()) {
         const char *text;
         size_t bytes;
+        next_token_ask(&next, &a);
+        if (hash) a.logits = logits, a.enough = NULL;
         if (!(ok = qm_forward(e, &a, 1, err))) break;
         double now = clock_seconds();
         if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
         else time->decode += now - start, time->decoded++;
-        EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
+        if (hash) EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
         int32_t id;
-        ok = generation_choose(g, logits, 0, &work, &id, err) && generation_push(g, id, &text, &bytes, err);
+        ok = next_token_take(&next, 0, &id, err) && generation_push(g, id, &text, &bytes, err);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
         a.tokens = &g->ids[g->count - 1];
         a.count = 1;
@@ -68,7 +71,7 @@ static bool stream_emit(void *context, const float *logits, int64_t vocab, const
     if (s->time->prompt == 0) s->time->prefill = now - s->start, s->time->prompt = s->prompt;
     else s->time->decode += now - s->start, s->time->decoded++;
     s->start = now;
-    EVP_DigestUpdate(s->hash, logits, (size_t)vocab * sizeof *logits);
+    if (s->hash) EVP_DigestUpdate(s->hash, logits, (size_t)vocab * sizeof *logits);
     return file_put(stdout, text, bytes, "standard output", err);
 }
 
@@ -144,9 +147,9 @@ int cmd_run(int argc, char **argv) {
     QmTokenizer *t = qm_tokenizer_open(m.model, &err);
     Generation g = {0};
     int32_t *ids = NULL;
-    EVP_MD_CTX *hash = EVP_MD_CTX_new();
+    EVP_MD_CTX *hash = stats ? EVP_MD_CTX_new() : NULL;
     Timing time = {0};
-    bool ok = t && hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL);
+    bool ok = t && (!stats || (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)));
     double opened = clock_seconds() - start;
     int64_t count = ok ? prompt_ids(t, prompt, chat, &ids, &err) : -1;
     ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) &&

@@ -12,8 +12,7 @@ typedef struct Slot {
     BatchItem *item;     /* NULL: free                                                  */
     int32_t *kept;       /* ids in the cache of a free slot, [qm_session_length]        */
     size_t room;
-    float *logits;       /* [vocab], once a sequence here has needed them               */
-    SampleWork *work;    /* the batch's */
+    NextToken next;      /* its logits: once a sequence here has needed them            */
     int64_t order;       /* of the item: the earlier prompt gets its rows first         */
 } Slot;
 
@@ -28,7 +27,6 @@ typedef struct Batch {
     PrefixSource *source; /* [slots] */
     QmAppend *entry;     /* [slots] */
     int *entry_slot;     /* [slots] */
-    int32_t *argmax;     /* [slots] */
     SampleWork work;
     BatchStats stats;
 } Batch;
@@ -42,13 +40,12 @@ static bool batch_open(Batch *b, QmEngine *e, const BatchCalls *calls, Err *err)
     if (!(b->slot = mem_new(n, sizeof *b->slot, "slots", err)) ||
         !(b->entry = mem_new(n, sizeof *b->entry, "entries of a step", err)) ||
         !(b->entry_slot = mem_new(n, sizeof *b->entry_slot, "entries of a step", err)) ||
-        !(b->argmax = mem_new(n, sizeof *b->argmax, "entries of a step", err)) ||
         !(b->source = mem_new(n, sizeof *b->source, "slots", err)) || !sample_work_new(&b->work, e->info.vocab, err))
         return false;
     for (int i = 0; i < e->info.slots; i++) {
         if (e->slot[i]) continue; /* someone else's */
         if (!(b->slot[b->slots].session = qm_session_new(e, err))) return false;
-        b->slot[b->slots].work = &b->work;
+        b->slot[b->slots].next.work = &b->work;
         b->slots++;
     }
     return b->slots > 0 || err_set(err, "all %lld slots are taken", (long long)e->info.slots);
@@ -60,14 +57,13 @@ static void batch_close(Batch *b) {
         if (s->item && b->calls->drop) b->calls->drop(b->calls->user, s->item);
         qm_session_free(s->session);
         free(s->kept);
-        free(s->logits);
+        free(s->next.logits);
     }
     if (b->held_back && b->calls->drop) b->calls->drop(b->calls->user, b->held_back);
     free(b->source);
     free(b->slot);
     free(b->entry);
     free(b->entry_slot);
-    free(b->argmax);
     sample_work_free(&b->work);
 }
 
@@ -126,8 +122,9 @@ static bool take(Batch *b, BatchItem *item, Err *err) {
         most = n;
     }
     int sources = running_sources(b);
-    if (!best->logits && !generation_argmax(&item->g) &&
-        !(best->logits = mem_new((size_t)b->engine->info.vocab, sizeof(float), "logits", err)))
+    best->next.generation = &item->g;
+    if (!best->next.logits && !generation_argmax(&item->g) &&
+        !(best->next.logits = mem_new((size_t)b->engine->info.vocab, sizeof(float), "logits", err)))
         return false;
     if (!qm_session_crop(best->session, most, err)) return false;
     if (b->reuse && prefix_most(b, &item->g, true) >= most + PREFIX_LEAST) { /* a copy is worth some tokens only */
@@ -164,11 +161,6 @@ static bool fill(Batch *b, Err *err) {
     return true;
 }
 
-static bool enough(void *owner, const float *logits, float floor) {
-    Slot *s = owner;
-    return generation_enough(&s->item->g, logits, floor, s->work);
-}
-
 /* Adds `count` more tokens of the slot's sequence to the step. */
 static void append(Batch *b, int slot, int64_t count, int *entries) {
     Slot *s = &b->slot[slot];
@@ -179,12 +171,8 @@ static void append(Batch *b, int slot, int64_t count, int *entries) {
     b->entry[*entries] = (QmAppend){.session = s->session,
                                     .tokens = g->ids + from,
                                     .count = count,
-                                    .rope_length = g->prompt,
-                                    .logits_from = last,
-                                    .logits = last && s->logits ? s->logits : NULL,
-                                    .enough = enough,
-                                    .owner = s,
-                                    .argmax = last && !s->logits ? &b->argmax[slot] : NULL};
+                                    .rope_length = g->prompt};
+    if (last) next_token_ask(&s->next, &b->entry[*entries]);
     if (from < g->prompt) b->stats.prompt += count;
     else b->stats.decoded += count;
     (*entries)++;
@@ -236,8 +224,8 @@ static bool push(Batch *b, int slot, Err *err) {
     Generation *g = &s->item->g;
     const char *text;
     size_t bytes;
-    int32_t id = b->argmax[slot];
-    if (s->logits && !generation_choose(g, s->logits, s->item->sequence, &b->work, &id, err)) return false;
+    int32_t id;
+    if (!next_token_take(&s->next, s->item->sequence, &id, err)) return false;
     if (g->count == g->prompt) s->item->first = clock_seconds();
     if (!generation_push(g, id, &text, &bytes, err)) return false;
     if (!g->finish && g->count > b->engine->info.context) generation_end(g, "length", &text, &bytes);

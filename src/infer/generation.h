@@ -106,6 +106,18 @@ bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenize
 bool generation_copy(Generation *to, const Generation *from, Err *err);
 /* Whether the next token is simply the largest logit: then no logits need to leave the devices. */
 bool generation_argmax(const Generation *g);
+/* What the next token is chosen from. It stays where it is between the two calls. */
+typedef struct NextToken {
+    Generation *generation;
+    SampleWork *work;
+    float *logits; /* [vocab]; not used where generation_argmax */
+    int32_t best;
+} NextToken;
+/* Asks, with an entry's last row, for as much of its logits as the choice needs; where devices tell the largest of
+ * them for less, for those. */
+void next_token_ask(NextToken *n, QmAppend *entry);
+/* The choice, once the entry has run: generation_choose. */
+bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err);
 /* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. -1: no
  * token is allowed, which generation_push takes as the end. A draw is a function of (seed, sequence, position), so a
  * choice does not depend on what else is being generated (counter-based: Salmon et al. 2011). */

@@ -124,3 +124,23 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     }
     return !tell || *id < 0 || generation_tell(g, w->raw, total, *id, w, err);
 }
+
+static bool next_token_enough(void *owner, const float *logits, float floor) {
+    NextToken *n = owner;
+    return generation_enough(n->generation, logits, floor, n->work);
+}
+
+void next_token_ask(NextToken *n, QmAppend *entry) {
+    bool best = generation_argmax(n->generation);
+    entry->logits_from = 1;
+    entry->argmax = best ? &n->best : NULL;
+    entry->logits = best ? NULL : n->logits;
+    entry->enough = next_token_enough;
+    entry->owner = n;
+}
+
+bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err) {
+    *id = n->best;
+    return generation_argmax(n->generation) ||
+           generation_choose(n->generation, n->logits, sequence, n->work, id, err);
+}

@@ -230,7 +230,8 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
         ok = nodes_same(p, p->client && type_choose(p, err) && step_new(p, err) && pieces_cut(p, err), err);
     }
     if (ok && pjrt_place(p, weights, err)) {
-        p->info.workers = p->devices;
+        /* XLA CPU's devices share the threads of one pool, a core each */
+        p->info.workers = strcmp(pjrt_info(p->client)->platform, "cpu") ? p->devices : cpu_cores_usable();
         p->info.isa = pjrt_info(p->client)->platform;
         snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type,
                  (double)p->info.weight_bytes / 1048576);
