@@ -382,25 +382,31 @@ static void compared(void **state) {
     QmEngine *cache = qm_engine_open(&o, &err);
     assert_true(a && mesh && cache);
     Comparison c;
-    if (!compare_engines(a, mesh, ids, TOKENS, WINDOW, NULL, &c, &err)) fail_msg("%s", err.text);
+    if (!compare_engines(a, mesh, ids, TOKENS, WINDOW, 1, NULL, &c, &err)) fail_msg("%s", err.text);
     assert_int_equal(c.tokens, TOKENS - 4); /* four windows, the first token of each unpredicted */
     assert_int_equal(c.same_bits, c.tokens);
     assert_int_equal(c.same_top, c.tokens);
     assert_true(c.first_bits == -1 && c.first_top == -1 && c.difference == 0 && fabs(c.kl_mean) < 1e-12);
     assert_true(c.perplexity_a == c.perplexity_b);
-    if (!compare_engines(a, cache, ids, TOKENS, WINDOW, NULL, &c, &err)) fail_msg("%s", err.text);
+    if (!compare_engines(a, cache, ids, TOKENS, WINDOW, 1, NULL, &c, &err)) fail_msg("%s", err.text);
     assert_true(c.same_bits < c.tokens && c.first_bits >= 1);
     assert_true(c.kl_mean > 0 && c.kl_most >= c.kl_mean && c.kl_mean < 1e-2 && c.difference > 0 && c.difference < 0.5);
+    /* the last window ends before the token from which its rows count */
+    assert_true(compare_engines(a, cache, ids, 2 * WINDOW + 5, WINDOW, 7, NULL, &c, &err));
+    assert_true(c.tokens == 2 * (WINDOW - 7) && c.first_bits >= 7);
+    assert_true(compare_engines(a, cache, ids, TOKENS, WINDOW, WINDOW - 1, NULL, &c, &err) && c.tokens > 0);
+    assert_false(compare_engines(a, cache, ids, TOKENS, WINDOW, WINDOW, NULL, &c, &err));
+    err.set = false;
     o = (QmEngineOptions){.model = "tests/golden/sliding", .context = 64, .quiet = true};
     QmEngine *other = qm_engine_open(&o, &err);
-    assert_true(other && compare_engines(a, other, ids, TOKENS, TOKENS, NULL, &c, &err));
+    assert_true(other && compare_engines(a, other, ids, TOKENS, TOKENS, 1, NULL, &c, &err));
     assert_true(c.first_top >= 1 && c.same_top < c.tokens && c.top_a != c.top_b);
     int64_t first = c.first_top; /* before it the two agree; with it they do not */
     if (first > 1) {
-        assert_true(compare_engines(a, other, ids, first, TOKENS, NULL, &c, &err));
+        assert_true(compare_engines(a, other, ids, first, TOKENS, 1, NULL, &c, &err));
         assert_int_equal(c.first_top, -1);
     }
-    assert_true(compare_engines(a, other, ids, first + 1, TOKENS, NULL, &c, &err));
+    assert_true(compare_engines(a, other, ids, first + 1, TOKENS, 1, NULL, &c, &err));
     assert_int_equal(c.first_top, first);
     qm_engine_close(a), qm_engine_close(mesh), qm_engine_close(cache), qm_engine_close(other);
 }

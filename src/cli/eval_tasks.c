@@ -113,7 +113,7 @@ static void print_comparison(const Comparison *c, const QmTokenizer *t) {
 int eval_compare(int argc, char **argv) {
     ModelOptions a = {0}, b = {0};
     const char *file = NULL;
-    int64_t window = 0, limit = 0;
+    int64_t window = 0, from = 1, limit = 0;
     const Option options[] = {
         MODEL_OPTIONS(a),
         {"model-b", 0, OPTION_TEXT, &b.model, 0, 0, "DIR|FILE", "B's model (default: A's; so with the options below)",
@@ -131,6 +131,8 @@ int eval_compare(int argc, char **argv) {
         {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
         {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)",
          NULL},
+        {"from", 0, OPTION_INT, &from, 1, 1 << 20, "N",
+         "first token of a window that is compared (default 1; llama-perplexity's: half the window + 1)", NULL},
         {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
     };
     int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]",
@@ -166,7 +168,7 @@ int eval_compare(int argc, char **argv) {
     QmTokenizer *t = qm_tokenizer_open(a.model, &err);
     int64_t n = t ? text_ids(t, file, limit, &ids, &bytes, &err) : -1;
     interrupt_stops(ea);
-    bool ok = n >= 0 && compare_engines(ea, eb, ids, n, window, interrupted, &c, &err);
+    bool ok = n >= 0 && compare_engines(ea, eb, ids, n, window, from, interrupted, &c, &err);
     interrupt_stops(NULL);
     if (ok) print_comparison(&c, t), ok = file_finish(stdout, "standard output", &err);
     free(ids);

@@ -14,7 +14,7 @@ double loglik_of(const float *row, int64_t vocab, int32_t id) {
 
 bool loglik_feed(QmEngine *e, QmSession *s, const int32_t *ids, int64_t count, int64_t from, float *logits,
                  TokenSink *sink, void *context, Err *err) {
-    int64_t vocab = qm_engine_info(e)->vocab, first = from - 1; /* the first row wanted */
+    int64_t vocab = qm_engine_info(e)->vocab, first = from - 1 < count ? from - 1 : count; /* row wanted */
     for (int64_t at = qm_session_length(s), n; at < count; at += n) {
         bool wanted = at >= first;
         n = (wanted ? count : first) - at;
@@ -148,14 +148,16 @@ static bool compare_row(void *context, int64_t t, const float *b, Err *err) {
     return true;
 }
 
-bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count, int64_t window, bool (*stop)(void),
-                     Comparison *out, Err *err) {
+bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count, int64_t window, int64_t from,
+                     bool (*stop)(void), Comparison *out, Err *err) {
     int64_t vocab = qm_engine_info(a)->vocab;
     *out = (Comparison){.first_top = -1, .first_bits = -1};
     if (qm_engine_info(b)->vocab != vocab)
         return err_set(err, "the models have vocabularies of %lld and %lld: expected the same", (long long)vocab,
                        (long long)qm_engine_info(b)->vocab);
     if (!window_check(a, count, window, err) || !window_check(b, count, window, err)) return false;
+    if (from < 1 || from >= window)
+        return err_set(err, "from: expected 1 to %lld, within the window, got %lld", (long long)window - 1, (long long)from);
     QmSession *sa = qm_session_new(a, err), *sb = qm_session_new(b, err);
     float *logits = rows_new(a, err);
     Pair p = {.vocab = vocab, .out = out};
@@ -167,8 +169,8 @@ bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count
         n = count - p.at < window ? count - p.at : window;
         p.ids = ids + p.at;
         ok = !stopped(stop, err) && qm_session_crop(sa, 0, err) && qm_session_crop(sb, 0, err) &&
-             loglik_feed(a, sa, p.ids, n, 1, logits, keep_row, &p, err) &&
-             loglik_feed(b, sb, p.ids, n, 1, logits, compare_row, &p, err);
+             loglik_feed(a, sa, p.ids, n, from, logits, keep_row, &p, err) &&
+             loglik_feed(b, sb, p.ids, n, from, logits, compare_row, &p, err);
         progress_show(&progress, p.at + n);
     }
     progress_end(&progress);

@@ -37,9 +37,10 @@ typedef struct Comparison {
     int64_t difference_at;
     double perplexity_a, perplexity_b;
 } Comparison;
-/* Windows of `window` tokens, each from an empty cache. The models must share their vocabulary. */
-bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count, int64_t window, bool (*stop)(void),
-                     Comparison *out, Err *err);
+/* Windows of `window` tokens, each from an empty cache; of each, what is said of tokens `from` (1: all but the first) to
+ * the last. The models must share their vocabulary. */
+bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count, int64_t window, int64_t from,
+                     bool (*stop)(void), Comparison *out, Err *err);
 
 /* ---- Multiple choice --------------------------------------------------------------------------------------------- */
 
