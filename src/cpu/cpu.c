@@ -5,15 +5,17 @@
 #include "cpu.h"
 #include "pages.h"
 
-enum { CHUNKS_PER_WORKER = 8 };
+enum { CHUNKS_PER_WORKER = 8, SHARE_PARTS = 16, PART_BYTES = 128 << 10, SHARE_TURNS = 3 };
 
-typedef struct PhaseCounter { _Alignas(64) atomic_int_fast64_t next; } PhaseCounter;
+typedef struct Counter { _Alignas(64) atomic_int_fast64_t next; } Counter;
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
 
 void cpu_step_count(Cpu *cpu) {
     for (int p = 0; p < cpu->phase_count; p++) {
         Phase *phase = &cpu->phases[p];
+        int64_t bytes = 0; /* of matrices, where there is nothing else */
+        bool matrices = true;
         phase->units = 0;
         phase->cost = 0;
         for (int i = phase->first; i < phase->last; i++) {
@@ -25,7 +27,11 @@ void cpu_step_count(Cpu *cpu) {
             item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
+            matrices &= item->call.weight && !item->call.table;
+            if (matrices) bytes += item->units * item->call.weight->panel_bytes;
         }
+        int64_t workers = workers_count(cpu->workers), parts = matrices && workers > 1 ? bytes / workers / PART_BYTES : 1;
+        phase->parts = parts < 1 ? 1 : parts > SHARE_PARTS ? SHARE_PARTS : (int)parts;
     }
 }
 
@@ -58,11 +64,33 @@ static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double fro
     }
 }
 
+static int counter_count(const Cpu *cpu) { return cpu->phase_count + SHARE_TURNS * workers_count(cpu->workers); }
+
+/* Decode: every worker has an equal share of a phase, in one piece of memory. It takes it part by part, and then what is
+ * left of others' shares: a core that something else has taken for a while keeps nobody waiting for long. The counter of
+ * a share is used again three phases later, when nobody can still be in this one. */
+static void shares_run(Cpu *cpu, int p, int turn, int worker, float *scratch, bool few) {
+    const Phase *phase = &cpu->phases[p];
+    int workers = workers_count(cpu->workers), all = workers * phase->parts;
+    Counter *counters = cpu->counters + cpu->phase_count + turn % SHARE_TURNS * workers;
+    atomic_store_explicit(&cpu->counters[cpu->phase_count + (turn + 1) % SHARE_TURNS * workers + worker].next, 0,
+                          memory_order_relaxed);
+    for (int i = 0; i < workers; i++) {
+        int of = (worker + i) % workers;
+        for (int64_t n; (n = atomic_fetch_add_explicit(&counters[of].next, 1, memory_order_relaxed)) < phase->parts;) {
+            double from = (double)(of * phase->parts + n), to = from + 1;
+            phase_part(cpu, phase, true, phase->cost * from / all, to < all ? phase->cost * to / all : phase->cost,
+                       scratch, few ? worker : 0);
+        }
+    }
+}
+
 static void step_job(void *argument, int worker) {
     Cpu *cpu = argument;
     int workers = workers_count(cpu->workers);
     float *scratch = cpu->scratch + worker * cpu->scratch_floats;
-    bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal contiguous shares; prefill: taken in chunks */
+    bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal shares; prefill: taken in chunks */
+    int turn = 0;
     bool few = cpu->step.rows <= REPEAT_ROWS && workers > 1;
     for (int p = 0; p < cpu->phase_count; p++) {
         const Phase *phase = &cpu->phases[p];
@@ -70,13 +98,11 @@ static void step_job(void *argument, int worker) {
             phase_part(cpu, phase, false, 0, (double)phase->units, scratch, worker);
             continue;
         }
-        double total = fixed ? phase->cost : (double)phase->units;
         if (fixed) {
-            phase_part(cpu, phase, true, total * worker / workers,
-                       worker + 1 == workers ? total : total * (worker + 1) / workers, scratch, few ? worker : 0);
+            shares_run(cpu, p, turn++, worker, scratch, few);
         } else {
-            int64_t chunk = (int64_t)(total / (workers * CHUNKS_PER_WORKER)) + 1;
-            for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < (int64_t)total;)
+            int64_t chunk = phase->units / (workers * CHUNKS_PER_WORKER) + 1;
+            for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < phase->units;)
                 phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch, 0);
         }
         workers_barrier(cpu->workers);
@@ -124,7 +150,7 @@ static bool cpu_run(void *backend, Err *err) {
                        (long long)cpu->options.rows);
     if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last */
     cache_prepare(cpu);
-    for (int p = 0; p < cpu->phase_count; p++) atomic_store_explicit(&cpu->counters[p].next, 0, memory_order_relaxed);
+    for (int i = 0; i < counter_count(cpu); i++) atomic_store_explicit(&cpu->counters[i].next, 0, memory_order_relaxed);
     workers_run(cpu->workers, step_job, cpu);
     cpu_bring_home(cpu);
     return true;
@@ -155,7 +181,7 @@ static bool step_new(Cpu *cpu, Err *err) {
         (call_scratch(&cpu->program->graph, cpu->program->partition, &cpu->blocking, cpu->options.rows) + 15) / 16 * 16;
     cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers),
                                  "scratch", err);
-    size_t bytes = ((size_t)cpu->phase_count + 1) * sizeof(PhaseCounter);
+    size_t bytes = (size_t)counter_count(cpu) * sizeof(Counter);
     cpu->counters = aligned_alloc(64, bytes);
     if (cpu->counters) memset(cpu->counters, 0, bytes);
     else err_set(err, "out of memory: phase counters");

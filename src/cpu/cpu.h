@@ -23,7 +23,12 @@ typedef struct Item {
 /* Items that do not wait for each other, and what they add up to in this step. `repeat`: so little work that in a step
  * of few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier.
  * `exchange`: it makes partial values, which go to the other ranks after it. */
-typedef struct Phase { int first, last; int64_t units; double cost; bool repeat, exchange; } Phase;
+typedef struct Phase {
+    int first, last, parts; /* parts: that a worker's share is taken in */
+    int64_t units;
+    double cost;
+    bool repeat, exchange;
+} Phase;
 enum { REPEAT_ROWS = 2, REPEAT_WIDTH = 8192 };
 
 /* A weight as the engine holds it: a packed matrix, a vector, or the table in the file. */
@@ -65,7 +70,7 @@ typedef struct Cpu {
     int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica, of the last step */
     int64_t row_block[STATIC_ROWS];         /* block of its sequence that each row of it was in */
     StepRows step;
-    struct PhaseCounter *counters;
+    struct Counter *counters; /* [phase count] of chunks, then [workers * SHARE_TURNS] of parts */
     BackendInfo info;
 } Cpu;
 
