@@ -104,6 +104,9 @@ if [ -f "$model" ]; then
     check "run: JSON of a schema" 'is 0' 'tr -d "\n" <"$work/out" | grep -qE "^[{] *\"city\": ?\"[^\"]{0,20}\", *\"n\": ?-?[0-9]+ *[}]$"'
     run run -m "$model" --temp 0 --chat -p "What is the capital of France?" --regex "(London|Rome|Paris)[.!]"
     check "run: an answer that matches" 'is 0' 'grep -qxE "(London|Rome|Paris)[.!]" "$work/out"'
+    echo '{"messages":[{"role":"user","content":"What is the capital of France?"}]}' >"$work/in"
+    run generate -m "$model" --temp 0 -i "$work/in" -o - --regex "(London|Rome|Paris)[.!]"
+    check "generate: a greedy answer that matches" 'is 0' 'grep -qE "\"text\":\"(London|Rome|Paris)[.!]\"" "$work/out"'
     run run -m "$model" -p hi --regex "(a"
     check "run: a bad regular expression" 'is 1' 'err "--regex: "' 'err "byte 2"'
     talk() { # LINE...: what is said; the answers are in $work/out

@@ -514,6 +514,37 @@ static void the_largest_are_enough(void **state) {
         if (enough(whole[i], row, -INFINITY)) fail_msg("%s needs the whole row", whole[i]);
 }
 
+/* The largest logit is the choice only at steps where nothing stands between: asked per token, and a grammar counts. */
+static void argmax_by_step(void **state) {
+    (void)state;
+    static const struct { const char *request; const char *largest; /* at new token 0, 1, 2, 3 */ } steps[] = {
+        {"{\"max_new_tokens\":4}", "yyyy"},
+        {"{\"max_new_tokens\":4,\"do_sample\":true}", "nnnn"},
+        {"{\"max_new_tokens\":4,\"logprobs\":0}", "nnnn"},
+        {"{\"max_new_tokens\":4,\"min_new_tokens\":2}", "nnyy"},
+        {"{\"max_new_tokens\":4,\"forced_eos_token_id\":3}", "yyyn"},
+        {"{\"max_new_tokens\":4,\"begin_suppress_tokens\":[3]}", "nyyy"},
+        {"{\"max_new_tokens\":4,\"exponential_decay_length_penalty\":[1,2.0]}", "yynn"}};
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        Err err = {0};
+        Generation g;
+        GenerationConfig c = config_of(steps[i].request);
+        int32_t prompt[] = {0, 1, 0, 1};
+        assert_true(generation_start(&g, &c, NULL, prompt, 4, &err));
+        for (int n = 0; n < 4; n++) {
+            g.count = 4 + n;
+            if (generation_argmax(&g) != (steps[i].largest[n] == 'y'))
+                fail_msg("%s: new token %d, expected %c", steps[i].request, n, steps[i].largest[n]);
+            char any;
+            g.matcher = (Matcher *)(void *)&any; /* only asked for */
+            assert_false(generation_argmax(&g));
+            g.matcher = NULL;
+        }
+        generation_free(&g);
+        generation_config_free(&c);
+    }
+}
+
 static const char *const every_filter =
     "{\"do_sample\":true,\"temperature\":0.7,\"top_k\":50,\"top_p\":0.9,\"min_p\":0.01,\"typical_p\":0.9,"
     "\"epsilon_cutoff\":0.001,\"eta_cutoff\":0.001,\"renormalize_logits\":true,\"repetition_penalty\":1.3,"
@@ -714,7 +745,7 @@ int main(void) {
         cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(typical_below_its_floor),
         cmocka_unit_test(warpers_in_order),
         cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
-        cmocka_unit_test(the_largest_are_enough),
+        cmocka_unit_test(the_largest_are_enough), cmocka_unit_test(argmax_by_step),
         cmocka_unit_test(hostile_logits), cmocka_unit_test(draws), cmocka_unit_test(draws_over_blocks),
         cmocka_unit_test(draws_by_counter), 
         cmocka_unit_test(logprobs_told), cmocka_unit_test(bad_requests), cmocka_unit_test(huge_lists),

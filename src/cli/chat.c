@@ -13,7 +13,7 @@ typedef struct Chat {
     GenerationConfig config;
     json_t *messages;
     const char *system;
-    int32_t *fed;            /* ids in the cache */
+    int32_t *fed; /* ids in the cache */
     int64_t fed_count;
     size_t fed_capacity;
     NextToken next;
@@ -65,8 +65,7 @@ static bool feed(Chat *c, Generation *g, Err *err) {
     c->fed_count = same;
     QmAppend a = {.session = c->session, .tokens = ids + same, .count = count - same};
     c->next.generation = g;
-    next_token_ask(&c->next, &a);
-    if (!qm_forward(c->engine, &a, 1, err)) return false;
+    if (!next_token_ask(&c->next, &a, err) || !qm_forward(c->engine, &a, 1, err)) return false;
     memcpy(c->fed, ids, (size_t)count * sizeof *ids);
     c->fed_count = count;
     return true;
@@ -135,7 +134,8 @@ int cmd_chat(int argc, char **argv) {
     SampleOptions s = {0};
     Chat c = {0};
     const Option options[] = {
-        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m),
+        SAMPLE_OPTIONS(s),
         {"system", 0, OPTION_TEXT, &c.system, 0, 0, "TEXT", "system message (default: the template's)", NULL},
     };
     int code = options_parse(argc, argv, "chat -m MODEL [options]",
@@ -146,8 +146,7 @@ int cmd_chat(int argc, char **argv) {
     if (!(c.engine = model_open("chat", &m, false, &code))) return code;
     int64_t vocab = qm_engine_info(c.engine)->vocab;
     bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
-              (c.session = qm_session_new(c.engine, &err)) && (c.next.logits = mem_new((size_t)vocab, 4, "logits", &err)) &&
-              sample_work_new(&c.work, vocab, &err);
+              (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err);
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     c.next.work = &c.work;
     clear(&c);

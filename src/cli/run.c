@@ -25,23 +25,23 @@ typedef struct Timing { double prefill, decode; int64_t prompt, decoded; } Timin
 /* Streams one answer; the SHA-256 of all logits goes into `hash`, unless that is NULL. */
 static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
     int64_t vocab = qm_engine_info(e)->vocab;
-    float *logits = mem_new((size_t)vocab, sizeof *logits, "logits", err);
     SampleWork work = {0};
     QmSession *s = qm_session_new(e, err);
     QmAppend a = {.session = s, .tokens = g->ids, .count = g->count};
-    NextToken next = {.generation = g, .work = &work, .logits = logits};
-    bool ok = logits && s && sample_work_new(&work, vocab, err);
+    NextToken next = {.generation = g, .work = &work};
+    bool ok = s && sample_work_new(&work, vocab, err);
+    if (hash) ok = ok && (next.logits = mem_new((size_t)vocab, sizeof *next.logits, "logits", err));
     double start = clock_seconds();
     while (ok && !g->finish && !interrupted()) {
         const char *text;
         size_t bytes;
-        next_token_ask(&next, &a);
-        if (hash) a.logits = logits, a.enough = NULL;
+        if (!(ok = next_token_ask(&next, &a, err))) break;
+        if (hash) a.logits = next.logits, a.enough = NULL;
         if (!(ok = qm_forward(e, &a, 1, err))) break;
         double now = clock_seconds();
         if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
         else time->decode += now - start, time->decoded++;
-        if (hash) EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits);
+        if (hash) EVP_DigestUpdate(hash, next.logits, (size_t)vocab * sizeof(float));
         int32_t id;
         ok = next_token_take(&next, 0, &id, err) && generation_push(g, id, &text, &bytes, err);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
@@ -58,7 +58,7 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
     }
     qm_session_free(s);
     sample_work_free(&work);
-    free(logits);
+    free(next.logits);
     return ok;
 }
 

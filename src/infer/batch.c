@@ -123,9 +123,6 @@ static bool take(Batch *b, BatchItem *item, Err *err) {
     }
     int sources = running_sources(b);
     best->next.generation = &item->g;
-    if (!best->next.logits && !generation_argmax(&item->g) &&
-        !(best->next.logits = mem_new((size_t)b->engine->info.vocab, sizeof(float), "logits", err)))
-        return false;
     if (!qm_session_crop(best->session, most, err)) return false;
     if (b->reuse && prefix_most(b, &item->g, true) >= most + PREFIX_LEAST) { /* a copy is worth some tokens only */
         if (!prefix_reuse(b->engine, best->session, item->g.ids, item->g.prompt, b->source, sources, err)) return false;
@@ -162,7 +159,7 @@ static bool fill(Batch *b, Err *err) {
 }
 
 /* Adds `count` more tokens of the slot's sequence to the step. */
-static void append(Batch *b, int slot, int64_t count, int *entries) {
+static bool append(Batch *b, int slot, int64_t count, int *entries, Err *err) {
     Slot *s = &b->slot[slot];
     const Generation *g = &s->item->g;
     int64_t from = qm_session_length(s->session);
@@ -172,20 +169,23 @@ static void append(Batch *b, int slot, int64_t count, int *entries) {
                                     .tokens = g->ids + from,
                                     .count = count,
                                     .rope_length = g->prompt};
-    if (last) next_token_ask(&s->next, &b->entry[*entries]);
+    if (last && !next_token_ask(&s->next, &b->entry[*entries], err)) return false;
     if (from < g->prompt) b->stats.prompt += count;
     else b->stats.decoded += count;
     (*entries)++;
+    return true;
 }
 
 /* The entries of a step. Sequences past their prompt have one token each; the rows left go to prompts, the earliest
  * first. One prompt advances even when decoding takes all rows. */
-static int plan_step(Batch *b) {
-    int entries = 0;
+static bool plan_step(Batch *b, int *entries, Err *err) {
+    *entries = 0;
     int64_t rows = b->engine->info.rows;
     for (int i = 0; i < b->slots; i++) {
         const Slot *s = &b->slot[i];
-        if (s->item && qm_session_length(s->session) >= s->item->g.prompt) append(b, i, 1, &entries), rows--;
+        if (!s->item || qm_session_length(s->session) < s->item->g.prompt) continue;
+        if (!append(b, i, 1, entries, err)) return false;
+        rows--;
     }
     if (rows < 1) rows = 1;
     for (int64_t after = -1; rows > 0;) {
@@ -200,10 +200,10 @@ static int plan_step(Batch *b) {
         int64_t left = b->slot[next].item->g.prompt - qm_session_length(b->slot[next].session);
         int64_t count = left < rows ? left : rows;
         after = b->slot[next].order;
-        append(b, next, count, &entries);
+        if (!append(b, next, count, entries, err)) return false;
         rows -= count;
     }
-    return entries;
+    return true;
 }
 
 /* Frees the slot but remembers what its cache holds, and hands the item back. */
@@ -233,8 +233,8 @@ static bool push(Batch *b, int slot, Err *err) {
 }
 
 static bool step(Batch *b, Err *err) {
-    int entries = plan_step(b);
-    if (!qm_forward(b->engine, b->entry, entries, err)) return false;
+    int entries;
+    if (!plan_step(b, &entries, err) || !qm_forward(b->engine, b->entry, entries, err)) return false;
     b->stats.steps++;
     for (int i = 0; i < entries; i++)
         if (b->entry[i].logits_from && !push(b, b->entry_slot[i], err)) return false;

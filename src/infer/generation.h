@@ -104,18 +104,18 @@ bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenize
                       int64_t count, Err *err);
 /* A second generation that goes on from here by itself. */
 bool generation_copy(Generation *to, const Generation *from, Err *err);
-/* Whether the next token is simply the largest logit: then no logits need to leave the devices. */
+/* Whether the next token (not every later one) is simply the largest logit: then no logits need to leave the devices. */
 bool generation_argmax(const Generation *g);
 /* What the next token is chosen from. It stays where it is between the two calls. */
 typedef struct NextToken {
     Generation *generation;
     SampleWork *work;
-    float *logits; /* [vocab]; not used where generation_argmax */
+    float *logits; /* [work->vocab], once a choice has needed them; whoever owns the struct frees them */
     int32_t best;
 } NextToken;
 /* Asks, with an entry's last row, for as much of its logits as the choice needs; where devices tell the largest of
  * them for less, for those. */
-void next_token_ask(NextToken *n, QmAppend *entry);
+bool next_token_ask(NextToken *n, QmAppend *entry, Err *err);
 /* The choice, once the entry has run: generation_choose. */
 bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err);
 /* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. -1: no

@@ -91,7 +91,8 @@ static bool told(const GenerationConfig *c) {
 
 bool generation_argmax(const Generation *g) {
     const GenerationConfig *c = &g->config;
-    ProcessorCall call = {.config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt};
+    ProcessorCall call = {
+        .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .matcher = g->matcher};
     if (!generation_greedy(c) || told(c)) return false;
     for (int i = 0; i < processor_count; i++)
         if (!processor_rows[i].sampling && processor_rows[i].applies(&call)) return false;
@@ -130,13 +131,16 @@ static bool next_token_enough(void *owner, const float *logits, float floor) {
     return generation_enough(n->generation, logits, floor, n->work);
 }
 
-void next_token_ask(NextToken *n, QmAppend *entry) {
+bool next_token_ask(NextToken *n, QmAppend *entry, Err *err) {
     bool best = generation_argmax(n->generation);
+    if (!best && !n->logits && !(n->logits = mem_new((size_t)n->work->vocab, sizeof *n->logits, "logits", err)))
+        return false;
     entry->logits_from = 1;
     entry->argmax = best ? &n->best : NULL;
     entry->logits = best ? NULL : n->logits;
     entry->enough = next_token_enough;
     entry->owner = n;
+    return true;
 }
 
 bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err) {
