@@ -18,4 +18,11 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
     v16 min = v16_f16(head + 2 * PANEL);
     return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
+
+/* Asks for a long head as a whole, before the numbers behind it: its later lines, first needed between theirs, would
+ * break the stream from memory (a fifth to a third of what one row in 8 bits reads of a K type). */
+INLINE void fetch_head(PackedType type, const uint8_t *head) {
+    for (int line = 64; line < packed_rows[type].head_bytes; line += 64) __builtin_prefetch(head + line);
+    IN_ORDER;
+}
 #endif

@@ -147,6 +147,7 @@ INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k
     d.x += k0 / ACT_GROUP * d.width;
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
+        fetch_head(type, panel);
         if (wide) dot_wide(type, rows, panel, in, end, &d, acc);
         else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width) {
             dot_narrow(type, rows, panel, j, &d, 0, sum);
