@@ -30,7 +30,8 @@ void cpu_step_count(Cpu *cpu) {
             matrices &= item->call.weight && !item->call.table;
             if (matrices) bytes += item->units * item->call.weight->panel_bytes;
         }
-        int64_t workers = workers_count(cpu->workers), parts = matrices && workers > 1 ? bytes / workers / PART_BYTES : 1;
+        int64_t workers = workers_count(cpu->workers);
+        int64_t parts = matrices && workers > 1 ? bytes / workers / PART_BYTES : 1;
         phase->parts = parts < 1 ? 1 : parts > SHARE_PARTS ? SHARE_PARTS : (int)parts;
     }
 }
@@ -66,9 +67,9 @@ static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double fro
 
 static int counter_count(const Cpu *cpu) { return cpu->phase_count + SHARE_TURNS * workers_count(cpu->workers); }
 
-/* Decode: every worker has an equal share of a phase, in one piece of memory. It takes it part by part, and then what is
- * left of others' shares: a core that something else has taken for a while keeps nobody waiting for long. The counter of
- * a share is used again three phases later, when nobody can still be in this one. */
+/* Decode: every worker has an equal share of a phase, in one piece of memory. It takes it part by part, and then what
+ * is left of others' shares: a core that something else has taken for a while keeps nobody waiting for long. A share's
+ * counter is used again three phases later, when nobody can still be in this one. */
 static void shares_run(Cpu *cpu, int p, int turn, int worker, float *scratch, bool few) {
     const Phase *phase = &cpu->phases[p];
     int workers = workers_count(cpu->workers), all = workers * phase->parts;

@@ -72,8 +72,8 @@ static int64_t acts_floats(const Cpu *cpu, const Node *n, int64_t rows) {
            (cpu->options.act == ACT_INT8 ? blocks * (int64_t)(sizeof(Quad) / sizeof(float)) : rows);
 }
 
-/* Adds columns that the devices of this process hold to the items from `from` on: columns that several hold are computed
- * once, columns that touch together, unless a multiple of `cut` lies between them (0: nowhere). */
+/* Adds columns that the devices of this process hold to the items from `from` on: columns that several hold are
+ * computed once, columns that touch together, unless a multiple of `cut` lies between them (0: nowhere). */
 static bool item_join(Cpu *cpu, Call *call, Range columns, int64_t cut, int replica, int from, Err *err) {
     if (columns.first >= columns.last) return true;
     for (int i = from; i < cpu->item_count; i++) {

@@ -157,7 +157,8 @@ bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count
                        (long long)qm_engine_info(b)->vocab);
     if (!window_check(a, count, window, err) || !window_check(b, count, window, err)) return false;
     if (from < 1 || from >= window)
-        return err_set(err, "from: expected 1 to %lld, within the window, got %lld", (long long)window - 1, (long long)from);
+        return err_set(err, "from: expected 1 to %lld, within the window, got %lld", (long long)window - 1,
+                       (long long)from);
     QmSession *sa = qm_session_new(a, err), *sb = qm_session_new(b, err);
     float *logits = rows_new(a, err);
     Pair p = {.vocab = vocab, .out = out};

@@ -37,8 +37,8 @@ typedef struct Comparison {
     int64_t difference_at;
     double perplexity_a, perplexity_b;
 } Comparison;
-/* Windows of `window` tokens, each from an empty cache; of each, what is said of tokens `from` (1: all but the first) to
- * the last. The models must share their vocabulary. */
+/* Windows of `window` tokens, each from an empty cache; of each, what is said of tokens `from` (1: all but the first)
+ * to the last. The models must share their vocabulary. */
 bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count, int64_t window, int64_t from,
                      bool (*stop)(void), Comparison *out, Err *err);
 

@@ -104,7 +104,7 @@ bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenize
                       int64_t count, Err *err);
 /* A second generation that goes on from here by itself. */
 bool generation_copy(Generation *to, const Generation *from, Err *err);
-/* Whether the next token (not every later one) is simply the largest logit: then no logits need to leave the devices. */
+/* Whether the next token, not every later one, is simply the largest logit: then no logits leave the devices. */
 bool generation_argmax(const Generation *g);
 /* What the next token is chosen from. It stays where it is between the two calls. */
 typedef struct NextToken {

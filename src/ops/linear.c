@@ -116,7 +116,7 @@ static void sum_leaves(const Sum *s, const Leaves *leaves, float *acc) {
     else sum_floats(s, leaves, acc);
 }
 
-/* Appends the leaves of a subtree that are not empty, and how they are added up to sum `of`; false if there are none. */
+/* Appends the leaves of a subtree that are not empty, and how they add up to sum `of`; false if there are none. */
 static bool leaves_append(Leaves *leaves, const Call *c, int of, int level, int64_t index) {
     if (level == 0) {
         int64_t first = c->tree->first[index], last = c->tree->last[index];
