@@ -2,7 +2,8 @@
 # bench/peers.sh [-w FOLDER] [-c CONFIG.json] [-t "bf16 q8_0 q4_0 q4_K_M"] [-k PEERS] [-a ACT] [-p N] [-n N] [-r ROUNDS]
 # qwenmesh beside its peers: random weights at a true shape, the same GGUF file for all, a round of each in turn, the best
 # of each and their ratio, above 1: qwenmesh is faster; then the median of the rounds' ratios, which is what counts where
-# the machine's memory is fast in one minute and slow in the next (many rounds of -p 0). -p 0, -n 0: no such test.
+# the machine's memory is fast in one minute and slow in the next (many rounds of -p 0). -p 0, -n 0: no such test
+# (not with transformers).
 # PEERS: llama.cpp and ik_llama.cpp (built from the source packages llama-cpp-python and ik-llama-cpp-python on PyPI) and
 # transformers (with torch from PyPI in FOLDER/venv; bf16 only).
 # ACT: f32, int8 or bf16 activations in ours; default: what llama.cpp does with the type, 8 bits for quantised weights,
@@ -15,7 +16,7 @@ while getopts w:c:t:k:a:p:n:r: option; do
     case $option in
     w) work=$OPTARG ;; c) config=$OPTARG ;; t) types=$OPTARG ;; k) peers=$OPTARG ;; a) act=$OPTARG ;;
     p) prompt=$OPTARG ;; n) gen=$OPTARG ;; r) rounds=$OPTARG ;;
-    *) sed -n '2,11s/^# //p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,10s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
 threads=$(nproc)
@@ -71,7 +72,8 @@ for r in json.load(sys.stdin):
 act_of() { # TYPE
     if [ -n "$act" ]; then echo "$act"; elif [ "$1" = bf16 ]; then echo bf16; else echo int8; fi
 }
-best() { awk -v w="$1" '$1 == w {print $2}' "$results" | sort -gr | head -n 1; }
+values() { awk -v w="$1" '$1 == w {print $2}' "$results"; }
+best() { values "$1" | sort -gr | head -n 1; }
 middle() { sort -g | awk '{v[NR] = $1} END {if (NR) print (v[int((NR + 1) / 2)] + v[int(NR / 2) + 1]) / 2}'; }
 ratios() { # OURS PEER: of each round
     awk -v a="$1" -v b="$2" '$1 == a {x[++n] = $2} $1 == b {y[++m] = $2}
@@ -83,7 +85,7 @@ line() { # PEER TYPE
         [ $test = pp ] || n=$gen
         [ "$n" -gt 0 ] || continue
         a=$(best "ours-$2-$test") b=$(best "$1-$2-$test") r=$(ratios "ours-$2-$test" "$1-$2-$test" | middle)
-        [ $test = pp ] || read="$(awk -v w="ours-$2-read" '$1 == w {print $2}' "$results" | middle | cut -d. -f1) %"
+        [ $test = pp ] || read="$(values "ours-$2-read" | middle | cut -d. -f1) %"
         [ -n "$a" ] && [ -n "$b" ] || { echo "| $1 | $name $2 | $test$n | failed | | | | |"; continue; }
         awk -v w="$1" -v m="$name $2, act $(act_of "$2")" -v t="$test$n" -v a="$a" -v b="$b" -v r="$r" -v read="$read" \
             'BEGIN {printf "| %s | %s | %s | %.2f | %.2f | %.2f | %.2f | %s |\n", w, m, t, a, b, a / b, r, read}'

@@ -107,6 +107,9 @@ if [ -f "$model" ]; then
     echo '{"messages":[{"role":"user","content":"What is the capital of France?"}]}' >"$work/in"
     run generate -m "$model" --temp 0 -i "$work/in" -o - --regex "(London|Rome|Paris)[.!]"
     check "generate: a greedy answer that matches" 'is 0' 'grep -qE "\"text\":\"(London|Rome|Paris)[.!]\"" "$work/out"'
+    echo '{"prompt":"The capital of France","max_new_tokens":3,"forced_eos_token_id":2}' >"$work/in"
+    run generate -m "$model" --temp 0 -i "$work/in" -o -
+    check "generate: logits are first needed by the last token" 'is 0' 'grep -qE "[0-9],2\],\"text\"" "$work/out"'
     run run -m "$model" -p hi --regex "(a"
     check "run: a bad regular expression" 'is 1' 'err "--regex: "' 'err "byte 2"'
     talk() { # LINE...: what is said; the answers are in $work/out

@@ -13,7 +13,7 @@ typedef struct Chat {
     GenerationConfig config;
     json_t *messages;
     const char *system;
-    int32_t *fed; /* ids in the cache */
+    int32_t *fed;            /* ids in the cache */
     int64_t fed_count;
     size_t fed_capacity;
     NextToken next;
@@ -134,8 +134,7 @@ int cmd_chat(int argc, char **argv) {
     SampleOptions s = {0};
     Chat c = {0};
     const Option options[] = {
-        MODEL_OPTIONS(m),
-        SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
         {"system", 0, OPTION_TEXT, &c.system, 0, 0, "TEXT", "system message (default: the template's)", NULL},
     };
     int code = options_parse(argc, argv, "chat -m MODEL [options]",

@@ -29,8 +29,8 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
     QmSession *s = qm_session_new(e, err);
     QmAppend a = {.session = s, .tokens = g->ids, .count = g->count};
     NextToken next = {.generation = g, .work = &work};
-    bool ok = s && sample_work_new(&work, vocab, err);
-    if (hash) ok = ok && (next.logits = mem_new((size_t)vocab, sizeof *next.logits, "logits", err));
+    bool ok = s && sample_work_new(&work, vocab, err) &&
+              (!hash || (next.logits = mem_new((size_t)vocab, sizeof *next.logits, "logits", err)));
     double start = clock_seconds();
     while (ok && !g->finish && !interrupted()) {
         const char *text;

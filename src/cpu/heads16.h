@@ -22,6 +22,7 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
 /* Asks for a long head as a whole, before the numbers behind it: its later lines, first needed between theirs, would
  * break the stream from memory (a fifth to a third of what one row in 8 bits reads of a K type). */
 INLINE void fetch_head(PackedType type, const uint8_t *head) {
+    if (packed_rows[type].head_bytes <= 64) return;
     for (int line = 64; line < packed_rows[type].head_bytes; line += 64) __builtin_prefetch(head + line);
     IN_ORDER;
 }
