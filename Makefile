@@ -75,7 +75,7 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 # The longest first, so that it does not run alone at the end.
 CHECKS  := build/asan/tests/test_model $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") $(TESTS) $(SCRIPTS) \
            $(filter-out build/asan/tests/test_model,$(TESTS:$(BUILD)/%=build/asan/%)) \
-           $(foreach s,$(filter-out tests/test_runner.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
+           $(foreach s,$(filter-out tests/test_runner.sh tests/test_isa.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
            $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
 
 check: tests

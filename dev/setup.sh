@@ -23,6 +23,7 @@ packages() {
 # check: libopenmpi-dev         and mpicc, which builds what is loaded under it
 # check: clang                  a second compiler, and the fuzzers
 # check: libclang-rt-dev        their run time
+# check: qemu-user              plays weaker CPUs
 
 missing=
 for package in $(for group in "$@"; do packages "$group"; done); do

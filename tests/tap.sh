@@ -6,7 +6,7 @@
 QWENMESH=${QWENMESH:-./qwenmesh}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-number=0
+number=0 status=0
 
 run() {
     status=0

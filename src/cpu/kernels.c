@@ -1,5 +1,5 @@
-/* kernels.c: chooses the table of kernels at run time. Compiled for the weakest CPU of the architecture: only functions
- * reached through a table may use more. */
+/* kernels.c: chooses the table of kernels at run time. Compiled for the weakest CPU of the architecture; the files of
+ * stronger ones give data alone, or their code would run before the CPU is known (tests/test_isa.sh). */
 #include <pthread.h>
 #include <string.h>
 #include "../base/cpu.h"
@@ -8,18 +8,16 @@
 static bool always(const CpuFeatures *f) { return f != NULL; }
 
 #if defined(__x86_64__)
-extern const Kernels kernels_avx2, kernels_avx512;
-void kernels_avx512vnni(Kernels *k);
-void kernels_avx512bf16(Kernels *k);
+extern const Kernels kernels_avx2, kernels_avx512, kernels_avx512vnni, kernels_avx512bf16;
 static bool has_avx2(const CpuFeatures *f) { return f->avx2 && f->fma && f->f16c; }
 static bool has_avx512(const CpuFeatures *f) {
     return has_avx2(f) && f->avx512f && f->avx512bw && f->avx512vl && f->avx512dq;
 }
 static bool has_avx512vnni(const CpuFeatures *f) { return has_avx512(f) && f->avx512_vnni; }
 static bool has_avx512bf16(const CpuFeatures *f) { return has_avx512vnni(f) && f->avx512_bf16; }
-#define X86(kernels, better, has) kernels, better, has
+#define X86(kernels, has) kernels, has
 #else
-#define X86(kernels, better, has) NULL, NULL, NULL
+#define X86(kernels, has) NULL, NULL
 #endif
 
 /* ---- Whether an instruction computes what is asked -------------------------------------------------------------- */
@@ -79,20 +77,25 @@ bool kernels_pairs_lawful(const Kernels *k) {
 
 /* ---- The tables -------------------------------------------------------------------------------------------------- */
 
-/* Weakest first. `kernels` is a table of its own; `better` overwrites entries of the one before, and is used where
- * `lawful`, if there, says so. */
+static void take_dot(Kernels *k, const Kernels *from) {
+    memcpy(k->dot, from->dot, sizeof k->dot);
+    k->quantise = from->quantise;
+}
+static void take_pairs(Kernels *k, const Kernels *from) { k->dot_pairs = from->dot_pairs, k->round = from->round; }
+
+/* Weakest first. A row is used where `lawful`, if there, says so. */
 static const struct {
     const char *name;
-    const Kernels *kernels; /* neither: not in this build */
-    void (*better)(Kernels *k);
-    bool (*on_this_cpu)(const CpuFeatures *f);
+    void (*take)(Kernels *k, const Kernels *from); /* of `kernels`; the rest as the row before; NULL: all */
     bool (*lawful)(const Kernels *k);
+    const Kernels *kernels; /* NULL: not in this build */
+    bool (*on_this_cpu)(const CpuFeatures *f);
 } rows[] = {
-    {"reference", &kernels_reference, NULL, always, NULL},
-    {"avx2", X86(&kernels_avx2, NULL, has_avx2), NULL},
-    {"avx512", X86(&kernels_avx512, NULL, has_avx512), NULL},
-    {"avx512vnni", X86(NULL, kernels_avx512vnni, has_avx512vnni), NULL},
-    {"avx512bf16", X86(NULL, kernels_avx512bf16, has_avx512bf16), kernels_pairs_lawful},
+    {"reference", NULL, NULL, &kernels_reference, always},
+    {"avx2", NULL, NULL, X86(&kernels_avx2, has_avx2)},
+    {"avx512", NULL, NULL, X86(&kernels_avx512, has_avx512)},
+    {"avx512vnni", take_dot, NULL, X86(&kernels_avx512vnni, has_avx512vnni)},
+    {"avx512bf16", take_pairs, kernels_pairs_lawful, X86(&kernels_avx512bf16, has_avx512bf16)},
 };
 enum { TABLES = sizeof rows / sizeof *rows };
 
@@ -102,14 +105,11 @@ static bool usable[TABLES];
 static void tables_fill(void) {
     CpuFeatures features = cpu_features();
     for (int i = 0; i < TABLES; i++) {
-        if (rows[i].kernels) tables[i] = *rows[i].kernels;
-        if (rows[i].better) {
-            tables[i] = tables[i - 1];
-            rows[i].better(&tables[i]);
-            tables[i].isa = rows[i].name;
-        }
-        usable[i] = rows[i].on_this_cpu && rows[i].on_this_cpu(&features) &&
-                    (!rows[i].lawful || rows[i].lawful(&tables[i]));
+        if (!rows[i].kernels) continue;
+        tables[i] = rows[i].take ? tables[i - 1] : *rows[i].kernels;
+        if (rows[i].take) rows[i].take(&tables[i], rows[i].kernels);
+        tables[i].isa = rows[i].name;
+        usable[i] = rows[i].on_this_cpu(&features) && (!rows[i].lawful || rows[i].lawful(&tables[i]));
     }
 }
 
@@ -121,7 +121,7 @@ const Kernels *kernels_select(const char *limit, Err *err) {
     pthread_once(&once, tables_fill);
     for (int i = TABLES - 1; i >= 0; i--) {
         if (limit && strcmp(limit, rows[i].name)) continue;
-        if (usable[i]) return rows[i].kernels ? rows[i].kernels : &tables[i];
+        if (usable[i]) return &tables[i];
         if (limit) {
             bool there = rows[i].on_this_cpu && rows[i].on_this_cpu(&features);
             err_set(err, "kernels: this CPU has no %s%s", limit, there ? " that gives the bits expected" : "");

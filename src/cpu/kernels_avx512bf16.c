@@ -4,8 +4,8 @@
 #include "simd16_avx512.h"
 #include "kernels_pair16.h"
 
-void kernels_avx512bf16(Kernels *k);
-void kernels_avx512bf16(Kernels *k) { k->dot_pairs = dot_pairs, k->round = round_pairs; }
+extern const Kernels kernels_avx512bf16;
+const Kernels kernels_avx512bf16 = {.dot_pairs = dot_pairs, .round = round_pairs};
 #else
 typedef int kernels_avx512bf16_is_empty; /* a file of ISO C is not */
 #endif

@@ -4,13 +4,8 @@
 #include "simd16_avx512.h"
 #include "kernels_dot16.h"
 
-void kernels_avx512vnni(Kernels *k);
-void kernels_avx512vnni(Kernels *k) {
-    static void (*const faster[PACKED_COUNT])(const void *, int64_t, int, const Leaves *, const Act *, int64_t,
-                                              int64_t, float *) = DOT_TABLE;
-    for (int i = 0; i < PACKED_COUNT; i++) k->dot[i] = faster[i];
-    k->quantise = quantise;
-}
+extern const Kernels kernels_avx512vnni;
+const Kernels kernels_avx512vnni = {.dot = DOT_TABLE, .quantise = quantise};
 #else
 typedef int kernels_avx512vnni_is_empty; /* a file of ISO C is not */
 #endif
