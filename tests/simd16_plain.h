@@ -3,6 +3,7 @@
  * only AVX-512 uses run here too. */
 #ifndef SIMD16_PLAIN_H
 #define SIMD16_PLAIN_H
+#include <assert.h>
 #include <math.h>
 #include <string.h>
 #include "../src/io/dtype.h"
@@ -10,6 +11,7 @@
 typedef struct v16 { float lane[16]; } v16;
 typedef struct m16 { bool lane[16]; } m16;
 
+enum { V16_ASK = 0 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 3, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 20 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) >= 8 ? 1 : 2)
 
@@ -108,7 +110,7 @@ V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, in
 
 typedef struct d16 { int32_t lane[16]; } d16;
 typedef struct line16 { uint8_t byte[64]; } line16;
-enum { V16_DOT_ROWS = 12 };
+enum { V16_DOT_ROWS = 12, V16_DOT_LONE = 1 };
 
 V16 d16 d16_all(int32_t n) {
     d16 y;
@@ -138,12 +140,37 @@ V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
         x.byte[i] |= (uint8_t)((left < 0 ? tops.byte[i] >> -left : tops.byte[i] << left) & mask);
     return x;
 }
-V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {
-    for (int i = 0; i < 64; i++) sum.lane[i / 4] += w.byte[i] * x[i % 4];
+/* Several sums under way, as with VNNI; each must fit the words of AVX2. */
+typedef struct few16 { int32_t pair[32]; } few16;
+enum { V16_DOT_LATE = 1 };
+#define V16_FEW_LINES(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
+V16 few16 few16_from(int32_t seed) {
+    few16 y;
+    (void)seed;
+    memset(&y, 0, sizeof y);
+    return y;
+}
+V16 few16 few16_add(few16 x, few16 y) {
+    for (int i = 0; i < 32; i++) x.pair[i] += y.pair[i];
+    return x;
+}
+V16 few16 few16_bytes(few16 sum, line16 w, const int8_t *x, int zero) {
+    for (int i = 0; i < 32; i++) {
+        int pair = (w.byte[2 * i] - zero) * x[2 * i % 4] + (w.byte[2 * i + 1] - zero) * x[2 * i % 4 + 1];
+        assert(pair == (int16_t)pair);
+        sum.pair[i] += pair;
+        assert(sum.pair[i] == (int16_t)sum.pair[i]);
+    }
     return sum;
 }
-V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { return d16_dot(sum, w, x); }
-V16 int32_t d16_seed(int32_t seed) { return seed; }
+V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) { return few16_bytes(sum, w, x, 0); }
+V16 few16 few16_dot_centred(few16 sum, line16 w, const int8_t *x) { return few16_bytes(sum, w, x, 128); }
+V16 d16 d16_of(few16 x, int32_t seed) {
+    d16 y;
+    for (int i = 0; i < 16; i++) y.lane[i] = seed + x.pair[2 * i] + x.pair[2 * i + 1];
+    return y;
+}
+V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
 V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     static const int place[8] = {0, 4, 1, 5, 2, 6, 3, 7};
     int32_t sum = 0;

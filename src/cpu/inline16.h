@@ -14,7 +14,7 @@
 /* Loads stand in the code as in the source: the order in which lines are asked for is what prefetching goes by. */
 #define IN_ORDER __asm__ volatile("" : : : "memory")
 /* Asks for one line of every KiB, 16 KiB ahead, in the level 2 cache, so that the hardware's streams, which end with
- * every page of 4 KiB, begin early in later pages. Asking for every line costs a quarter instead (Zen 4). */
+ * every page of 4 KiB, begin early in later pages. */
 INLINE void fetch_far(const uint8_t *p) {
     __builtin_prefetch((const void *)(((uintptr_t)p & ~(uintptr_t)1023) + (16 << 10)), 0, 2);
 }

@@ -121,7 +121,7 @@ const Kernels *kernels_select(const char *limit, Err *err) {
     pthread_once(&once, tables_fill);
     for (int i = TABLES - 1; i >= 0; i--) {
         if (limit && strcmp(limit, rows[i].name)) continue;
-        if (usable[i]) return &tables[i];
+        if (usable[i]) return rows[i].take ? &tables[i] : rows[i].kernels;
         if (limit) {
             bool there = rows[i].on_this_cpu && rows[i].on_this_cpu(&features);
             err_set(err, "kernels: this CPU has no %s%s", limit, there ? " that gives the bits expected" : "");

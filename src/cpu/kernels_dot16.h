@@ -5,10 +5,14 @@
  *   line16_low, _high(x): the low, the high nibbles of every byte
  *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves, in every byte, of tops shifted left (right
  *   where negative)
- *   d16_dot(sum, w, x): lane i + sum over j < 4 of w[4 i + j] * x[j], exact for w <= 128
- *   d16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
+ *   few16: exact sums of few lines' products, V16_FEW_LINES(bits) at most;  few16_from(seed)  few16_add(x, y)
+ *   d16_of(x, seed): the sums that x stands for, with the seed it began from
+ *   few16_dot(sum, w, x): and in lane i the sum over j < 4 of w[4 i + j] * x[j], w <= 128
+ *   few16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
  *   v16_put_s8(out, x): nearest integers in the order of Act; their sum
- *   V16_DOT_ROWS: rows that fit the registers */
+ *   V16_DOT_ROWS: rows of a block, a multiple of QUAD;  V16_DOT_LONE: panels of a block of one row
+ *   V16_DOT_LATE: a product's sum comes late, so that several should be under way
+ *   V16_ASK: see heads16.h */
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
 #include "../ops/kernels.h"
@@ -59,48 +63,51 @@ INLINE line16 dot_line(PackedType type, const uint8_t *q, int k) {
 
 /* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
 
-/* From two rows on products take longer than loads, and fetching ahead gains. One row goes panel by panel as well:
- * panels stand one after another, and one stream through all of them is what memory gives fastest (Zen 4: 94 to 98 % of
- * what reading does where four panels side by side had 80 to 90 %). Its sums are short, so the core overlaps them;
- * fetching a line of every KiB far ahead gains 4 to 10 %. */
+/* From two rows on products take longer than loads, and fetching ahead gains. One row is bound by memory. With AVX-512
+ * it goes panel by panel as well: panels stand one after another, and one stream through all of them is what memory
+ * gives fastest (Zen 4: 94 to 98 % of what reading does, where four panels side by side had 80 to 90 %). With AVX2 four
+ * panels side by side are faster by a tenth to a quarter (Zen 3). Fetching as fetch_numbers does gains 4 to 10 % with
+ * AVX-512, 40 to 60 % with AVX2. */
 enum { DOT_FETCH_AHEAD = 4096 };
 typedef d16 Exact[V16_DOT_ROWS];
 typedef v16 Float[V16_DOT_ROWS];
 
-/* x: the acts of the first rows at these columns, `width` from one 32 columns to the next; row r is row (sub + r) % 4
- * of the quad (sub + r) / 4 * x_step on. */
-typedef struct DotRows { const Act *x; int64_t x_step; int sub, width; } DotRows;
-INLINE const Act *dot_act(const DotRows *d, int r) {
-    return d->x + (d->sub + r) / QUAD * QUAD * d->x_step + (d->sub + r) % QUAD;
+/* x: the acts of the first rows at these columns, `width` from one 32 columns to the next; row r is row r % 4 of the
+ * quad r / 4 * x_step on. */
+typedef struct DotRows { const Act *x; int64_t x_step; int width; } DotRows;
+INLINE const Act *dot_act(const DotRows *d, int r) { return d->x + r / QUAD * QUAD * d->x_step + r % QUAD; }
+
+/* Lines go to several sums in turn, where products take long and rows are too few to hide it: waiting products fill the
+ * scheduler, and loads ahead then stand still. */
+INLINE int dot_chains(int rows, int count) {
+    return !V16_DOT_LATE || rows > 2 ? 1 : rows == 2 ? 2 : count / 8;
 }
 
-/* Lines go to several sums in turn, where rows are too few to hide the latency of products: waiting products fill the
- * scheduler, and loads ahead then stand still. */
-INLINE int dot_chains(int rows, int count) { return rows == 1 ? count / 8 : rows == 2 ? 2 : 1; }
-
-/* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the act. */
+/* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the act. A turn of lines
+ * fills the sums of all chains. */
 INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, const DotRows *d, int at, Exact sum) {
     const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
-    d16 chain[4][V16_DOT_ROWS];
-    UNROLL for (int r = 0; r < rows; r++) {
-        chain[0][r] = d16_all(dot_seed(type, dot_act(d, r), at));
-        UNROLL for (int c = 1; c < chains; c++) chain[c][r] = d16_all(0);
-    }
+    const int turn = chains * V16_FEW_LINES(bits);
+    few16 few[4][V16_DOT_ROWS];
+    if (rows == 1) fetch_numbers(q, packed_bytes(type, count));
     UNROLL for (int k = 0; k < count; k += 4) {
+        const int n = k / 4, c = n % chains;
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
         if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
-        if (rows == 1 && k == 0) fetch_far(q);
         if (rows == 1 && bits == 8) IN_ORDER; /* other types come in order by themselves */
         line16 line = dot_line(type, q, k);
-        d16 *to = chain[k / 4 % chains];
         UNROLL for (int r = 0; r < rows; r++) {
             const int8_t *x = dot_act(d, r)->q + at + k;
-            to[r] = zero == 128 ? d16_dot_centred(to[r], line, x) : d16_dot(to[r], line, x);
+            if (n % turn < chains) few[c][r] = few16_from(n == 0 ? dot_seed(type, dot_act(d, r), at) : 0);
+            few[c][r] = zero == 128 ? few16_dot_centred(few[c][r], line, x) : few16_dot(few[c][r], line, x);
         }
-    }
-    UNROLL for (int r = 0; r < rows; r++) {
-        UNROLL for (int c = 0; 2 * c + 1 < chains; c++) chain[c][r] = d16_add(chain[2 * c][r], chain[2 * c + 1][r]);
-        sum[r] = chains == 4 ? d16_add(chain[0][r], chain[1][r]) : chain[0][r];
+        if ((n + 1) % turn && k + 4 < count) continue;
+        UNROLL for (int r = 0; r < rows; r++) {
+            UNROLL for (int i = 0; 2 * i + 1 < chains; i++) few[i][r] = few16_add(few[2 * i][r], few[2 * i + 1][r]);
+            if (chains == 4) few[0][r] = few16_add(few[0][r], few[1][r]);
+            d16 whole = d16_of(few[0][r], n < turn ? dot_seed(type, dot_act(d, r), at) : 0);
+            sum[r] = n < turn ? whole : d16_add(sum[r], whole);
+        }
     }
 }
 
@@ -122,64 +129,64 @@ INLINE void dot_narrow(PackedType type, int rows, const uint8_t *group, int64_t 
 }
 
 /* What columns in .. end of a wide group give, summed apart and scaled once. */
-INLINE void dot_wide(PackedType type, int rows, const uint8_t *group, int64_t in, int64_t end, DotRows *d, float *acc) {
+INLINE void dot_wide(PackedType type, int rows, const uint8_t *group, int64_t in, int64_t end, DotRows d, float *acc) {
     Float sum;
     UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_all(0);
-    for (; in < end; in += ACT_GROUP, d->x += d->width) {
+    for (; in < end; in += ACT_GROUP, d.x += d.width) {
         Exact exact;
-        dot_exact(type, rows, ACT_GROUP, group + packed_rows[type].head_bytes + packed_bytes(type, in), d, 0, exact);
+        dot_exact(type, rows, ACT_GROUP, group + packed_rows[type].head_bytes + packed_bytes(type, in), &d, 0, exact);
         UNROLL for (int r = 0; r < rows; r++)
-            sum[r] = v16_fma(d16_f32(exact[r]), v16_all(dot_act(d, r)->scale), sum[r]);
+            sum[r] = v16_fma(d16_f32(exact[r]), v16_all(dot_act(&d, r)->scale), sum[r]);
     }
     v16 scale = head_scale(type, group, 0);
     UNROLL for (int r = 0; r < rows; r++)
         v16_store(acc + r * PANEL, v16_fma(sum[r], scale, v16_load(acc + r * PANEL)));
 }
 
-INLINE void dot_block(PackedType type, int rows, const uint8_t *panel, int64_t k0, int64_t k1, DotRows d, float *acc) {
+/* Panels are `step` bytes apart, their sums acc_step floats. */
+INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
+                      DotRows d, float *acc, int64_t acc_step) {
     const int group = packed_rows[type].group, part = packed_rows[type].part;
     const bool wide = part > ACT_GROUP;
     const int64_t bytes = packed_group_bytes(type);
-    Float sum;
+    Float sum[V16_DOT_LONE];
     if (!wide)
-        UNROLL for (int r = 0; r < rows; r++) sum[r] = v16_load(acc + r * PANEL);
+        UNROLL for (int p = 0; p < panels; p++)
+            UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + p * acc_step + r * PANEL);
     panel += k0 / group * bytes;
     d.x += k0 / ACT_GROUP * d.width;
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
-        fetch_head(type, panel);
-        if (wide) dot_wide(type, rows, panel, in, end, &d, acc);
-        else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width) {
-            dot_narrow(type, rows, panel, j, &d, 0, sum);
-            if (part < ACT_GROUP) dot_narrow(type, rows, panel, j + 1, &d, part, sum);
+        UNROLL for (int p = 0; p < panels; p++) fetch_head(type, panel + p * step);
+        if (wide) {
+            UNROLL for (int p = 0; p < panels; p++)
+                dot_wide(type, rows, panel + p * step, in, end, d, acc + p * acc_step);
+            d.x += (end - in + ACT_GROUP - 1) / ACT_GROUP * d.width;
+        } else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width) {
+            UNROLL for (int p = 0; p < panels; p++) {
+                dot_narrow(type, rows, panel + p * step, j, &d, 0, sum[p]);
+                if (part < ACT_GROUP) dot_narrow(type, rows, panel + p * step, j + 1, &d, part, sum[p]);
+            }
         }
     }
     if (!wide)
-        UNROLL for (int r = 0; r < rows; r++) v16_store(acc + r * PANEL, sum[r]);
+        UNROLL for (int p = 0; p < panels; p++)
+            UNROLL for (int r = 0; r < rows; r++) v16_store(acc + p * acc_step + r * PANEL, sum[p][r]);
 }
 
-/* Rows r .. r + n of one panel. */
-#define DOT_BLOCK(n) dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, 0, QUAD}, a)
-#define DOT_PAIR(n, sub) \
-    dot_block(type, n, panel, k0, k1, (DotRows){x + r * x_step, x_step, sub, QUAD}, a + (sub) * PANEL)
+/* Rows r .. r + n of one panel, n at most V16_DOT_ROWS. */
+#define DOT_BLOCK(n)                                                                                                   \
+    dot_block(type, 1, (n) <= V16_DOT_ROWS ? n : 1, panel, 0, k0, k1,                                                  \
+              (DotRows){x + r * x_step, x_step, QUAD}, acc + r * PANEL, 0)
 INLINE void dot_rows(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, const Act *x, int64_t x_step,
                      int64_t rows, float *acc) {
-    for (int64_t r = 0; r < rows;) {
-        float *a = acc + r * PANEL;
+    for (int64_t r = 0; r < rows; r += V16_DOT_ROWS) {
         int64_t left = rows - r;
-        if (V16_DOT_ROWS >= 12) {
-            if (left > 8) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 12 : 1), r += 12;
-            else if (left > 4) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 8 : 1), r += 8;
-            else if (left > 2) DOT_BLOCK(V16_DOT_ROWS >= 12 ? 4 : 1), r += 4;
-            else if (left == 2) DOT_BLOCK(2), r += 4;
-            else DOT_BLOCK(1), r += 4;
-        } else {
-            if (left == 1) DOT_BLOCK(1);
-            else DOT_BLOCK(2);
-            if (left == 3) DOT_PAIR(1, 2);
-            else if (left > 3) DOT_PAIR(2, 2);
-            r += 4;
-        }
+        if (left == 1) DOT_BLOCK(1);
+        else if (left == 2) DOT_BLOCK(2);
+        else if (left <= 4 || V16_DOT_ROWS == 4) DOT_BLOCK(4);
+        else if (left <= 8) DOT_BLOCK(8);
+        else DOT_BLOCK(12);
     }
 }
 
@@ -187,13 +194,15 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
                        const Act *x, int64_t x_step, int64_t rows, float *acc) {
     _Alignas(64) FoldStack stack;
     const int vectors = x_step ? (int)quad_rows(rows) : 1;
-    for (int p = 0; p < panels; p++, panel += step, acc += vectors * PANEL) {
-        Fold fold = {.acc = acc, .stack = &stack, .vectors = vectors};
+    for (int p = 0, n; p < panels; p += n, panel += n * step, acc += n * vectors * PANEL) {
+        n = !x_step && panels - p >= V16_DOT_LONE ? V16_DOT_LONE : 1;
+        Fold fold = {.acc = acc, .stack = &stack, .vectors = n * vectors};
         for (int l = 0; l < leaves->count; l++) {
             float *to = fold_next(&fold, leaves, l);
             int64_t k0 = leaves->first[l], k1 = leaves->last[l];
             if (x_step) dot_rows(type, panel, k0, k1, x, x_step, rows, to);
-            else dot_block(type, 1, panel, k0, k1, (DotRows){x, 0, 0, 1}, to);
+            else if (n == 1) dot_block(type, 1, 1, panel, 0, k0, k1, (DotRows){x, 0, 1}, to, 0);
+            else dot_block(type, V16_DOT_LONE, 1, panel, step, k0, k1, (DotRows){x, 0, 1}, to, PANEL);
             fold_add(&fold, leaves->adds[l]);
         }
     }

@@ -258,9 +258,10 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *q, i
                       const float *x, int64_t x_stride, Sums sum) {
     const int n = step_of(type);
     const bool apart = rows >= V16_APART_ROWS && n >= 8;
+    const bool ask = rows >= ROWS_FETCH || (V16_ASK && packed_rows[type].bits == 8);
     UNROLL for (int p = 0; p < panels; p++) {
         const uint8_t *ahead = q + p * step + packed_bytes(type, k) + FETCH_AHEAD;
-        for (int b = 0; rows >= ROWS_FETCH && b < packed_bytes(type, n); b += 64) __builtin_prefetch(ahead + b);
+        for (int b = 0; ask && b < packed_bytes(type, n); b += 64) __builtin_prefetch(ahead + b);
         _Alignas(64) float w[ACT_GROUP * PANEL];
         UNROLL for (int i = 0; i < n; i += 2) {
             v16 even, odd;
@@ -304,8 +305,8 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
         int64_t k = at.first;
         Scale s[PANELS_MOST];
         UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, at.head + p * step, at.j);
-        if (at.j == 0) UNROLL for (int p = 0; p < panels; p++) fetch_head(type, at.head + p * step);
-        if (rows == 1 && packed_rows[type].bits == 8) /* other types' products take longer than memory */
+        if (at.j == 0 && !V16_ASK) UNROLL for (int p = 0; p < panels; p++) fetch_head(type, at.head + p * step);
+        if (!V16_ASK && rows == 1 && packed_rows[type].bits == 8) /* other types' products take longer than memory */
             UNROLL for (int p = 0; p < panels; p++) fetch_far(q + p * step);
         for (; k % n && k < at.last; k++) rows_one(type, panels, rows, q, step, s, k, x, x_stride, sum);
         for (; k + n <= at.last; k += n) rows_step(type, panels, rows, q, step, s, k, x, x_stride, sum);

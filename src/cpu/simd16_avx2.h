@@ -10,6 +10,7 @@ typedef struct v16 { __m256 a, b; } v16;
 typedef v16 m16; /* a choice per lane: all bits set or none */
 
 /* Register budget: 16 of 8 floats. */
+enum { V16_ASK = 1024 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 4, V16_APART_ROWS = 4, V16_TILE_ROWS = 6, V16_SUMS_F32 = 6, V16_SUMS_BF16 = 5 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 
@@ -151,8 +152,8 @@ V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, in
 typedef struct d16 { __m256i a, b; } d16;
 typedef d16 line16;
 
-/* Rows of a dot_block: sums of both kinds for that many rows must fit the registers. */
-enum { V16_DOT_ROWS = 2 };
+/* Rows of a dot_block. Exact sums of four fit the registers; those in floats wait in L1 for the end of a part. */
+enum { V16_DOT_ROWS = 4, V16_DOT_LONE = 4 };
 
 V16 d16 d16_all(int32_t i) { return (d16){_mm256_set1_epi32(i), _mm256_set1_epi32(i)}; }
 V16 d16 d16_add(d16 x, d16 y) { return (d16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
@@ -177,21 +178,28 @@ V16 __m256i quad_word(const int8_t *x) {
     __builtin_memcpy(&word, x, sizeof word);
     return _mm256_set1_epi32(word);
 }
-/* Pairs are summed in 16 bits, saturating: exact for w <= 128, since 2 * 128 * 127 < 2^15. */
-V16 __m256i d8_pairs(__m256i sum, __m256i w, __m256i x) {
-    return _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
-}
-V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {
+/* Pairs of products are summed in 16 bits: exact for one line of w <= 128, since 2 * 128 * 127 < 2^15, and for as many
+ * lines of fewer bits as keep below that. */
+typedef d16 few16;
+enum { V16_DOT_LATE = 0 };
+#define V16_FEW_LINES(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
+V16 few16 few16_from(int32_t seed) { return d16_all(0 * seed); }
+V16 few16 few16_add(few16 x, few16 y) { return (few16){_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
+V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {
     __m256i v = quad_word(x);
-    return (d16){d8_pairs(sum.a, w.a, v), d8_pairs(sum.b, w.b, v)};
+    return few16_add(sum, (few16){_mm256_maddubs_epi16(w.a, v), _mm256_maddubs_epi16(w.b, v)});
 }
-V16 __m256i d8_centred(__m256i sum, __m256i w, __m256i x) { /* |w - 128| times x with the sign of w - 128 */
+V16 __m256i v32_centred(__m256i w, __m256i x) { /* |w - 128| times x with the sign of w - 128 */
     __m256i s = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
-    return d8_pairs(sum, _mm256_abs_epi8(s), _mm256_sign_epi8(x, s));
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(s), _mm256_sign_epi8(x, s));
 }
-V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) {
+V16 few16 few16_dot_centred(few16 sum, line16 w, const int8_t *x) {
     __m256i v = quad_word(x);
-    return (d16){d8_centred(sum.a, w.a, v), d8_centred(sum.b, w.b, v)};
+    return few16_add(sum, (few16){v32_centred(w.a, v), v32_centred(w.b, v)});
+}
+V16 d16 d16_of(few16 x, int32_t seed) {
+    __m256i one = _mm256_set1_epi16(1);
+    return d16_add(d16_all(seed), (d16){_mm256_madd_epi16(x.a, one), _mm256_madd_epi16(x.b, one)});
 }
 V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
 

@@ -9,6 +9,7 @@ typedef __m512 v16;
 typedef __mmask16 m16;
 
 /* Register budget: 32 of 16 floats. */
+enum { V16_ASK = 0 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 9, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 24 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) >= 8 ? 1 : 2)
 
@@ -98,7 +99,7 @@ V16 void v16_topped(const uint8_t *p, const uint8_t *tops, int shift, int up, in
 typedef __m512i d16, line16;
 
 /* Rows of a dot_block: sums of both kinds for that many rows must fit the registers. */
-enum { V16_DOT_ROWS = 12 };
+enum { V16_DOT_ROWS = 12, V16_DOT_LONE = 1 };
 
 V16 d16 d16_all(int32_t i) { return _mm512_set1_epi32(i); }
 V16 d16 d16_add(d16 x, d16 y) { return _mm512_add_epi32(x, y); }
@@ -115,23 +116,39 @@ V16 int32_t quad_word(const int8_t *x) {
     return word;
 }
 #ifdef __AVX512VNNI__
+typedef d16 few16;
+enum { V16_DOT_LATE = 1 };
+#define V16_FEW_LINES(bits) 8
+V16 few16 few16_from(int32_t seed) { return d16_all(seed); }
+V16 few16 few16_add(few16 x, few16 y) { return d16_add(x, y); }
 /* In assembly: GCC 12 copies and spills the sums of the intrinsic, and does not fold the broadcast. */
-V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) {
+V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {
     __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(sum) : "v"(w), "m"(*(const int32_t *)(const void *)x));
     return sum;
 }
-V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { return d16_dot(sum, w, x); }
+V16 few16 few16_dot_centred(few16 sum, line16 w, const int8_t *x) { return few16_dot(sum, w, x); }
+V16 d16 d16_of(few16 x, int32_t seed) {
+    (void)seed; /* it started from it */
+    return x;
+}
 V16 int32_t d16_seed(int32_t seed) { return seed; }
 #else
-/* Pairs are summed in 16 bits, saturating: exact for w <= 128, since 2 * 128 * 127 < 2^15. */
-V16 d16 d16_pairs(d16 sum, __m512i w, __m512i x) {
-    return _mm512_add_epi32(sum, _mm512_madd_epi16(_mm512_maddubs_epi16(w, x), _mm512_set1_epi16(1)));
+/* As in simd16_avx2.h. */
+typedef __m512i few16;
+enum { V16_DOT_LATE = 0 };
+#define V16_FEW_LINES(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
+V16 few16 few16_from(int32_t seed) { return d16_all(0 * seed); }
+V16 few16 few16_add(few16 x, few16 y) { return _mm512_add_epi16(x, y); }
+V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {
+    return few16_add(sum, _mm512_maddubs_epi16(w, _mm512_set1_epi32(quad_word(x))));
 }
-V16 d16 d16_dot(d16 sum, line16 w, const int8_t *x) { return d16_pairs(sum, w, _mm512_set1_epi32(quad_word(x))); }
-V16 d16 d16_dot_centred(d16 sum, line16 w, const int8_t *x) { /* |w - 128| times x with the sign of w - 128 */
+V16 few16 few16_dot_centred(few16 sum, line16 w, const int8_t *x) { /* |w - 128| times x with the sign of w - 128 */
     __m512i s = _mm512_xor_si512(w, _mm512_set1_epi8(-128)), v = _mm512_set1_epi32(quad_word(x));
     v = _mm512_mask_sub_epi8(v, _mm512_movepi8_mask(s), _mm512_setzero_si512(), v);
-    return d16_pairs(sum, _mm512_abs_epi8(s), v);
+    return few16_add(sum, _mm512_maddubs_epi16(_mm512_abs_epi8(s), v));
+}
+V16 d16 d16_of(few16 x, int32_t seed) {
+    return d16_add(d16_all(seed), _mm512_madd_epi16(x, _mm512_set1_epi16(1)));
 }
 V16 int32_t d16_seed(int32_t seed) { return 0 * seed; }
 #endif
