@@ -117,7 +117,8 @@ int main(int argc, char **argv) {
     float *x = mem_pages_new(x_bytes, "x", &err), *acc[THREADS + 1];
     weights = mem_pages_new(BYTES, "weights", &err);
     acts = mem_pages_new(2 * x_bytes, "activations", &err);
-    for (int t = 0; t <= THREADS; t++) acc[t] = mem_pages_new((size_t)((rows + QUAD) * PANELS * PANEL) * 4, "sums", &err);
+    for (int t = 0; t <= THREADS; t++)
+        acc[t] = mem_pages_new((size_t)((rows + QUAD) * PANELS * PANEL) * sizeof(float), "sums", &err);
     if (!weights || !acts || !x || !acc[0] || !acc[1] || !acc[2]) return fprintf(stderr, "ladder: no memory\n"), 1;
     for (int64_t i = 0; i < BYTES; i++) weights[i] = (uint8_t)((uint64_t)i * 0x9e3779b97f4a7c15u >> 58); /* no NaN */
     for (int64_t i = 0; i < rows * columns; i++) x[i] = (float)(i % 13) - 6;
@@ -126,11 +127,11 @@ int main(int argc, char **argv) {
     for (int r = 0; r < rounds; r++)
         for (int v = 0; v < COUNT; v++) {
             Racer racer[THREADS] = {{&variants[v], 0, acc[0], 0}, {&variants[v], 1, acc[1], 0}};
-            pthread_t second;
+            pthread_t id[THREADS]; /* this thread stays free to move, or the second would start behind it */
             double start = clock_seconds();
-            if (threads > 1 && pthread_create(&second, NULL, race, &racer[1])) return 1;
-            race(&racer[0]);
-            if (threads > 1) pthread_join(second, NULL);
+            for (int t = 0; t < threads; t++)
+                if (pthread_create(&id[t], NULL, race, &racer[t])) return fprintf(stderr, "ladder: no thread\n"), 1;
+            for (int t = 0; t < threads; t++) pthread_join(id[t], NULL);
             seen[v][r] = (racer[0].did + racer[1].did) / (clock_seconds() - start) / 1e9;
             ratio[v][r] = seen[v][r] / seen[0][r];
             if (v == 0) memcpy(acc[THREADS], acc[0], (size_t)(PANELS * vectors() * PANEL) * sizeof(float));

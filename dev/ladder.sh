@@ -27,6 +27,6 @@ done
 wait
 shift
 # shellcheck disable=SC2086 # objects
-${CC:-gcc} -D_GNU_SOURCE -std=c11 -O2 "-DVARIANTS(V)=$list" -o $out/ladder dev/ladder.c $objects $out/all.a \
+${CC:-gcc} -D_GNU_SOURCE -std=c11 -O3 "-DVARIANTS(V)=$list" -o $out/ladder dev/ladder.c $objects $out/all.a \
     $(pkg-config --libs jansson libpcre2-8 libutf8proc libcurl libcrypto libedit) -lpthread -ldl -lm
 [ $# = 0 ] || exec $out/ladder "$@"

@@ -19,21 +19,19 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
     return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
 
-/* Every line of one row is asked for V16_ASK bytes ahead. Where that is 0 (AVX-512), the hardware's streams do better
- * alone and are only helped over their ends: asking for every line costs a quarter there (Zen 4), and asking far costs
- * a quarter where every line should be asked for (Zen 3). */
+/* Every line of one row is asked for V16_ASK bytes ahead, more in all where panels go side by side. Where that is 0
+ * (AVX-512), the hardware's streams do better alone and are only helped over their ends: asking for every line costs a
+ * quarter there (Zen 4), and asking far costs a fifth where every line should be asked for (Zen 3). */
 INLINE void fetch_numbers(const uint8_t *q, int64_t bytes) {
     if (!V16_ASK) fetch_far(q);
     else for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(q + V16_ASK + i);
 }
 
-/* Where not every line is asked for, a long head is, as a whole, before the numbers behind it: its later lines, first
- * needed between theirs, would break the stream from memory (a fifth to a third of what one row in 8 bits reads of a K
- * type). */
+/* Asks for a long head as a whole, before the numbers behind it: its later lines, first needed between theirs, would
+ * break the stream from memory (a fifth to a third of what one row in 8 bits reads of a K type). */
 INLINE void fetch_head(PackedType type, const uint8_t *head) {
-    const int bytes = packed_rows[type].head_bytes;
-    if (V16_ASK) fetch_numbers(head, bytes);
-    else for (int i = 64; i < bytes; i += 64) __builtin_prefetch(head + i);
-    if (bytes > 64) IN_ORDER;
+    if (packed_rows[type].head_bytes <= 64) return;
+    for (int line = 64; line < packed_rows[type].head_bytes; line += 64) __builtin_prefetch(head + line);
+    IN_ORDER;
 }
 #endif

@@ -66,8 +66,8 @@ INLINE line16 dot_line(PackedType type, const uint8_t *q, int k) {
 /* From two rows on products take longer than loads, and fetching ahead gains. One row is bound by memory. With AVX-512
  * it goes panel by panel as well: panels stand one after another, and one stream through all of them is what memory
  * gives fastest (Zen 4: 94 to 98 % of what reading does, where four panels side by side had 80 to 90 %). With AVX2 four
- * panels side by side are faster by a tenth to a quarter (Zen 3). Fetching as fetch_numbers does gains 4 to 10 % with
- * AVX-512, 40 to 60 % with AVX2. */
+ * panels side by side give one core the most, and two cores what reading does (Zen 3: q8 100, q4 95, q4k 85 %).
+ * Fetching as fetch_numbers does gains 4 to 10 % with AVX-512; with AVX2 30 to 50 % over fetching as AVX-512 does. */
 enum { DOT_FETCH_AHEAD = 4096 };
 typedef d16 Exact[V16_DOT_ROWS];
 typedef v16 Float[V16_DOT_ROWS];

@@ -305,7 +305,7 @@ INLINE void rows_block(PackedType type, int panels, int rows, const uint8_t *pan
         int64_t k = at.first;
         Scale s[PANELS_MOST];
         UNROLL for (int p = 0; p < panels; p++) s[p] = scale_of(type, at.head + p * step, at.j);
-        if (at.j == 0 && !V16_ASK) UNROLL for (int p = 0; p < panels; p++) fetch_head(type, at.head + p * step);
+        if (at.j == 0) UNROLL for (int p = 0; p < panels; p++) fetch_head(type, at.head + p * step);
         if (!V16_ASK && rows == 1 && packed_rows[type].bits == 8) /* other types' products take longer than memory */
             UNROLL for (int p = 0; p < panels; p++) fetch_far(q + p * step);
         for (; k % n && k < at.last; k++) rows_one(type, panels, rows, q, step, s, k, x, x_stride, sum);

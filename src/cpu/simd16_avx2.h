@@ -10,7 +10,7 @@ typedef struct v16 { __m256 a, b; } v16;
 typedef v16 m16; /* a choice per lane: all bits set or none */
 
 /* Register budget: 16 of 8 floats. */
-enum { V16_ASK = 1024 }; /* see heads16.h */
+enum { V16_ASK = 256 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 4, V16_APART_ROWS = 4, V16_TILE_ROWS = 6, V16_SUMS_F32 = 6, V16_SUMS_BF16 = 5 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 
