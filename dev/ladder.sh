@@ -18,6 +18,7 @@ esac
 while [ $# -gt 0 ] && [ "$1" != -- ]; do
     name=${1%%=*} flags=${1#*=} folder=.
     case $name in *@*) folder=${name#*@} name=${name%%@*} ;; esac
+    rm -f "$out/$name.o" # one that does not compile is not linked from before
     # shellcheck disable=SC2086 # flags
     ${CC:-gcc} -D_GNU_SOURCE -std=c11 -O3 -ffp-contract=off $set_flags $flags "-Dkernels_$isa=kernels_$name" \
         -c -o "$out/$name.o" "$folder/src/cpu/kernels_$isa.c" &
@@ -25,6 +26,7 @@ while [ $# -gt 0 ] && [ "$1" != -- ]; do
     shift
 done
 wait
+[ $# -gt 0 ] || { sed -n '2,5s/^# //p' "$0" >&2; exit 2; }
 shift
 # shellcheck disable=SC2086 # objects
 ${CC:-gcc} -D_GNU_SOURCE -std=c11 -O3 "-DVARIANTS(V)=$list" -o $out/ladder dev/ladder.c $objects $out/all.a \

@@ -11,9 +11,9 @@
 typedef struct v16 { float lane[16]; } v16;
 typedef struct m16 { bool lane[16]; } m16;
 
-enum { V16_ASK = 0 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 3, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 20 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) >= 8 ? 1 : 2)
+enum { V16_ASK = 0 }; /* see heads16.h */
 
 #define V16 static inline
 #define V16_EACH(value)                                                                                               \
@@ -142,8 +142,7 @@ V16 line16 line16_join(line16 x, line16 tops, int left, int mask) {
 }
 /* Several sums under way, as with VNNI; each must fit the words of AVX2. */
 typedef struct few16 { int32_t pair[32]; } few16;
-enum { V16_DOT_LATE = 1 };
-#define V16_FEW_LINES(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
+enum { V16_DOT_LATE = 1, V16_FEW_WIDE = 0 };
 V16 few16 few16_from(int32_t seed) {
     few16 y;
     (void)seed;

@@ -5,13 +5,13 @@
  *   line16_low, _high(x): the low, the high nibbles of every byte
  *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves, in every byte, of tops shifted left (right
  *   where negative)
- *   few16: exact sums of few lines' products, V16_FEW_LINES(bits) at most;  few16_from(seed)  few16_add(x, y)
+ *   few16: exact sums of few lines' products, few_lines(bits) at most;  few16_from(seed)  few16_add(x, y)
  *   d16_of(x, seed): the sums that x stands for, with the seed it began from
  *   few16_dot(sum, w, x): and in lane i the sum over j < 4 of w[4 i + j] * x[j], w <= 128
  *   few16_dot_centred(sum, w, x): the same for any w, but of w - 128 unless d16_seed(s) = s, which then makes up for it
  *   v16_put_s8(out, x): nearest integers in the order of Act; their sum
  *   V16_DOT_ROWS: rows of a block, a multiple of QUAD;  V16_DOT_LONE: panels of a block of one row
- *   V16_DOT_LATE: a product's sum comes late, so that several should be under way
+ *   V16_DOT_LATE: a product's sum comes late, so that several should be under way;  V16_FEW_WIDE: few16 has 32 bits
  *   V16_ASK: see heads16.h */
 #ifndef KERNELS_DOT16_H
 #define KERNELS_DOT16_H
@@ -83,11 +83,15 @@ INLINE int dot_chains(int rows, int count) {
     return !V16_DOT_LATE || rows > 2 ? 1 : rows == 2 ? 2 : count / 8;
 }
 
+/* Lines that surely fit a few16: where it sums pairs of products in 16 bits, 2 * 128 * 127 of one line of 8 bits and
+ * 2 * lines * (2^bits - 1) * 127 of fewer stay below 2^15. */
+INLINE int few_lines(int bits) { return V16_FEW_WIDE || bits == 4 ? 8 : bits == 5 ? 4 : bits == 6 ? 2 : 1; }
+
 /* The exact sums of `count` columns (16 or 32); q: their numbers, `at`: their first place in the act. A turn of lines
  * fills the sums of all chains. */
 INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, const DotRows *d, int at, Exact sum) {
     const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
-    const int turn = chains * V16_FEW_LINES(bits);
+    const int turn = chains * few_lines(bits);
     few16 few[4][V16_DOT_ROWS];
     if (rows == 1) fetch_numbers(q, packed_bytes(type, count));
     UNROLL for (int k = 0; k < count; k += 4) {

@@ -10,9 +10,9 @@ typedef struct v16 { __m256 a, b; } v16;
 typedef v16 m16; /* a choice per lane: all bits set or none */
 
 /* Register budget: 16 of 8 floats. */
-enum { V16_ASK = 256 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 4, V16_APART_ROWS = 4, V16_TILE_ROWS = 6, V16_SUMS_F32 = 6, V16_SUMS_BF16 = 5 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
+enum { V16_ASK = 256 }; /* see heads16.h */
 
 #define V16 static inline __attribute__((always_inline))
 
@@ -178,11 +178,8 @@ V16 __m256i quad_word(const int8_t *x) {
     __builtin_memcpy(&word, x, sizeof word);
     return _mm256_set1_epi32(word);
 }
-/* Pairs of products are summed in 16 bits: exact for one line of w <= 128, since 2 * 128 * 127 < 2^15, and for as many
- * lines of fewer bits as keep below that. */
-typedef d16 few16;
-enum { V16_DOT_LATE = 0 };
-#define V16_FEW_LINES(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
+typedef d16 few16; /* 32 sums of pairs, in 16 bits */
+enum { V16_DOT_LATE = 0, V16_FEW_WIDE = 0 };
 V16 few16 few16_from(int32_t seed) { return d16_all(0 * seed); }
 V16 few16 few16_add(few16 x, few16 y) { return (few16){_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
 V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {

@@ -9,9 +9,9 @@ typedef __m512 v16;
 typedef __mmask16 m16;
 
 /* Register budget: 32 of 16 floats. */
-enum { V16_ASK = 0 }; /* see heads16.h */
 enum { V16_ROWS_MOST = 8, V16_APART_ROWS = 9, V16_TILE_ROWS = 12, V16_SUMS_F32 = 24, V16_SUMS_BF16 = 24 };
 #define V16_PANELS(rows, step) ((rows) == 1 ? 4 : (rows) > 2 && (step) >= 8 ? 1 : 2)
+enum { V16_ASK = 0 }; /* see heads16.h */
 
 #define V16 static inline __attribute__((always_inline))
 
@@ -117,8 +117,7 @@ V16 int32_t quad_word(const int8_t *x) {
 }
 #ifdef __AVX512VNNI__
 typedef d16 few16;
-enum { V16_DOT_LATE = 1 };
-#define V16_FEW_LINES(bits) 8
+enum { V16_DOT_LATE = 1, V16_FEW_WIDE = 1 };
 V16 few16 few16_from(int32_t seed) { return d16_all(seed); }
 V16 few16 few16_add(few16 x, few16 y) { return d16_add(x, y); }
 /* In assembly: GCC 12 copies and spills the sums of the intrinsic, and does not fold the broadcast. */
@@ -135,8 +134,7 @@ V16 int32_t d16_seed(int32_t seed) { return seed; }
 #else
 /* As in simd16_avx2.h. */
 typedef __m512i few16;
-enum { V16_DOT_LATE = 0 };
-#define V16_FEW_LINES(bits) ((bits) == 4 ? 8 : (bits) == 5 ? 4 : (bits) == 6 ? 2 : 1)
+enum { V16_DOT_LATE = 0, V16_FEW_WIDE = 0 };
 V16 few16 few16_from(int32_t seed) { return d16_all(0 * seed); }
 V16 few16 few16_add(few16 x, few16 y) { return _mm512_add_epi16(x, y); }
 V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {
