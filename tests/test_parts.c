@@ -1,5 +1,5 @@
-/* test_parts.c: rows of attention that workers share: any cut of the work, done in any order, by any number of workers,
- * gives the bits of whole rows. */
+/* test_parts.c: work that workers share. Rows of attention: any cut, done in any order, by any number of workers, gives
+ * the bits of whole rows. Units of a phase: each is in one part of one share. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include "../src/cpu/pages.h"
 #include "../src/cpu/kernels.h"
+#include "../src/cpu/share.h"
 #include "../src/qwenmesh.h"
 #include "fixture.h"
 
@@ -165,6 +166,47 @@ static void units_last_a_block(void **state) {
     case_free(c);
 }
 
+/* ---- Shares ------------------------------------------------------------------------------------------------------ */
+
+/* Every unit is in exactly one part of one share; a share takes as much as any other, give or take a unit; units that
+ * stay together are cut by the end of a share alone. */
+static void units_once(void **state) {
+    (void)state;
+    enum { ITEMS = 5, UNITS = 300 };
+    for (int round = 0; round < 3000; round++) {
+        int items = 1 + (int)random_below(ITEMS), shares = 1 + (int)random_below(9), parts = 1 + (int)random_below(16);
+        int together = 1 + (int)random_below(4), seen[ITEMS][UNITS] = {{0}};
+        double each[ITEMS], cost = 0, most = 0;
+        int64_t units[ITEMS];
+        for (int i = 0; i < items; i++) {
+            units[i] = random_below(UNITS);
+            each[i] = 1 + random_below(200000);
+            cost += (double)units[i] * each[i];
+            most = each[i] > most ? each[i] : most;
+        }
+        for (int s = 0; s < shares; s++) {
+            double took = 0;
+            for (int n = 0; n < parts; n++) {
+                SharePart part = share_part(cost, shares, s, parts, n);
+                double at = 0;
+                for (int i = 0; i < items; at += (double)units[i] * each[i], i++) {
+                    int64_t first, last, mine, end;
+                    share_units(at, each[i], units[i], part.begin, part.end, &mine, &end);
+                    share_part_units(&part, at, each[i], units[i], together, &first, &last);
+                    for (int64_t u = first; u < last; u++) seen[i][u]++;
+                    if (first >= last) continue;
+                    assert_true(first >= mine && last <= end && (first - mine) % together == 0);
+                    assert_true((last - mine) % together == 0 || last == end);
+                    took += (double)(last - first) * each[i];
+                }
+            }
+            assert_true(took > cost / shares - most - 1 && took < cost / shares + most + 1);
+        }
+        for (int i = 0; i < items; i++)
+            for (int64_t u = 0; u < units[i]; u++) assert_int_equal(seen[i][u], 1);
+    }
+}
+
 /* ---- Sessions ---------------------------------------------------------------------------------------------------- */
 
 enum { DEPTH = 460, VOCAB = 1024 };
@@ -259,7 +301,8 @@ static void bits_window(void **state) { (void)state; same_bits("tests/golden/sli
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(any_cut), cmocka_unit_test(units_last_a_block),
-                                       cmocka_unit_test(bits_f32), cmocka_unit_test(bits_bf16),
-                                       cmocka_unit_test(bits_8bit), cmocka_unit_test(bits_window)};
+                                       cmocka_unit_test(units_once), cmocka_unit_test(bits_f32),
+                                       cmocka_unit_test(bits_bf16), cmocka_unit_test(bits_8bit),
+                                       cmocka_unit_test(bits_window)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

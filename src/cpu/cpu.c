@@ -32,6 +32,7 @@ void cpu_step_count(Cpu *cpu) {
         }
         int64_t workers = workers_count(cpu->workers);
         int64_t parts = matrices && workers > 1 ? bytes / workers / PART_BYTES : 1;
+        phase->together = matrices ? LINEAR_PANELS : 1;
         phase->parts = parts < 1 ? 1 : parts > SHARE_PARTS ? SHARE_PARTS : (int)parts;
     }
 }
@@ -45,23 +46,34 @@ static void call_own(const Cpu *cpu, const Item *item, int worker, Call *call) {
     if (item->own_acts >= 0) call->acts = own + item->own_acts;
 }
 
-/* Runs the part [from, to) of a phase's work, laid out item after item, in units or weighted by cost; `own`: the worker
- * whose copies it reads and makes, 0: the shared ones. */
-static void phase_part(const Cpu *cpu, const Phase *phase, bool cost, double from, double to, float *scratch, int own) {
-    double at = 0;
-    for (int i = phase->first; i < phase->last && at < to; i++) {
+/* Runs units of an item; `own`: the worker whose copies it reads and makes, 0: the shared ones. */
+static void item_run(const Cpu *cpu, const Item *item, int64_t first, int64_t last, float *scratch, int own) {
+    if (first >= last) return;
+    Call call = item->call;
+    call.scratch = scratch;
+    if (own) call_own(cpu, item, own, &call);
+    item->op->reference(&call, first, last);
+}
+
+/* Units [from, to) of a phase, item after item. */
+static void phase_units(const Cpu *cpu, const Phase *phase, int64_t from, int64_t to, float *scratch, int own) {
+    int64_t at = 0;
+    for (int i = phase->first; i < phase->last && at < to; at += cpu->items[i++].units) {
         const Item *item = &cpu->items[i];
-        int64_t units = item->units;
-        double each = cost ? item->unit_cost : 1;
+        item_run(cpu, item, from > at ? from - at : 0, to - at < item->units ? to - at : item->units, scratch, own);
+    }
+}
+
+/* Part n of a worker's share of a phase. */
+static void phase_part(const Cpu *cpu, const Phase *phase, int share, int64_t n, float *scratch, int own) {
+    SharePart part = share_part(phase->cost, workers_count(cpu->workers), share, phase->parts, n);
+    double at = 0;
+    for (int i = phase->first; i < phase->last && at < part.end; i++) {
+        const Item *item = &cpu->items[i];
         int64_t first, last;
-        cpu_share(at, each, units, from, to, &first, &last);
-        if (first < last) {
-            Call call = item->call;
-            call.scratch = scratch;
-            if (own) call_own(cpu, item, own, &call);
-            item->op->reference(&call, first, last);
-        }
-        at += (double)units * each;
+        share_part_units(&part, at, item->unit_cost, item->units, phase->together, &first, &last);
+        item_run(cpu, item, first, last, scratch, own);
+        at += (double)item->units * item->unit_cost;
     }
 }
 
@@ -72,17 +84,14 @@ static int counter_count(const Cpu *cpu) { return cpu->phase_count + SHARE_TURNS
  * counter is used again three phases later, when nobody can still be in this one. */
 static void shares_run(Cpu *cpu, int p, int turn, int worker, float *scratch, bool few) {
     const Phase *phase = &cpu->phases[p];
-    int workers = workers_count(cpu->workers), all = workers * phase->parts;
+    int workers = workers_count(cpu->workers);
     Counter *counters = cpu->counters + cpu->phase_count + turn % SHARE_TURNS * workers;
     atomic_store_explicit(&cpu->counters[cpu->phase_count + (turn + 1) % SHARE_TURNS * workers + worker].next, 0,
                           memory_order_relaxed);
     for (int i = 0; i < workers; i++) {
         int of = (worker + i) % workers;
-        for (int64_t n; (n = atomic_fetch_add_explicit(&counters[of].next, 1, memory_order_relaxed)) < phase->parts;) {
-            double from = (double)(of * phase->parts + n), to = from + 1;
-            phase_part(cpu, phase, true, phase->cost * from / all, to < all ? phase->cost * to / all : phase->cost,
-                       scratch, few ? worker : 0);
-        }
+        for (int64_t n; (n = atomic_fetch_add_explicit(&counters[of].next, 1, memory_order_relaxed)) < phase->parts;)
+            phase_part(cpu, phase, of, n, scratch, few ? worker : 0);
     }
 }
 
@@ -96,7 +105,7 @@ static void step_job(void *argument, int worker) {
     for (int p = 0; p < cpu->phase_count; p++) {
         const Phase *phase = &cpu->phases[p];
         if (few && phase->repeat) {
-            phase_part(cpu, phase, false, 0, (double)phase->units, scratch, worker);
+            phase_units(cpu, phase, 0, phase->units, scratch, worker);
             continue;
         }
         if (fixed) {
@@ -104,7 +113,7 @@ static void step_job(void *argument, int worker) {
         } else {
             int64_t chunk = phase->units / (workers * CHUNKS_PER_WORKER) + 1;
             for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < phase->units;)
-                phase_part(cpu, phase, false, (double)at, (double)(at + chunk), scratch, 0);
+                phase_units(cpu, phase, at, at + chunk, scratch, 0);
         }
         workers_barrier(cpu->workers);
         if (!phase->exchange) continue;

@@ -3,6 +3,7 @@
 #define CPU_H
 #include "../graph/backend.h"
 #include "kernels.h"
+#include "share.h"
 #include "spread.h"
 #include "workers.h"
 
@@ -20,11 +21,12 @@ typedef struct Item {
     int64_t units;          /* of this step's rows, which call holds too: set before the workers start */
 } Item;
 
-/* Items that do not wait for each other, and what they add up to in this step. `repeat`: so little work that in a step
- * of few rows every worker does all of it, into a copy of its own, rather than wait for another at a barrier.
- * `exchange`: it makes partial values, which go to the other ranks after it. */
+/* Items that do not wait for each other, and what they add up to in this step. `parts`: that a worker's share is taken
+ * in; `together`: units of which a part has all or none, panels that a kernel reads side by side. `repeat`: so little
+ * work that in a step of few rows every worker does all of it, into a copy of its own, rather than wait for another at
+ * a barrier. `exchange`: it makes partial values, which go to the other ranks after it. */
 typedef struct Phase {
-    int first, last, parts; /* parts: that a worker's share is taken in */
+    int first, last, parts, together;
     int64_t units;
     double cost;
     bool repeat, exchange;
@@ -74,17 +76,6 @@ typedef struct Cpu {
     BackendInfo info;
 } Cpu;
 
-/* The units [*first, *last) of an item that lie in the part [from, to) of a phase's work, the item's beginning at `at`:
- * a unit belongs to the part its start lies in. */
-static inline void cpu_share(double at, double each, int64_t units, double from, double to, int64_t *first,
-                             int64_t *last) {
-    int64_t a = from <= at ? 0 : (int64_t)((from - at) / each), guess = (int64_t)((to - at) / each) - 1;
-    while (a < units && at + (double)a * each < from) a++;
-    int64_t b = guess > a ? (guess < units ? guess : units) : a;
-    while (b < units && at + (double)b * each < to) b++;
-    *first = a;
-    *last = b;
-}
 /* Gives every item the rows of this step, and counts the work. */
 void cpu_step_count(Cpu *cpu);
 /* load.c: finds and checks every weight, and makes room for panels; all that is missing, misshapen or left over is

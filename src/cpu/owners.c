@@ -25,13 +25,13 @@ void owner_pieces(Cpu *cpu, int worker, void (*visit)(void *, uint8_t *, size_t)
     int workers = workers_count(cpu->workers);
     for (int p = 0; p < cpu->phase_count; p++) {
         const Phase *phase = &cpu->phases[p];
-        double total = phase->cost, at = 0;
-        double from = total * worker / workers, to = worker + 1 == workers ? total : total * (worker + 1) / workers;
-        for (int i = phase->first; i < phase->last && at < to; i++) {
+        SharePart share = share_part(phase->cost, workers, worker, 1, 0);
+        double at = 0;
+        for (int i = phase->first; i < phase->last && at < share.end; i++) {
             const Item *item = &cpu->items[i];
             const PackedWeight *w = item->call.weight;
             int64_t first, last;
-            cpu_share(at, item->unit_cost, item->units, from, to, &first, &last);
+            share_units(at, item->unit_cost, item->units, share.begin, share.end, &first, &last);
             at += (double)item->units * item->unit_cost;
             if (!w || item->call.table || first >= last) continue;
             Range k = call_columns(&item->call);
