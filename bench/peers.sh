@@ -67,7 +67,7 @@ keep() { # NAME: result lines "NAME-TEST VALUE" from llama-bench's JSON, which o
     python3 -c 'import json, sys
 for r in json.load(sys.stdin):
     print("%s-%s %f" % (sys.argv[1], "pp" if r["n_prompt"] else "tg", r["avg_ts"]))
-    if "read_gb_s" in r and not r["n_prompt"]: print("%s-read %f" % (sys.argv[1], 100 * r["gb_s"] / r["read_gb_s"]))' "$1" >>"$results"
+    if "read_share" in r and not r["n_prompt"]: print("%s-read %f" % (sys.argv[1], 100 * r["read_share"]))' "$1" >>"$results"
 }
 act_of() { # TYPE
     if [ -n "$act" ]; then echo "$act"; elif [ "$1" = bf16 ]; then echo bf16; else echo int8; fi

@@ -11,7 +11,7 @@ check "md: prompts, depths and batches on three meshes, with a ratio to the firs
     '[ "$(grep -c "| 1x1 | [pt][pg].* ± .* | 1.000 |" "$work/out")" = 8 ]' 'out "| dp2,tp4 | pp16 @ d5 |"' 'out "peak memory"'
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
 check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
-    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 22 ]'
+    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 23 ]'
 run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16
 check "md: says which activations" 'is 0' 'out " act bf16 | "'
 run bench -m $tiny --act bf8
@@ -20,7 +20,7 @@ run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
 check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
 if [ -n "$python" ]; then
     check "json: another reader agrees; rates and limits are above zero" \
-        '"$python" -c "import json,sys; r = json.load(open(sys.argv[1])); assert all(x[k] > 0 for x in r for k in (\"avg_ts\", \"gb_s\", \"read_gb_s\", \"gflop_s\", \"peak_gflop_s\", \"open_s\", \"peak_memory_bytes\")); assert all(len(x[\"samples_ts\"]) == 3 for x in r)" "$work/out"'
+        '"$python" -c "import json,sys; r = json.load(open(sys.argv[1])); assert all(x[k] > 0 for x in r for k in (\"avg_ts\", \"gb_s\", \"read_share\", \"read_gb_s\", \"gflop_s\", \"peak_gflop_s\", \"open_s\", \"peak_memory_bytes\")); assert all(len(x[\"samples_ts\"]) == 3 for x in r)" "$work/out"'
     cat >"$work/ratio.py" <<'P'
 import json, statistics, sys
 r = json.load(open(sys.argv[1]))

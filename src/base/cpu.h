@@ -31,9 +31,16 @@ typedef struct CpuCaches { int64_t l1, l2; } CpuCaches;
 CpuCaches cpu_caches(void);
 void cpu_caches_set(CpuCaches caches); /* for tests: other sizes from now on, zeros for the machine's own */
 
-/* Bytes per second read by `threads` threads together (0: one per usable core), each pinned and reading one sequential
- * stream of its own, far larger than caches; the best of the passes made in `seconds` (at least two). Takes at most a
- * quarter of the available memory. 0 and an error when there is no memory or a thread cannot start. */
+/* `threads` threads (0: one per usable core), each pinned and with a stream of its own, far larger than caches; all
+ * together take at most a quarter of the available memory. They sleep between readings. NULL and an error when there is
+ * no memory or a thread cannot start. */
+typedef struct Reader Reader;
+Reader *reader_new(int threads, Err *err);
+/* Bytes per second that the threads read together, over the passes made in `seconds` (at least two); *best, if asked
+ * for, rises to the best pass. */
+double reader_rate(Reader *r, double seconds, double *best);
+bool reader_free(Reader *r, Err *err); /* NULL is allowed; false and an error: a thread had no memory */
+/* The best pass of such a reader. 0 and an error as above. */
 double cpu_read_bandwidth(int threads, double seconds, Err *err);
 /* Flops per second (a fused multiply-add is two) of `threads` threads together, in f32 with the widest vectors of
  * cpu_isa_best(), all operands in registers; the best pass made in `seconds`. 0 and an error when a thread cannot

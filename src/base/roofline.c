@@ -25,11 +25,14 @@ typedef struct Racer {
 } Racer;
 
 struct Race {
+    const char *what;       /* for messages */
+    double (*pass)(Racer *racer);
+    size_t stream_bytes;    /* of each thread; 0: none */
+    int threads, started;
+    Racer *racers;
     pthread_mutex_t gate;   /* held until every thread exists, or `off` says that one could not start */
     pthread_barrier_t line; /* all threads and the one with the clock */
     bool off, finished;     /* written by the clock only while the others wait */
-    size_t stream_bytes;    /* of each thread; 0: none */
-    double (*pass)(Racer *racer);
 };
 
 static uint64_t read_plain(const uint64_t *p, size_t count) {
@@ -148,85 +151,131 @@ static void *racer_main(void *argument) {
     return NULL;
 }
 
-/* Passes until time is up; the best one per second, from the first thread's begin to the last one's end: this thread
- * itself may be woken late where all cores are busy. The first pass brings the pages and is not counted. */
-static double race_time(Race *race, const Racer *racers, int threads, double seconds) {
-    double start = 0, best = 0;
-    for (int pass = 0;; pass++) {
-        race->finished = pass > 2 && clock_seconds() - start >= seconds;
-        pthread_barrier_wait(&race->line);
-        if (race->finished) return best;
-        pthread_barrier_wait(&race->line);
-        double begin = racers[0].begin, end = racers[0].end, did = racers[0].did;
-        for (int i = 1; i < threads; i++) {
-            if (racers[i].begin < begin) begin = racers[i].begin;
-            if (racers[i].end > end) end = racers[i].end;
-            did += racers[i].did;
-        }
-        if (pass == 0) start = end;
-        else if (did / (end - begin) > best) best = did / (end - begin);
+/* Amount per second of one pass, from the first thread's begin to the last one's end: this thread itself may be woken
+ * late where all cores are busy. */
+static double race_pass(Race *race) {
+    pthread_barrier_wait(&race->line);
+    pthread_barrier_wait(&race->line);
+    double begin = race->racers[0].begin, end = race->racers[0].end, did = race->racers[0].did;
+    for (int i = 1; i < race->threads; i++) {
+        const Racer *r = &race->racers[i];
+        if (r->begin < begin) begin = r->begin;
+        if (r->end > end) end = r->end;
+        did += r->did;
     }
+    return did / (end - begin);
 }
 
-/* Runs the race with `what` for messages. 0 and an error when there is no memory or a thread cannot start. */
-static double race_run(Race *race, const char *what, int threads, double seconds, Err *err) {
-    Racer *racers = mem_new((size_t)threads, sizeof *racers, "threads", err);
-    if (!racers) return 0;
-    pthread_mutex_init(&race->gate, NULL);
-    pthread_barrier_init(&race->line, NULL, (unsigned)threads + 1);
-    pthread_mutex_lock(&race->gate);
-    int started = 0;
-    for (; started < threads; started++) {
-        racers[started] = (Racer){.race = race, .index = started};
-        int why = pthread_create(&racers[started].thread, NULL, racer_main, &racers[started]);
-        if (why) {
-            err_set(err, "%s: cannot start thread %d of %d: %s", what, started + 1, threads, strerror(why));
-            race->off = true;
-            break;
-        }
-    }
-    pthread_mutex_unlock(&race->gate);
-    double best = race->off ? 0 : race_time(race, racers, threads, seconds);
+/* Ends the threads; false and an error when one had no memory. */
+static bool race_end(Race *race, Err *err) {
     uint64_t sum = 0;
-    for (int i = 0; i < started; i++) {
-        pthread_join(racers[i].thread, NULL);
-        sum |= racers[i].sum;
-        if (racers[i].no_memory) {
-            err_set(err, "%s: out of memory: %zu MiB for each of %d threads", what, race->stream_bytes >> 20, threads);
-            best = 0;
-        }
+    bool ok = true;
+    race->finished = true;
+    if (!race->off) pthread_barrier_wait(&race->line);
+    for (int i = 0; i < race->started; i++) {
+        pthread_join(race->racers[i].thread, NULL);
+        sum |= race->racers[i].sum;
+        if (race->racers[i].no_memory)
+            ok = err_set(err, "%s: out of memory: %zu MiB for each of %d threads", race->what,
+                         race->stream_bytes >> 20, race->threads);
     }
     __asm__ volatile("" : : "r"(sum));
     pthread_barrier_destroy(&race->line);
     pthread_mutex_destroy(&race->gate);
-    free(racers);
-    return best;
+    free(race->racers);
+    return ok;
 }
 
-static int threads_of(int asked) {
-    int threads = asked > 0 ? asked : cpu_cores_usable();
-    return threads < THREADS_LIMIT ? threads : THREADS_LIMIT;
+/* Starts the threads and makes the first pass, which brings the pages and counts for nothing. False and an error when a
+ * thread cannot start; nothing is left then. */
+static bool race_start(Race *race, Err *err) {
+    int threads = race->threads > 0 ? race->threads : cpu_cores_usable();
+    race->threads = threads < THREADS_LIMIT ? threads : THREADS_LIMIT;
+    race->racers = mem_new((size_t)race->threads, sizeof *race->racers, "threads", err);
+    if (!race->racers) return false;
+    pthread_mutex_init(&race->gate, NULL);
+    pthread_barrier_init(&race->line, NULL, (unsigned)race->threads + 1);
+    pthread_mutex_lock(&race->gate);
+    for (; race->started < race->threads && !race->off; race->started += !race->off) {
+        Racer *r = &race->racers[race->started];
+        *r = (Racer){.race = race, .index = race->started};
+        int why = pthread_create(&r->thread, NULL, racer_main, r);
+        if (!why) continue;
+        err_set(err, "%s: cannot start thread %d of %d: %s", race->what, race->started + 1, race->threads,
+                strerror(why));
+        race->off = true;
+    }
+    pthread_mutex_unlock(&race->gate);
+    if (!race->off) race_pass(race);
+    return !race->off || (race_end(race, NULL), false);
+}
+
+/* The best of two passes or more, for about so many seconds. 0 and an error when there is no memory or a thread cannot
+ * start. */
+static double race_best(Race *race, double seconds, Err *err) {
+    if (!race_start(race, err)) return 0;
+    double start = clock_seconds(), best = 0;
+    for (int pass = 0; pass < 2 || clock_seconds() - start < seconds; pass++) {
+        double rate = race_pass(race);
+        if (rate > best) best = rate;
+    }
+    return race_end(race, err) ? best : 0;
+}
+
+/* ---- What it is for ---------------------------------------------------------------------------------------------- */
+
+struct Reader { Race race; };
+
+Reader *reader_new(int threads, Err *err) {
+    threads = threads > 0 ? threads : cpu_cores_usable();
+    size_t share = (size_t)(cpu_memory_available(NULL) / 4 / threads), bytes = STREAM_BYTES;
+    if (share < bytes) bytes = share & ~(size_t)(STREAM_LEAST - 1);
+    if (bytes < STREAM_LEAST) {
+        err_set(err, "read bandwidth: expected %d MiB of available memory for each of %d threads, got %zu MiB",
+                4 * STREAM_LEAST >> 20, threads, 4 * share >> 20);
+        return NULL;
+    }
+    Reader *r = mem_new(1, sizeof *r, "read bandwidth", err);
+    if (!r) return NULL;
+    r->race = (Race){.what = "read bandwidth", .pass = pass_read, .stream_bytes = bytes, .threads = threads};
+    if (race_start(&r->race, err)) {
+        for (int i = 0; i < r->race.threads; i++)
+            if (r->race.racers[i].no_memory) return reader_free(r, err), NULL;
+        return r;
+    }
+    free(r);
+    return NULL;
+}
+
+double reader_rate(Reader *r, double seconds, double *best) {
+    double start = clock_seconds(), sum = 0;
+    int passes = 0;
+    for (; passes < 2 || clock_seconds() - start < seconds; passes++) {
+        double rate = race_pass(&r->race);
+        sum += 1 / rate;
+        if (best && rate > *best) *best = rate;
+    }
+    return passes / sum;
+}
+
+bool reader_free(Reader *r, Err *err) {
+    bool ok = !r || race_end(&r->race, err);
+    free(r);
+    return ok;
 }
 
 double cpu_read_bandwidth(int threads, double seconds, Err *err) {
-    threads = threads_of(threads);
-    Race race = {.stream_bytes = STREAM_BYTES, .pass = pass_read};
-    size_t share = (size_t)(cpu_memory_available(NULL) / 4 / threads);
-    if (share < race.stream_bytes) race.stream_bytes = share & ~(size_t)(STREAM_LEAST - 1);
-    if (race.stream_bytes < STREAM_LEAST) {
-        err_set(err, "read bandwidth: expected %d MiB of available memory for each of %d threads, got %zu MiB",
-                4 * STREAM_LEAST >> 20, threads, 4 * share >> 20);
-        return 0;
-    }
-    return race_run(&race, "read bandwidth", threads, seconds, err);
+    double best = 0;
+    Reader *r = reader_new(threads, err);
+    if (r) reader_rate(r, seconds, &best);
+    reader_free(r, NULL);
+    return best;
 }
 
 double cpu_fma_peak(int threads, double seconds, Err *err) {
-    Race race = {.pass = pass_fma};
-    return race_run(&race, "multiply-add peak", threads_of(threads), seconds, err);
+    return race_best(&(Race){.what = "multiply-add peak", .pass = pass_fma, .threads = threads}, seconds, err);
 }
 
 double cpu_pair_peak(int threads, double seconds, Err *err) {
-    Race race = {.pass = pass_pairs};
-    return race_run(&race, "bf16 product peak", threads_of(threads), seconds, err);
+    return race_best(&(Race){.what = "bf16 product peak", .pass = pass_pairs, .threads = threads}, seconds, err);
 }

@@ -24,11 +24,13 @@ typedef struct BenchResult {
     int mesh;
     int repeats;
     double rate[BENCH_REPEATS]; /* tokens per second of each repetition                                  */
+    double read[BENCH_REPEATS]; /* bytes per second that memory gave just before and after it            */
     double mean, deviation;
     double ratio;               /* median over repetitions of this rate by the first mesh's              */
     double bytes_rate, flops_rate;          /* bytes of weights and cache read, flops done, per second   */
-    double read_bandwidth, fma_peak;        /* the better of the readings before and after; of bf16 products
-                                               where activations are in bf16 */
+    double read_share;          /* median over repetitions of the bytes' rate by the reading beside it   */
+    double read_bandwidth, fma_peak;        /* the best that was measured; fma_peak of bf16 products where
+                                               activations are in bf16 */
 } BenchResult;
 
 typedef struct Bench {

@@ -5,7 +5,7 @@
 #include "../base/cpu.h"
 #include "bench.h"
 
-static const double ROOF_SECONDS = 0.4; /* of one reading of a limit */
+static const double READ_SECONDS = 0.1, PEAK_SECONDS = 0.1; /* of one measurement of a limit */
 enum { WARM_ROWS = 16 };
 
 void bench_test_name(const BenchTest *t, char *out, size_t size) {
@@ -107,18 +107,27 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
+static double median(double *x, int count) {
+    qsort(x, (size_t)count, sizeof *x, by_value);
+    return (x[count / 2] + x[(count - 1) / 2]) / 2;
+}
+
 /* `first`: the same test on the first mesh, whose repetitions stood beside these. */
 static void summarise(BenchResult *r, const BenchResult *first, const QmModelInfo *m) {
-    double sum = 0, squares = 0, ratio[BENCH_REPEATS];
-    for (int i = 0; i < r->repeats; i++) sum += r->rate[i], ratio[i] = r->rate[i] / first->rate[i];
+    double sum = 0, squares = 0, ratio[BENCH_REPEATS], share[BENCH_REPEATS];
+    double tokens = (double)(r->test.prompt ? r->test.prompt : r->test.gen * r->test.batch);
+    for (int i = 0; i < r->repeats; i++) {
+        sum += r->rate[i];
+        ratio[i] = r->rate[i] / first->rate[i];
+        share[i] = r->rate[i] / tokens * test_bytes(m, &r->test) / r->read[i];
+    }
     r->mean = sum / r->repeats;
     for (int i = 0; i < r->repeats; i++) squares += (r->rate[i] - r->mean) * (r->rate[i] - r->mean);
     r->deviation = r->repeats > 1 ? sqrt(squares / (r->repeats - 1)) : 0;
-    qsort(ratio, (size_t)r->repeats, sizeof *ratio, by_value);
-    r->ratio = (ratio[r->repeats / 2] + ratio[(r->repeats - 1) / 2]) / 2;
-    double tests = r->mean / (double)(r->test.prompt ? r->test.prompt : r->test.gen * r->test.batch);
-    r->bytes_rate = tests * test_bytes(m, &r->test);
-    r->flops_rate = tests * test_flops(m, &r->test);
+    r->ratio = median(ratio, r->repeats);
+    r->read_share = median(share, r->repeats);
+    r->bytes_rate = r->mean / tokens * test_bytes(m, &r->test);
+    r->flops_rate = r->mean / tokens * test_flops(m, &r->test);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
@@ -166,42 +175,49 @@ static void mesh_close(BenchMesh *m) {
     m->engine = NULL;
 }
 
-/* The better of what is there and a new reading of both limits. */
-static bool read_roof(BenchResult *r, const QmModelInfo *m, Err *err) {
-    double bandwidth = cpu_read_bandwidth(m->workers, ROOF_SECONDS, err);
+/* Raises *peak to that of a new measurement. */
+static bool peak_raise(const QmModelInfo *m, double *peak, Err *err) {
     double (*products)(int, double, Err *) = strcmp(m->act, "bf16") ? cpu_fma_peak : cpu_pair_peak;
-    double peak = products(m->workers, ROOF_SECONDS / 4, err);
-    if (bandwidth > r->read_bandwidth) r->read_bandwidth = bandwidth;
-    if (peak > r->fma_peak) r->fma_peak = peak;
-    return bandwidth > 0 && peak > 0;
+    double now = products(m->workers, PEAK_SECONDS, err);
+    if (now > *peak) *peak = now;
+    return now > 0;
 }
 
-/* One test on meshes [from, to), all open, in turn. */
+/* One test on meshes [from, to), all open, in turn; between repetitions memory is read: its speed changes by the second
+ * where guests share a machine. */
 static bool run_test(Bench *b, int test, int from, int to, Err *err) {
     const BenchTest *t = &b->tests[test];
+    const QmModelInfo *info = &b->mesh[from].info;
     QmSession **s = mem_new((size_t)(b->meshes * t->batch), sizeof(QmSession *), "bench sessions", err);
-    BenchResult roof = {0}, *row = b->results + test * b->meshes;
-    bool ok = s && read_roof(&roof, &b->mesh[from].info, err);
+    Reader *reader = s ? reader_new(info->workers, err) : NULL;
+    BenchResult *row = b->results + test * b->meshes;
+    double best = 0, peak = 0, before = 0, seconds;
+    bool ok = reader && peak_raise(info, &peak, err);
     BenchTest warm = *t;
     if (warm.prompt > WARM_ROWS && !b->warm_whole) warm.prompt = WARM_ROWS;
     if (warm.gen > 2) warm.gen = 2;
     for (int r = -1; ok && r < b->repeats; r++) /* -1 warms up: pages, caches, clocks */
         for (int m = from; ok && m < to; m++) {
             QmEngine *e = b->mesh[m].engine;
-            double seconds;
             ok = fill(e, s + m * t->batch, t->batch, t->depth, err) &&
                  timed(e, s + m * t->batch, r < 0 ? &warm : t, &seconds, err);
-            if (ok && r >= 0) row[m].rate[r] = (double)(t->prompt ? t->prompt : t->gen * t->batch) / seconds;
+            double after = ok ? reader_rate(reader, READ_SECONDS, &best) : 0;
+            if (ok && r >= 0) {
+                row[m].rate[r] = (double)(t->prompt ? t->prompt : t->gen * t->batch) / seconds;
+                row[m].read[r] = (before + after) / 2;
+            }
+            before = after;
         }
-    ok = ok && read_roof(&roof, &b->mesh[from].info, err);
+    ok = ok && peak_raise(info, &peak, err);
+    ok = reader_free(reader, ok ? err : NULL) && ok;
     for (int64_t i = 0; s && i < b->meshes * t->batch; i++) qm_session_free(s[i]);
     free(s);
     for (int m = from; ok && m < to; m++) {
         row[m].test = *t;
         row[m].mesh = m;
         row[m].repeats = b->repeats;
-        row[m].read_bandwidth = roof.read_bandwidth;
-        row[m].fma_peak = roof.fma_peak;
+        row[m].read_bandwidth = best;
+        row[m].fma_peak = peak;
         summarise(&row[m], &row[0], &b->mesh[m].info);
     }
     return ok;

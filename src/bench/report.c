@@ -24,7 +24,7 @@ static void report_md(const Bench *b, Text *out) {
                   b->model, m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->isa,
                   other ? " act " : "", other ? m->act : "", m->workers, m->mesh, test, r->mean, r->deviation,
                   r->ratio, r->bytes_rate / 1e9,
-                  share(r->bytes_rate, r->read_bandwidth), r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
+                  100 * r->read_share, r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
     }
     text_line(out, "\n| mesh | open s | first token s | peak memory MiB | weights MiB | cache MiB | activations MiB "
                    "|\n|---|---|---|---|---|---|---|\n");
@@ -48,7 +48,7 @@ static void csv_text(const char *text, Text *out) {
 
 static void report_csv(const Bench *b, Text *out) {
     text_line(out, "model,weight_type,weight_bytes,parameters,isa,act,threads,mesh,n_prompt,n_gen,n_depth,n_batch,"
-                   "avg_ts,stddev_ts,ratio,gb_s,read_gb_s,gflop_s,peak_gflop_s,open_s,first_token_s,"
+                   "avg_ts,stddev_ts,ratio,gb_s,read_share,read_gb_s,gflop_s,peak_gflop_s,open_s,first_token_s,"
                    "peak_memory_bytes\n");
     for (int i = 0; i < b->test_count * b->meshes; i++) {
         const BenchResult *r = &b->results[i];
@@ -56,12 +56,12 @@ static void report_csv(const Bench *b, Text *out) {
         const QmModelInfo *m = &mesh->info;
         csv_text(b->model, out);
         text_line(out,
-                  ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,%.3f,"
+                  ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,%.3f,%.3f,"
                   "%.4f,%.4f,%lld\n",
                   m->weight_type, (long long)m->weight_bytes, (long long)m->parameters, m->isa, m->act, m->workers,
                   m->mesh, (long long)r->test.prompt, (long long)r->test.gen, (long long)r->test.depth,
                   (long long)r->test.batch, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
-                  r->read_bandwidth / 1e9, r->flops_rate / 1e9, r->fma_peak / 1e9, mesh->open_seconds,
+                  r->read_share, r->read_bandwidth / 1e9, r->flops_rate / 1e9, r->fma_peak / 1e9, mesh->open_seconds,
                   mesh->first_token_seconds, (long long)mesh->peak_bytes);
     }
 }
@@ -72,13 +72,13 @@ static json_t *json_result(const Bench *b, const BenchResult *r) {
     json_t *samples = json_array();
     for (int i = 0; i < r->repeats; i++) json_array_append_new(samples, json_real(r->rate[i]));
     return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, "
-                     "s:f, s:f, s:f, s:I, s:I, s:I}",
+                     "s:f, s:f, s:f, s:f, s:I, s:I, s:I}",
                      "model", b->model, "weight_type", m->weight_type, "weight_bytes", (json_int_t)m->weight_bytes,
                      "parameters", (json_int_t)m->parameters, "isa", m->isa, "act", m->act, "threads", m->workers,
                      "mesh", m->mesh, "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen,
                      "n_depth", (json_int_t)r->test.depth, "n_batch", (json_int_t)r->test.batch,
                      "avg_ts", r->mean, "stddev_ts", r->deviation, "samples_ts", samples, "ratio", r->ratio,
-                     "gb_s", r->bytes_rate / 1e9, "read_gb_s", r->read_bandwidth / 1e9,
+                     "gb_s", r->bytes_rate / 1e9, "read_share", r->read_share, "read_gb_s", r->read_bandwidth / 1e9,
                      "gflop_s", r->flops_rate / 1e9, "peak_gflop_s", r->fma_peak / 1e9,
                      "open_s", mesh->open_seconds, "first_token_s", mesh->first_token_seconds, "peak_memory_bytes",
                      (json_int_t)mesh->peak_bytes, "cache_bytes", (json_int_t)m->cache_bytes, "activation_bytes",
