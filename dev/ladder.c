@@ -1,8 +1,8 @@
 /* ladder.c: variants of a table of kernels beside each other; ladder.sh builds it with VARIANTS(V).
  *     ladder ROUNDS THREADS dot|rows|pairs TYPE ROWS[c] K
- * A round goes through all of them in turns, and through reading the same bytes, plain and with lines asked for ahead.
- * Printed are the median and the median of the rounds' ratios to the first variant. More rows than ROWS_DIRECT, or ROWS
- * with a c, go over a few panels that stay in cache, and are counted in operations. */
+ * A round goes through all of them in turns, and through reading the same bytes, as one stream and panels side by
+ * side. Printed are the median and the median of the rounds' ratios to the first variant. More rows than ROWS_DIRECT,
+ * or ROWS with a c, go over a few panels that stay in cache, and are counted in operations. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +14,8 @@
 #define DECLARE(name) extern const Kernels kernels_##name;
 VARIANTS(DECLARE)
 #define ENTRY(name) {#name, &kernels_##name, 0},
-typedef struct Variant { const char *name; const Kernels *kernels; int64_t ahead; } Variant; /* no kernels: reading */
-static const Variant variants[] = {VARIANTS(ENTRY){"read", NULL, 0}, {"read, asked", NULL, 2048}};
+typedef struct Variant { const char *name; const Kernels *kernels; int streams; } Variant; /* no kernels: reading */
+static const Variant variants[] = {VARIANTS(ENTRY){"read", NULL, 1}, {"read, side by side", NULL, 4}};
 enum { COUNT = sizeof variants / sizeof *variants, PANELS = 4, BYTES = 160 << 20, CACHED = 96 << 10 };
 enum { THREADS = 2, ROUNDS_MOST = 200 };
 typedef enum Kind { DOT, ROWS, PAIRS } Kind;
@@ -31,15 +31,14 @@ static volatile uint64_t sink;
 
 typedef struct Racer { const Variant *variant; int index; float *acc; double did; } Racer;
 
-static double read_lines(const uint8_t *p, int64_t bytes, int64_t ahead) {
+static void read_lines(const uint8_t *p, int64_t bytes, int streams) {
     uint64_t sum[8] = {0};
-    for (int64_t i = 0; i + 64 <= bytes; i += 64) {
-        const uint64_t *line = (const void *)(p + i);
-        if (ahead) __builtin_prefetch(p + i + ahead);
-        for (int j = 0; j < 8; j++) sum[j] |= line[j];
-    }
+    for (int64_t i = 0; i + 64 <= bytes / streams; i += 64)
+        for (int s = 0; s < streams; s++) {
+            const uint64_t *line = (const void *)(p + s * (bytes / streams) + i);
+            for (int j = 0; j < 8; j++) sum[j] |= line[j];
+        }
     for (int j = 0; j < 8; j++) sink |= sum[j];
-    return (double)bytes;
 }
 
 static int vectors(void) { /* of a panel's sums; rows of a quad that are not there hold anything */
@@ -57,7 +56,7 @@ static void *race(void *racer) {
     for (int64_t p = 0; p < panels; p += PANELS) {
         const uint8_t *w = mine + (cached ? p % (fit ? fit : PANELS) : p) * step;
         memset(r->acc, 0, (size_t)(PANELS * vectors() * PANEL) * sizeof *r->acc);
-        if (!k) read_lines(w, PANELS * step, r->variant->ahead);
+        if (!k) read_lines(w, PANELS * step, r->variant->streams);
         else if (kind == DOT)
             k->dot[type](w, step, PANELS, &whole, acts, rows > 1 ? columns / ACT_GROUP : 0, rows, r->acc);
         else if (kind == PAIRS) k->dot_pairs(w, step, PANELS, &whole, acts, pairs_step(columns), rows, r->acc);
@@ -139,7 +138,7 @@ int main(int argc, char **argv) {
                 return fprintf(stderr, "ladder: %s gives other bits than %s\n", variants[v].name, variants[0].name), 1;
         }
     for (int v = 0; v < COUNT; v++)
-        printf("%-12s %7.2f %s %6.3f\n", variants[v].name, median(seen[v], rounds), cached ? "GFLOP/s" : "GB/s",
+        printf("%-18s %7.2f %s %6.3f\n", variants[v].name, median(seen[v], rounds), cached ? "GFLOP/s" : "GB/s",
                median(ratio[v], rounds));
     return 0;
 }

@@ -31,9 +31,9 @@ typedef struct CpuCaches { int64_t l1, l2; } CpuCaches;
 CpuCaches cpu_caches(void);
 void cpu_caches_set(CpuCaches caches); /* for tests: other sizes from now on, zeros for the machine's own */
 
-/* `threads` threads (0: one per usable core), each pinned and with a stream of its own, far larger than caches; all
- * together take at most a quarter of the available memory. They sleep between readings. NULL and an error when there is
- * no memory or a thread cannot start. */
+/* `threads` threads (0: one per usable core), each pinned and with memory of its own, far larger than caches, which it
+ * reads as one stream or as several, whichever is faster here; all together take at most a quarter of the available
+ * memory. They sleep between readings. NULL and an error when there is no memory or a thread cannot start. */
 typedef struct Reader Reader;
 Reader *reader_new(int threads, Err *err);
 /* Bytes per second that the threads read together, over the passes made in `seconds` (at least two); *best, if asked

@@ -73,8 +73,8 @@ typedef d16 Exact[V16_DOT_ROWS];
 typedef v16 Float[V16_DOT_ROWS];
 
 /* x: the acts of the first rows at these columns, `width` from one 32 columns to the next; row r is row r % 4 of the
- * quad r / 4 * x_step on. */
-typedef struct DotRows { const Act *x; int64_t x_step; int width; } DotRows;
+ * quad r / 4 * x_step on. `asked`: a lone row's lines of numbers are asked for already. */
+typedef struct DotRows { const Act *x; int64_t x_step; int width; bool asked; } DotRows;
 INLINE const Act *dot_act(const DotRows *d, int r) { return d->x + r / QUAD * QUAD * d->x_step + r % QUAD; }
 
 /* Lines go to several sums in turn, where products take long and rows are too few to hide it: waiting products fill the
@@ -93,7 +93,7 @@ INLINE void dot_exact(PackedType type, int rows, int count, const uint8_t *q, co
     const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
     const int turn = chains * few_lines(bits);
     few16 few[4][V16_DOT_ROWS];
-    if (rows == 1) fetch_numbers(q, packed_bytes(type, count));
+    if (rows == 1 && !d->asked) fetch_numbers(q, packed_bytes(type, count));
     UNROLL for (int k = 0; k < count; k += 4) {
         const int n = k / 4, c = n % chains;
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
@@ -159,6 +159,7 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
             UNROLL for (int r = 0; r < rows; r++) sum[p][r] = v16_load(acc + p * acc_step + r * PANEL);
     panel += k0 / group * bytes;
     d.x += k0 / ACT_GROUP * d.width;
+    d.asked = !wide && fetch_together(type, panels);
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
         UNROLL for (int p = 0; p < panels; p++) fetch_head(type, panel + p * step);
@@ -167,6 +168,8 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
                 dot_wide(type, rows, panel + p * step, in, end, d, acc + p * acc_step);
             d.x += (end - in + ACT_GROUP - 1) / ACT_GROUP * d.width;
         } else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width) {
+            const uint8_t *q = panel + packed_rows[type].head_bytes + j * packed_bytes(type, part);
+            if (d.asked) fetch_panels(q, packed_bytes(type, ACT_GROUP), panels, step);
             UNROLL for (int p = 0; p < panels; p++) {
                 dot_narrow(type, rows, panel + p * step, j, &d, 0, sum[p]);
                 if (part < ACT_GROUP) dot_narrow(type, rows, panel + p * step, j + 1, &d, part, sum[p]);
@@ -181,7 +184,7 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
 /* Rows r .. r + n of one panel, n at most V16_DOT_ROWS. */
 #define DOT_BLOCK(n)                                                                                                   \
     dot_block(type, 1, (n) <= V16_DOT_ROWS ? n : 1, panel, 0, k0, k1,                                                  \
-              (DotRows){x + r * x_step, x_step, QUAD}, acc + r * PANEL, 0)
+              (DotRows){x + r * x_step, x_step, QUAD, false}, acc + r * PANEL, 0)
 INLINE void dot_rows(PackedType type, const uint8_t *panel, int64_t k0, int64_t k1, const Act *x, int64_t x_step,
                      int64_t rows, float *acc) {
     for (int64_t r = 0; r < rows; r += V16_DOT_ROWS) {
@@ -205,8 +208,8 @@ INLINE void dot_panels(PackedType type, const uint8_t *panel, int64_t step, int 
             float *to = fold_next(&fold, leaves, l);
             int64_t k0 = leaves->first[l], k1 = leaves->last[l];
             if (x_step) dot_rows(type, panel, k0, k1, x, x_step, rows, to);
-            else if (n == 1) dot_block(type, 1, 1, panel, 0, k0, k1, (DotRows){x, 0, 1}, to, 0);
-            else dot_block(type, V16_DOT_LONE, 1, panel, step, k0, k1, (DotRows){x, 0, 1}, to, PANEL);
+            else if (n == 1) dot_block(type, 1, 1, panel, 0, k0, k1, (DotRows){x, 0, 1, false}, to, 0);
+            else dot_block(type, V16_DOT_LONE, 1, panel, step, k0, k1, (DotRows){x, 0, 1, false}, to, PANEL);
             fold_add(&fold, leaves->adds[l]);
         }
     }
