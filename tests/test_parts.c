@@ -168,8 +168,9 @@ static void units_last_a_block(void **state) {
 
 /* ---- Shares ------------------------------------------------------------------------------------------------------ */
 
-/* Every unit is in exactly one part of one share; a share takes as much as any other, give or take a unit; units that
- * stay together are cut by the end of a share alone. */
+/* Every unit is in exactly one part of one share; a share takes as much as any other, give or take a unit, and a
+ * part as much as any other of its share, give or take what stays together in an item, which the end of a share alone
+ * cuts. */
 static void units_once(void **state) {
     (void)state;
     enum { ITEMS = 5, UNITS = 300 };
@@ -188,7 +189,7 @@ static void units_once(void **state) {
             double took = 0;
             for (int n = 0; n < parts; n++) {
                 SharePart part = share_part(cost, shares, s, parts, n);
-                double at = 0;
+                double at = 0, before = took;
                 for (int i = 0; i < items; at += (double)units[i] * each[i], i++) {
                     int64_t first, last, mine, end;
                     share_units(at, each[i], units[i], part.begin, part.end, &mine, &end);
@@ -199,6 +200,7 @@ static void units_once(void **state) {
                     assert_true((last - mine) % together == 0 || last == end);
                     took += (double)(last - first) * each[i];
                 }
+                assert_true(took - before < cost / shares / parts + items * together * most + 1);
             }
             assert_true(took > cost / shares - most - 1 && took < cost / shares + most + 1);
         }

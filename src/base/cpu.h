@@ -36,10 +36,10 @@ void cpu_caches_set(CpuCaches caches); /* for tests: other sizes from now on, ze
  * memory. They sleep between readings. NULL and an error when there is no memory or a thread cannot start. */
 typedef struct Reader Reader;
 Reader *reader_new(int threads, Err *err);
-/* Bytes per second that the threads read together, over the passes made in `seconds` (at least two); *best, if asked
- * for, rises to the best pass. */
+/* Bytes per second that the threads read together, over the passes made in `seconds` (at least two); *best rises to
+ * the best pass. */
 double reader_rate(Reader *r, double seconds, double *best);
-bool reader_free(Reader *r, Err *err); /* NULL is allowed; false and an error: a thread had no memory */
+void reader_free(Reader *r); /* NULL is allowed */
 /* The best pass of such a reader. 0 and an error as above. */
 double cpu_read_bandwidth(int threads, double seconds, Err *err);
 /* Flops per second (a fused multiply-add is two) of `threads` threads together, in f32 with the widest vectors of

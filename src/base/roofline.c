@@ -165,28 +165,22 @@ static double race_pass(Race *race) {
     return did / (end - begin);
 }
 
-/* Ends the threads; false and an error when one had no memory. */
-static bool race_end(Race *race, Err *err) {
+static void race_end(Race *race) {
     uint64_t sum = 0;
-    bool ok = true;
     race->finished = true;
     if (!race->off) pthread_barrier_wait(&race->line);
     for (int i = 0; i < race->started; i++) {
         pthread_join(race->racers[i].thread, NULL);
         sum |= race->racers[i].sum;
-        if (race->racers[i].no_memory)
-            ok = err_set(err, "%s: out of memory: %zu MiB for each of %d threads", race->what,
-                         race->stream_bytes >> 20, race->threads);
     }
     __asm__ volatile("" : : "r"(sum));
     pthread_barrier_destroy(&race->line);
     pthread_mutex_destroy(&race->gate);
     free(race->racers);
-    return ok;
 }
 
 /* Starts the threads and makes the first pass, which brings the pages and counts for nothing. False and an error when a
- * thread cannot start; nothing is left then. */
+ * thread cannot start or has no memory; nothing is left then. */
 static bool race_start(Race *race, Err *err) {
     int threads = race->threads > 0 ? race->threads : cpu_cores_usable();
     race->threads = threads < THREADS_LIMIT ? threads : THREADS_LIMIT;
@@ -206,19 +200,33 @@ static bool race_start(Race *race, Err *err) {
     }
     pthread_mutex_unlock(&race->gate);
     if (!race->off) race_pass(race);
-    return !race->off || (race_end(race, NULL), false);
+    bool ok = !race->off;
+    for (int i = 0; ok && i < race->threads; i++)
+        ok = !race->racers[i].no_memory || err_set(err, "%s: out of memory: %zu MiB for each of %d threads",
+                                                   race->what, race->stream_bytes >> 20, race->threads);
+    if (!ok) race_end(race);
+    return ok;
 }
 
-/* The best of two passes or more, for about so many seconds. 0 and an error when there is no memory or a thread cannot
- * start. */
-static double race_best(Race *race, double seconds, Err *err) {
-    if (!race_start(race, err)) return 0;
-    double start = clock_seconds(), best = 0;
-    for (int pass = 0; pass < 2 || clock_seconds() - start < seconds; pass++) {
+/* Amount per second over two passes or more, for about so many seconds; *best rises to the best of them. */
+static double race_rate(Race *race, double seconds, double *best) {
+    double start = clock_seconds(), sum = 0;
+    int passes = 0;
+    for (; passes < 2 || clock_seconds() - start < seconds; passes++) {
         double rate = race_pass(race);
-        if (rate > best) best = rate;
+        sum += 1 / rate;
+        if (rate > *best) *best = rate;
     }
-    return race_end(race, err) ? best : 0;
+    return passes / sum;
+}
+
+/* The best pass of a race of its own. 0 and an error when a thread cannot start. */
+static double race_best(Race *race, double seconds, Err *err) {
+    double best = 0;
+    if (!race_start(race, err)) return 0;
+    race_rate(race, seconds, &best);
+    race_end(race);
+    return best;
 }
 
 /* ---- What it is for ---------------------------------------------------------------------------------------------- */
@@ -250,38 +258,26 @@ Reader *reader_new(int threads, Err *err) {
     if (!r) return NULL;
     r->race = (Race){.what = "read bandwidth", .pass = pass_read, .stream_bytes = bytes, .streams = 1,
                      .threads = threads};
-    if (race_start(&r->race, err)) {
-        for (int i = 0; i < r->race.threads; i++)
-            if (r->race.racers[i].no_memory) return reader_free(r, err), NULL;
-        reader_choose(r);
-        return r;
+    if (!race_start(&r->race, err)) {
+        free(r);
+        return NULL;
     }
-    free(r);
-    return NULL;
+    reader_choose(r);
+    return r;
 }
 
-double reader_rate(Reader *r, double seconds, double *best) {
-    double start = clock_seconds(), sum = 0;
-    int passes = 0;
-    for (; passes < 2 || clock_seconds() - start < seconds; passes++) {
-        double rate = race_pass(&r->race);
-        sum += 1 / rate;
-        if (best && rate > *best) *best = rate;
-    }
-    return passes / sum;
-}
+double reader_rate(Reader *r, double seconds, double *best) { return race_rate(&r->race, seconds, best); }
 
-bool reader_free(Reader *r, Err *err) {
-    bool ok = !r || race_end(&r->race, err);
+void reader_free(Reader *r) {
+    if (r) race_end(&r->race);
     free(r);
-    return ok;
 }
 
 double cpu_read_bandwidth(int threads, double seconds, Err *err) {
     double best = 0;
     Reader *r = reader_new(threads, err);
     if (r) reader_rate(r, seconds, &best);
-    reader_free(r, NULL);
+    reader_free(r);
     return best;
 }
 

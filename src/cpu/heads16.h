@@ -19,7 +19,7 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
     return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
 
-/* Every line of one row is asked for V16_ASK bytes ahead, more in all where panels go side by side. Where that is 0
+/* The numbers of one row are asked for V16_ASK bytes ahead, more in all where panels go side by side. Where that is 0
  * (AVX-512), the hardware's streams do better alone and are only helped over their ends: asking for every line costs a
  * quarter there (Zen 4), and asking far costs a fifth where every line should be asked for (Zen 3). */
 INLINE void fetch_numbers(const uint8_t *q, int64_t bytes) {
@@ -28,7 +28,7 @@ INLINE void fetch_numbers(const uint8_t *q, int64_t bytes) {
 }
 
 /* The same for panels side by side, `step` bytes apart, line after line as reading them takes them: 8 bits gain 8 % by
- * it on one core and on two, fewer bits lose as much (Zen 3). */
+ * it on one core and on two, four bits lose up to a tenth (Zen 3). */
 INLINE bool fetch_together(PackedType type, int panels) { return V16_ASK && panels > 1 && packed_rows[type].bits == 8; }
 INLINE void fetch_panels(const uint8_t *q, int64_t bytes, int panels, int64_t step) {
     for (int64_t i = 0; i < bytes; i += 64)
@@ -37,7 +37,7 @@ INLINE void fetch_panels(const uint8_t *q, int64_t bytes, int panels, int64_t st
 
 /* Asks for a long head as a whole, before the numbers behind it: its later lines, first needed between theirs, would
  * break the stream from memory (a fifth to a third of what one row in 8 bits reads of a K type). And for the numbers
- * that no part before them asks for, the first V16_ASK bytes (q4_K 8 % on one core, Zen 3). */
+ * that no part before them asks for, the first V16_ASK bytes (q4_K 4 to 8 % on one core, Zen 3). */
 INLINE void fetch_head(PackedType type, const uint8_t *head) {
     if (packed_rows[type].head_bytes <= 64) return;
     for (int line = 64; line < packed_rows[type].head_bytes + V16_ASK; line += 64) __builtin_prefetch(head + line);
