@@ -52,6 +52,7 @@ typedef struct QmEngineOptions {
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */
     bool quiet;           /* no progress bar on a terminal                                                 */
+    bool phases;          /* time the phases of steps (qm_engine_phases; cpu backend only)                 */
 } QmEngineOptions;
 
 typedef struct QmModelInfo {
@@ -115,6 +116,18 @@ QM_API bool qm_forward(QmEngine *engine, QmAppend *entries, int count, QmErr *er
 /* Programs a PJRT plugin has compiled for this engine so far, one per shape of step; those loaded from program_cache do
  * not count. 0 on the CPU engine. */
 QM_API int qm_engine_compilations(const QmEngine *engine);
+
+/* A phase of a step: operations that wait for nothing but earlier phases. Phases of the same operations, one a layer,
+ * count as one. */
+typedef struct QmPhase {
+    char name[96];            /* the operations, matrices by their name in the checkpoint: "q_proj, k_proj, v_proj" */
+    double seconds;           /* until the last worker was through                                                */
+    double weight_bytes;      /* of matrices, read once a step                                                    */
+} QmPhase;
+
+/* Phases of all steps since the last call, in the order of a step, into out[most]; further ones are left out. Returns
+ * how many. Under MPI those of this process. 0 without QmEngineOptions.phases, and on other engines. */
+QM_API int qm_engine_phases(QmEngine *engine, QmPhase *out, int most);
 
 /* Asks a running qm_forward to stop at the next chunk; safe in a signal handler. It then fails with "interrupted". */
 QM_API void qm_interrupt(QmEngine *engine);

@@ -34,6 +34,27 @@ P
 else
     skip "json: another reader agrees; ratio, mean, deviation" "no python3"
 fi
+run bench -m $tiny -p 8 -n 2 -r 2 --phases --mesh 1x1,2x4
+check "phases: a line each, and what lies between steps, of every test and mesh" 'is 0' \
+    '[ "$(grep -c "^| [pt][pg][82] | [12]x[14] | gate_proj, up_proj | .* % | [0-9.]* |$" "$work/out")" = 4 ]' \
+    '[ "$(grep -c "| attention | .* % | |$" "$work/out")" = 4 ]' '[ "$(grep -c "| between steps |" "$work/out")" = 4 ]'
+if [ -n "$python" ]; then
+    run bench -m $tiny -p 8 -n 4 -r 2 -d 3 --phases --mesh 1x1,2x4 -o json
+    cat >"$work/phases.py" <<'P'
+import json, sys
+for r in json.load(open(sys.argv[1])):
+    steps, tokens = (4, 4) if r["n_gen"] else (1, 8)
+    total = sum(tokens / rate for rate in r["samples_ts"])
+    assert 0 < sum(p["seconds"] for p in r["phases"]) < total * 1.00001, r
+    assert abs(sum(p["weight_bytes"] for p in r["phases"]) / (2 * steps * r["weight_bytes"]) - 1) < 1e-4, r
+    assert len({p["name"] for p in r["phases"]}) == len(r["phases"]) > 10, r
+P
+    check "phases: their matrices are all of the model's, and no step of another test counts" '"$python" "$work/phases.py" "$work/out"'
+else
+    skip "phases: their matrices are all of the model's" "no python3"
+fi
+run bench -m $tiny -p 8 -n 2 -r 1 -o json
+check "phases: only if asked for" 'is 0' 'out "\"phases\": []"'
 run bench -m $tiny -p 8 -n 2 -r 1 -o svg --mesh 1x1,3
 check "svg: a bar a test and mesh" 'is 0' 'out "</svg>"' '[ "$(grep -o "<rect" "$work/out" | wc -l)" = 5 ]'
 for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1; do

@@ -4,7 +4,7 @@
 #define BENCH_H
 #include "../base/base.h"
 
-enum { BENCH_REPEATS = 100, BENCH_LIST = 32, BENCH_MESHES = 32 };
+enum { BENCH_REPEATS = 100, BENCH_LIST = 32, BENCH_MESHES = 32, BENCH_PHASES = 32 };
 
 /* A prefill of `prompt` tokens, or `gen` decoded ones of `batch` sequences together, after `depth` tokens each. */
 typedef struct BenchTest { int64_t prompt, gen, depth, batch; } BenchTest;
@@ -29,6 +29,9 @@ typedef struct BenchResult {
     double ratio;               /* median over repetitions of this rate by the first mesh's              */
     double bytes_rate, flops_rate;          /* bytes of weights and cache read, flops done, per second   */
     double read_share;          /* median over repetitions of the bytes' rate by the reading beside it   */
+    double seconds;             /* of all repetitions                                                    */
+    QmPhase phase[BENCH_PHASES];            /* of all repetitions; none where the engine does not time them  */
+    int phases;
     double read_bandwidth, fma_peak;        /* the best that was measured; fma_peak of bf16 products where
                                                activations are in bf16 */
 } BenchResult;

@@ -175,6 +175,18 @@ static void mesh_close(BenchMesh *m) {
     m->engine = NULL;
 }
 
+/* Adds what the steps of a repetition took to the test's result; r NULL: they do not count. */
+static void phases_add(QmEngine *e, BenchResult *r) {
+    QmPhase now[BENCH_PHASES];
+    int count = qm_engine_phases(e, now, BENCH_PHASES);
+    for (int i = 0; r && i < count; i++) { /* in the same order every time */
+        memcpy(r->phase[i].name, now[i].name, sizeof now[i].name);
+        r->phase[i].seconds += now[i].seconds;
+        r->phase[i].weight_bytes += now[i].weight_bytes;
+        r->phases = count;
+    }
+}
+
 /* Raises *peak to that of a new measurement. */
 static bool peak_raise(const QmModelInfo *m, double *peak, Err *err) {
     double (*products)(int, double, Err *) = strcmp(m->act, "bf16") ? cpu_fma_peak : cpu_pair_peak;
@@ -199,12 +211,15 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
     for (int r = -1; ok && r < b->repeats; r++) /* -1 warms up: pages, caches, clocks */
         for (int m = from; ok && m < to; m++) {
             QmEngine *e = b->mesh[m].engine;
-            ok = fill(e, s + m * t->batch, t->batch, t->depth, err) &&
-                 timed(e, s + m * t->batch, r < 0 ? &warm : t, &seconds, err);
+            ok = fill(e, s + m * t->batch, t->batch, t->depth, err);
+            phases_add(e, NULL);
+            ok = ok && timed(e, s + m * t->batch, r < 0 ? &warm : t, &seconds, err);
             double after = ok ? reader_rate(reader, READ_SECONDS, &best) : 0;
             if (ok && r >= 0) {
                 row[m].rate[r] = (double)(t->prompt ? t->prompt : t->gen * t->batch) / seconds;
                 row[m].read[r] = (before + after) / 2;
+                row[m].seconds += seconds;
+                phases_add(e, &row[m]);
             }
             before = after;
         }

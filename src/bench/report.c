@@ -6,6 +6,31 @@
 
 static double share(double part, double whole) { return whole > 0 ? 100 * part / whole : 0; }
 
+/* The phases of every test that has some. What lies between steps: sampling, and waking the workers. */
+static void report_phases(const Bench *b, Text *out) {
+    const char *head = "\n| test | mesh | phase | ms, of a decode a step | of the time | GB/s of weights |\n"
+                       "|---|---|---|---|---|---|\n";
+    for (int i = 0; i < b->test_count * b->meshes; i++) {
+        const BenchResult *r = &b->results[i];
+        const char *mesh = b->mesh[r->mesh].info.mesh;
+        char test[64];
+        double rest = r->seconds, ms = 1e3 / r->repeats / (double)(r->test.prompt ? 1 : r->test.gen);
+        bench_test_name(&r->test, test, sizeof test);
+        for (int p = 0; p < r->phases; p++, head = "") {
+            const QmPhase *phase = &r->phase[p];
+            text_line(out, "%s| %s | %s | %s | %.3f | %.1f %% |", head, test, mesh, phase->name, ms * phase->seconds,
+                      share(phase->seconds, r->seconds));
+            if (phase->weight_bytes > 0 && phase->seconds > 0)
+                text_line(out, " %.1f |\n", phase->weight_bytes / phase->seconds / 1e9);
+            else text_line(out, " |\n");
+            rest -= phase->seconds;
+        }
+        if (r->phases)
+            text_line(out, "| %s | %s | between steps | %.3f | %.1f %% | |\n", test, mesh, ms * rest,
+                      share(rest, r->seconds));
+    }
+}
+
 static void report_md(const Bench *b, Text *out) {
     text_line(out,
               "| model | size | params | backend | threads | mesh | test | t/s | x %s | GB/s (of read) | GFLOP/s (of "
@@ -34,6 +59,7 @@ static void report_md(const Bench *b, Text *out) {
                   m->first_token_seconds, (double)m->peak_bytes / 1048576, (double)m->info.weight_bytes / 1048576,
                   (double)m->info.cache_bytes / 1048576, (double)m->info.activation_bytes / 1048576);
     }
+    report_phases(b, out);
 }
 
 /* A field of CSV (RFC 4180), always quoted. */
@@ -69,10 +95,13 @@ static void report_csv(const Bench *b, Text *out) {
 static json_t *json_result(const Bench *b, const BenchResult *r) {
     const BenchMesh *mesh = &b->mesh[r->mesh];
     const QmModelInfo *m = &mesh->info;
-    json_t *samples = json_array();
+    json_t *samples = json_array(), *phases = json_array();
+    for (int i = 0; i < r->phases; i++)
+        json_array_append_new(phases, json_pack("{s:s, s:f, s:f}", "name", r->phase[i].name, "seconds",
+                                                r->phase[i].seconds, "weight_bytes", r->phase[i].weight_bytes));
     for (int i = 0; i < r->repeats; i++) json_array_append_new(samples, json_real(r->rate[i]));
     return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, "
-                     "s:f, s:f, s:f, s:f, s:I, s:I, s:I}",
+                     "s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o}",
                      "model", b->model, "weight_type", m->weight_type, "weight_bytes", (json_int_t)m->weight_bytes,
                      "parameters", (json_int_t)m->parameters, "isa", m->isa, "act", m->act, "threads", m->workers,
                      "mesh", m->mesh, "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen,
@@ -82,7 +111,7 @@ static json_t *json_result(const Bench *b, const BenchResult *r) {
                      "gflop_s", r->flops_rate / 1e9, "peak_gflop_s", r->fma_peak / 1e9,
                      "open_s", mesh->open_seconds, "first_token_s", mesh->first_token_seconds, "peak_memory_bytes",
                      (json_int_t)mesh->peak_bytes, "cache_bytes", (json_int_t)m->cache_bytes, "activation_bytes",
-                     (json_int_t)m->activation_bytes);
+                     (json_int_t)m->activation_bytes, "phases", phases);
 }
 
 static bool report_json(const Bench *b, Text *out, Err *err) {

@@ -19,6 +19,7 @@ static bool parse_list(const char *text, int64_t low, int64_t high, int64_t out[
 typedef struct Owner {
     ModelOptions *model;
     const char *random;
+    bool phases;
 } Owner;
 
 static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err) {
@@ -30,6 +31,7 @@ static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t
     char folder[FOLDER_BYTES];
     QmEngineOptions options = model_engine_options(&m, folder);
     options.random = o->random;
+    options.phases = o->phases;
     return qm_engine_open(&options, err);
 }
 
@@ -54,7 +56,7 @@ int cmd_bench(int argc, char **argv) {
     int64_t repeats = 5;
     const char *prompt = "512", *gen = "128", *depth = "0", *batch = "1", *format = "md", *config = NULL,
                *type = "bf16";
-    bool apart = false;
+    bool apart = false, phases = false;
     MeshEval eval = {.limit = 50};
     const Option options[] = {
         MODEL_OPTIONS(m),
@@ -69,6 +71,7 @@ int cmd_bench(int argc, char **argv) {
         {"random-type", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "their type: bf16 (default), f32, q8_0, q4_0, q4_k, ...",
          NULL},
         {"apart", 0, OPTION_FLAG, &apart, 0, 0, NULL, "one mesh after another, even where memory holds all", NULL},
+        {"phases", 0, OPTION_FLAG, &phases, 0, 0, NULL, "time of every phase of a step (CPU engine; md and json)", NULL},
         MESH_EVAL_OPTIONS(eval),
     };
     int code =
@@ -92,7 +95,7 @@ int cmd_bench(int argc, char **argv) {
     if (m.mesh && strlen(m.mesh) >= 256) return usage_error("bench", "--mesh: the list is longer than 255 bytes");
     Err err = {0};
     Text text = {0};
-    Owner owner = {&m, config ? type : NULL};
+    Owner owner = {&m, config ? type : NULL, phases};
     Bench *b = mem_new(1, sizeof *b, "bench", &err);
     if (!b) return fail(&err);
     *b = (Bench){.repeats = (int)repeats, .warm_whole = m.plugin || (m.backend && !strcmp(m.backend, "pjrt")),

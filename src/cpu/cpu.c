@@ -14,8 +14,8 @@ typedef struct Counter { _Alignas(64) atomic_int_fast64_t next; } Counter;
 void cpu_step_count(Cpu *cpu) {
     for (int p = 0; p < cpu->phase_count; p++) {
         Phase *phase = &cpu->phases[p];
-        int64_t bytes = 0; /* of matrices, where there is nothing else */
-        bool matrices = true;
+        int64_t bytes = 0;
+        bool matrices = true; /* nothing else */
         phase->units = 0;
         phase->cost = 0;
         for (int i = phase->first; i < phase->last; i++) {
@@ -27,9 +27,11 @@ void cpu_step_count(Cpu *cpu) {
             item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
-            matrices &= item->call.weight && !item->call.table;
-            if (matrices) bytes += item->units * item->call.weight->panel_bytes;
+            bool matrix = item->call.weight && !item->call.table;
+            if (matrix) bytes += item->units * item->call.weight->panel_bytes;
+            matrices &= matrix;
         }
+        phase->weight_bytes = (double)bytes;
         int64_t workers = workers_count(cpu->workers);
         int64_t parts = matrices && workers > 1 ? bytes / workers / PART_BYTES : 1;
         phase->together = matrices ? LINEAR_PANELS : 1;
@@ -95,15 +97,25 @@ static void shares_run(Cpu *cpu, int p, int turn, int worker, float *scratch, bo
     }
 }
 
+/* Counts what a phase took; returns its end. */
+static double phase_timed(const Cpu *cpu, int p, double since) {
+    double now = clock_seconds();
+    cpu->timed[p].seconds += now - since;
+    cpu->timed[p].weight_bytes += cpu->phases[p].weight_bytes;
+    return now;
+}
+
 static void step_job(void *argument, int worker) {
     Cpu *cpu = argument;
     int workers = workers_count(cpu->workers);
     float *scratch = cpu->scratch + worker * cpu->scratch_floats;
     bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal shares; prefill: taken in chunks */
     int turn = 0;
-    bool few = cpu->step.rows <= REPEAT_ROWS && workers > 1;
+    bool few = cpu->step.rows <= REPEAT_ROWS && workers > 1, timed = cpu->timed && worker == 0;
+    double since = timed ? clock_seconds() : 0;
     for (int p = 0; p < cpu->phase_count; p++) {
         const Phase *phase = &cpu->phases[p];
+        if (timed && p > 0) since = phase_timed(cpu, p - 1, since);
         if (few && phase->repeat) {
             phase_units(cpu, phase, 0, phase->units, scratch, worker);
             continue;
@@ -120,6 +132,7 @@ static void step_job(void *argument, int worker) {
         if (worker == 0) cpu_exchange(cpu, p); /* the others wait: what comes is read in the next phase */
         workers_barrier(cpu->workers);
     }
+    if (timed) phase_timed(cpu, cpu->phase_count - 1, since);
 }
 
 /* First row of every replica; the rows are sorted by replica. Whether any moved since the last step, or, where work is
@@ -195,8 +208,10 @@ static bool step_new(Cpu *cpu, Err *err) {
     cpu->counters = aligned_alloc(64, bytes);
     if (cpu->counters) memset(cpu->counters, 0, bytes);
     else err_set(err, "out of memory: phase counters");
+    if (cpu->options.phases)
+        cpu->timed = mem_new((size_t)cpu->phase_count, sizeof *cpu->timed, "times of phases", err);
     return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->replica_rows && cpu->replica_logits &&
-           cpu->scratch && cpu->counters;
+           cpu->scratch && cpu->counters && (cpu->timed || !cpu->options.phases);
 }
 
 static void cpu_close(void *backend) {
@@ -218,6 +233,7 @@ static void cpu_close(void *backend) {
     free(cpu->node_phase);
     free(cpu->items);
     free(cpu->phases);
+    free(cpu->timed);
     spread_free(&cpu->spread);
     step_rows_free(&cpu->step);
     free(cpu->replica_rows);
@@ -279,4 +295,5 @@ const Backend backend_cpu = {
     .read = cpu_read,
     .info = cpu_info,
     .copy = cpu_copy,
+    .phases = cpu_phases,
 };

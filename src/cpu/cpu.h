@@ -28,7 +28,7 @@ typedef struct Item {
 typedef struct Phase {
     int first, last, parts, together;
     int64_t units;
-    double cost;
+    double cost, weight_bytes;
     bool repeat, exchange;
 } Phase;
 enum { REPEAT_ROWS = 2, REPEAT_WIDTH = 8192 };
@@ -72,6 +72,7 @@ typedef struct Cpu {
     int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica, of the last step */
     int64_t row_block[STATIC_ROWS];         /* block of its sequence that each row of it was in */
     StepRows step;
+    struct Timed { double seconds, weight_bytes; } *timed; /* [phase count] since they were read; NULL: not timed */
     struct Counter *counters; /* [phase count] of chunks, then [workers * SHARE_TURNS] of parts */
     BackendInfo info;
 } Cpu;
@@ -90,6 +91,8 @@ bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many fl
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
+/* phases.c: what phases are called, and what they took. */
+int cpu_phases(void *cpu, QmPhase *out, int most);
 /* exchange.c: what goes between ranks: after a phase, after a step, and when rank 0 reads columns that others hold. */
 void cpu_exchange(Cpu *cpu, int phase);
 void cpu_bring_home(Cpu *cpu);

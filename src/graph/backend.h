@@ -15,6 +15,7 @@ typedef struct BackendOptions {
     int candidates;            /* PJRT: -1: as is best on the platform; 0: none; else as many a device */
     const char *program_cache; /* PJRT: folder of compiled programs; NULL: none       */
     bool pin;                  /* CPU: the caller stays on a core too             */
+    bool phases;              /* CPU: time them               */
     bool quiet, verbose;
 } BackendOptions;
 
@@ -52,5 +53,7 @@ typedef struct Backend {
     bool (*candidates)(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
     /* Makes the first `positions` of to_slot's cache equal to from_slot's, bit for bit. NULL: not possible. */
     bool (*copy)(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
+    /* As qm_engine_phases. NULL: not told. */
+    int (*phases)(void *backend, QmPhase *out, int most);
 } Backend;
 #endif

@@ -22,6 +22,7 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
                             .context = context,
                             .isa = o->isa,
                             .pin = o->pin,
+                            .phases = o->phases,
                             .weights = o->weights,
                             .plugin = o->plugin,
                             .program_cache = o->program_cache,
@@ -166,6 +167,10 @@ void qm_engine_close(QmEngine *e) {
 const QmModelInfo *qm_engine_info(const QmEngine *e) { return &e->info; }
 
 int qm_engine_compilations(const QmEngine *e) { return e->backend->info(e->state)->programs_compiled; }
+
+int qm_engine_phases(QmEngine *e, QmPhase *out, int most) {
+    return e->backend->phases ? e->backend->phases(e->state, out, most) : 0;
+}
 
 void qm_interrupt(QmEngine *e) { atomic_store(&e->interrupted, true); }
 
