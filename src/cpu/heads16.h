@@ -29,10 +29,11 @@ INLINE void fetch_numbers(const uint8_t *q, int64_t bytes) {
 
 /* The same for panels side by side, `step` bytes apart, line after line as reading them takes them: 8 bits gain 8 % by
  * it on one core and on two, four bits lose up to a tenth (Zen 3). */
-INLINE bool fetch_together(PackedType type, int panels) { return V16_ASK && panels > 1 && packed_rows[type].bits == 8; }
-INLINE void fetch_panels(const uint8_t *q, int64_t bytes, int panels, int64_t step) {
-    for (int64_t i = 0; i < bytes; i += 64)
+INLINE void fetch_panels(PackedType type, const uint8_t *q, int64_t bytes, int panels, int64_t step) {
+    const bool together = V16_ASK && panels > 1 && packed_rows[type].bits == 8;
+    for (int64_t i = 0; together && i < bytes; i += 64)
         UNROLL for (int p = 0; p < panels; p++) __builtin_prefetch(q + V16_ASK / 2 + i + p * step);
+    for (int p = 0; !together && p < panels; p++) fetch_numbers(q + p * step, bytes);
 }
 
 /* Asks for a long head as a whole, before the numbers behind it: its later lines, first needed between theirs, would

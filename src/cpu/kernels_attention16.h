@@ -14,6 +14,7 @@ typedef struct Attend {
     float *o, *o_b;             /* [n][c16]: sums so far, and of a block   */
     float *m, *l, *m_b, *l_b;   /* [n]: see kernels.h                      */
     float *tail;                /* [64][16]: see block_values              */
+    const uint8_t *next;        /* keys read after this page's; NULL: nothing is asked for ahead */
 } Attend;
 
 /* Part of a block that rows have in common: rows [from, to) see its positions [lo, hi); fresh: it is their first, or
@@ -69,11 +70,6 @@ INLINE void head_out(int64_t channels, const float *o, float l, float *out) {
     if (c < channels) v16_store_part(out + c, channels - c, v16_div(v16_load(o + c), v16_all(l)));
 }
 
-INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
-    if (type == CACHE_Q8) return (const int8_t *)cache + i;
-    return type == CACHE_F32 ? (const void *)((const float *)cache + i) : (const void *)((const uint16_t *)cache + i);
-}
-
 INLINE void tile_of(CacheType type, const Tile *t, int64_t rows, int64_t vectors) {
     if (type == CACHE_F32) tile_f32(t, rows, vectors);
     else if (type == CACHE_BF16) tile_bf16(t, rows, vectors);
@@ -85,7 +81,7 @@ INLINE void block_scores(CacheType type, const Attend *w, const uint8_t *keys, i
     int64_t channels = w->call->channels;
     Tile t = {.w = keys, .w_step = K_BLOCK, .v_step = channels * K_BLOCK, .count = channels,
               .x = w->q + first * channels, .x_stride = channels, .out = w->s + first * ATTENTION_BLOCK,
-              .out_stride = ATTENTION_BLOCK, .fresh = true};
+              .out_stride = ATTENTION_BLOCK, .fresh = true, .ahead = w->next ? w->page_bytes : 0};
     tile_of(type, &t, n, ATTENTION_BLOCK / K_BLOCK);
 }
 
@@ -96,7 +92,7 @@ INLINE void block_values(CacheType type, const Attend *w, const uint8_t *values,
     int64_t channels = w->call->channels, whole = channels / 16 * 16;
     Tile t = {.w = cache_from(type, values, lo * channels), .w_step = channels, .v_step = 16, .count = hi - lo,
               .x = w->s + first * ATTENTION_BLOCK + lo, .x_stride = ATTENTION_BLOCK, .out = o + first * w->c16,
-              .out_stride = w->c16, .fresh = true};
+              .out_stride = w->c16, .fresh = true, .ahead = w->next ? w->next - values : 0};
     tile_of(type, &t, n, whole / 16);
     if (whole == channels) return;
     for (int64_t p = lo; p < hi; p++)
@@ -107,6 +103,7 @@ INLINE void block_values(CacheType type, const Attend *w, const uint8_t *values,
                                        : type == CACHE_BF16    ? bf16_to_f32(*(const uint16_t *)at)
                                                                : (float)*(const int8_t *)at;
         }
+    t.ahead = 0;
     t.w = w->tail;
     t.w_step = 16;
     t.out += whole;
@@ -141,8 +138,9 @@ INLINE Run run_of(const AttentionCall *call, int r, int64_t start) {
                  .fresh = lo >= 0 || call->parts};
 }
 
-/* The block's part of all rows. */
-INLINE void block_rows(CacheType type, const Attend *w, int64_t start) {
+/* The block's part of all rows. Where a page is one row's, as in decode, its values are asked for while keys are read,
+ * and the next page's keys while values are: memory would wait for the products else. */
+INLINE void block_rows(CacheType type, Attend *w, int64_t start, int64_t last) {
     const AttentionCall *call = w->call;
     for (int from = 0, to; from < call->rows; from = to) {
         Run run = run_of(call, from, start);
@@ -155,6 +153,9 @@ INLINE void block_rows(CacheType type, const Attend *w, int64_t start) {
             if (next.lo >= next.hi || call->row[to].page[start / ATTENTION_BLOCK] != page) break;
         }
         const uint8_t *keys = call->cache + (size_t)page * 2 * (size_t)w->page_bytes;
+        if (to < call->rows) page = call->row[to].page[start / ATTENTION_BLOCK];
+        else if (start + ATTENTION_BLOCK < last) page = call->row[0].page[start / ATTENTION_BLOCK + 1];
+        w->next = to == from + 1 && page >= 0 ? call->cache + (size_t)page * 2 * (size_t)w->page_bytes : NULL;
         block_scores(type, w, keys, from * call->heads, (to - from) * call->heads);
         for (int r = from + 1; r < to; r++) {
             Run next = run_of(call, r, start);
@@ -197,7 +198,7 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
     }
     if (call->parts) part_of(&w, call->parts);
     for (int64_t start = first / ATTENTION_BLOCK * ATTENTION_BLOCK; start < last; start += ATTENTION_BLOCK) {
-        block_rows(type, &w, start);
+        block_rows(type, &w, start, last);
         if (call->parts) part_of(&w, w.o + attention_part(heads, channels));
     }
     for (int64_t h = 0; h < n && !call->parts; h++)

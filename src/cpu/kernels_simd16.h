@@ -154,14 +154,15 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------ */
 
 /* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats, bf16 or int8 by `type`, w_step from one k to
- * the next, v_step from one v to the next. `fresh`: sums start at zero, not at out; only floats may do otherwise. */
+ * the next, v_step from one v to the next. `fresh`: sums start at zero, not at out; only floats may do otherwise. `ahead`: while w is read, as
+ * many bytes are asked for that far behind it; 0: none. */
 typedef struct Tile {
     const void *w;
     int64_t w_step, v_step, count;
     const float *x;
     int64_t x_stride;
     float *out;
-    int64_t out_stride;
+    int64_t out_stride, ahead;
     bool fresh;
 } Tile;
 
@@ -171,18 +172,26 @@ INLINE v16 cached(CacheType type, const void *w, int64_t i) {
     return type == CACHE_F32 ? v16_load((const float *)w + i) : v16_bf16_split((const uint16_t *)w + i);
 }
 
+INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
+    if (type == CACHE_Q8) return (const int8_t *)cache + i;
+    return type == CACHE_F32 ? (const void *)((const float *)cache + i) : (const void *)((const uint16_t *)cache + i);
+}
+
 INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int64_t r0, int64_t v0) {
     v16 sum[V16_TILE_ROWS][4];
     const float *x = t->x + r0 * t->x_stride;
     float *out = t->out + r0 * t->out_stride + v0 * PANEL;
     int64_t at = v0 * t->v_step, w_step = t->w_step, v_step = t->v_step, x_stride = t->x_stride, count = t->count;
     const void *w = t->w;
+    const int64_t ahead = r0 == 0 ? t->ahead : 0;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vectors; v++)
             sum[r][v] = type != CACHE_F32 || t->fresh ? v16_all(0) : v16_load(out + r * t->out_stride + v * PANEL);
     for (int64_t k = 0; k < count; k++, at += w_step) {
         v16 column[4];
         UNROLL for (int v = 0; v < vectors; v++) column[v] = cached(type, w, at + v * v_step);
+        UNROLL for (int v = 0; ahead && v < vectors; v++)
+            __builtin_prefetch((const uint8_t *)cache_from(type, w, at + v * v_step) + ahead, 0, 2);
         UNROLL for (int r = 0; r < rows; r++) {
             v16 xs = v16_all(x[r * x_stride + k]);
             UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v16_fma(column[v], xs, sum[r][v]);
