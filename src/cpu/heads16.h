@@ -19,21 +19,14 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
     return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
 
-/* The numbers of one row are asked for V16_ASK bytes ahead, more in all where panels go side by side. Where that is 0
- * (AVX-512), the hardware's streams do better alone and are only helped over their ends: asking for every line costs a
- * quarter there (Zen 4), and asking far costs a fifth where every line should be asked for (Zen 3). */
-INLINE void fetch_numbers(const uint8_t *q, int64_t bytes) {
-    if (!V16_ASK) fetch_far(q);
-    else for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(q + V16_ASK + i);
-}
-
-/* The same for panels side by side, `step` bytes apart, line after line as reading them takes them: 8 bits gain 8 % by
- * it on one core and on two, four bits lose up to a tenth (Zen 3). */
-INLINE void fetch_panels(PackedType type, const uint8_t *q, int64_t bytes, int panels, int64_t step) {
-    const bool together = V16_ASK && panels > 1 && packed_rows[type].bits == 8;
-    for (int64_t i = 0; together && i < bytes; i += 64)
-        UNROLL for (int p = 0; p < panels; p++) __builtin_prefetch(q + V16_ASK / 2 + i + p * step);
-    for (int p = 0; !together && p < panels; p++) fetch_numbers(q + p * step, bytes);
+/* The numbers of one row are asked for V16_ASK bytes ahead, line by line across panels side by side, `step` bytes apart,
+ * as reading them takes them. Where V16_ASK is 0 (AVX-512), the hardware's streams do better alone and are only helped
+ * over their ends: asking for every line costs a quarter there (Zen 4), and asking far costs a fifth where every line
+ * should be asked for (Zen 3). */
+INLINE void fetch_numbers(const uint8_t *q, int64_t bytes, int panels, int64_t step) {
+    for (int p = 0; !V16_ASK && p < panels; p++) fetch_far(q + p * step);
+    for (int64_t i = 0; V16_ASK && i < bytes; i += 64)
+        UNROLL for (int p = 0; p < panels; p++) __builtin_prefetch(q + V16_ASK + i + p * step);
 }
 
 /* Asks for a long head as a whole, before the numbers behind it: its later lines, first needed between theirs, would

@@ -66,7 +66,7 @@ INLINE line16 dot_line(PackedType type, const uint8_t *q, int k) {
 /* From two rows on products take longer than loads, and fetching ahead gains. One row is bound by memory. With AVX-512
  * it goes panel by panel as well: panels stand one after another, and one stream through all of them is what memory
  * gives fastest (Zen 4: 94 to 98 % of what reading does, where four panels side by side had 80 to 90 %). With AVX2 four
- * panels side by side give one core the most, and two cores what reading does (Zen 3: q8 100, q4 95, q4k 85 %).
+ * panels side by side give one core the most, and two cores what reading does (Zen 3: 95 to 100 %).
  * Fetching as fetch_numbers does gains 4 to 10 % with AVX-512; with AVX2 30 to 50 % over fetching as AVX-512 does. */
 enum { DOT_FETCH_AHEAD = 4096 };
 typedef d16 Exact[V16_DOT_ROWS];
@@ -99,7 +99,7 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
     const int zero = packed_rows[type].zero, bits = packed_rows[type].bits, chains = dot_chains(rows, count);
     const int turn = chains * few_lines(bits), sums = panels * rows;
     few16 few[4][V16_DOT_ROWS];
-    if (rows == 1) fetch_panels(type, q, packed_bytes(type, count), panels, step);
+    if (rows == 1) fetch_numbers(q, packed_bytes(type, count), panels, step);
     UNROLL for (int k = 0; k < count; k += 4) {
         const int n = k / 4, c = n % chains;
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
@@ -161,14 +161,12 @@ INLINE void dot_wide(PackedType type, int panels, int rows, const uint8_t *group
     }
 }
 
-/* Panels are `step` bytes apart, more than one for one row only. 8 bits and wide groups go through them line by line:
- * 8 bits gain 10 % by it, in wide groups 20 to 40, 4 bits in wide groups 9; the other types have more of a head and of
- * sums to keep at once, and lose up to a tenth (Zen 3). */
+/* Panels are `step` bytes apart, more than one for one row only, and gone through line by line: 8 bits gain up to 10 %
+ * by it over part by part, in wide groups 30 to 40, fewer bits up to 10 (Zen 3). */
 INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *panel, int64_t step, int64_t k0, int64_t k1,
                       DotRows d, float *acc) {
     const int group = packed_rows[type].group, part = packed_rows[type].part;
     const bool wide = part > ACT_GROUP;
-    const int once = packed_rows[type].bits == 8 ? panels : 1;
     const int64_t bytes = packed_group_bytes(type);
     Float sum;
     if (!wide) UNROLL for (int i = 0; i < panels * rows; i++) sum[i] = v16_load(acc + i * PANEL);
@@ -181,10 +179,8 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
             dot_wide(type, panels, rows, panel, step, in, end, d, acc);
             d.x += (end - in + ACT_GROUP - 1) / ACT_GROUP * d.width;
         } else for (int64_t j = in / part; j < end / part; j += ACT_GROUP / part, d.x += d.width) {
-            UNROLL for (int p = 0; p < panels; p += once) {
-                dot_narrow(type, once, rows, panel + p * step, step, j, &d, 0, sum + p);
-                if (part < ACT_GROUP) dot_narrow(type, once, rows, panel + p * step, step, j + 1, &d, part, sum + p);
-            }
+            dot_narrow(type, panels, rows, panel, step, j, &d, 0, sum);
+            if (part < ACT_GROUP) dot_narrow(type, panels, rows, panel, step, j + 1, &d, part, sum);
         }
     }
     if (!wide) UNROLL for (int i = 0; i < panels * rows; i++) v16_store(acc + i * PANEL, sum[i]);

@@ -156,7 +156,13 @@ typedef d16 line16;
 enum { V16_DOT_ROWS = 4, V16_DOT_LONE = 4 };
 
 V16 d16 d16_all(int32_t i) { return (d16){_mm256_set1_epi32(i), _mm256_set1_epi32(i)}; }
-V16 d16 d16_add(d16 x, d16 y) { return (d16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}; }
+/* A sum is added up where it stands in the code: GCC puts adding off and spills all that waits, which costs a third of
+ * the time of four rows in 4 bits and a tenth of one row's. */
+V16 d16 d16_now(d16 x) {
+    __asm__ volatile("" : "+x"(x.a), "+x"(x.b));
+    return x;
+}
+V16 d16 d16_add(d16 x, d16 y) { return d16_now((d16){_mm256_add_epi32(x.a, y.a), _mm256_add_epi32(x.b, y.b)}); }
 V16 v16 d16_f32(d16 x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_ps(x.b)}; }
 V16 line16 line16_load(const uint8_t *p) {
     return (line16){_mm256_loadu_si256((const void *)p), _mm256_loadu_si256((const void *)(p + 32))};
@@ -184,7 +190,7 @@ V16 few16 few16_from(int32_t seed) { return d16_all(0 * seed); }
 V16 few16 few16_add(few16 x, few16 y) { return (few16){_mm256_add_epi16(x.a, y.a), _mm256_add_epi16(x.b, y.b)}; }
 V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {
     __m256i v = quad_word(x);
-    return few16_add(sum, (few16){_mm256_maddubs_epi16(w.a, v), _mm256_maddubs_epi16(w.b, v)});
+    return d16_now(few16_add(sum, (few16){_mm256_maddubs_epi16(w.a, v), _mm256_maddubs_epi16(w.b, v)}));
 }
 V16 __m256i v32_centred(__m256i w, __m256i x) { /* |w - 128| times x with the sign of w - 128 */
     __m256i s = _mm256_xor_si256(w, _mm256_set1_epi8(-128));
@@ -192,7 +198,7 @@ V16 __m256i v32_centred(__m256i w, __m256i x) { /* |w - 128| times x with the si
 }
 V16 few16 few16_dot_centred(few16 sum, line16 w, const int8_t *x) {
     __m256i v = quad_word(x);
-    return few16_add(sum, (few16){v32_centred(w.a, v), v32_centred(w.b, v)});
+    return d16_now(few16_add(sum, (few16){v32_centred(w.a, v), v32_centred(w.b, v)}));
 }
 V16 d16 d16_of(few16 x, int32_t seed) {
     __m256i one = _mm256_set1_epi16(1);

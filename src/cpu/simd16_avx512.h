@@ -102,7 +102,11 @@ typedef __m512i d16, line16;
 enum { V16_DOT_ROWS = 12, V16_DOT_LONE = 1 };
 
 V16 d16 d16_all(int32_t i) { return _mm512_set1_epi32(i); }
-V16 d16 d16_add(d16 x, d16 y) { return _mm512_add_epi32(x, y); }
+V16 d16 d16_now(d16 x) { /* as in simd16_avx2.h */
+    __asm__ volatile("" : "+v"(x));
+    return x;
+}
+V16 d16 d16_add(d16 x, d16 y) { return d16_now(_mm512_add_epi32(x, y)); }
 V16 v16 d16_f32(d16 x) { return _mm512_cvtepi32_ps(x); }
 V16 line16 line16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
 V16 line16 line16_low(line16 x) { return _mm512_and_si512(x, _mm512_set1_epi8(15)); }
@@ -138,12 +142,12 @@ enum { V16_DOT_LATE = 0, V16_FEW_WIDE = 0 };
 V16 few16 few16_from(int32_t seed) { return d16_all(0 * seed); }
 V16 few16 few16_add(few16 x, few16 y) { return _mm512_add_epi16(x, y); }
 V16 few16 few16_dot(few16 sum, line16 w, const int8_t *x) {
-    return few16_add(sum, _mm512_maddubs_epi16(w, _mm512_set1_epi32(quad_word(x))));
+    return d16_now(few16_add(sum, _mm512_maddubs_epi16(w, _mm512_set1_epi32(quad_word(x)))));
 }
 V16 few16 few16_dot_centred(few16 sum, line16 w, const int8_t *x) { /* |w - 128| times x with the sign of w - 128 */
     __m512i s = _mm512_xor_si512(w, _mm512_set1_epi8(-128)), v = _mm512_set1_epi32(quad_word(x));
     v = _mm512_mask_sub_epi8(v, _mm512_movepi8_mask(s), _mm512_setzero_si512(), v);
-    return few16_add(sum, _mm512_maddubs_epi16(_mm512_abs_epi8(s), v));
+    return d16_now(few16_add(sum, _mm512_maddubs_epi16(_mm512_abs_epi8(s), v)));
 }
 V16 d16 d16_of(few16 x, int32_t seed) {
     return d16_add(d16_all(seed), _mm512_madd_epi16(x, _mm512_set1_epi16(1)));
