@@ -4,10 +4,12 @@
 #     sh dev/spills.sh zmm|ymm MIN OBJECT...
 # A loop is a jump back; a product is an instruction of the kinds fma, dpbusd, dpbf16 and madd. At most ALLOWED (default
 # 8) of its instructions may touch the stack: the compiler keeps a constant or two there where registers are full. ONLY
-# is a pattern of function names. AVX2 and AVX-512 without VNNI have too few registers for dot, and AVX2 for few and
-# attention; what must pass is
-#     ONLY="few_|tile|attention" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
-#     sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o
+# is a pattern of function names. AVX2 has too few registers for dot of more than 4 bits, few and attention, AVX-512 for
+# few of 5 bits and more, and without VNNI for dot of 5 and 6; what must pass is
+#     ONLY="few_(f|b|q4)|tile|attention" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
+#     ALLOWED=24 ONLY="dot_q[48]" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
+#     ALLOWED=25 ONLY=dot_q4 sh dev/spills.sh ymm 32 build/src/cpu/kernels_avx2.o
+#     ALLOWED=18 sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o
 #     sh dev/spills.sh zmm 20 build/src/cpu/kernels_avx512bf16.o
 #     ONLY=pair sh dev/spills.sh zmm 20 build/src/cpu/kernels_avx512.o
 #     ONLY=pair sh dev/spills.sh ymm 8 build/src/cpu/kernels_avx2.o

@@ -71,7 +71,8 @@ int cmd_bench(int argc, char **argv) {
         {"random-type", 0, OPTION_TEXT, &type, 0, 0, "TYPE", "their type: bf16 (default), f32, q8_0, q4_0, q4_k, ...",
          NULL},
         {"apart", 0, OPTION_FLAG, &apart, 0, 0, NULL, "one mesh after another, even where memory holds all", NULL},
-        {"phases", 0, OPTION_FLAG, &phases, 0, 0, NULL, "time of every phase of a step (CPU engine; md and json)", NULL},
+        {"phases", 0, OPTION_FLAG, &phases, 0, 0, NULL, "time of every phase of a step (CPU engine; md, json)",
+         NULL},
         MESH_EVAL_OPTIONS(eval),
     };
     int code =

@@ -19,10 +19,10 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
     return packed_rows[type].head == HEAD_K ? v16_mul(min, v16_u8(head + (5 + 2 * j) * PANEL)) : min;
 }
 
-/* The numbers of one row are asked for V16_ASK bytes ahead, line by line across panels side by side, `step` bytes apart,
- * as reading them takes them. Where V16_ASK is 0 (AVX-512), the hardware's streams do better alone and are only helped
- * over their ends: asking for every line costs a quarter there (Zen 4), and asking far costs a fifth where every line
- * should be asked for (Zen 3). */
+/* The numbers of one row are asked for V16_ASK bytes ahead, line by line across panels side by side, `step` bytes
+ * apart, as reading them takes them. Where V16_ASK is 0 (AVX-512), the hardware's streams do better alone and are only
+ * helped over their ends: asking for every line costs a quarter there (Zen 4), and asking far costs a fifth where every
+ * line should be asked for (Zen 3). */
 INLINE void fetch_numbers(const uint8_t *q, int64_t bytes, int panels, int64_t step) {
     for (int p = 0; !V16_ASK && p < panels; p++) fetch_far(q + p * step);
     for (int64_t i = 0; V16_ASK && i < bytes; i += 64)

@@ -154,8 +154,8 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------ */
 
 /* out[r][16 v + lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats, bf16 or int8 by `type`, w_step from one k to
- * the next, v_step from one v to the next. `fresh`: sums start at zero, not at out; only floats may do otherwise. `ahead`: while w is read, as
- * many bytes are asked for that far behind it; 0: none. */
+ * the next, v_step from one v to the next. `fresh`: sums start at zero, not at out; only floats may do otherwise.
+ * `ahead`: while w is read, as many bytes are asked for that far behind it; 0: none. */
 typedef struct Tile {
     const void *w;
     int64_t w_step, v_step, count;
