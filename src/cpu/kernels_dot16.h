@@ -104,7 +104,7 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
         const int n = k / 4, c = n % chains;
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
         if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
-        if (rows == 1 && bits == 8) IN_ORDER; /* other types come in order by themselves */
+        IN_ORDER; /* or lines are loaded early, and spilled */
         line16 line;
         UNROLL for (int i = 0; i < sums; i++) {
             const Act *act = dot_act(d, dot_row(rows, i));
@@ -112,12 +112,10 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
             if (i == 0 || rows == 1) line = dot_line(type, q + dot_panel(rows, i) * step, k);
             if (n % turn < chains) few[c][i] = few16_from(n == 0 ? dot_seed(type, act, at) : 0);
             few[c][i] = zero == 128 ? few16_dot_centred(few[c][i], line, x) : few16_dot(few[c][i], line, x);
-        }
-        if ((n + 1) % turn && k + 4 < count) continue;
-        UNROLL for (int i = 0; i < sums; i++) {
+            if ((n + 1) % turn && k + 4 < count) continue;
             UNROLL for (int j = 0; 2 * j + 1 < chains; j++) few[j][i] = few16_add(few[2 * j][i], few[2 * j + 1][i]);
             if (chains == 4) few[0][i] = few16_add(few[0][i], few[1][i]);
-            d16 whole = d16_of(few[0][i], n < turn ? dot_seed(type, dot_act(d, dot_row(rows, i)), at) : 0);
+            d16 whole = d16_of(few[0][i], n < turn ? dot_seed(type, act, at) : 0);
             sum[i] = n < turn ? whole : d16_add(sum[i], whole);
         }
     }
