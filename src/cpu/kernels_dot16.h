@@ -104,7 +104,7 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
         const int n = k / 4, c = n % chains;
         const uint8_t *ahead = q + packed_bytes(type, k) + DOT_FETCH_AHEAD;
         if (rows > 1 && (k % 8 == 0 || bits > 4)) __builtin_prefetch(ahead);
-        IN_ORDER; /* or lines are loaded early, and spilled */
+        if (!V16_FEW_WIDE || (rows == 1 && bits == 8)) IN_ORDER; /* or lines are loaded early, and spilled */
         line16 line;
         UNROLL for (int i = 0; i < sums; i++) {
             const Act *act = dot_act(d, dot_row(rows, i));
