@@ -67,7 +67,7 @@ run bench --random $tiny/config.json --random-type none -p 4 -n 0 -r 1
 check "generated weights: no type" 'is 1' 'err "expected f32, bf16"'
 run bench --random $tiny/config.json -m $tiny
 check "a model and a shape" 'is 2' 'err "not both"'
-for bad in "-p x" "-p 1,,2" "-n 5," "-d -1" "-b 0" "-b 2000" "-o pdf" "--mesh ,"; do
+for bad in "-p x" "-p 1,,2" "-n 5," "-d -1" "-b 0" "-b 2000" "-o pdf" "-o csv --phases" "-o svg --phases" "--mesh ,"; do
     # shellcheck disable=SC2086 # two words
     run bench -m $tiny $bad
     check "refused: $bad" 'is 2' 'err "expected"'

@@ -90,6 +90,8 @@ int cmd_bench(int argc, char **argv) {
             return usage_error("bench", "%s: expected up to %d numbers with commas between, got '%.60s'", names[i],
                                BENCH_LIST, texts[i]);
     if (!bench_format(format)) return usage_error("bench", "-o: expected md, csv, json or svg, got '%.20s'", format);
+    if (phases && strcmp(format, "md") && strcmp(format, "json"))
+        return usage_error("bench", "--phases: expected -o md or json, got '%.20s'", format);
     if (m.model && config) return usage_error("bench", "expected -m or --random, not both");
     if (config) m.model = config;
     if (!m.model) return usage_error("bench", "no model: expected -m DIR, -m FILE or --random CONFIG");

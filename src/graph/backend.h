@@ -15,7 +15,7 @@ typedef struct BackendOptions {
     int candidates;            /* PJRT: -1: as is best on the platform; 0: none; else as many a device */
     const char *program_cache; /* PJRT: folder of compiled programs; NULL: none       */
     bool pin;                  /* CPU: the caller stays on a core too             */
-    bool phases;              /* CPU: time them               */
+    bool phases;              /* CPU: time the phases of steps                    */
     bool quiet, verbose;
 } BackendOptions;
 
