@@ -8,7 +8,7 @@
 #if defined(__clang__)
 #define UNROLL _Pragma("unroll")
 #else
-#define UNROLL _Pragma("GCC unroll 32")
+#define UNROLL _Pragma("GCC unroll 64")
 #endif
 #endif
 /* Loads stand in the code as in the source: the order in which lines are asked for is what prefetching goes by. */
