@@ -1,8 +1,9 @@
 /* ladder.c: variants of a table of kernels beside each other; ladder.sh builds it with VARIANTS(V).
- *     ladder ROUNDS THREADS dot|rows|pairs TYPE ROWS[c] K
+ *     ladder ROUNDS THREADS dot|rows|pairs TYPE ROWS[c] K[/LEAVES]
  * A round goes through all of them in turns, and through reading the same bytes, as one stream and panels side by
  * side. Printed are the median and the median of the rounds' ratios to the first variant. More rows than ROWS_DIRECT,
- * or ROWS with a c, go over a few panels that stay in cache, and are counted in operations. */
+ * or ROWS with a c, go over a few panels that stay in cache, and are counted in operations. LEAVES: what a row-parallel
+ * linear adds up in a tree, a power of two. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ static Kind kind;
 static PackedType type;
 static int rows;
 static int64_t columns, panels, step; /* panels of a thread, bytes from one to the next */
+static Leaves leaves;
 static bool cached;
 static uint8_t *weights;
 static void *acts;
@@ -50,17 +52,15 @@ static void *race(void *racer) {
     const Kernels *k = r->variant->kernels;
     const uint8_t *mine = weights + r->index * panels * step;
     int64_t fit = CACHED / step / PANELS * PANELS;
-    Leaves whole;
     cpu_pin(r->index);
-    leaves_one(&whole, 0, columns);
     for (int64_t p = 0; p < panels; p += PANELS) {
         const uint8_t *w = mine + (cached ? p % (fit ? fit : PANELS) : p) * step;
         memset(r->acc, 0, (size_t)(PANELS * vectors() * PANEL) * sizeof *r->acc);
         if (!k) read_lines(w, PANELS * step, r->variant->streams);
         else if (kind == DOT)
-            k->dot[type](w, step, PANELS, &whole, acts, rows > 1 ? columns / ACT_GROUP : 0, rows, r->acc);
-        else if (kind == PAIRS) k->dot_pairs(w, step, PANELS, &whole, acts, pairs_step(columns), rows, r->acc);
-        else k->rows[type](w, step, PANELS, &whole, acts, columns, rows, r->acc);
+            k->dot[type](w, step, PANELS, &leaves, acts, rows > 1 ? columns / ACT_GROUP : 0, rows, r->acc);
+        else if (kind == PAIRS) k->dot_pairs(w, step, PANELS, &leaves, acts, pairs_step(columns), rows, r->acc);
+        else k->rows[type](w, step, PANELS, &leaves, acts, columns, rows, r->acc);
     }
     r->did = cached ? 2.0 * (double)(panels * rows * columns * PANEL) : (double)(panels * step);
     return NULL;
@@ -94,18 +94,31 @@ static void make_acts(const float *x) {
     else memcpy(acts, x, (size_t)(rows * columns) * sizeof *x);
 }
 
+static void make_leaves(int count) {
+    leaves.count = count;
+    for (int l = 0; l < count; l++) {
+        leaves.first[l] = columns / ACT_GROUP * l / count * ACT_GROUP;
+        leaves.last[l] = columns / ACT_GROUP * (l + 1) / count * ACT_GROUP;
+        leaves.adds[l] = (uint8_t)__builtin_ctz(~(unsigned)l);
+    }
+}
+
 static bool arguments(char **argv) {
     kind = !strcmp(argv[3], "dot") ? DOT : !strcmp(argv[3], "pairs") ? PAIRS : ROWS;
     while (type < PACKED_COUNT && strcmp(packed_rows[type].name, argv[4])) type++;
     rows = atoi(argv[5]);
     columns = atoi(argv[6]);
-    return type < PACKED_COUNT && rows >= 1 && rows <= 512 && columns >= 128 && columns % 128 == 0;
+    int count = strchr(argv[6], '/') ? atoi(strchr(argv[6], '/') + 1) : 1;
+    if (type == PACKED_COUNT || rows < 1 || rows > 512 || columns < 128 || columns % 128) return false;
+    if (count < 1 || count > LEAVES_MOST || (count & (count - 1)) || (count > 1 && rows > ROWS_DIRECT)) return false;
+    make_leaves(count);
+    return true;
 }
 
 int main(int argc, char **argv) {
     int rounds = argc == 7 ? atoi(argv[1]) : 0, threads = argc == 7 ? atoi(argv[2]) : 0;
     if (rounds < 1 || rounds > ROUNDS_MOST || threads < 1 || threads > THREADS || !arguments(argv)) {
-        fprintf(stderr, "usage: ladder ROUNDS THREADS dot|rows|pairs TYPE ROWS[c] K\n");
+        fprintf(stderr, "usage: ladder ROUNDS THREADS dot|rows|pairs TYPE ROWS[c] K[/LEAVES]\n");
         return 2;
     }
     step = packed_panel_bytes(type, columns);

@@ -1,6 +1,6 @@
 #!/bin/sh
 # ladder.sh: variants of the kernels of an instruction set beside each other, in turns in one process.
-#     ISA=avx2 sh dev/ladder.sh "NAME=FLAGS" ... -- ROUNDS THREADS dot|rows|pairs TYPE ROWS K
+#     ISA=avx2 sh dev/ladder.sh "NAME=FLAGS" ... -- ROUNDS THREADS dot|rows|pairs TYPE ROWS K[/LEAVES]
 # A variant is src/cpu/kernels_$ISA.c compiled with FLAGS (-D of a macro that the headers ask for while you try); with
 # NAME@FOLDER=FLAGS of the sources in FOLDER. The first is what the others are measured by; their bits must be its.
 set -eu

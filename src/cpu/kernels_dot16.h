@@ -172,7 +172,7 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
     d.x += k0 / ACT_GROUP * d.width;
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
-        UNROLL for (int p = 0; p < panels; p++) fetch_head(type, panel + p * step);
+        for (int p = 0; in == 0 && p < panels; p++) fetch_head(type, panel + p * step); /* else a leaf before did */
         if (wide) {
             dot_wide(type, panels, rows, panel, step, in, end, d, acc);
             d.x += (end - in + ACT_GROUP - 1) / ACT_GROUP * d.width;
