@@ -12,10 +12,11 @@
 #endif
 #include "../src/base/cpu.h"
 #include "../src/cpu/kernels.h"
+#include "../src/ops/call.h"
 
 enum { K = 3584, THREADS = 2, BYTES = 96 << 20, PANELS = 4, REPETITIONS_MOST = 99 };
 enum { LIMITS = 3 }; /* ways of reading, side by side in the list */
-enum { DOT_COUNT = 512, PAIR_COUNT = 1024, TILE_COUNT = 256, TILE_ROWS = 128 };
+enum { DOT_COUNT = 512, PAIR_COUNT = 1024, TILE_COUNT = 128, TILE_ROWS = 128 };
 enum { HEADS = 7, CHANNELS = 128, POSITIONS = 256 };
 
 /* One thing to time: `run` does the share of one thread and returns the bytes (or flops) it did. */
@@ -206,11 +207,12 @@ static double run_pairs(const Item *item, int thread) {
 }
 
 static double run_tile(const Item *item, int thread) {
-    float *w = scratch[thread], *acc = w + TILE_COUNT * PANEL;
+    float *w = scratch[thread], *acc = w + TILE_PANELS * TILE_COUNT * PANEL;
     int64_t calls = item->kernels == &kernels_reference ? 1 : 300;
-    memset(acc, 0, TILE_ROWS * PANEL * sizeof *acc);
-    for (int64_t i = 0; i < calls; i++) item->kernels->tile(w, TILE_COUNT, xs, TILE_COUNT, TILE_ROWS, acc);
-    return 2.0 * TILE_COUNT * TILE_ROWS * PANEL * (double)calls;
+    memset(acc, 0, TILE_PANELS * TILE_ROWS * PANEL * sizeof *acc);
+    for (int64_t i = 0; i < calls; i++)
+        item->kernels->tile(w, TILE_COUNT * PANEL, TILE_PANELS, TILE_COUNT, xs, TILE_COUNT, TILE_ROWS, acc);
+    return 2.0 * TILE_PANELS * TILE_COUNT * TILE_ROWS * PANEL * (double)calls;
 }
 
 /* All of it from cache: 512 KiB of f32 keys and as much of values, or half or a quarter. item->rows: query heads, in

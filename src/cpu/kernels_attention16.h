@@ -81,7 +81,7 @@ INLINE void block_scores(CacheType type, const Attend *w, const uint8_t *keys, i
     int64_t channels = w->call->channels;
     Tile t = {.w = keys, .w_step = K_BLOCK, .v_step = channels * K_BLOCK, .count = channels,
               .x = w->q + first * channels, .x_stride = channels, .out = w->s + first * ATTENTION_BLOCK,
-              .out_stride = ATTENTION_BLOCK, .fresh = true, .ahead = w->next ? w->page_bytes : 0};
+              .out_stride = ATTENTION_BLOCK, .out_step = PANEL, .fresh = true, .ahead = w->next ? w->page_bytes : 0};
     tile_of(type, &t, n, ATTENTION_BLOCK / K_BLOCK);
 }
 
@@ -92,7 +92,7 @@ INLINE void block_values(CacheType type, const Attend *w, const uint8_t *values,
     int64_t channels = w->call->channels, whole = channels / 16 * 16;
     Tile t = {.w = cache_from(type, values, lo * channels), .w_step = channels, .v_step = 16, .count = hi - lo,
               .x = w->s + first * ATTENTION_BLOCK + lo, .x_stride = ATTENTION_BLOCK, .out = o + first * w->c16,
-              .out_stride = w->c16, .fresh = true, .ahead = w->next ? w->next - values : 0};
+              .out_stride = w->c16, .out_step = PANEL, .fresh = true, .ahead = w->next ? w->next - values : 0};
     tile_of(type, &t, n, whole / 16);
     if (whole == channels) return;
     for (int64_t p = lo; p < hi; p++)

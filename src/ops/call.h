@@ -116,5 +116,5 @@ extern const OpRow quantise_row;
 /* Floats of scratch any op may need for steps of `rows` rows. */
 int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows);
 
-enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, REDUCE_CHUNK = 256 };
+enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, TILE_PANELS = 2, REDUCE_CHUNK = 256 };
 #endif

@@ -131,10 +131,12 @@ static void sum_floats(const Columns *c, int64_t k0, int64_t k1, float *acc) {
 PACKED_PLAIN(LINEAR)
 PACKED_QUANTISED(LINEAR)
 
-static void tile(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc) {
-    for (int64_t r = 0; r < rows; r++, x += x_stride, acc += PANEL)
-        for (int64_t k = 0; k < count; k++)
-            for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[k], acc[i]);
+static void tile(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_stride,
+                 int64_t rows, float *acc) {
+    for (int p = 0; p < panels; p++, w += step)
+        for (int64_t r = 0; r < rows; r++, acc += PANEL)
+            for (int64_t k = 0; k < count; k++)
+                for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[r * x_stride + k], acc[i]);
 }
 
 /* ---- Linear with activations in bf16 ---------------------------------------------------------------------------- */

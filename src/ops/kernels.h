@@ -124,9 +124,10 @@ typedef struct Kernels {
                                const float *x, int64_t x_stride, int rows, float *acc);
     /* w[k - k0][lane] as f32, k in [k0, k1) */
     void (*unpack[PACKED_COUNT])(const void *panel, int64_t k0, int64_t k1, float *w);
-    /* acc[r][lane] += sum over k < count, in order, of w[k][lane] * x[r][k], one fmaf each; any number of rows; w
-     * 64-byte aligned; acc rows 16 floats, 64-byte aligned. */
-    void (*tile)(const float *w, int64_t count, const float *x, int64_t x_stride, int64_t rows, float *acc);
+    /* acc[p][r][lane] += sum over k < count, in order, of w[k][lane] of panel p * x[r][k], one fmaf each; any number of
+     * rows; panels `step` floats apart, 64-byte aligned; acc rows 16 floats, 64-byte aligned. */
+    void (*tile)(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_stride,
+                 int64_t rows, float *acc);
     /* n / 32 acts, `step` apart, from x[0 .. n), n a multiple of 32. */
     void (*quantise)(const float *x, int64_t n, Act *out, int step);
     /* As `rows`, with activations in 8 bits, for quantised types, leaves k0 .. k1 of multiples of 32 (of 128 with Q8G

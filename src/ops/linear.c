@@ -34,10 +34,10 @@ static int64_t columns_in(int64_t bytes, int64_t each) {
     return n ? n : 128;
 }
 
-/* A piece of one panel takes half of the level 1 cache as f32, and a quarter in 8 bits, beside the quads; pieces of
- * PAIR_PANELS in bf16 take an eighth of level 2. Half of that is for the quads of a block of rows. */
+/* A piece of TILE_PANELS takes half of the level 1 cache as f32, one of a panel a quarter in 8 bits, beside the quads;
+ * pieces of PAIR_PANELS in bf16 take an eighth of level 2. Half of that is for the quads of a block of rows. */
 Blocking linear_blocking(CpuCaches caches) {
-    return (Blocking){.floats = columns_in(caches.l1 / 2, PANEL * sizeof(float)),
+    return (Blocking){.floats = columns_in(caches.l1 / 2, TILE_PANELS * PANEL * sizeof(float)),
                       .quads = columns_in(caches.l1 / 4, PANEL),
                       .pairs = columns_in(caches.l2 / 8, PAIR_PANELS * PANEL * sizeof(uint16_t)),
                       .quad_bytes = caches.l2 / 2};
@@ -50,7 +50,7 @@ typedef struct Sum {
     int64_t rows, block; /* block = panels * acc_rows * PANEL floats */
     bool lone;           /* the replica has no other row in this step */
     const float *x;
-    float *w, *level;    /* scratch: an unpacked piece of a panel; one block per tree level */
+    float *w, *level;    /* scratch: an unpacked piece of the panels; one block per tree level */
 } Sum;
 
 /* Rows of a block of sums: quads are summed whole. */
@@ -92,6 +92,14 @@ static void sum_pairs(const Sum *s, const Leaves *leaves, float *acc) {
     }
 }
 
+/* Asks for the next piece while rows go over this one: waiting for it took a seventh of a prefill in f32. */
+static void ask_piece(const Sum *s, int64_t at, int64_t columns) {
+    const PackedWeight *w = s->call->weight;
+    int64_t from = packed_panel_bytes(w->type, at), bytes = packed_panel_bytes(w->type, columns);
+    for (int p = 0; p < s->panels; p++)
+        for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->panel + p * w->panel_bytes + from + i, 0, 2);
+}
+
 static void sum_floats(const Sum *s, const Leaves *leaves, float *acc) {
     const PackedWeight *w = s->call->weight;
     const Kernels *k = s->call->kernels;
@@ -101,10 +109,17 @@ static void sum_floats(const Sum *s, const Leaves *leaves, float *acc) {
         k->rows[w->type](s->panel, w->panel_bytes, s->panels, leaves, x, stride, (int)s->rows, acc);
         return;
     }
-    for (int64_t at = leaves->first[0]; at < last; at += most) {
-        int64_t n = last - at < most ? last - at : most;
-        k->unpack[w->type](s->panel, at, at + n, s->w);
-        k->tile(s->w, n, x + at, stride, s->rows, acc);
+    for (int64_t at = leaves->first[0], n; at < last; at += n) {
+        n = last - at < most ? last - at : most;
+        ask_piece(s, at + n, most);
+        if (w->type == PACKED_F32) {
+            const float *floats = (const float *)(const void *)s->panel + at * PANEL;
+            k->tile(floats, w->panel_bytes / (int64_t)sizeof(float), s->panels, n, x + at, stride, s->rows, acc);
+            continue;
+        }
+        for (int p = 0; p < s->panels; p++)
+            k->unpack[w->type](s->panel + p * w->panel_bytes, at, at + n, s->w + p * n * PANEL);
+        k->tile(s->w, n * PANEL, s->panels, n, x + at, stride, s->rows, acc);
     }
 }
 
@@ -175,7 +190,8 @@ static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
     /* Few rows: the kernel adds up all subtrees while a panel goes by, one stream from memory. Leaf by leaf over some
      * panels, streams would end every few KiB: 10 to 24 % of a decode step. */
     bool cut = c->tree && (rows > ROWS_DIRECT || c->tree->levels > LEAVES_LEVELS);
-    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : c->act == ACT_BF16 ? PAIR_PANELS : 1;
+    static const int many[ACT_COUNT] = {[ACT_F32] = TILE_PANELS, [ACT_BF16] = PAIR_PANELS, [ACT_INT8] = 1};
+    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : many[c->act];
     Leaves leaves;
     leaves.count = 0;
     if (!c->tree) leaves_one(&leaves, 0, c->weight->k);
@@ -191,7 +207,7 @@ static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
                  .block = panels * sums * PANEL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
-                 .level = c->scratch + c->blocking->floats * PANEL};
+                 .level = c->scratch + c->blocking->floats * TILE_PANELS * PANEL};
         float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
         leaves.sum_step = s.block;
         if (!cut) sum_leaves(&s, &leaves, acc);
@@ -264,7 +280,7 @@ int64_t call_scratch(const Graph *graph, const Partition *partition, const Block
     rows = quad_rows(rows);
     int64_t few = ROWS_DIRECT * LINEAR_PANELS * PANEL, many = rows > ROWS_DIRECT ? rows * PAIR_PANELS * PANEL : few;
     int64_t nodes = partition->head_count > partition->ffn_count ? partition->head_count : partition->ffn_count;
-    int64_t linear = blocking->floats * PANEL + (levels + 1) * many + (nodes - 1) * few;
+    int64_t linear = blocking->floats * TILE_PANELS * PANEL + (levels + 1) * many + (nodes - 1) * few;
     int64_t reduce = (levels + 2) * REDUCE_CHUNK;
     int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];
     int64_t most = linear > attend ? linear : attend;
