@@ -361,7 +361,7 @@ static void add_table(const Kernels *k, const int read[THREADS + 1]) {
         add_item(name, k, "GB/s", run_pairs, 0, rows, 1, read[1]);
     }
     add_item("pairs, 128 rows", k, "GFLOP/s", run_pairs, 0, TILE_ROWS, 1, bf16 < 0 ? fma : bf16);
-    add_item("tile 256 x 128 rows", k, "GFLOP/s", run_tile, 0, 0, 1, fma);
+    add_item("tile 2 x 128 x 128 rows", k, "GFLOP/s", run_tile, 0, 0, 1, fma);
     add_item("attention f32, 7 heads", k, "GFLOP/s", run_attention, PACKED_F32, 7, 1, fma);
     add_item("attention bf16, 7 heads", k, "GFLOP/s", run_attention, PACKED_BF16, 7, 1, fma);
     add_item("attention q8, 7 heads", k, "GFLOP/s", run_attention, PACKED_Q8, 7, 1, fma);
