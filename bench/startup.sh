@@ -9,7 +9,8 @@ trap 'rm -rf "$work"' EXIT
 for _ in $(seq "$turns"); do
     for mesh in $meshes; do
         start=$(date +%s%N)
-        ./qwenmesh run -m "$model" --mesh "$mesh" -n 1 --temp 0 -p "The capital of France is" --stats 2>"$work/err" >/dev/null || { cat "$work/err" >&2; exit 1; }
+        ./qwenmesh run -m "$model" --mesh "$mesh" -n 1 --temp 0 -p "The capital of France is" --stats 2>"$work/err" >/dev/null ||
+            { cat "$work/err" >&2; exit 1; }
         echo $((($(date +%s%N) - start) / 1000000)) "$(sed -n 's/^peak memory: \([0-9]*\).*/\1/p' "$work/err")" >>"$work/$mesh"
     done
 done
