@@ -9,7 +9,7 @@
 #     ONLY="few_(f|b|q4)|tile|attention" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
 #     ALLOWED=24 ONLY="dot_q[48]" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
 #     ALLOWED=25 ONLY=dot_q4 sh dev/spills.sh ymm 32 build/src/cpu/kernels_avx2.o
-#     ALLOWED=20 sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o
+#     ALLOWED=18 sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o
 #     sh dev/spills.sh zmm 20 build/src/cpu/kernels_avx512bf16.o
 #     ONLY=pair sh dev/spills.sh zmm 20 build/src/cpu/kernels_avx512.o
 #     ONLY=pair sh dev/spills.sh ymm 8 build/src/cpu/kernels_avx2.o

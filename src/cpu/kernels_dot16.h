@@ -2,6 +2,7 @@
  * (64 bytes, four per lane); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set
  * that only makes these faster. Beyond kernels_simd16.h's list:
  *   d16_all(i)  d16_add(x, y)  d16_f32(x)  line16_load(p)
+ *   line16_once(x): x, to be loaded once for all that use it, where a compiler would not
  *   line16_low, _high(x): the low, the high nibbles of every byte
  *   line16_join(x, tops, left, mask): x or'ed with what the mask leaves, in every byte, of tops shifted left (right
  *   where negative)
@@ -52,13 +53,18 @@ INLINE int32_t dot_seed(PackedType type, const Act *x, int at) {
     }
 }
 
+/* Of one row a line that is used again is loaded once; more rows have no register for it. */
+INLINE line16 dot_load(int rows, const uint8_t *p) {
+    return rows == 1 ? line16_once(line16_load(p)) : line16_load(p);
+}
+
 /* The line of bytes at place k, a multiple of 4, of the part whose numbers begin at q. */
-INLINE line16 dot_line(PackedType type, const uint8_t *q, int k) {
+INLINE line16 dot_line(PackedType type, int rows, const uint8_t *q, int k) {
     const int bits = packed_rows[type].bits, tops = bits - 4;
     if (bits == 8) return line16_load(q + k * PANEL);
-    line16 both = line16_load(q + k / 8 * 4 * PANEL + (bits == 4 ? 0 : 4 * PANEL));
+    line16 both = dot_load(rows, q + k / 8 * 4 * PANEL + (bits == 4 ? 0 : 4 * PANEL));
     line16 line = k % 8 ? line16_high(both) : line16_low(both);
-    return bits == 4 ? line : line16_join(line, line16_load(q), 4 - k / 4 * tops, ((1 << tops) - 1) << 4);
+    return bits == 4 ? line : line16_join(line, dot_load(rows, q), 4 - k / 4 * tops, ((1 << tops) - 1) << 4);
 }
 
 /* ---- A block: some rows against some panels, sums in registers --------------------------------------------------- */
@@ -109,7 +115,7 @@ INLINE void dot_exact(PackedType type, int panels, int rows, int count, const ui
         UNROLL for (int i = 0; i < sums; i++) {
             const Act *act = dot_act(d, dot_row(rows, i));
             const int8_t *x = act->q + at + k;
-            if (i == 0 || rows == 1) line = dot_line(type, q + dot_panel(rows, i) * step, k);
+            if (i == 0 || rows == 1) line = dot_line(type, rows, q + dot_panel(rows, i) * step, k);
             if (n % turn < chains) few[c][i] = few16_from(n == 0 ? dot_seed(type, act, at) : 0);
             few[c][i] = zero == 128 ? few16_dot_centred(few[c][i], line, x) : few16_dot(few[c][i], line, x);
             if ((n + 1) % turn && k + 4 < count) continue;
@@ -172,7 +178,7 @@ INLINE void dot_block(PackedType type, int panels, int rows, const uint8_t *pane
     d.x += k0 / ACT_GROUP * d.width;
     for (int64_t k = k0, in = k0 % group, end; k < k1; k += end - in, in = 0, panel += bytes) {
         end = k1 - k < group - in ? k1 - k + in : group;
-        for (int p = 0; in == 0 && p < panels; p++) fetch_head(type, panel + p * step); /* else a leaf before did */
+        for (int p = 0; in == 0 && p < panels; p++) fetch_head(type, panel + p * step); /* else the leaf before did */
         if (wide) {
             dot_wide(type, panels, rows, panel, step, in, end, d, acc);
             d.x += (end - in + ACT_GROUP - 1) / ACT_GROUP * d.width;

@@ -154,7 +154,7 @@ INLINE void unpack_of(PackedType type, const uint8_t *panel, int64_t k0, int64_t
 /* ---- Tiles: rows of x times columns of w, sums in registers ------------------------------------------------------ */
 
 /* out[r][v][lane] (+)= sum over k of w[k][v][lane] x[r][k]; w: floats, bf16 or int8 by `type`, w_step from one k to the
- * next, v_step from one v to the next, out_step in out. `fresh`: sums start at zero, not at out; only floats may not.
+ * next, v_step from one v to the next, out_step in out. `fresh`: sums start at zero; only floats may start at out.
  * `ahead`: while w is read, as many bytes are asked for that far behind it; 0: none. */
 typedef struct Tile {
     const void *w;
@@ -177,12 +177,11 @@ INLINE const void *cache_from(CacheType type, const void *cache, int64_t i) {
     return type == CACHE_F32 ? (const void *)((const float *)cache + i) : (const void *)((const uint16_t *)cache + i);
 }
 
-/* Three rows share a pointer, as an address is a register and 0, 1 or 2 times another: with a pointer for every row the
- * compiler runs out of registers and keeps some of them in vectors (a tenth of 12 rows' time with AVX-512). */
-enum { TRIPLE = 3 };
+/* Rows are reached from every third one, as in kernels_pair16.h: with a pointer for every row the compiler runs out of
+ * registers and keeps some of them in vectors (a tenth of 12 rows' time with AVX-512). */
 INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int64_t r0, int64_t v0) {
     v16 sum[V16_TILE_ROWS][4];
-    const float *x[V16_TILE_ROWS / TRIPLE];
+    const float *third[(V16_TILE_ROWS + 2) / 3];
     float *out = t->out + r0 * t->out_stride + v0 * t->out_step;
     int64_t at = v0 * t->v_step, w_step = t->w_step, v_step = t->v_step, x_stride = t->x_stride, count = t->count;
     const void *w = t->w;
@@ -191,19 +190,19 @@ INLINE void tile_block(CacheType type, int rows, int vectors, const Tile *t, int
         UNROLL for (int v = 0; v < vectors; v++)
             sum[r][v] = type != CACHE_F32 || t->fresh ? v16_all(0)
                                                       : v16_load(out + r * t->out_stride + v * t->out_step);
-    UNROLL for (int r = 0; r < rows; r += TRIPLE) x[r / TRIPLE] = t->x + (r0 + r) * x_stride;
+    UNROLL for (int r = 0; r < rows; r += 3) third[r / 3] = t->x + (r0 + r) * x_stride;
     for (int64_t k = 0; k < count; k++, at += w_step) {
         v16 column[4];
         UNROLL for (int v = 0; v < vectors; v++) column[v] = cached(type, w, at + v * v_step);
         UNROLL for (int v = 0; ahead && v < vectors; v++)
             __builtin_prefetch((const uint8_t *)cache_from(type, w, at + v * v_step) + ahead, 0, 2);
         UNROLL for (int r = 0; r < rows; r++) {
-            v16 xs = v16_all(x[r / TRIPLE][r % TRIPLE * x_stride]);
+            v16 xs = v16_all(third[r / 3][r % 3 * x_stride]);
             UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v16_fma(column[v], xs, sum[r][v]);
         }
-        UNROLL for (int r = 0; r < rows; r += TRIPLE) {
-            x[r / TRIPLE]++;
-            __asm__("" : "+r"(x[r / TRIPLE])); /* or it is a pointer for every row again */
+        UNROLL for (int r = 0; r < rows; r += 3) {
+            third[r / 3]++;
+            __asm__("" : "+r"(third[r / 3])); /* or it is a pointer for every row again: AVX2 a tenth slower */
         }
     }
     UNROLL for (int r = 0; r < rows; r++)

@@ -167,6 +167,7 @@ V16 v16 d16_f32(d16 x) { return (v16){_mm256_cvtepi32_ps(x.a), _mm256_cvtepi32_p
 V16 line16 line16_load(const uint8_t *p) {
     return (line16){_mm256_loadu_si256((const void *)p), _mm256_loadu_si256((const void *)(p + 32))};
 }
+V16 line16 line16_once(line16 x) { return x; }
 V16 line16 line16_low(line16 x) {
     __m256i mask = _mm256_set1_epi8(15);
     return (line16){_mm256_and_si256(x.a, mask), _mm256_and_si256(x.b, mask)};

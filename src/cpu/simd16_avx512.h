@@ -108,8 +108,8 @@ V16 d16 d16_now(d16 x) { /* as in simd16_avx2.h */
 }
 V16 d16 d16_add(d16 x, d16 y) { return d16_now(_mm512_add_epi32(x, y)); }
 V16 v16 d16_f32(d16 x) { return _mm512_cvtepi32_ps(x); }
-V16 line16 line16_load(const uint8_t *p) { /* GCC would load it anew for the low and the high bits */
-    line16 x = _mm512_loadu_si512(p);
+V16 line16 line16_load(const uint8_t *p) { return _mm512_loadu_si512(p); }
+V16 line16 line16_once(line16 x) { /* GCC would load it anew for the low and the high bits */
     __asm__("" : "+v"(x));
     return x;
 }

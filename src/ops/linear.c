@@ -3,7 +3,7 @@
  * Over i split by columns of the result nothing is reduced, and i is one sum in order. Where i itself is split (o_proj,
  * down_proj) it is cut into the leaves of a fixed tree (tree.h): a call adds up the subtrees of the process's devices,
  * each on its own, and all_reduce the rest. So the bits depend neither on the mesh nor on the number of rows: few rows
- * go through the panel once, many unpack it piece by piece.
+ * go through the panel once, many unpack it piece by piece (f32 lies as it is used).
  */
 #include <string.h>
 #include "../graph/lower.h"
@@ -275,6 +275,7 @@ const OpRow linear_row = {
     .none = "gradient: the program does not train",
 };
 
+_Static_assert(TILE_PANELS <= PAIR_PANELS, "scratch has room for PAIR_PANELS of many rows");
 int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows) {
     int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
     rows = quad_rows(rows);
