@@ -14,9 +14,10 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
 
 /* ---- Items ------------------------------------------------------------------------------------------------------- */
 
+/* At least 1: a unit without columns is work too, as the argmax of a device without vocabulary, whose pair says so. */
 static double unit_cost(const OpRow *op, const Call *c) {
-    if (op->unit_cost) return op->unit_cost(c);
-    return (double)(c->columns.last - c->columns.first) * 4;
+    double cost = op->unit_cost ? op->unit_cost(c) : (double)(c->columns.last - c->columns.first) * 4;
+    return cost < 1 ? 1 : cost;
 }
 
 static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {

@@ -1,6 +1,6 @@
 /* share.h: how the work of a phase is cut: into a share for every worker, equal in cost, and a share into parts. Items
- * lie one after another from `at` on, and each of their units takes `each`, a whole number, so that where a unit begins
- * is exact. */
+ * lie one after another from `at` on, and each of their units takes `each`, a whole number of at least 1, so that where
+ * a unit begins is exact. */
 #ifndef SHARE_H
 #define SHARE_H
 #include <stdint.h>
