@@ -135,7 +135,7 @@ int cmd_chat(int argc, char **argv) {
     Chat c = {0};
     const Option options[] = {
         MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
-        {"system", 0, OPTION_TEXT, &c.system, 0, 0, "TEXT", "system message (default: the template's)", NULL},
+        TEXT("system", 0, &c.system, "TEXT", "system message (default: the template's)"),
     };
     int code = options_parse(argc, argv, "chat -m MODEL [options]",
                              "In the chat: /set NAME VALUE, /clear, /quit; Ctrl-C stops an answer, Ctrl-D leaves.",

@@ -41,11 +41,22 @@ typedef struct Option {
     bool *given;             /* set when present, or NULL       */
 } Option;
 
+/* Rows of a table; after the help of one with an argument may follow &given. */
+#define FLAG(n, l, v, h) {.name = n, .letter = l, .kind = OPTION_FLAG, .value = v, .help = h}
+#define TEXT(n, l, v, a, ...) OPTION_ROW(n, l, OPTION_TEXT, v, 0, 0, a, __VA_ARGS__)
+#define INT(n, l, v, lowest, highest, a, ...) OPTION_ROW(n, l, OPTION_INT, v, lowest, highest, a, __VA_ARGS__)
+#define FLOAT(n, l, v, lowest, highest, a, ...) OPTION_ROW(n, l, OPTION_FLOAT, v, lowest, highest, a, __VA_ARGS__)
+#define OPTION_ROW(n, l, k, v, lowest, highest, a, ...)                                                                \
+    {.name = n, .letter = l, .kind = k, .value = v, .low = lowest, .high = highest, .argument = a, .help = __VA_ARGS__}
+
 /* Parses argv by the table; --help / -h prints usage, options and `notes` on stdout. Returns -1 to go on (positional
  * arguments then are argv[*first..argc); with first NULL there may be none), or an exit code. Unknown options and bad
  * numbers name what was expected. */
 int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count,
                   int *first);
+/* Where set, options_parse hands each table to it and parses nothing: so manual and completions are made of them. */
+typedef void OptionsTold(const char *command, const char *usage, const char *notes, const Option *options, int count);
+extern OptionsTold *options_told;
 int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns EXIT_FAILED */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif

@@ -116,11 +116,11 @@ int cmd_compile(int argc, char **argv) {
     if (!c) return EXIT_FAILED;
     const Option options[] = {
         PROGRAMS_OPTIONS(o),
-        {"plugin", 0, OPTION_TEXT, &plugin, 0, 0, "FILE|NAME", "PJRT plugin: a file, or tt (default), cpu, cuda", NULL},
-        {"system-desc", 0, OPTION_TEXT, &desc, 0, 0, "FILE|NAME",
-         "chips without hardware: .ttsys file, or n150, n300, n300-llmbox, p150, galaxy-32", NULL},
-        {"weights", 0, OPTION_TEXT, &o.type, 0, 0, "TYPE", "bf16 (default; on cpu f32) or f32", NULL},
-        {"output", 'o', OPTION_TEXT, &format, 0, 0, "FORMAT", "md (default) or json", NULL},
+        TEXT("plugin", 0, &plugin, "FILE|NAME", "PJRT plugin: a file, or tt (default), cpu, cuda"),
+        TEXT("system-desc", 0, &desc, "FILE|NAME",
+             "chips without hardware: .ttsys file, or n150, n300, n300-llmbox, p150, galaxy-32"),
+        TEXT("weights", 0, &o.type, "TYPE", "bf16 (default; on cpu f32) or f32"),
+        TEXT("output", 'o', &format, "FORMAT", "md (default) or json"),
     };
     int code = options_parse(argc, argv, "compile MODEL|DIR|config.json --plugin tt --system-desc NAME --mesh 2x4 "
                              "[options]", "Fails if a decode step of Tenstorrent's program would wait for the host.",

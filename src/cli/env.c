@@ -219,16 +219,12 @@ int cmd_env(int argc, char **argv) {
     const char *plugin = NULL, *system_desc = NULL;
     int64_t devices = 1;
     const Option options[] = {
-        {.name = "json", .kind = OPTION_FLAG, .value = &json, .help = "one JSON object instead of a list"},
-        {.name = "no-bandwidth", .kind = OPTION_FLAG, .value = &no_bandwidth, .help = "do not measure memory"},
-        {.name = "seconds", .kind = OPTION_FLOAT, .value = &seconds, .low = 0, .high = 60, .argument = "S",
-         .help = "how long to measure (default 1)"},
-        {.name = "plugin", .kind = OPTION_TEXT, .value = &plugin, .argument = "NAME|FILE",
-         .help = "open a PJRT plugin: cpu, tt, cuda, tpu or a file"},
-        {.name = "devices", .kind = OPTION_INT, .value = &devices, .low = 1, .high = 4096, .argument = "N",
-         .help = "with how many devices (default 1)"},
-        {.name = "system-desc", .kind = OPTION_TEXT, .value = &system_desc, .argument = "FILE",
-         .help = "the chips that tt compiles for without hardware"},
+        FLAG("json", 0, &json, "one JSON object instead of a list"),
+        FLAG("no-bandwidth", 0, &no_bandwidth, "do not measure memory"),
+        FLOAT("seconds", 0, &seconds, 0, 60, "S", "how long to measure (default 1)"),
+        TEXT("plugin", 0, &plugin, "NAME|FILE", "open a PJRT plugin: cpu, tt, cuda, tpu or a file"),
+        INT("devices", 0, &devices, 1, 4096, "N", "with how many devices (default 1)"),
+        TEXT("system-desc", 0, &system_desc, "FILE", "the chips that tt compiles for without hardware"),
     };
     int code = options_parse(argc, argv, "env [options]", "Paste the list into a report.", options,
                              sizeof options / sizeof *options, NULL);

@@ -39,11 +39,10 @@ int eval_perplexity(int argc, char **argv) {
     int64_t window = 0, stride = 0, limit = 0;
     const Option options[] = {
         MODEL_OPTIONS(m),
-        {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
-        {"window", 0, OPTION_INT, &window, 2, 1 << 24, "N", "tokens of a window (default: the context, 512 at most)",
-         NULL},
-        {"stride", 0, OPTION_INT, &stride, 1, 1 << 24, "N", "tokens from window to window (default: the window)", NULL},
-        {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
+        TEXT("file", 'f', &file, "FILE", "the text"),
+        INT("window", 0, &window, 2, 1 << 24, "N", "tokens of a window (default: the context, 512 at most)"),
+        INT("stride", 0, &stride, 1, 1 << 24, "N", "tokens from window to window (default: the window)"),
+        INT("limit", 0, &limit, 2, 1 << 30, "N", "the first N tokens only"),
     };
     int code = options_parse(argc, argv, "eval perplexity -m MODEL -f FILE [--window N] [--stride N]", NULL, options,
                              (int)(sizeof options / sizeof *options), NULL);
@@ -116,24 +115,22 @@ int eval_compare(int argc, char **argv) {
     int64_t window = 0, from = 1, limit = 0;
     const Option options[] = {
         MODEL_OPTIONS(a),
-        {"model-b", 0, OPTION_TEXT, &b.model, 0, 0, "DIR|FILE", "B's model (default: A's; so with the options below)",
-         NULL},
-        {"mesh-b", 0, OPTION_TEXT, &b.mesh, 0, 0, "MESH", "B's mesh", NULL},
-        {"threads-b", 0, OPTION_INT, &b.threads, 1, 256, "N", "B's workers", NULL},
-        {"rows-b", 0, OPTION_INT, &b.rows, 1, 8192, "N", "B's rows of a step", NULL},
-        {"cache-type-b", 0, OPTION_TEXT, &b.kv_cache, 0, 0, "TYPE", "B's key/value cache", NULL},
-        {"backend-b", 0, OPTION_TEXT, &b.backend, 0, 0, "NAME", "B's backend", NULL},
-        {"plugin-b", 0, OPTION_TEXT, &b.plugin, 0, 0, "FILE|NAME", "B's PJRT plugin", NULL},
-        {"weights-b", 0, OPTION_TEXT, &b.weights, 0, 0, "TYPE", "type B's weights are held in", NULL},
-        {"isa-b", 0, OPTION_TEXT, &b.isa, 0, 0, "NAME", "B's kernels", NULL},
-        {"act-b", 0, OPTION_TEXT, &b.act, 0, 0, "TYPE", "B's activations: f32, int8 or bf16", NULL},
-        {"rope-bf16-b", 0, OPTION_FLAG, &b.rope_bf16, 0, 0, NULL, "B's rotary frequencies rounded to bf16", NULL},
-        {"file", 'f', OPTION_TEXT, &file, 0, 0, "FILE", "the text", NULL},
-        {"window", 0, OPTION_INT, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)",
-         NULL},
-        {"from", 0, OPTION_INT, &from, 1, 1 << 20, "N",
-         "first token of a window that is compared (default 1; llama-perplexity's: half the window + 1)", NULL},
-        {"limit", 0, OPTION_INT, &limit, 2, 1 << 30, "N", "the first N tokens only", NULL},
+        TEXT("model-b", 0, &b.model, "DIR|FILE", "B's model (default: A's; so with the options below)"),
+        TEXT("mesh-b", 0, &b.mesh, "MESH", "B's mesh"),
+        INT("threads-b", 0, &b.threads, 1, 256, "N", "B's workers"),
+        INT("rows-b", 0, &b.rows, 1, 8192, "N", "B's rows of a step"),
+        TEXT("cache-type-b", 0, &b.kv_cache, "TYPE", "B's key/value cache"),
+        TEXT("backend-b", 0, &b.backend, "NAME", "B's backend"),
+        TEXT("plugin-b", 0, &b.plugin, "FILE|NAME", "B's PJRT plugin"),
+        TEXT("weights-b", 0, &b.weights, "TYPE", "type B's weights are held in"),
+        TEXT("isa-b", 0, &b.isa, "NAME", "B's kernels"),
+        TEXT("act-b", 0, &b.act, "TYPE", "B's activations: f32, int8 or bf16"),
+        FLAG("rope-bf16-b", 0, &b.rope_bf16, "B's rotary frequencies rounded to bf16"),
+        TEXT("file", 'f', &file, "FILE", "the text"),
+        INT("window", 0, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)"),
+        INT("from", 0, &from, 1, 1 << 20, "N",
+            "first token of a window that is compared (default 1; llama-perplexity's: half the window + 1)"),
+        INT("limit", 0, &limit, 2, 1 << 30, "N", "the first N tokens only"),
     };
     int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]",
                                         "A and B: models; or -m and --model-b.", options,
@@ -186,9 +183,9 @@ int eval_choice(int argc, char **argv) {
     int64_t limit = 0;
     const Option options[] = {
         MODEL_OPTIONS(m),
-        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "questions, JSON lines", NULL},
-        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "the questions with log-likelihoods and verdicts", NULL},
-        {"limit", 0, OPTION_INT, &limit, 1, 1 << 30, "N", "the first N questions only", NULL},
+        TEXT("in", 'i', &in, "FILE", "questions, JSON lines"),
+        TEXT("out", 'o', &out, "FILE", "the questions with log-likelihoods and verdicts"),
+        INT("limit", 0, &limit, 1, 1 << 30, "N", "the first N questions only"),
     };
     int code = options_parse(
         argc, argv, "eval choice -m MODEL --in FILE [--out FILE]",

@@ -10,13 +10,11 @@ int eval_choice(int argc, char **argv);
 /* `bench --eval gsm8k`: the questions on every mesh of --mesh. */
 typedef struct MeshEval { const char *task, *data, *protocol, *html; int64_t limit; } MeshEval;
 #define MESH_EVAL_OPTIONS(e)                                                                                           \
-    {"eval", 0, OPTION_TEXT, &(e).task, 0, 0, "TASK",                                                                  \
-     "gsm8k: ask the same questions on every mesh and compare answers", NULL},                                         \
-    {"limit", 0, OPTION_INT, &(e).limit, 1, 1 << 20, "N", "with --eval: questions (default 50)", NULL},                \
-    {"protocol", 0, OPTION_TEXT, &(e).protocol, 0, 0, "NAME",                                                          \
-     "with --eval: as in eval gsm8k (default lm-eval-cot)", NULL},                                                     \
-    {"data", 0, OPTION_TEXT, &(e).data, 0, 0, "DIR", "with --eval: folder of the data set", NULL},                     \
-    {"slots", 0, OPTION_INT, &m.slots, 1, 1024, "N", "with --eval: questions at once (default 8)", NULL},              \
-    {"html", 0, OPTION_TEXT, &(e).html, 0, 0, "FILE", "with --eval: also a page with pictures", NULL}
+    TEXT("eval", 0, &(e).task, "TASK", "gsm8k: ask the same questions on every mesh and compare answers"),             \
+    INT("limit", 0, &(e).limit, 1, 1 << 20, "N", "with --eval: questions (default 50)"),                               \
+    TEXT("protocol", 0, &(e).protocol, "NAME", "with --eval: as in eval gsm8k (default lm-eval-cot)"),                 \
+    TEXT("data", 0, &(e).data, "DIR", "with --eval: folder of the data set"),                                          \
+    INT("slots", 0, &m.slots, 1, 1024, "N", "with --eval: questions at once (default 8)"),                             \
+    TEXT("html", 0, &(e).html, "FILE", "with --eval: also a page with pictures")
 int bench_meshes(const ModelOptions *m, const MeshEval *eval);
 #endif

@@ -95,8 +95,8 @@ int cmd_export(int argc, char **argv) {
     if (!e) return EXIT_FAILED;
     const Option options[] = {
         PROGRAMS_OPTIONS(o),
-        {"out", 'o', OPTION_TEXT, &e->folder, 0, 0, "DIR", "where the programs and manifest.json go", NULL},
-        {"weights", 0, OPTION_TEXT, &o.type, 0, 0, "TYPE", "bf16 (default) or f32", NULL},
+        TEXT("out", 'o', &e->folder, "DIR", "where the programs and manifest.json go"),
+        TEXT("weights", 0, &o.type, "TYPE", "bf16 (default) or f32"),
     };
     int code =
         options_parse(argc, argv, "export MODEL --mesh 2x4 -o DIR [options]",

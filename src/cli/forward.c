@@ -149,10 +149,9 @@ int cmd_forward(int argc, char **argv) {
     bool want_hidden = false;
     const Option options[] = {
         MODEL_OPTIONS(m),
-        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE",
-         "safetensors: input_ids [B,S]; attention_mask, position_ids, labels if there", NULL},
-        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "safetensors: logits [B,S,V]; loss if there are labels", NULL},
-        {"hidden", 0, OPTION_FLAG, &want_hidden, 0, 0, NULL, "also hidden.0 .. hidden.L [B,S,D]", NULL},
+        TEXT("in", 'i', &in, "FILE", "safetensors: input_ids [B,S]; attention_mask, position_ids, labels if there"),
+        TEXT("out", 'o', &out, "FILE", "safetensors: logits [B,S,V]; loss if there are labels"),
+        FLAG("hidden", 0, &want_hidden, "also hidden.0 .. hidden.L [B,S,D]"),
     };
     int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]", NULL, options,
                              (int)(sizeof options / sizeof *options), NULL);

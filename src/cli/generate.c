@@ -272,10 +272,9 @@ int cmd_generate(int argc, char **argv) {
         MODEL_OPTIONS(m),
         SAMPLE_OPTIONS(s),
         DRAFT_OPTIONS(d),
-        {"in", 'i', OPTION_TEXT, &in, 0, 0, "FILE", "requests, one JSON object a line; - is standard input", NULL},
-        {"out", 'o', OPTION_TEXT, &out, 0, 0, "FILE", "results, one a line, in request order; - is standard output",
-         NULL},
-        {"slots", 0, OPTION_INT, &m.slots, 1, 1024, "N", "requests run at once (default 8)", NULL},
+        TEXT("in", 'i', &in, "FILE", "requests, one JSON object a line; - is standard input"),
+        TEXT("out", 'o', &out, "FILE", "results, one a line, in request order; - is standard output"),
+        INT("slots", 0, &m.slots, 1, 1024, "N", "requests run at once (default 8)"),
     };
     const char *notes =
         "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\", and generation\n"

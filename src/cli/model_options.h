@@ -11,31 +11,27 @@ typedef struct ModelOptions {
 } ModelOptions;
 
 #define MODEL_OPTIONS(m)                                                                                               \
-    {"model", 'm', OPTION_TEXT, &(m).model, 0, 0, "DIR|FILE", "Hugging Face folder, .gguf or packed file", NULL},      \
-    {"mesh", 0, OPTION_TEXT, &(m).mesh, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},                \
-    {"threads", 't', OPTION_INT, &(m).threads, 0, 256, "N", "workers (default 0: one per core)", NULL},                \
-    {"pin", 0, OPTION_FLAG, &(m).pin, 0, 0, NULL,                                                                      \
-     "every worker stays on a core; second threads of a core come last", NULL},                                        \
-    {"ctx", 'c', OPTION_INT, &(m).context, 0, 2147483648.0, "N",                                                       \
-     "cache positions per sequence (default: 4096 at most)", NULL},                                                    \
-    {"rows", 0, OPTION_INT, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)", NULL},    \
-    {"cache-type", 0, OPTION_TEXT, &(m).kv_cache, 0, 0, "TYPE", "key/value cache: f32 (default), bf16 or 8bit", NULL}, \
-    {"act", 0, OPTION_TEXT, &(m).act, 0, 0, "TYPE",                                                                    \
-     "activations: f32 (default); int8: where weights are quantised; bf16: where they are bf16", NULL},                \
-    {"weights", 0, OPTION_TEXT, &(m).weights, 0, 0, "TYPE",                                                            \
-     "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16", NULL},                              \
-    {"isa", 0, OPTION_TEXT, &(m).isa, 0, 0, "NAME",                                                                    \
-     "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16", NULL},                           \
-    {"backend", 0, OPTION_TEXT, &(m).backend, 0, 0, "NAME", "cpu (default) or pjrt", NULL},                            \
-    {"plugin", 0, OPTION_TEXT, &(m).plugin, 0, 0, "FILE|NAME",                                                         \
-     "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda", NULL},                 \
-    {"program-cache", 0, OPTION_TEXT, &(m).program_cache, 0, 0, "DIR",                                                 \
-     "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)", NULL},                                           \
-    {"candidates", 0, OPTION_TEXT, &(m).candidates, 0, 0, "N",                                                         \
-     "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)", NULL},           \
-    {"rope-bf16", 0, OPTION_FLAG, &(m).rope_bf16, 0, 0, NULL,                                                          \
-     "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)", NULL},                                    \
-    {"verbose", 'v', OPTION_FLAG, &(m).verbose, 0, 0, NULL, "show the model and the effective values", NULL}
+    TEXT("model", 'm', &(m).model, "DIR|FILE", "Hugging Face folder, .gguf or packed file"),                           \
+    TEXT("mesh", 0, &(m).mesh, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)"),                                     \
+    INT("threads", 't', &(m).threads, 0, 256, "N", "workers (default 0: one per core)"),                               \
+    FLAG("pin", 0, &(m).pin, "every worker stays on a core; second threads of a core come last"),                      \
+    INT("ctx", 'c', &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)"),       \
+    INT("rows", 0, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)"),                   \
+    TEXT("cache-type", 0, &(m).kv_cache, "TYPE", "key/value cache: f32 (default), bf16 or 8bit"),                      \
+    TEXT("act", 0, &(m).act, "TYPE",                                                                                   \
+         "activations: f32 (default); int8: where weights are quantised; bf16: where they are bf16"),                  \
+    TEXT("weights", 0, &(m).weights, "TYPE",                                                                           \
+         "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16"),                                \
+    TEXT("isa", 0, &(m).isa, "NAME", "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16"), \
+    TEXT("backend", 0, &(m).backend, "NAME", "cpu (default) or pjrt"),                                                 \
+    TEXT("plugin", 0, &(m).plugin, "FILE|NAME",                                                                        \
+         "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda"),                   \
+    TEXT("program-cache", 0, &(m).program_cache, "DIR",                                                                \
+         "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)"),                                             \
+    TEXT("candidates", 0, &(m).candidates, "N",                                                                        \
+         "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)"),             \
+    FLAG("rope-bf16", 0, &(m).rope_bf16, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)"),      \
+    FLAG("verbose", 'v', &(m).verbose, "show the model and the effective values")
 
 enum { FOLDER_BYTES = 512 };
 /* The engine's options; `folder` holds a path that they point to. */
@@ -57,28 +53,27 @@ typedef struct SampleOptions {
 } SampleOptions;
 
 #define SAMPLE_OPTIONS(s)                                                                                              \
-    {"n-predict", 'n', OPTION_INT, &(s).n, 0, 1 << 30, "N", "new tokens at most (default 256)", &(s).has_n},           \
-    {"temp", 0, OPTION_FLOAT, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy", &(s).has_temperature},        \
-    {"top-k", 0, OPTION_INT, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off", &(s).has_top_k},           \
-    {"top-p", 0, OPTION_FLOAT, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P", &(s).has_top_p},                 \
-    {"min-p", 0, OPTION_FLOAT, &(s).min_p, 0, 1, "P", "drop below P times the likeliest", &(s).has_min_p},             \
-    {"repeat-penalty", 0, OPTION_FLOAT, &(s).repeat_penalty, 1e-6, 1e6, "R",                                           \
-     "penalty of ids already there", &(s).has_repeat_penalty},                                                         \
-    {"seed", 's', OPTION_INT, &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed},                \
-    {"stop", 0, OPTION_TEXT, &(s).stop, 0, 0, "TEXT", "stop at this text", NULL},                                      \
-    {"grammar", 0, OPTION_TEXT, &(s).grammar, 0, 0, "FILE", "the answer keeps to this grammar (GBNF)", NULL},          \
-    {"json-schema", 0, OPTION_TEXT, &(s).json_schema, 0, 0, "FILE", "the answer is JSON of this schema", NULL},        \
-    {"regex", 0, OPTION_TEXT, &(s).regex, 0, 0, "TEXT", "the whole answer matches this regular expression", NULL},     \
-    {"ignore-eos", 0, OPTION_FLAG, &(s).ignore_eos, 0, 0, NULL, "go on past end-of-sequence tokens", NULL}
+    INT("n-predict", 'n', &(s).n, 0, 1 << 30, "N", "new tokens at most (default 256)", &(s).has_n),                    \
+    FLOAT("temp", 0, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy", &(s).has_temperature),                 \
+    INT("top-k", 0, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off", &(s).has_top_k),                    \
+    FLOAT("top-p", 0, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P", &(s).has_top_p),                          \
+    FLOAT("min-p", 0, &(s).min_p, 0, 1, "P", "drop below P times the likeliest", &(s).has_min_p),                      \
+    FLOAT("repeat-penalty", 0, &(s).repeat_penalty, 1e-6, 1e6, "R",                                                    \
+          "penalty of ids already there", &(s).has_repeat_penalty),                                                    \
+    INT("seed", 's', &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed),                         \
+    TEXT("stop", 0, &(s).stop, "TEXT", "stop at this text"),                                                           \
+    TEXT("grammar", 0, &(s).grammar, "FILE", "the answer keeps to this grammar (GBNF)"),                               \
+    TEXT("json-schema", 0, &(s).json_schema, "FILE", "the answer is JSON of this schema"),                             \
+    TEXT("regex", 0, &(s).regex, "TEXT", "the whole answer matches this regular expression"),                          \
+    FLAG("ignore-eos", 0, &(s).ignore_eos, "go on past end-of-sequence tokens")
 
 /* Guesses of the next tokens, checked by the model: the same answer, sooner. */
 typedef struct DraftOptions { const char *model; int64_t lookup; bool has_lookup; } DraftOptions;
 
 #define DRAFT_OPTIONS(d)                                                                                               \
-    {"draft-model", 0, OPTION_TEXT, &(d).model, 0, 0, "DIR|FILE",                                                      \
-     "a smaller model of the same vocabulary that guesses ahead", NULL},                                               \
-    {"lookup", 0, OPTION_INT, &(d).lookup, 0, MAX_DRAFT, "N",                                                          \
-     "guess N tokens ahead from what the text repeats", &(d).has_lookup}
+    TEXT("draft-model", 0, &(d).model, "DIR|FILE", "a smaller model of the same vocabulary that guesses ahead"),       \
+    INT("lookup", 0, &(d).lookup, 0, MAX_DRAFT, "N",                                                                   \
+        "guess N tokens ahead from what the text repeats", &(d).has_lookup)
 
 /* The model's defaults with the given options on top; with -v, what came of it on stderr. */
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err);

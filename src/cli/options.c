@@ -1,10 +1,13 @@
 /* options.c: command line options by table, and how errors are shown. */
+#include <assert.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli.h"
 
-enum { MAX_OPTIONS = 64, LONG_BASE = 1000 };
+enum { MAX_OPTIONS = 128, LONG_BASE = 1000 };
+
+OptionsTold *options_told;
 
 int fail(const Err *err) {
     fprintf(stderr, "qwenmesh: error: %s\n", err->set ? err->text : "unknown");
@@ -48,9 +51,14 @@ static bool option_store(const Option *o, const char *text) {
 
 int options_parse(int argc, char **argv, const char *usage, const char *notes, const Option *options, int count,
                   int *first) {
+    assert(count <= MAX_OPTIONS);
+    if (options_told) {
+        options_told(argv[0], usage, notes, options, count);
+        return EXIT_OK;
+    }
     struct option longs[MAX_OPTIONS + 2] = {{0}};
     char shorts[3 * MAX_OPTIONS + 4] = ":h";
-    for (int i = 0; i < count && i < MAX_OPTIONS; i++) {
+    for (int i = 0; i < count; i++) {
         longs[i] = (struct option){options[i].name, options[i].kind != OPTION_FLAG, NULL, LONG_BASE + i};
         if (options[i].letter) {
             char s[3] = {options[i].letter, options[i].kind != OPTION_FLAG ? ':' : 0, 0};

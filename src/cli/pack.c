@@ -50,13 +50,12 @@ int cmd_pack(int argc, char **argv) {
     int first = 0;
     Err err = {0};
     const Option options[] = {
-        {"model", 'm', OPTION_TEXT, &job.model, 0, 0, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)",
-         NULL},
-        {"out", 'o', OPTION_TEXT, &job.out, 0, 0, "FILE", "the packed file", NULL},
-        {"weights", 0, OPTION_TEXT, &job.how, 0, 0, "TYPE",
-         "file (default); bf16: what matrices become; 8bit, 4bit: those that are not quantised", NULL},
-        {"verify", 0, OPTION_FLAG, &verify, 0, 0, NULL, "check the digests of all sections of a packed MODEL", NULL},
-        {"threads", 't', OPTION_INT, &threads, 0, 256, "N", "workers (default 0: one per core)", NULL},
+        TEXT("model", 'm', &job.model, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)"),
+        TEXT("out", 'o', &job.out, "FILE", "the packed file"),
+        TEXT("weights", 0, &job.how, "TYPE",
+             "file (default); bf16: what matrices become; 8bit, 4bit: those that are not quantised"),
+        FLAG("verify", 0, &verify, "check the digests of all sections of a packed MODEL"),
+        INT("threads", 't', &threads, 0, 256, "N", "workers (default 0: one per core)"),
     };
     int code = options_parse(argc, argv, "pack MODEL -o FILE [--weights TYPE] | pack --verify FILE",
                              "Every command takes the packed file as -m. Its logits have the bits of the model's with "

@@ -250,16 +250,16 @@ int cmd_plan(int argc, char **argv) {
     if (!p) return EXIT_FAILED;
     p->context = 4096, p->slots = 1, p->rows = 128;
     const Option options[] = {
-        {"model", 'm', OPTION_TEXT, &model, 0, 0, "MODEL", "folder, config.json or .gguf (or as the argument)", NULL},
-        {"mesh", 0, OPTION_TEXT, &mesh_text, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},
-        {"ctx", 'c', OPTION_INT, &p->context, 1, 2147483648.0, "N", "cache positions per slot (default 4096)", NULL},
-        {"slots", 0, OPTION_INT, &p->slots, 1, 1024, "B", "sequences held at once (default 1)", NULL},
-        {"rows", 0, OPTION_INT, &p->rows, 1, 8192, "N", "rows of a step (default 128)", NULL},
-        {"weights", 0, OPTION_TEXT, &weights, 0, 0, "TYPE", "bf16 (default), f32, 8bit, 4bit", NULL},
-        {"memory", 0, OPTION_FLOAT, &memory, 0, 1e6, "GIB", "memory of a device: says whether the plan fits", NULL},
-        {"ranks", 0, OPTION_INT, &p->ranks, 1, MAX_DEVICES, "N", "also who holds what of it under mpirun -n N", NULL},
-        {"svg", 0, OPTION_TEXT, &svg, 0, 0, "FILE", "also a picture of who holds what", NULL},
-        {"program", 0, OPTION_FLAG, &show_program, 0, 0, NULL, "print device 0's program, collectives included", NULL},
+        TEXT("model", 'm', &model, "MODEL", "folder, config.json or .gguf (or as the argument)"),
+        TEXT("mesh", 0, &mesh_text, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)"),
+        INT("ctx", 'c', &p->context, 1, 2147483648.0, "N", "cache positions per slot (default 4096)"),
+        INT("slots", 0, &p->slots, 1, 1024, "B", "sequences held at once (default 1)"),
+        INT("rows", 0, &p->rows, 1, 8192, "N", "rows of a step (default 128)"),
+        TEXT("weights", 0, &weights, "TYPE", "bf16 (default), f32, 8bit, 4bit"),
+        FLOAT("memory", 0, &memory, 0, 1e6, "GIB", "memory of a device: says whether the plan fits"),
+        INT("ranks", 0, &p->ranks, 1, MAX_DEVICES, "N", "also who holds what of it under mpirun -n N"),
+        TEXT("svg", 0, &svg, "FILE", "also a picture of who holds what"),
+        FLAG("program", 0, &show_program, "print device 0's program, collectives included"),
     };
     int first, code = options_parse(argc, argv, "plan MODEL|config.json --mesh MESH [options]", NULL, options,
                                     (int)(sizeof options / sizeof *options), &first);

@@ -11,11 +11,11 @@ typedef struct ProgramsOptions { const char *model, *mesh, *type; int64_t contex
 
 #define PROGRAMS_DEFAULTS {.context = 2048, .slots = 1, .rows = 128}
 #define PROGRAMS_OPTIONS(o)                                                                                            \
-    {"model", 'm', OPTION_TEXT, &(o).model, 0, 0, "MODEL", "folder, config.json or .gguf (or as the argument)", NULL}, \
-    {"mesh", 0, OPTION_TEXT, &(o).mesh, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)", NULL},                \
-    {"ctx", 'c', OPTION_INT, &(o).context, 1, 1 << 30, "N", "cache positions per slot (default 2048)", NULL},          \
-    {"slots", 0, OPTION_INT, &(o).slots, 1, 1024, "B", "sequences held at once (default 1)", NULL},                    \
-    {"rows", 0, OPTION_INT, &(o).rows, 1, 8192, "N", "rows of a prefill (default 128)", NULL}
+    TEXT("model", 'm', &(o).model, "MODEL", "folder, config.json or .gguf (or as the argument)"),                      \
+    TEXT("mesh", 0, &(o).mesh, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)"),                                     \
+    INT("ctx", 'c', &(o).context, 1, 1 << 30, "N", "cache positions per slot (default 2048)"),                         \
+    INT("slots", 0, &(o).slots, 1, 1024, "B", "sequences held at once (default 1)"),                                   \
+    INT("rows", 0, &(o).rows, 1, 8192, "N", "rows of a prefill (default 128)")
 
 typedef struct Programs {
     ModelConfig config;

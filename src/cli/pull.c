@@ -209,19 +209,13 @@ static int pull_options(Pull *pull, int argc, char **argv) {
     const char *endpoint = getenv("HF_ENDPOINT"), *include = NULL;
     if (!endpoint || !*endpoint) endpoint = "https://huggingface.co";
     const Option options[] = {
-        {.name = "revision", .kind = OPTION_TEXT, .value = &pull->revision, .argument = "REV",
-         .help = "branch, tag or commit (default main)"},
-        {.name = "out", .letter = 'o', .kind = OPTION_TEXT, .value = &pull->out, .argument = "DIR",
-         .help = "folder (default models/NAME)"},
-        {.name = "include", .kind = OPTION_TEXT, .value = &include, .argument = "GLOB",
-         .help = "these files instead; may be repeated, * stops at /"},
-        {.name = "token-file", .kind = OPTION_TEXT, .value = &pull->token_file, .argument = "FILE",
-         .help = "access token for gated models (default: HF_TOKEN)"},
-        {.name = "endpoint", .kind = OPTION_TEXT, .value = &endpoint, .argument = "URL",
-         .help = "hub to use (default: HF_ENDPOINT, else the public one)"},
-        {.name = "timeout", .kind = OPTION_INT, .value = &pull->stall_seconds, .low = 1, .high = 3600, .argument = "S",
-         .help = "give up on a server that stalls this long (default 60)"},
-        {.name = "quiet", .letter = 'q', .kind = OPTION_FLAG, .value = &pull->quiet, .help = "errors only"},
+        TEXT("revision", 0, &pull->revision, "REV", "branch, tag or commit (default main)"),
+        TEXT("out", 'o', &pull->out, "DIR", "folder (default models/NAME)"),
+        TEXT("include", 0, &include, "GLOB", "these files instead; may be repeated, * stops at /"),
+        TEXT("token-file", 0, &pull->token_file, "FILE", "access token for gated models (default: HF_TOKEN)"),
+        TEXT("endpoint", 0, &endpoint, "URL", "hub to use (default: HF_ENDPOINT, else the public one)"),
+        INT("timeout", 0, &pull->stall_seconds, 1, 3600, "S", "give up on a server that stalls this long (default 60)"),
+        FLAG("quiet", 'q', &pull->quiet, "errors only"),
     };
     const char *notes = "Brings config, tokenizer and safetensors files, and checks their hashes. Prints the folder.\n"
                         "Run it again to continue a transfer that was cut off.";

@@ -120,10 +120,9 @@ int cmd_run(int argc, char **argv) {
         MODEL_OPTIONS(m),
         SAMPLE_OPTIONS(s),
         DRAFT_OPTIONS(d),
-        {"prompt", 'p', OPTION_TEXT, &prompt, 0, 0, "TEXT", "the prompt; control tokens in it count", NULL},
-        {"chat", 0, OPTION_FLAG, &chat, 0, 0, NULL, "the prompt is a user's message: apply the chat template", NULL},
-        {"stats", 0, OPTION_FLAG, &stats, 0, 0, NULL, "tokens per second and the SHA-256 of all logits, on stderr",
-         NULL},
+        TEXT("prompt", 'p', &prompt, "TEXT", "the prompt; control tokens in it count"),
+        FLAG("chat", 0, &chat, "the prompt is a user's message: apply the chat template"),
+        FLAG("stats", 0, &stats, "tokens per second and the SHA-256 of all logits, on stderr"),
     };
     int code = options_parse(argc, argv, "run -m MODEL -p PROMPT [options]", NULL, options,
                              (int)(sizeof options / sizeof *options), NULL);

@@ -223,19 +223,16 @@ int cmd_tokenize(int argc, char **argv) {
     Err err = {0};
     int first = 0;
     const Option options[] = {
-        {"model", 'm', OPTION_TEXT, &o.model, 0, 0, "PATH", "folder with tokenizer.json, or a .gguf file", NULL},
-        {"pieces", 0, OPTION_FLAG, &o.pieces, 0, 0, NULL, "one id a line, with its piece", NULL},
-        {"no-special", 0, OPTION_FLAG, &o.no_special, 0, 0, NULL, "text of special tokens is plain text", NULL},
-        {"decode", 0, OPTION_FLAG, &o.decode, 0, 0, NULL, "ids to text", NULL},
-        {"skip-special", 0, OPTION_FLAG, &o.skip_special, 0, 0, NULL, "leave special tokens out of decoded text", NULL},
-        {"jsonl", 0, OPTION_FLAG, &o.jsonl, 0, 0, NULL, "a JSON string a line to an array of ids a line, or back",
-         NULL},
-        {"chat", 0, OPTION_TEXT, &o.chat, 0, 0, "FILE", "render messages (JSON, - for standard input)", NULL},
-        {"ids", 0, OPTION_FLAG, &o.ids, 0, 0, NULL, "with --chat: ids, not text", NULL},
-        {"no-generation-prompt", 0, OPTION_FLAG, &o.no_generation_prompt, 0, 0, NULL,
-         "with --chat: end after the last message", NULL},
-        {"chat-template", 0, OPTION_TEXT, &o.chat_template, 0, 0, "NAME",
-         "with --chat: qwen2.5 or chatml, not the model's own", NULL},
+        TEXT("model", 'm', &o.model, "PATH", "folder with tokenizer.json, or a .gguf file"),
+        FLAG("pieces", 0, &o.pieces, "one id a line, with its piece"),
+        FLAG("no-special", 0, &o.no_special, "text of special tokens is plain text"),
+        FLAG("decode", 0, &o.decode, "ids to text"),
+        FLAG("skip-special", 0, &o.skip_special, "leave special tokens out of decoded text"),
+        FLAG("jsonl", 0, &o.jsonl, "a JSON string a line to an array of ids a line, or back"),
+        TEXT("chat", 0, &o.chat, "FILE", "render messages (JSON, - for standard input)"),
+        FLAG("ids", 0, &o.ids, "with --chat: ids, not text"),
+        FLAG("no-generation-prompt", 0, &o.no_generation_prompt, "with --chat: end after the last message"),
+        TEXT("chat-template", 0, &o.chat_template, "NAME", "with --chat: qwen2.5 or chatml, not the model's own"),
     };
     int code = options_parse(argc, argv, "tokenize -m PATH [options] [TEXT...]", notes, options,
                              sizeof options / sizeof *options, &first);
