@@ -72,8 +72,8 @@ FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuz
            -fno-sanitize-recover=all" KERNEL_CHECKS="-mllvm -asan-instrumentation-with-call-threshold=0"
 FUZZ_SECONDS ?= 60
 # The tests that start threads.
-TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_kv build/tsan/tests/test_pack build/tsan/tests/test_pin \
-              build/tsan/tests/test_parts
+TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/tsan/tests/test_kv \
+              build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
 # The longest first, so that it does not run alone at the end.

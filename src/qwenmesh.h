@@ -29,7 +29,7 @@ typedef struct QmEngine QmEngine;
 typedef struct QmEngineOptions {
     const char *model;    /* Hugging Face folder, .gguf file or packed file                                */
     const char *mesh;     /* "1x1", "2x4", "8", "dp2,tp4"; NULL: one device                                */
-    int threads;          /* workers; 0: one per core this process may use                                 */
+    int threads;          /* workers; 0: one per core this process may use, or its CPU quota               */
     int slots;            /* sequences that can be held at once; 0: 1                                      */
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
     int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */

@@ -10,6 +10,7 @@
 #include <utf8proc.h>
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
+#include "../base/cgroup.h"
 #include "../base/cpu.h"
 #include "../cpu/kernels.h"
 #include "../pjrt/client.h"
@@ -129,6 +130,7 @@ static void facts_cpu(Facts *f) {
     line_of("/proc/cpuinfo", "model name", model, sizeof model);
     fact_text(f, "cpu", "CPU", model);
     fact(f, "cores_usable", json_integer(cpu_cores_usable()), "Cores usable", "%d", cpu_cores_usable());
+    fact(f, "threads", json_integer(cgroup_threads()), "Default of --threads", "%d", cgroup_threads());
 
     CpuFeatures features = cpu_features();
     json_t *names = json_array();

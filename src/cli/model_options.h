@@ -13,7 +13,7 @@ typedef struct ModelOptions {
 #define MODEL_OPTIONS(m)                                                                                               \
     TEXT("model", 'm', &(m).model, "DIR|FILE", "Hugging Face folder, .gguf or packed file"),                           \
     TEXT("mesh", 0, &(m).mesh, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)"),                                     \
-    INT("threads", 't', &(m).threads, 0, 256, "N", "workers (default 0: one per core)"),                               \
+    INT("threads", 't', &(m).threads, 0, 256, "N", "workers (default 0: one per core, or the CPU quota)"),                               \
     FLAG("pin", 0, &(m).pin, "every worker stays on a core; second threads of a core come last"),                      \
     INT("ctx", 'c', &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)"),       \
     INT("rows", 0, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)"),                   \

@@ -55,7 +55,7 @@ int cmd_pack(int argc, char **argv) {
         TEXT("weights", 0, &job.how, "TYPE",
              "file (default); bf16: what matrices become; 8bit, 4bit: those that are not quantised"),
         FLAG("verify", 0, &verify, "check the digests of all sections of a packed MODEL"),
-        INT("threads", 't', &threads, 0, 256, "N", "workers (default 0: one per core)"),
+        INT("threads", 't', &threads, 0, 256, "N", "workers (default 0: one per core, or the CPU quota)"),
     };
     int code = options_parse(argc, argv, "pack MODEL -o FILE [--weights TYPE] | pack --verify FILE",
                              "Every command takes the packed file as -m. Its logits have the bits of the model's with "

@@ -32,7 +32,7 @@ void cpu_step_count(Cpu *cpu) {
             matrices &= matrix;
         }
         phase->weight_bytes = (double)bytes;
-        int64_t workers = workers_count(cpu->workers);
+        int64_t workers = cpu->sharing;
         int64_t parts = matrices && workers > 1 ? bytes / workers / PART_BYTES : 1;
         phase->together = matrices ? LINEAR_PANELS : 1;
         phase->parts = parts < 1 ? 1 : parts > SHARE_PARTS ? SHARE_PARTS : (int)parts;
@@ -68,7 +68,7 @@ static void phase_units(const Cpu *cpu, const Phase *phase, int64_t from, int64_
 
 /* Part n of a worker's share of a phase. */
 static void phase_part(const Cpu *cpu, const Phase *phase, int share, int64_t n, float *scratch, int own) {
-    SharePart part = share_part(phase->cost, workers_count(cpu->workers), share, phase->parts, n);
+    SharePart part = share_part(phase->cost, cpu->sharing, share, phase->parts, n);
     double at = 0;
     for (int i = phase->first; i < phase->last && at < part.end; i++) {
         const Item *item = &cpu->items[i];
@@ -86,7 +86,7 @@ static int counter_count(const Cpu *cpu) { return cpu->phase_count + SHARE_TURNS
  * counter is used again three phases later, when nobody can still be in this one. */
 static void shares_run(Cpu *cpu, int p, int turn, int worker, float *scratch, bool few) {
     const Phase *phase = &cpu->phases[p];
-    int workers = workers_count(cpu->workers);
+    int workers = cpu->sharing;
     Counter *counters = cpu->counters + cpu->phase_count + turn % SHARE_TURNS * workers;
     atomic_store_explicit(&cpu->counters[cpu->phase_count + (turn + 1) % SHARE_TURNS * workers + worker].next, 0,
                           memory_order_relaxed);
@@ -107,7 +107,7 @@ static double phase_timed(const Cpu *cpu, int p, double since) {
 
 static void step_job(void *argument, int worker) {
     Cpu *cpu = argument;
-    int workers = workers_count(cpu->workers);
+    int workers = cpu->sharing;
     float *scratch = cpu->scratch + worker * cpu->scratch_floats;
     bool fixed = cpu->step.rows <= STATIC_ROWS; /* decode: equal shares; prefill: taken in chunks */
     int turn = 0;
@@ -127,10 +127,10 @@ static void step_job(void *argument, int worker) {
             for (int64_t at; (at = atomic_fetch_add(&cpu->counters[p].next, chunk)) < phase->units;)
                 phase_units(cpu, phase, at, at + chunk, scratch, 0);
         }
-        workers_barrier(cpu->workers);
+        workers_barrier(cpu->workers, worker);
         if (!phase->exchange) continue;
         if (worker == 0) cpu_exchange(cpu, p); /* the others wait: what comes is read in the next phase */
-        workers_barrier(cpu->workers);
+        workers_barrier(cpu->workers, worker);
     }
     if (timed) phase_timed(cpu, cpu->phase_count - 1, since);
 }
@@ -166,15 +166,31 @@ static void cache_prepare(Cpu *cpu) {
     }
 }
 
+/* How many workers share this step. Between ranks waiting says nothing of other programs, so all do; prefill leaves
+ * what a late worker has not begun to the others. */
+static int step_workers(const Cpu *cpu) {
+    bool decode = cpu->step.rows <= STATIC_ROWS && cpu->spread.ranks == 1;
+    return decode ? crowd_workers(&cpu->crowd) : workers_count(cpu->workers);
+}
+
+static void step_run(Cpu *cpu) {
+    double since = clock_seconds();
+    double slept = workers_run_some(cpu->workers, cpu->sharing, step_job, cpu), now = clock_seconds();
+    if (cpu->step.rows <= STATIC_ROWS && cpu->spread.ranks == 1)
+        crowd_learn(&cpu->crowd, cpu->step.rows, now - since, slept, now);
+}
+
 static bool cpu_run(void *backend, Err *err) {
     Cpu *cpu = backend;
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
         return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
                        (long long)cpu->options.rows);
-    if (replica_bounds(cpu)) cpu_step_count(cpu); /* one decode step is like the last */
+    int before = cpu->sharing;
+    cpu->sharing = step_workers(cpu);
+    if (replica_bounds(cpu) || cpu->sharing != before) cpu_step_count(cpu); /* one decode step is like the last */
     cache_prepare(cpu);
     for (int i = 0; i < counter_count(cpu); i++) atomic_store_explicit(&cpu->counters[i].next, 0, memory_order_relaxed);
-    workers_run(cpu->workers, step_job, cpu);
+    step_run(cpu);
     cpu_bring_home(cpu);
     return true;
 }
@@ -252,6 +268,8 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
     cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;
+    cpu->sharing = cpu->workers ? workers_count(cpu->workers) : 1;
+    crowd_init(&cpu->crowd, cpu->sharing);
     if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
         cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err) &&
         cpu_fill(cpu, weights, err)) {

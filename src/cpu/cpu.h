@@ -2,6 +2,7 @@
 #ifndef CPU_H
 #define CPU_H
 #include "../graph/backend.h"
+#include "crowd.h"
 #include "kernels.h"
 #include "share.h"
 #include "spread.h"
@@ -48,6 +49,8 @@ typedef struct Cpu {
     const Kernels *kernels;
     Blocking blocking;
     Workers *workers;
+    Crowd crowd;
+    int sharing;            /* workers that share the step at hand */
     int nodes;              /* of memory under the workers */
     LoadedWeight *weights;  /* [node id] */
     uint8_t *packed;        /* all panels; NULL: they are in the mapped file */
