@@ -1,13 +1,19 @@
-# qwenmesh: `make` builds ./qwenmesh and libqwenmesh.a, `make check` runs all tests. See CONTRIBUTING.md.
+# qwenmesh: `make` builds ./qwenmesh and libqwenmesh, `make install` copies them below PREFIX, `make check` runs all
+# tests. See CONTRIBUTING.md.
 CC      ?= gcc
 BUILD   ?= build
 OPT     ?= -O2 -g
-WARN    := -Wall -Wextra -Wshadow -Wconversion -Werror
-PKGS    := jansson libpcre2-8 libutf8proc libcurl libcrypto libedit
+# Named numbers are enumerators here, also those that doubles are multiplied by. WERROR: -Werror in `check` only, for a
+# later compiler knows more warnings.
+WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-enum-float-conversion
+WERROR  :=
+LIBPKGS := jansson libpcre2-8 libutf8proc libcurl libcrypto
+PKGS    := $(LIBPKGS) libedit
 CPPFLAGS += -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # No contraction: a fused multiply-add stands where the source says so, or the same bits would depend on the compiler.
-CFLAGS  += -std=c11 $(OPT) $(WARN) $(SANITIZE) -ffp-contract=off -fvisibility=hidden -MMD -MP
-LDLIBS  += $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lpthread -ldl -lm
+CFLAGS  += -std=c11 $(OPT) $(WARN) $(WERROR) $(SANITIZE) -ffp-contract=off -fPIC -fvisibility=hidden -MMD -MP
+LIBS    := $(shell pkg-config --libs $(LIBPKGS) 2>/dev/null) -lpthread -ldl -lm
+LDLIBS  += $(shell pkg-config --libs libedit 2>/dev/null) $(LIBS)
 
 SRC     := $(filter-out src/main.c src/cli/% %_mpi.c,$(wildcard src/*/*.c))
 CLI     := src/main.c $(wildcard src/cli/*.c)
@@ -24,17 +30,24 @@ HELPERS := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/http_server.c)
 MPICC   ?= $(shell command -v mpicc)
 MPI     := $(if $(MPICC),$(dir $(PROGRAM))qwenmesh-mpi.so)
 
-all: $(PROGRAM) libqwenmesh.a $(MPI)
+# The version is the header's; its first number is the shared library's.
+VERSION := $(shell sed -n 's/^.define QM_VERSION "\(.*\)"/\1/p' src/qwenmesh.h)
+SONAME  := libqwenmesh.so.$(firstword $(subst ., ,$(VERSION)))
+
+all: $(PROGRAM) libqwenmesh.a $(SONAME) $(MPI)
 $(PROGRAM): $(CLIOBJ) $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $(CLIOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS)
 
 $(MPI): src/base/transport_mpi.c src/base/transport_library.h Makefile
-	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) -fvisibility=hidden -fPIC -shared -o $@ $<
+	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) $(WERROR) -fvisibility=hidden -fPIC -shared -o $@ $<
 
 # The library is one object whose hidden symbols are local: only qm_ names are seen outside.
 libqwenmesh.a: $(OBJ)
 	ld -r -o $(BUILD)/qwenmesh.o $(OBJ) && objcopy --localize-hidden $(BUILD)/qwenmesh.o
 	rm -f $@ && ar rcs $@ $(BUILD)/qwenmesh.o
+
+$(SONAME): $(OBJ) src/qwenmesh.map
+	$(CC) $(CFLAGS) -shared -Wl,-soname,$@ -Wl,--version-script=src/qwenmesh.map -Wl,-z,defs -o $@ $(OBJ) $(LDFLAGS) $(LIBS)
 
 # Instruction sets by file suffix: kernels_avx2.c is the only kind of file that may assume AVX2.
 $(BUILD)/%_avx2.o: ISA = -mavx2 -mfma -mf16c
@@ -79,9 +92,10 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 # The longest first, so that it does not run alone at the end.
 CHECKS  := build/asan/tests/test_model $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") $(TESTS) $(SCRIPTS) \
            $(filter-out build/asan/tests/test_model,$(TESTS:$(BUILD)/%=build/asan/%)) \
-           $(foreach s,$(filter-out tests/test_runner.sh tests/test_isa.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
+           $(foreach s,$(filter-out tests/test_runner.sh tests/test_isa.sh tests/test_install.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
            $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
 
+check: WERROR = -Werror
 check: tests
 	$(MAKE) $(ASAN) tests $(REPLAYS)
 	$(if $(TSAN_TESTS),$(MAKE) $(TSAN) $(TSAN_TESTS))
@@ -124,6 +138,63 @@ golden-stablehlo: $(BUILD)/tests/test_lower
 	mkdir -p tests/golden/stablehlo
 	QWENMESH_GOLDEN=write $<
 
+# ---- Installing: the same folders for install and uninstall. DESTDIR stands before every path. --------------------
+PREFIX     ?= /usr/local
+BINDIR     ?= $(PREFIX)/bin
+LIBDIR     ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+MANDIR     ?= $(PREFIX)/share/man
+BASHDIR    ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR     ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR    ?= $(PREFIX)/share/fish/vendor_completions.d
+MPIDIR     := $(PREFIX)/lib/qwenmesh
+PAGES      := $(addprefix $(BUILD)/pages/,man bash zsh fish)
+INSTALLED  := $(BINDIR)/qwenmesh $(INCLUDEDIR)/qwenmesh.h $(LIBDIR)/libqwenmesh.a $(LIBDIR)/libqwenmesh.so.$(VERSION) \
+              $(LIBDIR)/$(SONAME) $(LIBDIR)/libqwenmesh.so $(LIBDIR)/pkgconfig/qwenmesh.pc $(MPIDIR)/qwenmesh-mpi.so \
+              $(MANDIR)/man1/qwenmesh.1 $(BASHDIR)/qwenmesh $(ZSHDIR)/_qwenmesh $(FISHDIR)/qwenmesh.fish
+
+$(BUILD)/pages/%: $(PROGRAM)
+	@mkdir -p $(@D)
+	$(abspath $(PROGRAM)) pages $* >$@.part && mv $@.part $@
+
+# Private: with libqwenmesh.a these must stand on the line too.
+$(BUILD)/pages/qwenmesh.pc: Makefile src/qwenmesh.h FORCE
+	@mkdir -p $(@D)
+	printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR:$(PREFIX)%=$${prefix}%)' \
+	    'includedir=$(INCLUDEDIR:$(PREFIX)%=$${prefix}%)' '' 'Name: qwenmesh' \
+	    'Description: Qwen2.5 and its relatives, tensor-parallel on any mesh of devices' 'Version: $(VERSION)' \
+	    'Cflags: -I$${includedir}' 'Libs: -L$${libdir} -lqwenmesh' 'Libs.private: $(LIBS)' >$@
+
+install: all $(PAGES) $(BUILD)/pages/qwenmesh.pc
+	install -D -m 755 $(PROGRAM) $(DESTDIR)$(BINDIR)/qwenmesh
+	install -D -m 644 src/qwenmesh.h $(DESTDIR)$(INCLUDEDIR)/qwenmesh.h
+	install -D -m 644 libqwenmesh.a $(DESTDIR)$(LIBDIR)/libqwenmesh.a
+	install -D -m 644 $(SONAME) $(DESTDIR)$(LIBDIR)/libqwenmesh.so.$(VERSION)
+	ln -sf libqwenmesh.so.$(VERSION) $(DESTDIR)$(LIBDIR)/$(SONAME)
+	ln -sf $(SONAME) $(DESTDIR)$(LIBDIR)/libqwenmesh.so
+	$(if $(MPI),install -D -m 644 $(MPI) $(DESTDIR)$(MPIDIR)/qwenmesh-mpi.so)
+	install -D -m 644 $(BUILD)/pages/qwenmesh.pc $(DESTDIR)$(LIBDIR)/pkgconfig/qwenmesh.pc
+	install -D -m 644 $(BUILD)/pages/man $(DESTDIR)$(MANDIR)/man1/qwenmesh.1
+	install -D -m 644 $(BUILD)/pages/bash $(DESTDIR)$(BASHDIR)/qwenmesh
+	install -D -m 644 $(BUILD)/pages/zsh $(DESTDIR)$(ZSHDIR)/_qwenmesh
+	install -D -m 644 $(BUILD)/pages/fish $(DESTDIR)$(FISHDIR)/qwenmesh.fish
+	$(if $(DESTDIR),,@ldconfig 2>/dev/null || true) # the linker's cache of shared libraries, for root
+
+uninstall:
+	rm -f $(addprefix $(DESTDIR),$(INSTALLED))
+	rmdir $(DESTDIR)$(MPIDIR) 2>/dev/null || true
+	$(if $(DESTDIR),,@ldconfig 2>/dev/null || true)
+
+# A package of Debian; tried in a bare system; and every compiler there is. Minutes each, so not in `check`.
+deb: all $(PAGES)
+	dev/deb.sh
+check-bare: all $(PAGES)
+	dev/check-bare.sh
+check-compilers:
+	dev/check-compilers.sh
+
+FORCE:
+
 model:
 	dev/model.sh
 plugins:
@@ -132,8 +203,8 @@ demo: qwenmesh model
 	dev/demo.sh
 
 clean:
-	rm -rf $(BUILD) qwenmesh libqwenmesh.a qwenmesh-mpi.so
+	rm -rf $(BUILD) qwenmesh libqwenmesh.a $(SONAME) qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all tests check fuzz bench-kernels bench-processors bench-transport golden-stablehlo model plugins demo clean
+.PHONY: all install uninstall deb check-bare check-compilers tests check fuzz bench-kernels bench-processors bench-transport golden-stablehlo model plugins demo clean
 .SECONDARY:

@@ -6,7 +6,7 @@
 #include "cli/cli.h"
 #include "infer/follow.h"
 
-static const Command commands[] = {
+const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
     {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
     {"run", cmd_run, "answer one prompt, streamed"},
@@ -37,6 +37,7 @@ static int command(int argc, char **argv) {
     if (argc < 2) return help(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
     if (!strcmp(argv[1], "--version")) return printf("qwenmesh %s\n", QM_VERSION) < 0;
+    if (!strcmp(argv[1], "pages")) return cmd_pages(argc - 1, argv + 1);
     for (const Command *c = commands; c->name; c++)
         if (!strcmp(argv[1], c->name)) return c->run(argc - 1, argv + 1);
     fprintf(stderr, "qwenmesh: unknown command '%s'\n\n", argv[1]);

@@ -12,8 +12,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define QM_VERSION "0.1.0"
 #define QM_API __attribute__((visibility("default")))
+
+/* QM_VERSION of the library in use: of a shared one it may differ from this header's. */
+QM_API const char *qm_version(void);
 
 /* ---- Errors ------------------------------------------------------------------------------------------------- */
 
@@ -165,4 +172,8 @@ QM_API const char *qm_tokenizer_piece(const QmTokenizer *tokenizer, int32_t id, 
  * *text, if asked for, is the rendered prompt, malloc'ed. Returns the number of ids, -1 on error. */
 QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messages_json, size_t bytes,
                                  bool add_generation_prompt, int32_t **ids, char **text, QmErr *err);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -45,8 +45,7 @@ static void path_names(void **state) {
                                       "a/..",
                                       "a\\b",
                                       "a\nb",
-                                      "a\x7f"
-                                      "b",
+                                      "a\177b",
                                       "\x1b[2J",
                                       "a.part",
                                       "x/y.part"};

@@ -476,8 +476,8 @@ static void the_largest_are_enough(void **state) {
         "{\"do_sample\":true,\"top_k\":5,\"top_p\":0.8,\"temperature\":0.7,\"repetition_penalty\":1.05,\"seed\":%d}",
         "{\"do_sample\":true,\"top_k\":3,\"temperature\":1000000,\"seed\":%d}",
         "{\"do_sample\":true,\"top_k\":9,\"min_p\":0.05,\"typical_p\":0.9,\"renormalize_logits\":true,\"seed\":%d}",
-        "{\"do_sample\":true,\"top_k\":7,\"eta_cutoff\":0.1,\"presence_penalty\":2,\"frequency_penalty\":1,"
-        "\"seed\":%d}",
+        ("{\"do_sample\":true,\"top_k\":7,\"eta_cutoff\":0.1,\"presence_penalty\":2,\"frequency_penalty\":1,"
+         "\"seed\":%d}"),
         "{\"do_sample\":true,\"top_k\":2,\"min_tokens_to_keep\":6,\"no_repeat_ngram_size\":2,\"seed\":%d}",
         "{\"do_sample\":true,\"top_k\":4,\"suppress_tokens\":[3,5],\"encoder_repetition_penalty\":0.8,\"seed\":%d}",
         "{\"repetition_penalty\":1.5,\"seed\":%d}",

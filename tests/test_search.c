@@ -148,8 +148,8 @@ enum { PROMPT = sizeof prompt / sizeof *prompt };
 static const char *const modes[] = {
     "{\"num_beams\":4,\"num_return_sequences\":4,\"max_new_tokens\":12}",
     "{\"num_beams\":4,\"num_return_sequences\":2,\"do_sample\":true,\"top_k\":40,\"seed\":9,\"max_new_tokens\":12}",
-    "{\"num_beams\":6,\"num_beam_groups\":3,\"diversity_penalty\":1.5,\"num_return_sequences\":6,\"max_new_tokens\":"
-    "12}",
+    ("{\"num_beams\":6,\"num_beam_groups\":3,\"diversity_penalty\":1.5,\"num_return_sequences\":6,"
+     "\"max_new_tokens\":12}"),
     "{\"penalty_alpha\":0.6,\"top_k\":4,\"max_new_tokens\":12}",
     "{\"do_sample\":true,\"num_return_sequences\":3,\"best_of\":9,\"seed\":4,\"max_new_tokens\":12}",
     "{\"prompt_lookup_num_tokens\":6,\"max_new_tokens\":40}",

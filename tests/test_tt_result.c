@@ -65,7 +65,7 @@ static TtReport report_of(const char *ttnn) {
     Err err = {0};
     uint8_t *d = serialised(ttnn, &bytes);
     TtResult result;
-    TtReport r;
+    TtReport r = {0};
     if (!tt_result_read(d, bytes, &result, &err) || !tt_report_read(&result, &r, &err)) fail_msg("%s", err.text);
     assert_int_equal(result.flatbuffer.bytes, 4);
     assert_memory_equal(result.flatbuffer.data, "FLAT", 4);

@@ -1,6 +1,8 @@
-/* err.c: one error text per operation; the first one wins. */
+/* err.c: one error text per operation, of which the first one wins; and which version is speaking. */
 #include <string.h>
 #include "base.h"
+
+const char *qm_version(void) { return QM_VERSION; }
 
 bool err_set(Err *err, const char *format, ...) {
     if (!err || err->set) return false;

@@ -50,7 +50,7 @@ static const char *peers_text(const Message *m, int count, char *out, size_t siz
 
 void transport_exchange(const Message *m, int count, Patience patience, const char *what) {
     char peers[64];
-    double start = 0;
+    double start = 0, longest = timeout_seconds * (int)patience;
     for (int i = 0; i < count; i++)
         if (m[i].bytes && !library->post(m[i].peer, m[i].send, m[i].data, m[i].bytes))
             transport_fail("%s: cannot begin a message with rank %d", what, m[i].peer);
@@ -67,9 +67,9 @@ void transport_exchange(const Message *m, int count, Patience patience, const ch
         if (polls % 1024) continue;
         double now = clock_seconds();
         if (start == 0) start = now;
-        if (now - start > timeout_seconds * patience)
+        if (now - start > longest)
             transport_fail("%s: no answer in %.0f s from one of the ranks %s (QWENMESH_MPI_TIMEOUT)", what,
-                           timeout_seconds * patience, peers_text(m, count, peers, sizeof peers));
+                           longest, peers_text(m, count, peers, sizeof peers));
     }
 }
 
@@ -117,7 +117,7 @@ bool transport_wanted(void) {
            (getenv("PMIX_RANK") && environment_int("SLURM_NTASKS") > 1);
 }
 
-/* qwenmesh-mpi.so, as told or beside the program. */
+/* qwenmesh-mpi.so, as told, where `make install` puts it if the program is in a bin folder, else beside the program. */
 static bool library_path(char *out, size_t size, Err *err) {
     const char *told = getenv("QWENMESH_MPI_LIBRARY");
     if (told && *told) return snprintf(out, size, "%s", told) < (int)size || err_set(err, "MPI library: path too long");
@@ -125,7 +125,10 @@ static bool library_path(char *out, size_t size, Err *err) {
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
     if (n <= 0) return err_set(err, "cannot tell where this program is: expected /proc/self/exe");
     self[n] = 0;
-    snprintf(out, size, "%s/qwenmesh-mpi.so", dirname(self));
+    const char *folder = dirname(self);
+    size_t bytes = strlen(folder);
+    bool installed = bytes > 4 && !strcmp(folder + bytes - 4, "/bin");
+    snprintf(out, size, "%s/%sqwenmesh-mpi.so", folder, installed ? "../lib/qwenmesh/" : "");
     return true;
 }
 

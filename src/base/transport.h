@@ -6,8 +6,9 @@
 
 /* Whether a launcher (mpirun, srun) started this process as one of several. */
 bool transport_wanted(void);
-/* Loads qwenmesh-mpi.so (QWENMESH_MPI_LIBRARY, else beside the program), meets the other ranks, checks that all have
- * this version and these arguments, and gives each rank of a host its own share of the cores it may use. */
+/* Loads qwenmesh-mpi.so (QWENMESH_MPI_LIBRARY, else beside the program, or of .../bin in ../lib/qwenmesh), meets the
+ * other ranks, checks that all have this version and these arguments, and gives each rank of a host its own share of
+ * the cores it may use. */
 bool transport_start(int argc, char **argv, Err *err);
 void transport_end(void);
 int transport_rank(void);

@@ -65,7 +65,7 @@ int cmd_bench(int argc, char **argv) {
         TEXT("n-depth", 'd', &depth, "N,...", "tokens already in the cache (default 0)"),
         TEXT("batch", 'b', &batch, "N,...", "sequences decoded together (default 1)"),
         INT("repetitions", 'r', &repeats, 1, BENCH_REPEATS, "N", "repetitions (default 5)"),
-        TEXT("output", 'o', &format, "FORMAT", "md (default), csv, json or svg"),
+        TEXT("output", 'o', &format, "md|csv|json|svg", "md (default), csv, json or svg"),
         TEXT("random", 0, &config, "CONFIG", "the shape of this config.json with generated weights"),
         TEXT("random-type", 0, &type, "TYPE", "their type: bf16 (default), f32, q8_0, q4_0, q4_k, ..."),
         FLAG("apart", 0, &apart, "one mesh after another, even where memory holds all"),

@@ -12,6 +12,9 @@ typedef struct Command {
     const char *summary;
 } Command;
 
+extern const Command commands[];   /* ends with a NULL name; so do these: */
+extern const Command eval_tasks[]; /* by names of two words, "eval gsm8k" */
+
 int cmd_tokenize(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
@@ -25,6 +28,7 @@ int cmd_bench(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
 int cmd_compile(int argc, char **argv);
+int cmd_pages(int argc, char **argv);
 
 /* ---- Options: getopt_long behind one table per command ------------------------------------------------------- */
 

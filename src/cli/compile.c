@@ -120,7 +120,7 @@ int cmd_compile(int argc, char **argv) {
         TEXT("system-desc", 0, &desc, "FILE|NAME",
              "chips without hardware: .ttsys file, or n150, n300, n300-llmbox, p150, galaxy-32"),
         TEXT("weights", 0, &o.type, "TYPE", "bf16 (default; on cpu f32) or f32"),
-        TEXT("output", 'o', &format, "FORMAT", "md (default) or json"),
+        TEXT("output", 'o', &format, "md|json", "md (default) or json"),
     };
     int code = options_parse(argc, argv, "compile MODEL|DIR|config.json --plugin tt --system-desc NAME --mesh 2x4 "
                              "[options]", "Fails if a decode step of Tenstorrent's program would wait for the host.",

@@ -224,7 +224,7 @@ int cmd_env(int argc, char **argv) {
         FLAG("json", 0, &json, "one JSON object instead of a list"),
         FLAG("no-bandwidth", 0, &no_bandwidth, "do not measure memory"),
         FLOAT("seconds", 0, &seconds, 0, 60, "S", "how long to measure (default 1)"),
-        TEXT("plugin", 0, &plugin, "NAME|FILE", "open a PJRT plugin: cpu, tt, cuda, tpu or a file"),
+        TEXT("plugin", 0, &plugin, "FILE|cpu|tt|cuda|tpu", "open a PJRT plugin: cpu, tt, cuda, tpu or a file"),
         INT("devices", 0, &devices, 1, 4096, "N", "with how many devices (default 1)"),
         TEXT("system-desc", 0, &system_desc, "FILE", "the chips that tt compiles for without hardware"),
     };

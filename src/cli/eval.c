@@ -138,7 +138,7 @@ static int eval_gsm8k(int argc, char **argv) {
     return run_gsm8k(&c, &err);
 }
 
-static const Command tasks[] = {
+const Command eval_tasks[] = {
     {"eval gsm8k", eval_gsm8k, "grade school math, by one of five published protocols"},
     {"eval perplexity", eval_perplexity, "of a text file, in sliding windows"},
     {"eval compare", eval_compare, "two models, meshes, caches or kernels on the same text"},
@@ -148,14 +148,14 @@ static const Command tasks[] = {
 
 static int help(FILE *out) {
     fprintf(out, "Usage: qwenmesh eval TASK [options]    (qwenmesh eval TASK --help lists them)\n\nTasks:\n");
-    for (const Command *c = tasks; c->name; c++) fprintf(out, "  %-10s %s\n", c->name + 5, c->summary);
+    for (const Command *c = eval_tasks; c->name; c++) fprintf(out, "  %-10s %s\n", c->name + 5, c->summary);
     return out == stdout ? EXIT_OK : EXIT_USAGE;
 }
 
 int cmd_eval(int argc, char **argv) {
     if (argc < 2) return help(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")) return help(stdout);
-    for (const Command *c = tasks; c->name; c++)
+    for (const Command *c = eval_tasks; c->name; c++)
         if (!strcmp(argv[1], c->name + 5)) {
             argv[1] = (char *)(uintptr_t)c->name; /* the command's name in messages */
             return c->run(argc - 1, argv + 1);

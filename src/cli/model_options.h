@@ -17,14 +17,14 @@ typedef struct ModelOptions {
     FLAG("pin", 0, &(m).pin, "every worker stays on a core; second threads of a core come last"),                      \
     INT("ctx", 'c', &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)"),       \
     INT("rows", 0, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)"),                   \
-    TEXT("cache-type", 0, &(m).kv_cache, "TYPE", "key/value cache: f32 (default), bf16 or 8bit"),                      \
-    TEXT("act", 0, &(m).act, "TYPE",                                                                                   \
+    TEXT("cache-type", 0, &(m).kv_cache, "f32|bf16|8bit", "key/value cache: f32 (default), bf16 or 8bit"),             \
+    TEXT("act", 0, &(m).act, "f32|int8|bf16",                                                                          \
          "activations: f32 (default); int8: where weights are quantised; bf16: where they are bf16"),                  \
-    TEXT("weights", 0, &(m).weights, "TYPE",                                                                           \
+    TEXT("weights", 0, &(m).weights, "file|bf16|8bit|4bit",                                                            \
          "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16"),                                \
     TEXT("isa", 0, &(m).isa, "NAME", "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16"), \
-    TEXT("backend", 0, &(m).backend, "NAME", "cpu (default) or pjrt"),                                                 \
-    TEXT("plugin", 0, &(m).plugin, "FILE|NAME",                                                                        \
+    TEXT("backend", 0, &(m).backend, "cpu|pjrt", "cpu (default) or pjrt"),                                             \
+    TEXT("plugin", 0, &(m).plugin, "FILE|cpu|tt|cuda|tpu",                                                             \
          "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda"),                   \
     TEXT("program-cache", 0, &(m).program_cache, "DIR",                                                                \
          "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)"),                                             \

@@ -255,7 +255,7 @@ int cmd_plan(int argc, char **argv) {
         INT("ctx", 'c', &p->context, 1, 2147483648.0, "N", "cache positions per slot (default 4096)"),
         INT("slots", 0, &p->slots, 1, 1024, "B", "sequences held at once (default 1)"),
         INT("rows", 0, &p->rows, 1, 8192, "N", "rows of a step (default 128)"),
-        TEXT("weights", 0, &weights, "TYPE", "bf16 (default), f32, 8bit, 4bit"),
+        TEXT("weights", 0, &weights, "bf16|f32|8bit|4bit", "bf16 (default), f32, 8bit, 4bit"),
         FLOAT("memory", 0, &memory, 0, 1e6, "GIB", "memory of a device: says whether the plan fits"),
         INT("ranks", 0, &p->ranks, 1, MAX_DEVICES, "N", "also who holds what of it under mpirun -n N"),
         TEXT("svg", 0, &svg, "FILE", "also a picture of who holds what"),

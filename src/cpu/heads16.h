@@ -24,8 +24,8 @@ INLINE v16 head_min(PackedType type, const uint8_t *head, int64_t j) {
  * helped over their ends: asking for every line costs a quarter there (Zen 4), and asking far costs a fifth where every
  * line should be asked for (Zen 3). */
 INLINE void fetch_numbers(const uint8_t *q, int64_t bytes, int panels, int64_t step) {
-    for (int p = 0; !V16_ASK && p < panels; p++) fetch_far(q + p * step);
-    for (int64_t i = 0; V16_ASK && i < bytes; i += 64)
+    for (int p = 0; V16_ASK == 0 && p < panels; p++) fetch_far(q + p * step);
+    for (int64_t i = 0; V16_ASK > 0 && i < bytes; i += 64)
         UNROLL for (int p = 0; p < panels; p++) __builtin_prefetch(q + V16_ASK + i + p * step);
 }
 

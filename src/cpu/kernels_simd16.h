@@ -281,7 +281,7 @@ INLINE void rows_step(PackedType type, int panels, int rows, const uint8_t *q, i
     const int n = step_of(type);
     const bool apart = rows >= V16_APART_ROWS && n >= 8;
     const bool across = has_tops(type) && !apart;
-    const bool ask = rows >= ROWS_FETCH || (V16_ASK && packed_rows[type].bits == 8);
+    const bool ask = rows >= ROWS_FETCH || (V16_ASK > 0 && packed_rows[type].bits == 8);
     _Alignas(64) float w[ACT_GROUP * PANEL];
     UNROLL for (int turn = 0; turn < panels * n / 2; turn++) {
         const int p = across ? turn % panels : turn / (n / 2), i = 2 * (across ? turn / panels : turn % (n / 2));

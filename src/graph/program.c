@@ -7,7 +7,10 @@
 typedef struct Binding { char split[128][MAX_LETTERS + 1]; } Binding;
 
 static void letters_add(char *set, char letter) {
-    if (!strchr(set, letter) && strlen(set) < MAX_LETTERS) strncat(set, &letter, 1);
+    size_t count = strlen(set);
+    if (strchr(set, letter) || count >= MAX_LETTERS) return;
+    set[count] = letter;
+    set[count + 1] = 0;
 }
 
 /* Which factor letter of `f` the value letter number `i` of `n` belongs to: the first takes what is left over. */

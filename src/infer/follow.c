@@ -55,7 +55,7 @@ static bool leads(const QmEngine *e) { return e->spread_number > 0 && transport_
 /* What belongs to a step waits as long as a step. */
 static void order(const QmEngine *e, Order what, int64_t a, int64_t b, int64_t c) {
     bool step = what == ORDER_COPY || what == ORDER_READ || what == ORDER_CANDIDATES;
-    Command command = {.order = what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
+    Command command = {.order = (int32_t)what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
     tell_all(&command, sizeof command, step ? PATIENCE_STEP : PATIENCE_OPEN);
 }
 
