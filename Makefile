@@ -86,7 +86,7 @@ FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuz
 FUZZ_SECONDS ?= 60
 # The tests that start threads.
 TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/tsan/tests/test_kv \
-              build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts
+              build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts build/tsan/tests/test_threads
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
 # The longest first, so that it does not run alone at the end.

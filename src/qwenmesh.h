@@ -3,6 +3,11 @@
  * Two handles: an Engine is a model loaded on a mesh of devices, read-only once open; a Session is one
  * timeline of tokens with its key/value cache. A Tokenizer turns text into ids and back.
  *
+ * Threads: any number may call any function at once, each with sessions of its own, and get the bits that one caller
+ * gets; an engine serves them one after another. A session is one caller's at a time, in qm_session_copy both are; who
+ * opened an engine or tokenizer closes it when nobody uses it any more. Opening and closing wait for each other. After
+ * fork() only the parent may use what it had opened: workers are threads, and the child has none of them.
+ *
  * Every function that can fail takes a QmErr and returns false, NULL or -1 after filling it. The first error wins:
  * a second failure leaves the text alone. Zero a QmErr before its first use.
  */
@@ -136,7 +141,8 @@ typedef struct QmPhase {
  * how many. Under MPI those of this process. 0 without QmEngineOptions.phases, and on other engines. */
 QM_API int qm_engine_phases(QmEngine *engine, QmPhase *out, int most);
 
-/* Asks a running qm_forward to stop at the next chunk; safe in a signal handler. It then fails with "interrupted". */
+/* Asks every qm_forward that has begun, in any thread, to stop at the next chunk; safe in a signal handler. It then fails
+ * with "interrupted". */
 QM_API void qm_interrupt(QmEngine *engine);
 
 /* ---- Tokenizer ----------------------------------------------------------------------------------------------- */

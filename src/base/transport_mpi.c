@@ -11,8 +11,8 @@ static int count, capacity;
 
 static bool mpi_start(int *rank, int *ranks) {
     int provided;
-    return MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &provided) == MPI_SUCCESS &&
-           provided >= MPI_THREAD_FUNNELED && MPI_Comm_rank(MPI_COMM_WORLD, rank) == MPI_SUCCESS &&
+    return MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) == MPI_SUCCESS &&
+           provided >= MPI_THREAD_SERIALIZED && MPI_Comm_rank(MPI_COMM_WORLD, rank) == MPI_SUCCESS &&
            MPI_Comm_size(MPI_COMM_WORLD, ranks) == MPI_SUCCESS;
 }
 

@@ -42,12 +42,13 @@ static bool batch_open(Batch *b, QmEngine *e, const BatchCalls *calls, Err *err)
         !(b->entry_slot = mem_new(n, sizeof *b->entry_slot, "entries of a step", err)) ||
         !(b->source = mem_new(n, sizeof *b->source, "slots", err)) || !sample_work_new(&b->work, e->info.vocab, err))
         return false;
-    for (int i = 0; i < e->info.slots; i++) {
-        if (e->slot[i]) continue; /* someone else's */
-        if (!(b->slot[b->slots].session = qm_session_new(e, err))) return false;
+    int64_t idle = 0;
+    engine_enter(e); /* what others do not hold */
+    for (int i = 0; i < e->info.slots; i++) idle += !e->slot[i];
+    for (; b->slots < idle && (b->slot[b->slots].session = qm_session_new(e, err)); b->slots++)
         b->slot[b->slots].next.work = &b->work;
-        b->slots++;
-    }
+    engine_leave(e);
+    if (b->slots < idle) return false;
     return b->slots > 0 || err_set(err, "all %lld slots are taken", (long long)e->info.slots);
 }
 

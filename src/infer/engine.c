@@ -3,9 +3,20 @@
 #include <string.h>
 #include "../cpu/cpu.h"
 #include "../cpu/packed_file.h"
+#include "../base/transport.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
 #include "follow.h"
+
+/* Held while an engine is opened or closed, which changes what a process has only one of: the environment that a plugin
+ * reads, the messages between ranks. */
+static pthread_mutex_t process = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+
+static pthread_mutex_t *lock_of(const QmEngine *e) {
+    return transport_ranks() > 1 ? &process : (pthread_mutex_t *)&e->lock;
+}
+void engine_enter(const QmEngine *e) { pthread_mutex_lock(lock_of(e)); }
+void engine_leave(const QmEngine *e) { pthread_mutex_unlock(lock_of(e)); }
 
 enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024, MAX_CANDIDATES = 4096 };
 
@@ -138,6 +149,7 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
     BackendOptions b = {0};
     if (!e) return NULL;
+    e->lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     e->spread_number = spread_number;
     e->backend = backend_named(o->backend);
     if (!e->backend) err_set(err, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
@@ -150,10 +162,16 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
     return NULL;
 }
 
-QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) { return engine_open_as(o, 0, err); }
+QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
+    pthread_mutex_lock(&process);
+    QmEngine *e = engine_open_as(o, 0, err);
+    pthread_mutex_unlock(&process);
+    return e;
+}
 
 void qm_engine_close(QmEngine *e) {
     if (!e) return;
+    pthread_mutex_lock(&process);
     follow_close(e);
     if (e->state) e->backend->close(e->state);
     program_free(&e->program);
@@ -161,38 +179,51 @@ void qm_engine_close(QmEngine *e) {
     model_graph_free(&e->model);
     weights_close(e->weights);
     free(e->slot);
+    pthread_mutex_destroy(&e->lock);
     free(e);
+    pthread_mutex_unlock(&process);
 }
 
 const QmModelInfo *qm_engine_info(const QmEngine *e) { return &e->info; }
 
-int qm_engine_compilations(const QmEngine *e) { return e->backend->info(e->state)->programs_compiled; }
-
-int qm_engine_phases(QmEngine *e, QmPhase *out, int most) {
-    return e->backend->phases ? e->backend->phases(e->state, out, most) : 0;
+int qm_engine_compilations(const QmEngine *e) {
+    engine_enter(e);
+    int count = e->backend->info(e->state)->programs_compiled;
+    engine_leave(e);
+    return count;
 }
 
-void qm_interrupt(QmEngine *e) { atomic_store(&e->interrupted, true); }
+int qm_engine_phases(QmEngine *e, QmPhase *out, int most) {
+    engine_enter(e);
+    int count = e->backend->phases ? e->backend->phases(e->state, out, most) : 0;
+    engine_leave(e);
+    return count;
+}
+
+void qm_interrupt(QmEngine *e) { atomic_fetch_add(&e->interrupts, 1); }
 
 /* ---- Sessions ---------------------------------------------------------------------------------------------------- */
 
 QmSession *qm_session_new(QmEngine *e, QmErr *err) {
-    for (int i = 0; i < e->info.slots; i++) {
-        if (e->slot[i]) continue;
-        QmSession *s = mem_new(1, sizeof *s, "session", err);
-        if (!s) return NULL;
-        s->engine = e;
-        s->slot = i;
-        e->slot[i] = s;
-        return s;
-    }
+    QmSession *s = mem_new(1, sizeof *s, "session", err);
+    if (!s) return NULL;
+    s->engine = e;
+    engine_enter(e);
+    while (s->slot < e->info.slots && e->slot[s->slot]) s->slot++;
+    bool room = s->slot < e->info.slots;
+    if (room) e->slot[s->slot] = s;
+    engine_leave(e);
+    if (room) return s;
+    free(s);
     err_set(err, "all %lld slots are taken", (long long)e->info.slots);
     return NULL;
 }
 
 void qm_session_free(QmSession *s) {
     if (!s) return;
+    engine_enter(s->engine);
     s->engine->slot[s->slot] = NULL;
+    engine_leave(s->engine);
     free(s);
 }
 
@@ -213,8 +244,11 @@ bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr
         return err_set(err, "copy: expected 0 to %lld tokens, got %lld", (long long)from->length, (long long)length);
     if (to == from) return qm_session_crop(to, length, err);
     if (!e->backend->copy) return err_set(err, "copy: the %s backend cannot copy caches", e->backend->name);
+    engine_enter(e);
     follow_copy(e, from->slot, to->slot, length);
-    if (!e->backend->copy(e->state, from->slot, to->slot, length, err)) return false;
+    bool copied = e->backend->copy(e->state, from->slot, to->slot, length, err);
+    engine_leave(e);
+    if (!copied) return false;
     to->length = length;
     to->rope_length = length < from->length ? length : from->rope_length;
     return true;

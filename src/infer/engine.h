@@ -1,6 +1,7 @@
 /* engine.h: within src/infer: what an engine and a session are made of. */
 #ifndef ENGINE_H
 #define ENGINE_H
+#include <pthread.h>
 #include <stdatomic.h>
 #include "../graph/backend.h"
 #include "../model/qwen2.h"
@@ -17,7 +18,8 @@ struct QmEngine {
     void *state;
     QmModelInfo info;
     struct QmSession **slot; /* [slots], NULL: free */
-    atomic_bool interrupted;
+    atomic_uint interrupts;  /* so far: a qm_forward that began before one of them ends */
+    pthread_mutex_t lock;    /* see engine_enter */
     int spread_number;       /* over several ranks: its number on all of them (follow.h); 0: this process's alone */
 };
 
@@ -27,6 +29,11 @@ struct QmSession {
     int64_t length;      /* tokens in the cache                                     */
     int64_t rope_length; /* largest rotary position so far + 1: dynamic and longrope */
 };
+
+/* Whoever works on an engine, its sessions' caches or its table of slots does it between these two: one thread at a time,
+ * which may enter again. Over several processes it is one thread for all engines: their messages share one way. */
+void engine_enter(const QmEngine *engine);
+void engine_leave(const QmEngine *engine);
 
 /* qm_engine_open with the number that rank 0 gave it; 0: none yet. */
 QmEngine *engine_open_as(const QmEngineOptions *options, int spread_number, QmErr *err);

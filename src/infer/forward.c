@@ -131,23 +131,30 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
     return true;
 }
 
-bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
+/* All steps of a call; interrupts: what came before it was not for us. */
+static bool steps_run(QmEngine *e, QmAppend *entries, int count, unsigned interrupts, Err *err) {
     int32_t row_entry[MAX_ROWS];
     int64_t row_token[MAX_ROWS];
-    if (!entries_check(e, entries, count, err)) return false;
-    atomic_store(&e->interrupted, false); /* one that came while nothing ran was not for us */
     StepRows *s = e->backend->rows(e->state);
     for (Cursor at = {0};;) {
         step_fill(e, entries, count, &at, s, row_entry, row_token);
-        if (s->rows == 0) break;
-        if (atomic_load(&e->interrupted)) return err_set(err, "interrupted");
+        if (s->rows == 0) return true;
+        if (atomic_load(&e->interrupts) != interrupts) return err_set(err, "interrupted");
         follow_step(e);
         if (!e->backend->run(e->state, err)) return false;
         if (!step_results(e, entries, s, row_entry, row_token, err)) return false;
     }
-    for (int i = 0; i < count; i++) {
+}
+
+bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
+    unsigned interrupts = atomic_load(&e->interrupts);
+    if (!entries_check(e, entries, count, err)) return false;
+    engine_enter(e);
+    bool ok = steps_run(e, entries, count, interrupts, err);
+    engine_leave(e);
+    for (int i = 0; ok && i < count; i++) {
         entries[i].session->rope_length = rope_length(&entries[i]);
         entries[i].session->length += entries[i].count;
     }
-    return true;
+    return ok;
 }
