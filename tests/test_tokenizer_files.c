@@ -142,7 +142,7 @@ static void added_flags(void **state) {
                                                                                                           true) "]",
         .vocab = ", \"xy\": 255, \"abc\": 256, \"\u0120a\": 257",
         .merges = "[\"x y\"]"};
-    const char *wrong = "[\"a b\"]"; /* below: a merge that would make a special token of plain text */
+    const char *merge = "[\"a b\"]"; /* below: an added token that merges make */
     assert_pieces(&p, "x \n<l> y", true, "x|<l>| |y");
     assert_pieces(&p, "x <r> \n y", true, "x| |<r>|y");
     assert_pieces(&p, "word sword word", true, "word| |s|w|o|r|d| |word");
@@ -169,9 +169,17 @@ static void added_flags(void **state) {
     assert_int_equal(out.data[3], 263);
     free(out.data);
     qm_tokenizer_close(t);
-    const Parts merged = {.added = "[" TOKEN(255, "ab", false, false, false, false, true) "]", .merges = wrong};
+    const Parts merged = {.added = "[" TOKEN(255, "ab", true, false, false, false, true) ", " TOKEN(
+                              0, "!", false, false, false, false, true) "]",
+                          .merges = merge};
     assert_pieces(&merged, "ab", true, "ab");
-    assert_pieces(&merged, "ab", false, "a|b");
+    assert_pieces(&merged, "ab", false, "ab"); /* what the model's own merges make is the model's */
+    assert_pieces(&merged, "abx!", true, "ab|x|!");
+    assert_pieces(&merged, "a!b", false, "a|!|b"); /* nothing of the text is lost */
+    const Parts whole = {.added = "[" TOKEN(255, "ab", true, false, false, false, false) "]",
+                         .merges = merge,
+                         .model = "\"ignore_merges\": true, "};
+    assert_pieces(&whole, "ab abx", false, "ab| |ab|x");
 }
 
 /* Files that are wrong, each with an error that names the fault. */
@@ -359,12 +367,22 @@ static void config_files(void **state) {
     static const struct { const char *json, *says; } cases[] = {
         {"{}", NULL},
         {"{\"bos_token\": \"!\", \"add_bos_token\": true}", NULL},
+        {"{\"bos_token\": \"new\"}", NULL}, /* becomes a token, as in transformers */
+        {"{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"!\", \"add_bos_token\": true}", NULL},
         {"{\"bos_token\": {\"content\": \"!\"}, \"eos_token\": \"abc\"}", NULL},
         {"{\"chat_template\": [{\"name\": \"default\", \"template\": \"x\"}]}", NULL},
-        {"{\"add_bos_token\": true}", "there is no bos_token"},
-        {"{\"bos_token\": \"nope\"}", "is not a token"},
+        {"{\"tokenizer_class\": \"LlamaTokenizer\", \"add_bos_token\": true}", "there is no bos_token"},
+        {"{\"split_special_tokens\": true}", "split_special_tokens"},
+        {"{\"added_tokens_decoder\": []}", "added_tokens_decoder: expected an object"},
+        {"{\"added_tokens_decoder\": {\"258\": \"x\"}}", "expected an object"},
+        {"{\"added_tokens_decoder\": {\"258\": {}}}", "with content"},
+        {"{\"added_tokens_decoder\": {\"x\": {\"content\": \"<x>\"}}}", "expected an id"},
+        {"{\"added_tokens_decoder\": {\"300\": {\"content\": \"<x>\"}}}", "the two files disagree"},
+        {"{\"added_tokens_decoder\": {\"258\": {\"content\": \"\\u001b[2J\", \"lstrip\": 3}}}", "expected true or false"},
+        {"{\"extra_special_tokens\": 3}", "extra_special_tokens: expected"},
+        {"{\"additional_special_tokens\": [3]}", "additional_special_tokens: expected"},
         {"{\"bos_token\": 3}", "bos_token: expected"},
-        {"{\"add_bos_token\": 3}", "expected true or false"},
+        {"{\"add_prefix_space\": 3}", "expected true or false"},
         {"{\"chat_template\": 3}", "chat_template: expected a string"},
         {"[]", "expected an object"},
         {"{", "not valid JSON"},
@@ -375,9 +393,70 @@ static void config_files(void **state) {
         const Parts usual = {0};
         QmTokenizer *t = small(&usual, &err);
         assert_non_null(t);
-        bool ok = tokenizer_load_config(t, cases[i].json, strlen(cases[i].json), "config", &err);
+        bool ok = tokenizer_load_config(t, cases[i].json, strlen(cases[i].json), NULL, "config", &err);
         if (ok != !cases[i].says || (!ok && !strstr(err.text, cases[i].says)))
             fail_msg("%s: %s", cases[i].json, err.text);
+        qm_tokenizer_close(t);
+    }
+}
+
+/* Ids by both files, as AutoTokenizer of transformers 5.24 gives them. */
+static void config_counts(void **state) {
+    (void)state;
+    static const char with_bos[] =
+        "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"!\"}}, {\"Sequence\": {}}], "
+        "\"special_tokens\": {\"!\": {\"ids\": [0]}}}";
+    static const char with_space[] = "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"use_regex\": true}";
+    static const char ends[] = "[" TOKEN(258, "<e>", false, false, false, false, false) "]";
+    static const struct { Parts parts; const char *config, *family, *text, *ids, *plain; } cases[] = {
+        {{.added = ends}, "{\"added_tokens_decoder\": {\"260\": {\"content\": \"<c2>\"}, \"259\": {\"content\": "
+                          "\"<c1>\", \"special\": true}}}", NULL, "a<c1>b<c2>", "64 259 65 260", "ab<c2>"},
+        {{.added = ends}, "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<e>\", \"rstrip\": true}}}", NULL,
+         "a<e>  b", "64 258 65", "a<e>b"},
+        {{.added = ends}, "{\"added_tokens_decoder\": {\"300\": {\"content\": \"<e>\"}}}", NULL, "<e>", "258", "<e>"},
+        {{.added = ends}, "{\"eos_token\": \"<e>\"}", NULL, "a<e>", "64 258", "a"},
+        {{.added = ends, .normalizer = "{\"type\": \"NFC\"}"},
+         "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<e>\", \"normalized\": true}, \"259\": {\"content\": "
+         "\"<e\u0301>\", \"normalized\": true}}}", NULL, "<e><\u00E9>", "258 259", "<e><e\u0301>"},
+        {{0}, "{\"extra_special_tokens\": [\"<x1>\", {\"content\": \"<x2>\", \"rstrip\": true}]}", NULL, "a<x1> <x2>  b",
+         "64 258 219 259 65", "a b"},
+        {{0}, "{\"additional_special_tokens\": [\"<x1>\"]}", NULL, "<x1>", "258", ""},
+        {{0}, "{\"extra_special_tokens\": {\"image_token\": \"<x1>\"}, \"video_token\": \"<v>\"}", NULL, "<x1><v>",
+         "258 259", ""},
+        {{0}, "{\"pad_token\": \"!\"}", NULL, "a!b", "64 0 65", "ab"},
+        {{0}, "{\"pad_token\": \"ab\"}", NULL, "xab abc", "87 255 219 255 66", "x c"},
+        {{0}, "{\"bos_token\": \"<s>\", \"mask_token\": \"<m>\", \"sep_token\": \"<p>\"}", NULL, "<m><s><p>", "260 258 259", ""},
+        {{0}, "{\"bos_token\": \"!\", \"add_bos_token\": true}", NULL, "x", "87", "x"},
+        {{.post = with_bos}, "{\"bos_token\": \"a\", \"add_bos_token\": false}", NULL, "x", "0 87", "!x"},
+        {{0}, "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"a\", \"add_bos_token\": true}", NULL, "x",
+         "64 87", "x"},
+        {{.post = with_bos}, "{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": \"!\", \"add_bos_token\": false}",
+         NULL, "x", "87", "x"},
+        {{0}, "{\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true}", NULL, "x", "219 87", " x"},
+        {{.pre = with_space}, "{\"tokenizer_class\": \"GPT2Tokenizer\"}", NULL, "x", "87", "x"},
+        {{.pre = with_space}, "{\"tokenizer_class\": \"Qwen2TokenizerFast\", \"add_prefix_space\": false}", NULL, "x", "87", "x"},
+        {{.pre = with_space}, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": false}", NULL, "x",
+         "219 87", " x"},
+        {{0}, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": true}", "llama", "x", "87", "x"},
+        {{0}, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": true}", "qwen2", "x", "219 87", " x"},
+        {{0}, "{\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true}", "mistral", "x", "87", "x"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Err err = {0};
+        QmTokenizer *t = small(&cases[i].parts, &err);
+        if (!t || !tokenizer_load_config(t, cases[i].config, strlen(cases[i].config), cases[i].family, "config", &err))
+            fail_msg("%s: %s", cases[i].config, err.text);
+        int32_t *ids;
+        int64_t count = encode(t, cases[i].text, strlen(cases[i].text), true, &ids);
+        Text got = {0};
+        text_add(&got, "", 0);
+        for (int64_t k = 0; k < count; k++) text_line(&got, "%s%d", k ? " " : "", (int)ids[k]);
+        char *plain = qm_tokenizer_decode(t, ids, count, true, NULL, &err);
+        if (strcmp(got.data, cases[i].ids) || !plain || strcmp(plain, cases[i].plain))
+            fail_msg("%s: '%s' gives %s, '%s'", cases[i].config, cases[i].text, got.data, plain ? plain : err.text);
+        free(plain);
+        free(ids);
+        text_free(&got);
         qm_tokenizer_close(t);
     }
 }
@@ -524,7 +603,7 @@ static void bad_ggufs(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(components),   cmocka_unit_test(added_flags), cmocka_unit_test(bad_files),
-        cmocka_unit_test(bad_json),     cmocka_unit_test(cut_and_changed), cmocka_unit_test(config_files),
+        cmocka_unit_test(bad_json),     cmocka_unit_test(cut_and_changed), cmocka_unit_test(config_files), cmocka_unit_test(config_counts),
         cmocka_unit_test(bad_paths),    cmocka_unit_test(gguf_pre),    cmocka_unit_test(bad_ggufs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -206,7 +206,7 @@ static Text split(const Splitter *splitter, const char *text, size_t bytes) {
     Text out = {0};
     Err err = {0};
     text_add(&out, "", 0);
-    if (!splitter_run(splitter, (const uint8_t *)text, bytes, join, &out, &err)) fail_msg("%s", err.text);
+    if (!splitter_run(splitter, (const uint8_t *)text, bytes, split_deadline(bytes), join, &out, &err)) fail_msg("%s", err.text);
     return out;
 }
 
@@ -340,6 +340,15 @@ static void patterns_refused(void **state) {
     static const struct { const char *pattern, *says; } cases[] = {
         {"(", "at byte"}, {"[a", "at byte"}, {"\\w+", "\\w"}, {"\\bx", "\\b"}, {"[a&&b]", "&&"}, {"[[:alpha:]]", "[:"},
         {"a\\", "at byte"}, {"\\h", "\\h"}, {"\\C", "at byte"}, {"a{99999}", "at byte"}, {"\\p{Nonsense}", "at byte"},
+        {"a{3,1}", "at byte"}, {"a**", "a quantifier of a quantifier"}, {"a+{2}", "a quantifier of a quantifier"},
+        {"(?s).", "this kind of group"}, {"(?x)a b", "this kind of group"}, {"(?#a)b", "this kind of group"},
+        {"(?P<n>a)", "this kind of group"}, {"(?|a|b)", "this kind of group"}, {"(*FAIL)", "(*"}, {"(a)\\1", "\\1"},
+        {"\\pL", "\\p"}, {"\\p{Xan}", "at byte"}, {"\\p{L&}", "this name of a property"}, {"\\xe9", "\\x"}, {"\\Qa", "\\Q"},
+        {"\\N", "\\N"}, {"\\cA", "\\c"}, {"\\07", "\\0"}, {"[a[b]]", "a class in a class"}, {"[a-\\d]", "ends with a class"},
+        {"[\\d-z]", "starts with a class"}, {"(?=a)+", "repeated anchor"}, {"^*a", "repeated anchor"}, {"+a", "nothing to repeat"},
+        {"(?:a?)+", "may be empty"}, {"(?:a|b*)*", "may be empty"}, {"a{,2}+", "may be empty"}, {"a)", ") without ("},
+        {"(?i)ss", "any case"}, {"(?i:f)(?i:i)", "any case"}, {"(?i)\u00DF", "any case"}, {"(?i)[a-\u00FF]", "any case"},
+        {"(?i)\\p{Lu}", "any case"}, {"(?i:\\x{FB01})", "any case"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
@@ -363,6 +372,43 @@ static void patterns_refused(void **state) {
     free(deep);
 }
 
+/* Constructs that PCRE2 reads otherwise; the words are those of tokenizers 0.23 (Oniguruma, Ruby syntax). */
+static void patterns_translated(void **state) {
+    (void)state;
+    static const struct { const char *pattern, *text, *words; } cases[] = {
+        {"\\p{N}{1,3}+", "a1234567b", "a_1234567_b_"}, {"\\p{N}{2}+", "a1234567b", "a_123456_7b_"},
+        {"\\p{N}{2,}+", "a1234567b", "a_1234567_b_"}, {"a{2}?b", "aab ab b", "aab_ a_b_ _b_"},
+        {"\\p{N}{,2}", "a12345b", "a_12_34_5_b_"}, {"x{,}", "x{,}xx", "x{,}_xx_"}, {"x{", "x{x", "x{_x_"},
+        {"a{1,3}{2}", "aaaaaaa", "aaaaaa_a_"}, {"(?:ab){2}+", "ababab", "abab_ab_"}, {"[ab]{2}+c", "ababac", "a_babac_"},
+        {"a{1,2}?b", "aab", "aab_"}, {"a++a", "aaa", "aaa_"}, {"(?m)a.", "a\nb", "a\n_b_"}, {"(?m:a.)", "a\nb", "a\n_b_"},
+        {"(?-m)a.", "a\nb", "a\nb_"}, {"a(?i)b|c", "aB C c", "aB_ C c_"}, {"(?:a(?i)b|c)d", "acd aCd cd", "acd_ _aCd_ cd_"},
+        {"\\v", "a\vb\fc", "a_\v_b\fc_"}, {"\\p{Han}", "\u4E00\u3001a\u3005", "\u4E00_\u3001a_\u3005_"},
+        {"\\u4e00", "a\u4E00", "a_\u4E00_"}, {"\\p{^L}", "a1", "a_1_"}, {".", "a\r\u2028", "a_\r_\u2028_"},
+        {"a&&b", "a&&b", "a&&b_"}, {"[]a]", "a]", "a_]_"}, {"[a-c-e]", "b-e", "b_-_e_"}, {"a$", "a\na", "a_\n_a_"},
+        {"\\p{Lu}*(a|b)?+\\p{L}", "\u00E9'B ", "\u00E9_'_B_ _"}, {"(?=a)(?:a.)*+a", "bxx Aba", "bxx Ab_a_"},
+        {"(?i:'s|'ll)", "a'S b'LL 'LX", "a_'S_ b_'LL_ 'LX_"}, {"(?i)[sdmt]", "S\u017F", "S_\u017F_"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Splitter s = {0};
+        add_pattern(&s, cases[i].pattern, false);
+        assert_split(&s, cases[i].text, cases[i].words);
+        splitter_free(&s);
+    }
+}
+
+/* Many short pieces and empty matches do not hide from the clock, and time is that of the whole text. */
+static void deadline_holds(void **state) {
+    (void)state;
+    Splitter s = {0};
+    Err err = {0};
+    Text out = {0};
+    add_pattern(&s, "(?=a)|x", false);
+    assert_false(splitter_run(&s, (const uint8_t *)"aaa", 3, clock_seconds() - 1, join, &out, &err));
+    assert_non_null(strstr(err.text, "too slow"));
+    splitter_free(&s);
+    text_free(&out);
+}
+
 /* Catastrophic backtracking ends in an error. */
 static void pattern_too_slow(void **state) {
     (void)state;
@@ -373,7 +419,7 @@ static void pattern_too_slow(void **state) {
                                                                                                    match needs */
     add_pattern(&s, "(a|a|aa)+b", true);
     double start = clock_seconds();
-    assert_false(splitter_run(&s, (const uint8_t *)text, strlen(text), join, &out, &err));
+    assert_false(splitter_run(&s, (const uint8_t *)text, strlen(text), split_deadline(0), join, &out, &err));
     assert_true(clock_seconds() - start < 20);
     assert_non_null(strstr(err.text, "match limit"));
     splitter_free(&s);
@@ -387,7 +433,7 @@ int main(void) {
         cmocka_unit_test(nfc_random),          cmocka_unit_test(nfc_inert_is_inert),
         cmocka_unit_test(nfc_many_marks),      cmocka_unit_test(classes_match),
         cmocka_unit_test(matchers_match),      cmocka_unit_test(steps),
-        cmocka_unit_test(patterns_refused),    cmocka_unit_test(pattern_too_slow),
+        cmocka_unit_test(patterns_refused), cmocka_unit_test(patterns_translated), cmocka_unit_test(deadline_holds),    cmocka_unit_test(pattern_too_slow),
     };
     return cmocka_run_group_tests(tests, classes_compare, classes_free);
 }

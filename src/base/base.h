@@ -58,6 +58,14 @@ void text_line(Text *text, const char *format, ...) __attribute__((format(printf
 bool text_ok(const Text *text, const char *what, Err *err);   /* false and an error if any addition failed */
 void text_free(Text *text);
 
+/* ---- Text of files as it may be shown: control characters and broken UTF-8 become '?' --------------------------- */
+
+/* A name from a file for messages, cut to fit; line ends are controls here. */
+typedef struct NameText { char text[96]; } NameText;
+NameText name_text(const char *data, size_t bytes);
+/* In place; line ends stay. Every Err goes through it. */
+void text_printable(char *text);
+
 /* ---- Numbers read from people: whole string, in range ----------------------------------------------------------- */
 
 bool parse_int(const char *text, int64_t low, int64_t high, int64_t *out);

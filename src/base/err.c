@@ -1,4 +1,5 @@
-/* err.c: one error text per operation, of which the first one wins; and which version is speaking. */
+/* err.c: one error text per operation, of which the first one wins; and which version is speaking. Whatever went into an
+ * error, a terminal may show it. */
 #include <string.h>
 #include "base.h"
 
@@ -10,6 +11,7 @@ bool err_set(Err *err, const char *format, ...) {
     va_start(args, format);
     vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
+    text_printable(err->text);
     err->set = true;
     return false;
 }
@@ -24,4 +26,5 @@ void err_prefix(Err *err, const char *format, ...) {
     va_end(args);
     if (n >= 0 && (size_t)n < sizeof err->text)
         snprintf(err->text + n, sizeof err->text - (size_t)n, ": %.*s", (int)(sizeof old - 8), old);
+    text_printable(err->text);
 }

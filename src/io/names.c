@@ -36,27 +36,3 @@ const Name *names_twin(const Name *names, int64_t count) {
         if (compare(names[i - 1].data, names[i - 1].bytes, names[i].data, names[i].bytes) == 0) return &names[i];
     return NULL;
 }
-
-/* Bytes of the UTF-8 sequence that a lead byte announces, 0 if it is none. Continuation bytes are checked, not values:
- * the text is only shown. */
-static size_t sequence_bytes(uint8_t lead) {
-    return lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
-}
-
-NameText name_text(const char *data, size_t bytes) {
-    NameText out;
-    size_t room = sizeof out.text - 4, used = 0, i = 0; /* "..." and NUL */
-    while (i < bytes) {
-        uint8_t c = (uint8_t)data[i];
-        size_t n = c >= 0x20 && c < 0x7f ? 1 : sequence_bytes(c), k = 1;
-        while (k < n && i + k < bytes && ((uint8_t)data[i + k] & 0xc0) == 0x80) k++;
-        bool good = n && k == n && !(c == 0xc2 && (uint8_t)data[i + 1] < 0xa0); /* U+0080..U+009F are controls too */
-        if (!good) n = 1;
-        if (used + n > room) break;
-        for (k = 0; k < n; k++) out.text[used + k] = good ? data[i + k] : '?';
-        used += n;
-        i += n;
-    }
-    memcpy(out.text + used, i < bytes ? "..." : "", i < bytes ? 4 : 1);
-    return out;
-}

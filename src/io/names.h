@@ -16,8 +16,4 @@ void names_sort(Name *names, int64_t count);
 int64_t names_find(const Name *names, int64_t count, const char *data, size_t bytes);
 /* The second of two equal names in a sorted list, or NULL. */
 const Name *names_twin(const Name *names, int64_t count);
-
-/* A name from a file as text for messages: cut to fit, control characters and broken UTF-8 replaced by '?'. */
-typedef struct NameText { char text[96]; } NameText;
-NameText name_text(const char *data, size_t bytes);
 #endif

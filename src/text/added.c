@@ -1,6 +1,7 @@
 /* added.c: added tokens in sorted order; a match narrows the range of candidates byte by byte. */
 #include <stdlib.h>
 #include <string.h>
+#include "../io/names.h"
 #include "added.h"
 #include "unicode.h"
 
@@ -27,9 +28,10 @@ static int compare(const void *a, const void *b) {
 bool added_set_finish(AddedSet *set, Err *err) {
     if (set->count) qsort(set->token, set->count, sizeof *set->token, compare);
     set->only = set->count ? (uint8_t)set->token[0].text[0] : -1;
+    memset(set->first, 0, sizeof set->first);
     for (size_t i = 0; i < set->count; i++) {
         const Added *t = &set->token[i];
-        if (i > 0 && compare(t - 1, t) == 0) return err_set(err, "added token '%s' is given twice", t->text);
+        if (i > 0 && compare(t - 1, t) == 0) return err_set(err, "added token '%s' is given twice", name_text(t->text, t->bytes).text);
         set->first[(uint8_t)t->text[0] + 1]++;
         if ((uint8_t)t->text[0] != set->only) set->only = -1;
     }
@@ -46,6 +48,11 @@ void added_set_free(AddedSet *set) {
 const Added *added_set_find(const AddedSet *set, const char *text, size_t bytes) {
     Added key = {.text = text, .bytes = bytes};
     return set->count ? bsearch(&key, set->token, set->count, sizeof *set->token, compare) : NULL;
+}
+
+void added_set_remove(AddedSet *set, const Added *token) {
+    size_t at = (size_t)(token - set->token);
+    memmove(set->token + at, set->token + at + 1, (--set->count - at) * sizeof *set->token);
 }
 
 /* The longest token that text[0..bytes) starts with, or NULL. */

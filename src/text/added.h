@@ -22,9 +22,11 @@ typedef struct AddedSet {
 } AddedSet;
 
 bool added_set_add(AddedSet *set, const Added *token, Err *err); /* copies the text; order does not matter */
-bool added_set_finish(AddedSet *set, Err *err);                  /* sorts; a text given twice is an error  */
+bool added_set_finish(AddedSet *set, Err *err);                  /* sorts; a text given twice is an error; again after every change */
 void added_set_free(AddedSet *set);
 const Added *added_set_find(const AddedSet *set, const char *text, size_t bytes); /* exact; NULL if absent */
+
+void added_set_remove(AddedSet *set, const Added *token); /* one of the set's own */
 
 /* A part of a text, in bytes. */
 typedef struct Span { size_t start, end; } Span;

@@ -7,35 +7,13 @@
 #include "split.h"
 #include "unicode.h"
 
-enum { MATCH_STEPS = 20000000, MATCH_KIBIBYTES = 256 << 10, CHECK_CLOCK = 64 };
+enum { MATCH_STEPS = 20000000, MATCH_KIBIBYTES = 256 << 10 };
 #define SECONDS_AT_LEAST 10.0
 #define SECONDS_PER_BYTE 2e-6
 
 typedef struct Regex { pcre2_code *code; } Regex;
 
-/* Copies the pattern, writing \s as the White_Space that Oniguruma means (PCRE2's takes U+180E too). */
-static bool translate(const char *pattern, size_t bytes, Text *out, Err *err) {
-    for (size_t i = 0; i < bytes; i++) {
-        if (i + 1 < bytes && !memcmp(pattern + i, "&&", 2))
-            return err_set(err, "pattern uses &&, which is not supported");
-        if (i + 1 < bytes && !memcmp(pattern + i, "[:", 2))
-            return err_set(err, "pattern uses [:, which is not supported");
-        if (pattern[i] != '\\' || i + 1 == bytes) {
-            text_add(out, pattern + i, 1);
-            continue;
-        }
-        char c = pattern[++i];
-        if (c == 's' || c == 'S') text_line(out, "\\%c{White_Space}", c == 's' ? 'p' : 'P');
-        else if (c && strchr("wWbBhHRXZKGyYOM", c))
-            return err_set(err,
-                           "pattern uses \\%c, which is not supported: regular expression libraries disagree on it", c);
-        else {
-            text_add(out, "\\", 1);
-            text_add(out, &c, 1);
-        }
-    }
-    return text_ok(out, "pattern", err);
-}
+double split_deadline(size_t bytes) { return clock_seconds() + SECONDS_AT_LEAST + SECONDS_PER_BYTE * (double)bytes; }
 
 struct Regex *regex_new(const char *pattern, size_t bytes, Err *err) {
     if (bytes > 10000) {
@@ -46,11 +24,20 @@ struct Regex *regex_new(const char *pattern, size_t bytes, Err *err) {
     int why;
     PCRE2_SIZE at;
     Regex *regex = mem_new(1, sizeof *regex, "pattern", err);
-    if (regex && translate(pattern, bytes, &text, err)) {
-        /* MULTILINE: in Oniguruma's Ruby syntax ^ and $ stand at every line. */
-        regex->code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.bytes,
-                                    PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &why, &at, NULL);
-        if (regex->code) {
+    if (regex && pattern_translate(pattern, bytes, &text, err)) {
+        /* In Oniguruma's Ruby syntax ^ and $ stand at every line, and lines end in LF alone. Two
+         * optimisations are off, for in 10.42 they miss matches: (?=a)(?:ax)*+a in "a", \p{Lu}*(?:a|b)?+\p{L} in "B". */
+        pcre2_compile_context *lines = pcre2_compile_context_create(NULL);
+        if (lines && pcre2_set_newline(lines, PCRE2_NEWLINE_LF) == 0)
+            regex->code =
+                pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.bytes,
+                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_START_OPTIMIZE |
+                                  PCRE2_NO_AUTO_POSSESS,
+                              &why, &at, lines);
+        pcre2_compile_context_free(lines);
+        if (!lines) {
+            err_set(err, "out of memory: pattern");
+        } else if (regex->code) {
             pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* without it matching is slower, no more */
         } else {
             PCRE2_UCHAR reason[128];
@@ -89,11 +76,13 @@ static int find(const Regex *regex, const uint8_t *text, size_t bytes, size_t fr
     return -1;
 }
 
-static bool split_all(const Regex *regex, const uint8_t *text, size_t bytes, pcre2_match_data *match,
+static bool split_all(const Regex *regex, const uint8_t *text, size_t bytes, double deadline, pcre2_match_data *match,
                       pcre2_match_context *limits, WordSink *sink, void *context, Err *err) {
-    double deadline = 0;
     size_t done = 0, from = 0, last_end = SIZE_MAX; /* an empty match right after the last match does not count */
-    for (size_t turn = 1; from <= bytes; turn++) {
+    while (from <= bytes) {
+        if (clock_seconds() > deadline) /* at every turn: one alone may take MATCH_STEPS */
+            return err_set(err, "pre_tokenizer: Split: pattern is too slow: at byte %zu of %zu when time was up", from,
+                           bytes);
         int found = find(regex, text, bytes, from, match, limits, err);
         if (found < 0) return false;
         if (found == 0) break;
@@ -107,16 +96,12 @@ static bool split_all(const Regex *regex, const uint8_t *text, size_t bytes, pcr
         if (start > done && !sink(context, text + done, start - done, err)) return false;
         if (end > start && !sink(context, text + start, end - start, err)) return false;
         done = from = last_end = end;
-        if (turn == 1) deadline = clock_seconds() + SECONDS_AT_LEAST + SECONDS_PER_BYTE * (double)bytes;
-        if (turn % CHECK_CLOCK == 0 && clock_seconds() > deadline)
-            return err_set(err, "pre_tokenizer: Split: pattern is too slow: at byte %zu of %zu when time was up", done,
-                           bytes);
     }
     return done == bytes || sink(context, text + done, bytes - done, err);
 }
 
-bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, WordSink *sink, void *context,
-                 Err *err) {
+bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, double deadline, WordSink *sink,
+                 void *context, Err *err) {
     pcre2_match_data *match = pcre2_match_data_create_from_pattern(regex->code, NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
     bool ok = match && limits;
@@ -124,7 +109,7 @@ bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, W
     if (ok) {
         pcre2_set_match_limit(limits, MATCH_STEPS);
         pcre2_set_heap_limit(limits, MATCH_KIBIBYTES);
-        ok = split_all(regex, text, bytes, match, limits, sink, context, err);
+        ok = split_all(regex, text, bytes, deadline, match, limits, sink, context, err);
     }
     pcre2_match_context_free(limits);
     pcre2_match_data_free(match);

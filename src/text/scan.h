@@ -2,7 +2,7 @@
  * hundreds of thousands of short strings that a tree would spend a second on. As strict as json.h. */
 #ifndef SCAN_H
 #define SCAN_H
-#include "../base/base.h"
+#include "../io/names.h"
 
 typedef struct Scan {
     const uint8_t *start, *at, *end;
@@ -32,4 +32,5 @@ bool scan_int(Scan *scan, int64_t low, int64_t high, int64_t *out);
 bool scan_skip(Scan *scan, ScanText *out);         /* any value, checked; *out is its text in the file */
 bool scan_end(Scan *scan);                         /* only white space is left                       */
 bool scan_equal(ScanText text, const char *word);
+static inline NameText scan_name(ScanText text) { return name_text((const char *)text.data, text.bytes); }
 #endif

@@ -24,6 +24,18 @@ bool splitter_add(Splitter *splitter, SplitKind kind, Err *err) {
     return true;
 }
 
+bool splitter_set_prefix(Splitter *s, bool on, Err *err) {
+    int at = s->prefix;
+    if (on == (at < s->count && s->step[at] == SPLIT_PREFIX_SPACE)) return true;
+    if (on && !splitter_add(s, SPLIT_PREFIX_SPACE, err)) return false;
+    size_t after = (size_t)(s->count - 1 - at);
+    memmove(s->step + at + on, s->step + at + !on, after * sizeof *s->step);
+    memmove(s->regex + at + on, s->regex + at + !on, after * sizeof *s->regex);
+    if (on) s->step[at] = SPLIT_PREFIX_SPACE, s->regex[at] = NULL;
+    else s->count--;
+    return true;
+}
+
 bool splitter_add_pattern(Splitter *splitter, const char *pattern, size_t bytes, bool by_hand, Err *err) {
     for (SplitKind kind = SPLIT_QWEN2; by_hand && kind <= SPLIT_GPT2; kind++)
         if (strlen(split_pattern(kind)) == bytes && !memcmp(split_pattern(kind), pattern, bytes))
@@ -115,6 +127,7 @@ static const uint8_t *match_gpt2(const uint8_t *p, const uint8_t *end) {
 
 typedef struct Run {
     const Splitter *splitter;
+    double deadline;
     WordSink *sink;
     void *context;
 } Run;
@@ -166,7 +179,7 @@ static bool run_step(const Run *run, int step, const uint8_t *p, const uint8_t *
     if (kind == SPLIT_PREFIX_SPACE) return prefix_space(run, step, p, end, err);
     if (kind == SPLIT_REGEX) {
         Next next = {run, step + 1};
-        return regex_split(run->splitter->regex[step], p, (size_t)(end - p), pass_match, &next, err);
+        return regex_split(run->splitter->regex[step], p, (size_t)(end - p), run->deadline, pass_match, &next, err);
     }
     while (p < end) {
         const uint8_t *q = kind == SPLIT_GPT2 ? match_gpt2(p, end) : match_qwen2(p, end, kind == SPLIT_QWEN2 ? 1 : 3);
@@ -176,8 +189,8 @@ static bool run_step(const Run *run, int step, const uint8_t *p, const uint8_t *
     return true;
 }
 
-bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, WordSink *sink, void *context,
-                  Err *err) {
-    Run run = {splitter, sink, context};
+bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, double deadline, WordSink *sink,
+                  void *context, Err *err) {
+    Run run = {splitter, deadline, sink, context};
     return bytes == 0 || pass(&run, 0, text, text + bytes, err);
 }

@@ -22,25 +22,38 @@ typedef struct Splitter {
     SplitKind step[SPLIT_STEPS];
     struct Regex *regex[SPLIT_STEPS]; /* of a SPLIT_REGEX step, owned */
     int count;
+    int prefix; /* step before which a space in front would be added */
 } Splitter;
 
 bool splitter_add(Splitter *splitter, SplitKind kind, Err *err);
+/* Makes `prefix` a SPLIT_PREFIX_SPACE step, or no longer one. */
+bool splitter_set_prefix(Splitter *splitter, bool on, Err *err);
 /* A Split step with behaviour Isolated. `by_hand` false: PCRE2 even for the patterns that we match by hand. */
 bool splitter_add_pattern(Splitter *splitter, const char *pattern, size_t bytes, bool by_hand, Err *err);
 void splitter_free(Splitter *splitter);
 
 /* Calls `sink` for every word of well-formed `text` in order; it stops and fails when a call returns false. */
 typedef bool WordSink(void *context, const uint8_t *word, size_t bytes, Err *err);
-bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, WordSink *sink, void *context, Err *err);
+bool splitter_run(const Splitter *splitter, const uint8_t *text, size_t bytes, double deadline, WordSink *sink,
+                  void *context, Err *err);
+/* The time of clock_seconds() by which a text of `bytes`, all its pieces together, must be split: patterns of a file
+ * may be slow. */
+double split_deadline(size_t bytes);
 
 /* The pattern that a matcher by hand stands for; NULL for the other kinds. */
 const char *split_pattern(SplitKind kind);
 
+/* ---- oniguruma.c --------------------------------------------------------------------------------------------- */
+
+/* Appends the pattern as PCRE2 writes it. False and an error that names what has no counterpart there. */
+bool pattern_translate(const char *pattern, size_t bytes, Text *out, Err *err);
+
 /* ---- regex.c ------------------------------------------------------------------------------------------------- */
 
-/* Oniguruma's syntax as tokenizers' Split uses it; what PCRE2 would understand otherwise is refused by name. */
+/* Compiles a pattern in Oniguruma's syntax, as tokenizers' Split uses it. */
 struct Regex *regex_new(const char *pattern, size_t bytes, Err *err);
 void regex_free(struct Regex *regex);
 /* Calls `sink` for every match and every gap between matches, empty ones left out. */
-bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, WordSink *sink, void *context, Err *err);
+bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, double deadline, WordSink *sink,
+                 void *context, Err *err);
 #endif

@@ -1,5 +1,7 @@
 /* tokenizer.c: text to ids and back. Encoding: repair UTF-8; cut at added tokens; normalise; cut into words; merge. */
 #include <stdlib.h>
+#include <string.h>
+#include "../io/json.h"
 #include "../io/model_file.h"
 #include "tokenizer.h"
 #include "unicode.h"
@@ -20,7 +22,11 @@ QmTokenizer *tokenizer_new(Err *err) {
 }
 
 bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err) {
-    if (!vocab_add_token(&t->vocab, token->id, (const uint8_t *)token->text, token->bytes, special, err)) return false;
+    return vocab_add_token(&t->vocab, token->id, (const uint8_t *)token->text, token->bytes, special, err) &&
+           tokenizer_place(t, token, normalized, err);
+}
+
+bool tokenizer_place(QmTokenizer *t, const Added *token, bool normalized, Err *err) {
     if (!normalized) return added_set_add(&t->raw, token, err);
     Added copy = *token;
     Text text = {0};
@@ -38,15 +44,33 @@ bool tokenizer_finish(QmTokenizer *t, Err *err) {
     return vocab_finish(&t->vocab, err) && added_set_finish(&t->raw, err) && added_set_finish(&t->normal, err);
 }
 
+enum { FILE_LIMIT = 16 << 20 };
+
+/* model_type of the model's config.json, if it has one: transformers goes by it. NULL, or malloc'ed. */
+static bool family_of(const char *model, char **family, Err *err) {
+    ModelFile file = {0};
+    const char *type = NULL;
+    *family = NULL;
+    bool ok = model_file_read(&file, model, "config.json", FILE_LIMIT, err);
+    json_t *root = ok && file.data ? json_text(file.data, file.bytes, file.where, err) : NULL;
+    if (ok && file.data) ok = root && json_get_text(root, "model_type", file.where, &type, err);
+    if (ok && type && !(*family = strdup(type))) ok = err_set(err, "out of memory: model_type");
+    json_decref(root);
+    model_file_free(&file);
+    return ok;
+}
+
 /* The files of a folder or a packed file. */
 static QmTokenizer *open_files(const char *model, Err *err) {
     QmTokenizer *t = tokenizer_new(err);
     ModelFile json = {0}, config = {0}, jinja = {0};
+    char *family = NULL;
     bool ok = t && model_file_read(&json, model, "tokenizer.json", (size_t)256 << 20, err) &&
               (json.data || err_set(err, "cannot open %s: the model has no such file", json.where)) &&
               tokenizer_load_json(t, (const uint8_t *)json.data, json.bytes, json.where, err) &&
-              model_file_read(&config, model, "tokenizer_config.json", (size_t)16 << 20, err) &&
-              (!config.data || tokenizer_load_config(t, config.data, config.bytes, config.where, err)) &&
+              family_of(model, &family, err) &&
+              model_file_read(&config, model, "tokenizer_config.json", FILE_LIMIT, err) &&
+              (!config.data || tokenizer_load_config(t, config.data, config.bytes, family, config.where, err)) &&
               model_file_read(&jinja, model, "chat_template.jinja", (size_t)1 << 20, err);
     if (ok && jinja.data) { /* where newer folders keep the template; it wins */
         chat_free(&t->chat);
@@ -55,6 +79,7 @@ static QmTokenizer *open_files(const char *model, Err *err) {
     model_file_free(&json);
     model_file_free(&config);
     model_file_free(&jinja);
+    free(family);
     if (ok) return t;
     qm_tokenizer_close(t);
     return NULL;
@@ -136,7 +161,8 @@ const char *qm_tokenizer_piece(const QmTokenizer *t, int32_t id, size_t *bytes, 
 typedef struct Encoding {
     const QmTokenizer *tokenizer;
     Bpe *bpe;
-    Text normal; /* the piece at hand in form C */
+    Text normal;     /* the piece at hand in form C */
+    double deadline; /* of splitting */
     Ids *out;
 } Encoding;
 
@@ -157,12 +183,12 @@ static bool encode_piece(Encoding *e, const uint8_t *text, size_t bytes, bool op
     size_t done = 0;
     AddedMatch m;
     while (open && added_set_next(&t->normal, text, bytes, done, done, bytes, &m)) {
-        if (!splitter_run(&t->splitter, text + done, m.start - done, encode_word, e, err) ||
+        if (!splitter_run(&t->splitter, text + done, m.start - done, e->deadline, encode_word, e, err) ||
             !ids_add(e->out, m.id, err))
             return false;
         done = m.end;
     }
-    return splitter_run(&t->splitter, text + done, bytes - done, encode_word, e, err);
+    return splitter_run(&t->splitter, text + done, bytes - done, e->deadline, encode_word, e, err);
 }
 
 static bool encode_spans(Encoding *e, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
@@ -184,7 +210,8 @@ static bool encode_spans(Encoding *e, const uint8_t *text, size_t bytes, const S
 
 bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
                       Ids *out, Err *err) {
-    Encoding e = {.tokenizer = t, .bpe = atomic_exchange(&t->spare->bpe, NULL), .out = out};
+    Encoding e = {.tokenizer = t, .bpe = atomic_exchange(&t->spare->bpe, NULL), .deadline = split_deadline(bytes),
+                  .out = out};
     if (!e.bpe) e.bpe = bpe_new(err);
     bool ok = e.bpe && encode_spans(&e, text, bytes, open, open_count, err);
     text_free(&e.normal);

@@ -24,7 +24,7 @@ struct QmTokenizer {
     AddedSet normal;      /* added tokens matched after normalisation */
     Splitter splitter;
     int32_t bos, eos;     /* or -1 */
-    bool add_bos;         /* every encoded text starts with bos */
+    bool add_bos;         /* every encoded text starts with bos, which is >= 0 */
     ChatTemplate chat;
     Spare *spare;
 };
@@ -33,12 +33,16 @@ struct QmTokenizer {
 
 QmTokenizer *tokenizer_new(Err *err);
 bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, const char *where, Err *err);
-/* tokenizer_config.json: bos, eos, add_bos_token, chat template. After tokenizer_load_json. */
-bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const char *where, Err *err);
+/* tokenizer_config.json, after tokenizer_load_json; tokenizer_config.c says what is taken from it. `family`: model_type
+ * of config.json, or NULL. */
+bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const char *family, const char *where,
+                           Err *err);
 bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err);
-/* Takes up an added token. */
+/* Takes up an added token that none is yet. */
 bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err);
-/* Sorts and indexes; nothing is added afterwards. The loaders end with it. */
+/* Puts an added token among those that are looked for in texts; the set is finished anew afterwards. */
+bool tokenizer_place(QmTokenizer *t, const Added *token, bool normalized, Err *err);
+/* Sorts and indexes. The loaders end with it. */
 bool tokenizer_finish(QmTokenizer *t, Err *err);
 int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes); /* of an exact token text, or -1 */
 

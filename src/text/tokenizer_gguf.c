@@ -1,5 +1,6 @@
 /* tokenizer_gguf.c: the tokenizer in the metadata of a GGUF file (keys: github.com/ggml-org/ggml, docs/gguf.md). */
 #include <inttypes.h>
+#include "../io/names.h"
 #include "tokenizer.h"
 #include "unicode.h"
 
@@ -36,15 +37,33 @@ static bool find_text(const Gguf *g, const char *key, GgufText *out, Err *err) {
     return !gguf_find(g, key) || gguf_text(g, key, out, err);
 }
 
+/* The pre-tokenizer of a file that does not name it, as files written before May 2024 do not. A wrong one gives other
+ * ids for digits and for words in capitals, so what is taken is said. */
+static GgufText guess_pre(const Gguf *gguf, Err *err) {
+    GgufText architecture = {"", 0};
+    const GgufValue *tokens = gguf_find(gguf, "tokenizer.ggml.tokens");
+    if (!find_text(gguf, "general.architecture", &architecture, err)) return architecture;
+    const char *name = text_equal(architecture, "qwen2")                                      ? "qwen2"
+                       : text_equal(architecture, "llama") && tokens && tokens->count >= 128000 ? "llama-bpe"
+                                                                                                : "gpt-2";
+    fprintf(stderr,
+            "qwenmesh: warning: tokenizer.ggml.pre is missing: taking %s for the architecture %s; if that is not how "
+            "the model was trained, its answers will be worse\n",
+            name, architecture.bytes ? name_text(architecture.data, architecture.bytes).text : "(none)");
+    return (GgufText){name, strlen(name)};
+}
+
 static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
-    GgufText model = {0}, pre = {"gpt-2", 5};
+    GgufText model = {0}, pre = {0};
     bool space = false;
     if (!gguf_text(gguf, "tokenizer.ggml.model", &model, err) || !find_text(gguf, "tokenizer.ggml.pre", &pre, err) ||
         !find_bool(gguf, "tokenizer.ggml.add_space_prefix", &space, err)) return false;
     if (!text_equal(model, "gpt2"))
-        return err_set(err, "tokenizer.ggml.model: expected gpt2 (byte-level BPE), got '%.*s'",
-                       (int)(model.bytes < 40 ? model.bytes : 40), model.data);
+        return err_set(err, "tokenizer.ggml.model: expected gpt2 (byte-level BPE), got '%s'",
+                       name_text(model.data, model.bytes).text);
     if (space) return err_set(err, "tokenizer.ggml.add_space_prefix true is not supported with byte-level BPE");
+    if (!pre.data) pre = guess_pre(gguf, err);
+    if (err->set) return false;
     for (size_t i = 0; i < sizeof known_pre / sizeof *known_pre; i++) {
         if (!text_equal(pre, known_pre[i].name)) continue;
         t->nfc = known_pre[i].nfc;
@@ -54,8 +73,8 @@ static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
             if (!splitter_add(&t->splitter, known_pre[i].step[s], err)) return false;
         return true;
     }
-    return err_set(err, "tokenizer.ggml.pre '%.*s' is not supported: expected qwen2, llama-bpe, smollm or gpt-2",
-                   (int)(pre.bytes < 40 ? pre.bytes : 40), pre.data);
+    return err_set(err, "tokenizer.ggml.pre '%s' is not supported: expected qwen2, llama-bpe, smollm or gpt-2",
+                   name_text(pre.data, pre.bytes).text);
 }
 
 /* An array of the given items; NULL and an error when it is something else, or absent and needed. */
@@ -74,7 +93,16 @@ static int32_t type_at(const GgufValue *types, uint64_t i) {
     return type;
 }
 
-/* Puts the tokens in two passes: the vocabulary, then, when it has been indexed and merged, those outside it. */
+/* Whether a control or user-defined token may be one that merges make: GGUF does not say. One spelled in ASCII reads the
+ * same either way, and one character alone is a byte. */
+static bool may_be_word(GgufText text) {
+    int32_t code;
+    size_t n = text.bytes ? (size_t)utf8_read((const uint8_t *)text.data, (const uint8_t *)text.data + text.bytes, &code)
+                          : 0;
+    return text.bytes > 0 && (n == text.bytes || ascii_span((const uint8_t *)text.data, text.bytes) == text.bytes);
+}
+
+/* Puts the tokens in two passes: the vocabulary, then, when it has been indexed and merged, the added tokens. */
 static bool load_tokens(QmTokenizer *t, const GgufValue *tokens, const GgufValue *types, bool added, Err *err) {
     const uint8_t *cursor = tokens->data;
     GgufText text;
@@ -87,10 +115,11 @@ static bool load_tokens(QmTokenizer *t, const GgufValue *tokens, const GgufValue
             return err_set(err,
                            "tokenizer.ggml.token_type: token %" PRIu64 " has type %d, which byte-level BPE has not", i,
                            (int)type);
-        if (type == TYPE_UNUSED || outside != added) continue; /* unused: padding of the embedding, no token */
+        if (type == TYPE_UNUSED || (added && !outside)) continue; /* unused: padding of the embedding, no token */
         if (!utf8_valid((const uint8_t *)text.data, text.bytes))
             return err_set(err, "tokenizer.ggml.tokens: token %" PRIu64 " is not valid UTF-8", i);
         Added token = {.text = text.data, .bytes = text.bytes, .id = (int32_t)i};
+        if (!added && outside && !may_be_word(text)) continue;
         if (!added && !vocab_add(&t->vocab, (int64_t)i, (const uint8_t *)text.data, text.bytes, err)) return false;
         if (added && !tokenizer_add(t, &token, type != TYPE_USER_DEFINED, false, err)) return false;
     }

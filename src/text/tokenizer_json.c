@@ -1,20 +1,27 @@
-/* tokenizer_json.c: Hugging Face's tokenizer.json and tokenizer_config.json. Components that byte-level BPE models use
+/* tokenizer_json.c: Hugging Face's tokenizer.json. Components that byte-level BPE models use
  * are taken up; any other is an error that names it, because ignoring one would give other ids without a word. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include "../io/json.h"
+#include "../io/names.h"
 #include "scan.h"
 #include "tokenizer.h"
 #include "unicode.h"
 
 /* ---- Small pieces as trees ----------------------------------------------------------------------------------- */
 
-static const char *type_of(const json_t *component) {
-    const char *type = json_string_value(json_object_get(component, "type"));
-    return type ? type : "a component without a type";
+/* The component's type, for messages. */
+static NameText type_of(const json_t *component) {
+    const json_t *type = json_object_get(component, "type");
+    static const char none[] = "a component without a type";
+    return json_is_string(type) ? name_text(json_string_value(type), json_string_length(type))
+                                : name_text(none, strlen(none));
 }
 
-static bool is_type(const json_t *component, const char *type) { return !strcmp(type_of(component), type); }
+static bool is_type(const json_t *component, const char *type) {
+    const char *text = json_string_value(json_object_get(component, "type"));
+    return text && !strcmp(text, type);
+}
 
 /* A member that must be there. */
 static bool need_bool(const json_t *object, const char *key, const char *where, bool *out, Err *err) {
@@ -26,7 +33,7 @@ static bool load_normalizer(QmTokenizer *t, const json_t *n, Err *err) {
     if (!n || json_is_null(n)) return true;
     if (is_type(n, "NFC")) return t->nfc = true;
     if (!is_type(n, "Sequence"))
-        return err_set(err, "normalizer %s is not supported: expected NFC or none", type_of(n));
+        return err_set(err, "normalizer %s is not supported: expected NFC or none", type_of(n).text);
     const json_t *list = json_object_get(n, "normalizers"), *item;
     size_t i;
     if (!json_is_array(list)) return err_set(err, "normalizer Sequence: normalizers: expected an array");
@@ -42,8 +49,8 @@ static bool load_split(QmTokenizer *t, const json_t *p, Err *err) {
     if (!json_get_text(p, "behavior", "pre_tokenizer Split", &behavior, err) ||
         !json_get_bool(p, "invert", "pre_tokenizer Split", &invert, err)) return false;
     if (strcmp(behavior, "Isolated") || invert)
-        return err_set(err, "pre_tokenizer Split: expected behavior Isolated and invert false, got %s and %s", behavior,
-                       invert ? "true" : "false");
+        return err_set(err, "pre_tokenizer Split: expected behavior Isolated and invert false, got %s and %s",
+                       name_text(behavior, strlen(behavior)).text, invert ? "true" : "false");
     return splitter_add_pattern(&t->splitter, json_string_value(pattern), json_string_length(pattern), true, err);
 }
 
@@ -57,7 +64,7 @@ static bool load_pre_tokenizer(QmTokenizer *t, const json_t *p, bool *done, Err 
         json_array_foreach(list, i, item) if (!load_pre_tokenizer(t, item, done, err)) return false;
         return true;
     }
-    if (*done) return err_set(err, "pre_tokenizer %s after ByteLevel is not supported", type_of(p));
+    if (*done) return err_set(err, "pre_tokenizer %s after ByteLevel is not supported", type_of(p).text);
     if (is_type(p, "Split")) return load_split(t, p, err);
     if (is_type(p, "Digits")) {
         if (!need_bool(p, "individual_digits", "pre_tokenizer Digits", &each, err)) return false;
@@ -66,10 +73,11 @@ static bool load_pre_tokenizer(QmTokenizer *t, const json_t *p, bool *done, Err 
     }
     if (!is_type(p, "ByteLevel"))
         return err_set(err, "pre_tokenizer %s is not supported: expected Sequence, Split, Digits or ByteLevel",
-                       type_of(p));
+                       type_of(p).text);
     if (!need_bool(p, "add_prefix_space", "pre_tokenizer ByteLevel", &prefix, err) ||
         !json_get_bool(p, "use_regex", "pre_tokenizer ByteLevel", &regex, err)) return false;
     *done = true;
+    t->splitter.prefix = t->splitter.count;
     return (!prefix || splitter_add(&t->splitter, SPLIT_PREFIX_SPACE, err)) &&
            (!regex || splitter_add(&t->splitter, SPLIT_GPT2, err));
 }
@@ -88,8 +96,8 @@ static bool template_bos(const json_t *p, int64_t *bos, Err *err) {
     const json_t *ids =
         name ? json_object_get(json_object_get(json_object_get(p, "special_tokens"), name), "ids") : NULL;
     if (json_array_size(ids) != 1 || !json_is_integer(json_array_get(ids, 0)))
-        return err_set(err, "post_processor TemplateProcessing: special_tokens: expected one id for '%.80s'",
-                       name ? name : "(none)");
+        return err_set(err, "post_processor TemplateProcessing: special_tokens: expected one id for '%s'",
+                       name ? name_text(name, strlen(name)).text : "(none)");
     *bos = json_integer_value(json_array_get(ids, 0));
     return true;
 }
@@ -104,7 +112,7 @@ static bool load_post_processor(QmTokenizer *t, const json_t *p, Err *err) {
         json_array_foreach(list, i, item) if (!load_post_processor(t, item, err)) return false;
         return true;
     }
-    if (!is_type(p, "TemplateProcessing")) return err_set(err, "post_processor %s is not supported", type_of(p));
+    if (!is_type(p, "TemplateProcessing")) return err_set(err, "post_processor %s is not supported", type_of(p).text);
     int64_t bos;
     if (!template_bos(p, &bos, err)) return false;
     if (bos < 0) return true;
@@ -120,7 +128,7 @@ static bool load_decoder(const json_t *d, Err *err) {
     const json_t *list = json_object_get(d, "decoders");
     if (is_type(d, "Sequence") && json_array_size(list) == 1 && is_type(json_array_get(list, 0), "ByteLevel"))
         return true;
-    return err_set(err, "decoder %s is not supported: expected ByteLevel", d && !json_is_null(d) ? type_of(d) : "null");
+    return err_set(err, "decoder %s is not supported: expected ByteLevel", d && !json_is_null(d) ? type_of(d).text : "null");
 }
 
 static bool load_added(QmTokenizer *t, const json_t *list, Err *err) {
@@ -174,8 +182,7 @@ static bool read_off(Scan *scan, ScanText key, const char *off) {
     ScanText value;
     if (!scan_skip(scan, &value)) return false;
     return scan_equal(value, "null") || scan_equal(value, off) ||
-           scan_fail(scan, "model: %.*s: expected null or %s, got %.*s", (int)key.bytes, (const char *)key.data, off,
-                     (int)(value.bytes < 40 ? value.bytes : 40), (const char *)value.data);
+           scan_fail(scan, "model: %s: expected null or %s, got %s", scan_name(key).text, off, scan_name(value).text);
 }
 
 static bool read_vocab(QmTokenizer *t, Scan *scan) {
@@ -217,8 +224,8 @@ static bool read_member(QmTokenizer *t, Scan *scan, ScanText key, Model *model) 
     bool on;
     if (scan_equal(key, "type"))
         return scan_text(scan, &text) && (scan_equal(text, "BPE") ||
-                                          scan_fail(scan, "model type is not supported: expected BPE, got %.*s",
-                                                    (int)(text.bytes < 40 ? text.bytes : 40), (const char *)text.data));
+                                          scan_fail(scan, "model type is not supported: expected BPE, got %s",
+                                                    scan_name(text).text));
     if (scan_equal(key, "vocab")) {
         if (model->has_vocab) return scan_fail(scan, "model: vocab is given twice");
         return (model->has_vocab = true) && read_vocab(t, scan);
@@ -243,8 +250,7 @@ static bool read_member(QmTokenizer *t, Scan *scan, ScanText key, Model *model) 
     if (scan_equal(key, "dropout")) return read_off(scan, key, "0.0");
     if (scan_equal(key, "continuing_subword_prefix") || scan_equal(key, "end_of_word_suffix"))
         return read_off(scan, key, "\"\"");
-    return scan_fail(scan, "model: unknown member '%.*s'", (int)(key.bytes < 40 ? key.bytes : 40),
-                     (const char *)key.data);
+    return scan_fail(scan, "model: unknown member '%s'", scan_name(key).text);
 }
 
 static bool read_model(QmTokenizer *t, Scan *scan, Model *model) {
@@ -301,7 +307,8 @@ static bool take_up(QmTokenizer *t, const Model *model, json_t *section[SECTIONS
     if (!tokenizer_finish(t, err)) return false;
     if (!model->unknown.data) return true;
     int32_t unknown = tokenizer_id(t, model->unknown.data, model->unknown.bytes);
-    if (unknown < 0) return err_set(err, "model: unk_token '%.80s' is not in the vocabulary", model->unknown.data);
+    if (unknown < 0) return err_set(err, "model: unk_token '%s' is not in the vocabulary",
+                                    name_text(model->unknown.data, model->unknown.bytes).text);
     if (t->vocab.piece[unknown].special)
         return true; /* plain text never becomes a special token: its byte is dropped */
     t->vocab.unknown = unknown;
@@ -320,46 +327,5 @@ bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, cons
     for (int s = 0; s < SECTIONS; s++) json_decref(section[s]);
     text_free(&model.unknown);
     scan_free(&scan);
-    return ok;
-}
-
-/* ---- tokenizer_config.json ----------------------------------------------------------------------------------- */
-
-/* "bos_token": a string, or an added token's object. *id is left alone when it is null or absent. */
-static bool config_token(const QmTokenizer *t, const json_t *config, const char *key, const char *where, int32_t *id,
-                         Err *err) {
-    const json_t *value = json_object_get(config, key);
-    if (json_is_object(value)) value = json_object_get(value, "content");
-    if (!value || json_is_null(value)) return true;
-    if (!json_is_string(value)) return err_set(err, "%s: %s: expected a string or an object with content", where, key);
-    *id = tokenizer_id(t, json_string_value(value), json_string_length(value));
-    return *id >= 0 || err_set(err, "%s: %s '%.80s' is not a token", where, key, json_string_value(value));
-}
-
-/* The template: a string, or a list of {name, template} with one named "default". */
-static bool config_template(QmTokenizer *t, const json_t *config, const char *where, Err *err) {
-    const json_t *value = json_object_get(config, "chat_template"), *item;
-    size_t i;
-    if (json_is_array(value)) {
-        const json_t *list = value;
-        value = NULL;
-        json_array_foreach(list, i, item) {
-            const char *name = json_string_value(json_object_get(item, "name"));
-            if (name && !strcmp(name, "default")) value = json_object_get(item, "template");
-        }
-    }
-    if (!value || json_is_null(value)) return true;
-    if (!json_is_string(value)) return err_set(err, "%s: chat_template: expected a string", where);
-    return chat_recognise(&t->chat, json_string_value(value), json_string_length(value), err);
-}
-
-bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const char *where, Err *err) {
-    json_t *config = json_text(data, bytes, where, err);
-    bool ok = config && config_token(t, config, "bos_token", where, &t->bos, err) &&
-              config_token(t, config, "eos_token", where, &t->eos, err) &&
-              json_get_bool(config, "add_bos_token", where, &t->add_bos, err) && config_template(t, config, where, err);
-    if (ok && t->add_bos && t->bos < 0)
-        ok = err_set(err, "%s: add_bos_token is true, but there is no bos_token", where);
-    json_decref(config);
     return ok;
 }

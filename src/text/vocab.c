@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <time.h>
+#include "../io/names.h"
 #include "unicode.h"
 #include "vocab.h"
 
@@ -69,7 +70,8 @@ static bool reserve(Vocab *vocab, int64_t id, Err *err) {
 static bool place(Vocab *vocab, int64_t id, size_t start, PieceKind kind, bool special, Err *err) {
     if (!text_ok(&vocab->bytes, "vocabulary", err)) return false;
     if (vocab->bytes.bytes > UINT32_MAX) return err_set(err, "vocabulary is too large: more than 4 GiB of tokens");
-    vocab->piece[id] = (Piece){(uint32_t)start, (uint32_t)(vocab->bytes.bytes - start), (uint8_t)kind, special};
+    vocab->piece[id] = (Piece){.start = (uint32_t)start, .bytes = (uint32_t)(vocab->bytes.bytes - start),
+                               .kind = (uint8_t)kind, .added = kind == PIECE_ADDED, .special = special};
     return true;
 }
 
@@ -77,8 +79,8 @@ bool vocab_add(Vocab *vocab, int64_t id, const uint8_t *spelled, size_t bytes, E
     if (bytes == 0) return err_set(err, "token %" PRId64 " is empty", id);
     if (!reserve(vocab, id, err)) return false;
     if (vocab->piece[id].kind != PIECE_NONE)
-        return err_set(err, "token id %" PRId64 " is given twice, again for '%.*s'", id, (int)(bytes < 80 ? bytes : 80),
-                       (const char *)spelled);
+        return err_set(err, "token id %" PRId64 " is given twice, again for '%s'", id,
+                       name_text((const char *)spelled, bytes).text);
     size_t start = vocab->bytes.bytes;
     bool word = alphabet_add(spelled, bytes, &vocab->bytes);
     if (!word) text_add(&vocab->bytes, (const char *)spelled, bytes);
@@ -125,22 +127,34 @@ bool vocab_index(Vocab *vocab, Err *err) {
     return true;
 }
 
+int32_t vocab_spelled(Vocab *vocab, const uint8_t *text, size_t bytes) {
+    size_t start = vocab->bytes.bytes;
+    bool word = alphabet_add(text, bytes, &vocab->bytes);
+    if (!word) text_add(&vocab->bytes, (const char *)text, bytes);
+    if (vocab->bytes.failed) return -1;
+    int32_t id = vocab_find(vocab, (const uint8_t *)vocab->bytes.data + start, vocab->bytes.bytes - start,
+                            word ? PIECE_WORD : PIECE_RAW);
+    vocab->bytes.bytes = start;
+    return id;
+}
+
 bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes, bool special, Err *err) {
     if (bytes == 0) return err_set(err, "added token %" PRId64 " is empty", id);
     if (!reserve(vocab, id, err)) return false;
     PieceKind old = vocab->piece[id].kind;
-    size_t start = vocab->bytes.bytes;
-    if (old == PIECE_ADDED) return err_set(err, "added token id %" PRId64 " is given twice", id);
-    bool word = alphabet_add(text, bytes, &vocab->bytes); /* what the vocabulary would have made of it */
-    if (!word) text_add(&vocab->bytes, (const char *)text, bytes);
+    if (vocab->piece[id].added) return err_set(err, "added token id %" PRId64 " is given twice", id);
+    int32_t same = vocab_spelled(vocab, text, bytes);
     if (!text_ok(&vocab->bytes, "added token", err)) return false;
-    int32_t same = vocab_find(vocab, (const uint8_t *)vocab->bytes.data + start, vocab->bytes.bytes - start,
-                              word ? PIECE_WORD : PIECE_RAW);
-    vocab->bytes.bytes = start;
+    size_t start = vocab->bytes.bytes;
     if (same >= 0 ? same != id : old != PIECE_NONE)
-        return err_set(err, "added token '%.*s' has id %" PRId64 ", but the vocabulary %s",
-                       (int)(bytes < 80 ? bytes : 80), (const char *)text, id,
+        return err_set(err, "added token '%s' has id %" PRId64 ", but the vocabulary %s",
+                       name_text((const char *)text, bytes).text, id,
                        same >= 0 ? "has that text under another id" : "has another token there");
+    if (same >= 0) { /* the model's own token stays what it is to the model */
+        vocab->piece[id].added = true;
+        vocab->piece[id].special = special;
+        return true;
+    }
     text_add(&vocab->bytes, (const char *)text, bytes);
     return place(vocab, id, start, PIECE_ADDED, special, err);
 }
@@ -148,8 +162,8 @@ bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes
 /* ---- Merges -------------------------------------------------------------------------------------------------- */
 
 static bool merge_fail(const Vocab *vocab, const char *why, const uint8_t *text, size_t bytes, Err *err) {
-    return err_set(err, "merge %zu: %s: '%.*s'", vocab->row_count, why, (int)(bytes < 80 ? bytes : 80),
-                   (const char *)text);
+    return err_set(err, "merge %zu: %s: '%s'", vocab->row_count, why,
+                   name_text((const char *)text, bytes).text);
 }
 
 bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uint8_t *right, size_t right_bytes,
@@ -190,7 +204,6 @@ bool vocab_finish(Vocab *vocab, Err *err) {
     for (size_t i = 0; i <= vocab->merge_mask; i++) vocab->merge[i].left = -1;
     for (size_t rank = 0; rank < vocab->row_count; rank++) {
         MergeRow row = vocab->row[rank];
-        if (vocab->piece[row.result].special) continue;
         const MergeSlot *same = vocab_pair(vocab, row.left, row.right);
         if (same) return err_set(err, "merges %u and %zu are the same", (unsigned)same->rank, rank);
         uint64_t key = (uint64_t)(uint32_t)row.left << 32 | (uint32_t)row.right;
@@ -201,8 +214,6 @@ bool vocab_finish(Vocab *vocab, Err *err) {
     free(vocab->row);
     vocab->row = NULL;
     vocab->row_count = vocab->row_room = 0;
-    for (int b = 0; b < 256; b++) /* a special token never comes out of plain text */
-        if (vocab->byte_id[b] >= 0 && vocab->piece[vocab->byte_id[b]].special) vocab->byte_id[b] = -1;
     return true;
 }
 

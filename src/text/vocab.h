@@ -14,13 +14,13 @@ typedef enum PieceKind {
     PIECE_NONE,  /* no token has this id                              */
     PIECE_WORD,  /* spelled in the alphabet: reached by merges        */
     PIECE_RAW,   /* in the vocabulary but not spelled in the alphabet */
-    PIECE_ADDED  /* an added token: its text as it stands             */
+    PIECE_ADDED  /* an added token outside it: its text as it stands  */
 } PieceKind;
 
 typedef struct Piece {
     uint32_t start, bytes; /* in Vocab.bytes */
     uint8_t kind;
-    bool special;
+    bool added, special; /* an added token; one of the vocabulary keeps its kind, so that merges still reach it */
 } Piece;
 
 typedef struct MergeRow { int32_t left, right, result; } MergeRow;                 /* in order of rank */
@@ -54,12 +54,14 @@ bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uin
                  Err *err);
 /* An added token; its id may be one of the vocabulary whose text it is. */
 bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes, bool special, Err *err);
-/* Builds the table of merges. A merge that would make a special token out of plain text is left out. */
+/* Builds the table of merges. */
 bool vocab_finish(Vocab *vocab, Err *err);
 void vocab_free(Vocab *vocab);
 
 /* Id of the word (kind PIECE_WORD or PIECE_RAW) with these bytes, or -1. */
 int32_t vocab_find(const Vocab *vocab, const uint8_t *bytes, size_t count, PieceKind kind);
+/* Id of the word or raw piece that a vocabulary file spells `text`, or -1. */
+int32_t vocab_spelled(Vocab *vocab, const uint8_t *text, size_t bytes);
 static inline const uint8_t *vocab_bytes(const Vocab *vocab, int32_t id) {
     return (const uint8_t *)vocab->bytes.data + vocab->piece[id].start;
 }
