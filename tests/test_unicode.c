@@ -98,6 +98,10 @@ static void nfc_known(void **state) {
         {"a\u0301\u0327", "\u00E1\u0327"},  {"a\u0327\u0301", "\u00E1\u0327"},
         {"q\u0307\u0323", "q\u0323\u0307"}, {"\u0958", "\u0915\u093C"},
         {"\u0344", "\u0308\u0301"},         {"\uFB01", "\uFB01"},
+        /* marks that came after Unicode 9 stand still, and nothing passes them, as in tokenizers 0.23 */
+        {"a\u0899\u0301", "a\u0899\u0301"}, {"a\u0898\u0323", "a\u0898\u0323"},
+        {"\u1DF9\u0334\u0301", "\u1DF9\u0334\u0301"}, {"a\u0301\u0899\u0323\u0334", "\u00E1\u0899\u0334\u0323"},
+        {"\U00011935\U00011930", "\U00011935\U00011930"}, {"\U00011938", "\U00011938"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Text out = {0};
@@ -112,7 +116,7 @@ static void nfc_known(void **state) {
 static void nfc_every_character(void **state) {
     (void)state;
     for (int32_t code = 1; code < 0x110000; code++) {
-        if (!is_scalar(code)) continue;
+        if (!is_scalar(code) || nfc_late(code)) continue;
         Text text = {0};
         add_code(&text, 'e');
         add_code(&text, code);
@@ -133,7 +137,8 @@ static void nfc_random(void **state) {
         Text text = {0};
         for (uint32_t n = 1 + random_below(30); n > 0; n--) {
             uint32_t p = random_below(sizeof pools / sizeof *pools);
-            add_code(&text, pools[p].first + (int32_t)random_below((uint32_t)pools[p].count));
+            int32_t code = pools[p].first + (int32_t)random_below((uint32_t)pools[p].count);
+            if (!nfc_late(code)) add_code(&text, code);
         }
         assert_nfc(text.data, text.bytes);
         text_free(&text);
@@ -155,7 +160,7 @@ static void nfc_inert_is_inert(void **state) {
     }
     int count = 0;
     for (int32_t code = 0; code < 0x110000; code++) {
-        if (!is_scalar(code) || !nfc_inert(code)) continue;
+        if (!is_scalar(code) || !nfc_inert(code) || nfc_late(code)) continue;
         count++;
         assert_false(second[code]);
         assert_int_equal(utf8proc_get_property(code)->combining_class, 0);

@@ -41,8 +41,10 @@ static inline CharClass char_class(int32_t code) {
 }
 bool char_is_word(int32_t code); /* \w of Unicode Technical Standard 18: what single_word tokens may not touch */
 
-/* ---- Normalisation form C ------------------------------------------------------------------------------------ */
+/* ---- Normalisation form C, of Unicode 9 as in tokenizers ------------------------------------------------------ */
 
+/* A character that Unicode 9 does not have, whose later properties therefore do not count. */
+bool nfc_late(int32_t code);
 /* True for characters that form C leaves alone whatever stands around them; false is always safe. */
 bool nfc_inert(int32_t code);
 /* Appends well-formed `data` in form C. Linear in `bytes`. */
