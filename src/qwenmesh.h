@@ -49,8 +49,10 @@ typedef struct QmEngineOptions {
     bool pin;             /* the calling thread stays on a core of its own too, until qm_engine_close       */
     const char *isa;      /* "reference", "avx2", "avx512", "avx512vnni", "avx512bf16": use no better kernels than
                              these; NULL: the best                                                         */
-    const char *act;      /* activations of linears: "f32", "int8" (where weights are quantised) or "bf16" (where
-                             weights are bf16); NULL: f32                                                  */
+    const char *act;      /* activations of linears: "f32", "int8" (where weights are quantised), "bf16" (where
+                             weights are bf16), or "auto": int8 if any weights are quantised, else f32, which is what
+                             run, chat, generate and bench ask for; NULL: f32, whose logits are those of the weights'
+                             own values. pjrt: f32 or auto, which is f32 there                              */
     const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
     const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
     const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others; "0": none;
@@ -80,6 +82,7 @@ typedef struct QmModelInfo {
     char mesh[32], isa[32], weight_type[32], kv_cache[8];
     char packed_parts[160];                  /* packed formats and bytes, largest first      */
     char act[8], backend[8];
+    char act_why[160];                       /* where `act` comes from, and which linears keep f32 */
     double weight_error;                     /* of quantising at load: root mean square, relative; 0: none */
 } QmModelInfo;
 

@@ -11,11 +11,11 @@ check "md: prompts, depths and batches on three meshes, with a ratio to the firs
     '[ "$(grep -c "| 1x1 | [pt][pg].* ± .* | 1.000 |" "$work/out")" = 8 ]' 'out "| dp2,tp4 | pp16 @ d5 |"' 'out "peak memory"'
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
 check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
-    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 23 ]'
+    '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 26 ]'
 run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16
 check "md: says which activations" 'is 0' 'out " act bf16 | "'
 run bench -m $tiny --act bf8
-check "activations that do not exist" 'is 1' 'err "activations: expected f32, int8 or bf16, got '"'"'bf8'"'"'"'
+check "activations that do not exist" 'is 1' 'err "activations: expected auto, f32, int8 or bf16, got '"'"'bf8'"'"'"'
 run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
 check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
 if [ -n "$python" ]; then
@@ -59,7 +59,12 @@ run bench -m $tiny -p 8 -n 2 -r 1 -o svg --mesh 1x1,3
 check "svg: a bar a test and mesh" 'is 0' 'out "</svg>"' '[ "$(grep -o "<rect" "$work/out" | wc -l)" = 5 ]'
 for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1; do
     run bench --random tests/golden/heads28-4/config.json --random-type $type -p 4 -n 2 -r 1 --mesh 1x1,8x4
-    check "generated weights: $type" 'is 0' "out \"config.json $type |\"" 'no_out nan'
+    case $type in
+    q*) act="int8 (auto: weights are quantised" ;;
+    *) act="f32 (auto: no quantised weights)" ;;
+    esac
+    check "generated weights: $type, and activations by their type" 'is 0' "out \"config.json $type |\"" 'no_out nan' \
+        '[ "$(grep -c " act ${act%% *} | " "$work/out")" = 4 ]' 'out "activations $act"'
 done
 run bench --random $tiny/config.json --random-type i32 -p 4 -n 0 -r 1
 check "generated weights: no weight type" 'is 1' 'err "i32"'

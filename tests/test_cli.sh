@@ -84,14 +84,14 @@ run tokenize -m tests/data/qwen2.5 "Hello, world!"
 check "tokenize" 'is 0' 'out "9707 11 1879 0"'
 model=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
 if [ -f "$model" ]; then
-    run run -m "$model" --mesh 2x4 --temp 0 -n 8 --chat -p "What is the capital of France?" --stats
+    run run -m "$model" --mesh 2x4 --temp 0 -n 8 --chat -p "What is the capital of France?" --stats --act f32
     check "run: a real answer" 'is 0' 'out "Paris"' 'err "logits sha256: "'
     printf '{"ids":[504,3575,282,4649,314],"max_new_tokens":12,"do_sample":false}\n' >"$work/req.jsonl"
-    run generate -m "$model" --in "$work/req.jsonl" --out - --stop answer
+    run generate -m "$model" --in "$work/req.jsonl" --out - --stop answer --act f32
     check "generate: stops before a stop string, which begins inside the text" 'is 0' 'out "\"text\":\" Paris.\\n\\nThe \""' 'out "\"finish_reason\":\"stop\""'
     printf '{"messages":[{"role":"user","content":"What is the capital of France?"}],"max_new_tokens":12,"do_sample":false%s}\n' "" \
         ',"eos_token_id":null' >"$work/req.jsonl"
-    run generate -m "$model" --in "$work/req.jsonl" --out -
+    run generate -m "$model" --in "$work/req.jsonl" --out - --act f32
     check "generate: the end-of-sequence id ends an answer and is its last; null goes on" 'is 0' \
         'head -n 1 "$work/out" | grep -q ",2\],\"text\":\"The capital of France is Paris.\",\"finish_reason\":\"stop\""' \
         'tail -n 1 "$work/out" | grep -q "\"finish_reason\":\"length\""'

@@ -103,7 +103,7 @@ check "gsm8k: examples as turns" 'is 0' \
 gsm8k --shots 2 --limit 1 --multiturn
 check "gsm8k: turns need a chat" 'is 2' 'err "--chat"'
 check "gsm8k: the header says what made the outputs" 'head -n 1 "$work/turns.jsonl" >"$work/header"' \
-    'grep -q "\"backend\":\"cpu\",\"activations\":\"f32\",\"weights\":\"[a-z0-9]*\",.*\"cache\":\"f32\"" "$work/header"'
+    'grep -q "\"backend\":\"cpu\",\"activations\":\"f32\",\"activations_why\":\"the default\",\"weights\":\"[a-z0-9]*\",.*\"cache\":\"f32\"" "$work/header"'
 if [ -c /dev/full ]; then
     gsm8k --shots 0 --limit 2 -n 4 -o /dev/full
     check "gsm8k: a full disk" 'is 1' 'err "No space left on device"'

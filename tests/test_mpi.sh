@@ -41,10 +41,13 @@ if [ -e "$smollm2" ]; then
             '[ "$answer" = "$(cat "$work/out")" ]'
     done
     run run -m "$smollm2" -p "Once" -n 4 --stats --act int8
+    eight=$(hash)
+    run run -m "$smollm2" -p "Once" -n 4 --stats --act f32
     one=$(hash)
-    spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --act int8 --mesh 1x8
-    check "SmolLM2 with 8-bit activations on 3 ranks" 'is 0' '[ -n "$one" ]' '[ "$one" = "$(hash)" ]'
-    eight=$one
+    spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --act f32 --mesh 1x8
+    check "SmolLM2 with activations in f32 on 3 ranks" 'is 0' '[ -n "$one" ]' '[ "$one" = "$(hash)" ]' '[ "$one" != "$eight" ]'
+    spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --mesh 1x8
+    check "SmolLM2 by default on 3 ranks: activations in 8 bits" 'is 0' '[ -n "$eight" ]' '[ "$eight" = "$(hash)" ]'
     run run -m "$smollm2" -p "Once" -n 4 --stats --act bf16 --weights bf16
     one=$(hash)
     spread 3 run -m "$smollm2" -p "Once" -n 4 --stats --act bf16 --weights bf16 --mesh 1x8

@@ -40,7 +40,7 @@ real=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
 if [ -r "$real" ]; then
     real="$real -p Gravity -n 8 --temp 0 --ctx 64"
     # shellcheck disable=SC2086
-    run run -m $real
+    run run -m $real --act f32
     cp "$work/out" "$work/cpu"
     for mesh in 2x4 1x8 8x4; do
         # shellcheck disable=SC2086

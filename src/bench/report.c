@@ -40,15 +40,13 @@ static void report_md(const Bench *b, Text *out) {
     for (int i = 0; i < b->test_count * b->meshes; i++) {
         const BenchResult *r = &b->results[i];
         const QmModelInfo *m = &b->mesh[r->mesh].info;
-        bool other = strcmp(m->act, "f32") != 0;
         char test[64];
         bench_test_name(&r->test, test, sizeof test);
         text_line(out,
-                  "| %s %s | %.2f MiB | %.2f M | cpu %s%s%s | %d | %s | %s | %.2f ± %.2f | %.3f | "
+                  "| %s %s | %.2f MiB | %.2f M | %s %s act %s | %d | %s | %s | %.2f ± %.2f | %.3f | "
                   "%.1f (%.0f %%) | %.1f (%.0f %%) |\n",
-                  b->model, m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->isa,
-                  other ? " act " : "", other ? m->act : "", m->workers, m->mesh, test, r->mean, r->deviation,
-                  r->ratio, r->bytes_rate / 1e9,
+                  b->model, m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->backend,
+                  m->isa, m->act, m->workers, m->mesh, test, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
                   100 * r->read_share, r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
     }
     text_line(out, "\n| mesh | open s | first token s | peak memory MiB | weights MiB | cache MiB | activations MiB "
@@ -59,6 +57,9 @@ static void report_md(const Bench *b, Text *out) {
                   m->first_token_seconds, (double)m->peak_bytes / 1048576, (double)m->info.weight_bytes / 1048576,
                   (double)m->info.cache_bytes / 1048576, (double)m->info.activation_bytes / 1048576);
     }
+    const QmModelInfo *first = &b->mesh[0].info; /* the same on every mesh */
+    text_line(out, "\nactivations %s (%s), weights %s, key/value cache %s\n", first->act, first->act_why,
+              first->weight_type, first->kv_cache);
     report_phases(b, out);
 }
 
@@ -75,7 +76,7 @@ static void csv_text(const char *text, Text *out) {
 static void report_csv(const Bench *b, Text *out) {
     text_line(out, "model,weight_type,weight_bytes,parameters,isa,act,threads,mesh,n_prompt,n_gen,n_depth,n_batch,"
                    "avg_ts,stddev_ts,ratio,gb_s,read_share,read_gb_s,gflop_s,peak_gflop_s,open_s,first_token_s,"
-                   "peak_memory_bytes\n");
+                   "peak_memory_bytes,backend,kv_cache,act_why\n");
     for (int i = 0; i < b->test_count * b->meshes; i++) {
         const BenchResult *r = &b->results[i];
         const BenchMesh *mesh = &b->mesh[r->mesh];
@@ -83,12 +84,12 @@ static void report_csv(const Bench *b, Text *out) {
         csv_text(b->model, out);
         text_line(out,
                   ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,%.3f,%.3f,"
-                  "%.4f,%.4f,%lld\n",
+                  "%.4f,%.4f,%lld,\"%s\",\"%s\",\"%s\"\n",
                   m->weight_type, (long long)m->weight_bytes, (long long)m->parameters, m->isa, m->act, m->workers,
                   m->mesh, (long long)r->test.prompt, (long long)r->test.gen, (long long)r->test.depth,
                   (long long)r->test.batch, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
                   r->read_share, r->read_bandwidth / 1e9, r->flops_rate / 1e9, r->fma_peak / 1e9, mesh->open_seconds,
-                  mesh->first_token_seconds, (long long)mesh->peak_bytes);
+                  mesh->first_token_seconds, (long long)mesh->peak_bytes, m->backend, m->kv_cache, m->act_why);
     }
 }
 
@@ -101,7 +102,7 @@ static json_t *json_result(const Bench *b, const BenchResult *r) {
                                                 r->phase[i].seconds, "weight_bytes", r->phase[i].weight_bytes));
     for (int i = 0; i < r->repeats; i++) json_array_append_new(samples, json_real(r->rate[i]));
     return json_pack("{s:s, s:s, s:I, s:I, s:s, s:s, s:i, s:s, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:f, s:f, s:f, s:f, "
-                     "s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:o}",
+                     "s:f, s:f, s:f, s:f, s:I, s:I, s:I, s:s, s:s, s:s, s:o}",
                      "model", b->model, "weight_type", m->weight_type, "weight_bytes", (json_int_t)m->weight_bytes,
                      "parameters", (json_int_t)m->parameters, "isa", m->isa, "act", m->act, "threads", m->workers,
                      "mesh", m->mesh, "n_prompt", (json_int_t)r->test.prompt, "n_gen", (json_int_t)r->test.gen,
@@ -111,7 +112,8 @@ static json_t *json_result(const Bench *b, const BenchResult *r) {
                      "gflop_s", r->flops_rate / 1e9, "peak_gflop_s", r->fma_peak / 1e9,
                      "open_s", mesh->open_seconds, "first_token_s", mesh->first_token_seconds, "peak_memory_bytes",
                      (json_int_t)mesh->peak_bytes, "cache_bytes", (json_int_t)m->cache_bytes, "activation_bytes",
-                     (json_int_t)m->activation_bytes, "phases", phases);
+                     (json_int_t)m->activation_bytes, "backend", m->backend, "kv_cache", m->kv_cache, "act_why",
+                     m->act_why, "phases", phases);
 }
 
 static bool report_json(const Bench *b, Text *out, Err *err) {
@@ -147,7 +149,9 @@ static void report_svg(const Bench *b, Text *out) {
               "<rect width=\"800\" height=\"%d\" fill=\"white\"/>\n<text x=\"10\" y=\"20\" font-size=\"14\">",
               height, height);
     xml_text(b->model, out);
-    text_line(out, ", tokens per second</text>\n");
+    const QmModelInfo *first = &b->mesh[0].info;
+    text_line(out, ", tokens per second, activations %s, weights %s, cache %s</text>\n", first->act,
+              first->weight_type, first->kv_cache);
     for (int t = 0, y = 34; t < b->test_count; t++, y += GAP) {
         double most = 0;
         for (int m = 0; m < b->meshes; m++)

@@ -20,10 +20,11 @@ typedef struct Owner {
     ModelOptions *model;
     const char *random;
     bool phases;
+    bool noted;
 } Owner;
 
 static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err) {
-    const Owner *o = owner;
+    Owner *o = owner;
     ModelOptions m = *o->model;
     m.mesh = mesh;
     m.slots = slots;
@@ -32,7 +33,10 @@ static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t
     QmEngineOptions options = model_engine_options(&m, folder);
     options.random = o->random;
     options.phases = o->phases;
-    return qm_engine_open(&options, err);
+    QmEngine *e = qm_engine_open(&options, err);
+    if (e && !o->noted) model_note_idle(&m, qm_engine_info(e)); /* of one mesh as of all */
+    o->noted = o->noted || e;
+    return e;
 }
 
 static bool meshes_of(Bench *b, const char *list) {
@@ -52,7 +56,7 @@ static bool meshes_of(Bench *b, const char *list) {
 }
 
 int cmd_bench(int argc, char **argv) {
-    ModelOptions m = {0};
+    ModelOptions m = {.act = ACT_DEFAULT};
     int64_t repeats = 5;
     const char *prompt = "512", *gen = "128", *depth = "0", *batch = "1", *format = "md", *config = NULL,
                *type = "bf16";
@@ -95,7 +99,7 @@ int cmd_bench(int argc, char **argv) {
     if (m.mesh && strlen(m.mesh) >= 256) return usage_error("bench", "--mesh: the list is longer than 255 bytes");
     Err err = {0};
     Text text = {0};
-    Owner owner = {&m, config ? type : NULL, phases};
+    Owner owner = {&m, config ? type : NULL, phases, false};
     Bench *b = mem_new(1, sizeof *b, "bench", &err);
     if (!b) return fail(&err);
     *b = (Bench){.repeats = (int)repeats, .warm_whole = m.plugin || (m.backend && !strcmp(m.backend, "pjrt")),

@@ -130,7 +130,7 @@ static bool handle(Chat *c, char *line) {
 }
 
 int cmd_chat(int argc, char **argv) {
-    ModelOptions m = {0};
+    ModelOptions m = {.act = ACT_DEFAULT};
     SampleOptions s = {0};
     Chat c = {0};
     const Option options[] = {

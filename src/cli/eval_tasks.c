@@ -124,7 +124,7 @@ int eval_compare(int argc, char **argv) {
         TEXT("plugin-b", 0, &b.plugin, "FILE|cpu|tt|cuda|tpu", "B's PJRT plugin"),
         TEXT("weights-b", 0, &b.weights, "file|bf16|8bit|4bit", "type B's weights are held in"),
         TEXT("isa-b", 0, &b.isa, "NAME", "B's kernels"),
-        TEXT("act-b", 0, &b.act, "f32|int8|bf16", "B's activations: f32, int8 or bf16"),
+        TEXT("act-b", 0, &b.act, "auto|f32|int8|bf16", "B's activations"),
         FLAG("rope-bf16-b", 0, &b.rope_bf16, "B's rotary frequencies rounded to bf16"),
         TEXT("file", 'f', &file, "FILE", "the text"),
         INT("window", 0, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)"),

@@ -264,7 +264,7 @@ static void searches_need(const Job *job, ModelOptions *m, bool *hidden) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    ModelOptions m = {.slots = 8};
+    ModelOptions m = {.act = ACT_DEFAULT, .slots = 8};
     SampleOptions s = {0};
     DraftOptions d = {0};
     const char *in = NULL, *out = NULL;

@@ -50,6 +50,17 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
                          .verbose = m->verbose};
 }
 
+void model_in_force(const QmModelInfo *i, FILE *out) {
+    fprintf(out, "activations %s (%s), weights %s, key/value cache %s, kernels %s", i->act, i->act_why, i->weight_type,
+            i->kv_cache, i->isa);
+}
+
+void model_note_idle(const ModelOptions *m, const QmModelInfo *i) {
+    if (m->act && strcmp(m->act, ACT_DEFAULT) && strcmp(m->act, i->act))
+        fprintf(stderr, "note: --act %s changes nothing in %s: activations are %s (%s)\n", m->act, m->model, i->act,
+                i->act_why);
+}
+
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};
     char folder[FOLDER_BYTES];
@@ -62,6 +73,7 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     double start = clock_seconds();
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) *code = fail(&err);
+    else model_note_idle(m, qm_engine_info(e));
     if (e && m->verbose) {
         const QmModelInfo *i = qm_engine_info(e);
         fprintf(stderr,
@@ -72,9 +84,9 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
         if (i->weight_error > 0)
             fprintf(stderr, "weights: quantised at load, relative error %.5f (root mean square)\n", i->weight_error);
         fprintf(stderr,
-                "engine: mesh %s (%d devices), %d workers on %d memory nodes, kernels %s, weights %s, activations %s; "
-                "cache %s %.1f MiB, activations %.1f MiB; opened in %.2f s\n",
-                i->mesh, i->devices, i->workers, i->nodes, i->isa, i->packed_parts, i->act, i->kv_cache,
+                "engine: mesh %s (%d devices), %d workers on %d memory nodes, kernels %s, weights %s, activations %s "
+                "(%s); cache %s %.1f MiB, activations %.1f MiB; opened in %.2f s\n",
+                i->mesh, i->devices, i->workers, i->nodes, i->isa, i->packed_parts, i->act, i->act_why, i->kv_cache,
                 (double)i->cache_bytes / 1048576, (double)i->activation_bytes / 1048576, clock_seconds() - start);
     }
     return e;

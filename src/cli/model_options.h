@@ -18,8 +18,9 @@ typedef struct ModelOptions {
     INT("ctx", 'c', &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)"),       \
     INT("rows", 0, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)"),                   \
     TEXT("cache-type", 0, &(m).kv_cache, "f32|bf16|8bit", "key/value cache: f32 (default), bf16 or 8bit"),             \
-    TEXT("act", 0, &(m).act, "f32|int8|bf16",                                                                          \
-         "activations: f32 (default); int8: where weights are quantised; bf16: where they are bf16"),                  \
+    TEXT("act", 0, &(m).act, "auto|f32|int8|bf16",                                                                     \
+         "activations: auto (default of run, chat, generate, bench): int8 if weights are quantised, else f32; f32 "    \
+         "(default elsewhere); int8: where weights are quantised; bf16: where they are bf16"),                         \
     TEXT("weights", 0, &(m).weights, "file|bf16|8bit|4bit",                                                            \
          "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16"),                                \
     TEXT("isa", 0, &(m).isa, "NAME", "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16"), \
@@ -33,9 +34,16 @@ typedef struct ModelOptions {
     FLAG("rope-bf16", 0, &(m).rope_bf16, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)"),      \
     FLAG("verbose", 'v', &(m).verbose, "show the model and the effective values")
 
+/* --act where answers are wanted, not numbers to compare with another implementation's. */
+#define ACT_DEFAULT "auto"
+
 enum { FOLDER_BYTES = 512 };
 /* The engine's options; `folder` holds a path that they point to. */
 QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]);
+/* What is in force and why: "activations int8 (auto: weights are quantised), weights q4_1, ..."; no line end. */
+void model_in_force(const QmModelInfo *info, FILE *out);
+/* A line on stderr where an option that changes numbers changes none in this model. */
+void model_note_idle(const ModelOptions *m, const QmModelInfo *info);
 /* NULL and a printed error; *code is the exit code then. */
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code);
 

@@ -94,7 +94,7 @@ static bool answer_search(QmEngine *e, QmEngine *draft, const Generation *g, EVP
     return ok;
 }
 
-static void print_stats(const Timing *t, EVP_MD_CTX *hash, double opened) {
+static void print_stats(const QmEngine *e, const Timing *t, EVP_MD_CTX *hash, double opened) {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int n = 0;
     EVP_DigestFinal_ex(hash, digest, &n);
@@ -105,13 +105,15 @@ static void print_stats(const Timing *t, EVP_MD_CTX *hash, double opened) {
             (double)t->decoded / (t->decode > 0 ? t->decode : 1e-9));
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) == 0) fprintf(stderr, "peak memory: %ld MiB\n", usage.ru_maxrss / 1024);
-    fprintf(stderr, "logits sha256: ");
+    fprintf(stderr, "in force: ");
+    model_in_force(qm_engine_info(e), stderr);
+    fprintf(stderr, "\nlogits sha256: ");
     for (unsigned int i = 0; i < n; i++) fprintf(stderr, "%02x", digest[i]);
     fprintf(stderr, "\n");
 }
 
 int cmd_run(int argc, char **argv) {
-    ModelOptions m = {0};
+    ModelOptions m = {.act = ACT_DEFAULT};
     SampleOptions s = {0};
     DraftOptions d = {0};
     const char *prompt = NULL;
@@ -158,7 +160,7 @@ int cmd_run(int argc, char **argv) {
         printf("\n");
         ok = file_finish(stdout, "standard output", &err);
     }
-    if (ok && stats) print_stats(&time, hash, opened);
+    if (ok && stats) print_stats(e, &time, hash, opened);
     code = ok ? interrupted() ? 128 + SIGINT : EXIT_OK : fail(&err);
     interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);

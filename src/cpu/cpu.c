@@ -271,11 +271,12 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->sharing = cpu->workers ? workers_count(cpu->workers) : 1;
     crowd_init(&cpu->crowd, cpu->sharing);
     if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
-        cpu_load(cpu, weights, err) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err) &&
+        cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err) &&
         cpu_fill(cpu, weights, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;
+        cpu->info.cache = cache_names[cpu->options.cache];
         return cpu;
     }
     cpu_close(cpu);

@@ -91,6 +91,10 @@ bool cpu_hold(const Graph *graph, Weights *weights, PackedType quantise, LoadedW
 static inline int64_t cpu_panels(const LoadedWeight *w) { return w->packed.panels; }
 void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error);
 bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many floats as the vector has */
+/* acts.c: resolves BackendOptions.act_auto by the weights found, and says in cpu->info what is in force and why. */
+void cpu_acts_choose(Cpu *cpu);
+/* In which form this node takes its input 0; f32 unless it is a linear that can take the other. */
+ActType cpu_act(const Cpu *cpu, const Node *n);
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */

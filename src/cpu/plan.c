@@ -31,26 +31,7 @@ static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
     return true;
 }
 
-/* Whether every leaf of the tree begins and ends at a multiple of `group` or the end of k. */
-static bool leaves_whole(const Tree *tree, int64_t group, int64_t k) {
-    for (int64_t i = 0; tree && i < (int64_t)1 << tree->levels; i++)
-        if (tree->first[i] % group || (tree->last[i] % group && tree->last[i] != k)) return false;
-    return true;
-}
-
-/* In which form this op takes input 0: in 8 bits if its weights are quantised, in bf16 if they are bf16, and if every
- * sum is over whole groups, or over whole pairs; else in f32. */
-static ActType act_of(const Cpu *cpu, const Node *n) {
-    ActType act = cpu->options.act;
-    if (act == ACT_F32 || n->kind != NODE_OP || !n->op->quantise) return ACT_F32;
-    const LoadedWeight *w = &cpu->weights[n->in[1].id];
-    if (!w->as_matrix) return ACT_F32;
-    if (act == ACT_INT8 && (!packed_quantised(w->packed.type) || w->packed.k % ACT_GROUP)) return ACT_F32;
-    if (act == ACT_BF16 && w->packed.type != PACKED_BF16) return ACT_F32;
-    const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;
-    return leaves_whole(tree, act == ACT_INT8 ? ACT_GROUP : 2, w->packed.k) ? act : ACT_F32;
-}
-static bool wants_other(const Cpu *cpu, const Node *n) { return act_of(cpu, n) != ACT_F32; }
+static bool wants_other(const Cpu *cpu, const Node *n) { return cpu_act(cpu, n) != ACT_F32; }
 
 /* What turns the value of a node into another form for those who read it so; NULL: nobody does. */
 static const OpRow *quantise_of(const Cpu *cpu, int id) {
@@ -334,7 +315,7 @@ static void item_bind(Cpu *cpu, Item *item) {
         if (cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
         item->own_in[i] = cpu->own_offset[in];
     }
-    c->act = act_of(cpu, c->node);
+    c->act = cpu_act(cpu, c->node);
     if (c->act != ACT_F32) bind_acts(cpu, item, c->node->in[0].id);
 }
 

@@ -17,6 +17,7 @@ typedef struct MeshRow {
     int64_t hidden, prompt, reused, decoded, outputs;
     double opened, first, seconds, peak; /* s, s to the first token (mean), s, bytes */
     double accuracy[MAX_RULES];
+    char in_force[256];
     bool ok, same;
     Err err;
 } MeshRow;
@@ -49,6 +50,8 @@ static bool ask_all(const MeshReport *m, const char *results_path, MeshRow *row,
     if (ok) {
         const QmModelInfo *i = qm_engine_info(e);
         snprintf(row->mesh, sizeof row->mesh, "%s", i->mesh);
+        snprintf(row->in_force, sizeof row->in_force, "activations %s (%s), weights %s, key/value cache %s", i->act,
+                 i->act_why, i->weight_type, i->kv_cache);
         row->devices = i->devices, row->workers = i->workers;
         row->all_reduces = i->all_reduces, row->reduce_argmaxes = i->reduce_argmaxes;
         row->hidden = i->hidden;
@@ -170,8 +173,8 @@ static bool write_page(const MeshReport *m, const MeshRow *rows, int count, Err 
     text_line(
         &t,
         ", GSM8K by protocol %s, %lld questions, %d at once. Answers are compared byte by byte with those of %s.</p>"
-        "<table><tr><th>mesh</th><th>devices</th>",
-        m->gsm8k.protocol->name, (long long)rows[0].outputs, m->engine.slots, rows[0].mesh);
+        "<p>In force: %s.</p><table><tr><th>mesh</th><th>devices</th>",
+        m->gsm8k.protocol->name, (long long)rows[0].outputs, m->engine.slots, rows[0].mesh, rows[0].in_force);
     for (int k = 0; k < m->gsm8k.protocol->rules; k++) text_line(&t, "<th>%s</th>", m->gsm8k.protocol->rule[k]->name);
     text_line(&t, "<th>answers</th><th>tokens/s</th><th>first token ms</th><th>start s</th><th>peak MiB</th>"
                   "<th>all_reduce</th><th>reduce_argmax</th></tr>\n");
@@ -220,6 +223,7 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
         print_row(m, r, out);
     }
     if (ok && count == 0) ok = err_set(err, "meshes: expected a list as 1x1,2x4, got '%s'", m->meshes);
+    if (ok) fprintf(out, "\n%s\n", rows[0].in_force);
     if (ok && m->html) ok = write_page(m, rows, count, err);
     for (int k = 0; made && k < 2; k++) unlink(path[k]);
     if (made) rmdir(folder);

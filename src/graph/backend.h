@@ -8,6 +8,8 @@ typedef struct BackendOptions {
     int64_t slots, context, rows;
     CacheType cache;
     ActType act;              /* of linears whose weights allow it */
+    bool act_auto;            /* instead of `act`: int8 if any weights are quantised, else f32; PJRT: f32 */
+    bool act_given;           /* somebody chose: for what is said of it */
     PackedType quantise;      /* Q8G, Q4G or BF16: what matrices become at load; else: as stored */
     const char *isa;
     const char *weights;       /* type held; NULL: the backend's choice               */
@@ -27,6 +29,9 @@ typedef struct BackendInfo {
     int programs_compiled, programs_loaded; /* PJRT: so far, loaded ones from the cache folder */
     int candidates;           /* of a row of logits each device tells; 0: rows are read whole */
     int64_t read_bytes;       /* PJRT: of results, so far */
+    const char *cache, *act;  /* types in force, of the key/value cache and of activations */
+    char act_why[160];        /* where the latter comes from, and which linears keep f32 */
+    int linears, act_linears; /* of the program; those that take their activations as `act`, where that is not f32 */
     int nodes;                /* of memory under the workers; 0: unknown */
     double weight_error;      /* relative, root mean square: of what was quantised at load; 0: nothing was */
 } BackendInfo;

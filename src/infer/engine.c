@@ -49,8 +49,11 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     while (o->kv_cache && out->cache < CACHE_COUNT && strcmp(o->kv_cache, cache_names[out->cache])) out->cache++;
     if (out->cache == CACHE_COUNT)
         return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
-    while (o->act && out->act < ACT_COUNT && strcmp(o->act, act_names[out->act])) out->act++;
-    if (out->act == ACT_COUNT) return err_set(err, "activations: expected f32, int8 or bf16, got '%.20s'", o->act);
+    out->act_given = o->act != NULL;
+    out->act_auto = o->act && !strcmp(o->act, "auto");
+    while (o->act && !out->act_auto && out->act < ACT_COUNT && strcmp(o->act, act_names[out->act])) out->act++;
+    if (out->act == ACT_COUNT)
+        return err_set(err, "activations: expected auto, f32, int8 or bf16, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) /* which types of weights its devices take, the backend says */
         return out->cache != CACHE_Q8 || err_set(err, "cache type: 8bit is for the cpu backend only");
     return weights_option(o->weights, &out->quantise, err);
@@ -87,12 +90,13 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
     const WeightTensor *w = weights_find(e->weights, "model.layers.0.mlp.down_proj.weight");
     snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
-    snprintf(m->act, sizeof m->act, "%s", act_names[b->act]);
+    snprintf(m->act, sizeof m->act, "%s", i->act);
+    snprintf(m->act_why, sizeof m->act_why, "%s", i->act_why);
     snprintf(m->backend, sizeof m->backend, "%s", e->backend->name);
     m->weight_error = i->weight_error;
     if (w && w->panels) snprintf(m->weight_type, sizeof m->weight_type, "%s", w->panel_type);
     if (b->quantise) snprintf(m->weight_type, sizeof m->weight_type, "%s", b->weights);
-    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", cache_names[b->cache]);
+    snprintf(m->kv_cache, sizeof m->kv_cache, "%s", i->cache);
 }
 
 static const Backend *backend_named(const char *name) {

@@ -180,10 +180,13 @@ static bool type_choose(Pjrt *p, Err *err) {
     const char *asked = p->options.weights;
     bool cpu = !strcmp(pjrt_info(p->client)->platform, "cpu");
     if (p->options.act != ACT_F32)
-        return err_set(err, "activations on a PJRT device: expected f32, got '%s'", act_names[p->options.act]);
+        return err_set(err, "activations on a PJRT device: expected f32 or auto, got '%s'", act_names[p->options.act]);
     if (asked && strcmp(asked, "f32") && strcmp(asked, "bf16"))
         return err_set(err, "weights on a PJRT device: expected f32 or bf16, got '%.20s'", asked);
     snprintf(p->type, sizeof p->type, "%s", asked ? asked : cpu ? "f32" : "bf16");
+    if (p->options.cache != CACHE_F32 && strcmp(p->type, cache_names[p->options.cache]))
+        return err_set(err, "cache type on a PJRT device: expected that of its weights, %s, got %s", p->type,
+                       cache_names[p->options.cache]);
     return true;
 }
 
@@ -233,6 +236,8 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
         /* XLA CPU's devices share the threads of one pool, a core each */
         p->info.workers = strcmp(pjrt_info(p->client)->platform, "cpu") ? p->devices : cpu_cores_usable();
         p->info.isa = pjrt_info(p->client)->platform;
+        p->info.cache = p->info.act = p->type;
+        snprintf(p->info.act_why, sizeof p->info.act_why, "the type of everything on a PJRT device, as --weights says");
         snprintf(p->info.packed_parts, sizeof p->info.packed_parts, "%s %.1f MiB", p->type,
                  (double)p->info.weight_bytes / 1048576);
         return p;
