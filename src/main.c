@@ -1,10 +1,11 @@
 /* main.c: the table of commands, and the only exit of the program. */
-#include <signal.h>
 #include <string.h>
 #include <unistd.h>
+#include "base/guard.h"
 #include "base/transport.h"
 #include "cli/cli.h"
 #include "infer/follow.h"
+#include "io/libraries.h"
 
 const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
@@ -59,6 +60,10 @@ static int command_spread(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported and not fatal by itself */
-    return transport_wanted() ? command_spread(argc, argv) : command(argc, argv);
+    Err err = {0};
+    guard_start();
+    libraries_start();
+    int code = transport_wanted() ? command_spread(argc, argv) : command(argc, argv);
+    if (code != EXIT_OK || (file_finish(stdout, "standard output", &err) && files_unchanged(&err))) return code;
+    return fail(&err);
 }

@@ -38,6 +38,13 @@ void arena_free(Arena *arena);
 typedef struct MappedFile { const uint8_t *data; size_t bytes; char *path; } MappedFile;
 bool file_map(MappedFile *file, const char *path, Err *err);  /* read-only mmap; an empty file is an error */
 void file_unmap(MappedFile *file);
+/* The program (guard_start) remembers every file that is mapped or read by these functions or lines.h: */
+struct stat;
+bool file_read_note(int fd, const char *path, bool mapped, Err *err);
+bool file_was_read(const struct stat *st);  /* by device and inode */
+/* False and an error that names a mapped file whose bytes were changed in place since: what was made of them is not to
+ * be trusted. */
+bool files_unchanged(Err *err);
 bool file_exists(const char *path);
 bool folder_exists(const char *path);
 /* Whole file, malloc'ed, NUL-terminated; an error past `limit` bytes. */

@@ -1,12 +1,70 @@
 /* file.c: files mapped, read whole, and finished so that a full disk cannot go unseen. */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base.h"
+#include "guard.h"
+
+/* ---- What was read ----------------------------------------------------------------------------------------------- */
+
+typedef struct Seen { dev_t device; ino_t inode; off_t bytes; struct timespec changed; char *path; } Seen;
+static Seen *seen; /* path: of mapped files, NULL for others */
+static size_t seen_count, seen_room;
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
+
+bool file_read_note(int fd, const char *path, bool mapped, Err *err) {
+    struct stat st;
+    if (!guard_started()) return true;
+    if (fstat(fd, &st) != 0) return err_set(err, "cannot read %s: %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode)) return true;
+    char *copy = mapped ? strdup(path) : NULL;
+    if (mapped && !copy) return err_set(err, "out of memory: path %s", path);
+    pthread_mutex_lock(&seen_lock);
+    size_t i = 0;
+    while (i < seen_count && (seen[i].device != st.st_dev || seen[i].inode != st.st_ino)) i++;
+    bool new = i == seen_count;
+    bool ok = !new || mem_grow((void **)&seen, &seen_room, i + 1, sizeof *seen, "files that are read", err);
+    if (ok && new) seen[seen_count++] = (Seen){st.st_dev, st.st_ino, st.st_size, st.st_mtim, NULL};
+    if (ok && mapped && !seen[i].path) {
+        seen[i].bytes = st.st_size;
+        seen[i].changed = st.st_mtim;
+        seen[i].path = copy;
+        copy = NULL;
+    }
+    pthread_mutex_unlock(&seen_lock);
+    free(copy);
+    return ok;
+}
+
+bool file_was_read(const struct stat *st) {
+    bool was = false;
+    pthread_mutex_lock(&seen_lock);
+    for (size_t i = 0; i < seen_count; i++) was |= seen[i].device == st->st_dev && seen[i].inode == st->st_ino;
+    pthread_mutex_unlock(&seen_lock);
+    return was;
+}
+
+bool files_unchanged(Err *err) {
+    bool ok = true;
+    pthread_mutex_lock(&seen_lock);
+    for (size_t i = 0; ok && i < seen_count; i++) {
+        const Seen *s = &seen[i];
+        struct stat st;
+        if (!s->path || stat(s->path, &st) != 0 || st.st_dev != s->device || st.st_ino != s->inode) continue;
+        if (st.st_size != s->bytes || st.st_mtim.tv_sec != s->changed.tv_sec ||
+            st.st_mtim.tv_nsec != s->changed.tv_nsec)
+            ok = err_set(err, "%s was changed while in use: what was made of it is not to be trusted", s->path);
+    }
+    pthread_mutex_unlock(&seen_lock);
+    return ok;
+}
+
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
 
 /* Opens a regular file and gives its size. -1 on error. */
 static int open_regular(const char *path, size_t *bytes, Err *err) {
@@ -19,6 +77,10 @@ static int open_regular(const char *path, size_t *bytes, Err *err) {
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
         err_set(err, "cannot read %s: expected a regular file, got %s", path,
                 S_ISDIR(st.st_mode) ? "a folder" : "something else");
+        close(fd);
+        return -1;
+    }
+    if (!file_read_note(fd, path, false, err)) {
         close(fd);
         return -1;
     }
@@ -36,18 +98,21 @@ bool file_map(MappedFile *file, const char *path, Err *err) {
     }
     void *p = mmap(NULL, file->bytes, PROT_READ, MAP_SHARED, fd, 0);
     int why = errno;
+    bool noted = p == MAP_FAILED || file_read_note(fd, path, true, err);
     close(fd);
     if (p == MAP_FAILED) return err_set(err, "cannot map %s (%zu bytes): %s", path, file->bytes, strerror(why));
     file->data = p;
     file->path = strdup(path);
-    if (!file->path) {
+    if (!noted || !file->path) {
         file_unmap(file);
         return err_set(err, "out of memory: path %s", path);
     }
+    guard_map(p, file->bytes, file->path);
     return true;
 }
 
 void file_unmap(MappedFile *file) {
+    guard_unmap(file->data);
     if (file->data) munmap((void *)(uintptr_t)file->data, file->bytes);
     free(file->path);
     *file = (MappedFile){0};

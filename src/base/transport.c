@@ -8,6 +8,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "guard.h"
 #include "transport.h"
 #include "transport_library.h"
 
@@ -31,6 +32,7 @@ void transport_fail(const char *format, ...) {
     fprintf(stderr, "\n");
     va_end(args);
     fflush(stderr);
+    guard_remove();
     if (library) library->abort(1);
     _exit(1);
 }
@@ -120,6 +122,8 @@ bool transport_wanted(void) {
 /* qwenmesh-mpi.so, as told, where `make install` puts it if the program is in a bin folder, else beside the program. */
 static bool library_path(char *out, size_t size, Err *err) {
     const char *told = getenv("QWENMESH_MPI_LIBRARY");
+    if (told && *told && !strchr(told, '/')) /* dlopen would search for it */
+        return err_set(err, "QWENMESH_MPI_LIBRARY: expected a path, got '%.200s'", told);
     if (told && *told) return snprintf(out, size, "%s", told) < (int)size || err_set(err, "MPI library: path too long");
     char self[3072];
     ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
@@ -219,6 +223,7 @@ static bool meet(int argc, char **argv, Err *err) {
 
 /* The launcher ends its ranks by SIGTERM, also on Ctrl-C: rank 0 says so for all. */
 static void on_terminated(int number) {
+    guard_remove();
     static const char text[] = "qwenmesh: interrupted: the launcher ended all ranks\n";
     ssize_t ignored = write(STDERR_FILENO, text, sizeof text - 1);
     (void)ignored;

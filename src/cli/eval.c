@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/output.h"
 #include "../eval/gsm8k_run.h"
 #include "../eval/report.h"
 #include "../io/config.h"
@@ -27,6 +28,7 @@ static bool report_of(const Protocol *p, FILE *file, const char *name, int64_t q
     if (!ok) return false;
     report_print(&report, out);
     if (!html) return true;
+    if (!output_apart(name, html, err)) return false;
     ok = file ? lines_of(&lines, file, name, err) : lines_open(&lines, name, err);
     ok = ok && report_html(&report, &lines, html, err);
     lines_close(&lines);

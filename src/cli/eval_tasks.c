@@ -1,8 +1,8 @@
 /* eval_tasks.c: `eval perplexity`, `eval compare`, `eval choice`, and `bench --eval`. */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/output.h"
 #include "../eval/loglik.h"
 #include "../eval/mesh_report.h"
 #include "eval_tasks.h"
@@ -197,19 +197,17 @@ int eval_choice(int argc, char **argv) {
     if (!in) return usage_error(argv[0], "no questions: expected --in FILE");
     Err err = {0};
     ChoiceTally c;
+    Output to = {0};
+    if (out && (!output_apart(in, out, &err) || !output_open(&to, out, &err))) return fail(&err);
     QmEngine *e = model_open(argv[0], &m, false, &code);
-    if (!e) return code;
+    if (!e) return output_close(&to), code;
     QmTokenizer *t = qm_tokenizer_open(m.model, &err);
-    FILE *f = NULL;
-    bool ok = t != NULL;
-    if (ok && out && !(f = strcmp(out, "-") ? fopen(out, "w") : stdout))
-        ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));
     interrupt_stops(e);
-    ok = ok && choice_run(e, t, in, f, out, limit, interrupted, &c, &err);
+    bool ok = t && (!out || output_allowed(&to, &err)) && choice_run(e, t, in, to.file, out, limit, interrupted, &c, &err), console = to.file == stdout;
     interrupt_stops(NULL);
-    if (f && f != stdout && !file_finish(f, out, &err)) ok = false;
+    ok = output_end(&to, ok, &err);
     if (ok) {
-        FILE *table = f == stdout ? stderr : stdout;
+        FILE *table = console ? stderr : stdout;
         fprintf(table,
                 "|Tasks |Version|Filter|n-shot| Metric |   |Value |   "
                 "|Stderr|\n|------|------:|------|-----:|--------|---|-----:|"

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include "../base/output.h"
 #include "../io/json.h"
 #include "programs.h"
 
@@ -34,10 +35,9 @@ static json_t *arguments_json(const Lower *l, const LowerArgument *list, int cou
 
 static bool write_file(const char *folder, const char *name, const char *data, size_t bytes, Err *err) {
     char *path = path_join(folder, name, err);
-    FILE *f = path ? fopen(path, "w") : NULL;
-    if (path && !f) err_set(err, "cannot write %s: %s", path, strerror(errno));
-    bool ok = f && file_put(f, data, bytes, path, err);
-    if (f && !file_finish(f, path, err)) ok = false;
+    Output out = {0};
+    bool ok = path && output_open(&out, path, err) && file_put(out.file, data, bytes, path, err);
+    ok = output_end(&out, ok, err);
     free(path);
     return ok;
 }

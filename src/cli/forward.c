@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/output.h"
 #include "../io/safetensors.h"
 #include "model_options.h"
 
@@ -160,7 +161,7 @@ int cmd_forward(int argc, char **argv) {
     Err err = {0};
     SafeTensors st;
     Batch batch;
-    if (!safetensors_open(&st, in, &err)) return fail(&err);
+    if (!output_apart(in, out, &err) || !safetensors_open(&st, in, &err)) return fail(&err);
     bool ok = batch_read(&batch, &st, &err);
     safetensors_close(&st);
     if (!ok) err_prefix(&err, "%s", in);

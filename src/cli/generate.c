@@ -1,13 +1,14 @@
 /* generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/lines.h"
+#include "../base/output.h"
 #include "../infer/batch.h"
 #include "../infer/search.h"
 #include "model_options.h"
 
-enum { MAX_REQUESTS = 1 << 20, MAX_LINE = 64 << 20 };
+enum { MAX_REQUESTS = 1 << 20 };
 
 typedef struct Request {
     json_t *json;
@@ -21,32 +22,25 @@ typedef struct Job {
     GenerationConfig base;
     Request *requests;
     int64_t count, next, written; /* next: first not yet started */
-    FILE *out;
-    const char *out_path;
+    Output out;
     Progress progress;
 } Job;
 
 static bool read_requests(Job *job, const char *path, Err *err) {
-    FILE *f = strcmp(path, "-") ? fopen(path, "r") : stdin;
-    char *line = NULL;
-    size_t capacity = 0, room = 0;
-    ssize_t n;
-    if (!f) return err_set(err, "cannot open %s: %s", path, strerror(errno));
-    for (int64_t number = 1; !err->set && (n = getline(&line, &capacity, f)) >= 0; number++) {
-        char where[256];
-        snprintf(where, sizeof where, "%.200s line %lld", path, (long long)number);
-        if (strspn(line, " \t\r\n") == (size_t)n) continue;
-        if (n > MAX_LINE || job->count == MAX_REQUESTS)
-            err_set(err, "%s: too long, or more than %d requests", where, MAX_REQUESTS);
+    Lines lines;
+    Line line;
+    size_t room = 0;
+    if (!lines_open(&lines, path, err)) return false;
+    while (!err->set && lines_next(&lines, &line, err)) {
+        if (job->count == MAX_REQUESTS) err_set(err, "%s: more than %d requests", line.where, MAX_REQUESTS);
         else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Request), "requests", err)) {
             Request *r = &job->requests[job->count];
-            *r = (Request){.json = json_text(line, (size_t)n, where, err)};
+            *r = (Request){.json = json_text(line.data, line.bytes, line.where, err)};
             if (r->json) job->count++;
-            if (r->json && !json_is_object(r->json)) err_set(err, "%s: expected an object", where);
+            if (r->json && !json_is_object(r->json)) err_set(err, "%s: expected an object", line.where);
         }
     }
-    free(line);
-    if (f != stdin) fclose(f);
+    lines_close(&lines);
     return !err->set;
 }
 
@@ -207,7 +201,7 @@ static bool request_done(void *user, BatchItem *item, Err *err) {
     (void)item;
     while (job->written < job->count && job->requests[job->written].item.g.finish) {
         Request *r = &job->requests[job->written++];
-        if (!write_result(r, job->out, job->out_path, err)) return false;
+        if (!write_result(r, job->out.file, job->out.path, err)) return false;
         generation_free(&r->item.g);
     }
     progress_show(&job->progress, job->written);
@@ -228,6 +222,7 @@ static bool generate_all(Job *job, Err *err) {
 }
 
 static void job_free(Job *job) {
+    output_close(&job->out);
     for (int64_t i = 0; i < job->count; i++) {
         generation_free(&job->requests[i].item.g);
         sequences_free(&job->requests[i].found);
@@ -291,6 +286,7 @@ int cmd_generate(int argc, char **argv) {
     bool hidden = false,
          ok = !m.model || (sample_options_config(&s, &m, &job.base, &err) && read_requests(&job, in, &err));
     if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;
+    ok = ok && (!m.model || (output_apart(in, out, &err) && output_open(&job.out, out, &err)));
     if (ok) searches_need(&job, &m, &hidden);
     ModelOptions guess = m;
     guess.model = d.model;
@@ -299,14 +295,15 @@ int cmd_generate(int argc, char **argv) {
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
         return job_free(&job), code;
     if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
-    ok = ok && prepare(&job, in, &err);
-    job.out = !ok ? NULL : strcmp(out, "-") ? fopen(out, "w") : stdout;
-    job.out_path = out;
-    if (ok && !job.out) ok = err_set(&err, "cannot write %s: %s", out, strerror(errno));
+    ok = ok && output_allowed(&job.out, &err) && prepare(&job, in, &err);
     interrupt_stops(job.engine);
     ok = ok && generate_all(&job, &err);
     interrupt_stops(NULL);
-    if (job.out && !file_finish(job.out, out, &err)) ok = false;
+    if (ok && !interrupted()) ok = output_commit(&job.out, &err);
+    char *kept = !ok || interrupted() ? output_keep(&job.out) : NULL;
+    if (kept)
+        fprintf(stderr, "qwenmesh: %lld of %lld results are in %s\n", (long long)job.written, (long long)job.count, kept);
+    free(kept);
     job_free(&job);
     if (!ok) fail(&err);
     return interrupted() ? 128 + SIGINT : ok ? EXIT_OK : EXIT_FAILED;

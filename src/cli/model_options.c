@@ -14,8 +14,11 @@ static void on_interrupt(int signal_number) {
 }
 
 void interrupt_stops(QmEngine *engine) {
+    static struct sigaction before;
+    const struct sigaction ours = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
+    if (engine && !stops) sigaction(SIGINT, &ours, &before);
+    else if (!engine && stops) sigaction(SIGINT, &before, NULL);
     stops = engine;
-    signal(SIGINT, engine ? on_interrupt : SIG_DFL);
 }
 bool interrupted(void) { return came; }
 void interrupt_clear(void) { came = 0; }

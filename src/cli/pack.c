@@ -1,5 +1,4 @@
 /* pack.c: `pack`: a model as one file that is used where it is mapped. */
-#include <errno.h>
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -71,7 +70,6 @@ int cmd_pack(int argc, char **argv) {
     if (!workers) return fail(&err);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a write error like a full disk */
     bool ok = verify ? packed_file_verify(job.model, workers, false, &bytes, &err) : pack(&job, workers, &err);
     if (ok && verify) printf("%s: %.1f MiB, every section has its SHA-256\n", job.model, (double)bytes / (1 << 20));
     workers_free(workers);

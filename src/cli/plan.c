@@ -1,6 +1,7 @@
 /* plan.c: `plan`: who holds what on a mesh, from config.json alone: memory, heads, collectives, and whether it fits. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/output.h"
 #include "../cpu/spread.h"
 #include "../model/qwen2.h"
 #include "../graph/program.h"
@@ -178,8 +179,9 @@ static bool print_ranks(const Plan *p, Err *err) {
 
 /* A picture of who holds what: one column a device, one row each for query heads, ffn, vocabulary and memory. */
 static bool write_svg(const Plan *p, const char *path, Err *err) {
-    FILE *f = fopen(path, "w");
-    if (!f) return err_set(err, "cannot write %s", path);
+    Output out;
+    if (!output_open(&out, path, err)) return false;
+    FILE *f = out.file;
     int n = p->partition.mesh.tp, w = n > 16 ? 36 : 72, left = 150, height = 330;
     static const char *const colours[] = {"#4e79a7", "#f28e2b", "#59a14f", "#e15759",
                                           "#76b7b2", "#edc948", "#b07aa1", "#9c755f"};
@@ -230,7 +232,7 @@ static bool write_svg(const Plan *p, const char *path, Err *err) {
             "<text x=\"%d\" y=\"325\">blue: weights, orange: cache, green: activations; the fullest device has %.2f "
             "GiB</text>\n</svg>\n",
             left, most / GIB);
-    return file_finish(f, path, err);
+    return output_end(&out, true, err);
 }
 
 static bool weight_bits(const char *text, double *bits) {

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include "../io/download.h"
+#include "../io/libraries.h"
 #include "cli.h"
 
 enum { GLOBS_LIMIT = 64, PAGES_LIMIT = 64, ANSWER_LIMIT = 16 << 20, TOKEN_LIMIT = 4096 };
@@ -245,6 +246,7 @@ int cmd_pull(int argc, char **argv) {
     Err err = {0};
     int code = pull_options(&pull, argc, argv);
     if (code >= 0) return code;
+    libraries_start_http();
     struct sigaction old, action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, &old);
     bool ok = pull_model(&pull, &err);

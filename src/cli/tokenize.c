@@ -1,7 +1,7 @@
 /* tokenize.c: the command that shows what a model is given: text or chats to ids, and ids to text. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/lines.h"
 #include "../io/json.h"
 #include "../text/chat.h"
 #include "cli.h"
@@ -15,26 +15,6 @@ typedef struct Tokenize {
 } Tokenize;
 
 /* ---- Input --------------------------------------------------------------------------------------------------- */
-
-/* All of stdin. Binary bytes stay as they are. */
-static bool read_stdin(Text *out, Err *err) {
-    char buffer[1 << 16];
-    size_t n;
-    while ((n = fread(buffer, 1, sizeof buffer, stdin)) > 0) {
-        text_add(out, buffer, n);
-        if (out->bytes > STDIN_LIMIT)
-            return err_set(err, "standard input is too long: expected at most %d bytes", STDIN_LIMIT);
-    }
-    if (ferror(stdin)) return err_set(err, "cannot read standard input: %s", strerror(errno));
-    text_add(out, "", 0);
-    return text_ok(out, "standard input", err);
-}
-
-static bool read_all(const char *path, Text *out, Err *err) {
-    if (!strcmp(path, "-")) return read_stdin(out, err);
-    out->data = file_read(path, STDIN_LIMIT, &out->bytes, err);
-    return out->data != NULL;
-}
 
 /* ---- Output -------------------------------------------------------------------------------------------------- */
 
@@ -108,7 +88,7 @@ static bool chat_one(const Tokenize *o, Err *err) {
     int32_t *ids = NULL;
     char *text = NULL;
     int64_t count = -1;
-    if (read_all(o->chat, &input, err)) {
+    if (lines_all(o->chat, STDIN_LIMIT, &input, err)) {
         count = qm_tokenizer_chat(o->tokenizer, input.data, input.bytes, !o->no_generation_prompt, &ids, &text, err);
         if (count < 0) err_prefix(err, "%s", strcmp(o->chat, "-") ? o->chat : "standard input");
     }
@@ -165,22 +145,20 @@ static bool decode_line(const Tokenize *o, const json_t *value, Err *err) {
 
 /* Each line is answered, and the answer flushed, before the next is read: a program may hold both ends of the pipe. */
 static bool lines(const Tokenize *o, Err *err) {
-    char *line = NULL;
-    size_t capacity = 0;
-    bool ok = true;
-    int64_t number = 0;
-    for (ssize_t n; ok && (errno = 0, n = getline(&line, &capacity, stdin)) >= 0;) {
-        number++;
-        json_t *value = json_text(line, (size_t)n, "input", err);
+    Lines all;
+    Line line;
+    bool ok = lines_open(&all, "-", err);
+    if (!ok) return false;
+    while (ok && lines_read(&all, &line, err)) {
+        json_t *value = json_text(line.data, line.bytes, "input", err);
         ok = value && (o->decode ? decode_line(o, value, err) : encode_line(o, value, err));
         json_decref(value);
-        if (!ok) err_prefix(err, "line %lld", (long long)number);
+        if (!ok) err_prefix(err, "line %lld", (long long)all.number);
         fflush(stdout);
         ok = ok && !output_broken(err);
     }
-    if (ok && !feof(stdin)) ok = err_set(err, "cannot read line %lld: %s", (long long)number + 1, strerror(errno));
-    free(line);
-    return ok;
+    lines_close(&all);
+    return ok && !err->set;
 }
 
 /* ---- The command --------------------------------------------------------------------------------------------- */
@@ -190,7 +168,7 @@ static bool plain(const Tokenize *o, int argc, char **argv, Err *err) {
     Text input = {0};
     bool ok = true;
     for (int i = 0; i < argc; i++) text_line(&input, "%s%s", i ? " " : "", argv[i]);
-    if (argc == 0) ok = read_stdin(&input, err);
+    if (argc == 0) ok = lines_all("-", STDIN_LIMIT, &input, err);
     ok = ok && text_ok(&input, "text", err) &&
          (o->decode ? decode_one(o, input.data, err) : encode_one(o, input.data, input.bytes, err));
     text_free(&input);

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "lines.h"
+#include "../base/lines.h"
 #include "loglik.h"
 
 enum { MAX_CHOICES = 64 };

@@ -2,9 +2,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/lines.h"
 #include "cot_examples.h"
 #include "gsm8k.h"
-#include "lines.h"
 #include "python_random.h"
 
 enum { MAX_PROBLEMS = 1 << 20 };

@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include "../base/output.h"
 #include "mesh_report.h"
 #include "report.h"
 
@@ -161,8 +162,8 @@ static double peak_mib(const MeshRow *r) { return r->peak / 1048576; }
 
 static bool write_page(const MeshReport *m, const MeshRow *rows, int count, Err *err) {
     Text t = {0};
-    FILE *f = fopen(m->html, "w");
-    if (!f) return err_set(err, "cannot write %s: %s", m->html, strerror(errno));
+    Output out;
+    if (!output_open(&out, m->html, err)) return false;
     text_line(
         &t,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Meshes compared</title><style>"
@@ -192,9 +193,9 @@ static bool write_page(const MeshReport *m, const MeshRow *rows, int count, Err 
     add_bars(rows, count, "Start", "s", start_s, &t);
     add_bars(rows, count, "Peak memory", "MiB", peak_mib, &t);
     text_line(&t, "</body></html>\n");
-    bool ok = text_ok(&t, "a page", err) && file_put(f, t.data, t.bytes, m->html, err);
+    bool ok = text_ok(&t, "a page", err) && file_put(out.file, t.data, t.bytes, m->html, err);
     text_free(&t);
-    return file_finish(f, m->html, err) && ok;
+    return output_end(&out, ok, err);
 }
 
 bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {

@@ -1,8 +1,8 @@
 /* report.h: what a file of scored results says: accuracies with standard errors, as a table and as a page to browse. */
 #ifndef REPORT_H
 #define REPORT_H
+#include "../base/lines.h"
 #include "gsm8k.h"
-#include "lines.h"
 
 typedef struct RuleTally {
     double mean, deviation;         /* accuracy over questions (mean over samples), its standard error */

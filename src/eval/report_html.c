@@ -1,7 +1,7 @@
 /* report_html.c: results as one page that needs nothing else: what was asked, said, read and right. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/output.h"
 #include "report.h"
 
 void html_add(Text *out, const char *text, size_t bytes) {
@@ -91,22 +91,21 @@ static void add_summary(const Report *r, Text *out) {
 }
 
 bool report_html(const Report *r, Lines *lines, const char *path, Err *err) {
-    FILE *f = strcmp(path, "-") ? fopen(path, "w") : stdout;
+    Output out;
     Line line;
     Text text = {0};
     int64_t number = 0;
-    if (!f) return err_set(err, "cannot write %s: %s", path, strerror(errno));
+    if (!output_open(&out, path, err)) return false;
     text_add(&text, head, sizeof head - 1);
     add_summary(r, &text);
     while (!err->set && lines_next(lines, &line, err)) {
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         if (o && json_object_get(o, "output")) add_result(r, o, number++, &text);
         json_decref(o);
-        if (text_ok(&text, "a page", err)) file_put(f, text.data ? text.data : "", text.bytes, path, err);
+        if (text_ok(&text, "a page", err)) file_put(out.file, text.data ? text.data : "", text.bytes, path, err);
         text.bytes = 0;
     }
-    if (!err->set) file_put(f, tail, sizeof tail - 1, path, err);
+    if (!err->set) file_put(out.file, tail, sizeof tail - 1, path, err);
     text_free(&text);
-    bool closed = file_finish(f, path, err);
-    return closed && !err->set;
+    return output_end(&out, !err->set, err);
 }

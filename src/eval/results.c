@@ -1,9 +1,12 @@
 /* results.c: appending, resuming, sorting and scoring files of results. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
-#include "lines.h"
+#include "../base/lines.h"
+#include "../base/output.h"
 #include "results.h"
 
 /* ---- Lines ------------------------------------------------------------------------------------------------------- */
@@ -57,13 +60,28 @@ static bool check_header(const json_t *o, const json_t *run, const char *where, 
     return true;
 }
 
+/* Whether a line without an end can be the beginning of the header, which a run that was cut short may leave: of
+ * anything else not a byte is cut off. */
+static bool torn_header(const Line *line, const json_t *run, Err *err) {
+    json_t *header = json_pack("{s:O}", "run", run);
+    char *whole = header ? json_dumps(header, JSON_COMPACT) : NULL;
+    bool is = whole && line->bytes <= strlen(whole) && !memcmp(line->data, whole, line->bytes);
+    json_decref(header);
+    free(whole);
+    return is || err_set(err, "%s: expected the header of a run", line->where);
+}
+
 /* Marks what is there; *keep is where the whole lines end. */
 static bool read_back(Results *r, const json_t *run, int64_t *keep, Err *err) {
     Lines lines;
     Line line;
     bool header = false;
-    if (!lines_open(&lines, r->path, err)) return false;
-    while (lines_next(&lines, &line, err) && line.whole) {
+    if (!lines_of(&lines, r->file, r->path, err)) return false;
+    while (lines_next(&lines, &line, err)) {
+        if (!line.whole) {
+            if (!header) torn_header(&line, run, err);
+            break;
+        }
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         if (o && !header) header = check_header(o, run, line.where, err);
         else if (o) {
@@ -83,17 +101,29 @@ static bool read_back(Results *r, const json_t *run, int64_t *keep, Err *err) {
     return !err->set;
 }
 
+/* The file, locked: two runs must not mix their lines. Without `resume` it must be new. */
+static bool open_alone(Results *r, bool resume, Err *err) {
+    int fd = -1;
+    if (!r->path) r->file = tmpfile();
+    else fd = open(r->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK | (resume ? 0 : O_EXCL), 0666);
+    if (fd < 0 && r->path && errno == EEXIST && !file_special(r->path))
+        return err_set(err, "%s is there already: --resume goes on with it, or remove it", r->path);
+    if (fd < 0 && r->path && errno == EEXIST) fd = open(r->path, O_RDWR | O_CLOEXEC);
+    if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(fd);
+        return err_set(err, "cannot write %s: another run writes it", r->path);
+    }
+    if (fd >= 0 && !(r->file = fdopen(fd, "r+"))) close(fd);
+    return r->file || err_set(err, "cannot write %s: %s", name_of(r), strerror(errno));
+}
+
 bool results_open(Results *r, const char *path, bool resume, const json_t *run, int64_t questions, int64_t samples,
                   Err *err) {
     int64_t kept = 0;
     *r = (Results){.path = path, .questions = questions, .samples = samples};
     if (!(r->done = mem_new((size_t)(questions * samples), 1, "results", err))) return false;
-    bool there = path && file_exists(path);
-    if (there && !resume) return err_set(err, "%s is there already: --resume goes on with it, or remove it", path);
-    if (there && !read_back(r, run, &kept, err)) return false;
-    r->file = !path ? tmpfile() : fopen(path, there ? "r+" : "w+");
-    if (!r->file) return err_set(err, "cannot write %s: %s", name_of(r), strerror(errno));
-    if (there && (ftruncate(fileno(r->file), kept) != 0 || fseeko(r->file, kept, SEEK_SET) != 0))
+    if (!open_alone(r, resume, err) || (path && resume && !read_back(r, run, &kept, err))) return false;
+    if (path && resume && (ftruncate(fileno(r->file), kept) != 0 || fseeko(r->file, kept, SEEK_SET) != 0))
         return err_set(err, "cannot cut %s at byte %lld: %s", path, (long long)kept, strerror(errno));
     if (kept > 0) return true;
     json_t *header = json_pack("{s:O}", "run", run);
@@ -163,26 +193,21 @@ bool results_sort(Results *r, Err *err) {
     Placed *list = NULL;
     size_t count = 0;
     bool sorted, ok = place_lines(r, &list, &count, &sorted, err);
-    char *path = NULL;
-    FILE *to = NULL;
+    Output to = {0};
     if (ok && !sorted) {
         qsort(list, count, sizeof *list, by_place);
-        if (r->path && asprintf(&path, "%s.sorting", r->path) < 0)
-            path = NULL, ok = err_set(err, "out of memory: a path");
-        if (ok && !(to = r->path ? fopen(path, "w+") : tmpfile()))
-            ok = err_set(err, "cannot write %s: %s", path ? path : name_of(r), strerror(errno));
-        ok = ok && copy_lines(r, list, count, to, path ? path : name_of(r), err);
-        if (ok && (fflush(to) != 0 || (r->path && (fsync(fileno(to)) != 0 || rename(path, r->path) != 0))))
-            ok = err_set(err, "cannot replace %s: %s", name_of(r), strerror(errno));
-        if (to && !ok) {
-            fclose(to);
-            if (path) unlink(path);
-        } else if (to) {
+        if (r->path) ok = output_open(&to, r->path, err);
+        else if (!(to.file = tmpfile())) ok = err_set(err, "cannot write %s: %s", name_of(r), strerror(errno));
+        ok = ok && copy_lines(r, list, count, to.file, name_of(r), err) &&
+             (r->path ? output_commit(&to, err)
+                      : fflush(to.file) == 0 || err_set(err, "cannot write %s: %s", name_of(r), strerror(errno)));
+        if (ok) {
             fclose(r->file);
-            r->file = to;
+            r->file = to.file;
+            to.file = NULL;
         }
+        output_close(&to);
     }
-    free(path);
     free(list);
     return ok && (fseeko(r->file, 0, SEEK_END) == 0 || err_set(err, "cannot seek in %s", name_of(r)));
 }
@@ -227,23 +252,20 @@ bool results_judge(const Protocol *p, json_t *line, const char *where, Err *err)
 bool results_rescore(const Protocol *p, const char *in, const char *out, Err *err) {
     Lines lines;
     Line line;
-    FILE *f = NULL;
+    Output to = {0};
     int64_t count = 0;
-    if (!lines_open(&lines, in, err)) return false;
-    if (!strcmp(in, out)) err_set(err, "%s: expected another file to write than the one that is read", in);
-    else if (!(f = strcmp(out, "-") ? fopen(out, "w") : stdout))
-        err_set(err, "cannot write %s: %s", out, strerror(errno));
-    while (f && !err->set && lines_next(&lines, &line, err)) {
+    if (!output_apart(in, out, err) || !lines_open(&lines, in, err)) return false;
+    bool ok = output_open(&to, out, err);
+    while (ok && !err->set && lines_next(&lines, &line, err)) {
         json_t *o = json_text(line.data, line.bytes, line.where, err), *run = json_object_get(o, "run");
         if (o && !json_is_object(o)) err_set(err, "%s: expected an object", line.where);
         else if (o && json_is_object(run) && !json_object_get(o, "output"))
             json_object_set_new(run, "protocol", json_string(p->name));
         else if (o && results_judge(p, o, line.where, err)) count++;
-        if (!err->set) write_json(f, o, out, err);
+        if (!err->set) write_json(to.file, o, out, err);
         json_decref(o);
     }
     if (!err->set && count == 0) err_set(err, "%s holds no outputs", in);
     lines_close(&lines);
-    if (f && !file_finish(f, out, err)) return false;
-    return !err->set;
+    return output_end(&to, !err->set, err);
 }

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../base/output.h"
 #include "download.h"
 
 enum { ATTEMPTS = 5, PROGRESS_BYTES = 1 << 20, CHUNK = 1 << 20 };
@@ -24,11 +25,12 @@ static bool hash_start(EVP_MD_CTX *hash, const HubFile *file, Err *err) {
     return err_set(err, "hash: libcrypto has no %s", git ? "SHA-1" : "SHA-256");
 }
 
+/* Empty, and so no file's, where it cannot be had. */
 static void hash_text(EVP_MD_CTX *hash, char text[HUB_HASH_TEXT]) {
     uint8_t digest[EVP_MAX_MD_SIZE];
     unsigned bytes = 0;
-    EVP_DigestFinal_ex(hash, digest, &bytes);
     text[0] = 0;
+    if (EVP_DigestFinal_ex(hash, digest, &bytes) != 1) return;
     for (unsigned i = 0; i < bytes && 2 * i + 2 < HUB_HASH_TEXT; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
 }
 
@@ -47,7 +49,10 @@ static bool hash_file(EVP_MD_CTX *hash, int fd, int64_t bytes, const char *path,
             err_set(err, "cannot read %s: %s", path, n ? strerror(errno) : "it became shorter");
             break;
         }
-        EVP_DigestUpdate(hash, chunk, (size_t)n);
+        if (EVP_DigestUpdate(hash, chunk, (size_t)n) != 1) {
+            err_set(err, "cannot hash %s", path);
+            break;
+        }
         done += n;
         progress_show(&progress, done);
     }
@@ -116,7 +121,7 @@ static bool part_take(void *context, int64_t at, const uint8_t *data, size_t byt
         if (n <= 0) return err_set(err, "cannot write %s: %s", part->path, n ? strerror(errno) : "nothing was written");
         done += (size_t)n;
     }
-    EVP_DigestUpdate(part->hash, data, bytes);
+    if (EVP_DigestUpdate(part->hash, data, bytes) != 1) return err_set(err, "cannot hash %s", part->path);
     part->bytes += (int64_t)bytes;
     progress_show(&part->progress, part->bytes - part->resumed);
     return true;
@@ -154,7 +159,7 @@ static bool part_accept(Part *part, const char *path, Err *err) {
     }
     if (fsync(part->fd) != 0) return err_set(err, "cannot write %s: %s", part->path, strerror(errno));
     if (rename(part->path, path) != 0) return err_set(err, "cannot rename %s: %s", part->path, strerror(errno));
-    return true;
+    return folder_sync(path) || err_set(err, "cannot write %s: its folder: %s", path, strerror(errno));
 }
 
 Downloaded download_file(Http *http, const char *url, const HubFile *file, const char *path, bool quiet, Err *err) {

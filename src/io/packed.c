@@ -9,18 +9,17 @@ enum { MAX_HEADER = 64 << 20, MAX_SECTIONS = 1 << 20, MAX_NAME = 512 };
 
 const char *const packed_kinds[SECTION_KINDS] = {"file", "gguf", "rows", "panels"};
 
-void packed_sha(const void *a, size_t a_bytes, const void *b, size_t b_bytes, uint8_t out[SHA_BYTES]) {
+bool packed_sha(const void *a, size_t a_bytes, const void *b, size_t b_bytes, uint8_t out[SHA_BYTES]) {
     EVP_MD_CTX *c = EVP_MD_CTX_new();
     unsigned n = SHA_BYTES;
-    memset(out, 0, SHA_BYTES);
-    if (c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(c, a, a_bytes) == 1 &&
-        (!b || EVP_DigestUpdate(c, b, b_bytes) == 1))
-        EVP_DigestFinal_ex(c, out, &n);
+    bool ok = c && EVP_DigestInit_ex(c, EVP_sha256(), NULL) == 1 && EVP_DigestUpdate(c, a, a_bytes) == 1 &&
+        (!b || EVP_DigestUpdate(c, b, b_bytes) == 1) && EVP_DigestFinal_ex(c, out, &n) == 1;
     EVP_MD_CTX_free(c);
+    return ok;
 }
 
-void packed_digest(const uint8_t *pieces, size_t count, uint8_t out[SHA_BYTES]) {
-    packed_sha(pieces, count * SHA_BYTES, NULL, 0, out);
+bool packed_digest(const uint8_t *pieces, size_t count, uint8_t out[SHA_BYTES]) {
+    return packed_sha(pieces, count * SHA_BYTES, NULL, 0, out);
 }
 
 size_t packed_piece(const PackedSection *s, size_t piece, size_t *bytes) {
@@ -33,13 +32,14 @@ size_t packed_piece(const PackedSection *s, size_t piece, size_t *bytes) {
 bool packed_verify(const Packed *packed, const PackedSection *s, Err *err) {
     size_t count = packed_pieces(s);
     uint8_t *pieces = mem_new(count, SHA_BYTES, "digests", err), all[SHA_BYTES];
-    if (!pieces) return false;
-    for (size_t i = 0; i < count; i++) {
+    bool ok = pieces != NULL;
+    for (size_t i = 0; ok && i < count; i++) {
         size_t n, from = packed_piece(s, i, &n);
-        packed_sha(s->data + from, n, NULL, 0, pieces + i * SHA_BYTES);
+        ok = packed_sha(s->data + from, n, NULL, 0, pieces + i * SHA_BYTES);
     }
-    packed_digest(pieces, count, all);
+    ok = ok && packed_digest(pieces, count, all);
     free(pieces);
+    if (!ok) return err_set(err, "%s: cannot hash its sections: SHA-256 is not to be had", packed->file.path);
     return !memcmp(all, s->digest, SHA_BYTES) ||
            err_set(err, "%s: section %s %s is damaged: its SHA-256 is not the header's", packed->file.path,
                    packed_kinds[s->kind], name_text(s->name, strlen(s->name)).text);
@@ -74,7 +74,8 @@ static bool check_fixed(const uint8_t *data, size_t bytes, const char *path, siz
     if (header > MAX_HEADER || header > bytes - PACKED_HEADER)
         return err_set(err, "%s: a header of %llu bytes does not fit", path, (unsigned long long)header);
     uint8_t digest[SHA_BYTES];
-    packed_sha(data, 32, data + PACKED_HEADER, (size_t)header, digest);
+    if (!packed_sha(data, 32, data + PACKED_HEADER, (size_t)header, digest))
+        return err_set(err, "%s: cannot hash its header: SHA-256 is not to be had", path);
     if (memcmp(digest, data + 32, SHA_BYTES) != 0 || number_at(data + 12, 4) != 0)
         return err_set(err, "%s: the header is damaged: its SHA-256 does not fit", path);
     *json = (size_t)header;

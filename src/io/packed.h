@@ -18,6 +18,7 @@
 #ifndef PACKED_H
 #define PACKED_H
 #include <stdatomic.h>
+#include "../base/output.h"
 #include "dtype.h"
 #include "names.h"
 
@@ -63,7 +64,7 @@ void packed_close(Packed *packed);
 const PackedSection *packed_find(const Packed *packed, SectionKind kind, const char *name); /* NULL if absent */
 
 /* The digest of a section from its pieces' digests. */
-void packed_digest(const uint8_t *pieces, size_t count, uint8_t out[SHA_BYTES]);
+bool packed_digest(const uint8_t *pieces, size_t count, uint8_t out[SHA_BYTES]);
 static inline size_t packed_pieces(const PackedSection *s) {
     return (s->at + s->bytes - 1) / PACKED_PIECE - s->at / PACKED_PIECE + 1;
 }
@@ -76,8 +77,9 @@ bool packed_verify(const Packed *packed, const PackedSection *section, Err *err)
  * `path` under a name of its own, and takes that name only when complete and on disk. close removes what is not. */
 
 typedef struct PackedWriter {
-    char *path, *partial;   /* partial: its name until finished, NULL: none */
-    int fd;
+    char *path;
+    Output out;
+    int fd;                 /* of out */
     PackedSection *sections;
     int64_t count;
     size_t capacity;
@@ -99,6 +101,6 @@ void packed_writer_close(PackedWriter *w);
 
 /* Names of kinds in the JSON. */
 extern const char *const packed_kinds[SECTION_KINDS];
-/* SHA-256 of a, then b (b may be NULL). All zero when there is no memory for it. */
-void packed_sha(const void *a, size_t a_bytes, const void *b, size_t b_bytes, uint8_t out[SHA_BYTES]);
+/* SHA-256 of a, then b (b may be NULL). False where it cannot be had. */
+bool packed_sha(const void *a, size_t a_bytes, const void *b, size_t b_bytes, uint8_t out[SHA_BYTES]);
 #endif

@@ -15,17 +15,10 @@ bool packed_writer_open(PackedWriter *w, const char *path, Err *err) {
     *w = (PackedWriter){.fd = -1};
     if (lstat(path, &st) == 0 && !packed_is(path))
         return err_set(err, "%s is there and is no packed file: remove it first, or choose another name", path);
-    w->path = strdup(path);
-    if (!w->path || asprintf(&w->partial, "%s.XXXXXX", path) < 0) {
-        w->partial = NULL;
-        return err_set(err, "out of memory: path %s", path);
-    }
-    w->fd = mkostemp(w->partial, O_CLOEXEC);
-    if (w->fd >= 0) return true;
-    err_set(err, "cannot write %s: %s", w->partial, strerror(errno));
-    free(w->partial);
-    w->partial = NULL;
-    return false;
+    if (!(w->path = strdup(path))) return err_set(err, "out of memory: path %s", path);
+    if (!output_open(&w->out, path, err)) return false;
+    w->fd = fileno(w->out.file);
+    return true;
 }
 
 bool packed_writer_add(PackedWriter *w, const PackedSection *section, Err *err) {
@@ -48,11 +41,14 @@ static json_t *section_json(const PackedSection *s) {
                           (json_int_t)s->offset, "bytes", (json_int_t)s->bytes, "sha256", hex);
     if (!o || s->kind < SECTION_ROWS) return o;
     json_t *shape = json_array();
-    for (int i = 0; i < s->rank; i++) json_array_append_new(shape, json_integer(s->dim[i]));
-    json_object_set_new(o, "shape", shape);
-    json_object_set_new(o, "stored", json_string(dtype_row(s->stored)->name));
-    if (s->kind == SECTION_PANELS) json_object_set_new(o, "type", json_string(s->type));
-    return o;
+    bool ok = true;
+    for (int i = 0; i < s->rank; i++) ok &= json_array_append_new(shape, json_integer(s->dim[i])) == 0;
+    ok &= json_object_set_new(o, "shape", shape) == 0;
+    ok &= json_object_set_new(o, "stored", json_string(dtype_row(s->stored)->name)) == 0;
+    if (s->kind == SECTION_PANELS) ok &= json_object_set_new(o, "type", json_string(s->type)) == 0;
+    if (ok) return o;
+    json_decref(o);
+    return NULL;
 }
 
 /* malloc'ed; NULL and an error when there is no memory. */
@@ -113,29 +109,22 @@ bool packed_writer_start(PackedWriter *w, const char *layout, const char *weight
     return !why || err_set(err, "cannot write %s: %.1f MiB: %s", w->path, (double)w->bytes / (1 << 20), strerror(why));
 }
 
+static bool hashed(const PackedWriter *w, bool ok, Err *err) {
+    return ok || err_set(err, "cannot write %s: its SHA-256 is not to be had", w->path);
+}
+
 bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, Err *err) {
     const PackedSection *s = &w->sections[section];
     size_t bytes, from = packed_piece(s, piece, &bytes);
-    packed_sha(data, bytes, NULL, 0, w->digests[section] + piece * SHA_BYTES);
-    return put_at(w, data, bytes, s->at + from, err);
-}
-
-/* What has to reach the disk before the name does, and then the name. */
-static bool sync_folder(const char *path) {
-    char *copy = strdup(path);
-    char *slash = copy ? strrchr(copy, '/') : NULL;
-    if (slash) slash[slash == copy] = 0;
-    int fd = copy ? open(slash ? copy : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    bool ok = fd >= 0 && (fsync(fd) == 0 || errno == EINVAL); /* EINVAL: this file system has nothing to do */
-    if (fd >= 0) close(fd);
-    free(copy);
-    return ok;
+    return hashed(w, packed_sha(data, bytes, NULL, 0, w->digests[section] + piece * SHA_BYTES), err) &&
+           put_at(w, data, bytes, s->at + from, err);
 }
 
 bool packed_writer_finish(PackedWriter *w, double error, Err *err) {
     uint8_t fixed[PACKED_HEADER] = "QMPACKED";
     for (int64_t i = 0; i < w->count; i++)
-        packed_digest(w->digests[i], packed_pieces(&w->sections[i]), w->sections[i].digest);
+        if (!hashed(w, packed_digest(w->digests[i], packed_pieces(&w->sections[i]), w->sections[i].digest), err))
+            return false;
     char *text = header_text(w, error, err);
     if (!text) return false;
     size_t n = strlen(text), room = w->header;
@@ -147,23 +136,14 @@ bool packed_writer_finish(PackedWriter *w, double error, Err *err) {
     number_put(fixed + 8, PACKED_VERSION, 4);
     number_put(fixed + 16, room, 8);
     number_put(fixed + 24, w->bytes, 8);
-    packed_sha(fixed, 32, padded, room, fixed + 32);
-    bool ok = put_at(w, padded, room, PACKED_HEADER, err) && put_at(w, fixed, sizeof fixed, 0, err);
+    bool ok = hashed(w, packed_sha(fixed, 32, padded, room, fixed + 32), err) &&
+              put_at(w, padded, room, PACKED_HEADER, err) && put_at(w, fixed, sizeof fixed, 0, err);
     free(padded);
-    mode_t mask = umask(0);
-    umask(mask);
-    if (ok && (fchmod(w->fd, 0666 & ~mask) != 0 || fsync(w->fd) != 0 || rename(w->partial, w->path) != 0))
-        ok = err_set(err, "cannot write %s: %s", w->path, strerror(errno));
-    if (!ok) return false;
-    free(w->partial);
-    w->partial = NULL;
-    return sync_folder(w->path) || err_set(err, "%s: cannot be made safe on disk: %s", w->path, strerror(errno));
+    return ok && output_commit(&w->out, err);
 }
 
 void packed_writer_close(PackedWriter *w) {
-    if (w->fd >= 0) close(w->fd);
-    if (w->partial) unlink(w->partial);
-    free(w->partial);
+    output_close(&w->out);
     free(w->path);
     free(w->sections);
     arena_free(&w->arena);

@@ -2,21 +2,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include "../base/output.h"
 #include "json.h"
 #include "safetensors.h"
 
 struct SafeWriter {
-    FILE *file;
-    char *path, *partial;  /* final name; name while writing */
-    size_t declared, done; /* bytes of data                  */
+    Output out;
+    char *path;
+    size_t declared, done; /* bytes of data */
     bool failed;
 };
 
 static void writer_free(SafeWriter *w) {
-    if (w->file) fclose(w->file);
-    if (w->partial) unlink(w->partial);
-    free(w->partial);
+    output_close(&w->out);
     free(w->path);
     free(w);
 }
@@ -54,10 +52,10 @@ static bool write_header(SafeWriter *w, const json_t *header, Err *err) {
     if (!text) return err_set(err, "out of memory: header of %s", w->path);
     size_t bytes = strlen(text), spaces = (8 - bytes % 8) % 8;
     uint64_t length = bytes + spaces;
-    bool ok = fwrite(&length, sizeof length, 1, w->file) == 1 && fwrite(text, 1, bytes, w->file) == bytes &&
-              fwrite("       ", 1, spaces, w->file) == spaces;
+    bool ok = fwrite(&length, sizeof length, 1, w->out.file) == 1 && fwrite(text, 1, bytes, w->out.file) == bytes &&
+              fwrite("       ", 1, spaces, w->out.file) == spaces;
     free(text);
-    return ok || err_set(err, "cannot write %s: %s", w->partial, strerror(errno));
+    return ok || err_set(err, "cannot write %s: %s", w->path, strerror(errno));
 }
 
 SafeWriter *safewriter_open(const char *path, const SafeTensor *tensors, int64_t count, Err *err) {
@@ -65,17 +63,9 @@ SafeWriter *safewriter_open(const char *path, const SafeTensor *tensors, int64_t
     if (!w) return NULL;
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt"); /* transformers asks for this key */
     bool ok = header && (w->path = strdup(path));
-    if (ok && asprintf(&w->partial, "%s.partial", path) < 0) {
-        ok = false;
-        w->partial = NULL;
-    }
     if (!ok) err_set(err, "out of memory: header of %s", path);
     for (int64_t i = 0; ok && i < count; i++) ok = declare(w, header, &tensors[i], err);
-    if (ok && !(w->file = fopen(w->partial, "wbe"))) {
-        ok = err_set(err, "cannot write %s: %s", w->partial, strerror(errno));
-        free(w->partial);
-        w->partial = NULL;
-    }
+    ok = ok && output_open(&w->out, path, err);
     ok = ok && write_header(w, header, err);
     json_decref(header);
     if (ok) return w;
@@ -88,9 +78,9 @@ bool safewriter_data(SafeWriter *w, const void *data, size_t bytes, Err *err) {
         w->failed = true;
         return err_set(err, "%s: more data than the %zu bytes declared", w->path, w->declared);
     }
-    if (bytes && fwrite(data, 1, bytes, w->file) != bytes) {
+    if (bytes && fwrite(data, 1, bytes, w->out.file) != bytes) {
         w->failed = true;
-        return err_set(err, "cannot write %s: %s", w->partial, strerror(errno));
+        return err_set(err, "cannot write %s: %s", w->path, strerror(errno));
     }
     w->done += bytes;
     return true;
@@ -100,15 +90,7 @@ bool safewriter_close(SafeWriter *w, Err *err) {
     bool ok = !w->failed || err_set(err, "%s was not written", w->path);
     if (ok && w->done != w->declared)
         ok = err_set(err, "%s: %zu bytes of data written, %zu declared", w->path, w->done, w->declared);
-    FILE *file = w->file;
-    w->file = NULL;
-    if (!file_finish(file, w->partial, err)) ok = false;
-    if (ok && rename(w->partial, w->path) != 0)
-        ok = err_set(err, "cannot rename %s to %s: %s", w->partial, w->path, strerror(errno));
-    if (ok) {
-        free(w->partial);
-        w->partial = NULL;
-    }
+    ok = ok && output_commit(&w->out, err);
     writer_free(w);
     return ok;
 }

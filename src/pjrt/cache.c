@@ -211,6 +211,7 @@ void cache_write(ProgramCache *cache, const CacheKey *key, const uint8_t *data, 
     char *path = path_of(cache, key), *part = path_join(cache->folder, ".part-XXXXXX", NULL);
     int fd = path && part ? mkostemp(part, O_CLOEXEC) : -1;
     bool ok = fd >= 0 && write_all(fd, head, sizeof head) && write_all(fd, data, bytes);
+    ok = ok && (fsync(fd) == 0 || errno == EINVAL);
     int why = errno;
     if (fd >= 0 && close(fd) != 0 && ok) ok = false, why = errno;
     if (ok && rename(part, path) != 0) ok = false, why = errno;

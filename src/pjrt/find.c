@@ -1,4 +1,5 @@
-/* find.c: where plugins are: named by the environment, beside the program, or in Python packages. */
+/* find.c: where plugins are: named by the environment, beside the program, or in Python packages. Never in the folder
+ * one happens to stand in: a plugin is code. */
 #include <glob.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static PluginKind kind_of(const char *path) {
 typedef struct Places { Text list; /* NUL-separated */ int count; } Places;
 
 static void add_place(Places *places, const char *start, const char *rest) {
-    if (!start || !*start) return;
+    if (!start || *start != '/') return; /* relative to wherever one stands: not looked at */
     text_line(&places->list, "%s%s", start, rest);
     text_add(&places->list, "", 1);
     places->count++;
@@ -68,7 +69,6 @@ static void project_places(Places *places) {
         if (slash) *slash = 0;
         add_place(places, program, "/plugins");
     }
-    add_place(places, "./plugins", "");
 }
 
 static void python_places(Places *places) {
@@ -96,7 +96,9 @@ static int add_files(const char *place, const char *name, PluginKind kind, Plugi
     char pattern[1024];
     glob_t found = {0};
     if (snprintf(pattern, sizeof pattern, "%s/%s", place, name) >= (int)sizeof pattern) return count;
-    if (glob(pattern, 0, NULL, &found) == 0) {
+    int code = glob(pattern, 0, NULL, &found);
+    if (code == GLOB_NOSPACE) return count; /* glibc has freed some of it then */
+    if (code == 0) {
         for (size_t i = found.gl_pathc; i-- > 0 && count < max;) { /* the newest Python first */
             bool known = false;
             for (int j = 0; j < count; j++) known |= same_file(out[j].path, found.gl_pathv[i]);

@@ -126,7 +126,9 @@ static void cuda_libraries(const char *site) {
         char pattern[640];
         glob_t found = {0};
         snprintf(pattern, sizeof pattern, "%s/nvidia/*/lib/%s.so*", site, names[i]);
-        if (glob(pattern, 0, NULL, &found) == 0)
+        int code = glob(pattern, 0, NULL, &found);
+        if (code == GLOB_NOSPACE) return;
+        if (code == 0)
             for (size_t j = 0; j < found.gl_pathc; j++)
                 if (dlopen(found.gl_pathv[j], RTLD_NOW | RTLD_GLOBAL | RTLD_NODELETE)) break;
         globfree(&found);
@@ -139,7 +141,9 @@ static bool cuda_data(const char *site, Err *err) {
     glob_t found = {0};
     bool ok = true;
     snprintf(pattern, sizeof pattern, "%s/nvidia/*/nvvm/libdevice", site);
-    if (glob(pattern, 0, NULL, &found) == 0) {
+    int code = glob(pattern, 0, NULL, &found);
+    if (code == GLOB_NOSPACE) return err_set(err, "out of memory: %s", pattern);
+    if (code == 0) {
         char folder[512];
         if (folder_above(found.gl_pathv[0], 2, folder, sizeof folder))
             ok = add_xla_flag("xla_gpu_cuda_data_dir", folder, err);
@@ -159,7 +163,9 @@ static bool cuda_before_load(const PluginFile *file, Err *err) {
 static bool cuda_shares_memory(void) {
     glob_t found = {0};
     bool shares = false;
-    if (glob("/proc/driver/nvidia/gpus/*/information", 0, NULL, &found) == 0) {
+    int code = glob("/proc/driver/nvidia/gpus/*/information", 0, NULL, &found);
+    if (code == GLOB_NOSPACE) return false;
+    if (code == 0) {
         for (size_t i = 0; i < found.gl_pathc; i++) {
             char line[256];
             FILE *file = fopen(found.gl_pathv[i], "re");

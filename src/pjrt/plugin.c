@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../base/guard.h"
 #include "plugin.h"
 #include "tt_desc.h"
 
@@ -132,7 +133,9 @@ static bool shut_down_at_exit(void *library, Err *err) {
 
 static bool load(Plugin *plugin, const PluginFile *file, Err *err) {
     *plugin = (Plugin){.file = *file};
+    guard_loading(file->path);
     void *library = dlopen(file->path, RTLD_NOW | RTLD_LOCAL);
+    guard_loading(NULL);
     if (!library) return err_set(err, "cannot load the PJRT plugin %s: %s", file->path, dlerror());
     void *symbol = dlsym(library, "GetPjrtApi");
     if (!symbol) return err_set(err, "%s is no PJRT plugin: it has no GetPjrtApi", file->path);

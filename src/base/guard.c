@@ -1,0 +1,153 @@
+/* guard.c: see guard.h. What a signal handler looks at is a table of atomics: no lock, no memory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "guard.h"
+
+enum { TEMPORARIES = 64, MAPS = 1024, END_FAILED = 1 };
+
+/* ---- Messages without memory ------------------------------------------------------------------------------------- */
+
+static void say(const char *text) {
+    for (size_t bytes = strlen(text); bytes > 0;) {
+        ssize_t n = write(STDERR_FILENO, text, bytes);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
+        text += n;
+        bytes -= (size_t)n;
+    }
+}
+
+/* ---- Temporaries ------------------------------------------------------------------------------------------------- */
+
+static _Atomic(const char *) temporary[TEMPORARIES];
+static _Atomic(pid_t) owner; /* a child that was forked leaves them alone */
+
+int guard_temporary(const char *path) {
+    atomic_store(&owner, getpid());
+    for (int i = 0; i < TEMPORARIES; i++) {
+        const char *none = NULL;
+        if (atomic_compare_exchange_strong(&temporary[i], &none, path)) return i + 1;
+    }
+    return 0;
+}
+
+void guard_release(int place) {
+    if (place) atomic_store(&temporary[place - 1], NULL);
+}
+
+void guard_remove(void) {
+    for (int i = 0; i < TEMPORARIES && atomic_load(&owner) == getpid(); i++) {
+        const char *path = atomic_load(&temporary[i]);
+        if (path) unlink(path);
+    }
+}
+
+/* ---- Memory ------------------------------------------------------------------------------------------------------ */
+
+_Noreturn static void no_memory(size_t bytes) {
+    char text[96];
+    snprintf(text, sizeof text, "qwenmesh: error: out of memory: a library needs %zu bytes\n", bytes);
+    guard_remove();
+    say(text);
+    _exit(END_FAILED);
+}
+
+void *guard_malloc(size_t bytes) {
+    void *p = malloc(bytes ? bytes : 1);
+    if (!p) no_memory(bytes);
+    return p;
+}
+
+void *guard_calloc(size_t count, size_t size) {
+    void *p = calloc(count ? count : 1, size ? size : 1);
+    if (!p) no_memory(size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
+    return p;
+}
+
+void *guard_realloc(void *p, size_t bytes) {
+    void *new = realloc(p, bytes ? bytes : 1);
+    if (!new) no_memory(bytes);
+    return new;
+}
+
+/* ---- Mapped files ------------------------------------------------------------------------------------------------ */
+
+typedef struct Map { _Atomic(uintptr_t) from; uintptr_t to; const char *path; } Map; /* from 0: free; 1: being filled */
+static Map maps[MAPS];
+static _Thread_local const char *volatile loading;
+
+void guard_map(const void *data, size_t bytes, const char *path) {
+    for (int i = 0; i < MAPS; i++) {
+        uintptr_t none = 0;
+        if (!atomic_compare_exchange_strong(&maps[i].from, &none, 1)) continue;
+        maps[i].to = (uintptr_t)data + bytes;
+        maps[i].path = path;
+        atomic_store(&maps[i].from, (uintptr_t)data);
+        return;
+    }
+}
+
+void guard_unmap(const void *data) {
+    for (int i = 0; data && i < MAPS; i++)
+        if (atomic_load(&maps[i].from) == (uintptr_t)data) {
+            atomic_store(&maps[i].from, 0);
+            return;
+        }
+}
+
+void guard_loading(const char *path) { loading = path; }
+
+static void on_bus_error(int number, siginfo_t *info, void *context) {
+    uintptr_t at = (uintptr_t)info->si_addr;
+    const char *path = loading;
+    (void)context;
+    for (int i = 0; i < MAPS; i++) {
+        uintptr_t from = atomic_load(&maps[i].from);
+        if (from > 1 && at >= from && at < maps[i].to) path = maps[i].path;
+    }
+    if (!path) { /* not of a file: it stays what it is */
+        signal(number, SIG_DFL);
+        return;
+    }
+    guard_remove();
+    say("qwenmesh: error: cannot read ");
+    say(path);
+    say(loading ? ": it is cut short, or its disk fails\n"
+                : ": it was cut short or overwritten while in use, or its disk fails\n");
+    _exit(END_FAILED);
+}
+
+/* ---- Start ------------------------------------------------------------------------------------------------------- */
+
+static void on_end(int number) {
+    guard_remove();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+static void handle_end(int number) {
+    struct sigaction now;
+    if (sigaction(number, NULL, &now) == 0 && now.sa_handler == SIG_DFL) signal(number, on_end);
+}
+
+static bool started;
+bool guard_started(void) { return started; }
+
+void guard_start(void) {
+    started = true;
+    for (int fd = 0; fd <= STDERR_FILENO; fd++) /* open takes the lowest that is free: this one; of no use either way */
+        if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", fd ? O_RDONLY : O_WRONLY) < 0) _exit(1);
+    struct sigaction bus = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+    sigemptyset(&bus.sa_mask);
+    sigaction(SIGBUS, &bus, NULL);
+    signal(SIGPIPE, SIG_IGN); /* a closed pipe is a write error, reported and not fatal by itself */
+    signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is a write error like a full disk */
+    handle_end(SIGINT);
+    handle_end(SIGTERM);
+    handle_end(SIGHUP);
+}
