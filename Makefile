@@ -37,6 +37,7 @@ SONAME  := libqwenmesh.so.$(firstword $(subst ., ,$(VERSION)))
 all: $(PROGRAM) libqwenmesh.a $(SONAME) $(MPI)
 $(PROGRAM): $(CLIOBJ) $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $(CLIOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS)
+	$(if $(filter-out ./,$(dir $@)),@ln -sfn $(CURDIR)/plugins $(dir $@)plugins)
 
 $(MPI): src/base/transport_mpi.c src/base/transport_library.h Makefile
 	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) $(WERROR) -fvisibility=hidden -fPIC -shared -o $@ $<
@@ -69,6 +70,7 @@ $(BUILD)/%.o: %.c Makefile
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $< $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
+	@ln -sfn $(CURDIR)/plugins $(@D)/plugins # plugins are found beside the program only
 
 $(BUILD)/tests/%.so: tests/%.c Makefile
 	@mkdir -p $(@D)

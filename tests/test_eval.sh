@@ -133,9 +133,9 @@ limited 1 eval gsm8k -m "$model" --data "$work/data" --shots 2 --limit 7 -n 12 -
 check "gsm8k: no room for the page is an error, the results stay" 'is 1' 'err "l.html"' 'cmp "$work/a.jsonl" "$work/b.jsonl"'
 # A sort that was killed leaves its file beside the results; nobody takes it for them.
 (head -n 1 "$work/a.jsonl"; sed 1d "$work/a.jsonl" | tac) >"$work/sort.jsonl"
-echo '{"torn' >"$work/sort.jsonl.sorting"
+echo '{"torn' >"$work/sort.jsonl.123-0123abcd.partial"
 gsm8k --shots 2 --limit 7 -n 12 -o "$work/sort.jsonl" --resume
-check "gsm8k: resumed after a sort that was killed" 'is 0' 'cmp "$work/a.jsonl" "$work/sort.jsonl"' '[ ! -e "$work/sort.jsonl.sorting" ]'
+check "gsm8k: resumed after a sort that was killed" 'is 0' 'cmp "$work/a.jsonl" "$work/sort.jsonl"' '[ ! -e "$work/sort.jsonl.123-0123abcd.partial" ]'
 
 # A model that ends at once: its answers are empty, and counted as none.
 gsm8k --shots 0 --limit 1 -n 1 -o "$work/first.jsonl"
