@@ -3,10 +3,12 @@
 # two at a time, reads the TAP they print, and shows what failed or was skipped and why.
 # Fails when anything failed. The last line: N passed, N failed, N skipped.
 #
-# A command fails as a whole when it exits non-zero without naming a failed test, runs longer than TEST_SECONDS, or
-# reports fewer tests than it planned: a crash cannot pass for success. Its output is kept in TEST_LOGS.
+# A command fails as a whole when it exits non-zero without naming a failed test, when one of its processes takes more
+# than TEST_SECONDS of a core or it runs for more than TEST_WALL (a busy machine makes no test fail), or when it reports
+# fewer tests than it planned: a crash cannot pass for success. Its output is kept in TEST_LOGS.
 set -u
-limit=${TEST_SECONDS:-900}
+limit=${TEST_SECONDS:-600}
+wall=${TEST_WALL:-1800}
 jobs=${TEST_JOBS:-2}
 logs=${TEST_LOGS:-build/log}
 export CMOCKA_MESSAGE_OUTPUT=TAP
@@ -16,12 +18,13 @@ export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 TSAN_OPTIONS=halt_on_err
 # Thread and address sanitizers cannot place their shadow on every randomised layout.
 fixed_layout=$(setarch -R true 2>/dev/null && echo setarch -R)
 
+TIMEFORMAT=%U+%S
 rm -rf "$logs"
 mkdir -p "$logs"
 
 # tap EXIT_STATUS <output: one "result|name|reason" line per test, and one for the command if it failed as a whole.
 tap() {
-    awk -v status="$1" -v limit="$limit" '
+    awk -v status="$1" -v limit="$limit" -v wall="$wall" '
         function name_of(line) { sub(/^(not )?ok *[0-9]* *(- )?/, "", line); return line }
         /^1\.\.[0-9]+/ { plan += substr($1, 4); planned = 1; said = ""; next }
         /^Bail out!/ { bail = $0; next }
@@ -40,7 +43,8 @@ tap() {
         }
         { said = $0; gsub(/\|/, "/", said) }
         END {
-            if (status == 124 || status == 137) whole = "killed after " limit " s"
+            if (status == 124) whole = "killed after " wall " s"
+            else if (status == 137 || status == 152) whole = "killed after " limit " s of a core"
             else if (bail != "") whole = bail
             else if (!planned) whole = "printed no test plan (exit status " status ")"
             else if (run + 0 != plan) whole = "ran " run + 0 " of " plan " tests (exit status " status ")"
@@ -51,13 +55,18 @@ tap() {
 
 # Runs one command and prints its lines at once; counts go to a file of their own.
 run_one() {
-    local number=$1 item=$2 log="$logs/$1.log" start now status results passed failed skipped took
+    local number=$1 item=$2 log="$logs/$1.log" start now status results passed failed skipped took cpu
     local prefix=
     case $item in */asan/* | */tsan/*) prefix=$fixed_layout ;; esac
     start=$(date +%s%N)
     # shellcheck disable=SC2086 # an item is words: assignments, a program, its arguments
-    timeout -k 10 "$limit" $prefix env $item >"$log" 2>&1 </dev/null
-    status=$?
+    cpu=$({ time (
+        ulimit -t "$limit"
+        timeout -k 10 "$wall" $prefix env $item >"$log" 2>&1 </dev/null
+        echo $? >"$logs/$number.status"
+    ); } 2>&1)
+    status=$(cat "$logs/$number.status" 2>/dev/null || echo 1)
+    cpu=$(awk -F+ '{ printf "%.1f", $1 + $2 }' <<<"$cpu")
     now=$(date +%s%N)
     results=$(tap "$status" <"$log")
     passed=$(grep -c '^passed|' <<<"$results")
@@ -65,8 +74,8 @@ run_one() {
     skipped=$(grep -c '^skipped|' <<<"$results")
     took=$(((now - start) / 100000000))
     {
-        printf '%-6s %-58s %4d passed %7d.%d s\n' "$([ "$failed" = 0 ] && echo ok || echo FAILED)" "$item" "$passed" \
-            $((took / 10)) $((took % 10))
+        printf '%-6s %-58s %4d passed %7d.%d s %7s s of a core\n' "$([ "$failed" = 0 ] && echo ok || echo FAILED)" \
+            "$item" "$passed" $((took / 10)) $((took % 10)) "$cpu"
         grep '^skipped|' <<<"$results" | while IFS='|' read -r _ name reason; do echo "       skip $name: $reason"; done
         grep '^failed|' <<<"$results" | while IFS='|' read -r _ name reason; do echo "       FAIL $name${reason:+: $reason}"; done
         if [ "$failed" != 0 ]; then
@@ -75,7 +84,7 @@ run_one() {
         fi
     } >"$logs/$number.report"
     cat "$logs/$number.report"
-    echo "$passed $failed $skipped" >"$logs/$number.count"
+    echo "$passed $failed $skipped $cpu" >"$logs/$number.count"
 }
 
 number=0
@@ -87,11 +96,13 @@ done
 wait
 
 # A command without counts was lost: it counts as failed.
-total_passed=0 total_failed=0 total_skipped=0
+total_passed=0 total_failed=0 total_skipped=0 total_cpu=0
 for ((i = 1; i <= number; i++)); do
-    passed=0 failed=1 skipped=0
-    [ -f "$logs/$i.count" ] && read -r passed failed skipped <"$logs/$i.count"
+    passed=0 failed=1 skipped=0 cpu=0
+    [ -f "$logs/$i.count" ] && read -r passed failed skipped cpu <"$logs/$i.count"
     total_passed=$((total_passed + passed)) total_failed=$((total_failed + failed)) total_skipped=$((total_skipped + skipped))
+    total_cpu=$(awk "BEGIN { print $total_cpu + $cpu }")
 done
+awk "BEGIN { printf \"tests took %.1f minutes of a core\\n\", $total_cpu / 60 }"
 echo "$total_passed passed, $total_failed failed, $total_skipped skipped" | tee "$logs/total"
 [ "$total_failed" = 0 ] && [ "$total_passed" != 0 ]

@@ -210,38 +210,41 @@ static void same_bits(const char *model, const char *cache, const char *const *m
 static const char *const all_meshes[] = {"1x2", "1x3", "1x4", "2x4",  "1x7",     "1x8",
                                          "4x4", "5x3", "8x4", "1x32", "dp2,tp3", NULL};
 
-static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/heads28-4", "f32", all_meshes, 30); }
-static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", all_meshes, 30); }
-static void bits_8bit_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "8bit", all_meshes, 30); }
-static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", all_meshes, 30); }
+static const char *const few_meshes[] = {"1x3", "8x4", "dp2,tp3", NULL};
+static const char *const *most_meshes(void) { return brief() ? few_meshes : all_meshes; }
+
+static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/heads28-4", "f32", most_meshes(), 30); }
+static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", most_meshes(), 30); }
+static void bits_8bit_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "8bit", most_meshes(), 30); }
+static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", most_meshes(), 30); }
 
 /* Activations in 8 bits, with weights quantised at load where the file's are not: as many bits are the same. */
 static void bits_int8_8bit(void **state) {
     (void)state;
     act = "int8", weights_as = "8bit";
-    same_bits("tests/golden/heads28-4", "f32", all_meshes, 30);
+    same_bits("tests/golden/heads28-4", "f32", most_meshes(), 30);
     act = weights_as = NULL;
 }
 static void bits_int8_4bit(void **state) {
     (void)state;
     act = "int8", weights_as = "4bit";
-    same_bits("tests/golden/heads14-2", "bf16", all_meshes, 30);
+    same_bits("tests/golden/heads14-2", "bf16", most_meshes(), 30);
     act = weights_as = NULL;
 }
 /* Activations in bf16, with weights that are so in the file or become so at load. */
 static void bits_act_bf16(void **state) {
     (void)state;
     act = "bf16";
-    same_bits("tests/golden/heads28-4", "f32", all_meshes, 30);
-    same_bits("tests/golden/heads14-2", "bf16", all_meshes, 30);
+    same_bits("tests/golden/heads28-4", "f32", most_meshes(), 30);
+    same_bits("tests/golden/heads14-2", "bf16", most_meshes(), 30);
     weights_as = "bf16";
-    same_bits("tests/golden/tiny", "f32", all_meshes, 30);
+    same_bits("tests/golden/tiny", "f32", most_meshes(), 30);
     act = weights_as = NULL;
 }
 static void bits_f32_4bit(void **state) {
     (void)state;
     weights_as = "4bit";
-    same_bits("tests/golden/heads14-2", "f32", all_meshes, 30);
+    same_bits("tests/golden/heads14-2", "f32", most_meshes(), 30);
     weights_as = NULL;
 }
 
@@ -340,7 +343,7 @@ static bool have_smollm2(void) {
 static void bits_smollm2(void **state) {
     (void)state;
     if (!have_smollm2()) skip();
-    same_bits(smollm_path(), "f32", all_meshes, 12);
+    same_bits(smollm_path(), "f32", most_meshes(), 12);
 }
 
 static void bits_smollm2_act(const char *type, const char *weights, const char *const *meshes) {
@@ -368,13 +371,12 @@ static void bits_smollm2_act(const char *type, const char *weights, const char *
 static void bits_smollm2_int8(void **state) {
     (void)state;
     if (!have_smollm2()) skip();
-    bits_smollm2_act("int8", NULL, all_meshes);
+    bits_smollm2_act("int8", NULL, most_meshes());
 }
 static void bits_smollm2_bf16(void **state) {
-    static const char *const meshes[] = {"1x3", "8x4", "dp2,tp3", NULL};
     (void)state;
     if (!have_smollm2()) skip();
-    bits_smollm2_act("bf16", "bf16", meshes);
+    bits_smollm2_act("bf16", "bf16", few_meshes);
 }
 
 /* Continuations of the real model, except where the reference's margin is below 0.01. */
