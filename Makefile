@@ -17,7 +17,10 @@ LDLIBS  += $(shell pkg-config --libs libedit 2>/dev/null) $(LIBS)
 
 SRC     := $(filter-out src/main.c src/cli/% %_mpi.c,$(wildcard src/*/*.c))
 CLI     := src/main.c $(wildcard src/cli/*.c)
-OBJ     := $(SRC:%.c=$(BUILD)/%.o)
+# Files of one instruction set take most of the time to compile. SIMD_BUILD: the folder whose objects of them are used.
+SIMD    := $(wildcard src/cpu/kernels_avx*.c)
+SIMD_BUILD ?= $(BUILD)
+OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(SIMD),$(SRC))) $(SIMD:%.c=$(SIMD_BUILD)/%.o)
 CLIOBJ  := $(CLI:%.c=$(BUILD)/%.o)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 SCRIPTS := $(wildcard tests/test_*.sh)
@@ -82,7 +85,7 @@ tests: $(PROGRAM) $(MPI) $(TESTS) $(HELPERS)
 ASAN    := BUILD=build/asan PROGRAM=build/asan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" \
            SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
            KERNEL_CHECKS="--param asan-instrumentation-with-call-threshold=0"
-TSAN    := BUILD=build/tsan PROGRAM=build/tsan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" SANITIZE=-fsanitize=thread
+TSAN    := BUILD=build/tsan PROGRAM=build/tsan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" SANITIZE=-fsanitize=thread SIMD_BUILD=build
 FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuzzer-no-link,address,undefined \
            -fno-sanitize-recover=all" KERNEL_CHECKS="-mllvm -asan-instrumentation-with-call-threshold=0"
 FUZZ_SECONDS ?= 60
@@ -91,10 +94,14 @@ TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/ts
               build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts build/tsan/tests/test_threads
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
-# The longest first, so that it does not run alone at the end.
-CHECKS  := build/asan/tests/test_model $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") $(TESTS) $(SCRIPTS) \
+# Scripts run under the address sanitizer, but for those about builds and processes, and those that wait for compilers
+# of plugins. The longest first, so that it does not run alone at the end.
+PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh \
+                 tests/test_bench.sh tests/test_compile.sh tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
+CHECKS  := $(BUILD)/tests/test_pjrt_model build/asan/tests/test_model $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
+           $(foreach s,$(filter-out $(PLAIN_SCRIPTS),$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") $(PLAIN_SCRIPTS) \
            $(filter-out build/asan/tests/test_model,$(TESTS:$(BUILD)/%=build/asan/%)) \
-           $(foreach s,$(filter-out tests/test_runner.sh tests/test_isa.sh tests/test_install.sh,$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") \
+           $(filter-out $(BUILD)/tests/test_pjrt_model,$(TESTS)) \
            $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
 
 check: WERROR = -Werror
