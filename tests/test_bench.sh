@@ -77,4 +77,36 @@ for bad in "-p x" "-p 1,,2" "-n 5," "-d -1" "-b 0" "-b 2000" "-o pdf" "-o csv --
     run bench -m $tiny $bad
     check "refused: $bad" 'is 2' 'err "expected"'
 done
+odd=$(printf '%s/a|b "c,<d>&\n\033[31m\377e' "$work")
+ln -s "$PWD/$tiny" "$odd"
+run bench -m "$odd" -p 4 -n 0 -r 1
+check "a model of any name: one row of a table, nothing that acts on a terminal" 'is 0' 'out "| a\\|b \"c,<d>&"' \
+    '[ "$(grep -c "^| a.* act f32 | .* |$" "$work/out")" = 1 ]' '! LC_ALL=C grep -q "$(printf "\033")" "$work/out"'
+if [ -n "$python" ]; then
+    cat >"$work/odd.py" <<'P'
+import csv, json, sys, xml.dom.minidom
+kind, path = sys.argv[1:]
+if kind == "csv":
+    rows = list(csv.reader(open(path, newline="")))
+    assert [len(r) for r in rows] == [26, 26] and rows[1][0].startswith('a|b "c,<d>&'), rows
+elif kind == "json": assert json.load(open(path))[0]["model"].startswith('a|b "c,<d>&')
+else: xml.dom.minidom.parse(path)
+P
+    for format in csv json svg; do
+        run bench -m "$odd" -p 4 -n 0 -r 1 -o $format
+        check "a model of any name: another reader takes the $format" 'is 0' '"$python" "$work/odd.py" $format "$work/out"'
+    done
+else
+    skip "a model of any name: another reader" "no python3"
+fi
+long=$work/$(printf 'é%.0s' $(seq 1 100))
+ln -s "$PWD/$tiny" "$long"
+run bench -m "$long" -p 4 -n 0 -r 1 -o json
+check "a long name is cut, and still UTF-8" 'is 0' 'out "\"n_prompt\": 4"'
+run bench --random $tiny/config.json --random-type Q8_0 -p 4 -n 0 -r 1
+check "generated weights: capitals of a type do not matter" 'is 0' 'out " q8_0 |"'
+run bench -m $tiny --eval gsm8k -o csv
+check "--eval has one format" 'is 2' 'err "--eval: expected neither --phases nor -o csv with it"'
+run bench -m $tiny --html "$work/page"
+check "--html needs --eval" 'is 2' 'err "expected --eval with them"' '[ ! -e "$work/page" ]'
 finish

@@ -31,21 +31,29 @@ static void report_phases(const Bench *b, Text *out) {
     }
 }
 
+/* A cell of a table of markdown. */
+static void md_text(const char *text, Text *out) {
+    for (; *text; text++) text_line(out, *text == '|' ? "\\%c" : "%c", *text);
+}
+
 static void report_md(const Bench *b, Text *out) {
+    const QmModelInfo *first = &b->mesh[0].info; /* the same on every mesh */
     text_line(out,
               "| model | size | params | backend | threads | mesh | test | t/s | x %s | GB/s (of read) | GFLOP/s (of "
-              "peak) |\n"
+              "%s peak) |\n"
               "|---|---|---|---|---|---|---|---|---|---|---|\n",
-              b->mesh[0].name);
+              b->mesh[0].name, strcmp(first->act, "bf16") ? "f32" : "bf16");
     for (int i = 0; i < b->test_count * b->meshes; i++) {
         const BenchResult *r = &b->results[i];
         const QmModelInfo *m = &b->mesh[r->mesh].info;
         char test[64];
         bench_test_name(&r->test, test, sizeof test);
+        text_line(out, "| ");
+        md_text(b->model, out);
         text_line(out,
-                  "| %s %s | %.2f MiB | %.2f M | %s %s act %s | %d | %s | %s | %.2f ± %.2f | %.3f | "
+                  " %s | %.2f MiB | %.2f M | %s %s act %s | %d | %s | %s | %.2f ± %.2f | %.3f | "
                   "%.1f (%.0f %%) | %.1f (%.0f %%) |\n",
-                  b->model, m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->backend,
+                  m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->backend,
                   m->isa, m->act, m->workers, m->mesh, test, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
                   100 * r->read_share, r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
     }
@@ -57,7 +65,6 @@ static void report_md(const Bench *b, Text *out) {
                   m->first_token_seconds, (double)m->peak_bytes / 1048576, (double)m->info.weight_bytes / 1048576,
                   (double)m->info.cache_bytes / 1048576, (double)m->info.activation_bytes / 1048576);
     }
-    const QmModelInfo *first = &b->mesh[0].info; /* the same on every mesh */
     text_line(out, "\nactivations %s (%s), weights %s, key/value cache %s\n", first->act, first->act_why,
               first->weight_type, first->kv_cache);
     report_phases(b, out);

@@ -82,6 +82,10 @@ int cmd_bench(int argc, char **argv) {
                       "is the median ratio to the first one.",
                       options, (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
+    if (!eval.task && (eval.html || eval.data || eval.protocol))
+        return usage_error("bench", "--html, --data and --protocol: expected --eval with them");
+    if (eval.task && (phases || strcmp(format, "md")))
+        return usage_error("bench", "--eval: expected neither --phases nor -o %s with it", phases ? "FORMAT" : format);
     if (eval.task) return bench_meshes(&m, &eval);
     int64_t list[4][BENCH_LIST];
     int count[4];
@@ -105,7 +109,8 @@ int cmd_bench(int argc, char **argv) {
     *b = (Bench){.repeats = (int)repeats, .warm_whole = m.plugin || (m.backend && !strcmp(m.backend, "pjrt")),
                  .open = open_mesh, .owner = &owner};
     const char *slash = strrchr(m.model, '/');
-    snprintf(b->model, sizeof b->model, "%s%s", config ? "random " : "", slash && slash[1] ? slash + 1 : m.model);
+    const char *last = slash && slash[1] ? slash + 1 : m.model;
+    snprintf(b->model, sizeof b->model, "%s%s", config ? "random " : "", name_text(last, strlen(last)).text);
     if (!meshes_of(b, m.mesh)) code = usage_error("bench", "--mesh: expected 1 to %d meshes", BENCH_MESHES);
     else if (!bench_tests(b, list[0], count[0], list[1], count[1], list[2], count[2], list[3], count[3], &err))
         code = usage_error("bench", "nothing to measure: -p and -n are both 0");

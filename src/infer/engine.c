@@ -1,6 +1,7 @@
 /* engine.c: opens a model on a mesh; hands out sessions. */
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "../cpu/cpu.h"
 #include "../cpu/packed_file.h"
 #include "../base/transport.h"
@@ -110,7 +111,7 @@ static const Backend *backend_named(const char *name) {
 /* Generated weights for every weight of the model. */
 static Weights *random_weights(const Graph *g, const char *type, Err *err) {
     DType dtype = DTYPE_F32;
-    while (dtype < DTYPE_COUNT && strcmp(dtype_row(dtype)->name, type)) dtype++;
+    while (dtype < DTYPE_COUNT && strcasecmp(dtype_row(dtype)->name, type)) dtype++;
     if (dtype == DTYPE_COUNT) {
         err_set(err, "generated weights: expected f32, bf16, f16, q8_0, q4_0, ..., got '%.20s'", type);
         return NULL;
