@@ -7,7 +7,7 @@ tiny=tests/golden/tiny model=$work/model
 mkdir "$model" "$work/data"
 cp $tiny/* "$model" && chmod -R u+w "$model"
 cp tests/data/bytes/tokenizer.json "$model"
-cp tests/data/qwen2.5/tokenizer_config.json "$model"
+cp tests/data/bytes/tokenizer_config.json "$model"
 echo '{"eos_token_id": 511}' >"$model/generation_config.json"
 cat >"$work/in" <<'END'
 {"ids":[215,442,328,278,253,401,75],"max_new_tokens":10,"logprobs":2}

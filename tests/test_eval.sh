@@ -9,7 +9,7 @@ cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
 sed -i 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 8192/' "$model/config.json"
 echo '{"eos_token_id": 511}' >"$model/generation_config.json"
 cp tests/data/bytes/tokenizer.json "$model"
-cp tests/data/qwen2.5/tokenizer_config.json "$model"
+cp tests/data/bytes/tokenizer_config.json "$model"
 cp tests/data/gsm8k/test.jsonl "$work/data/test.jsonl"
 head -n 40 tests/data/gsm8k/test.jsonl >"$work/data/train.jsonl" # a pool to draw examples from
 gsm8k() { run eval gsm8k -m "$model" --data "$work/data" "$@"; }

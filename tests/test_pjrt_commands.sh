@@ -17,7 +17,7 @@ mkdir "$model"
 cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
 echo '{}' >"$model/generation_config.json"
 cp tests/data/bytes/tokenizer.json "$model"
-cp tests/data/qwen2.5/tokenizer_config.json "$model"
+cp tests/data/bytes/tokenizer_config.json "$model"
 pjrt="--backend pjrt --plugin $plugin --mesh 2x4 --program-cache $work/cache"
 
 for command in "run -p abcabc -n 8 --temp 0" "run -p abcabc -n 8 --temp 1 --top-k 20 -s 5"; do

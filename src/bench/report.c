@@ -90,8 +90,8 @@ static void report_csv(const Bench *b, Text *out) {
         const QmModelInfo *m = &mesh->info;
         csv_text(b->model, out);
         text_line(out,
-                  ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,%.3f,%.3f,"
-                  "%.4f,%.4f,%lld,\"%s\",\"%s\",\"%s\"\n",
+                  ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,"
+                  "%.3f,%.3f,%.4f,%.4f,%lld,\"%s\",\"%s\",\"%s\"\n",
                   m->weight_type, (long long)m->weight_bytes, (long long)m->parameters, m->isa, m->act, m->workers,
                   m->mesh, (long long)r->test.prompt, (long long)r->test.gen, (long long)r->test.depth,
                   (long long)r->test.batch, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,

@@ -146,8 +146,8 @@ static void facts_cpu(Facts *f) {
     text_free(&lacks);
     fact_text(f, "kernels", "Active kernels", kernels_select(NULL, NULL)->isa); /* plain C is always there */
     fact_text(f, "activations", "Activations by default",
-              "int8 where weights are quantised, else f32 (run, chat, generate, bench); f32 (other commands); the type of "
-              "the weights (PJRT)");
+              "int8 where weights are quantised, else f32 (run, chat, generate, bench); f32 (other commands); "
+              "the type of the weights (PJRT)");
 }
 
 static void facts_memory(Facts *f) {

@@ -13,8 +13,8 @@ static bool leaves_whole(const Tree *tree, int64_t group, int64_t k) {
     return true;
 }
 
-/* In 8 bits if its weights are quantised, in bf16 if they are bf16, and if every sum is over whole groups, or over whole
- * pairs. */
+/* In 8 bits if its weights are quantised, in bf16 if they are bf16, and if every sum is over whole groups, or over
+ * whole pairs. */
 static Kept kept(const Cpu *cpu, const Node *n, ActType act) {
     const PackedWeight *w = &cpu->weights[n->in[1].id].packed;
     const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;

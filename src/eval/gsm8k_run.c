@@ -105,7 +105,8 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
     json_t *h =
         json_pack("{s:s,s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:I,s:f,s:I,s:I,s:I,s:b,s:b}", "protocol", o->protocol->name,
                   "model", slash && slash[1] ? slash + 1 : model, "backend", info->backend, "activations", info->act,
-                  "activations_why", info->act_why, "weights", info->weight_type, "parameters", (json_int_t)info->parameters, "cache", info->kv_cache,
+                  "activations_why", info->act_why, "weights", info->weight_type, "parameters",
+                  (json_int_t)info->parameters, "cache", info->kv_cache,
                   "shots", (json_int_t)o->shots, "samples", (json_int_t)o->samples, "temperature", o->temperature,
                   "seed", (json_int_t)o->seed, "fewshot_seed", (json_int_t)o->fewshot_seed, "max_new_tokens",
                   (json_int_t)o->max_new_tokens, "chat", o->form != FORM_PLAIN, "multiturn", o->form == FORM_TURNS);
