@@ -286,7 +286,7 @@ static void large_vocabulary(void **state) {
     }
     for (int64_t k = 1; k <= 3000; k += 7) { /* of few: every step of the histogram holds one or two */
         for (int i = 0; i < 3000; i++) value[i] = (float)((i * 1709L) % 3000);
-        assert_true(select_threshold(value, NULL, 3000, (double)k, w.room) == (float)(3000 - k));
+        assert_true(select_threshold(value, NULL, 3000, (double)k, w.room, &w) == (float)(3000 - k));
     }
     free(value);
     free(sorted);
@@ -353,6 +353,29 @@ static void typical_below_its_floor(void **state) {
     for (int i = 0; i < 5; i++) value[i] = logf(p[i]);
     process("{\"do_sample\":true,\"typical_p\":0.2}", ids, 1, 1, value, 5);
     for (int i = 0; i < 5; i++) assert_int_equal(value[i] > -INFINITY, i > 0 && i < 4);
+}
+
+/* Probabilities that add up to exactly top_p, as in Hugging Face's test_top_p_dist_warper: the next one goes. */
+static void top_p_at_its_edge(void **state) {
+    (void)state;
+    static const struct { float p[5]; int count; double top_p; int kept; } cases_of[] = {
+        {{0.3f, 0.1f, 0.1f, 0.5f}, 4, 0.8, 2}, {{0.15f, 0.3f, 0.3f, 0.25f}, 4, 0.8, 3},
+        {{0.5f, 0.3f, 0.1f, 0.1f}, 4, 0.8, 2}, {{0.1f, 0.2f, 0.7f}, 3, 0.9, 2},
+        {{0.4f, 0.3f, 0.2f, 0.1f}, 4, 0.9, 3}, {{0.4f, 0.3f, 0.2f, 0.1f}, 4, 0.7, 2},
+        {{0.4f, 0.3f, 0.2f, 0.1f}, 4, 0.701, 3}, {{0.6f, 0.25f, 0.1f, 0.05f}, 4, 0.95, 3},
+        {{0.35f, 0.25f, 0.2f, 0.15f, 0.05f}, 5, 0.6, 2}, {{0.9f, 0.1f}, 2, 1e-9, 1},
+    };
+    for (size_t i = 0; i < sizeof cases_of / sizeof *cases_of; i++)
+        for (int shift = -4; shift <= 4; shift += 2) { /* scores are logits, so any constant may be on them */
+            float value[5];
+            for (int k = 0; k < cases_of[i].count; k++) value[k] = logf(cases_of[i].p[k]) + (float)shift;
+            Scores s = {.value = value, .id = work.id, .count = cases_of[i].count, .all = true};
+            GenerationConfig c = {.top_p = cases_of[i].top_p, .min_tokens_to_keep = 1};
+            ProcessorCall call = {.config = &c, .scores = &s, .work = &work};
+            top_p_apply(&call);
+            if (s.count != cases_of[i].kept)
+                fail_msg("case %zu, shift %d: %lld kept, expected %d", i, shift, (long long)s.count, cases_of[i].kept);
+        }
 }
 
 /* Temperature first, then top_k, then top_p: each sees what the one before left. */
@@ -550,7 +573,8 @@ static const char *const every_filter =
     "\"epsilon_cutoff\":0.001,\"eta_cutoff\":0.001,\"renormalize_logits\":true,\"repetition_penalty\":1.3,"
     "\"no_repeat_ngram_size\":2,\"presence_penalty\":1,\"logprobs\":3}";
 
-/* Values no model should give: a choice is an id that is a number, or -1 when there is none. */
+/* Values no sound model gives: NaN anywhere, +inf, or nothing but -inf. No id is chosen from them, unless the request
+ * makes numbers of them. */
 static void hostile_logits(void **state) {
     (void)state;
     float nan[V], low[V], one[V], two[V];
@@ -563,15 +587,18 @@ static void hostile_logits(void **state) {
                                     "{\"do_sample\":true,\"typical_p\":0.5}",
                                     "{\"do_sample\":true,\"eta_cutoff\":0.9}"};
     for (int i = 0; i < 6; i++) {
-        assert_int_equal(choose(requests[i], nan, V, 1), -1);
-        assert_int_equal(choose(requests[i], low, V, 1), -1);
-        assert_int_equal(choose(requests[i], two, V, 1), -1);
-        assert_int_equal(choose(requests[i], one, V, 1), 77);
+        assert_int_equal(choose(requests[i], nan, V, 1), TOKEN_INVALID);
+        assert_int_equal(choose(requests[i], low, V, 1), TOKEN_INVALID);
+        assert_int_equal(choose(requests[i], two, V, 1), TOKEN_INVALID);
+        assert_int_equal(choose(requests[i], one, V, 1), TOKEN_INVALID);
     }
     one[80] = INFINITY;
-    for (int i = 0; i < 6; i++) assert_int_equal(choose(requests[i], one, V, 1), 80);
+    assert_int_equal(choose("{\"remove_invalid_values\":true}", one, V, 1), 80);
+    for (int i = 0; i < V; i++) one[i] = (float)i;
+    one[80] = INFINITY;
+    for (int i = 0; i < 6; i++) assert_int_equal(choose(requests[i], one, V, 1), TOKEN_INVALID);
     one[80] = -INFINITY;
-    for (int i = 0; i < 6; i++) assert_int_equal(choose(requests[i], one, V, 1), 77);
+    assert_int_equal(choose("{}", one, V, 1), V - 1);
     for (int i = 0; i < V; i++) one[i] = 3e38f;
     assert_in_range(choose(every_filter, one, V, 1), 0, V - 1);
     assert_int_equal(choose("{\"suppress_tokens\":[0,1,2]}", (float[]){1, 2, 3}, 3, 1), -1);
@@ -743,7 +770,7 @@ int main(void) {
         cmocka_unit_test(grammar_masks), cmocka_unit_test(forced_ids), cmocka_unit_test(invalid_values),
         cmocka_unit_test(large_vocabulary),
         cmocka_unit_test(filters_beside_a_sort), cmocka_unit_test(typical_below_its_floor),
-        cmocka_unit_test(warpers_in_order),
+        cmocka_unit_test(warpers_in_order), cmocka_unit_test(top_p_at_its_edge),
         cmocka_unit_test(weights_near_exp), cmocka_unit_test(weigh_bits),
         cmocka_unit_test(the_largest_are_enough), cmocka_unit_test(argmax_by_step),
         cmocka_unit_test(hostile_logits), cmocka_unit_test(draws), cmocka_unit_test(draws_over_blocks),

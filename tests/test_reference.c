@@ -104,11 +104,36 @@ static Path extend(const Path *p, int32_t id, double sum) {
     return next;
 }
 
+static void finish(const Task *t, Group *g, const Path *path) {
+    int size = t->beams / t->groups;
+    Path p = *path;
+    p.score = p.sum / pow(p.count - t->prompt, t->length_penalty);
+    g->over[g->finished++] = p;
+    qsort(g->over, (size_t)g->finished, sizeof *g->over, by_score);
+    if (g->finished > size) g->finished = size;
+}
+
+/* The last token of one of several groups (transformers 4.49): ends by id first; then, unless they filled the list and
+ * that is all that was asked for, the best `size` others. */
+static void group_last(const Task *t, Group *g, const Way *way, int ways) {
+    int size = t->beams / t->groups;
+    for (int i = 0; i < size; i++) {
+        Path p = extend(&g->run[way[i].beam], way[i].id, way[i].sum);
+        if (way[i].id == t->eos) finish(t, g, &p);
+    }
+    bool full = t->early && g->finished == size;
+    for (int i = 0, others = 0; !full && i < ways && others < size; i++) {
+        Path p = extend(&g->run[way[i].beam], way[i].id, way[i].sum);
+        if (way[i].id != t->eos) others++, finish(t, g, &p);
+    }
+}
+
 static void group_step(const Task *t, Group *g, const int *chosen, int *mine) {
     static Way way[BEAMS * V];
     double logp[V];
     int size = t->beams / t->groups, ways = 0, going = 0;
-    Path next[BEAMS];
+    static Path next[BEAMS];
+    bool open = g->hopeful && !(t->early && g->finished == size); /* looked at before the step */
     for (int b = 0; b < g->running; b++) {
         look(g->run[b].id, g->run[b].count, logp, NULL);
         for (int v = 0; v < V; v++) {
@@ -120,20 +145,22 @@ static void group_step(const Task *t, Group *g, const int *chosen, int *mine) {
         }
     }
     qsort(way, (size_t)ways, sizeof *way, by_key);
+    for (int i = 0, told = 0; told < size; i++) /* also what only the length ends */
+        if (way[i].id != t->eos) mine[way[i].id]++, told++;
+    if (t->groups > 1 && g->run[0].count + 1 - t->prompt == t->new_tokens) {
+        if (open) group_last(t, g, way, ways);
+        g->done = true;
+        return;
+    }
     for (int i = 0; i < size; i++) { /* those that end are ranked by key */
         Path p = extend(&g->run[way[i].beam], way[i].id, way[i].sum);
-        if (!ends(t, &p) || !g->hopeful || (t->early && g->finished == size)) continue;
-        p.score = p.sum / pow(p.count - t->prompt, t->length_penalty);
-        g->over[g->finished++] = p;
-        qsort(g->over, (size_t)g->finished, sizeof *g->over, by_score);
-        if (g->finished > size) g->finished = size;
+        if (ends(t, &p) && open) finish(t, g, &p);
     }
     qsort(way, (size_t)(2 * size), sizeof *way, by_sum); /* those that go on, by sum */
     for (int i = 0; i < ways && i < 2 * size; i++) {
         Path p = extend(&g->run[way[i].beam], way[i].id, way[i].sum);
         if (going < size && !ends(t, &p)) next[going++] = p;
     }
-    for (int i = 0; i < going; i++) mine[next[i].id[next[i].count - 1]]++;
     memcpy(g->run, next, sizeof next);
     g->running = going;
     if (going == 0) {
@@ -160,6 +187,7 @@ static int reference_beams(const Task *t, const int32_t *prompt, Path *out) {
         for (int k = 0; k < t->groups; k++) {
             int mine[V] = {0};
             if (!group[k].done) group_step(t, &group[k], chosen, mine);
+            else if (t->eos >= 0) mine[t->eos] = t->beams / t->groups; /* the padding */
             for (int v = 0; v < V; v++) chosen[v] += mine[v];
             open += !group[k].done;
         }

@@ -13,7 +13,7 @@
 typedef QmErr Err;
 bool err_set(Err *err, const char *format, ...)
     __attribute__((format(printf, 2, 3))); /* false, for `return err_set(...)` */
-/* Puts "context: " before an error already set. */
+/* Puts "context: " before an error already set, unless it begins with that. */
 void err_prefix(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- Memory: zeroed, overflow-checked; NULL and an error when there is none ---------------------------------- */

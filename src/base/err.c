@@ -24,7 +24,9 @@ void err_prefix(Err *err, const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(err->text, sizeof err->text, format, args);
     va_end(args);
-    if (n >= 0 && (size_t)n < sizeof err->text)
+    bool said = n > 0 && (size_t)n < sizeof old && !strncmp(old, err->text, (size_t)n) && old[n] == ':';
+    if (said) memcpy(err->text, old, sizeof old);
+    else if (n >= 0 && (size_t)n < sizeof err->text)
         snprintf(err->text + n, sizeof err->text - (size_t)n, ": %.*s", (int)(sizeof old - 8), old);
     text_printable(err->text);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../infer/parameters.h"
 #include "model_options.h"
 
 typedef struct Chat {
@@ -37,7 +38,8 @@ static void set(Chat *c, char *text) {
         json_object_set(object, name, number);
         if (!strcmp(name, "temperature"))
             json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
-        if (generation_from_json(&next, &c->config, object, "/set", &err) &&
+        if (parameters_known(object, NULL, "/set", &err) &&
+            generation_from_json(&next, &c->config, object, "/set", &err) &&
             generation_check(&next, qm_engine_info(c->engine)->vocab, &err)) {
             GenerationConfig before = c->config;
             c->config = next;
@@ -75,8 +77,16 @@ static bool answer(Chat *c, Err *err) {
     int32_t *ids = NULL;
     Generation g = {0};
     char *json = json_dumps(c->messages, JSON_COMPACT);
+    if (!json) err_set(err, "out of memory: messages");
     int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
     bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err);
+    int64_t context = qm_engine_info(c->engine)->context;
+    if (ok && count > context)
+        ok = err_set(err, "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new one, "
+                          "--ctx N at the start makes room", (long long)count, (long long)context);
+    else if (ok && g.finish)
+        ok = err_set(err, "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
+                          "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count);
     interrupt_clear();
     while (ok && !g.finish && !interrupted()) {
         const char *text;
@@ -88,7 +98,10 @@ static bool answer(Chat *c, Err *err) {
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
     }
     if (interrupted() && !ok) err->set = false, ok = true; /* the answer so far stands */
+    ok = ok && generation_sound(&g, err);
     ok = file_put(stdout, "\n", 1, "standard output", err) && ok;
+    if (ok && g.count > context)
+        fprintf(stderr, "(the context of %lld tokens is full: /clear begins a new conversation)\n", (long long)context);
     if (ok)
         json_array_append_new(c->messages, json_pack("{s:s,s:o}", "role", "assistant", "content",
                                                      json_stringn(g.raw.data ? g.raw.data : "", g.raw.bytes)));
@@ -146,6 +159,7 @@ int cmd_chat(int argc, char **argv) {
     int64_t vocab = qm_engine_info(c.engine)->vocab;
     bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
               (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err);
+    if (ok) generation_turn_ends(&c.config, c.tokenizer);
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     c.next.work = &c.work;
     clear(&c);

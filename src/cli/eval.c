@@ -107,6 +107,8 @@ static int eval_gsm8k(int argc, char **argv) {
         INT("samples", 0, &c.o.samples, 1, MAX_SAMPLES, "K", "outputs per question, and their majority"),
         FLOAT("temp", 0, &c.o.temperature, 0, 1e6, "T",
               "temperature (default 0, greedy; with --samples 0.2)", &c.has_temperature),
+        FLOAT("repeat-penalty", 0, &c.o.repetition_penalty, 1e-6, 1e6, "R",
+              "penalty of ids already there (default: the model's with lm-eval's protocols, else 1)"),
         INT("seed", 's', &c.o.seed, 0, 9e18, "N", "seed of the draws of tokens (default 0)"),
         INT("fewshot-seed", 0, &c.o.fewshot_seed, 0, 9e18, "N", "seed of the draws of examples (default 1234)"),
         INT("n-predict", 'n', &c.o.max_new_tokens, 1, 1 << 20, "N", "new tokens at most (default: the protocol's)"),

@@ -1,19 +1,23 @@
 /* generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
 #include <signal.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../base/lines.h"
 #include "../base/output.h"
 #include "../infer/batch.h"
+#include "../infer/parameters.h"
 #include "../infer/search.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20 };
 
 typedef struct Request {
-    json_t *json;
+    json_t *json;             /* until it is prepared               */
+    int64_t line;             /* of the input                       */
     BatchItem item;
-    Sequences found;          /* of a search */
+    Sequences found;          /* of a search                        */
+    char *failed;             /* why it has no answer; NULL: it has */
 } Request;
 
 typedef struct Job {
@@ -23,8 +27,32 @@ typedef struct Job {
     Request *requests;
     int64_t count, next, written; /* next: first not yet started */
     Output out;
+    int64_t failed, first_failed; /* how many, and the line of the first */
+    int64_t slots;            /* that the searches among them need   */
+    bool hidden;              /* whether these need hidden states    */
+    int warned;               /* of parameters without effect        */
     Progress progress;
 } Job;
+
+/* What a request may have beside generation parameters. */
+static const char *const prompt_names[] = {"prompt", "ids", "messages", "tools", "attention_mask", NULL};
+
+/* Whether a line's members are known and go together: found before a model is opened. */
+static bool request_check(Job *job, const json_t *o, const char *where, Err *err) {
+    enum { MOST_WARNINGS = 8 };
+    GenerationConfig c = {0};
+    if (!json_is_object(o)) return err_set(err, "%s: expected an object", where);
+    if (!parameters_known(o, prompt_names, where, err)) return false;
+    bool ok = generation_from_json(&c, &job->base, o, where, err) && generation_check(&c, 0, err);
+    if (!ok) err_prefix(err, "%s", where);
+    if (search_slots(&c) > job->slots) job->slots = search_slots(&c);
+    job->hidden = job->hidden || search_hidden(&c);
+    const char *idle = ok && !c.do_sample ? parameters_unsampled(o) : NULL;
+    if (idle && job->warned++ < MOST_WARNINGS)
+        fprintf(stderr, "qwenmesh: warning: %s: \"%s\" changes nothing without \"do_sample\": true\n", where, idle);
+    generation_config_free(&c);
+    return ok;
+}
 
 static bool read_requests(Job *job, const char *path, Err *err) {
     Lines lines;
@@ -35,9 +63,9 @@ static bool read_requests(Job *job, const char *path, Err *err) {
         if (job->count == MAX_REQUESTS) err_set(err, "%s: more than %d requests", line.where, MAX_REQUESTS);
         else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Request), "requests", err)) {
             Request *r = &job->requests[job->count];
-            *r = (Request){.json = json_text(line.data, line.bytes, line.where, err)};
+            *r = (Request){.json = json_text(line.data, line.bytes, line.where, err), .line = lines.number};
             if (r->json) job->count++;
-            if (r->json && !json_is_object(r->json)) err_set(err, "%s: expected an object", line.where);
+            if (r->json) request_check(job, r->json, line.where, err);
         }
     }
     lines_close(&lines);
@@ -80,6 +108,8 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
         return err_set(err, "%s: expected one of prompt, ids and messages", where), -1;
     const json_t *mask = json_object_get(o, "attention_mask");
     if (mask && !list) return err_set(err, "%s: attention_mask: expected ids with it", where), -1;
+    if (json_object_get(o, "tools") && !messages)
+        return err_set(err, "%s: tools: expected messages with it", where), -1;
     if (list) {
         int64_t n = ids_from(list, ids, where, err);
         return unpad(mask, *ids, n, where, err);
@@ -94,34 +124,44 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
                              json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
     char *text = chat ? json_dumps(chat, JSON_COMPACT) : NULL;
     json_decref(chat);
+    if (!text) err_set(err, "out of memory: messages");
     int64_t n = text ? qm_tokenizer_chat(job->tokenizer, text, strlen(text), true, ids, NULL, err) : -1;
     free(text);
     return n;
 }
 
-/* Every request is checked before the first token, so that a bad one costs nothing. */
-static bool prepare(Job *job, const char *path, Err *err) {
+/* A request's generation, ready to begin. */
+static bool request_start(const Job *job, Request *r, const char *where, Err *err) {
     const QmModelInfo *info = qm_engine_info(job->engine);
+    GenerationConfig c;
+    int32_t *ids = NULL;
+    int64_t n = generation_from_json(&c, &job->base, r->json, where, err) && generation_check(&c, info->vocab, err)
+                    ? prompt_of(job, r->json, &ids, where, err)
+                    : -1;
+    if (n >= 0 && json_object_get(r->json, "messages")) generation_turn_ends(&c, job->tokenizer);
+    bool ok = n >= 0 && generation_start(&r->item.g, &c, job->tokenizer, ids, n, err);
+    generation_config_free(&c);
+    for (int64_t t = 0; ok && t < n; t++)
+        if (ids[t] >= info->vocab)
+            ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
+    free(ids);
+    if (ok && n > info->context)
+        ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n, (long long)info->context);
+    return ok;
+}
+
+/* Every request is checked before the first token, so that a bad one costs nothing. Draws of a request with a seed of
+ * its own do not depend on where it stands. */
+static bool prepare(Job *job, const char *path, Err *err) {
     for (int64_t i = 0; i < job->count; i++) {
         Request *r = &job->requests[i];
         char where[256];
-        int32_t *ids = NULL;
-        snprintf(where, sizeof where, "%.200s request %lld", path, (long long)i + 1);
-        GenerationConfig c;
-        int64_t n = generation_from_json(&c, &job->base, r->json, where, err) && generation_check(&c, info->vocab, err)
-                        ? prompt_of(job, r->json, &ids, where, err)
-                        : -1;
-        bool ok = n >= 0 && generation_start(&r->item.g, &c, job->tokenizer, ids, n, err);
-        generation_config_free(&c);
-        for (int64_t t = 0; ok && t < n; t++)
-            if (ids[t] >= info->vocab)
-                ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
-        r->item.sequence = (uint64_t)i;
-        free(ids);
-        if (ok && n > info->context)
-            ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n,
-                         (long long)info->context);
-        if (!ok) return err_prefix(err, "%s", where), false;
+        snprintf(where, sizeof where, "%.200s line %lld", path, (long long)r->line);
+        const json_t *seed = json_object_get(r->json, "seed");
+        r->item.sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)i;
+        if (!request_start(job, r, where, err)) return err_prefix(err, "%s", where), false;
+        json_decref(r->json);
+        r->json = NULL;
     }
     return true;
 }
@@ -150,10 +190,19 @@ static json_t *sequence_json(const Generation *g, bool score) {
     return o;
 }
 
+/* Keeps why a request has no answer; the others go on. */
+static bool request_fail(Job *job, Request *r, Err *why, Err *err) {
+    if (!(r->failed = strdup(why->text))) return err_set(err, "out of memory: a result");
+    *why = (Err){0};
+    r->item.g.finish = "invalid_logits";
+    if (job->failed++ == 0 || r->line < job->first_failed) job->first_failed = r->line;
+    return true;
+}
+
 static bool write_result(const Request *r, FILE *out, const char *path, Err *err) {
     const GenerationConfig *c = &r->item.g.config;
     json_t *line = NULL;
-    if (c->num_return_sequences > 1) {
+    if (c->num_return_sequences > 1 && !r->failed) {
         json_t *list = json_array();
         for (int64_t i = 0; list && i < r->found.count; i++)
             json_array_append_new(list, sequence_json(&r->found.list[i], true));
@@ -162,6 +211,7 @@ static bool write_result(const Request *r, FILE *out, const char *path, Err *err
         line = r->found.count ? sequence_json(r->found.list, c->num_beams > 1 || c->best_of > 1)
                               : sequence_json(&r->item.g, false);
     }
+    if (line && r->failed) json_object_set_new(line, "error", json_string(r->failed));
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
     bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
                    : err_set(err, "out of memory: a result");
@@ -178,10 +228,14 @@ static bool run_searches(Job *job, Err *err) {
         Request *r = &job->requests[i];
         if (!search_wanted(&r->item.g.config, job->draft)) continue;
         if (!s.engine && !search_new(&s, job->engine, job->draft, err)) ok = false;
-        s.sequence = (uint64_t)i;
-        ok = ok && search_run(&s, &r->item.g, &r->found, err);
-        if (!ok) err_prefix(err, "request %lld", (long long)i + 1);
-        else r->item.g.finish = r->found.list->finish;
+        s.sequence = r->item.sequence;
+        if (ok && !search_run(&s, &r->item.g, &r->found, err)) {
+            sequences_free(&r->found);
+            Err why = *err;
+            if (s.invalid) *err = (Err){0};
+            ok = s.invalid && request_fail(job, r, &why, err);
+        } else if (ok) r->item.g.finish = r->found.list->finish;
+        if (!ok) err_prefix(err, "line %lld", (long long)r->line);
     }
     search_free(&s);
     return ok;
@@ -198,11 +252,16 @@ static bool next_request(void *user, BatchItem **item, Err *err) {
 /* Results are in request order: this one waits for those before it. */
 static bool request_done(void *user, BatchItem *item, Err *err) {
     Job *job = user;
-    (void)item;
+    Err why = {0};
+    Request *r = (Request *)(void *)((char *)item - offsetof(Request, item));
+    if (!r->failed && !generation_sound(&item->g, &why)) {
+        if (!request_fail(job, r, &why, err)) return false;
+    }
     while (job->written < job->count && job->requests[job->written].item.g.finish) {
-        Request *r = &job->requests[job->written++];
+        r = &job->requests[job->written++];
         if (!write_result(r, job->out.file, job->out.path, err)) return false;
         generation_free(&r->item.g);
+        sequences_free(&r->found);
     }
     progress_show(&job->progress, job->written);
     return true;
@@ -227,6 +286,7 @@ static void job_free(Job *job) {
         generation_free(&job->requests[i].item.g);
         sequences_free(&job->requests[i].found);
         json_decref(job->requests[i].json);
+        free(job->requests[i].failed);
     }
     free(job->requests);
     generation_config_free(&job->base);
@@ -244,20 +304,6 @@ static bool has_tokenizer(const char *model) {
     return has;
 }
 
-/* The slots and hidden states that the searches among the requests need. What is wrong with a request, prepare()
- * says. */
-static void searches_need(const Job *job, ModelOptions *m, bool *hidden) {
-    for (int64_t i = 0; i < job->count; i++) {
-        GenerationConfig c;
-        Err ignored = {0};
-        if (generation_from_json(&c, &job->base, job->requests[i].json, "", &ignored)) {
-            if (search_slots(&c) > m->slots) m->slots = search_slots(&c);
-            *hidden = *hidden || search_hidden(&c);
-        }
-        generation_config_free(&c);
-    }
-}
-
 int cmd_generate(int argc, char **argv) {
     ModelOptions m = {.act = ACT_DEFAULT, .slots = 8};
     SampleOptions s = {0};
@@ -273,7 +319,8 @@ int cmd_generate(int argc, char **argv) {
     };
     const char *notes =
         "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\", and generation\n"
-        "parameters under their Hugging Face names.\n"
+        "parameters under their Hugging Face names; any other member is refused, with its line, before a\n"
+        "model is opened. Logits that are no numbers end their request alone, with \"error\" (exit status 1).\n"
         "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", "
         "\"finish_reason\"; with \"logprobs\": N their log-probabilities and N alternatives each; with\n"
         "\"num_return_sequences\" above 1 \"sequences\", a list of such results with \"score\", best first.";
@@ -283,15 +330,15 @@ int cmd_generate(int argc, char **argv) {
     if (!in || !out) return usage_error("generate", "expected --in FILE and --out FILE");
     Err err = {0};
     Job job = {0};
-    bool hidden = false,
-         ok = !m.model || (sample_options_config(&s, &m, &job.base, &err) && read_requests(&job, in, &err));
+    bool ok = !m.model || sample_options_config(&s, &m, &job.base, &err);
     if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;
-    ok = ok && (!m.model || (output_apart(in, out, &err) && output_open(&job.out, out, &err)));
-    if (ok) searches_need(&job, &m, &hidden);
+    ok = ok && (!m.model || (read_requests(&job, in, &err) && output_apart(in, out, &err) &&
+                             output_open(&job.out, out, &err)));
+    if (job.slots > m.slots) m.slots = job.slots;
     ModelOptions guess = m;
     guess.model = d.model;
     guess.slots = 1;
-    if (ok && (!(job.engine = model_open("generate", &m, hidden, &code)) ||
+    if (ok && (!(job.engine = model_open("generate", &m, job.hidden, &code)) ||
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
         return job_free(&job), code;
     if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
@@ -304,6 +351,9 @@ int cmd_generate(int argc, char **argv) {
     if (kept)
         fprintf(stderr, "qwenmesh: %lld of %lld results are in %s\n", (long long)job.written, (long long)job.count, kept);
     free(kept);
+    if (ok && job.failed) /* the results are whole, errors among them */
+        ok = err_set(&err, "%lld of %lld requests failed, the first in %.200s line %lld: see \"error\" in the results",
+                     (long long)job.failed, (long long)job.count, in, (long long)job.first_failed);
     job_free(&job);
     if (!ok) fail(&err);
     return interrupted() ? 128 + SIGINT : ok ? EXIT_OK : EXIT_FAILED;

@@ -120,9 +120,9 @@ bool sample_options_config(const SampleOptions *s, const ModelOptions *m, Genera
     if (s->has_min_p) c->min_p = s->min_p;
     if (s->has_repeat_penalty) c->repetition_penalty = s->repeat_penalty;
     if (s->has_seed) c->seed = s->seed;
-    if (s->stop && !generation_stop(c, s->stop, "--stop", err)) return false;
+    if (s->stop && !generation_stop(c, s->stop, strlen(s->stop), "--stop", err)) return false;
     if (!grammar_option(s, c, err)) return false;
-    if (s->ignore_eos) c->eos_count = 0;
+    if (s->ignore_eos) c->eos_count = 0, c->eos_given = true;
     if (m->verbose) {
         Text text = {0};
         generation_text(c, &text);

@@ -32,6 +32,7 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
     bool ok = s && sample_work_new(&work, vocab, err) &&
               (!hash || (next.logits = mem_new((size_t)vocab, sizeof *next.logits, "logits", err)));
     double start = clock_seconds();
+    generation_fit(g, e); /* a full context ends an answer as its length does */
     while (ok && !g->finish && !interrupted()) {
         const char *text;
         size_t bytes;
@@ -49,6 +50,7 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         a.count = 1;
         start = now;
     }
+    ok = ok && generation_sound(g, err);
     if (interrupted()) { /* the answer so far stands */
         const char *text;
         size_t bytes;
@@ -150,7 +152,9 @@ int cmd_run(int argc, char **argv) {
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = stats ? EVP_MD_CTX_new() : NULL;
     Timing time = {0};
-    bool ok = t && (!stats || (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)));
+    bool ok = t && (!stats || (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) ||
+                    err_set(&err, "SHA-256 is not available"));
+    if (ok && chat) generation_turn_ends(&config, t);
     double opened = clock_seconds() - start;
     int64_t count = ok ? prompt_ids(t, prompt, chat, &ids, &err) : -1;
     ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) &&

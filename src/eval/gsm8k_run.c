@@ -1,6 +1,7 @@
 /* gsm8k_run.c: questions into a batch, outputs into results. */
 #include <stdlib.h>
 #include <string.h>
+#include "../infer/search.h"
 #include "gsm8k_run.h"
 
 /* One output on its way. */
@@ -31,17 +32,20 @@ static bool config_of(Gsm8kRun *run, const char *model, Err *err) {
     const Gsm8kOptions *o = &run->options;
     GenerationConfig *c = &run->config;
     if (!generation_defaults(c, model, err)) return false;
+    if (!o->protocol->model_config) generation_plain(c);
     c->do_sample = o->temperature > 0;
     c->temperature = o->temperature > 0 ? o->temperature : 1;
-    c->top_k = 0;
-    c->top_p = c->repetition_penalty = 1;
-    c->min_p = 0;
+    if (o->repetition_penalty > 0) c->repetition_penalty = o->repetition_penalty;
     c->seed = o->seed;
     c->max_new_tokens = o->max_new_tokens;
-    c->stop_count = 0;
+    c->max_length = 0;
+    generation_no_stops(c);
+    if (search_wanted(c, false))
+        return err_set(err, "generation_config.json asks for a search (num_beams, num_return_sequences, penalty_alpha or "
+                            "prompt_lookup_num_tokens): expected one without, eval answers each question once");
     for (int i = 0; i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++) {
         if (o->shots == 0 && !strncmp(o->protocol->stop[i], "\n\n", 2)) continue; /* ends an example: there are none */
-        if (!generation_stop(c, o->protocol->stop[i], "protocol", err)) return false;
+        if (!generation_stop(c, o->protocol->stop[i], strlen(o->protocol->stop[i]), "protocol", err)) return false;
     }
     return true;
 }
@@ -80,6 +84,7 @@ void gsm8k_close(Gsm8kRun *run) {
     problems_free(&run->test);
     problems_free(&run->train);
     free(run->draws);
+    generation_config_free(&run->config);
     *run = (Gsm8kRun){0};
 }
 
@@ -110,6 +115,12 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
                   "shots", (json_int_t)o->shots, "samples", (json_int_t)o->samples, "temperature", o->temperature,
                   "seed", (json_int_t)o->seed, "fewshot_seed", (json_int_t)o->fewshot_seed, "max_new_tokens",
                   (json_int_t)o->max_new_tokens, "chat", o->form != FORM_PLAIN, "multiturn", o->form == FORM_TURNS);
+    Text generation = {0};
+    generation_text(&run->config, &generation);
+    if (h && (!text_ok(&generation, "the header", err) ||
+              json_object_set_new(h, "generation", json_stringn(generation.data, generation.bytes)) != 0))
+        json_decref(h), h = NULL;
+    text_free(&generation);
     if (h && o->protocol->cuts && run->longest > info->context - o->max_new_tokens)
         json_object_set_new(h, "context", json_integer(info->context)); /* outputs depend on it */
     if (!h || json_object_set_new(h, "data", json_string(data)) != 0) {
@@ -168,7 +179,9 @@ static bool done(void *user, BatchItem *item, Err *err) {
     Asked *a = (Asked *)item; /* its first member */
     char where[40];
     snprintf(where, sizeof where, "question %lld", (long long)a->index);
-    json_t *o = result_of(run, a, err);
+    bool sound = generation_sound(&item->g, err);
+    if (!sound) err_prefix(err, "%s", where);
+    json_t *o = sound ? result_of(run, a, err) : NULL;
     bool ok = o && results_judge(run->options.protocol, o, where, err) && results_add(run->results, o, err);
     if (ok) {
         const json_t *correct = json_object_get(o, "correct");

@@ -14,6 +14,7 @@ typedef struct Gsm8kOptions {
     int64_t max_new_tokens;    /* 0: the protocol's                                   */
     int64_t seed, fewshot_seed;
     double temperature;        /* 0: greedy                                           */
+    double repetition_penalty; /* 0: the model's where the protocol leaves it, else 1 */
     PromptForm form;
     bool quiet;                /* no progress bar                                     */
 } Gsm8kOptions;

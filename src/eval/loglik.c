@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../infer/scores.h"
 #include "loglik.h"
 
 double loglik_of(const float *row, int64_t vocab, int32_t id) {
@@ -23,7 +24,10 @@ bool loglik_feed(QmEngine *e, QmSession *s, const int32_t *ids, int64_t count, i
                       .logits_from = wanted ? n : 0, .logits = wanted ? logits : NULL};
         if (!qm_forward(e, &a, 1, err)) return false;
         for (int64_t i = 0; wanted && i < n && at + i + 1 < count; i++)
-            if (!sink(context, at + i + 1, logits + i * vocab, err)) return false;
+            if (!logits_sound(logits + i * vocab, vocab))
+                return err_set(err, "the logits after token %lld are not numbers (NaN or infinite): a damaged "
+                                    "checkpoint, or an overflow", (long long)(at + i));
+            else if (!sink(context, at + i + 1, logits + i * vocab, err)) return false;
     }
     return true;
 }

@@ -104,7 +104,11 @@ bool report_read(Report *r, const Protocol *p, Lines *lines, int64_t questions, 
         const json_t *run = json_object_get(o, "run");
         const char *model = json_string_value(json_object_get(run, "model"));
         if (o && json_is_object(run) && !json_object_get(o, "output")) {
+            const char *generation = json_string_value(json_object_get(run, "generation"));
             if (model) snprintf(r->model, sizeof r->model, "%s", model);
+            if (generation) snprintf(r->generation, sizeof r->generation, "%s", generation);
+            for (char *c = r->generation; *c; c++)
+                if ((unsigned char)*c < ' ' || *c == 127) *c = '?'; /* the file may be anyone's */
             json_get_int(run, "shots", line.where, 0, MAX_SHOTS, &r->shots, err);
         } else if (o) read_verdict(r, &all, o, line.where, questions, err);
         json_decref(o);
@@ -138,6 +142,7 @@ void report_print(const Report *r, FILE *out) {
     for (int i = 0; i < r->protocol->rules; i++)
         fprintf(out, "%s %s %lld", i ? "," : "", r->protocol->rule[i]->name, (long long)r->rule[i].invalid);
     fprintf(out, "\n");
+    if (r->generation[0]) fprintf(out, "generation: %s\n", r->generation);
     if (r->cut)
         fprintf(out, "%lld prompts were too long for the context and lost their beginning\n", (long long)r->cut);
     if (r->new_tokens)

@@ -17,6 +17,7 @@ typedef struct Report {
     int64_t cut;                         /* prompts that lost their beginning       */
     int64_t shots;                       /* -1: unknown */
     char model[128];                     /* "" : unknown */
+    char generation[512];                /* parameters in force; "": unknown */
     RuleTally rule[MAX_RULES];
 } Report;
 

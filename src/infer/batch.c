@@ -5,7 +5,7 @@
 #include "batch.h"
 #include "engine.h"
 #include "prefix.h"
-#include "processors.h"
+#include "search.h"
 
 typedef struct Slot {
     QmSession *session;
@@ -129,6 +129,7 @@ static bool take(Batch *b, BatchItem *item, Err *err) {
         if (!prefix_reuse(b->engine, best->session, item->g.ids, item->g.prompt, b->source, sources, err)) return false;
         b->stats.copied += most = qm_session_length(best->session);
     }
+    generation_fit(&item->g, b->engine);
     best->item = item;
     best->order = b->taken++;
     item->reused = most;
@@ -229,7 +230,6 @@ static bool push(Batch *b, int slot, Err *err) {
     if (!next_token_take(&s->next, s->item->sequence, &id, err)) return false;
     if (g->count == g->prompt) s->item->first = clock_seconds();
     if (!generation_push(g, id, &text, &bytes, err)) return false;
-    if (!g->finish && g->count > b->engine->info.context) generation_end(g, "length", &text, &bytes);
     return !g->finish || give_back(b, s, err);
 }
 

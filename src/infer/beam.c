@@ -22,6 +22,7 @@ typedef struct Candidate { int beam; int32_t id; float sum, key; } Candidate; /*
 
 typedef struct Group {
     Beam *beam;               /* [size] running, best first                        */
+    Beam *next;               /* [size] those of the step under way                */
     int count;
     Generation *finished;     /* [size + 1] best first                             */
     int finished_count;
@@ -40,7 +41,8 @@ typedef struct BeamSearch {
     float *logits;            /* [groups * size][vocab]                            */
     Candidate *candidate;     /* [keep + size * keep]                              */
     Candidate *order;
-    int32_t *rivals;
+    QmAppend *entry;          /* [groups * size]                                   */
+    int32_t *rivals;          /* [groups * size]                                   */
     int64_t rival_count;
 } BeamSearch;
 
@@ -65,7 +67,7 @@ static void beam_scores(BeamSearch *b, Beam *beam, float *value, Scores *scores)
     processors_run(&call, !generation_greedy(&b->config));
 }
 
-/* Adds the `keep` best candidates of one beam. */
+/* Adds the `keep` best candidates of one beam; it has sound logits. */
 static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candidate *out) {
     Beam *beam = &group->beam[at];
     SampleWork *w = &b->search->work;
@@ -89,9 +91,17 @@ static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candid
     return n;
 }
 
-static int64_t group_candidates(BeamSearch *b, const Group *group) {
+/* -1 and an error when a beam's logits are not numbers. */
+static int64_t group_candidates(BeamSearch *b, const Group *group, Err *err) {
     int64_t n = 0;
-    for (int at = 0; at < group->count; at++) n += beam_candidates(b, group, at, b->candidate + n);
+    for (int at = 0; at < group->count; at++) {
+        const Generation *g = &group->beam[at].g;
+        if (!b->config.remove_invalid_values && !logits_sound(group->beam[at].logits, b->search->work.vocab)) {
+            b->search->invalid = true;
+            return logits_invalid(g->count - g->prompt, g->count, err), -1;
+        }
+        n += beam_candidates(b, group, at, b->candidate + n);
+    }
     qsort(b->candidate, (size_t)n, sizeof *b->candidate, by_key);
     return n < b->keep ? n : b->keep;
 }
@@ -133,8 +143,9 @@ static bool group_finish(BeamSearch *b, Group *group, const Candidate *c, Err *e
 /* Moves on to the chosen candidates. The first child of a beam inherits its session, the others copy it into idle
  * ones. */
 static bool group_advance(BeamSearch *b, Group *group, const Candidate *chosen, int count, Err *err) {
-    Beam next[MAX_BEAMS] = {0};
+    Beam *next = group->next;
     bool taken[MAX_BEAMS] = {0}, ok = true;
+    memset(next, 0, (size_t)count * sizeof *next);
     for (int i = 0; ok && i < count; i++) {
         next[i].sum = chosen[i].sum;
         ok = beam_extend(b, &group->beam[chosen[i].beam], chosen[i].id, &next[i].g, err);
@@ -153,7 +164,8 @@ static bool group_advance(BeamSearch *b, Group *group, const Candidate *chosen, 
         ok = ok && qm_session_copy(next[i].session, from, qm_session_length(from), err);
     }
     for (int i = 0; i < group->count; i++) generation_free(&group->beam[i].g);
-    memcpy(group->beam, next, (size_t)count * sizeof *next);
+    group->next = group->beam;
+    group->beam = next;
     group->count = count;
     return ok;
 }
@@ -175,21 +187,55 @@ static int by_sum(const void *a, const void *b) {
     return by_key(a, b);
 }
 
+static bool is_eos(const BeamSearch *b, int32_t id) {
+    for (int i = 0; i < b->config.eos_count; i++)
+        if (b->config.eos[i] == id) return true;
+    return false;
+}
+
+/* Groups that come later in the step are kept from the first `size` tokens that end nothing by themselves, also where
+ * the length ends all of them; a group that is done says the padding id. */
+static void group_tell(BeamSearch *b, const Group *group, int64_t n) {
+    int told = 0;
+    for (int64_t i = 0; !group->done && i < n && told < b->size; i++)
+        if (!is_eos(b, b->candidate[i].id)) b->rivals[b->rival_count + told++] = b->candidate[i].id;
+    int32_t pad = b->config.pad >= 0 ? b->config.pad : b->config.eos_count ? b->config.eos[0] : -1;
+    for (; group->done && pad >= 0 && told < b->size; told++) b->rivals[b->rival_count + told] = pad;
+    b->rival_count += told;
+}
+
+/* The last token of a group among several: its ends by id come first, and may fill the list so that early stopping
+ * leaves out what only the length ends (BeamSearchScorer.process, then finalize). */
+static bool group_last(BeamSearch *b, Group *group, int64_t n, Err *err) {
+    bool early = b->config.early_stopping == STOP_EARLY, full = early && group->finished_count == b->size;
+    group->done = true;
+    if (!group->hopeful || full) return true;
+    for (int64_t i = 0; i < n && i < b->size; i++)
+        if (is_eos(b, b->candidate[i].id) && !group_finish(b, group, &b->candidate[i], err)) return false;
+    if (early && group->finished_count == b->size) return true;
+    int left = b->size;
+    for (int64_t i = 0; i < n && left > 0; i++)
+        if (!is_eos(b, b->candidate[i].id) && left-- && !group_finish(b, group, &b->candidate[i], err)) return false;
+    return true;
+}
+
 static bool group_step(BeamSearch *b, Group *group, Err *err) {
-    int64_t n = group_candidates(b, group), going = 0;
+    int64_t n = group_candidates(b, group, err), going = 0;
     bool early = b->config.early_stopping == STOP_EARLY;
+    bool open = group->hopeful && !(early && group->finished_count == b->size); /* for all of this step */
+    if (n < 0) return false;
+    group_tell(b, group, n);
+    if (b->groups > 1 && group->beam[0].g.count - group->beam[0].g.prompt + 1 >= b->config.max_new_tokens)
+        return group_last(b, group, n, err);
     for (int64_t i = 0; i < n; i++) {
         const Candidate *c = &b->candidate[i];
         int ends = generation_ends_with(&group->beam[c->beam].g, c->id, err);
         if (ends < 0) return false;
         if (!ends) b->order[going++] = *c;
-        else if (i < b->size && group->hopeful && !(early && group->finished_count == b->size) &&
-                 !group_finish(b, group, c, err))
-            return false;
+        else if (i < b->size && open && !group_finish(b, group, c, err)) return false;
     }
     qsort(b->order, (size_t)going, sizeof *b->order, by_sum);
     if (going > b->size) going = b->size;
-    for (int64_t i = 0; i < going; i++) b->rivals[b->rival_count++] = b->order[i].id;
     if (going == 0) return group->done = true;
     if (!group_advance(b, group, b->order, (int)going, err)) return false;
     group->hopeful = group->hopeful && group_hopeful(b, group);
@@ -201,17 +247,16 @@ static bool group_step(BeamSearch *b, Group *group, Err *err) {
 
 /* Feeds the last token of every running beam, all groups together. */
 static bool beams_forward(BeamSearch *b, int *running, Err *err) {
-    QmAppend entry[MAX_BEAMS];
     *running = 0;
     for (int k = 0; k < b->groups; k++)
         for (int i = 0; !b->group[k].done && i < b->group[k].count; i++) {
             Beam *beam = &b->group[k].beam[i];
             float *logits = b->logits + *running * b->search->work.vocab;
             beam->logits = logits;
-            entry[(*running)++] = (QmAppend){.session = beam->session, .tokens = &beam->g.ids[beam->g.count - 1],
+            b->entry[(*running)++] = (QmAppend){.session = beam->session, .tokens = &beam->g.ids[beam->g.count - 1],
                                              .count = 1, .logits_from = 1, .logits = logits};
         }
-    return *running == 0 || qm_forward(b->search->engine, entry, *running, err);
+    return *running == 0 || qm_forward(b->search->engine, b->entry, *running, err);
 }
 
 /* Every group begins with one beam, the prompt, which is fed once. */
@@ -221,9 +266,10 @@ static bool groups_start(BeamSearch *b, const Generation *start, Err *err) {
         Group *group = &b->group[k];
         group->hopeful = true;
         group->beam = mem_new((size_t)b->size, sizeof *group->beam, "beams", err);
+        group->next = mem_new((size_t)b->size, sizeof *group->next, "beams", err);
         group->finished = mem_new((size_t)b->size + 1, sizeof *group->finished, "beams", err);
         group->idle = mem_new((size_t)b->size, sizeof *group->idle, "beams", err);
-        if (!group->beam || !group->finished || !group->idle) return false;
+        if (!group->beam || !group->next || !group->finished || !group->idle) return false;
         for (int i = 0; i < b->size; i++)
             if (!(group->idle[group->idle_count++] = qm_session_new(b->search->engine, err))) return false;
         group->count = 1;
@@ -282,6 +328,7 @@ static void beams_free(BeamSearch *b) {
         for (int i = 0; i < group->idle_count; i++) qm_session_free(group->idle[i]);
         for (int i = 0; i < group->finished_count; i++) generation_free(&group->finished[i]);
         free(group->beam);
+        free(group->next);
         free(group->finished);
         free(group->idle);
     }
@@ -289,6 +336,7 @@ static void beams_free(BeamSearch *b) {
     free(b->logits);
     free(b->candidate);
     free(b->order);
+    free(b->entry);
     free(b->rivals);
 }
 
@@ -303,13 +351,17 @@ bool beam_search(Search *s, const Generation *start, Sequences *out, Err *err) {
     b.logits = mem_new((size_t)(beams * s->work.vocab), sizeof *b.logits, "logits", err);
     b.candidate = mem_new((size_t)(b.keep * b.size), sizeof *b.candidate, "candidates", err);
     b.order = mem_new((size_t)b.keep, sizeof *b.order, "candidates", err);
+    b.entry = mem_new((size_t)beams, sizeof *b.entry, "beams", err);
     b.rivals = mem_new((size_t)beams, sizeof *b.rivals, "candidates", err);
-    bool ok = b.group && b.logits && b.candidate && b.order && b.rivals;
-    int running = ok && !start->finish;
+    bool ok = b.group && b.logits && b.candidate && b.order && b.entry && b.rivals;
+    int running = ok;
     ok = ok && groups_start(&b, start, err);
     while (ok && running) {
         b.rival_count = 0;
-        for (int k = 0; ok && k < b.groups; k++) ok = b.group[k].done || group_step(&b, &b.group[k], err);
+        for (int k = 0; ok && k < b.groups; k++) {
+            if (b.group[k].done) group_tell(&b, &b.group[k], 0);
+            else ok = group_step(&b, &b.group[k], err);
+        }
         ok = ok && beams_forward(&b, &running, err);
     }
     ok = ok && groups_result(&b, out, err);

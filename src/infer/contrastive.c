@@ -20,6 +20,8 @@ typedef struct Contrast {
     int64_t positions;
     float *logits;            /* [k][vocab] after each candidate                    */
     float *next;              /* [vocab] after the chosen one                       */
+    struct Choice *choice;    /* [k]                                                */
+    QmAppend *entry;          /* [k]                                                */
 } Contrast;
 
 static void unit(const float *from, float *to, int64_t n) {
@@ -56,7 +58,7 @@ static bool prompt_feed(Contrast *t, const Generation *g, Err *err) {
     return true;
 }
 
-typedef struct Choice { int32_t id; double p; } Choice;
+typedef struct Choice { int32_t id, fed[2]; double p; } Choice; /* fed: the token before it, if the cache lacks that */
 
 /* The k likeliest tokens after the processors, with their probabilities. */
 static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
@@ -79,7 +81,7 @@ static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
     for (int pass = 0; pass < 2; pass++)
         for (int64_t i = 0; i < s.count && n < t->k; i++)
             if (s.value[i] > -INFINITY && (pass ? s.value[i] == least : s.value[i] > least))
-                out[n++] = (Choice){scores_id(&s, i), (double)w->key[i] / total};
+                out[n++] = (Choice){.id = scores_id(&s, i), .p = (double)w->key[i] / total};
     return n;
 }
 
@@ -95,22 +97,23 @@ static double likeness(const Contrast *t, const float *h) {
 }
 
 static bool step(Contrast *t, Generation *g, Err *err) {
-    Choice choice[MAX_BEAMS];
-    QmAppend entry[MAX_BEAMS];
-    int32_t tokens[MAX_BEAMS][2];
+    Choice *choice = t->choice;
+    QmAppend *entry = t->entry;
     SampleWork *w = &t->search->work;
     bool told = g->config.logprobs >= 0;
+    const char *text;
+    size_t bytes;
+    if (!g->config.remove_invalid_values && !logits_sound(t->next, w->vocab))
+        return generation_push(g, TOKEN_INVALID, &text, &bytes, err);
     double total = told ? log_total(t->next, w) : 0;
     if (told) memcpy(w->raw, t->next, (size_t)w->vocab * sizeof *w->raw);
     int64_t n = choices_of(t, g, choice), fed = qm_session_length(t->session[0]), lack = g->count - fed, best = 0;
     int64_t stride = (t->layers + 1) * 2 * t->width;
-    const char *text;
-    size_t bytes;
-    if (n == 0) return generation_push(g, -1, &text, &bytes, err);
+    if (n == 0) return generation_push(g, TOKEN_NONE, &text, &bytes, err);
     for (int64_t i = 0; i < n; i++) { /* lack is 0 after the prompt, then 1 */
-        if (lack) tokens[i][0] = g->ids[g->count - 1];
-        tokens[i][lack] = choice[i].id;
-        entry[i] = (QmAppend){.session = t->session[i], .tokens = tokens[i], .count = lack + 1, .logits_from = 1,
+        if (lack) choice[i].fed[0] = g->ids[g->count - 1];
+        choice[i].fed[lack] = choice[i].id;
+        entry[i] = (QmAppend){.session = t->session[i], .tokens = choice[i].fed, .count = lack + 1, .logits_from = 1,
                               .logits = t->logits + i * t->search->work.vocab, .hidden = t->hidden + i * stride};
     }
     for (int64_t i = n; lack && i < t->k; i++) /* fewer tokens than sessions were allowed: the others keep up */
@@ -142,15 +145,19 @@ bool contrastive_search(Search *s, const Generation *start, Sequences *out, Err 
     t.hidden = mem_new((size_t)((t.layers + 1) * rows * t.width), sizeof(float), "hidden states", err);
     t.logits = mem_new((size_t)(t.k * info->vocab), sizeof(float), "logits", err);
     t.next = mem_new((size_t)info->vocab, sizeof(float), "logits", err);
-    ok = ok && t.hidden && t.logits && t.next;
+    t.choice = mem_new((size_t)t.k, sizeof *t.choice, "choices", err);
+    t.entry = mem_new((size_t)t.k, sizeof *t.entry, "choices", err);
+    ok = ok && t.hidden && t.logits && t.next && t.choice && t.entry;
     for (int64_t i = 0; ok && i < t.k; i++) ok = (t.session[i] = qm_session_new(s->engine, err)) != NULL;
     if (ok) generation_fit(out->list, s->engine);
-    ok = ok && (start->finish || prompt_feed(&t, out->list, err));
+    ok = ok && prompt_feed(&t, out->list, err);
     while (ok && !out->list->finish) ok = step(&t, out->list, err);
     for (int64_t i = 0; i < t.k; i++) qm_session_free(t.session[i]);
     free(t.hidden);
     free(t.context);
     free(t.logits);
     free(t.next);
+    free(t.choice);
+    free(t.entry);
     return ok;
 }

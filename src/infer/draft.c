@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "engine.h"
+#include "repeats.h"
 #include "search.h"
 
 typedef struct Drafter {
@@ -13,21 +14,23 @@ typedef struct Drafter {
     float *logits;
     SampleWork work;
     int64_t count;         /* guesses of the next round */
+    int32_t *repeats;      /* [room] of a lookup        */
+    size_t room;
 } Drafter;
 
-/* What followed the last n ids where they stood before, the longest n and the latest place first. */
-static int64_t lookup(const Generation *g, int64_t most, int32_t *out) {
-    for (int64_t n = g->config.max_matching_ngram_size; n >= 1; n--) {
-        if (n >= g->count) continue;
-        const int32_t *last = g->ids + g->count - n;
-        for (int64_t at = g->count - n - 1; at >= 0; at--) {
-            if (memcmp(g->ids + at, last, (size_t)n * sizeof *last)) continue;
-            int64_t found = g->count - at - n < most ? g->count - at - n : most;
-            memcpy(out, g->ids + at + n, (size_t)found * sizeof *out);
-            return found;
-        }
+/* What followed the last n ids where they stood before, the longest n and the latest place first. -1 on error. */
+static int64_t lookup(Drafter *d, const Generation *g, int64_t most, int32_t *out, Err *err) {
+    int64_t longest = 0, at = 0;
+    if (!mem_grow((void **)&d->repeats, &d->room, (size_t)g->count, sizeof *d->repeats, "repeats", err)) return -1;
+    repeats_of_end(g->ids, g->count, d->repeats);
+    for (int64_t j = 1; j < g->count; j++) {
+        int64_t n = d->repeats[j] < g->config.max_matching_ngram_size ? d->repeats[j] : g->config.max_matching_ngram_size;
+        if (n > 0 && n >= longest) longest = n, at = j;
     }
-    return 0;
+    if (longest == 0) return 0;
+    int64_t found = g->count - at < most ? g->count - at : most;
+    memcpy(out, g->ids + at, (size_t)found * sizeof *out);
+    return found;
 }
 
 /* The draft model goes on from where the sequence is, with the same processors and the same draws. -1 on error. */
@@ -61,7 +64,7 @@ static int64_t guesses(Drafter *d, const Generation *g, int32_t *out, Err *err) 
     if (most > left) most = left;
     if (most > room) most = room;
     if (most <= 0) return 0;
-    return d->session ? draft_model(d, g, most, out, err) : lookup(g, most, out);
+    return d->session ? draft_model(d, g, most, out, err) : lookup(d, g, most, out, err);
 }
 
 /* After a round: a draft model tries two more when all were right, one fewer else (the heuristic schedule of Hugging
@@ -122,6 +125,7 @@ bool assisted_generate(Search *s, Generation *g, Err *err) {
     qm_session_free(d.session);
     sample_work_free(&d.work);
     free(d.logits);
+    free(d.repeats);
     free(logits);
     return ok;
 }

@@ -1,4 +1,5 @@
 /* forward.c: entries of a batch cut into steps of rows, and results handed back. */
+#include <math.h>
 #include <string.h>
 #include "follow.h"
 
@@ -116,7 +117,7 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         int64_t at = row_token[r] - (a->count - a->logits_from);
         if (!settled[i])
             memcpy(logits_of(e, entries, s, row_entry, row_token, i), logits + i * v, (size_t)v * sizeof(float));
-        if (a->argmax) a->argmax[at] = (int32_t)best[2 * i + 1];
+        if (a->argmax) a->argmax[at] = isfinite(best[2 * i]) ? (int32_t)best[2 * i + 1] : -1;
     }
     for (int layer = 0; layer < e->model.hidden_count; layer++) {
         const float *h = result(e, e->model.hidden[layer], err);

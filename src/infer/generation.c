@@ -1,11 +1,12 @@
 /* generation.c: one sequence being generated: its text, stop strings, and ends. */
 #include <stdlib.h>
 #include <string.h>
-#include "generation.h"
+#include "choice.h"
 
 bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt,
                       int64_t count, Err *err) {
     *g = (Generation){.prompt = count, .count = count, .stream = {.tokenizer = t, .skip_special = true}};
+    g->tail.stream.tokenizer = t;
     generation_config_copy(&g->config, c);
     if (count < 1) return err_set(err, "the prompt is empty: expected at least one token");
     if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)count + 1, sizeof *g->ids, "generated ids", err))
@@ -24,6 +25,7 @@ bool generation_copy(Generation *to, const Generation *from, Err *err) {
     to->ids = NULL;
     to->logprobs = NULL;
     to->raw = (Text){0};
+    to->tail = (StopTail){0};
     to->capacity = to->logprobs_capacity = 0;
     generation_config_copy(&to->config, &from->config);
     matcher_share(to->matcher);
@@ -35,30 +37,27 @@ bool generation_copy(Generation *to, const Generation *from, Err *err) {
         return false;
     if (told) memcpy(to->logprobs, from->logprobs, told * sizeof *to->logprobs);
     text_add(&to->raw, from->raw.data ? from->raw.data : "", from->raw.bytes);
-    return text_ok(&to->raw, "generated text", err);
+    return text_ok(&to->raw, "generated text", err) && stop_tail_copy(&to->tail, &from->tail, err);
 }
 
-/* Where the earliest stop string begins at or after `from`, or NULL. */
-static const char *find_stop(const Generation *g, size_t from) {
-    const char *first = NULL;
-    for (int i = 0; i < g->config.stop_count; i++) {
-        const char *s = g->config.stop[i];
-        size_t n = strlen(s), back = from > n ? from - n + 1 : 0;
-        const char *at = g->raw.bytes >= n ? memmem(g->raw.data + back, g->raw.bytes - back, s, n) : NULL;
-        if (at && (!first || at < first)) first = at;
-    }
-    return first;
+bool generation_sound(const Generation *g, Err *err) {
+    if (!g->finish || strcmp(g->finish, "invalid_logits")) return true;
+    return logits_invalid(g->count - g->prompt, g->count, err);
 }
 
-/* Bytes at the end that may be the beginning of a stop string. */
-static size_t held_back(const Generation *g) {
-    size_t most = 0;
-    for (int i = 0; i < g->config.stop_count; i++) {
-        size_t n = strlen(g->config.stop[i]);
-        for (size_t k = n - 1; k > most; k--)
-            if (k <= g->raw.bytes && !memcmp(g->raw.data + g->raw.bytes - k, g->config.stop[i], k)) most = k;
-    }
-    return most;
+bool logits_invalid(int64_t new_tokens, int64_t count, Err *err) {
+    return err_set(err, "the logits for new token %lld, at position %lld, are not numbers (NaN or infinite): a damaged "
+                        "checkpoint, or an overflow", (long long)new_tokens + 1, (long long)count);
+}
+
+/* The text loses its last `cut` bytes, but not half a character, and nothing that was shown. */
+static void cut_text(Generation *g, size_t cut) {
+    size_t keep = cut < g->raw.bytes ? g->raw.bytes - cut : 0;
+    if (keep < g->shown) keep = g->shown;
+    while (keep > g->shown && ((uint8_t)g->raw.data[keep] & 0xC0) == 0x80) keep--;
+    if (!g->raw.data) return;
+    g->raw.bytes = keep;
+    g->raw.data[keep] = 0;
 }
 
 static void release(Generation *g, size_t until, const char **text, size_t *bytes) {
@@ -92,9 +91,10 @@ static bool follow_grammar(Generation *g, int32_t id) {
 }
 
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err) {
-    size_t before = g->raw.bytes;
+    StopFound found = {-1, 0};
     *text = "";
     *bytes = 0;
+    if (id == TOKEN_INVALID) return generation_end(g, "invalid_logits", text, bytes), true;
     if (id < 0) return generation_end(g, g->spent ? "grammar_budget" : "none_allowed", text, bytes), true;
     if (g->config.max_time > 0 && g->deadline <= 0) g->deadline = clock_seconds() + g->config.max_time;
     if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)g->count + 1, sizeof *g->ids, "generated ids", err))
@@ -103,10 +103,10 @@ bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes
     if (is_end(g, id)) return generation_end(g, "stop", text, bytes), true;
     if (g->stream.tokenizer && !text_stream_push(&g->stream, id, &g->raw, err)) return false;
     bool whole = g->matcher && follow_grammar(g, id);
-    const char *stop = find_stop(g, before);
-    if (stop) {
-        g->raw.bytes = (size_t)(stop - g->raw.data);
-        g->raw.data[g->raw.bytes] = 0;
+    if (g->config.stops && g->stream.tokenizer && !stop_tail_push(&g->tail, g->config.stops, id, &found, err))
+        return false;
+    if (found.cut >= 0) {
+        cut_text(g, (size_t)found.cut);
         g->finish = "stop";
         release(g, g->raw.bytes, text, bytes);
     } else if (whole) {
@@ -116,7 +116,8 @@ bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes
     } else if (g->deadline > 0 && clock_seconds() >= g->deadline) {
         generation_end(g, "time", text, bytes);
     } else {
-        release(g, g->raw.bytes - held_back(g), text, bytes);
+        size_t held = (size_t)found.held < g->raw.bytes ? (size_t)found.held : g->raw.bytes;
+        release(g, g->raw.bytes - held, text, bytes);
     }
     return text_ok(&g->raw, "generated text", err);
 }
@@ -128,17 +129,12 @@ int generation_ends_with(const Generation *g, int32_t id, Err *err) {
         Generation next = {.matcher = g->matcher, .state = g->state, .spent = g->spent, .stream = g->stream};
         if (follow_grammar(&next, id)) return 1;
     }
-    if (!g->config.stop_count || !g->stream.tokenizer) return 0;
-    /* the end of the text and what the token adds, in a generation that has nothing else */
-    Generation tail = {.stream = g->stream};
-    size_t keep = g->raw.bytes < MAX_STOP_BYTES ? g->raw.bytes : MAX_STOP_BYTES;
-    if (keep) text_add(&tail.raw, g->raw.data + g->raw.bytes - keep, keep);
-    memcpy(tail.config.stop, g->config.stop, sizeof tail.config.stop);
-    tail.config.stop_count = g->config.stop_count;
-    bool ok = text_stream_push(&tail.stream, id, &tail.raw, err);
-    int ends = !ok ? -1 : find_stop(&tail, keep) != NULL;
-    text_free(&tail.raw);
-    return ends;
+    if (!g->config.stops || !g->stream.tokenizer) return 0;
+    StopTail tail = {0};
+    StopFound found;
+    bool ok = stop_tail_copy(&tail, &g->tail, err) && stop_tail_push(&tail, g->config.stops, id, &found, err);
+    stop_tail_free(&tail);
+    return !ok ? -1 : found.cut >= 0;
 }
 
 void generation_free(Generation *g) {
@@ -147,5 +143,6 @@ void generation_free(Generation *g) {
     free(g->ids);
     free(g->logprobs);
     text_free(&g->raw);
+    stop_tail_free(&g->tail);
     *g = (Generation){0};
 }

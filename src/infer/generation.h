@@ -2,11 +2,11 @@
 #ifndef GENERATION_H
 #define GENERATION_H
 #include "../io/json.h"
-#include "../text/stream.h"
 #include "grammar.h"
 #include "scores.h"
+#include "stops.h"
 
-enum { MAX_STOPS = 16, MAX_STOP_BYTES = 256, MAX_STOP_IDS = 64, MAX_BEAMS = 256, MAX_LOGPROBS = 64, MAX_DRAFT = 64 };
+enum { MAX_STOP_IDS = 64, MAX_BEAMS = 256, MAX_LOGPROBS = 64, MAX_DRAFT = 64 };
 
 /* ---- Lists of ids that parameters name: immutable, shared and counted -------------------------------------------- */
 
@@ -36,6 +36,7 @@ typedef struct GenerationConfig {
     double presence_penalty, frequency_penalty; /* OpenAI; 0: off; of new tokens only              */
     int64_t no_repeat_ngram_size, encoder_no_repeat_ngram_size; /* 0: off                          */
     int32_t forced_bos;        /* -1: none                                                         */
+    int32_t pad;               /* what a finished group of beams says; -1: the first of eos        */
     int64_t decay_start;       /* exponential_decay_length_penalty: new tokens before it ...       */
     double decay_factor;       /* ... and its factor; 1: off                                       */
     bool remove_invalid_values, renormalize_logits;
@@ -50,24 +51,32 @@ typedef struct GenerationConfig {
     int64_t seed;
     int32_t eos[MAX_STOP_IDS];
     int eos_count;
-    char stop[MAX_STOPS][MAX_STOP_BYTES];
-    int stop_count;
+    bool eos_given;            /* by a request or an option: ends of turns are not added to them   */
+    Stops *stops;              /* NULL: none                                                       */
     Grammar *grammar;          /* of the new text; NULL: free                                      */
     TokenLists *lists;         /* NULL: none                                                       */
 } GenerationConfig;
 
 /* Defaults, then generation_config.json of a model folder if there, then end-of-sequence ids of config.json or GGUF. */
 bool generation_defaults(GenerationConfig *c, const char *model, Err *err);
+/* Everything as it is without a model's generation_config.json, but the ends of sequences. */
+void generation_plain(GenerationConfig *c);
 /* *c becomes `base` with the members of a JSON object on top. "eos_token_id": null switches stopping off. To be freed
  * even on failure; base may be c itself. */
 bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, const json_t *object, const char *where,
                           Err *err);
 void generation_config_copy(GenerationConfig *to, const GenerationConfig *from);
 void generation_config_free(GenerationConfig *c);
-/* Adds a stop string; `where` is for messages. */
-bool generation_stop(GenerationConfig *c, const char *text, const char *where, Err *err);
+/* Adds a stop string, NUL bytes and all; `where` is for messages. */
+bool generation_stop(GenerationConfig *c, const char *text, size_t bytes, const char *where, Err *err);
+void generation_no_stops(GenerationConfig *c);
+/* For an answer in a chat: what the template writes after one ends it, and the tokenizer's end of text, whatever
+ * generation_config.json forgot; unless ends were given by a request or an option. */
+void generation_turn_ends(GenerationConfig *c, const QmTokenizer *tokenizer);
 /* Takes over a grammar (or none, NULL), unless `err` says why it was not made. */
 bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err);
+/* The grammar of an object's "grammar", "regex", "json_schema" or "response_format", if it has one. */
+bool structure_from_json(GenerationConfig *c, const json_t *object, const char *where, Err *err);
 /* What does not go together, and ids outside the vocabulary (0: unknown). */
 bool generation_check(const GenerationConfig *c, int64_t vocab, Err *err);
 void generation_text(const GenerationConfig *c, Text *out); /* one line of the effective values */
@@ -88,7 +97,9 @@ typedef struct Generation {
     TextStream stream;
     Text raw;                  /* all decoded text      */
     size_t shown;              /* bytes of it released  */
-    const char *finish;        /* NULL, "stop", "length", "time", "none_allowed", "grammar_budget" */
+    StopTail tail;             /* of the same text with special tokens, where stop strings are looked for */
+    const char *finish;        /* NULL, "stop", "length", "time", "none_allowed", "grammar_budget",
+                                  "invalid_logits" */
     Matcher *matcher;          /* of config.grammar, or NULL                     */
     int32_t state;             /* its state after the new tokens                 */
     bool spent;                /* its budget is                                  */
@@ -118,8 +129,9 @@ typedef struct NextToken {
 bool next_token_ask(NextToken *n, QmAppend *entry, Err *err);
 /* The choice, once the entry has run: generation_choose. */
 bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err);
-/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. -1: no
- * token is allowed, which generation_push takes as the end. A draw is a function of (seed, sequence, position), so a
+/* Instead of a token: none is allowed; the logits are not numbers. generation_push takes either as the end. */
+enum { TOKEN_NONE = -1, TOKEN_INVALID = -2 };
+/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. A draw is a function of (seed, sequence, position), so a
  * choice does not depend on what else is being generated (counter-based: Salmon et al. 2011). */
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *work, int32_t *id, Err *err);
 /* Whether generation_choose gives the same from a row of only the largest logits: see QmAppend.enough. */
@@ -128,6 +140,8 @@ bool generation_enough(Generation *g, const float *logits, float floor, SampleWo
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err);
 /* Whether generation_push(id) would end the sequence; 1, 0, or -1 and an error. */
 int generation_ends_with(const Generation *g, int32_t id, Err *err);
+/* False and an error that names the step when the sequence ended because logits were NaN or infinite. */
+bool generation_sound(const Generation *g, Err *err);
 /* Ends a sequence from outside ("length", "interrupted"); releases what was held back. */
 void generation_end(Generation *g, const char *why, const char **text, size_t *bytes);
 void generation_free(Generation *g);

@@ -5,6 +5,7 @@
 #include "../io/config.h"
 #include "../io/model_file.h"
 #include "lists.h"
+#include "parameters.h"
 
 enum { MAX_GENERATION_CONFIG = 1 << 20, MOST = 1 << 30 };
 
@@ -22,23 +23,40 @@ static bool eos_from_json(GenerationConfig *c, const json_t *ids, const char *wh
     return true;
 }
 
-bool generation_stop(GenerationConfig *c, const char *text, const char *where, Err *err) {
-    if (!text || !*text || strlen(text) >= MAX_STOP_BYTES)
-        return err_set(err, "%s: stop string: expected 1 to %d bytes", where, MAX_STOP_BYTES - 1);
-    if (c->stop_count == MAX_STOPS) return err_set(err, "%s: stop strings: expected at most %d", where, MAX_STOPS);
-    strcpy(c->stop[c->stop_count++], text);
+bool generation_stop(GenerationConfig *c, const char *text, size_t bytes, const char *where, Err *err) {
+    Stops *more = stops_add(c->stops, text, bytes, err);
+    if (!more) return err_prefix(err, "%s", where), false;
+    stops_release(c->stops);
+    c->stops = more;
     return true;
 }
 
+void generation_no_stops(GenerationConfig *c) {
+    stops_release(c->stops);
+    c->stops = NULL;
+}
+
+void generation_turn_ends(GenerationConfig *c, const QmTokenizer *t) {
+    const int32_t ends[] = {qm_tokenizer_turn_end(t), qm_tokenizer_eos(t)};
+    for (int i = 0; i < 2 && !c->eos_given; i++) {
+        bool there = ends[i] < 0 || c->eos_count == MAX_STOP_IDS;
+        for (int k = 0; k < c->eos_count; k++) there |= c->eos[k] == ends[i];
+        if (!there) c->eos[c->eos_count++] = ends[i];
+    }
+}
+
 static bool stops_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
-    const json_t *stop = json_object_get(o, "stop_strings");
-    if (!stop) stop = json_object_get(o, "stop");
+    const json_t *stop = json_object_get(o, "stop_strings"), *other = json_object_get(o, "stop");
+    if (stop && other) return err_set(err, "%s: expected one of stop_strings and stop", where);
+    if (!stop) stop = other;
     if (!stop || json_is_null(stop)) return true;
     size_t n = json_is_array(stop) ? json_array_size(stop) : 1;
-    c->stop_count = 0;
-    for (size_t i = 0; i < n; i++)
-        if (!generation_stop(c, json_string_value(json_is_array(stop) ? json_array_get(stop, i) : stop), where, err))
-            return false;
+    generation_no_stops(c);
+    for (size_t i = 0; i < n; i++) {
+        const json_t *one = json_is_array(stop) ? json_array_get(stop, i) : stop;
+        if (!json_is_string(one)) return err_set(err, "%s: stop string: expected a string or a list of strings", where);
+        if (!generation_stop(c, json_string_value(one), json_string_length(one), where, err)) return false;
+    }
     return true;
 }
 
@@ -85,8 +103,11 @@ static bool decay_from_json(GenerationConfig *c, const json_t *o, const char *wh
 }
 
 static bool penalties_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
-    int64_t bos = -2;
-    if (!json_get_int(o, "forced_bos_token_id", where, 0, INT32_MAX, &bos, err)) return false;
+    int64_t bos = -2, pad = c->pad;
+    if (!json_get_int(o, "forced_bos_token_id", where, 0, INT32_MAX, &bos, err) ||
+        !json_get_int(o, "pad_token_id", where, -1, INT32_MAX, &pad, err))
+        return false;
+    c->pad = (int32_t)pad;
     if (json_object_get(o, "forced_bos_token_id")) c->forced_bos = bos >= 0 ? (int32_t)bos : -1;
     return json_get_float(o, "repetition_penalty", where, 1e-6, 1e6, &c->repetition_penalty, err) &&
            json_get_float(o, "encoder_repetition_penalty", where, 1e-6, 1e6, &c->encoder_repetition_penalty, err) &&
@@ -113,8 +134,12 @@ static bool logprobs_from_json(GenerationConfig *c, const json_t *o, const char 
     const json_t *logprobs = json_object_get(o, "logprobs");
     if (json_is_boolean(logprobs)) {
         c->logprobs = json_is_true(logprobs) ? 0 : -1;
-        return c->logprobs < 0 || json_get_int(o, "top_logprobs", where, 0, MAX_LOGPROBS, &c->logprobs, err);
+        if (c->logprobs >= 0) return json_get_int(o, "top_logprobs", where, 0, MAX_LOGPROBS, &c->logprobs, err);
     }
+    const json_t *top = json_object_get(o, "top_logprobs");
+    if (top && !json_is_null(top) && !(json_is_integer(top) && json_integer_value(top) == 0))
+        return err_set(err, "%s: top_logprobs: expected \"logprobs\": true with it", where);
+    if (json_is_boolean(logprobs)) return true;
     return json_get_int(o, "logprobs", where, 0, MAX_LOGPROBS, &c->logprobs, err);
 }
 
@@ -132,28 +157,6 @@ static bool searches_from_json(GenerationConfig *c, const json_t *o, const char 
            early_stopping_from_json(c, o, where, err) && logprobs_from_json(c, o, where, err);
 }
 
-/* One of "grammar", "regex", "json_schema", and OpenAI's "response_format". null: none. */
-static bool grammar_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
-    const json_t *gbnf = json_object_get(o, "grammar"), *regex = json_object_get(o, "regex");
-    const json_t *schema = json_object_get(o, "json_schema"), *format = json_object_get(o, "response_format");
-    if (json_is_object(format) && !schema) {
-        const char *type = json_string_value(json_object_get(format, "type"));
-        const json_t *inner = json_object_get(json_object_get(format, "json_schema"), "schema");
-        if (type && !strcmp(type, "json_object")) return generation_grammar(c, grammar_json_object(err), where, err);
-        if (type && !strcmp(type, "json_schema")) schema = inner;
-        else if (!type || strcmp(type, "text")) return err_set(err, "%s: response_format: unknown type", where);
-    }
-    if (!gbnf && !regex && !schema) return true;
-    if (!!gbnf + !!regex + !!schema > 1)
-        return err_set(err, "%s: expected one of grammar, regex and json_schema", where);
-    const json_t *text = gbnf ? gbnf : regex;
-    if (json_is_null(text ? text : schema)) return generation_grammar(c, NULL, where, err);
-    if (text && !json_is_string(text)) return err_set(err, "%s: grammar, regex: expected a string", where);
-    return generation_grammar(c, gbnf    ? grammar_gbnf(json_string_value(gbnf), json_string_length(gbnf), err)
-                                 : regex ? grammar_regex(json_string_value(regex), json_string_length(regex), err)
-                                         : grammar_json_schema(schema, err), where, err);
-}
-
 bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err) {
     if (err->set) return err_prefix(err, "%s", where), false;
     grammar_release(c->grammar);
@@ -165,6 +168,7 @@ void generation_config_copy(GenerationConfig *to, const GenerationConfig *from) 
     *to = *from;
     lists_share(to->lists);
     grammar_share(to->grammar);
+    stops_share(to->stops);
 }
 
 void generation_config_free(GenerationConfig *c) {
@@ -172,6 +176,7 @@ void generation_config_free(GenerationConfig *c) {
     c->lists = NULL;
     grammar_release(c->grammar);
     c->grammar = NULL;
+    generation_no_stops(c);
 }
 
 bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, const json_t *o, const char *where,
@@ -184,31 +189,43 @@ bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, con
         c->lists = lists;
     }
     const json_t *eos = json_object_get(o, "eos_token_id");
+    if (eos) c->eos_given = true;
     if (eos && json_is_null(eos)) c->eos_count = 0;
     else if (eos && !eos_from_json(c, eos, where, err)) return false;
     return stops_from_json(c, o, where, err) && lengths_from_json(c, o, where, err) &&
            filters_from_json(c, o, where, err) && penalties_from_json(c, o, where, err) &&
-           searches_from_json(c, o, where, err) && grammar_from_json(c, o, where, err);
+           searches_from_json(c, o, where, err) && structure_from_json(c, o, where, err);
+}
+
+static const GenerationConfig plain = {.max_new_tokens = 256,
+                                       .temperature = 1,
+                                       .top_p = 1,
+                                       .typical_p = 1,
+                                       .min_tokens_to_keep = 1,
+                                       .repetition_penalty = 1,
+                                       .encoder_repetition_penalty = 1,
+                                       .forced_bos = -1,
+                                       .pad = -1,
+                                       .decay_factor = 1,
+                                       .num_beams = 1,
+                                       .num_beam_groups = 1,
+                                       .num_return_sequences = 1,
+                                       .length_penalty = 1,
+                                       .max_matching_ngram_size = 2,
+                                       .num_assistant_tokens = 5,
+                                       .logprobs = -1};
+
+void generation_plain(GenerationConfig *c) {
+    GenerationConfig next = plain;
+    memcpy(next.eos, c->eos, sizeof next.eos);
+    next.eos_count = c->eos_count;
+    generation_config_free(c);
+    *c = next;
 }
 
 bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
     ModelConfig *config = mem_new(1, sizeof *config, "config", err);
-    *c = (GenerationConfig){.max_new_tokens = 256,
-                            .temperature = 1,
-                            .top_p = 1,
-                            .typical_p = 1,
-                            .min_tokens_to_keep = 1,
-                            .repetition_penalty = 1,
-                            .encoder_repetition_penalty = 1,
-                            .forced_bos = -1,
-                            .decay_factor = 1,
-                            .num_beams = 1,
-                            .num_beam_groups = 1,
-                            .num_return_sequences = 1,
-                            .length_penalty = 1,
-                            .max_matching_ngram_size = 2,
-                            .num_assistant_tokens = 5,
-                            .logprobs = -1};
+    *c = plain;
     bool ok = config && config_load(config, model, err);
     for (int i = 0; ok && i < config->eos_count; i++) c->eos[c->eos_count++] = config->eos[i];
     free(config);
@@ -219,7 +236,8 @@ bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
         int32_t eos[MAX_STOP_IDS];
         int eos_count = c->eos_count;
         memcpy(eos, c->eos, sizeof eos);
-        ok = root && generation_from_json(c, c, root, file.where, err);
+        ok = root && parameters_of_file(root, file.where, err) && generation_from_json(c, c, root, file.where, err);
+        c->eos_given = false;
         if (json_is_null(json_object_get(root, "eos_token_id")))
             memcpy(c->eos, eos, sizeof eos), c->eos_count = eos_count;
         json_decref(root);
@@ -305,5 +323,9 @@ void generation_text(const GenerationConfig *c, Text *out) {
     text_line(out, ", eos");
     for (int i = 0; i < c->eos_count; i++) text_line(out, " %d", c->eos[i]);
     if (!c->eos_count) text_line(out, " none");
-    for (int i = 0; i < c->stop_count; i++) text_line(out, "%s'%s'", i ? " " : ", stop ", c->stop[i]);
+    for (int i = 0; i < stops_count(c->stops); i++) {
+        size_t bytes;
+        const char *text = stops_text(c->stops, i, &bytes);
+        text_line(out, "%s'%.*s'", i ? " " : ", stop ", (int)bytes, text);
+    }
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 #include "lists.h"
+#include "repeats.h"
 
 static bool is_eos(const GenerationConfig *c, int32_t id) {
     for (int i = 0; i < c->eos_count; i++)
@@ -113,15 +114,20 @@ static void frequency_apply(ProcessorCall *c) {
     }
 }
 
-/* Bans what would end an n-gram that ids [0, to) hold already: wherever the last n - 1 ids stood before, what
- * followed. */
+/* Bans what would end an n-gram that ids [0, to) hold already: wherever the last n - 1 ids stood before, what followed.
+ * Long ones by how much repeats where, so that the work is that of one pass; without memory for it, one by one. */
 static void ban_ngrams(ProcessorCall *c, int64_t n, int64_t to) {
+    enum { SHORT = 8 };
+    SampleWork *w = c->work;
     if (c->count < n - 1) return;
     const int32_t *last = c->ids + c->count - (n - 1);
-    for (int64_t at = 0; at + n <= to; at++) {
-        int64_t same = 0;
-        while (same < n - 1 && c->ids[at + same] == last[same]) same++;
-        if (same == n - 1) ban(c, c->ids[at + n - 1]);
+    bool known = n > SHORT && mem_grow((void **)&w->repeats, &w->repeats_room, (size_t)c->count, sizeof *w->repeats,
+                                       "repeats", NULL);
+    if (known) repeats_of_end(c->ids, c->count, w->repeats);
+    for (int64_t at = n - 1; at < to; at++) {
+        int64_t same = known ? w->repeats[at] : 0;
+        while (!known && same < n - 1 && c->ids[at - (n - 1) + same] == last[same]) same++;
+        if (same >= n - 1) ban(c, c->ids[at]);
     }
 }
 
@@ -142,9 +148,12 @@ static bool diversity_applies(const ProcessorCall *c) {
 }
 static void diversity_apply(ProcessorCall *c) {
     int32_t *tally = c->work->tally;
-    for (int64_t i = 0; i < c->rival_count; i++) tally[c->rivals[i]]++;
+    for (int64_t i = 0; i < c->rival_count; i++)
+        if (score_of(c, c->rivals[i])) tally[c->rivals[i]]++;
     for (int64_t i = 0; i < c->rival_count; i++) {
-        c->scores->value[c->rivals[i]] -= (float)(tally[c->rivals[i]] * c->config->diversity_penalty);
+        float *s = score_of(c, c->rivals[i]);
+        if (!s) continue;
+        *s -= (float)(tally[c->rivals[i]] * c->config->diversity_penalty);
         tally[c->rivals[i]] = 0;
     }
 }

@@ -109,6 +109,10 @@ bool generation_enough(Generation *g, const float *logits, float floor, SampleWo
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *w, int32_t *id, Err *err) {
     const GenerationConfig *c = &g->config;
     bool tell = told(c);
+    if (!c->remove_invalid_values && !logits_sound(logits, w->vocab)) {
+        *id = TOKEN_INVALID;
+        return true;
+    }
     double total = tell ? log_total(logits, w) : 0;
     if (tell) memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
     Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
@@ -119,7 +123,7 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     processors_run(&call, !greedy);
     if (greedy) {
         int64_t best = scores_best(&s, w);
-        *id = best < 0 ? -1 : scores_id(&s, best);
+        *id = best < 0 ? TOKEN_NONE : scores_id(&s, best);
     } else {
         *id = draw(&s, draw_uniform((uint64_t)c->seed, sequence, (uint64_t)g->count), w);
     }
@@ -144,7 +148,7 @@ bool next_token_ask(NextToken *n, QmAppend *entry, Err *err) {
 }
 
 bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err) {
-    *id = n->best;
-    return generation_argmax(n->generation) ||
-           generation_choose(n->generation, n->logits, sequence, n->work, id, err);
+    if (!generation_argmax(n->generation)) return generation_choose(n->generation, n->logits, sequence, n->work, id, err);
+    *id = n->best < 0 ? TOKEN_INVALID : n->best;
+    return true;
 }

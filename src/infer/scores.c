@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS = 2048, LANES = 4 };
+enum { BUCKETS = 2048, LANES = SELECT_MASS / BUCKETS };
 
 bool sample_work_new(SampleWork *w, int64_t vocab, Err *err) {
     size_t n = (size_t)vocab, blocks = (size_t)weigh_blocks(vocab);
@@ -18,6 +18,7 @@ bool sample_work_new(SampleWork *w, int64_t vocab, Err *err) {
     w->top = mem_new(blocks, sizeof *w->top, "sampling", err);
     w->sum = mem_new(blocks, sizeof *w->sum, "sampling", err);
     w->moment = mem_new(blocks, sizeof *w->moment, "sampling", err);
+    w->mass = mem_new(SELECT_MASS, sizeof *w->mass, "sampling", err);
     return !err->set;
 }
 
@@ -31,6 +32,8 @@ void sample_work_free(SampleWork *w) {
     free(w->top);
     free(w->sum);
     free(w->moment);
+    free(w->mass);
+    free(w->repeats);
     *w = (SampleWork){0};
 }
 
@@ -41,6 +44,16 @@ float scores_largest(const float *value, int64_t n, SampleWork *w) {
     w->weigh->tops(value, n, w->top);
     for (int64_t b = 0; b < weigh_blocks(n); b++) best = w->top[b] > best ? w->top[b] : best;
     return best;
+}
+
+bool logits_sound(const float *logits, int64_t vocab) {
+    uint32_t wrong = 0, some = 0;
+    for (int64_t i = 0; i < vocab; i++) { /* without a branch, a vector at a time */
+        union { float f; uint32_t u; } v = {.f = logits[i]};
+        wrong |= (uint32_t)((v.u & 0x7fffffffu) > 0x7f800000u) | (uint32_t)(v.u == 0x7f800000u);
+        some |= (uint32_t)(v.u != 0xff800000u);
+    }
+    return !wrong && some;
 }
 
 int64_t scores_best(const Scores *s, SampleWork *w) {
@@ -103,14 +116,13 @@ static float unordered(uint32_t bits) {
 }
 
 /* The threshold by radix over the bits, three digits; *above weighs what lies above all n keys. */
-static float select_radix(const float *key, const float *weight, int64_t n, double target, double above) {
+static float select_radix(const float *key, const float *weight, int64_t n, double target, double above, double *mass) {
     static const int shifts[] = {21, 10, 0};
-    double mass[BUCKETS];
     uint32_t prefix = 0;
     for (int level = 0; level < 3; level++) {
         int shift = shifts[level], known = level ? shifts[level - 1] : 32;
         uint32_t mask = (1u << (known - shift)) - 1;
-        memset(mass, 0, sizeof mass);
+        memset(mass, 0, BUCKETS * sizeof *mass);
         for (int64_t i = 0; i < n; i++) {
             uint32_t bits = ordered(key[i]);
             if (level && bits >> known != prefix) continue;
@@ -141,17 +153,17 @@ static void steps_fill(Steps s, const float *key, const float *weight, int64_t n
     for (; i < n; i++) mass[step_of(s, key[i])][0] += weight ? (double)weight[i] : 1;
 }
 
-float select_threshold(const float *key, const float *weight, int64_t n, double target, float *room) {
-    double mass[BUCKETS][LANES], above = 0;
+float select_threshold(const float *key, const float *weight, int64_t n, double target, float *room, SampleWork *w) {
+    double(*mass)[LANES] = (double(*)[LANES])w->mass, above = 0;
     float high = -INFINITY, low = INFINITY;
     int64_t kept = 0;
-    if (n < BUCKETS) return select_radix(key, weight, n, target, 0);
+    if (n < BUCKETS) return select_radix(key, weight, n, target, 0, w->mass);
     for (int64_t i = 0; i < n; i++) {
         high = key[i] > high ? key[i] : high;
         low = key[i] < low && key[i] > -INFINITY ? key[i] : low;
     }
     Steps s = {high, (float)(BUCKETS - 1) / (high - low)};
-    if (!(high < INFINITY) || !(s.scale > 0 && s.scale < INFINITY)) return select_radix(key, weight, n, target, 0);
+    if (!(high < INFINITY) || !(s.scale > 0 && s.scale < INFINITY)) return select_radix(key, weight, n, target, 0, w->mass);
     steps_fill(s, key, weight, n, mass);
     for (int at = 0; at < BUCKETS; at++) {
         double here = (mass[at][0] + mass[at][1]) + (mass[at][2] + mass[at][3]);
@@ -166,7 +178,7 @@ float select_threshold(const float *key, const float *weight, int64_t n, double 
         }
         break;
     }
-    return select_radix(room, room + n, kept, target, above);
+    return select_radix(room, room + n, kept, target, above, w->mass);
 }
 
 /* The keys that reach `bound`, from the blocks that do. */
@@ -186,9 +198,9 @@ float select_largest(const float *key, int64_t n, int64_t k, SampleWork *w) {
     if (k <= 0) return INFINITY;
     if (k > n) return -INFINITY;
     if (k == 1) return most;
-    if (k > blocks) return select_threshold(key, NULL, n, (double)k, w->room);
-    float bound = select_radix(w->top, NULL, blocks, (double)k, 0); /* k blocks reach it: so do k keys */
+    if (k > blocks) return select_threshold(key, NULL, n, (double)k, w->room, w);
+    float bound = select_radix(w->top, NULL, blocks, (double)k, 0, w->mass); /* k blocks reach it: so do k keys */
     int64_t kept = reaching(key, n, bound, w->top, w->room);
     if (kept < k) return -INFINITY; /* the bound is -inf: NaN is no key */
-    return select_threshold(w->room, NULL, kept, (double)k, w->room + n);
+    return select_threshold(w->room, NULL, kept, (double)k, w->room + n, w);
 }

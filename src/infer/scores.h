@@ -26,8 +26,12 @@ typedef struct SampleWork {
     float *top;     /* [blocks] largest of each block of what was looked at last */
     float *sum;     /* [blocks] weights of each block, likewise                 */
     float *moment;  /* [blocks] weight times value - largest                    */
+    double *mass;   /* of select_threshold: [SELECT_MASS] weights of ranges of keys */
+    int32_t *repeats; /* [repeats_room] of long n-grams, grown when asked for       */
+    size_t repeats_room;
     int64_t vocab;
 } SampleWork;
+enum { SELECT_MASS = 2048 * 4 };
 bool sample_work_new(SampleWork *w, int64_t vocab, Err *err);
 void sample_work_free(SampleWork *w);
 
@@ -35,6 +39,9 @@ static inline int32_t scores_id(const Scores *s, int64_t at) { return s->all ? (
 
 /* The largest of n values, -inf if there is none; NaN never wins. Fills work->top. */
 float scores_largest(const float *value, int64_t n, SampleWork *work);
+
+/* Whether a row of a model's logits can be chosen from: none is NaN or +inf, and one is above -inf. */
+bool logits_sound(const float *logits, int64_t vocab);
 
 /* Place of the largest value, ties to the lowest id; NaN and -inf never win. -1 when there is nothing else. Fills
  * work->top. */
@@ -50,8 +57,8 @@ double scores_weights(const float *value, int64_t n, float largest, SampleWork *
 void scores_keep(Scores *s, const float *key, float least, const float *top);
 
 /* The greatest t such that the keys >= t weigh `target` or more together; -inf when all of them weigh less. weight
- * NULL: each weighs 1, so that t is the target-th largest key. O(n). `room`: 2 n floats, apart from key and weight. */
-float select_threshold(const float *key, const float *weight, int64_t n, double target, float *room);
+ * NULL: each weighs 1, so that t is the target-th largest key. O(n). `room`: 2 n floats, apart from key and weight; uses work->mass. */
+float select_threshold(const float *key, const float *weight, int64_t n, double target, float *room, SampleWork *work);
 
 /* The k-th largest key, or -inf with fewer. For small k a bound from the largest of each block comes first, and only
  * blocks that reach it are looked at again. Fills work->top; uses work->room. */

@@ -48,17 +48,35 @@ static bool assisted_one(Search *s, const Generation *start, Sequences *out, Err
     return generation_copy(out->list, start, err) && assisted_generate(s, out->list, err);
 }
 
-bool search_run(Search *s, const Generation *start, Sequences *out, Err *err) {
+/* Nothing was to be generated: as many empty ends as sequences were asked for. */
+static bool nothing(const Generation *start, Sequences *out, Err *err) {
+    int64_t n = start->config.num_return_sequences;
+    if (!(out->list = mem_new((size_t)n, sizeof *out->list, "sequences", err))) return false;
+    while (out->count < n)
+        if (!generation_copy(&out->list[out->count++], start, err)) return false;
+    return true;
+}
+
+static bool run_kind(Search *s, const Generation *start, Sequences *out, Err *err) {
     const GenerationConfig *c = &start->config;
-    int64_t slots = qm_engine_info(s->engine)->slots;
-    *out = (Sequences){0};
-    if (search_slots(c) > slots)
-        return err_set(err, "this search runs %lld sequences at once: expected --slots of as many, got %lld",
-                       (long long)search_slots(c), (long long)slots);
+    if (start->finish) return nothing(start, out, err);
     if (c->num_beams > 1) return beam_search(s, start, out, err);
     if (samples_of(c) > 1) return sample_several(s, start, out, err);
     if (is_contrastive(c)) return contrastive_search(s, start, out, err);
     return assisted_one(s, start, out, err);
+}
+
+bool search_run(Search *s, const Generation *start, Sequences *out, Err *err) {
+    int64_t slots = qm_engine_info(s->engine)->slots, need = search_slots(&start->config);
+    *out = (Sequences){0};
+    s->invalid = false;
+    if (need > slots)
+        return err_set(err, "this search runs %lld sequences at once: expected --slots of as many, got %lld",
+                       (long long)need, (long long)slots);
+    bool ok = run_kind(s, start, out, err);
+    for (int64_t i = 0; ok && i < out->count; i++)
+        if (!(ok = generation_sound(&out->list[i], err))) s->invalid = true;
+    return ok;
 }
 
 /* ---- Several samples --------------------------------------------------------------------------------------------- */
@@ -70,10 +88,9 @@ static int by_score(const void *a, const void *b) {
 
 /* A wave of samples that start from the prompt in `root`: their sessions are copies of it. */
 static bool wave_run(Search *s, QmSession *root, const float *first, Generation *g, int64_t from, int64_t count,
-                     float *logits, Err *err) {
+                     float *logits, QmAppend *entry, Err *err) {
     int64_t vocab = s->work.vocab, open = 0;
     QmSession *session[MAX_BEAMS] = {0};
-    QmAppend entry[MAX_BEAMS];
     bool ok = true;
     for (; ok && open < count; open++) {
         ok = (session[open] = qm_session_new(s->engine, err)) &&
@@ -109,16 +126,17 @@ bool sample_several(Search *s, const Generation *start, Sequences *out, Err *err
     QmSession *root = qm_session_new(s->engine, err);
     float *first = mem_new((size_t)vocab, sizeof *first, "logits", err);
     float *logits = mem_new((size_t)(wave * vocab), sizeof *logits, "logits", err);
+    QmAppend *entry = mem_new((size_t)wave, sizeof *entry, "samples", err);
     QmAppend prompt = {
         .session = root, .tokens = start->ids, .count = start->prompt, .logits_from = 1, .logits = first};
-    bool ok = root && first && logits && (out->list = mem_new((size_t)n, sizeof *out->list, "sequences", err)) &&
-              (start->finish || qm_forward(s->engine, &prompt, 1, err));
+    bool ok = root && first && logits && entry && (out->list = mem_new((size_t)n, sizeof *out->list, "sequences", err)) &&
+              qm_forward(s->engine, &prompt, 1, err);
     for (int64_t i = 0; ok && i < n; i++) {
         ok = generation_copy(&out->list[out->count++], start, err);
         generation_fit(&out->list[i], s->engine);
     }
-    for (int64_t i = 0; ok && !start->finish && i < n; i += wave)
-        ok = wave_run(s, root, first, out->list + i, i, n - i < wave ? n - i : wave, logits, err);
+    for (int64_t i = 0; ok && i < n; i += wave)
+        ok = wave_run(s, root, first, out->list + i, i, n - i < wave ? n - i : wave, logits, entry, err);
     for (int64_t i = 0; i < out->count; i++) {
         Generation *g = &out->list[i];
         g->score = g->count > g->prompt ? g->logprob_sum / (double)(g->count - g->prompt) : 0;
@@ -128,5 +146,6 @@ bool sample_several(Search *s, const Generation *start, Sequences *out, Err *err
     qm_session_free(root);
     free(first);
     free(logits);
+    free(entry);
     return ok;
 }

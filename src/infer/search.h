@@ -14,6 +14,8 @@ typedef struct Search {
     bool (*emit)(void *context, const float *logits, int64_t vocab, const char *text, size_t bytes, Err *err);
     void *context;
     int64_t drafted, accepted; /* out: tokens proposed and taken over */
+    bool invalid;              /* out: the last run failed because logits were not numbers, a fault of this request's
+                                  step; the engine is as good as before */
 } Search;
 bool search_new(Search *s, QmEngine *engine, QmEngine *draft, Err *err);
 void search_free(Search *s);
@@ -27,7 +29,8 @@ bool search_wanted(const GenerationConfig *c, bool draft);
 int64_t search_slots(const GenerationConfig *c); /* of the engine that such a search needs, all of them free */
 bool search_hidden(const GenerationConfig *c);   /* whether the engine must keep hidden states              */
 
-/* Runs the search from a generation that has only its prompt. */
+/* Runs the search from a generation that has only its prompt. False also, and s->invalid, when a sequence met logits
+ * that are no numbers. */
 bool search_run(Search *s, const Generation *start, Sequences *out, Err *err);
 
 /* ---- Within src/infer -------------------------------------------------------------------------------------------- */

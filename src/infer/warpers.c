@@ -1,6 +1,7 @@
 /* warpers.c: filters of samples. p[i] = softmax of the scores that are left; H = -sum p log p. Each filter keeps what
  * is at least a threshold, and always min_tokens_to_keep candidates; candidates that tie with the threshold are kept
  * too. */
+#include <float.h>
 #include <math.h>
 #include "processors.h"
 
@@ -28,8 +29,11 @@ static float score_floor(const Scores *s, double mass, float top, double total) 
     return top + (float)log((1 - mass) * total / (double)s->count * 0.999);
 }
 
-/* TopPLogitsWarper: the likeliest whose p add up to top_p; the one that crosses it stays (Holtzman et al. 2020). They
- * are above the floor: the rest goes first, for fewer to be looked at. */
+/* TopPLogitsWarper: the likeliest whose p add up to top_p; the one that crosses it stays (Holtzman et al. 2020). Where
+ * they add up to exactly top_p, as 0.5 + 0.3 to 0.8 in Hugging Face's test of it, the next one goes; probabilities are
+ * sums of rounded numbers, so the edge is as wide as those. They are above the floor: the rest goes first, for fewer to
+ * be looked at. */
+#define TOP_P_EDGE 0x1p-20
 void top_p_apply(ProcessorCall *c) {
     Scores *s = c->scores;
     SampleWork *w = c->work;
@@ -37,7 +41,8 @@ void top_p_apply(ProcessorCall *c) {
     double total = scores_weights(s->value, s->count, top, w, NULL, NULL);
     keep(c, s->value, score_floor(s, c->config->top_p, top, total));
     scores_weights(s->value, s->count, top, w, w->weight, NULL);
-    keep(c, s->value, select_threshold(s->value, w->weight, s->count, c->config->top_p * total, w->room));
+    double mass = fmax(c->config->top_p - TOP_P_EDGE, DBL_MIN) * total;
+    keep(c, s->value, select_threshold(s->value, w->weight, s->count, mass, w->room, w));
 }
 
 /* p >= `least`: s >= the largest + log(least * sum of e^(s - largest)). */
@@ -80,7 +85,7 @@ void typical_apply(ProcessorCall *c) {
         float below = s->value[i] == top ? 0 : s->value[i] - top; /* also where the largest is infinite */
         w->key[i] = -fabsf(below - (float)mean);
     }
-    keep(c, w->key, select_threshold(w->key, w->weight, s->count, c->config->typical_p * total, w->room));
+    keep(c, w->key, select_threshold(w->key, w->weight, s->count, c->config->typical_p * total, w->room, w));
 }
 
 /* LogitNormalization: s - log(sum of e^s). */

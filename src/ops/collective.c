@@ -55,7 +55,8 @@ const OpRow all_reduce_row = {
     .stablehlo = all_reduce_stablehlo, .none = "gradient: the program does not train; finish: the result is whole",
 };
 
-/* ---- argmax: logits [r,v] -> (max, id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24) -- */
+/* ---- argmax: logits [r,v] -> (max, id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24). A NaN
+ * anywhere makes it (NaN, -1): what is computed from damage has no largest. ---------------------------------------- */
 
 static bool argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
@@ -63,13 +64,27 @@ static bool argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return x->rank == 2 || err_set(err, "argmax: expected [r,v]");
 }
 
+static bool has_nan(const float *x, int64_t n) {
+    uint32_t lane[16] = {0}, any = 0;
+    int64_t i = 0;
+    for (; i + 16 <= n; i += 16)
+        for (int l = 0; l < 16; l++) { /* without a branch, lanes that a compiler makes a vector */
+            union { float f; uint32_t u; } v = {.f = x[i + l]};
+            lane[l] |= (uint32_t)((int32_t)(v.u & 0x7fffffffu) > 0x7f800000);
+        }
+    for (; i < n; i++) any |= x[i] != x[i];
+    for (int l = 0; l < 16; l++) any |= lane[l];
+    return any;
+}
+
 static void argmax_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
         float best = -INFINITY, *pair = c->out + (r * c->devices + c->device) * 2;
         int64_t n = c->columns.last - c->columns.first;
         int64_t id = n ? c->kernels->argmax(c->in[0] + r * c->in_width[0] + c->columns.first, n, &best) : -1;
-        pair[0] = best;
-        pair[1] = id < 0 ? -1.0f : (float)(c->columns.first + id);
+        bool damaged = has_nan(c->in[0] + r * c->in_width[0] + c->columns.first, n);
+        pair[0] = damaged ? NAN : best;
+        pair[1] = id < 0 || damaged ? -1.0f : (float)(c->columns.first + id);
     }
 }
 
@@ -168,7 +183,7 @@ const OpRow argmax_row = {
     .none = "gradient: the choice has none",
 };
 
-/* ---- reduce_argmax: the largest of the devices' pairs, ties to the lowest id ------------------------------------- */
+/* ---- reduce_argmax: the largest of the devices' pairs, ties to the lowest id; NaN as above ---------------------- */
 
 static bool reduce_argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;
@@ -179,8 +194,12 @@ static void reduce_argmax_reference(const Call *c, int64_t first, int64_t last) 
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
         const float *pairs = c->in[0] + r * c->devices * 2;
         float best = -INFINITY, id = -1;
-        for (int d = 0; d < c->devices; d++)
+        bool damaged = false;
+        for (int d = 0; d < c->devices; d++) {
             if (pairs[2 * d + 1] >= 0 && (id < 0 || pairs[2 * d] > best)) best = pairs[2 * d], id = pairs[2 * d + 1];
+            damaged |= pairs[2 * d] != pairs[2 * d];
+        }
+        if (damaged) best = NAN, id = -1;
         c->out[2 * r] = best;
         c->out[2 * r + 1] = id;
     }

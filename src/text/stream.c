@@ -7,10 +7,7 @@ bool text_stream_push(TextStream *stream, int32_t id, Text *out, Err *err) {
     size_t bytes, used = 0;
     bool special;
     const uint8_t *piece = (const uint8_t *)qm_tokenizer_piece(stream->tokenizer, id, &bytes, &special);
-    if (!piece)
-        return err_set(err, "no token has id %d: expected 0 to %d", (int)id,
-                       (int)qm_tokenizer_vocab(stream->tokenizer) - 1);
-    if (special && stream->skip_special) return true;
+    if (!piece || (special && stream->skip_special)) return true;
     while (stream->count > 0 && used < bytes) { /* finish, or give up, the character that waits */
         uint8_t joined[8];
         int32_t code;

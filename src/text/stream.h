@@ -1,5 +1,6 @@
 /* stream.h: text from ids as they come, one at a time. A token may be part of a character: its bytes wait for the rest.
- * All that is put out, the end included, equals qm_tokenizer_decode of all ids. */
+ * All that is put out, the end included, equals qm_tokenizer_decode of all ids. Ids past the tokenizer, which the
+ * padding of a vocabulary has, add nothing: a model may choose one. */
 #ifndef STREAM_H
 #define STREAM_H
 #include "../base/base.h"

@@ -262,6 +262,11 @@ int64_t qm_tokenizer_chat(const QmTokenizer *t, const char *messages_json, size_
     return ok ? (int64_t)out.count : -1;
 }
 
+int32_t qm_tokenizer_turn_end(const QmTokenizer *t) {
+    bool known = t->chat.kind == CHAT_CHATML || t->chat.kind == CHAT_QWEN25;
+    return known ? qm_tokenizer_id(t, "<|im_end|>") : -1;
+}
+
 /* ---- Decoding ------------------------------------------------------------------------------------------------ */
 
 char *qm_tokenizer_decode(const QmTokenizer *t, const int32_t *ids, int64_t count, bool skip_special, size_t *bytes,

@@ -1,0 +1,117 @@
+#!/bin/sh
+# test_requests.sh: one bad token, request or limit never ends the others: logits that are no numbers, a full context,
+# lengths below the prompt, unknown members; seeds do not go by the line; what eval takes from generation_config.json.
+set -u
+. tests/tap.sh
+model=$work/model
+mkdir "$model"
+cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
+cp tests/data/bytes/tokenizer.json "$model"
+echo '{"eos_token_id": 511}' >"$model/generation_config.json"
+nan=$work/nan inf=$work/inf
+cp -r "$model" "$nan" && cp -r "$model" "$inf"
+# The embedding of id 9 is NaN; a column of the head for id 40 is infinite.
+printf '\377\377\377\177' | dd of="$nan/model-00001-of-00006.safetensors" bs=1 seek=$((336 + 9 * 256)) conv=notrunc 2>/dev/null
+printf '\000\000\200\177' | dd of="$inf/model-00006-of-00006.safetensors" bs=1 seek=$((120 + 40 * 256)) conv=notrunc 2>/dev/null
+
+cat >"$work/req.jsonl" <<'END'
+{"ids":[5,6],"max_new_tokens":3}
+{"ids":[5,9],"max_new_tokens":3}
+{"ids":[5,9],"max_new_tokens":3,"do_sample":true,"logprobs":1}
+{"ids":[5,9],"max_new_tokens":3,"num_beams":2,"num_return_sequences":2}
+{"ids":[5,9],"max_new_tokens":3,"penalty_alpha":0.5,"top_k":3}
+{"ids":[5,9],"max_new_tokens":3,"do_sample":true,"num_return_sequences":2}
+{"ids":[5,9],"max_new_tokens":3,"prompt_lookup_num_tokens":2}
+{"ids":[6,7],"max_new_tokens":3}
+END
+run generate -m "$nan" --in "$work/req.jsonl" --out "$work/res" -c 64
+check "NaN: six requests fail with what and where, the others are answered, exit status 1" 'is 1' 'err "6 of 8 requests failed"' \
+    'err "line 2"' '[ "$(wc -l <"$work/res")" = 8 ]' \
+    '[ "$(grep -c "\"finish_reason\":\"invalid_logits\",\"error\":\"the logits for new token 1, at position 2, are not numbers" "$work/res")" = 6 ]' \
+    'sed -n 8p "$work/res" | grep -q "\"finish_reason\":\"length\""'
+printf '{"ids":[5,6],"max_new_tokens":3}\n{"ids":[6,7],"max_new_tokens":3}\n' >"$work/good.jsonl"
+run generate -m "$model" --in "$work/good.jsonl" --out "$work/good" -c 64
+check "NaN: the answers beside them are what they are without" 'is 0' '[ "$(sed -n "1p;8p" "$work/res")" = "$(cat "$work/good")" ]'
+run generate -m "$inf" --in "$work/good.jsonl" --out "$work/res" -c 64 --mesh 1x3
+check "an infinite logit is seen by greedy choices too" 'is 1' 'err "2 of 2 requests failed"'
+run run -m "$inf" -p ab -n 3
+check "run: names the step, exit status 1" 'is 1' 'err "the logits for new token 1, at position 2"' 'no_err "unknown"'
+printf 'ab ab ab ab\n' >"$work/text"
+run eval perplexity -m "$inf" -f "$work/text"
+check "eval perplexity: an error that names the token" 'is 1' 'err "the logits after token 0 are not numbers"'
+printf '{"context":"a","choices":["b","c"],"gold":0}\n' >"$work/choice"
+run eval choice -m "$inf" -f "$work/choice"
+check "eval choice: likewise" 'is 1' 'err "are not numbers"'
+run eval gsm8k -m "$inf" --data tests/data/gsm8k --limit 1 --shots 0 -n 3
+check "eval gsm8k: names the question" 'is 1' 'err "question 0: the logits for new token 1"'
+printf 'x\n' >"$work/in"
+"$QWENMESH" chat -m "$inf" --chat-template chatml <"$work/in" >"$work/out" 2>"$work/err" || true
+[ -s "$work/err" ]
+
+# ---- Full contexts and lengths
+run run -m "$model" -p abcd -c 16 -n 100 --ignore-eos
+check "run: a full context ends the answer" 'is 0' 'no_err error'
+run run -m "$model" -p abcd -c 16 -n 100 --ignore-eos --lookup 3
+cp "$work/out" "$work/lookup"
+run run -m "$model" -p abcd -c 16 -n 100 --ignore-eos
+check "run: the same text with lookup" 'is 0' 'cmp "$work/out" "$work/lookup"'
+cat >"$work/req.jsonl" <<'END'
+{"prompt":"abcd","max_new_tokens":100}
+{"prompt":"abcd","max_new_tokens":100,"do_sample":true,"seed":3}
+{"prompt":"abcd","max_new_tokens":100,"num_beams":2}
+{"prompt":"abcd","max_new_tokens":100,"prompt_lookup_num_tokens":2}
+{"prompt":"abcd","max_new_tokens":100,"penalty_alpha":0.5,"top_k":3}
+{"prompt":"abcd","max_length":2}
+{"prompt":"abcd","max_length":2,"num_beams":2}
+{"prompt":"abcd","max_length":2,"do_sample":true,"num_return_sequences":2}
+{"prompt":"abcdabcdabcdabcd","max_new_tokens":4}
+END
+sed -i 's/}$/,"eos_token_id":null}/' "$work/req.jsonl"
+run generate -m "$model" --in "$work/req.jsonl" --out - -c 16
+check "generate: length, in every way to search, also where max_length is below the prompt" 'is 0' \
+    '[ "$(grep -c "\"finish_reason\":\"length\"" "$work/out")" = 9 ]' '[ "$(grep -c "\"ids\":\[\],\"text\":\"\"" "$work/out")" = 3 ]'
+
+# ---- Seeds
+printf '{"prompt":"abcd","max_new_tokens":8,"do_sample":true%s}\n' '' ',"seed":5' ',"seed":5' '' >"$work/req.jsonl"
+run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
+check "draws: by the request's seed wherever it stands, apart without one" 'is 0' \
+    '[ "$(sed -n 2p "$work/out")" = "$(sed -n 3p "$work/out")" ]' '[ "$(sed -n 1p "$work/out")" != "$(sed -n 4p "$work/out")" ]'
+
+# ---- A file with a bad line is refused as a whole, by the line
+for bad in '{"ids":[1],"max_new_token":3}' '{"ids":[1],"top_p":7}' '{"ids":[1],"response_format":"yaml"}' '[1]' '{"ids":[1]' \
+    '{"ids":[1],"guidance_scale":2}' '{"ids":[]}' '{"ids":[700]}' '{"max_new_tokens":3}' '{"prompt":"a","tools":[]}'; do
+    printf '{"ids":[1]}\n\n%s\n' "$bad" >"$work/req.jsonl"
+    rm -f "$work/res"
+    run generate -m "$model" --in "$work/req.jsonl" --out "$work/res" -c 64
+    check "refused before any work: $bad" 'is 1' 'err "req.jsonl line 3"' '[ ! -s "$work/res" ]' \
+        '[ "$(grep -o "line 3" "$work/err" | wc -l)" = 1 ]'
+done
+printf '{"ids":[1],"temperature":50.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
+run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
+check "a temperature without do_sample is warned of" 'is 0' 'err "\"temperature\" changes nothing"'
+
+# ---- Chat
+printf '/set temprature 2\n/set guidance_scale 3\nabcdefgh\nabcdefgh\n/clear\na\n' >"$work/in"
+"$QWENMESH" chat -m "$model" --chat-template chatml -c 48 -n 100 <"$work/in" >"$work/out" 2>"$work/err"
+status=$?
+if grep -q "chat-template" "$work/err"; then
+    skip "chat: unknown names of /set; a full context says what helps" "this build chooses no template"
+else
+    check "chat: unknown names of /set; a full context says what helps" 'is 0' 'err "did you mean \"temperature\""' \
+        'err "\"guidance_scale\" is not supported"' 'err "/clear"'
+fi
+
+# ---- What lm-eval leaves to the model
+echo '{"eos_token_id": 511, "repetition_penalty": 1.7, "top_k": 3}' >"$model/generation_config.json"
+for protocol in lm-eval openai; do
+    run eval gsm8k -m "$model" --data tests/data/gsm8k --limit 2 --shots 0 -n 12 --protocol $protocol -o "$work/$protocol.jsonl"
+    cp "$work/out" "$work/$protocol.out"
+done
+check "eval gsm8k: lm-eval keeps the model's repetition_penalty, and says so" 'is 0' \
+    'grep -q "^generation: .*repetition_penalty 1.7" "$work/lm-eval.out"' \
+    'head -1 "$work/lm-eval.jsonl" | grep -q "\"generation\":\"[^\"]*repetition_penalty 1.7"' \
+    'grep -q "^generation: .*repetition_penalty 1," "$work/openai.out"'
+run eval gsm8k -m "$model" --data tests/data/gsm8k --limit 2 --shots 0 -n 12 --repeat-penalty 1 -o "$work/off.jsonl"
+check "eval gsm8k: --repeat-penalty; the answers differ by it" 'is 0' 'out "repetition_penalty 1,"' \
+    '[ "$(grep -o "\"output\":\"[^\"]*\"" "$work/off.jsonl")" != "$(grep -o "\"output\":\"[^\"]*\"" "$work/lm-eval.jsonl")" ]'
+finish
