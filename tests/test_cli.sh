@@ -54,7 +54,7 @@ run generate -m "$work/tiny" --in "$work/req.jsonl" --out "$work/res.jsonl"
 check "an empty stop string is refused" 'is 1' 'err "stop string"' 'err "generation_config.json"'
 echo '{"ids":[5,99999]}' >"$work/req.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/bad.jsonl"
-check "generate: an id outside the vocabulary" 'is 1' 'err "request 1"' '[ ! -e "$work/bad.jsonl" ]'
+check "generate: an id outside the vocabulary" 'is 1' 'err "line 1"' '[ ! -e "$work/bad.jsonl" ]'
 echo '{"ids":' >"$work/req.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/bad.jsonl"
 check "generate: broken JSON names the line" 'is 1' 'err "line 1"'

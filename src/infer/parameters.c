@@ -173,6 +173,7 @@ const char *parameters_unsampled(const json_t *object) {
     if (json_is_number(temperature) && json_number_value(temperature) == 0) return NULL; /* greedy is what was meant */
     for (size_t i = 0; i < sizeof drawn / sizeof *drawn; i++) {
         const json_t *value = json_object_get(object, drawn[i].name);
+        if (!strcmp(drawn[i].name, "top_k") && json_object_get(object, "penalty_alpha")) continue; /* both are used */
         if (json_is_number(value) && json_number_value(value) != drawn[i].off) return drawn[i].name;
     }
     return NULL;
