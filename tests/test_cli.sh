@@ -148,7 +148,7 @@ if [ -f "$model" ]; then
         check "out of memory" 'is 1' 'err "out of memory: "' 'err "MiB"'
         ;;
     esac
-    run run -m "$model" -p hi -n 4 --ctx 1
+    run run -m "$model" -p "hi there, you two" -n 4 --ctx 1
     check "a prompt longer than the context" 'is 1' 'err "context"'
 else
     skip "the real model: run, chat, stop strings, Ctrl-C, full disk, memory, context" "no $model"

@@ -18,7 +18,7 @@ lines() { wc -l <"$1"; }
 gsm8k --shots 2 --limit 7 -n 12 -o "$work/a.jsonl" --html "$work/a.html"
 check "gsm8k: both filters in the table, every output on file" 'is 0' 'out "|gsm8k          |      3|flexible-extract|     2|exact_match|"' \
     'out "strict-match"' '[ "$(lines "$work/a.jsonl")" = 8 ]' 'grep -q "\"prompt_tokens\":[0-9]*,\"new_tokens\":12,\"finish_reason\":\"length\"" "$work/a.jsonl"'
-check "a model that never stops is cut off, and counted" 'out "7 cut off"'
+check "what does not stop is cut off, and counted; one answer has the stop string <|im_end|>, a special token" 'out "6 cut off"'
 gsm8k --shots 2 --limit 7 -n 12 -o "$work/b.jsonl" --slots 3 --mesh 2x4 --rows 5
 check "gsm8k: the same file with other slots, mesh and rows" 'is 0' 'cmp "$work/a.jsonl" "$work/b.jsonl"'
 gsm8k --shots 2 --limit 7 -n 12 -o "$work/a.jsonl"
