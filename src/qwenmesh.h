@@ -114,8 +114,7 @@ typedef struct QmAppend {
     int64_t
         logits_from; /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
     float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
-    int32_t *argmax;          /* out [logits_from]: id of the largest logit, ties to the lowest id; -1: there is none, for
-                                 a logit is NaN or +inf, or all are -inf (a damaged checkpoint, or an overflow); or NULL */
+    int32_t *argmax; /* out [logits_from]: id of the largest, ties to the lowest; -1: one is NaN or +inf, or all -inf; or NULL */
     /* Whether a row of logits will do of which some of the largest are there, while the others are -INFINITY and in
      * truth at most `floor`. Asked once for a row where devices hand such rows out for less; if it will not do, or
      * `enough` is NULL, `logits` gets the whole row. */
@@ -161,8 +160,6 @@ QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of i
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
 
 QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the end-of-text token, or -1 */
-/* id of the token that the chat template writes after an answer, or -1 */
-QM_API int32_t qm_tokenizer_turn_end(const QmTokenizer *tokenizer);
 /* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has. Not while another thread uses
  * it. */
 QM_API bool qm_tokenizer_set_chat(QmTokenizer *tokenizer, const char *name, QmErr *err);

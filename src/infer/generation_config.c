@@ -4,6 +4,7 @@
 #include <string.h>
 #include "../io/config.h"
 #include "../io/model_file.h"
+#include "../text/tokenizer.h"
 #include "lists.h"
 #include "parameters.h"
 

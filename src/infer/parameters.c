@@ -1,5 +1,6 @@
 /* parameters.c: the tables of names. */
 #include "parameters.h"
+#include "../base/distance.h"
 #include "../io/names.h"
 #include <string.h>
 

@@ -52,4 +52,6 @@ int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes); /* o
  * are in order and apart; elsewhere their text is plain text, which never becomes a special token. */
 bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
                       Ids *out, Err *err);
+/* Id of the token that the chat template writes after an answer, or -1. */
+int32_t qm_tokenizer_turn_end(const QmTokenizer *tokenizer);
 #endif
