@@ -202,7 +202,6 @@ check-bare: all $(PAGES)
 check-compilers:
 	dev/check-compilers.sh
 
-FORCE:
 
 model:
 	dev/model.sh
@@ -215,5 +214,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a $(SONAME) qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: all install uninstall deb check-bare check-compilers tests check fuzz bench-kernels bench-processors bench-transport golden-stablehlo model plugins demo clean
+.PHONY: FORCE all install uninstall deb check-bare check-compilers tests check fuzz bench-kernels bench-processors bench-transport golden-stablehlo model plugins demo clean
 .SECONDARY:

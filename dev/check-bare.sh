@@ -18,7 +18,7 @@ fi
 if [ -n "${BARE:-}" ]; then root=$BARE
 else
     root=$(mktemp -d)
-    trap 'rm -rf --one-file-system "$root"' EXIT
+    trap 'umount "$root/proc" 2>/dev/null; rm -rf --one-file-system "$root"' EXIT
 fi
 if [ ! -x "$root/usr/bin/apt-get" ]; then
     echo "check-bare: debootstrap of bookworm (about a minute)"
@@ -53,13 +53,18 @@ log apt-get update
 log apt-get install -y --no-install-recommends /tmp/qwenmesh.deb
 cd /
 echo "-- qwenmesh env"; qwenmesh env --no-bandwidth
-echo "-- qwenmesh forward"; qwenmesh run -m /tmp/tiny -p 'a' -n 2 --stats --threads 1
+echo "-- qwenmesh generate"
+echo '{"ids":[1,2,3],"max_new_tokens":4,"do_sample":false}' | qwenmesh generate -m /tmp/tiny --in - --out -
 echo "-- man qwenmesh"; log apt-get install -y --no-install-recommends man-db
 man -P cat qwenmesh | head -n 12; man -P cat qwenmesh | grep -q -- --json-schema
 echo "-- a program against it"; log apt-get install -y --no-install-recommends gcc libc6-dev pkg-config
 cc -o /tmp/user /tmp/user.c $(pkg-config --cflags --libs qwenmesh); /tmp/user
 echo "-- removed"; log apt-get remove -y qwenmesh
-! command -v qwenmesh
 left=$(find /usr -name '*qwenmesh*'); [ -z "$left" ] || { echo "left behind: $left"; exit 1; }
 S
-chroot "$root" sh /tmp/try.sh && echo "check-bare: installed, used and removed in $(cat "$root/etc/debian_version")"
+mount -t proc proc "$root/proc" 2>/dev/null || echo "check-bare: no /proc in it: env will not know the machine"
+status=0
+chroot "$root" sh /tmp/try.sh || status=$?
+umount "$root/proc" 2>/dev/null || true
+[ $status = 0 ] || exit 1
+echo "check-bare: installed, used and removed in $(cat "$root/etc/debian_version")"

@@ -32,7 +32,7 @@ Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 Upstream-Name: qwenmesh
 
 Files: *
-Copyright: the authors of qwenmesh
+Copyright: $(date -u -d "$date" +%Y) the authors of qwenmesh
 License: Apache-2.0
  On Debian systems the full text of the Apache License, version 2.0, is in
  /usr/share/common-licenses/Apache-2.0.

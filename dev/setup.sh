@@ -21,6 +21,8 @@ packages() {
 # check: libcmocka-dev          unit tests
 # check: openmpi-bin            several processes on one mesh: mpirun
 # check: libopenmpi-dev         and mpicc, which builds what is loaded under it
+# check: g++                    the header, seen from C++
+# check: groff-base             the manual page, rendered
 # check: clang                  a second compiler, and the fuzzers
 # check: libclang-rt-dev        their run time
 # check: qemu-user              plays weaker CPUs

@@ -54,6 +54,17 @@ else
     skip "C++ with the shared library" "no c++"
 fi
 
+root_may=
+[ "$(id -u)" = 0 ] && root_may=--allow-run-as-root
+if [ -f "$at/lib/qwenmesh/qwenmesh-mpi.so" ] && mpirun --version 2>/dev/null | grep -q 'Open MPI'; then
+    # shellcheck disable=SC2086 # none or one word
+    status=0 && mpirun -n 2 --oversubscribe $root_may "$at/bin/qwenmesh" env --no-bandwidth >"$work/out" 2>"$work/err" ||
+        status=$?
+    check "mpirun finds what was installed for it" 'is 0' 'out "version: $version"'
+else
+    skip "mpirun finds what was installed for it" "no Open MPI"
+fi
+
 man=$at/share/man/man1/qwenmesh.1
 # Every option that --help of a command shows stands in the page, and every command.
 options_of() { "$at/bin/qwenmesh" $1 --help | grep -oE '^ +(-., )?--[a-z0-9-]+' | grep -oE -e '--[a-z0-9-]+'; }

@@ -184,7 +184,9 @@ static void manual(Text *out) {
                    "Messages go to standard error, results to standard output.\n"
                    ".SH EXAMPLES\n.nf\nqwenmesh pull Qwen/Qwen2.5\\-0.5B\\-Instruct\n"
                    "qwenmesh chat \\-m models/Qwen2.5\\-0.5B\\-Instruct\n"
-                   "mpirun \\-n 2 qwenmesh run \\-m MODEL \\-\\-mesh 1x2 \\-p \"Why is the sky blue?\"\n.fi\n");
+                   "mpirun \\-n 2 qwenmesh run \\-m MODEL \\-\\-mesh 1x2 \\-p \"Why is the sky blue?\"\n.fi\n.PP\n"
+                   "Open MPI also wants\n.B \\-\\-oversubscribe\nwhere processes outnumber cores, and\n"
+                   ".B \\-\\-allow\\-run\\-as\\-root\nfrom root.\n");
 }
 
 /* ---- Completions ------------------------------------------------------------------------------------------------- */

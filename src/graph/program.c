@@ -22,7 +22,7 @@ static int factor_of(const FactorDim *f, int i, int n) {
 /* Splits of an input as the op uses it. A weight may be split by the rules, unless the op needs it whole. */
 static bool bind_input(const Program *p, const Node *user, int i, const Factors *f, Binding *b, Err *err) {
     const Node *in = graph_node(&p->graph, user->in[i]);
-    if (f->rank[i] != in->shape.rank && i < f->inputs) return true; /* e.g. a bias of rank 1 where none is written */
+    if (i < f->inputs && f->rank[i] != in->shape.rank) return true; /* e.g. a bias of rank 1 where none is written */
     for (int d = 0; d < in->shape.rank; d++) {
         const char *letters = in->shape.dim[d].letters;
         const FactorDim *fd = &f->dim[i][d];

@@ -51,10 +51,11 @@ static bool store_start(Pjrt *p, bool one_host, const char *host, char *store, E
 
 bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err) {
     if (p->nodes == 1) return true;
-    NodeHello *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err), *mine = all + p->node;
+    NodeHello *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err);
     const char *visible = getenv("CUDA_VISIBLE_DEVICES");
     bool one_host = true, ok = true;
     if (!all) transport_fail("%s", err->text);
+    NodeHello *mine = all + p->node;
     gethostname(mine->host, sizeof mine->host - 1);
     snprintf(mine->visible, sizeof mine->visible, "%s", visible ? visible : "");
     transport_share(all, sizeof *all, PATIENCE_OPEN, "devices of the ranks");
@@ -80,8 +81,9 @@ typedef struct NodePlugin { int major, minor; char platform[64], version[256], k
 
 bool nodes_same(const Pjrt *p, bool ok, Err *err) {
     if (p->nodes == 1) return ok;
-    NodePlugin *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err), *mine = all + p->node;
+    NodePlugin *all = mem_new((size_t)p->nodes, sizeof *all, "ranks", err);
     if (!all) transport_fail("%s", err->text);
+    NodePlugin *mine = all + p->node;
     ok = transport_agree(ok, "opening the plugin", err);
     if (ok) {
         const PjrtInfo *i = pjrt_info(p->client);
