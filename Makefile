@@ -9,11 +9,15 @@ WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-enum-float-conversion
 WERROR  :=
 LIBPKGS := jansson libpcre2-8 libutf8proc libcurl libcrypto
 PKGS    := $(LIBPKGS) libedit
-CPPFLAGS += -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+ifneq ($(shell pkg-config --exists $(PKGS) 2>/dev/null || echo no),)
+$(warning pkg-config does not find all of $(PKGS): dev/setup.sh build installs what is missing)
+endif
+# What the command line gives comes first, and does not take these away.
+override CPPFLAGS += -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 # No contraction: a fused multiply-add stands where the source says so, or the same bits would depend on the compiler.
-CFLAGS  += -std=c11 $(OPT) $(WARN) $(WERROR) $(SANITIZE) -ffp-contract=off -fPIC -fvisibility=hidden -MMD -MP
+override CFLAGS += -std=c11 $(OPT) $(WARN) $(WERROR) $(SANITIZE) -ffp-contract=off -fPIC -fvisibility=hidden -MMD -MP
 LIBS    := $(shell pkg-config --libs $(LIBPKGS) 2>/dev/null) -lpthread -ldl -lm
-LDLIBS  += $(shell pkg-config --libs libedit 2>/dev/null) $(LIBS)
+override LDLIBS += $(shell pkg-config --libs libedit 2>/dev/null) $(LIBS)
 
 SRC     := $(filter-out src/main.c src/cli/% %_mpi.c,$(wildcard src/*/*.c))
 CLI     := src/main.c $(wildcard src/cli/*.c)

@@ -9,11 +9,12 @@ sum='' bad=0
 # bits FOLDER PREFIX...: the digest of a model's logits and hidden states, through the kernels of this machine and
 # through plain C, which must be one.
 bits() {
-    local isa act
-    for act in f32 bf16; do
-        for isa in "" "--isa=reference"; do
-            "${@:2}" ./qwenmesh forward -m tests/golden/tiny --in tests/golden/tiny/golden.safetensors --act $act \
-                --out bits.safetensors --hidden -t 1 ${isa:+"$isa"} >&2 && sha256sum <"$1/bits.safetensors"
+    local isa how
+    for how in "--act f32" "--act bf16 --weights bf16" "--act int8 --weights 4bit"; do
+        for isa in "" "--isa reference"; do
+            # shellcheck disable=SC2086 # words
+            "${@:2}" ./qwenmesh forward -m tests/golden/tiny --in tests/golden/tiny/golden.safetensors $how $isa \
+                --out bits.safetensors --hidden -t 1 >&2 </dev/null && sha256sum <"$1/bits.safetensors"
         done | sort -u
     done | cut -c1-64 | paste -sd' '
 }
@@ -23,7 +24,7 @@ verdict() {
     local name=$1 here
     here=$(bits "${@:2}")
     sum=${sum:-$here}
-    if [ ${#here} = 129 ] && [ "$here" = "$sum" ]; then
+    if [ ${#here} = 194 ] && [ "$here" = "$sum" ]; then
         echo "compilers: $name: builds, no warning, same bits (${here:0:16})"
     else
         echo "compilers: $name: error: bits ${here:-none}, expected $sum"
