@@ -61,7 +61,9 @@ $(SONAME): $(OBJ) src/qwenmesh.map
 $(BUILD)/%_avx2.o: ISA = -mavx2 -mfma -mf16c
 $(BUILD)/%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mfma -mf16c
 $(BUILD)/%_avx512vnni.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512vnni -mfma -mf16c
-$(BUILD)/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c
+$(BUILD)/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx512bf16 -mfma -mf16c $(CLANG16)
+# The optimiser of clang 16 runs out of stack over that file otherwise.
+CLANG16 = $(if $(findstring clang version 16.,$(shell $(CC) --version)),-mllvm -disable-vector-combine)
 $(BUILD)/src/cpu/kernels_%.o $(BUILD)/src/ops/pack.o $(BUILD)/src/io/dtype.o $(BUILD)/src/io/quant.o \
     $(BUILD)/src/infer/scores.o $(BUILD)/src/infer/warpers.o: OPT += -O3
 # Lines without variables for the debugger: these take half as long to compile.
