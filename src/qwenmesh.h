@@ -160,8 +160,8 @@ QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of i
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
 
 QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the end-of-text token, or -1 */
-/* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has. Not while another thread uses
- * it. */
+/* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has, or by the template in a file: a
+ * name with a slash or ending in .jinja. Not while another thread uses it. */
 QM_API bool qm_tokenizer_set_chat(QmTokenizer *tokenizer, const char *name, QmErr *err);
 
 /* Text (UTF-8, any bytes; invalid ones become U+FFFD as in Hugging Face) to ids. `parse_special`: text of added tokens

@@ -316,7 +316,7 @@ static void no_template(void **state) {
     ChatTemplate chat = {0};
     Err err = {0};
     assert_false(chat_choose(&chat, "llama", &err));
-    assert_non_null(strstr(err.text, "expected qwen2.5 or chatml"));
+    assert_non_null(strstr(err.text, "expected qwen2.5, chatml"));
 }
 
 /* ---- Wrong requests ------------------------------------------------------------------------------------------ */

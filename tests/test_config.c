@@ -124,14 +124,51 @@ static void biases(void **state) {
 /* The head size may stand by itself, and part of it may rotate. */
 static void head_sizes(void **state) {
     (void)state;
-    ModelConfig c = read_good("{" QWEN2 ",\"head_dim\":128,\"partial_rotary_factor\":0.25}");
+#define LINEAR ",\"rope_scaling\":{\"rope_type\":\"linear\",\"factor\":2}"
+    ModelConfig c = read_good("{" QWEN2 ",\"head_dim\":128,\"partial_rotary_factor\":0.25" LINEAR "}");
     assert_true(c.head_dim == 128 && c.rope.dim == 32);
+    c = read_good("{" QWEN2 ",\"head_dim\":128,\"partial_rotary_factor\":0.25}"); /* unscaled: nobody looks */
+    assert_true(c.head_dim == 128 && c.rope.dim == 128);
     c = read_good("{" QWEN2
                   ",\"head_dim\":null,\"rope_parameters\":{\"rope_type\":\"default\",\"partial_rotary_factor\":0.5}}");
-    assert_true(c.head_dim == 16 && c.rope.dim == 8);
+    assert_true(c.head_dim == 16 && c.rope.dim == 16);
     refuse("{" QWEN2 ",\"head_dim\":15}", "rotary|even");
-    refuse("{" QWEN2 ",\"partial_rotary_factor\":0.05}", "rotary|got 0");
+    refuse("{" QWEN2 ",\"partial_rotary_factor\":0.05" LINEAR "}", "rotary|got 0");
     refuse("{" QWEN2 ",\"partial_rotary_factor\":1.5}", "partial_rotary_factor");
+}
+
+/* Keys that would change the computation are refused unless they have their default; the rest are let be. */
+static void keys_are_known(void **state) {
+    (void)state;
+    static const char *const refused[][2] = {
+        {"\"is_causal\":false", "is_causal false is not supported: expected true"},
+        {"\"is_causal\":null", "is_causal null"},
+        {"\"is_encoder_decoder\":true", "is_encoder_decoder true"},
+        {"\"add_cross_attention\":true", "add_cross_attention"},
+        {"\"use_bidirectional_attention\":true", "use_bidirectional_attention"},
+        {"\"use_bidirectional_attention\":\"\\u001b[2J\"", "use_bidirectional_attention"},
+        {"\"use_mrope\":true", "use_mrope"},
+        {"\"attention_chunk_size\":4", "attention_chunk_size 4"},
+        {"\"pruned_heads\":{\"0\":[1]}", "pruned_heads"},
+        {"\"per_layer_config\":{\"1\":{\"hidden_act\":\"gelu\"}}", "per_layer_config"},
+        {"\"compression_config\":{\"format\":\"x\"}", "compression_config"},
+    };
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char json[512];
+        snprintf(json, sizeof json, "{" QWEN2 ",%s}", refused[i][0]);
+        refuse(json, refused[i][1]);
+    }
+    read_good("{" QWEN2 ",\"is_causal\":true,\"is_encoder_decoder\":false,\"add_cross_attention\":false,"
+              "\"use_bidirectional_attention\":null,\"use_mrope\":false,\"attention_chunk_size\":null,"
+              "\"pruned_heads\":{},\"per_layer_config\":null,\"initializer_range\":0.5,\"a_new_key\":7}");
+    ModelConfig c =
+        read_good("{\"model_type\":\"llama\"," SIZES /* Llama's code has no layer types */
+                  ",\"layer_types\":[\"sliding_attention\"],\"sliding_window\":8,\"use_sliding_window\":true}");
+    assert_true(c.window[0] == 0);
+    c = read_good("{\"model_type\":\"mistral\",\"num_key_value_heads\":2," SIZES
+                  ",\"sliding_window\":8,\"layer_types\":"
+                  "[\"full_attention\",\"full_attention\",\"full_attention\"]}");
+    assert_true(c.window[0] == 8 && c.window[2] == 8);
 }
 
 /* Sliding windows: by switch and first layer, by list, for Mistral on all layers. */
@@ -543,25 +580,16 @@ static void smollm2(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(published_sizes),
-        cmocka_unit_test(golden_checkpoints),
-        cmocka_unit_test(defaults),
-        cmocka_unit_test(biases),
-        cmocka_unit_test(head_sizes),
-        cmocka_unit_test(windows),
-        cmocka_unit_test(token_ids),
-        cmocka_unit_test(rope_spellings),
-        cmocka_unit_test(rope_yarn),
-        cmocka_unit_test(rope_longrope),
-        cmocka_unit_test(rope_others),
-        cmocka_unit_test(unknown_models),
-        cmocka_unit_test(sizes_are_checked),
-        cmocka_unit_test(folders),
-        cmocka_unit_test(gguf_keys),
-        cmocka_unit_test(gguf_rope),
-        cmocka_unit_test(gguf_llama3_twin),
-        cmocka_unit_test(gguf_is_checked),
-        cmocka_unit_test(smollm2),
+        cmocka_unit_test(published_sizes), cmocka_unit_test(golden_checkpoints),
+        cmocka_unit_test(defaults),        cmocka_unit_test(biases),
+        cmocka_unit_test(head_sizes),      cmocka_unit_test(keys_are_known),
+        cmocka_unit_test(windows),         cmocka_unit_test(token_ids),
+        cmocka_unit_test(rope_spellings),  cmocka_unit_test(rope_yarn),
+        cmocka_unit_test(rope_longrope),   cmocka_unit_test(rope_others),
+        cmocka_unit_test(unknown_models),  cmocka_unit_test(sizes_are_checked),
+        cmocka_unit_test(folders),         cmocka_unit_test(gguf_keys),
+        cmocka_unit_test(gguf_rope),       cmocka_unit_test(gguf_llama3_twin),
+        cmocka_unit_test(gguf_is_checked), cmocka_unit_test(smollm2),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

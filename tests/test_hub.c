@@ -127,6 +127,60 @@ static void bad_lists(void **state) {
     }
 }
 
+static void add_file(Text *list, const char *path) {
+    text_line(list, "%s{\"type\":\"file\",\"path\":\"%s\",\"size\":1,\"oid\":\"" SHA1 "\"}", list->bytes > 1 ? "," : "",
+              path);
+}
+
+/* What a model needs of a repository: the names that are kept, or what the error says. */
+static void choices(void **state) {
+    (void)state;
+    static const struct {
+        const char *files[8], *index, *kept, *says;
+        bool none;
+    } cases[] = {
+        {{"config.json", "chat_template.jinja", "model.safetensors", "tokenizer.json", "model-q4.gguf",
+          "x.safetensors"},
+         NULL,
+         "config.json chat_template.jinja model.safetensors tokenizer.json",
+         NULL,
+         false},
+        {{"b-2.safetensors", "a.safetensors", "model.safetensors.index.json", "x.safetensors", "tokenizer_config.json"},
+         "{\"weight_map\":{\"t\":\"a.safetensors\",\"u\":\"b-2.safetensors\",\"v\":\"a.safetensors\"}}",
+         "b-2.safetensors a.safetensors model.safetensors.index.json tokenizer_config.json",
+         NULL,
+         false},
+        {{"model.safetensors.index.json", "a"}, "{\"weight_map\":{\"t\":\"b\"}}", NULL, "names b, which", false},
+        {{"model.safetensors.index.json", "a"}, "{\"weight_map\":{\"t\":3}}", NULL, "names no file", false},
+        {{"model.safetensors.index.json"}, "{}", NULL, "expected a weight_map", false},
+        {{"model.safetensors.index.json"}, "version https://git-lfs.github.com/spec/v1\n", NULL, "Git LFS", false},
+        {{"config.json", "m.GGUF"}, NULL, "config.json m.GGUF", NULL, false},
+        {{"config.json", "q4.gguf", "q8.gguf"}, NULL, NULL, "choose one with --include NAME: q4.gguf q8.gguf", false},
+        {{"config.json", "pytorch_model.bin"}, NULL, "config.json", NULL, true},
+    };
+    static const char *const all[] = {"*"};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        HubFiles files = {0};
+        Err err = {0};
+        Text list = {0}, kept = {0};
+        bool has = false;
+        text_add(&list, "[", 1);
+        for (int k = 0; k < 8 && cases[i].files[k]; k++) add_file(&list, cases[i].files[k]);
+        text_add(&list, "]", 1);
+        text_add(&kept, "", 0);
+        assert_true(hub_files_add(&files, list.data, list.bytes, all, 1, &err));
+        assert_int_equal(hub_needs_index(&files), cases[i].index != NULL);
+        bool ok = hub_choose(&files, cases[i].index, cases[i].index ? strlen(cases[i].index) : 0, &has, &err);
+        for (size_t k = 0; k < files.count; k++) text_line(&kept, "%s%s", k ? " " : "", files.file[k].path);
+        if (ok != !cases[i].says || (!ok && !strstr(err.text, cases[i].says))) fail_msg("case %zu: %s", i, err.text);
+        if (ok) assert_string_equal(kept.data, cases[i].kept);
+        if (ok) assert_int_equal(has, !cases[i].none);
+        text_free(&list);
+        text_free(&kept);
+        hub_files_free(&files);
+    }
+}
+
 /* The commit is forty digits and nothing else. */
 static void commits(void **state) {
     (void)state;
@@ -179,7 +233,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(repo_names), cmocka_unit_test(path_names), cmocka_unit_test(lists),
         cmocka_unit_test(bad_lists),  cmocka_unit_test(commits),    cmocka_unit_test(links),
-        cmocka_unit_test(urls),
+        cmocka_unit_test(urls),       cmocka_unit_test(choices),
     };
     return cmocka_run_group_tests_name("hub", tests, NULL, NULL);
 }

@@ -82,6 +82,30 @@ pull
 check "what is there and wrong is brought again" 'is 0' 'same model.safetensors'
 
 fresh
+cp "$(weights)" "$files/part-b.safetensors" && rm "$(weights)" && echo x >"$files/other.safetensors"
+echo '{{ a }}' >"$files/chat_template.jinja"
+echo '{"weight_map": {"a": "part-b.safetensors"}}' >"$files/model.safetensors.index.json"
+list config.json tokenizer.json other.safetensors part-b.safetensors chat_template.jinja model.safetensors.index.json
+pull
+check "brings the template, and weights by the names of the index" 'is 0' 'same chat_template.jinja' \
+    'same part-b.safetensors' 'same model.safetensors.index.json' '[ ! -e "$out/other.safetensors" ]'
+list config.json tokenizer.json other.safetensors model.safetensors.index.json
+pull
+check "an index that names what is not there is an error" 'is 1' 'err "names part-b.safetensors, which the repository"'
+fresh
+mv "$(weights)" "$files/m.q8_0.gguf" && list config.json tokenizer.json m.q8_0.gguf
+pull
+check "the only GGUF file comes along" 'is 0' 'same m.q8_0.gguf'
+fresh
+echo x >"$files/pytorch_model.bin" && list config.json tokenizer.json pytorch_model.bin
+pull
+check "no weights that are read: a word" 'is 0' 'err "has no weights that are read here"' '[ ! -e "$out/pytorch_model.bin" ]'
+
+fresh
+HF_TOKEN=hf_secret pull --endpoint http://127.0.0.1.invalid
+check "a name that begins like this machine is another one" 'is 1' 'err "the token goes to http://127.0.0.1.invalid unenc"'
+
+fresh
 pull --include '*.md' --include=config.json
 check "--include chooses" 'is 0' 'same README.md' 'same config.json' '[ ! -e "$out/model.safetensors" ]'
 pull --include 'nothing*'

@@ -63,8 +63,29 @@ check "a chat as ids: the message's control token is text" 'is 0' \
     '[ "$(grep -o 151645 "$work/out" | wc -l)" = 2 ]' '[ "$(grep -o 151644 "$work/out" | wc -l)" = 2 ]'
 run tokenize -m $qwen --chat "$work/chat.json" --chat-template chatml --no-generation-prompt
 check "another template by name" 'is 0' '[ "$(head -n 1 "$work/out")" = "<|im_start|>user" ]'
+printf '%s' "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}" >"$work/own.jinja"
+run tokenize -m $qwen --chat "$work/chat.json" --chat-template chatml
+cp "$work/out" "$work/chatml.out"
+run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/own.jinja"
+check "a template from a file" 'is 0' 'cmp -s "$work/out" "$work/chatml.out"'
+echo '{{ messages }}' >"$work/own.jinja"
+run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/own.jinja"
+check "a template from a file that is none we know" 'is 1' 'err "none we know"'
+run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/gone/own"
+check "a template from a file that is not there" 'is 1' 'err "cannot open"'
+if gguf=$(ls models/*.gguf 2>/dev/null | head -n 1) && [ -n "$gguf" ]; then
+    mkdir "$work/folder" && ln -s "$PWD/$gguf" "$work/folder/only.gguf"
+    run tokenize -m "$gguf" 'one folder'
+    cp "$work/out" "$work/by-file"
+    run tokenize -m "$work/folder" 'one folder'
+    check "a folder with one GGUF file" 'is 0' 'cmp -s "$work/out" "$work/by-file"'
+else
+    skip "a folder with one GGUF file" "no model in models/"
+fi
+run tokenize -m Qwen/Qwen2.5-0.5B-Instruct x
+check "the name of a repository says how to get it" 'is 1' "err \"'qwenmesh pull Qwen/Qwen2.5-0.5B-Instruct' brings it\""
 run tokenize -m $qwen --chat "$work/chat.json" --chat-template llama
-check "an unknown template name" 'is 1' 'err "expected qwen2.5 or chatml, got '"'llama'"'"'
+check "an unknown template name" 'is 1' 'err "expected qwen2.5, chatml or a .jinja file, got '"'llama'"'"'
 echo '[]' >"$work/empty.json"
 run tokenize -m $qwen --chat "$work/empty.json"
 check "an empty chat" 'is 1' 'err "empty.json: messages: expected at least one"' '[ ! -s "$work/out" ]'

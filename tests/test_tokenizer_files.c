@@ -169,8 +169,8 @@ static void added_flags(void **state) {
     assert_int_equal(out.data[3], 263);
     free(out.data);
     qm_tokenizer_close(t);
-    const Parts merged = {.added = "[" TOKEN(255, "ab", true, false, false, false, true) ", " TOKEN(
-                              0, "!", false, false, false, false, true) "]",
+    const Parts merged = {.added = "[" TOKEN(255, "ab", true, false, false, false,
+                                             true) ", " TOKEN(0, "!", false, false, false, false, true) "]",
                           .merges = merge};
     assert_pieces(&merged, "ab", true, "ab");
     assert_pieces(&merged, "ab", false, "ab"); /* what the model's own merges make is the model's */
@@ -247,6 +247,8 @@ static void bad_files(void **state) {
                                                                                       false, false) "]"},
          "given twice"},
         {{.normalizer = "{\"type\": \"NFKC\"}"}, "NFKC"},
+        {{.normalizer = "{\"type\": \"\\u001b[2JX\"}"}, "normalizer ?[2JX"},
+        {{.model = "\"\\u009b2J\": 1, "}, "unknown member '??2J'"},
         {{.normalizer = "{\"type\": \"Sequence\"}"}, "normalizers"},
         {{.normalizer = "3"}, "without a type"},
         {{.pre = "null"}, "pre_tokenizer is missing"},
@@ -364,7 +366,8 @@ static void cut_and_changed(void **state) {
 /* tokenizer_config.json: what it may say, and errors. */
 static void config_files(void **state) {
     (void)state;
-    static const struct { const char *json, *says; } cases[] = {
+    static const struct { const char *json, *says;
+    } cases[] = {
         {"{}", NULL},
         {"{\"bos_token\": \"!\", \"add_bos_token\": true}", NULL},
         {"{\"bos_token\": \"new\"}", NULL}, /* becomes a token, as in transformers */
@@ -378,7 +381,8 @@ static void config_files(void **state) {
         {"{\"added_tokens_decoder\": {\"258\": {}}}", "with content"},
         {"{\"added_tokens_decoder\": {\"x\": {\"content\": \"<x>\"}}}", "expected an id"},
         {"{\"added_tokens_decoder\": {\"300\": {\"content\": \"<x>\"}}}", "the two files disagree"},
-        {"{\"added_tokens_decoder\": {\"258\": {\"content\": \"\\u001b[2J\", \"lstrip\": 3}}}", "expected true or false"},
+        {"{\"added_tokens_decoder\": {\"258\": {\"content\": \"\\u001b[2J\", \"lstrip\": 3}}}",
+         "expected true or false"},
         {"{\"extra_special_tokens\": 3}", "extra_special_tokens: expected"},
         {"{\"additional_special_tokens\": [3]}", "additional_special_tokens: expected"},
         {"{\"bos_token\": 3}", "bos_token: expected"},
@@ -408,37 +412,93 @@ static void config_counts(void **state) {
         "\"special_tokens\": {\"!\": {\"ids\": [0]}}}";
     static const char with_space[] = "{\"type\": \"ByteLevel\", \"add_prefix_space\": true, \"use_regex\": true}";
     static const char ends[] = "[" TOKEN(258, "<e>", false, false, false, false, false) "]";
-    static const struct { Parts parts; const char *config, *family, *text, *ids, *plain; } cases[] = {
-        {{.added = ends}, "{\"added_tokens_decoder\": {\"260\": {\"content\": \"<c2>\"}, \"259\": {\"content\": "
-                          "\"<c1>\", \"special\": true}}}", NULL, "a<c1>b<c2>", "64 259 65 260", "ab<c2>"},
-        {{.added = ends}, "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<e>\", \"rstrip\": true}}}", NULL,
-         "a<e>  b", "64 258 65", "a<e>b"},
+    static const struct {
+        Parts parts;
+        const char *config, *family, *text, *ids, *plain;
+    } cases[] = {
+        {{.added = ends},
+         "{\"added_tokens_decoder\": {\"260\": {\"content\": \"<c2>\"}, \"259\": {\"content\": "
+         "\"<c1>\", \"special\": true}}}",
+         NULL,
+         "a<c1>b<c2>",
+         "64 259 65 260",
+         "ab<c2>"},
+        {{.added = ends},
+         "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<e>\", \"rstrip\": true}}}",
+         NULL,
+         "a<e>  b",
+         "64 258 65",
+         "a<e>b"},
         {{.added = ends}, "{\"added_tokens_decoder\": {\"300\": {\"content\": \"<e>\"}}}", NULL, "<e>", "258", "<e>"},
         {{.added = ends}, "{\"eos_token\": \"<e>\"}", NULL, "a<e>", "64 258", "a"},
         {{.added = ends, .normalizer = "{\"type\": \"NFC\"}"},
          "{\"added_tokens_decoder\": {\"258\": {\"content\": \"<e>\", \"normalized\": true}, \"259\": {\"content\": "
-         "\"<e\u0301>\", \"normalized\": true}}}", NULL, "<e><\u00E9>", "258 259", "<e><e\u0301>"},
-        {{0}, "{\"extra_special_tokens\": [\"<x1>\", {\"content\": \"<x2>\", \"rstrip\": true}]}", NULL, "a<x1> <x2>  b",
-         "64 258 219 259 65", "a b"},
+         "\"<e\u0301>\", \"normalized\": true}}}",
+         NULL,
+         "<e><\u00E9>",
+         "258 259",
+         "<e><e\u0301>"},
+        {{0},
+         "{\"extra_special_tokens\": [\"<x1>\", {\"content\": \"<x2>\", \"rstrip\": true}]}",
+         NULL,
+         "a<x1> <x2>  b",
+         "64 258 219 259 65",
+         "a b"},
         {{0}, "{\"additional_special_tokens\": [\"<x1>\"]}", NULL, "<x1>", "258", ""},
-        {{0}, "{\"extra_special_tokens\": {\"image_token\": \"<x1>\"}, \"video_token\": \"<v>\"}", NULL, "<x1><v>",
-         "258 259", ""},
+        {{0},
+         "{\"extra_special_tokens\": {\"image_token\": \"<x1>\"}, \"video_token\": \"<v>\"}",
+         NULL,
+         "<x1><v>",
+         "258 259",
+         ""},
         {{0}, "{\"pad_token\": \"!\"}", NULL, "a!b", "64 0 65", "ab"},
         {{0}, "{\"pad_token\": \"ab\"}", NULL, "xab abc", "87 255 219 255 66", "x c"},
-        {{0}, "{\"bos_token\": \"<s>\", \"mask_token\": \"<m>\", \"sep_token\": \"<p>\"}", NULL, "<m><s><p>", "260 258 259", ""},
+        {{0},
+         "{\"bos_token\": \"<s>\", \"mask_token\": \"<m>\", \"sep_token\": \"<p>\"}",
+         NULL,
+         "<m><s><p>",
+         "260 258 259",
+         ""},
         {{0}, "{\"bos_token\": \"!\", \"add_bos_token\": true}", NULL, "x", "87", "x"},
         {{.post = with_bos}, "{\"bos_token\": \"a\", \"add_bos_token\": false}", NULL, "x", "0 87", "!x"},
-        {{0}, "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"a\", \"add_bos_token\": true}", NULL, "x",
-         "64 87", "x"},
-        {{.post = with_bos}, "{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": \"!\", \"add_bos_token\": false}",
-         NULL, "x", "87", "x"},
+        {{0},
+         "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"bos_token\": \"a\", \"add_bos_token\": true}",
+         NULL,
+         "x",
+         "64 87",
+         "x"},
+        {{.post = with_bos},
+         "{\"tokenizer_class\": \"LlamaTokenizer\", \"bos_token\": \"!\", \"add_bos_token\": false}",
+         NULL,
+         "x",
+         "87",
+         "x"},
         {{0}, "{\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true}", NULL, "x", "219 87", " x"},
         {{.pre = with_space}, "{\"tokenizer_class\": \"GPT2Tokenizer\"}", NULL, "x", "87", "x"},
-        {{.pre = with_space}, "{\"tokenizer_class\": \"Qwen2TokenizerFast\", \"add_prefix_space\": false}", NULL, "x", "87", "x"},
-        {{.pre = with_space}, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": false}", NULL, "x",
-         "219 87", " x"},
-        {{0}, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": true}", "llama", "x", "87", "x"},
-        {{0}, "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": true}", "qwen2", "x", "219 87", " x"},
+        {{.pre = with_space},
+         "{\"tokenizer_class\": \"Qwen2TokenizerFast\", \"add_prefix_space\": false}",
+         NULL,
+         "x",
+         "87",
+         "x"},
+        {{.pre = with_space},
+         "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": false}",
+         NULL,
+         "x",
+         "219 87",
+         " x"},
+        {{0},
+         "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": true}",
+         "llama",
+         "x",
+         "87",
+         "x"},
+        {{0},
+         "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": true}",
+         "qwen2",
+         "x",
+         "219 87",
+         " x"},
         {{0}, "{\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true}", "mistral", "x", "87", "x"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -484,7 +544,7 @@ static void put_key(Gg *g, const char *key, GgufType type) { put_text(g, key), p
 
 /* What a case of bad_ggufs leaves out or puts in. */
 typedef struct GgParts {
-    const char *model, *pre, *extra_token, *merge;
+    const char *model, *pre, *extra_token, *merge, *architecture;
     int extra_type;
     bool no_tokens, no_merges, short_types, text_types, add_bos, add_eos, bad_eos, space;
 } GgParts;
@@ -504,6 +564,7 @@ static void put_tokens(Gg *g, const GgParts *p) {
 
 static Text small_gguf(const GgParts *p) {
     Gg g = {0};
+    if (p->architecture) put_key(&g, "general.architecture", GGUF_STRING), put_text(&g, p->architecture);
     put_key(&g, "tokenizer.ggml.model", GGUF_STRING), put_text(&g, p->model ? p->model : "gpt2");
     if (p->pre) put_key(&g, "tokenizer.ggml.pre", GGUF_STRING), put_text(&g, p->pre);
     if (!p->no_tokens) put_tokens(&g, p);
@@ -541,10 +602,13 @@ static void gguf_pre(void **state) {
     static const struct {
         const char *pre;
         int64_t ids;
-    } cases[] = {{NULL, 4}, {"gpt-2", 4}, {"default", 4}, {"smollm", 5}, {"qwen2", 5}, {"llama-bpe", 4}};
+        const char *architecture;
+    } cases[] = {{NULL, 4, NULL},    {"gpt-2", 4, "qwen2"},  {"default", 4, NULL}, {"smollm", 5, NULL},
+                 {"qwen2", 5, NULL}, {"llama-bpe", 4, NULL}, {NULL, 5, "qwen2"},   {NULL, 4, "llama"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
-        Text file = small_gguf(&(GgParts){.pre = cases[i].pre, .extra_token = "11", .merge = "1 1"});
+        Text file = small_gguf(&(GgParts){
+            .pre = cases[i].pre, .architecture = cases[i].architecture, .extra_token = "11", .merge = "1 1"});
         QmTokenizer *t = gguf_tokenizer(&file, &err);
         if (!t && i != 5) fail_msg("%s", err.text);
         if (t) {
@@ -554,6 +618,27 @@ static void gguf_pre(void **state) {
             assert_int_equal(ids[1], 5);
             free(ids);
         } else assert_non_null(strstr(err.text, "no bos_token_id")); /* this pre-tokenizer implies one */
+        qm_tokenizer_close(t);
+        text_free(&file);
+    }
+}
+
+/* A control token that is a byte, or that merges make, stays a token of the text. */
+static void gguf_control_words(void **state) {
+    (void)state;
+    static const char *const tokens[][2] = {{"c", "\u0120 a"}, {"bb", "b b"}};
+    for (int i = 0; i < 2; i++) {
+        Err err = {0};
+        Text file =
+            small_gguf(&(GgParts){.pre = "gpt-2", .extra_type = 3, .extra_token = tokens[i][0], .merge = tokens[i][1]});
+        QmTokenizer *t = gguf_tokenizer(&file, &err);
+        if (!t) fail_msg("%s", err.text);
+        int32_t *ids;
+        for (int special = 0; special < 2; special++) {
+            assert_int_equal(encode(t, i ? "bb" : "c", i ? 2 : 1, special, &ids), 1);
+            assert_int_equal(ids[0], 7);
+            free(ids);
+        }
         qm_tokenizer_close(t);
         text_free(&file);
     }
@@ -602,9 +687,10 @@ static void bad_ggufs(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(components),   cmocka_unit_test(added_flags), cmocka_unit_test(bad_files),
-        cmocka_unit_test(bad_json),     cmocka_unit_test(cut_and_changed), cmocka_unit_test(config_files), cmocka_unit_test(config_counts),
-        cmocka_unit_test(bad_paths),    cmocka_unit_test(gguf_pre),    cmocka_unit_test(bad_ggufs),
+        cmocka_unit_test(components),         cmocka_unit_test(added_flags),     cmocka_unit_test(bad_files),
+        cmocka_unit_test(bad_json),           cmocka_unit_test(cut_and_changed), cmocka_unit_test(config_files),
+        cmocka_unit_test(config_counts),      cmocka_unit_test(bad_paths),       cmocka_unit_test(gguf_pre),
+        cmocka_unit_test(gguf_control_words), cmocka_unit_test(bad_ggufs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

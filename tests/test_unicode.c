@@ -93,15 +93,23 @@ static void nfc_known(void **state) {
     (void)state;
     static const struct { const char *in, *out;
     } cases[] = {
-        {"cafe\u0301", "caf\u00E9"},        {"\u212B", "\u00C5"},
-        {"\u1112\u1161\u11AB", "\uD55C"},   {"\u304B\u3099", "\u304C"},
-        {"a\u0301\u0327", "\u00E1\u0327"},  {"a\u0327\u0301", "\u00E1\u0327"},
-        {"q\u0307\u0323", "q\u0323\u0307"}, {"\u0958", "\u0915\u093C"},
-        {"\u0344", "\u0308\u0301"},         {"\uFB01", "\uFB01"},
+        {"cafe\u0301", "caf\u00E9"},
+        {"\u212B", "\u00C5"},
+        {"\u1112\u1161\u11AB", "\uD55C"},
+        {"\u304B\u3099", "\u304C"},
+        {"a\u0301\u0327", "\u00E1\u0327"},
+        {"a\u0327\u0301", "\u00E1\u0327"},
+        {"q\u0307\u0323", "q\u0323\u0307"},
+        {"\u0958", "\u0915\u093C"},
+        {"\u0344", "\u0308\u0301"},
+        {"\uFB01", "\uFB01"},
         /* marks that came after Unicode 9 stand still, and nothing passes them, as in tokenizers 0.23 */
-        {"a\u0899\u0301", "a\u0899\u0301"}, {"a\u0898\u0323", "a\u0898\u0323"},
-        {"\u1DF9\u0334\u0301", "\u1DF9\u0334\u0301"}, {"a\u0301\u0899\u0323\u0334", "\u00E1\u0899\u0334\u0323"},
-        {"\U00011935\U00011930", "\U00011935\U00011930"}, {"\U00011938", "\U00011938"},
+        {"a\u0899\u0301", "a\u0899\u0301"},
+        {"a\u0898\u0323", "a\u0898\u0323"},
+        {"\u1DF9\u0334\u0301", "\u1DF9\u0334\u0301"},
+        {"a\u0301\u0899\u0323\u0334", "\u00E1\u0899\u0334\u0323"},
+        {"\U00011935\U00011930", "\U00011935\U00011930"},
+        {"\U00011938", "\U00011938"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Text out = {0};
@@ -211,7 +219,8 @@ static Text split(const Splitter *splitter, const char *text, size_t bytes) {
     Text out = {0};
     Err err = {0};
     text_add(&out, "", 0);
-    if (!splitter_run(splitter, (const uint8_t *)text, bytes, split_deadline(bytes), join, &out, &err)) fail_msg("%s", err.text);
+    if (!splitter_run(splitter, (const uint8_t *)text, bytes, split_deadline(bytes), join, &out, &err))
+        fail_msg("%s", err.text);
     return out;
 }
 
@@ -342,18 +351,53 @@ static void steps(void **state) {
 /* Patterns that are wrong, or that PCRE2 would understand otherwise than Oniguruma, are refused by name. */
 static void patterns_refused(void **state) {
     (void)state;
-    static const struct { const char *pattern, *says; } cases[] = {
-        {"(", "at byte"}, {"[a", "at byte"}, {"\\w+", "\\w"}, {"\\bx", "\\b"}, {"[a&&b]", "&&"}, {"[[:alpha:]]", "[:"},
-        {"a\\", "at byte"}, {"\\h", "\\h"}, {"\\C", "at byte"}, {"a{99999}", "at byte"}, {"\\p{Nonsense}", "at byte"},
-        {"a{3,1}", "at byte"}, {"a**", "a quantifier of a quantifier"}, {"a+{2}", "a quantifier of a quantifier"},
-        {"(?s).", "this kind of group"}, {"(?x)a b", "this kind of group"}, {"(?#a)b", "this kind of group"},
-        {"(?P<n>a)", "this kind of group"}, {"(?|a|b)", "this kind of group"}, {"(*FAIL)", "(*"}, {"(a)\\1", "\\1"},
-        {"\\pL", "\\p"}, {"\\p{Xan}", "at byte"}, {"\\p{L&}", "this name of a property"}, {"\\xe9", "\\x"}, {"\\Qa", "\\Q"},
-        {"\\N", "\\N"}, {"\\cA", "\\c"}, {"\\07", "\\0"}, {"[a[b]]", "a class in a class"}, {"[a-\\d]", "ends with a class"},
-        {"[\\d-z]", "starts with a class"}, {"(?=a)+", "repeated anchor"}, {"^*a", "repeated anchor"}, {"+a", "nothing to repeat"},
-        {"(?:a?)+", "may be empty"}, {"(?:a|b*)*", "may be empty"}, {"a{,2}+", "may be empty"}, {"a)", ") without ("},
-        {"(?i)ss", "any case"}, {"(?i:f)(?i:i)", "any case"}, {"(?i)\u00DF", "any case"}, {"(?i)[a-\u00FF]", "any case"},
-        {"(?i)\\p{Lu}", "any case"}, {"(?i:\\x{FB01})", "any case"},
+    static const struct { const char *pattern, *says;
+    } cases[] = {
+        {"(", "at byte"},
+        {"[a", "at byte"},
+        {"\\w+", "\\w"},
+        {"\\bx", "\\b"},
+        {"[a&&b]", "&&"},
+        {"[[:alpha:]]", "[:"},
+        {"a\\", "at byte"},
+        {"\\h", "\\h"},
+        {"\\C", "at byte"},
+        {"a{99999}", "at byte"},
+        {"\\p{Nonsense}", "at byte"},
+        {"a{3,1}", "at byte"},
+        {"a**", "a quantifier of a quantifier"},
+        {"a+{2}", "a quantifier of a quantifier"},
+        {"(?s).", "this kind of group"},
+        {"(?x)a b", "this kind of group"},
+        {"(?#a)b", "this kind of group"},
+        {"(?P<n>a)", "this kind of group"},
+        {"(?|a|b)", "this kind of group"},
+        {"(*FAIL)", "(*"},
+        {"(a)\\1", "\\1"},
+        {"\\pL", "\\p"},
+        {"\\p{Xan}", "at byte"},
+        {"\\p{L&}", "this name of a property"},
+        {"\\xe9", "\\x"},
+        {"\\Qa", "\\Q"},
+        {"\\N", "\\N"},
+        {"\\cA", "\\c"},
+        {"\\07", "\\0"},
+        {"[a[b]]", "a class in a class"},
+        {"[a-\\d]", "ends with a class"},
+        {"[\\d-z]", "starts with a class"},
+        {"(?=a)+", "repeated anchor"},
+        {"^*a", "repeated anchor"},
+        {"+a", "nothing to repeat"},
+        {"(?:a?)+", "may be empty"},
+        {"(?:a|b*)*", "may be empty"},
+        {"a{,2}+", "may be empty"},
+        {"a)", ") without ("},
+        {"(?i)ss", "any case"},
+        {"(?i:f)(?i:i)", "any case"},
+        {"(?i)\u00DF", "any case"},
+        {"(?i)[a-\u00FF]", "any case"},
+        {"(?i)\\p{Lu}", "any case"},
+        {"(?i:\\x{FB01})", "any case"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
@@ -380,18 +424,39 @@ static void patterns_refused(void **state) {
 /* Constructs that PCRE2 reads otherwise; the words are those of tokenizers 0.23 (Oniguruma, Ruby syntax). */
 static void patterns_translated(void **state) {
     (void)state;
-    static const struct { const char *pattern, *text, *words; } cases[] = {
-        {"\\p{N}{1,3}+", "a1234567b", "a_1234567_b_"}, {"\\p{N}{2}+", "a1234567b", "a_123456_7b_"},
-        {"\\p{N}{2,}+", "a1234567b", "a_1234567_b_"}, {"a{2}?b", "aab ab b", "aab_ a_b_ _b_"},
-        {"\\p{N}{,2}", "a12345b", "a_12_34_5_b_"}, {"x{,}", "x{,}xx", "x{,}_xx_"}, {"x{", "x{x", "x{_x_"},
-        {"a{1,3}{2}", "aaaaaaa", "aaaaaa_a_"}, {"(?:ab){2}+", "ababab", "abab_ab_"}, {"[ab]{2}+c", "ababac", "a_babac_"},
-        {"a{1,2}?b", "aab", "aab_"}, {"a++a", "aaa", "aaa_"}, {"(?m)a.", "a\nb", "a\n_b_"}, {"(?m:a.)", "a\nb", "a\n_b_"},
-        {"(?-m)a.", "a\nb", "a\nb_"}, {"a(?i)b|c", "aB C c", "aB_ C c_"}, {"(?:a(?i)b|c)d", "acd aCd cd", "acd_ _aCd_ cd_"},
-        {"\\v", "a\vb\fc", "a_\v_b\fc_"}, {"\\p{Han}", "\u4E00\u3001a\u3005", "\u4E00_\u3001a_\u3005_"},
-        {"\\u4e00", "a\u4E00", "a_\u4E00_"}, {"\\p{^L}", "a1", "a_1_"}, {".", "a\r\u2028", "a_\r_\u2028_"},
-        {"a&&b", "a&&b", "a&&b_"}, {"[]a]", "a]", "a_]_"}, {"[a-c-e]", "b-e", "b_-_e_"}, {"a$", "a\na", "a_\n_a_"},
-        {"\\p{Lu}*(a|b)?+\\p{L}", "\u00E9'B ", "\u00E9_'_B_ _"}, {"(?=a)(?:a.)*+a", "bxx Aba", "bxx Ab_a_"},
-        {"(?i:'s|'ll)", "a'S b'LL 'LX", "a_'S_ b_'LL_ 'LX_"}, {"(?i)[sdmt]", "S\u017F", "S_\u017F_"},
+    static const struct {
+        const char *pattern, *text, *words;
+    } cases[] = {
+        {"\\p{N}{1,3}+", "a1234567b", "a_1234567_b_"},
+        {"\\p{N}{2}+", "a1234567b", "a_123456_7b_"},
+        {"\\p{N}{2,}+", "a1234567b", "a_1234567_b_"},
+        {"a{2}?b", "aab ab b", "aab_ a_b_ _b_"},
+        {"\\p{N}{,2}", "a12345b", "a_12_34_5_b_"},
+        {"x{,}", "x{,}xx", "x{,}_xx_"},
+        {"x{", "x{x", "x{_x_"},
+        {"a{1,3}{2}", "aaaaaaa", "aaaaaa_a_"},
+        {"(?:ab){2}+", "ababab", "abab_ab_"},
+        {"[ab]{2}+c", "ababac", "a_babac_"},
+        {"a{1,2}?b", "aab", "aab_"},
+        {"a++a", "aaa", "aaa_"},
+        {"(?m)a.", "a\nb", "a\n_b_"},
+        {"(?m:a.)", "a\nb", "a\n_b_"},
+        {"(?-m)a.", "a\nb", "a\nb_"},
+        {"a(?i)b|c", "aB C c", "aB_ C c_"},
+        {"(?:a(?i)b|c)d", "acd aCd cd", "acd_ _aCd_ cd_"},
+        {"\\v", "a\vb\fc", "a_\v_b\fc_"},
+        {"\\p{Han}", "\u4E00\u3001a\u3005", "\u4E00_\u3001a_\u3005_"},
+        {"\\u4e00", "a\u4E00", "a_\u4E00_"},
+        {"\\p{^L}", "a1", "a_1_"},
+        {".", "a\r\u2028", "a_\r_\u2028_"},
+        {"a&&b", "a&&b", "a&&b_"},
+        {"[]a]", "a]", "a_]_"},
+        {"[a-c-e]", "b-e", "b_-_e_"},
+        {"a$", "a\na", "a_\n_a_"},
+        {"\\p{Lu}*(a|b)?+\\p{L}", "\u00E9'B ", "\u00E9_'_B_ _"},
+        {"(?=a)(?:a.)*+a", "bxx Aba", "bxx Ab_a_"},
+        {"(?i:'s|'ll)", "a'S b'LL 'LX", "a_'S_ b_'LL_ 'LX_"},
+        {"(?i)[sdmt]", "S\u017F", "S_\u017F_"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Splitter s = {0};
@@ -433,12 +498,13 @@ static void pattern_too_slow(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(utf8_round_trip),     cmocka_unit_test(utf8_repairs_as_python),
-        cmocka_unit_test(nfc_known),           cmocka_unit_test(nfc_every_character),
-        cmocka_unit_test(nfc_random),          cmocka_unit_test(nfc_inert_is_inert),
-        cmocka_unit_test(nfc_many_marks),      cmocka_unit_test(classes_match),
-        cmocka_unit_test(matchers_match),      cmocka_unit_test(steps),
-        cmocka_unit_test(patterns_refused), cmocka_unit_test(patterns_translated), cmocka_unit_test(deadline_holds),    cmocka_unit_test(pattern_too_slow),
+        cmocka_unit_test(utf8_round_trip),  cmocka_unit_test(utf8_repairs_as_python),
+        cmocka_unit_test(nfc_known),        cmocka_unit_test(nfc_every_character),
+        cmocka_unit_test(nfc_random),       cmocka_unit_test(nfc_inert_is_inert),
+        cmocka_unit_test(nfc_many_marks),   cmocka_unit_test(classes_match),
+        cmocka_unit_test(matchers_match),   cmocka_unit_test(steps),
+        cmocka_unit_test(patterns_refused), cmocka_unit_test(patterns_translated),
+        cmocka_unit_test(deadline_holds),   cmocka_unit_test(pattern_too_slow),
     };
     return cmocka_run_group_tests(tests, classes_compare, classes_free);
 }

@@ -101,15 +101,15 @@ static void shards_are_read(void **state) {
     weights_close(w);
 }
 
-/* Only tensors of the map count, wherever else a name may lie. */
+/* The index says which files there are, and which of two tensors of a name counts. */
 static void index_decides(void **state) {
     (void)state;
     put_safetensors("one", (const char *const[]){"a", "b", "extra"}, 3);
     put_safetensors("two", (const char *const[]){"b", "c"}, 2);
     put("model.safetensors.index.json", "{\"weight_map\":{\"c\":\"two\",\"a\":\"one\",\"b\":\"two\"}}");
     Weights *w = open_good(folder);
-    assert_int_equal(weights_count(w), 3);
-    assert_null(weights_find(w, "extra"));
+    assert_int_equal(weights_count(w), 4);
+    assert_non_null(weights_find(w, "extra")); /* the index is stale there: a warning */
     assert_non_null(strstr(weights_find(w, "b")->file, "/two"));
     assert_int_equal(weights_find(w, "c")->data[0], 'b');
     weights_close(w);
@@ -117,6 +117,52 @@ static void index_decides(void **state) {
     w = open_good(folder);
     assert_non_null(weights_find(w, "whole"));
     weights_close(w);
+}
+
+/* A stale index: every tensor is in some file, if not where it says, or its file is gone. */
+static void stale_index(void **state) {
+    (void)state;
+    put_safetensors("one", (const char *const[]){"a", "b"}, 2);
+    put_safetensors("two", (const char *const[]){"c"}, 1);
+    put("model.safetensors.index.json", "{\"weight_map\":{\"a\":\"two\",\"b\":\"one\",\"c\":\"one\"}}");
+    Weights *w = open_good(folder);
+    assert_int_equal(weights_count(w), 3);
+    assert_non_null(strstr(weights_find(w, "a")->file, "/one"));
+    assert_non_null(strstr(weights_find(w, "c")->file, "/two"));
+    weights_close(w);
+    put("model.safetensors.index.json", "{\"weight_map\":{\"a\":\"gone\",\"b\":\"one\"}}");
+    w = open_good(folder);
+    assert_int_equal(weights_count(w), 2);
+    weights_close(w);
+    put("model.safetensors.index.json", "{\"weight_map\":{\"c\":\"gone\",\"b\":\"one\"}}");
+    expect_error(folder, "cannot open,gone,puts c");
+}
+
+/* Files that are recognisably something else are called so. */
+static void other_files(void **state) {
+    (void)state;
+    static const char lfs[] = "version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    static const char *const texts[][2] = {{lfs, "Git LFS pointer,git lfs pull,qwenmesh pull"},
+                                           {"<!DOCTYPE html>\n<html>", "web page"},
+                                           {"\n <HTML lang=en>", "web page"},
+                                           {"PK\3\4xxxxxxxxxxxx", "zip archive"},
+                                           {"\x1f\x8bxxxxxxxxxxxx", "gzip"}};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        put("model.safetensors", texts[i][0]);
+        expect_error(folder, texts[i][1]);
+        put("x.gguf", texts[i][0]);
+        expect_error(in_folder("x.gguf"), texts[i][1]);
+    }
+    assert_int_equal(remove(in_folder("model.safetensors")), 0);
+    assert_int_equal(remove(in_folder("x.gguf")), 0);
+    put("model.safetensors.index.json", lfs);
+    expect_error(folder, "index.json,Git LFS pointer");
+    Err err = {0}; /* nothing there: a repository's name says how to get it */
+    assert_null(weights_open("Qwen/Qwen2.5-0.5B", &err));
+    assert_non_null(strstr(err.text, "'qwenmesh pull Qwen/Qwen2.5-0.5B'"));
+    err = (Err){0};
+    assert_null(weights_open("tests/no-such-model", &err));
+    assert_null(strstr(err.text, "pull"));
 }
 
 /* Shards must be plain names of files beside the index. */
@@ -408,6 +454,45 @@ static void in_memory(void **state) {
     assert_non_null(strstr(err.text, "two tensors"));
 }
 
+/* A tied model with another head than its embedding is not tied; with the same one, or one alone, it is. */
+static void tied_heads(void **state) {
+    (void)state;
+    static const float one[4] = {1, 2, 3, 4}, same[4] = {1, 2, 3, 4}, other[4] = {1, 2, 3, 5};
+    const float *const heads[] = {same, other, NULL};
+    for (int i = 0; i < 3; i++) {
+        Err err = {0};
+        WeightTensor list[2] = {{.name = "model.embed_tokens.weight",
+                                 .rank = 2,
+                                 .dim = {2, 2},
+                                 .data = (const uint8_t *)one,
+                                 .bytes = sizeof one},
+                                {.name = heads[i] ? "lm_head.weight" : "x",
+                                 .rank = 2,
+                                 .dim = {2, 2},
+                                 .data = (const uint8_t *)(heads[i] ? heads[i] : one),
+                                 .bytes = sizeof one}};
+        Weights *w = weights_new(list, 2, &err);
+        assert_non_null(w);
+        ModelConfig c = {.tied = true};
+        config_untie(&c, w);
+        assert_int_equal(c.tied, i != 1);
+        weights_close(w);
+    }
+}
+
+/* What a file says reaches no terminal as it is: neither in names nor in whole errors. */
+static void shown_text(void **state) {
+    (void)state;
+    static const char bad[] = "a\x1b]0;P\x07\xc2\x9b[2J\x7f\xe2\x80\xae\xff\xc3\xa9\n";
+    assert_string_equal(name_text(bad, sizeof bad - 1).text, "a?]0;P???[2J?????\xc3\xa9?");
+    Err err = {0};
+    err_set(&err, "%s", bad);
+    err_prefix(&err, "\x1bx");
+    assert_null(strpbrk(err.text, "\x1b\x07\x7f\x9b"));
+    assert_non_null(strstr(err.text, "?x: a?]0;P"));
+    assert_int_equal(err.text[strlen(err.text) - 1], '\n'); /* lists have lines */
+}
+
 static void generated(void **state) {
     (void)state;
     const DType types[] = {DTYPE_F32,  DTYPE_F16,  DTYPE_BF16, DTYPE_Q4_0, DTYPE_Q4_1, DTYPE_Q5_0,
@@ -448,10 +533,14 @@ static void generated(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(in_memory),
+        cmocka_unit_test(tied_heads),
+        cmocka_unit_test(shown_text),
         cmocka_unit_test(generated),
         cmocka_unit_test(single_file_is_read),
         cmocka_unit_test(shards_are_read),
         IN_FOLDER(index_decides),
+        IN_FOLDER(stale_index),
+        IN_FOLDER(other_files),
         IN_FOLDER(index_cannot_leave_its_folder),
         IN_FOLDER(index_is_checked),
         IN_FOLDER(missing_weights_are_explained),

@@ -1,5 +1,5 @@
-/* err.c: one error text per operation, of which the first one wins; and which version is speaking. Whatever went into an
- * error, a terminal may show it. */
+/* err.c: one error text per operation, of which the first one wins; and which version is speaking. Whatever went into
+ * an error, a terminal may show it. */
 #include <string.h>
 #include "base.h"
 

@@ -7,7 +7,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "base.h"
+#include "file_kind.h"
 #include "guard.h"
 
 /* ---- What was read ----------------------------------------------------------------------------------------------- */
@@ -106,6 +106,10 @@ bool file_map(MappedFile *file, const char *path, Err *err) {
     if (!noted || !file->path) {
         file_unmap(file);
         return err_set(err, "out of memory: path %s", path);
+    }
+    if (file_is_other(file->data, file->bytes, path, err)) {
+        file_unmap(file);
+        return false;
     }
     guard_map(p, file->bytes, file->path);
     return true;

@@ -61,7 +61,7 @@ bool parse_float(const char *text, double low, double high, double *out) {
     return true;
 }
 
-/* ---- Text of files as it may be shown -------------------------------------------------------------------------------- */
+/* ---- Text of files as it may be shown --------------------------------------------------------------------------- */
 
 /* Bytes of the UTF-8 sequence that a lead byte announces, 0 if it is none. Continuation bytes are checked, not values:
  * the text is only shown. */
@@ -74,8 +74,9 @@ static size_t shown_bytes(const char *p, size_t left) {
     uint8_t c = (uint8_t)p[0];
     size_t n = c >= 0x20 && c < 0x7f ? 1 : sequence_bytes(c), k = 1;
     while (k < n && k < left && ((uint8_t)p[k] & 0xc0) == 0x80) k++;
-    if (k == 3 && c == 0xe2 && ((uint8_t)p[1] == 0x80 ? (uint8_t)p[2] >= 0xaa && (uint8_t)p[2] <= 0xae
-                                                      : (uint8_t)p[1] == 0x81 && (uint8_t)p[2] >= 0xa6 && (uint8_t)p[2] <= 0xa9))
+    if (k == 3 && c == 0xe2 &&
+        ((uint8_t)p[1] == 0x80 ? (uint8_t)p[2] >= 0xaa && (uint8_t)p[2] <= 0xae
+                               : (uint8_t)p[1] == 0x81 && (uint8_t)p[2] >= 0xa6 && (uint8_t)p[2] <= 0xa9))
         return 0; /* U+202A..U+202E and U+2066..U+2069 turn the direction of what follows */
     return n && k == n && !(c == 0xc2 && (uint8_t)p[1] < 0xa0) ? n : 0; /* U+0080..U+009F are controls too */
 }

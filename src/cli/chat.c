@@ -157,7 +157,7 @@ int cmd_chat(int argc, char **argv) {
     Err err = {0};
     if (!(c.engine = model_open("chat", &m, false, &code))) return code;
     int64_t vocab = qm_engine_info(c.engine)->vocab;
-    bool ok = (c.tokenizer = qm_tokenizer_open(m.model, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
+    bool ok = (c.tokenizer = model_tokenizer(&m, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
               (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err);
     if (ok) generation_turn_ends(&c.config, c.tokenizer);
     bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);

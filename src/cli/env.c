@@ -247,7 +247,7 @@ int cmd_env(int argc, char **argv) {
     char *dump = json ? json_dumps(f.object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
     if (f.failed || !f.object || f.list.failed || (json && !dump)) err_set(&err, "out of memory: facts");
     if (dump) puts(dump);
-    else if (f.list.data) fputs(f.list.data, stdout);
+    else if (f.list.data) text_printable(f.list.data), fputs(f.list.data, stdout);
     ok = file_finish(stdout, "standard output", &err) && ok && !err.set;
     free(dump);
     json_decref(f.object);

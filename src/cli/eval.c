@@ -68,7 +68,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
     BatchStats stats = {0};
     json_t *header = NULL;
     QmEngine *e = NULL;
-    QmTokenizer *t = qm_tokenizer_open(c->m.model, err);
+    QmTokenizer *t = model_tokenizer(&c->m, err);
     bool ok = t && gsm8k_open(&run, &c->o, c->m.model, t, err) && context_for(c, &run, err);
     if (ok && !(e = model_open("eval", &c->m, false, &code))) ok = false;
     ok = ok && (header = gsm8k_header(&run, c->m.model, qm_engine_info(e), err)) &&

@@ -57,7 +57,7 @@ int eval_perplexity(int argc, char **argv) {
     Perplexity p;
     QmEngine *e = model_open(argv[0], &m, false, &code);
     if (!e) return code;
-    QmTokenizer *t = qm_tokenizer_open(m.model, &err);
+    QmTokenizer *t = model_tokenizer(&m, &err);
     int64_t n = t ? text_ids(t, file, limit, &ids, &bytes, &err) : -1;
     interrupt_stops(e);
     bool ok = n >= 0 && perplexity(e, ids, n, window, stride, bytes, interrupted, &p, &err);
@@ -162,7 +162,7 @@ int eval_compare(int argc, char **argv) {
     Comparison c;
     QmEngine *ea = model_open(argv[0], &a, false, &code), *eb = ea ? model_open(argv[0], &b, false, &code) : NULL;
     if (!eb) return qm_engine_close(ea), code;
-    QmTokenizer *t = qm_tokenizer_open(a.model, &err);
+    QmTokenizer *t = model_tokenizer(&a, &err);
     int64_t n = t ? text_ids(t, file, limit, &ids, &bytes, &err) : -1;
     interrupt_stops(ea);
     bool ok = n >= 0 && compare_engines(ea, eb, ids, n, window, from, interrupted, &c, &err);
@@ -201,7 +201,7 @@ int eval_choice(int argc, char **argv) {
     if (out && (!output_apart(in, out, &err) || !output_open(&to, out, &err))) return fail(&err);
     QmEngine *e = model_open(argv[0], &m, false, &code);
     if (!e) return output_close(&to), code;
-    QmTokenizer *t = qm_tokenizer_open(m.model, &err);
+    QmTokenizer *t = model_tokenizer(&m, &err);
     interrupt_stops(e);
     bool ok = t && (!out || output_allowed(&to, &err)) && choice_run(e, t, in, to.file, out, limit, interrupted, &c, &err), console = to.file == stdout;
     interrupt_stops(NULL);
@@ -233,9 +233,15 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     if (!m->model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
     char folder[FOLDER_BYTES];
     MeshReport report = {.engine = model_engine_options(m, folder),
-                         .gsm8k = {.protocol = p, .data = eval->data, .shots = -1, .limit = eval->limit, .samples = 1,
+                         .chat_template = m->chat_template,
+                         .gsm8k = {.protocol = p,
+                                   .data = eval->data,
+                                   .shots = -1,
+                                   .limit = eval->limit,
+                                   .samples = 1,
                                    .fewshot_seed = FEWSHOT_SEED},
-                         .meshes = m->mesh ? m->mesh : "1x1", .html = eval->html};
+                         .meshes = m->mesh ? m->mesh : "1x1",
+                         .html = eval->html};
     if (!report.engine.slots) report.engine.slots = 8;
     bool ok = mesh_report(&report, stdout, &same, &err) && file_finish(stdout, "standard output", &err);
     if (ok && !same) ok = err_set(&err, "meshes differ in their answers");

@@ -8,6 +8,7 @@
 #include "../infer/batch.h"
 #include "../infer/parameters.h"
 #include "../infer/search.h"
+#include "../io/model_file.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20 };
@@ -297,8 +298,8 @@ static void job_free(Job *job) {
 
 static bool has_tokenizer(const char *model) {
     if (!folder_exists(model)) return true;
-    char *path = path_join(model, "tokenizer.json", NULL), *weights = path_join(model, "model.safetensors", NULL),
-         *index = path_join(model, "model.safetensors.index.json", NULL);
+    char *path = path_join(model, "tokenizer.json", NULL), *weights = path_join(model, MODEL_WEIGHTS, NULL),
+         *index = path_join(model, MODEL_INDEX, NULL);
     bool has = path && weights && index && (file_exists(path) || (!file_exists(weights) && !file_exists(index)));
     free(path), free(weights), free(index);
     return has;
@@ -341,7 +342,7 @@ int cmd_generate(int argc, char **argv) {
     if (ok && (!(job.engine = model_open("generate", &m, job.hidden, &code)) ||
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
         return job_free(&job), code;
-    if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = qm_tokenizer_open(m.model, &err)) != NULL;
+    if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = model_tokenizer(&m, &err)) != NULL;
     ok = ok && output_allowed(&job.out, &err) && prepare(&job, in, &err);
     interrupt_stops(job.engine);
     ok = ok && generate_all(&job, &err);

@@ -64,6 +64,13 @@ void model_note_idle(const ModelOptions *m, const QmModelInfo *i) {
                 i->act_why);
 }
 
+QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err) {
+    QmTokenizer *t = qm_tokenizer_open(m->model, err);
+    if (!t || !m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err)) return t;
+    qm_tokenizer_close(t);
+    return NULL;
+}
+
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};
     char folder[FOLDER_BYTES];
@@ -126,6 +133,7 @@ bool sample_options_config(const SampleOptions *s, const ModelOptions *m, Genera
     if (m->verbose) {
         Text text = {0};
         generation_text(c, &text);
+        if (text.data) text_printable(text.data); /* stop strings are a file's */
         fprintf(stderr, "generation: %s\n", text.data ? text.data : "");
         text_free(&text);
     }

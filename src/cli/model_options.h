@@ -6,6 +6,7 @@
 
 typedef struct ModelOptions {
     const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights, *candidates;
+    const char *chat_template;
     int64_t threads, context, slots, rows;
     bool rope_bf16, verbose, pin;
 } ModelOptions;
@@ -32,6 +33,8 @@ typedef struct ModelOptions {
     TEXT("candidates", 0, &(m).candidates, "N",                                                                        \
          "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)"),             \
     FLAG("rope-bf16", 0, &(m).rope_bf16, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)"),      \
+    TEXT("chat-template", 0, &(m).chat_template, "NAME|FILE",                                                          \
+         "qwen2.5, chatml, or a file (by a / or .jinja) that holds one of these; not the model's own"),                \
     FLAG("verbose", 'v', &(m).verbose, "show the model and the effective values")
 
 /* --act where answers are wanted, not numbers to compare with another implementation's. */
@@ -44,6 +47,8 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
 void model_in_force(const QmModelInfo *info, FILE *out);
 /* A line on stderr where an option that changes numbers changes none in this model. */
 void model_note_idle(const ModelOptions *m, const QmModelInfo *info);
+/* The model's tokenizer, with the chat template that was asked for. NULL and an error. */
+QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err);
 /* NULL and a printed error; *code is the exit code then. */
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code);
 

@@ -31,8 +31,8 @@ static bool pack(PackedJob *job, Workers *workers, Err *err) {
     PackedReport report;
     double start = clock_seconds();
     bool ok = config && model && config_load(config, job->model, err) &&
+              (job->weights = weights_open(job->model, err)) && (config_untie(config, job->weights), true) &&
               model_graph(model, config, 1, config->max_positions, false, err) &&
-              (job->weights = weights_open(job->model, err)) &&
               (job->graph = &model->graph, packed_file_write(job, workers, &report, err));
     if (ok) report_print(&report, job->out, clock_seconds() - start);
     if (model) model_graph_free(model);

@@ -3,25 +3,22 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include "../io/download.h"
 #include "../io/libraries.h"
+#include "../io/model_file.h"
 #include "cli.h"
 
 enum { GLOBS_LIMIT = 64, PAGES_LIMIT = 64, ANSWER_LIMIT = 16 << 20, TOKEN_LIMIT = 4096 };
-
-/* What the other commands read. */
-static const char *const files_we_use[] = {
-    "config.json", "generation_config.json", "tokenizer*.json", "model*.safetensors", "model.safetensors.index.json",
-};
 
 typedef struct Pull {
     const char *repo, *revision, *out, *token_file;     /* as given */
     const char *globs[GLOBS_LIMIT];
     size_t glob_count;
     int64_t stall_seconds;
-    bool quiet;
+    bool quiet, chosen;                                 /* globs are the user's */
     char *endpoint, *folder;                            /* owned */
     char commit[HUB_COMMIT_TEXT];
     HubFiles files;
@@ -54,7 +51,14 @@ static char *token_find(const char *file, Err *err) {
 }
 
 static bool is_local(const char *endpoint) {
-    return !strncmp(endpoint, "http://127.0.0.1", 16) || !strncmp(endpoint, "http://localhost", 16);
+    static const char *const hosts[] = {"http://127.0.0.1", "http://localhost", "http://[::1]"};
+    for (size_t i = 0; i < sizeof hosts / sizeof *hosts; i++) {
+        size_t n = strlen(hosts[i]);
+        if (!strncasecmp(endpoint, hosts[i], n) && (!endpoint[n] || strchr(":/", endpoint[n])) &&
+            !strchr(endpoint, '@'))
+            return true;
+    }
+    return false;
 }
 
 /* ---- The list of files ------------------------------------------------------------------------------------------- */
@@ -158,16 +162,41 @@ static bool pull_file(Pull *pull, size_t i, Err *err) {
     Downloaded result = DOWNLOAD_FAILED;
     if (path && make_folders(path, true, err)) result = download_file(pull->http, url, file, path, pull->quiet, err);
     if (result != DOWNLOAD_FAILED && !pull->quiet)
-        fprintf(stderr, "[%zu/%zu] %s: %lld bytes, %s%s\n", i + 1, pull->files.count, file->path,
-                (long long)file->bytes, file->kind == HUB_SHA256 ? "SHA-256 right" : "git SHA-1 right",
+        fprintf(stderr, "[%zu/%zu] %s: %lld bytes, %s%s\n", i + 1, pull->files.count,
+                name_text(file->path, strlen(file->path)).text, (long long)file->bytes,
+                file->kind == HUB_SHA256 ? "SHA-256 right" : "git SHA-1 right",
                 result == DOWNLOAD_KEPT ? ", already here" : "");
     free(url);
     free(path);
     return result != DOWNLOAD_FAILED;
 }
 
+/* Leaves of the list what the loaders read; the index is brought first, for it names the files of the weights. */
+static bool choose_files(Pull *pull, Err *err) {
+    char *index = NULL, *path = NULL;
+    size_t bytes = 0, i = 0;
+    bool has_weights = false, ok = true;
+    if (hub_needs_index(&pull->files)) {
+        while (strcmp(pull->files.file[i].path, MODEL_INDEX)) i++;
+        ok = pull_file(pull, i, err) && (path = path_join(pull->folder, MODEL_INDEX, err)) &&
+             (index = file_read(path, ANSWER_LIMIT, &bytes, err));
+    }
+    ok = ok && hub_choose(&pull->files, index, bytes, &has_weights, err);
+    if (!ok) err_prefix(err, "%s at %s", pull->repo, pull->revision);
+    if (ok && !has_weights)
+        fprintf(stderr,
+                "qwenmesh pull: warning: %s has no weights that are read here: no " MODEL_WEIGHTS ", " MODEL_INDEX
+                " or *.gguf\n",
+                pull->repo);
+    free(index);
+    free(path);
+    return ok;
+}
+
 static bool pull_all(Pull *pull, Err *err) {
-    if (!list_files(pull, err) || !make_folders(pull->folder, false, err) || !enough_space(pull, err)) return false;
+    if (!list_files(pull, err) || !make_folders(pull->folder, false, err) ||
+        (!pull->chosen && !choose_files(pull, err)) || !enough_space(pull, err))
+        return false;
     for (size_t i = 0; i < pull->files.count; i++)
         if (!pull_file(pull, i, err)) return false;
     return true;
@@ -218,7 +247,8 @@ static int pull_options(Pull *pull, int argc, char **argv) {
         INT("timeout", 0, &pull->stall_seconds, 1, 3600, "S", "give up on a server that stalls this long (default 60)"),
         FLAG("quiet", 'q', &pull->quiet, "errors only"),
     };
-    const char *notes = "Brings config, tokenizer and safetensors files, and checks their hashes. Prints the folder.\n"
+    const char *notes = "Brings what the other commands read: configuration, tokenizer, chat template, and weights as\n"
+                        "safetensors or the only GGUF file; checks their hashes. Prints the folder.\n"
                         "Run it again to continue a transfer that was cut off.";
     int first = argc;
     Err err = {0};
@@ -229,9 +259,12 @@ static int pull_options(Pull *pull, int argc, char **argv) {
     if (first != argc - 1) return usage_error("pull", "expected one repository, as in Qwen/Qwen2.5-0.5B-Instruct");
     pull->repo = argv[first];
     if (!hub_repo_valid(pull->repo, &err)) return usage_error("pull", "%s", err.text);
-    if (pull->glob_count == 0) {
-        pull->glob_count = sizeof files_we_use / sizeof *files_we_use;
-        memcpy(pull->globs, files_we_use, sizeof files_we_use);
+    pull->chosen = pull->glob_count > 0;
+    if (!pull->chosen) {
+        static const char *const weights[] = {MODEL_INDEX, "*.safetensors", "*.bin", "*.gguf"};
+        memcpy(pull->globs, model_files, sizeof model_files);
+        memcpy(pull->globs + MODEL_FILES, weights, sizeof weights);
+        pull->glob_count = MODEL_FILES + sizeof weights / sizeof *weights;
     }
     pull->endpoint = strdup(endpoint);
     for (size_t n = pull->endpoint ? strlen(endpoint) : 0; n > 0 && pull->endpoint[n - 1] == '/';)

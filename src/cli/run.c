@@ -147,7 +147,7 @@ int cmd_run(int argc, char **argv) {
         return code;
     }
     interrupt_stops(e);
-    QmTokenizer *t = qm_tokenizer_open(m.model, &err);
+    QmTokenizer *t = model_tokenizer(&m, &err);
     Generation g = {0};
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = stats ? EVP_MD_CTX_new() : NULL;

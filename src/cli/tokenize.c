@@ -210,7 +210,8 @@ int cmd_tokenize(int argc, char **argv) {
         TEXT("chat", 0, &o.chat, "FILE", "render messages (JSON, - for standard input)"),
         FLAG("ids", 0, &o.ids, "with --chat: ids, not text"),
         FLAG("no-generation-prompt", 0, &o.no_generation_prompt, "with --chat: end after the last message"),
-        TEXT("chat-template", 0, &o.chat_template, "NAME", "with --chat: qwen2.5 or chatml, not the model's own"),
+        TEXT("chat-template", 0, &o.chat_template, "NAME|FILE",
+             "with --chat: qwen2.5, chatml or a .jinja file that holds one of these, not the model's own"),
     };
     int code = options_parse(argc, argv, "tokenize -m PATH [options] [TEXT...]", notes, options,
                              sizeof options / sizeof *options, &first);

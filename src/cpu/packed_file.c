@@ -156,8 +156,6 @@ static bool add_bytes(Packing *p, SectionKind kind, const char *name, const char
 
 /* The small files, as they are. */
 static bool add_files(Packing *p, const PackedJob *job, Err *err) {
-    static const char *const names[] = {"config.json", "generation_config.json", "tokenizer.json",
-                                        "tokenizer_config.json", "chat_template.jinja"};
     const Gguf *gguf = weights_gguf(job->weights);
     if (gguf) {
         Text text = {0};
@@ -166,10 +164,10 @@ static bool add_files(Packing *p, const PackedJob *job, Err *err) {
         text_free(&text);
         return ok;
     }
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    for (size_t i = 0; i < MODEL_FILES; i++) {
         ModelFile file;
-        bool ok = model_file_read(&file, job->model, names[i], (size_t)256 << 20, err) &&
-                  (!file.data || add_bytes(p, SECTION_FILE, names[i], file.data, file.bytes, err));
+        bool ok = model_file_read(&file, job->model, model_files[i], (size_t)256 << 20, err) &&
+                  (!file.data || add_bytes(p, SECTION_FILE, model_files[i], file.data, file.bytes, err));
         model_file_free(&file);
         if (!ok) return false;
     }

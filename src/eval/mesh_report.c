@@ -36,7 +36,8 @@ static bool ask_all(const MeshReport *m, const char *results_path, MeshRow *row,
     double start = clock_seconds();
     QmTokenizer *t = qm_tokenizer_open(o.model, err);
     double tokenizer = clock_seconds() - start;
-    bool ok = t && gsm8k_open(&run, &m->gsm8k, o.model, t, err);
+    bool ok = t && (!m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err)) &&
+              gsm8k_open(&run, &m->gsm8k, o.model, t, err);
     if (ok && o.context == 0) o.context = gsm8k_context(&run);
     start = clock_seconds();
     ok = ok && (e = qm_engine_open(&o, err));

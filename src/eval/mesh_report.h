@@ -8,6 +8,7 @@ typedef struct MeshReport {
     Gsm8kOptions gsm8k;
     const char *meshes;      /* "1x1,2x4,...": the first is what the others are held against */
     const char *html;        /* or NULL */
+    const char *chat_template; /* as qm_tokenizer_set_chat takes it, or NULL: the model's own */
 } MeshReport;
 
 /* Prints a table as it goes, one process per mesh so that memory and start-up are each mesh's own. *same: every mesh

@@ -9,6 +9,7 @@
 #include "gguf.h"
 #include "json.h"
 #include "model_file.h"
+#include "weights.h"
 
 enum { FILE_LIMIT = 16 << 20 };
 
@@ -104,7 +105,7 @@ static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, cons
            json_get_bool(root, "tie_word_embeddings", where, &c->tied, err);
 }
 
-/* Window of each layer: by layer_types, else (Qwen2) on layers from max_window_layers on, else (Mistral) on all. */
+/* Window of each layer: Qwen2's by layer_types, else from max_window_layers on; Mistral's on all. */
 static bool read_windows(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
     int64_t window = f->window, full = f->window_switch ? 28 : 0;
     bool use = !f->window_switch;
@@ -114,7 +115,7 @@ static bool read_windows(ModelConfig *c, const Family *f, const json_t *root, co
                              !json_get_int(root, "max_window_layers", where, 0, INT32_MAX, &full, err)))
         return false;
     if (!use) window = 0;
-    const json_t *types = json_object_get(root, "layer_types");
+    const json_t *types = f->window_switch ? json_object_get(root, "layer_types") : NULL; /* others do not look */
     if (!types || json_is_null(types)) {
         for (int64_t i = 0; i < c->layers; i++) c->window[i] = i >= full ? window : 0;
         return true;
@@ -138,6 +139,7 @@ static bool read_windows(ModelConfig *c, const Family *f, const json_t *root, co
 
 /* Things that change what the model computes and that we do not do. */
 static bool check_features(const json_t *root, const char *where, Err *err) {
+    if (!config_keys_check(root, where, err)) return false;
     const char *act = "silu";
     if (!json_get_text(root, "hidden_act", where, &act, err)) return false;
     if (strcmp(act, "silu") != 0 && strcmp(act, "swish") != 0)
@@ -171,12 +173,21 @@ static bool read_root(ModelConfig *c, const json_t *root, const char *where, Err
            rope_from_json(&c->rope, root, c, where, err);
 }
 
-bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
+static bool from_text(ModelConfig *config, const char *data, size_t bytes, const char *where, bool warn, Err *err) {
     *config = (ModelConfig){0};
     json_t *root = json_text(data, bytes, where, err);
     bool ok = root && read_root(config, root, where, err);
+    if (ok && warn) config_keys_warn(root, where);
     json_decref(root);
     return ok;
+}
+
+bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
+    return from_text(config, data, bytes, where, false, err);
+}
+
+static bool config_from_file(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
+    return from_text(config, data, bytes, where, true, err);
 }
 
 /* ---- Files ------------------------------------------------------------------------------------------------------ */
@@ -184,7 +195,7 @@ bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const
 static bool load_json(ModelConfig *config, const char *path, Err *err) {
     size_t bytes;
     char *data = file_read(path, FILE_LIMIT, &bytes, err);
-    bool ok = data && config_from_json(config, data, bytes, path, err);
+    bool ok = data && config_from_file(config, data, bytes, path, err);
     free(data);
     return ok;
 }
@@ -211,7 +222,7 @@ static bool load_config_json(ModelConfig *config, const char *model, bool *found
     bool ok = model_file_read(&json, model, "config.json", FILE_LIMIT, err);
     *found = json.data != NULL;
     if (ok && *found) {
-        ok = config_from_json(config, json.data, json.bytes, json.where, err);
+        ok = config_from_file(config, json.data, json.bytes, json.where, err);
         if (ok && config->eos_count == 0)
             ok = model_file_read(&generation, model, "generation_config.json", FILE_LIMIT, err) &&
                  (!generation.data || add_generation_eos(config, &generation, err));
@@ -252,10 +263,29 @@ static bool load_packed(ModelConfig *config, const char *path, Err *err) {
 
 bool config_load(ModelConfig *config, const char *path, Err *err) {
     *config = (ModelConfig){0};
+    if (!model_exists(path, err)) return false;
     return folder_exists(path) ? load_folder(config, path, err)
            : packed_is(path)   ? load_packed(config, path, err)
            : gguf_is(path)     ? load_gguf(config, path, err)
                                : load_json(config, path, err);
+}
+
+void config_untie(ModelConfig *config, Weights *weights) {
+    WeightTensor *head = NULL, *embed = NULL;
+    for (int64_t i = 0; config->tied && i < weights_count(weights); i++) {
+        WeightTensor *t = weights_at(weights, i);
+        if (!strcmp(t->name, "lm_head.weight")) head = t;
+        if (!strcmp(t->name, "model.embed_tokens.weight")) embed = t;
+    }
+    if (!head || !embed || head->rank != embed->rank || memcmp(head->dim, embed->dim, sizeof head->dim)) return;
+    if (!weights_packed(weights)) { /* packing kept the head only if it differed */
+        if (head->dtype == embed->dtype && head->bytes == embed->bytes && !memcmp(head->data, embed->data, head->bytes))
+            return;
+        fprintf(stderr,
+                "qwenmesh: warning: tie_word_embeddings is true, but lm_head.weight differs from the embedding: it is "
+                "used, and they are not tied\n");
+    }
+    config->tied = false;
 }
 
 /* ---- What follows from a configuration -------------------------------------------------------------------------- */

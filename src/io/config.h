@@ -41,11 +41,16 @@ typedef struct ModelConfig {
 
 /* From a folder (config.json; eos also from generation_config.json when config.json has none), a config.json file, a
  * .gguf file, or a packed file. Refuses what would run wrongly: unknown architectures, activations other than silu,
- * rope types it does not know; unknown keys are ignored. */
+ * rope types it does not know, keys that change the computation otherwise (config_keys.c). */
 bool config_load(ModelConfig *config, const char *path, Err *err);
 bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err);
 struct Gguf;
 bool config_from_gguf(ModelConfig *config, const struct Gguf *gguf, Err *err);
+
+/* A tied model whose checkpoint has another lm_head than its embedding is not tied, as in transformers: the head is
+ * used, with a word on stderr. */
+struct Weights;
+void config_untie(ModelConfig *config, struct Weights *weights);
 
 int64_t config_group(const ModelConfig *config);      /* query heads per key/value head       */
 int64_t config_parameters(const ModelConfig *config); /* weights counted once, ties included */

@@ -7,6 +7,11 @@
 /* Sizes positive and within limits, heads divisible by key/value heads. */
 bool config_check(const ModelConfig *config, const char *where, Err *err);
 
+/* Refuses keys that change the computation in a way we do not have (config_keys.c has the table). */
+bool config_keys_check(const json_t *root, const char *where, Err *err);
+/* A word on stderr, once a run, about keys that are in no table. */
+void config_keys_warn(const json_t *root, const char *where);
+
 /* The rotary part of config.json; `config` has its sizes. */
 bool rope_from_json(Rope *rope, const json_t *root, const ModelConfig *config, const char *where, Err *err);
 /* YaRN's factor on cos and sin: 1 for factors up to 1. */

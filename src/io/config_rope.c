@@ -128,7 +128,8 @@ bool rope_from_json(Rope *rope, const json_t *root, const ModelConfig *c, const 
                  !json_get_float(dict, "rope_theta", where, 0, 1e30, &rope->theta, err) ||
                  !json_get_float(dict, "partial_rotary_factor", where, 0, 1, &part, err)))
         return false;
-    rope->dim = (int64_t)((double)c->head_dim * part);
+    /* Qwen2, Llama and Mistral turn whole heads with unscaled frequencies; only the scaled types look at the factor. */
+    rope->dim = rope->type == ROPE_DEFAULT ? c->head_dim : (int64_t)((double)c->head_dim * part);
     if (rope->type == ROPE_YARN || rope->type == ROPE_LONGROPE || rope->type == ROPE_LLAMA3) /* the key outside wins */
         if (!json_get_int(dict, "original_max_position_embeddings", where, 1, INT32_MAX, &rope->original_max, err) ||
             !json_get_int(root, "original_max_position_embeddings", where, 1, INT32_MAX, &rope->original_max, err))

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/file_kind.h"
 #include "json.h"
 
 static const char *type_name(const json_t *value) {
@@ -13,6 +14,7 @@ static const char *type_name(const json_t *value) {
 json_t *json_text(const char *data, size_t bytes, const char *where, Err *err) {
     json_error_t why;
     json_t *value = json_loadb(data, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    if (!value && file_is_other(data, bytes, where, err)) return NULL;
     if (!value) err_set(err, "%s is not valid JSON: %s at line %d, column %d", where, why.text, why.line, why.column);
     return value;
 }

@@ -1,7 +1,34 @@
 /* model_file.c: see model_file.h. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include "hub.h"
 #include "model_file.h"
+
+const char *const model_files[MODEL_FILES] = {"config.json", "generation_config.json", "tokenizer.json",
+                                              "tokenizer_config.json", "chat_template.jinja"};
+
+bool model_exists(const char *path, Err *err) {
+    struct stat st;
+    Err ignored = {0};
+    if (stat(path, &st) == 0) return true;
+    int why = errno;
+    const char *slash = strchr(path, '/');
+    Text owner = {0}, here = {0};
+    text_line(&owner, "%.*s", slash ? (int)(slash - path) : 0, path);
+    bool repo = why == ENOENT && slash && hub_repo_valid(path, &ignored) && owner.data && !folder_exists(owner.data);
+    if (repo) text_line(&here, "models%s", slash); /* where pull puts it */
+    if (repo && here.data && folder_exists(here.data))
+        err_set(err, "no file or folder %s: expected -m %s, where 'qwenmesh pull %s' puts it", path, here.data, path);
+    else if (repo)
+        err_set(err, "no file or folder %s: 'qwenmesh pull %s' brings it from the Hugging Face hub, then -m models%s",
+                path, path, slash);
+    else err_set(err, "cannot open %s: %s", path, strerror(why));
+    text_free(&owner);
+    text_free(&here);
+    return false;
+}
 
 static bool read_packed(ModelFile *file, const char *model, const char *name, size_t limit, Err *err) {
     Packed packed;

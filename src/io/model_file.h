@@ -5,6 +5,16 @@
 #include "gguf.h"
 #include "packed.h"
 
+/* What loaders read of a folder: pull brings these, pack keeps the small ones. Weights: model.safetensors, else the
+ * files that the index names, else the only *.gguf. */
+#define MODEL_WEIGHTS "model.safetensors"
+#define MODEL_INDEX "model.safetensors.index.json"
+enum { MODEL_FILES = 5 };
+extern const char *const model_files[MODEL_FILES]; /* the small ones: config.json, tokenizer.json, ... */
+
+/* False and an error when nothing is at `path`; it names `qwenmesh pull` where the path looks like a repository. */
+bool model_exists(const char *path, Err *err);
+
 typedef struct ModelFile {
     char *data;  /* malloc'ed, NUL-terminated; NULL: the model has no such file */
     size_t bytes;

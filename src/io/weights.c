@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "gguf.h"
 #include "json.h"
-#include "packed.h"
+#include "model_file.h"
 #include "safetensors.h"
 #include "weights.h"
 
@@ -89,7 +89,8 @@ static bool open_shards(Weights *w, Name *shards, int64_t count, int64_t *distin
     if (!(w->files = mem_new((size_t)*distinct, sizeof *w->files, "safetensors files", err))) return false;
     for (int64_t i = 0; i < *distinct; i++) {
         char *path = path_join(folder, shards[i].data, err);
-        bool ok = path && safetensors_open(&w->files[i], path, err);
+        bool gone = path && access(path, F_OK) != 0; /* an error once a tensor is nowhere else */
+        bool ok = path && (gone || safetensors_open(&w->files[i], path, err));
         free(path);
         if (!ok) return false;
         w->file_count++;
@@ -97,20 +98,45 @@ static bool open_shards(Weights *w, Name *shards, int64_t count, int64_t *distin
     return true;
 }
 
-static bool add_mapped(Weights *w, const json_t *map, const Name *shards, int64_t distinct, const char *path,
-                       Err *err) {
-    const char *key;
+/* Every tensor of the shards counts, as in transformers, which takes from the index the names of files only. Where two
+ * shards have a tensor, the one that the index names does. An index that says otherwise than the files is stale: a
+ * word, and an error only when a tensor is nowhere. */
+static bool add_mapped(Weights *w, const json_t *map, const Name *shards, int64_t distinct, const char *folder,
+                       const char *path, Err *err) {
+    const char *key, *odd = NULL;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
-        const char *name = json_string_value(value);
-        const SafeTensors *st = &w->files[names_find(shards, distinct, name, strlen(name))];
-        const SafeTensor *t = safetensors_find(st, key);
-        if (!t)
-            return err_set(err, "%s: tensor %s is not in %s, where the index puts it", path,
-                           name_text(key, strlen(key)).text, st->file.path);
-        if (!add_safetensor(w, t, st->file.path, err)) return false;
+    for (int64_t f = 0; f < w->file_count; f++) {
+        for (int64_t i = 0; i < w->files[f].count; i++) {
+            const SafeTensor *t = &w->files[f].tensors[i];
+            const char *name = json_string_value(json_object_get(map, t->name));
+            int64_t place = name ? names_find(shards, distinct, name, strlen(name)) : f;
+            if (place != f && safetensors_find(&w->files[place], t->name)) continue;
+            if (place != f || !name) odd = t->name;
+            if (!add_safetensor(w, t, w->files[f].file.path, err)) return false;
+        }
     }
+    json_object_foreach((json_t *)(uintptr_t)map, key, value) {
+        bool found = false;
+        for (int64_t f = 0; !found && f < w->file_count; f++) found = safetensors_find(&w->files[f], key) != NULL;
+        const char *shard = json_string_value(value);
+        if (!found && !w->files[names_find(shards, distinct, shard, strlen(shard))].file.path)
+            return err_set(err, "cannot open %s, where %s puts %s: %s", name_text(shard, strlen(shard)).text, path,
+                           name_text(key, strlen(key)).text, strerror(ENOENT));
+        if (!found)
+            return err_set(err, "%s: tensor %s is not in %s/%s, where the index puts it, nor in the other files", path,
+                           name_text(key, strlen(key)).text, folder, name_text(shard, strlen(shard)).text);
+    }
+    if (odd)
+        fprintf(stderr, "qwenmesh: warning: %s is stale: %s is not where it says; the files count\n", path,
+                name_text(odd, strlen(odd)).text);
     return true;
+}
+
+/* Tensors of all shards. */
+static size_t count_tensors(const Weights *w) {
+    size_t count = 0;
+    for (int64_t f = 0; f < w->file_count; f++) count += (size_t)w->files[f].count;
+    return count;
 }
 
 /* metadata.total_size is not held against the files: writers disagree on whether tied weights count twice. */
@@ -123,7 +149,7 @@ static bool open_index(Weights *w, const char *folder, const char *path, Err *er
     if (ok && count == 0) ok = err_set(err, "%s: expected a weight_map with tensor and file names", path);
     if (ok) ok = (shards = mem_new((size_t)count, sizeof *shards, "list of shards", err)) != NULL;
     ok = ok && read_map(map, shards, path, err) && open_shards(w, shards, count, &distinct, folder, err) &&
-         reserve(w, (size_t)count, err) && add_mapped(w, map, shards, distinct, path, err);
+         reserve(w, count_tensors(w), err) && add_mapped(w, map, shards, distinct, folder, path, err);
     free(shards);
     json_decref(root);
     return ok;
@@ -256,16 +282,15 @@ static bool open_packed(Weights *w, const char *path, Err *err) {
 /* ---- The door --------------------------------------------------------------------------------------------------- */
 
 static bool open_folder(Weights *w, const char *folder, Err *err) {
-    char *single = path_join(folder, "model.safetensors", err), *bin = path_join(folder, "pytorch_model.bin", err);
-    char *index = path_join(folder, "model.safetensors.index.json", err), *gguf = NULL;
+    char *single = path_join(folder, MODEL_WEIGHTS, err), *bin = path_join(folder, "pytorch_model.bin", err);
+    char *index = path_join(folder, MODEL_INDEX, err), *gguf = NULL;
     bool ok = single && bin && index;
     if (ok && file_exists(single)) ok = open_single(w, single, err);
     else if (ok && file_exists(index)) ok = open_index(w, folder, index, err);
     else if (ok && (gguf = gguf_in_folder(folder, err))) ok = open_gguf(w, gguf, err);
     else if (ok)
-        ok =
-            err_set(err, "%s holds no weights: looked for model.safetensors, model.safetensors.index.json and *.gguf%s",
-                    folder, file_exists(bin) ? "; pytorch_model.bin is there, but pickled weights are not read" : "");
+        ok = err_set(err, "%s holds no weights: looked for " MODEL_WEIGHTS ", " MODEL_INDEX " and *.gguf%s", folder,
+                     file_exists(bin) ? "; pytorch_model.bin is there, but pickled weights are not read" : "");
     free(single);
     free(bin);
     free(index);
@@ -283,10 +308,11 @@ static bool index_names(Weights *w, const char *path, Err *err) {
 Weights *weights_open(const char *path, Err *err) {
     Weights *w = mem_new(1, sizeof *w, "weights", err);
     if (!w) return NULL;
-    bool ok = folder_exists(path) ? open_folder(w, path, err)
-              : packed_is(path)   ? open_packed(w, path, err)
-              : gguf_is(path)     ? open_gguf(w, path, err)
-                                  : open_single(w, path, err);
+    bool ok = !model_exists(path, err) ? false
+              : folder_exists(path)    ? open_folder(w, path, err)
+              : packed_is(path)        ? open_packed(w, path, err)
+              : gguf_is(path)          ? open_gguf(w, path, err)
+                                       : open_single(w, path, err);
     if (ok && index_names(w, path, err)) return w;
     weights_close(w);
     return NULL;

@@ -23,7 +23,7 @@ static bool shape_fits(const WeightTensor *t, const Shape *s) {
 }
 
 static void list_line(Text *list, int *count, const char *format, const char *name, const char *got) {
-    if (++*count <= MAX_LISTED) text_line(list, format, name, got);
+    if (++*count <= MAX_LISTED) text_line(list, format, name_text(name, strlen(name)).text, got);
 }
 
 static void tensor_text(const WeightTensor *t, char *out, size_t size) {

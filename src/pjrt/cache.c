@@ -22,6 +22,7 @@ __attribute__((format(printf, 2, 3))) static void warn(ProgramCache *cache, cons
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
+    text_printable(text);
     fprintf(stderr, "qwenmesh: warning: %s\n", text);
 }
 

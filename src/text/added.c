@@ -31,7 +31,8 @@ bool added_set_finish(AddedSet *set, Err *err) {
     memset(set->first, 0, sizeof set->first);
     for (size_t i = 0; i < set->count; i++) {
         const Added *t = &set->token[i];
-        if (i > 0 && compare(t - 1, t) == 0) return err_set(err, "added token '%s' is given twice", name_text(t->text, t->bytes).text);
+        if (i > 0 && compare(t - 1, t) == 0)
+            return err_set(err, "added token '%s' is given twice", name_text(t->text, t->bytes).text);
         set->first[(uint8_t)t->text[0] + 1]++;
         if ((uint8_t)t->text[0] != set->only) set->only = -1;
     }

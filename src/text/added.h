@@ -22,7 +22,7 @@ typedef struct AddedSet {
 } AddedSet;
 
 bool added_set_add(AddedSet *set, const Added *token, Err *err); /* copies the text; order does not matter */
-bool added_set_finish(AddedSet *set, Err *err);                  /* sorts; a text given twice is an error; again after every change */
+bool added_set_finish(AddedSet *set, Err *err); /* sorts; a text given twice is an error; again after every change */
 void added_set_free(AddedSet *set);
 const Added *added_set_find(const AddedSet *set, const char *text, size_t bytes); /* exact; NULL if absent */
 

@@ -221,10 +221,12 @@ static bool read_request(Render *r, const json_t *root) {
 
 static bool check_kind(ChatKind kind, Err *err) {
     if (kind == CHAT_CHATML || kind == CHAT_QWEN25) return true;
-    return err_set(
-        err,
-        "%s; choose one with --chat-template qwen2.5 or chatml, or write the prompt with its control tokens yourself",
-        kind == CHAT_NONE ? "this model has no chat template" : "this model's chat template is none we know");
+    return err_set(err,
+                   "%s; choose one with --chat-template qwen2.5, chatml or FILE.jinja that holds one of these, or "
+                   "write the prompt "
+                   "with its control tokens yourself",
+                   kind == CHAT_NONE ? "this model has no chat template"
+                                     : "this model's chat template is none we know");
 }
 
 bool chat_render(const ChatTemplate *chat, const char *json, size_t bytes, bool add_generation_prompt, Prompt *out,

@@ -18,7 +18,7 @@ typedef struct ChatTemplate {
 
 /* Recognises a template's text; never fails but for memory: what is not known is CHAT_UNKNOWN. */
 bool chat_recognise(ChatTemplate *chat, const char *text, size_t bytes, Err *err);
-/* By name: "qwen2.5" or "chatml". */
+/* By name: "qwen2.5" or "chatml"; or, with a slash in it or .jinja at its end, by a file that must be one we know. */
 bool chat_choose(ChatTemplate *chat, const char *name, Err *err);
 void chat_free(ChatTemplate *chat);
 

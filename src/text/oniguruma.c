@@ -8,12 +8,12 @@
 enum { MOST_GROUPS = 250, NO_CODE = -1 };
 
 typedef struct Group {
-    int closing;     /* brackets of ours that end with it: (?i) holds to the end of its group, alternatives included */
-    bool fold, dot;  /* letters in any case; . takes line ends */
-    bool look;       /* a lookaround, which Oniguruma does not repeat */
-    bool filled;     /* the alternative at hand takes a character at least */
-    bool empty;      /* one before it may take none */
-    size_t start;    /* in the output */
+    int closing;    /* brackets of ours that end with it: (?i) holds to the end of its group, alternatives included */
+    bool fold, dot; /* letters in any case; . takes line ends */
+    bool look;      /* a lookaround, which Oniguruma does not repeat */
+    bool filled;    /* the alternative at hand takes a character at least */
+    bool empty;     /* one before it may take none */
+    size_t start;   /* in the output */
 } Group;
 
 typedef struct Translation {
@@ -22,10 +22,10 @@ typedef struct Translation {
     Err *err;
     Group group[MOST_GROUPS];
     int depth;
-    size_t atom;     /* where in the output the last thing starts that may be repeated; SIZE_MAX: none */
-    bool no_repeat;  /* the last thing is one that Oniguruma does not repeat */
-    bool fills;      /* the last thing takes a character at least */
-    int32_t before;  /* the literal before this one, as far as case folding may join the two */
+    size_t atom;    /* where in the output the last thing starts that may be repeated; SIZE_MAX: none */
+    bool no_repeat; /* the last thing is one that Oniguruma does not repeat */
+    bool fills;     /* the last thing takes a character at least */
+    int32_t before; /* the literal before this one, as far as case folding may join the two */
 } Translation;
 
 static bool refuse(const Translation *t, const char *what) {
@@ -101,7 +101,8 @@ static bool add_literal(Translation *t, int32_t code, bool in_class) {
     bool fold = t->group[t->depth].fold;
     if (fold && fold_differs(t, code)) return refuse(t, "this letter in any case");
     utf8_write(code, utf8);
-    bool plain = code >= 128 || code == '_' || (code >= '0' && code <= '9') || ((code | 0x20) >= 'a' && (code | 0x20) <= 'z');
+    bool plain =
+        code >= 128 || code == '_' || (code >= '0' && code <= '9') || ((code | 0x20) >= 'a' && (code | 0x20) <= 'z');
     if (plain) snprintf(text, sizeof text, "%s", (char *)utf8);
     else snprintf(text, sizeof text, "\\x{%X}", (unsigned)code);
     if (in_class) put(t, text);
@@ -122,7 +123,8 @@ static bool read_code(Translation *t, int32_t *code) {
     bool braced = t->at[1] == 'x' && p < t->end && *p == '{';
     int most = t->at[1] == 'u' ? 4 : braced ? 6 : 2, count = 0;
     *code = 0;
-    for (p += braced; p < t->end && count < most && hex_digit(*p) >= 0; p++, count++) *code = *code * 16 + hex_digit(*p);
+    for (p += braced; p < t->end && count < most && hex_digit(*p) >= 0; p++, count++)
+        *code = *code * 16 + hex_digit(*p);
     bool closed = !braced || (p < t->end && *p == '}');
     if (count == 0 || !closed || (t->at[1] == 'u' && count < 4) || (t->at[1] == 'x' && !braced && *code >= 128) ||
         *code > 0x10FFFF || (*code >= 0xD800 && *code <= 0xDFFF))
@@ -135,9 +137,10 @@ static bool read_code(Translation *t, int32_t *code) {
  * characters that extend a script too. */
 static bool add_property(Translation *t) {
     static const char *const same[] = {
-        "L",  "Lu", "Ll", "Lt", "Lm", "Lo", "M",  "Mn", "Mc", "Me", "N",  "Nd",  "Nl",          "No",         "P",
-        "Pc", "Pd", "Ps", "Pe", "Pi", "Pf", "Po", "S",  "Sm", "Sc", "Sk", "So",  "Z",           "Zs",         "Zl",
-        "Zp", "C",  "Cc", "Cf", "Co", "Cs", "Cn", "Any", "Alphabetic", "White_Space", "Emoji", "Ideographic",
+        "L",  "Lu", "Ll", "Lt", "Lm",  "Lo",         "M",           "Mn",    "Mc",          "Me", "N",
+        "Nd", "Nl", "No", "P",  "Pc",  "Pd",         "Ps",          "Pe",    "Pi",          "Pf", "Po",
+        "S",  "Sm", "Sc", "Sk", "So",  "Z",          "Zs",          "Zl",    "Zp",          "C",  "Cc",
+        "Cf", "Co", "Cs", "Cn", "Any", "Alphabetic", "White_Space", "Emoji", "Ideographic",
     };
     const char *p = t->at + 2, *name, *close;
     if (p >= t->end || *p != '{' || !(close = memchr(p, '}', (size_t)(t->end - p)))) return refuse_escape(t);
@@ -148,8 +151,8 @@ static bool add_property(Translation *t) {
         if (!((*c | 0x20) >= 'a' && (*c | 0x20) <= 'z') && *c != '_') return refuse(t, "this name of a property");
     if (bytes == 0) return refuse(t, "this name of a property");
     if (t->group[t->depth].fold) return refuse(t, "a property in any case");
-    text_line(t->out, "\\%c{%s%s%.*s}", t->at[1], p[1] == '^' ? "^" : "", i < sizeof same / sizeof *same ? "" : "sc:",
-              (int)bytes, name);
+    text_line(t->out, "\\%c{%s%s%.*s}", t->at[1], p[1] == '^' ? "^" : "",
+              i < sizeof same / sizeof *same ? "" : "sc:", (int)bytes, name);
     t->at = close + 1;
     return true;
 }
@@ -248,15 +251,16 @@ static bool open_group(Translation *t) {
         t->at += strlen(kinds[i]);
         g.look = i >= 2;
     } else if (left > 1 && t->at[1] == '*') return refuse(t, "(*");
-    else if (left < 2 || t->at[1] != '?') { /* what a group captures is never asked for */
-        put(t, "(?:");
+    else if (left < 2 || t->at[1] != '?') { /* what a group captures is never asked for */ put(t, "(?:");
         t->at++;
     } else {
         if (!take_options(t, &g)) return false;
         bool rest = *t->at == ')'; /* for the rest of the group at hand, as if that were a group */
         t->at++;
         text_line(t->out, "(?%s%s%s%s:", g.fold ? "i" : "", g.dot ? "s" : "", g.fold && g.dot ? "" : "-",
-                  g.fold ? (g.dot ? "" : "s") : g.dot ? "i" : "is");
+                  g.fold  ? (g.dot ? "" : "s")
+                  : g.dot ? "i"
+                          : "is");
         if (rest) {
             outer->closing++;
             outer->fold = g.fold;
@@ -310,14 +314,15 @@ static bool repeats_nothing(const Translation *t) {
 
 static bool is_quantifier(const Translation *t) {
     bool fixed;
-    return t->at < t->end && (*t->at == '*' || *t->at == '+' || *t->at == '?' ||
-                              (*t->at == '{' && interval_end(t->at, t->end, &fixed)));
+    return t->at < t->end &&
+           (*t->at == '*' || *t->at == '+' || *t->at == '?' || (*t->at == '{' && interval_end(t->at, t->end, &fixed)));
 }
 
 /* In Ruby's syntax +, and after {n} also ?, repeat an interval anew; in PCRE2 they would make it possessive or lazy. */
 static bool take_quantifiers(Translation *t) {
     while (is_quantifier(t)) {
-        if (t->atom == SIZE_MAX) return err_set(t->err, "pattern: nothing to repeat at byte %zu", (size_t)(t->at - t->start));
+        if (t->atom == SIZE_MAX)
+            return err_set(t->err, "pattern: nothing to repeat at byte %zu", (size_t)(t->at - t->start));
         if (t->no_repeat) return refuse(t, "a repeated anchor or lookaround");
         if (repeats_nothing(t)) return refuse(t, "a repeated group that may be empty");
         bool fixed = false;
@@ -354,7 +359,9 @@ static bool take_one(Translation *t) {
     if (c == ')') return close_group(t);
     if (c == '[') return take_class(t);
     if (c == '\\' && t->at + 1 == t->end) return put_atom(t, "\\"), t->at++, true; /* PCRE2 says what is missing */
-    if (c == '\\') return take_escape(t, false, &code) && (code == NO_CODE ? (t->before = NO_CODE, true) : add_literal(t, code, false));
+    if (c == '\\')
+        return take_escape(t, false, &code) &&
+               (code == NO_CODE ? (t->before = NO_CODE, true) : add_literal(t, code, false));
     if (c == '|' || c == '.' || c == '^' || c == '$') {
         char text[2] = {c, 0};
         start_atom(t, c == '.', c != '.');
@@ -375,8 +382,13 @@ static bool take_one(Translation *t) {
 }
 
 bool pattern_translate(const char *pattern, size_t bytes, Text *out, Err *err) {
-    Translation t = {.at = pattern, .start = pattern, .end = pattern + bytes, .out = out, .err = err,
-                     .atom = SIZE_MAX, .before = NO_CODE};
+    Translation t = {.at = pattern,
+                     .start = pattern,
+                     .end = pattern + bytes,
+                     .out = out,
+                     .err = err,
+                     .atom = SIZE_MAX,
+                     .before = NO_CODE};
     while (t.at < t.end)
         if (is_quantifier(&t) ? !take_quantifiers(&t) : !take_one(&t)) return false;
     close_options(&t);

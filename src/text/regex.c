@@ -26,14 +26,13 @@ struct Regex *regex_new(const char *pattern, size_t bytes, Err *err) {
     Regex *regex = mem_new(1, sizeof *regex, "pattern", err);
     if (regex && pattern_translate(pattern, bytes, &text, err)) {
         /* In Oniguruma's Ruby syntax ^ and $ stand at every line, and lines end in LF alone. Two
-         * optimisations are off, for in 10.42 they miss matches: (?=a)(?:ax)*+a in "a", \p{Lu}*(?:a|b)?+\p{L} in "B". */
+         * optimisations are off, for in 10.42 they miss some: (?=a)(?:ax)*+a in "a", \p{Lu}*(?:a|b)?+\p{L} in "B". */
         pcre2_compile_context *lines = pcre2_compile_context_create(NULL);
         if (lines && pcre2_set_newline(lines, PCRE2_NEWLINE_LF) == 0)
-            regex->code =
-                pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.bytes,
-                              PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C | PCRE2_NO_START_OPTIMIZE |
-                                  PCRE2_NO_AUTO_POSSESS,
-                              &why, &at, lines);
+            regex->code = pcre2_compile((PCRE2_SPTR)(text.data ? text.data : ""), text.bytes,
+                                        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C |
+                                            PCRE2_NO_START_OPTIMIZE | PCRE2_NO_AUTO_POSSESS,
+                                        &why, &at, lines);
         pcre2_compile_context_free(lines);
         if (!lines) {
             err_set(err, "out of memory: pattern");

@@ -2,6 +2,7 @@
  * join strings no longer differ, and that is compared with the templates we can render. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/file_kind.h"
 #include "chat.h"
 #include "unicode.h"
 
@@ -254,11 +255,27 @@ bool chat_recognise(ChatTemplate *chat, const char *text, size_t bytes, Err *err
     return ok;
 }
 
+static bool choose_file(ChatTemplate *chat, const char *path, Err *err) {
+    size_t bytes;
+    ChatTemplate read = {0};
+    char *text = file_read(path, MOST_BYTES, &bytes, err);
+    bool ok = text && !file_is_other(text, bytes, path, err) && chat_recognise(&read, text, bytes, err);
+    free(text);
+    if (ok && read.kind == CHAT_UNKNOWN)
+        ok = err_set(err, "chat template: %s is none we know: expected Qwen2.5's or plain ChatML", path);
+    if (!ok) return false;
+    chat_free(chat);
+    *chat = read;
+    return true;
+}
+
 bool chat_choose(ChatTemplate *chat, const char *name, Err *err) {
+    size_t n = strlen(name);
+    if (strchr(name, '/') || (n >= 6 && !strcmp(name + n - 6, ".jinja"))) return choose_file(chat, name, err);
     static const char qwen[] = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
     bool is_qwen = !strcmp(name, "qwen2.5");
     if (!is_qwen && strcmp(name, "chatml"))
-        return err_set(err, "chat template: expected qwen2.5 or chatml, got '%s'", name);
+        return err_set(err, "chat template: expected qwen2.5, chatml or a .jinja file, got '%s'", name);
     chat_free(chat);
     chat->kind = CHAT_CHATML;
     return !is_qwen || keep_system(chat, CHAT_QWEN25, qwen, strlen(qwen), err);

@@ -113,8 +113,21 @@ static QmTokenizer *open_gguf(const char *path, Err *err) {
     return t;
 }
 
+/* A folder without tokenizer.json whose only GGUF file has a tokenizer. */
+static QmTokenizer *open_folder(const char *folder, Err *err) {
+    ModelFile json = {0};
+    Err several = {0};
+    bool ok = model_file_read(&json, folder, "tokenizer.json", (size_t)256 << 20, err);
+    char *gguf = ok && !json.data ? gguf_in_folder(folder, &several) : NULL;
+    QmTokenizer *t = !ok ? NULL : gguf ? open_gguf(gguf, err) : open_files(folder, err);
+    model_file_free(&json);
+    free(gguf);
+    return t;
+}
+
 QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err) {
-    return folder_exists(path) ? open_files(path, err)
+    if (!model_exists(path, err)) return NULL;
+    return folder_exists(path) ? open_folder(path, err)
            : packed_is(path)   ? open_packed(path, err)
                                : open_gguf(path, err);
 }
@@ -210,8 +223,8 @@ static bool encode_spans(Encoding *e, const uint8_t *text, size_t bytes, const S
 
 bool tokenizer_encode(const QmTokenizer *t, const uint8_t *text, size_t bytes, const Span *open, size_t open_count,
                       Ids *out, Err *err) {
-    Encoding e = {.tokenizer = t, .bpe = atomic_exchange(&t->spare->bpe, NULL), .deadline = split_deadline(bytes),
-                  .out = out};
+    Encoding e = {
+        .tokenizer = t, .bpe = atomic_exchange(&t->spare->bpe, NULL), .deadline = split_deadline(bytes), .out = out};
     if (!e.bpe) e.bpe = bpe_new(err);
     bool ok = e.bpe && encode_spans(&e, text, bytes, open, open_count, err);
     text_free(&e.normal);

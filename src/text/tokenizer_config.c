@@ -60,7 +60,8 @@ static int32_t find_id(const QmTokenizer *t, const NewToken *token) {
     for (size_t i = 0; i < t->normal.count; i++) {
         int32_t id = t->normal.token[i].id;
         const Piece *p = &t->vocab.piece[id];
-        if (p->bytes == token->added.bytes && !memcmp(vocab_bytes(&t->vocab, id), token->added.text, p->bytes)) return id;
+        if (p->bytes == token->added.bytes && !memcmp(vocab_bytes(&t->vocab, id), token->added.text, p->bytes))
+            return id;
     }
     return vocab_spelled((Vocab *)(uintptr_t)&t->vocab, (const uint8_t *)token->added.text, token->added.bytes);
 }
@@ -188,15 +189,14 @@ static bool load_flags(const Config *c, const char *family, int32_t bos) {
         !json_get_bool(c->root, "split_special_tokens", c->where, &split, c->err))
         return false;
     if (split) return err_set(c->err, "%s: split_special_tokens true is not supported", c->where);
-    bool by_config = is_class(class, "Qwen2Tokenizer") || is_class(class, "GPT2Tokenizer") ||
-                     (family && !strcmp(family, "qwen2"));
+    bool by_config =
+        is_class(class, "Qwen2Tokenizer") || is_class(class, "GPT2Tokenizer") || (family && !strcmp(family, "qwen2"));
     if (family && !strcmp(family, "mistral")) by_config = false;
     if (by_config && !splitter_set_prefix(&t->splitter, prefix, c->err)) return false;
     bool given = json_is_boolean(json_object_get(c->root, "add_bos_token"));
     if (!is_class(class, "LlamaTokenizer") || !given) return true;
     t->add_bos = json_is_true(json_object_get(c->root, "add_bos_token"));
-    if (t->add_bos && bos < 0)
-        return err_set(c->err, "%s: add_bos_token is true, but there is no bos_token", c->where);
+    if (t->add_bos && bos < 0) return err_set(c->err, "%s: add_bos_token is true, but there is no bos_token", c->where);
     if (t->add_bos) t->bos = bos;
     return true;
 }

@@ -43,7 +43,7 @@ static GgufText guess_pre(const Gguf *gguf, Err *err) {
     GgufText architecture = {"", 0};
     const GgufValue *tokens = gguf_find(gguf, "tokenizer.ggml.tokens");
     if (!find_text(gguf, "general.architecture", &architecture, err)) return architecture;
-    const char *name = text_equal(architecture, "qwen2")                                      ? "qwen2"
+    const char *name = text_equal(architecture, "qwen2")                                        ? "qwen2"
                        : text_equal(architecture, "llama") && tokens && tokens->count >= 128000 ? "llama-bpe"
                                                                                                 : "gpt-2";
     fprintf(stderr,
@@ -93,12 +93,12 @@ static int32_t type_at(const GgufValue *types, uint64_t i) {
     return type;
 }
 
-/* Whether a control or user-defined token may be one that merges make: GGUF does not say. One spelled in ASCII reads the
- * same either way, and one character alone is a byte. */
+/* Whether a control or user-defined token may be one that merges make: GGUF does not say. One spelled in ASCII reads
+ * the same either way, and one character alone is a byte. */
 static bool may_be_word(GgufText text) {
     int32_t code;
-    size_t n = text.bytes ? (size_t)utf8_read((const uint8_t *)text.data, (const uint8_t *)text.data + text.bytes, &code)
-                          : 0;
+    size_t n =
+        text.bytes ? (size_t)utf8_read((const uint8_t *)text.data, (const uint8_t *)text.data + text.bytes, &code) : 0;
     return text.bytes > 0 && (n == text.bytes || ascii_span((const uint8_t *)text.data, text.bytes) == text.bytes);
 }
 

@@ -2,6 +2,7 @@
  * are taken up; any other is an error that names it, because ignoring one would give other ids without a word. */
 #include <inttypes.h>
 #include <stdlib.h>
+#include "../base/file_kind.h"
 #include "../io/json.h"
 #include "../io/names.h"
 #include "scan.h"
@@ -128,7 +129,8 @@ static bool load_decoder(const json_t *d, Err *err) {
     const json_t *list = json_object_get(d, "decoders");
     if (is_type(d, "Sequence") && json_array_size(list) == 1 && is_type(json_array_get(list, 0), "ByteLevel"))
         return true;
-    return err_set(err, "decoder %s is not supported: expected ByteLevel", d && !json_is_null(d) ? type_of(d).text : "null");
+    return err_set(err, "decoder %s is not supported: expected ByteLevel",
+                   d && !json_is_null(d) ? type_of(d).text : "null");
 }
 
 static bool load_added(QmTokenizer *t, const json_t *list, Err *err) {
@@ -223,9 +225,9 @@ static bool read_member(QmTokenizer *t, Scan *scan, ScanText key, Model *model) 
     ScanText text;
     bool on;
     if (scan_equal(key, "type"))
-        return scan_text(scan, &text) && (scan_equal(text, "BPE") ||
-                                          scan_fail(scan, "model type is not supported: expected BPE, got %s",
-                                                    scan_name(text).text));
+        return scan_text(scan, &text) &&
+               (scan_equal(text, "BPE") ||
+                scan_fail(scan, "model type is not supported: expected BPE, got %s", scan_name(text).text));
     if (scan_equal(key, "vocab")) {
         if (model->has_vocab) return scan_fail(scan, "model: vocab is given twice");
         return (model->has_vocab = true) && read_vocab(t, scan);
@@ -307,8 +309,9 @@ static bool take_up(QmTokenizer *t, const Model *model, json_t *section[SECTIONS
     if (!tokenizer_finish(t, err)) return false;
     if (!model->unknown.data) return true;
     int32_t unknown = tokenizer_id(t, model->unknown.data, model->unknown.bytes);
-    if (unknown < 0) return err_set(err, "model: unk_token '%s' is not in the vocabulary",
-                                    name_text(model->unknown.data, model->unknown.bytes).text);
+    if (unknown < 0)
+        return err_set(err, "model: unk_token '%s' is not in the vocabulary",
+                       name_text(model->unknown.data, model->unknown.bytes).text);
     if (t->vocab.piece[unknown].special)
         return true; /* plain text never becomes a special token: its byte is dropped */
     t->vocab.unknown = unknown;
@@ -319,6 +322,7 @@ static bool take_up(QmTokenizer *t, const Model *model, json_t *section[SECTIONS
 }
 
 bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, const char *where, Err *err) {
+    if (file_is_other(data, bytes, where, err)) return false;
     Scan scan = scan_new(data, bytes, where, err);
     Model model = {0};
     json_t *section[SECTIONS] = {NULL};

@@ -70,8 +70,11 @@ static bool reserve(Vocab *vocab, int64_t id, Err *err) {
 static bool place(Vocab *vocab, int64_t id, size_t start, PieceKind kind, bool special, Err *err) {
     if (!text_ok(&vocab->bytes, "vocabulary", err)) return false;
     if (vocab->bytes.bytes > UINT32_MAX) return err_set(err, "vocabulary is too large: more than 4 GiB of tokens");
-    vocab->piece[id] = (Piece){.start = (uint32_t)start, .bytes = (uint32_t)(vocab->bytes.bytes - start),
-                               .kind = (uint8_t)kind, .added = kind == PIECE_ADDED, .special = special};
+    vocab->piece[id] = (Piece){.start = (uint32_t)start,
+                               .bytes = (uint32_t)(vocab->bytes.bytes - start),
+                               .kind = (uint8_t)kind,
+                               .added = kind == PIECE_ADDED,
+                               .special = special};
     return true;
 }
 
@@ -162,8 +165,7 @@ bool vocab_add_token(Vocab *vocab, int64_t id, const uint8_t *text, size_t bytes
 /* ---- Merges -------------------------------------------------------------------------------------------------- */
 
 static bool merge_fail(const Vocab *vocab, const char *why, const uint8_t *text, size_t bytes, Err *err) {
-    return err_set(err, "merge %zu: %s: '%s'", vocab->row_count, why,
-                   name_text((const char *)text, bytes).text);
+    return err_set(err, "merge %zu: %s: '%s'", vocab->row_count, why, name_text((const char *)text, bytes).text);
 }
 
 bool vocab_merge(Vocab *vocab, const uint8_t *left, size_t left_bytes, const uint8_t *right, size_t right_bytes,

@@ -11,10 +11,10 @@
 enum { VOCAB_MOST_IDS = 1 << 22 };
 
 typedef enum PieceKind {
-    PIECE_NONE,  /* no token has this id                              */
-    PIECE_WORD,  /* spelled in the alphabet: reached by merges        */
-    PIECE_RAW,   /* in the vocabulary but not spelled in the alphabet */
-    PIECE_ADDED  /* an added token outside it: its text as it stands  */
+    PIECE_NONE, /* no token has this id                              */
+    PIECE_WORD, /* spelled in the alphabet: reached by merges        */
+    PIECE_RAW,  /* in the vocabulary but not spelled in the alphabet */
+    PIECE_ADDED /* an added token outside it: its text as it stands  */
 } PieceKind;
 
 typedef struct Piece {

@@ -1,5 +1,6 @@
-/* fuzz_tokenizer.c: a tokenizer.json up to the first NUL byte, then text; or a GGUF file. What loads must encode any
- * text, and decode the ids to well-formed UTF-8, the same at once and as a stream. */
+/* fuzz_tokenizer.c: a tokenizer.json up to the first NUL byte, then text, which is a tokenizer_config.json too if it
+ * starts with a brace; or a GGUF file. What loads must encode any text, and decode the ids to well-formed UTF-8, the
+ * same at once and as a stream. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/text/stream.h"
@@ -59,6 +60,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     } else {
         ok = tokenizer_load_json(t, data, nul ? (size_t)(nul - data) : bytes, "fuzz", &err);
     }
+    if (ok && nul && nul + 1 < data + bytes && nul[1] == '{')
+        ok = tokenizer_load_config(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1),
+                                   bytes % 2 ? "qwen2" : NULL, "config", &err);
     check(ok != err.set);
     if (ok) encode_and_decode(t, sample, strlen(sample));
     if (ok && nul) encode_and_decode(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1));
