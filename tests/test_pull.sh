@@ -97,6 +97,10 @@ mv "$(weights)" "$files/m.q8_0.gguf" && list config.json tokenizer.json m.q8_0.g
 pull
 check "the only GGUF file comes along" 'is 0' 'same m.q8_0.gguf'
 fresh
+list config.json model.safetensors
+pull
+check "no tokenizer that is read: a word" 'is 0' 'err "has no tokenizer.json"'
+fresh
 echo x >"$files/pytorch_model.bin" && list config.json tokenizer.json pytorch_model.bin
 pull
 check "no weights that are read: a word" 'is 0' 'err "has no weights that are read here"' '[ ! -e "$out/pytorch_model.bin" ]'

@@ -183,6 +183,15 @@ static bool choose_files(Pull *pull, Err *err) {
     }
     ok = ok && hub_choose(&pull->files, index, bytes, &has_weights, err);
     if (!ok) err_prefix(err, "%s at %s", pull->repo, pull->revision);
+    bool has_tokenizer = false, gguf = false;
+    for (i = 0; ok && i < pull->files.count; i++) {
+        const char *name = pull->files.file[i].path, *end = strrchr(name, '.');
+        has_tokenizer = has_tokenizer || !strcmp(name, "tokenizer.json");
+        gguf = gguf || (end && !strcasecmp(end, ".gguf")); /* it holds its tokenizer */
+    }
+    if (ok && !has_tokenizer && !gguf)
+        fprintf(stderr, "qwenmesh pull: warning: %s has no tokenizer.json, without which only ids can be run\n",
+                pull->repo);
     if (ok && !has_weights)
         fprintf(stderr,
                 "qwenmesh pull: warning: %s has no weights that are read here: no " MODEL_WEIGHTS ", " MODEL_INDEX
