@@ -118,6 +118,10 @@ check: tests
 	dev/plugins.sh || echo "check: tests of PJRT plugins will be skipped"
 	tests/run.sh $(CHECKS)
 
+# One call after the other fails: see tests/test_faults.sh.
+check-faults: $(PROGRAM) $(BUILD)/tests/fake_faults.so
+	FAULT_SAMPLES=0 bash tests/test_faults.sh
+
 $(BUILD)/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(OBJ)
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)

@@ -16,6 +16,8 @@
 #include "../src/pjrt/kv_store.h"
 #include "fixture.h"
 
+#define SECRET "0123456789abcdef0123456789abcde"
+static const uint8_t secret[KV_SECRET] = SECRET;
 static KvServer *server;
 static KvClient *client;
 
@@ -23,9 +25,9 @@ static int start(void **state) {
     (void)state;
     Err err = {0};
     char address[64];
-    server = kv_server_start("127.0.0.1:0", &err);
+    server = kv_server_start("127.0.0.1:0", secret, &err);
     if (server) snprintf(address, sizeof address, "127.0.0.1:%d", kv_server_port(server));
-    client = server ? kv_client_new(address, &err) : NULL;
+    client = server ? kv_client_new(address, secret, &err) : NULL;
     if (!client) fprintf(stderr, "%s\n", err.text);
     return client ? 0 : -1;
 }
@@ -202,25 +204,75 @@ static void what_is_no_request_is_hung_up_on(void **state) {
     (void)state;
     uint8_t f[KV_REQUEST_HEAD + 64] = {0};
     is_hung_up_on(stranger("GET / HTTP/1.1\r\nHost: example\r\n\r\n", 33));
-    static const KvHead heads[] = {{0, 1, 0, 0},
-                                   {3, 1, 0, 0},
-                                   {KV_GET, KV_KEY_MAX + 1, 0, 0},
-                                   {KV_GET, 1, 1, 0},
-                                   {KV_PUT, 1, KV_VALUE_MAX + 1, 0},
-                                   {KV_PUT, UINT32_MAX, UINT32_MAX, 0},
-                                   {KV_PUT, 1, 1, 1},
-                                   {KV_GET, 1, 0, KV_TIMEOUT_MAX + 1},
-                                   {255, 0, 0, 0}};
+    static const KvHead heads[] = {{0, 1, 0, 0, SECRET},
+                                   {3, 1, 0, 0, SECRET},
+                                   {KV_GET, KV_KEY_MAX + 1, 0, 0, SECRET},
+                                   {KV_GET, 1, 1, 0, SECRET},
+                                   {KV_PUT, 1, KV_VALUE_MAX + 1, 0, SECRET},
+                                   {KV_PUT, UINT32_MAX, UINT32_MAX, 0, SECRET},
+                                   {KV_PUT, 1, 1, 1, SECRET},
+                                   {KV_GET, 1, 0, KV_TIMEOUT_MAX + 1, SECRET},
+                                   {255, 0, 0, 0, SECRET}};
     for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
         kv_head_write(f, &heads[i]);
         is_hung_up_on(stranger(f, KV_REQUEST_HEAD));
     }
-    kv_head_write(f, &(KvHead){KV_GET, 1, 0, 0});
+    kv_head_write(f, &(KvHead){KV_GET, 1, 0, 0, SECRET});
     f[6] = 1; /* the zeros are not zero */
     is_hung_up_on(stranger(f, KV_REQUEST_HEAD + 1));
-    kv_head_write(f, &(KvHead){KV_GET, 1, 0, 60000});
+    kv_head_write(f, &(KvHead){KV_GET, 1, 0, 60000, SECRET});
     is_hung_up_on(stranger(f, KV_REQUEST_HEAD + 2)); /* more than was announced */
     holds("a", "", 0);
+}
+
+/* Who does not know the secret reads and writes nothing, and is told so before it sends a value. */
+static void a_secret_is_needed(void **state) {
+    (void)state;
+    Err err = {0};
+    char address[64], *value = NULL;
+    size_t bytes;
+    snprintf(address, sizeof address, "127.0.0.1:%d", kv_server_port(server));
+    assert_int_equal(put("hidden", "x", 1), PJRT_OK);
+    for (int i = 0; i < KV_SECRET; i += KV_SECRET - 1) {
+        uint8_t stranger_secret[KV_SECRET];
+        memcpy(stranger_secret, secret, sizeof stranger_secret);
+        stranger_secret[i] ^= 1;
+        KvClient *other = kv_client_new(address, stranger_secret, &err);
+        assert_int_equal(kv_get(other, "hidden", 6, 1000, &value, &bytes, &err), PJRT_UNAUTHENTICATED);
+        assert_non_null(strstr(err.text, "secret"));
+        assert_null(value);
+        char *large = calloc(1, KV_VALUE_MAX);
+        assert_int_equal(kv_put(other, "hidden", 6, large, KV_VALUE_MAX, NULL), PJRT_UNAUTHENTICATED);
+        free(large);
+        kv_client_free(other);
+    }
+    holds("hidden", "x", 1);
+}
+
+/* However many replies are on their way, a value is there once; one that was replaced counts until the last has left. */
+static void replies_are_bounded(void **state) {
+    (void)state;
+    enum { WAITING = 200, BYTES = KV_VALUE_MAX };
+    KvStore store = {0};
+    KvPeer peer[WAITING];
+    uint8_t *value = calloc(1, BYTES), request[KV_REQUEST_HEAD + 1];
+    assert_int_equal(kv_store_put(&store, (const uint8_t *)"k", 1, value, BYTES), PJRT_OK);
+    kv_head_write(request, &(KvHead){KV_GET, 1, 0, 0, {0}});
+    request[KV_REQUEST_HEAD] = 'k';
+    for (int i = 0; i < WAITING; i++) {
+        kv_peer_start(&peer[i], 0);
+        kv_peer_feed(&peer[i], &store, request, sizeof request, 0);
+        assert_int_equal(peer[i].state, KV_REPLYING);
+        assert_int_equal(peer[i].out_bytes, KV_REPLY_HEAD + BYTES);
+        assert_ptr_equal(peer[i].value, store.entry->value);
+    }
+    assert_int_equal(store.bytes, 1 + BYTES);
+    assert_int_equal(kv_store_put(&store, (const uint8_t *)"k", 1, value, 5), PJRT_OK);
+    assert_int_equal(store.bytes, 1 + BYTES + 5);
+    for (int i = 0; i < WAITING; i++) kv_peer_free(&peer[i], &store);
+    assert_int_equal(store.bytes, 1 + 5);
+    kv_store_free(&store);
+    free(value);
 }
 
 static void silence_holds_nobody_up(void **state) {
@@ -228,7 +280,7 @@ static void silence_holds_nobody_up(void **state) {
     enum { SILENT = 120 };
     int fd[SILENT];
     uint8_t f[KV_REQUEST_HEAD + 1] = {0};
-    kv_head_write(f, &(KvHead){KV_PUT, 1, KV_VALUE_MAX, 0});
+    kv_head_write(f, &(KvHead){KV_PUT, 1, KV_VALUE_MAX, 0, SECRET});
     for (int i = 0; i < SILENT; i++) fd[i] = stranger(f, (size_t)(i % (KV_REQUEST_HEAD + 1)));
     double begin = clock_seconds();
     assert_int_equal(put("quick", "yes", 3), PJRT_OK);
@@ -269,16 +321,16 @@ static void addresses_are_checked(void **state) {
     static const char *const wrong_address[] = {"", "host", ":1", "host:", "host:x", "host:65536", "[]:1"};
     for (size_t i = 0; i < sizeof wrong_address / sizeof *wrong_address; i++) {
         Err err = {0};
-        assert_null(kv_client_new(wrong_address[i], &err));
+        assert_null(kv_client_new(wrong_address[i], secret, &err));
         assert_true(err.set);
         err = (Err){0};
-        assert_null(kv_server_start(wrong_address[i], &err));
+        assert_null(kv_server_start(wrong_address[i], secret, &err));
         assert_true(err.set);
     }
     Err err = {0};
     char address[64];
     snprintf(address, sizeof address, "127.0.0.1:%d", kv_server_port(server));
-    assert_null(kv_server_start(address, &err));
+    assert_null(kv_server_start(address, secret, &err));
     assert_non_null(strstr(err.text, "Address already in use"));
 }
 
@@ -293,10 +345,10 @@ static void a_server_that_stops_lets_go(void **state) {
     Err err = {0};
     char address[64], *value;
     size_t bytes;
-    KvServer *other = kv_server_start("127.0.0.1:0", &err);
+    KvServer *other = kv_server_start("127.0.0.1:0", secret, &err);
     assert_non_null(other);
     snprintf(address, sizeof address, "127.0.0.1:%d", kv_server_port(other));
-    KvClient *waiting = kv_client_new(address, &err);
+    KvClient *waiting = kv_client_new(address, secret, &err);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, stop_later, other), 0);
     double begin = clock_seconds();
@@ -317,6 +369,8 @@ int main(void) {
         cmocka_unit_test(many_threads_ask_at_once),
         cmocka_unit_test(a_plugins_callbacks),
         cmocka_unit_test(what_is_no_request_is_hung_up_on),
+        cmocka_unit_test(a_secret_is_needed),
+        cmocka_unit_test(replies_are_bounded),
         cmocka_unit_test(silence_holds_nobody_up),
         cmocka_unit_test(more_connections_than_places_are_served_in_turn),
         cmocka_unit_test(a_full_store_says_so),

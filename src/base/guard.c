@@ -49,9 +49,9 @@ void guard_remove(void) {
 
 /* ---- Memory ------------------------------------------------------------------------------------------------------ */
 
-_Noreturn static void no_memory(size_t bytes) {
-    char text[96];
-    snprintf(text, sizeof text, "qwenmesh: error: out of memory: a library needs %zu bytes\n", bytes);
+_Noreturn void guard_no_memory(const char *what, size_t bytes) {
+    char text[128];
+    snprintf(text, sizeof text, "qwenmesh: error: out of memory: %.40s needs %zu bytes\n", what, bytes);
     guard_remove();
     say(text);
     _exit(END_FAILED);
@@ -59,19 +59,19 @@ _Noreturn static void no_memory(size_t bytes) {
 
 void *guard_malloc(size_t bytes) {
     void *p = malloc(bytes ? bytes : 1);
-    if (!p) no_memory(bytes);
+    if (!p) guard_no_memory("a library", bytes);
     return p;
 }
 
 void *guard_calloc(size_t count, size_t size) {
     void *p = calloc(count ? count : 1, size ? size : 1);
-    if (!p) no_memory(size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
+    if (!p) guard_no_memory("a library", size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
     return p;
 }
 
 void *guard_realloc(void *p, size_t bytes) {
     void *new = realloc(p, bytes ? bytes : 1);
-    if (!new) no_memory(bytes);
+    if (!new) guard_no_memory("a library", bytes);
     return new;
 }
 

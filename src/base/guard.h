@@ -14,6 +14,8 @@ bool guard_started(void);
 void *guard_malloc(size_t bytes);
 void *guard_calloc(size_t count, size_t size);
 void *guard_realloc(void *p, size_t bytes);
+/* What they end with. */
+_Noreturn void guard_no_memory(const char *what, size_t bytes);
 
 /* Names that are removed if the program ends before guard_release. `path` stays as it is until then. The place, or 0
  * when there is none left: then the file stays. */

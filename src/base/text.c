@@ -4,12 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include "base.h"
+#include "guard.h"
 
 static bool text_reserve(Text *text, size_t more) {
     size_t need;
     if (text->failed || !size_add(text->bytes, more, &need) || !size_add(need, 1, &need) ||
         !mem_grow((void **)&text->data, &text->capacity, need, 1, "text", NULL))
         text->failed = true;
+    if (text->failed && guard_started()) guard_no_memory("text", more);
     return !text->failed;
 }
 

@@ -74,13 +74,11 @@ static bool decode_one(const Tokenize *o, const char *text, Err *err) {
         text += n;
     }
     char *decoded = ok ? qm_tokenizer_decode(o->tokenizer, ids, (int64_t)count, o->skip_special, &bytes, err) : NULL;
-    if (decoded) {
-        fwrite(decoded, 1, bytes, stdout);
-        putchar('\n');
-    }
+    ok = decoded && file_put(stdout, decoded, bytes, "standard output", err) &&
+         file_put(stdout, "\n", 1, "standard output", err);
     free(decoded);
     free(ids);
-    return decoded != NULL;
+    return ok;
 }
 
 static bool chat_one(const Tokenize *o, Err *err) {
@@ -133,10 +131,8 @@ static bool decode_line(const Tokenize *o, const json_t *value, Err *err) {
     Text out = {0};
     if (decoded) python_json_text(decoded, bytes, &out);
     ok = decoded && text_ok(&out, "decoded text", err);
-    if (ok) {
-        fwrite(out.data, 1, out.bytes, stdout);
-        putchar('\n');
-    }
+    text_add(&out, "\n", 1);
+    ok = ok && file_put(stdout, out.data, out.bytes, "standard output", err);
     text_free(&out);
     free(decoded);
     free(ids);

@@ -164,7 +164,7 @@ static bool check_options(const PjrtOptions *o, Err *err) {
     if (o->nodes < 0 || o->nodes > 4096) return err_set(err, "nodes: expected 1 to 4096, got %d", o->nodes);
     if (o->nodes > 1 && (o->node < 0 || o->node >= o->nodes))
         return err_set(err, "node: expected 0 to %d, got %d", o->nodes - 1, o->node);
-    if (o->nodes > 1 && !o->store)
+    if (o->nodes > 1 && (!o->store || !o->secret))
         return err_set(err, "%d nodes: expected HOST:PORT of their store, got none", o->nodes);
     return true;
 }
@@ -175,7 +175,7 @@ static bool store_reach(PjrtClient *client, const PjrtOptions *options, Err *err
     char key[32];
     int bytes = snprintf(key, sizeof key, "qwenmesh/node/%d", options->node);
     if (options->nodes < 2) return true;
-    client->store = kv_client_new(options->store, err);
+    client->store = kv_client_new(options->store, options->secret, err);
     if (client->store && kv_put(client->store, key, (size_t)bytes, "", 0, err) == PJRT_OK) return true;
     err_prefix(err, "the address of rank 0 (QWENMESH_PJRT_COORDINATOR)");
     return false;

@@ -20,6 +20,7 @@ typedef struct PjrtOptions {
     int node, nodes;         /* this process, a rank of transport.h, among several that run one program together, with
                                 equally many devices each; 0 or 1: alone. Opening and compiling then wait for all     */
     const char *store;       /* nodes > 1: HOST:PORT of the processes' store of keys (kv.h)                           */
+    const uint8_t *secret;   /* and its secret, of KV_SECRET bytes                                                    */
 } PjrtOptions;
 
 typedef struct PjrtInfo {

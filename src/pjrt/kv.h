@@ -1,26 +1,28 @@
 /* kv.h: keys and values that the processes of one program share, over TCP: node 0 keeps them. A plugin whose devices
  * span processes (CUDA) finds its peers through it.
  *
- * There is no password: whoever reaches the port can read and write. Use it on a trusted network. Sizes, connections
- * and waiting are bounded, so that a stranger cannot exhaust the process. */
+ * A request without the store's secret is refused, so whoever reaches the port can neither read nor write. The secret
+ * travels as it is: it keeps strangers out, not those who listen on the network. Sizes, connections, waiting and what
+ * is on its way are bounded, so that a stranger cannot exhaust the process. */
 #ifndef PJRT_KV_H
 #define PJRT_KV_H
 #include "../base/base.h"
 #include "api.h"
 
+enum { KV_SECRET = 32 };
 typedef struct KvServer KvServer;
 typedef struct KvClient KvClient;
 
 /* Listens on "HOST:PORT" ("[HOST]:PORT" for IPv6; port 0: any free one) and serves in a thread of its own. */
-KvServer *kv_server_start(const char *address, Err *err);
+KvServer *kv_server_start(const char *address, const uint8_t secret[KV_SECRET], Err *err);
 int kv_server_port(const KvServer *server);
 void kv_server_stop(KvServer *server); /* NULL is fine */
 
 /* Safe to use from many threads at once: every request has a connection of its own. */
-KvClient *kv_client_new(const char *address, Err *err);
+KvClient *kv_client_new(const char *address, const uint8_t secret[KV_SECRET], Err *err);
 void kv_client_free(KvClient *client); /* NULL is fine */
 
-/* Waits up to `timeout_ms` for the key; *value is malloc'ed. OK, DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAVAILABLE (no
+/* Waits up to `timeout_ms` for the key; *value is malloc'ed. OK, DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAUTHENTICATED, UNAVAILABLE (no
  * server there within that time, or it broke off). With a timeout of 0 a missing key is NOT_FOUND at once. */
 PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes,
                 Err *err);

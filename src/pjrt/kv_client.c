@@ -11,7 +11,7 @@
 #include "kv_socket.h"
 #include "kv_store.h"
 
-struct KvClient { char *address; };
+struct KvClient { char *address; uint8_t secret[KV_SECRET]; };
 
 struct addrinfo *kv_resolve(const char *address, bool passive, Err *err) {
     char host[256] = "";
@@ -32,11 +32,12 @@ struct addrinfo *kv_resolve(const char *address, bool passive, Err *err) {
     return NULL;
 }
 
-KvClient *kv_client_new(const char *address, Err *err) {
+KvClient *kv_client_new(const char *address, const uint8_t secret[KV_SECRET], Err *err) {
     struct addrinfo *list = kv_resolve(address, false, err);
     if (!list) return NULL;
     freeaddrinfo(list);
     KvClient *client = mem_new(1, sizeof *client, "key-value client", err);
+    if (client) memcpy(client->secret, secret, KV_SECRET);
     if (client && !(client->address = strdup(address))) {
         free(client);
         client = NULL;
@@ -126,10 +127,14 @@ static PjrtCode ask(KvClient *client, const Asked *q, char **value, size_t *valu
     PjrtCode status = PJRT_UNAVAILABLE;
     uint32_t bytes = 0;
     double deadline = clock_seconds() + wait + KV_PATIENCE;
-    kv_head_write(head, &q->head);
-    bool ok = send_all(fd, head, sizeof head, deadline) && send_all(fd, q->key, q->head.key_bytes, deadline) &&
-              send_all(fd, q->value, q->head.value_bytes, deadline) && receive_all(fd, reply, sizeof reply, deadline) &&
-              kv_reply_read(reply, &status, &bytes) && (value || bytes == 0);
+    KvHead asked = q->head;
+    memcpy(asked.secret, client->secret, KV_SECRET);
+    kv_head_write(head, &asked);
+    /* One that is refused is answered before all of it is sent: then sending fails, and the answer says why. */
+    bool sent = send_all(fd, head, sizeof head, deadline) && send_all(fd, q->key, q->head.key_bytes, deadline) &&
+                send_all(fd, q->value, q->head.value_bytes, deadline);
+    bool ok = receive_all(fd, reply, sizeof reply, deadline) &&
+              kv_reply_read(reply, &status, &bytes) && (value || bytes == 0) && (sent || status != PJRT_OK);
     char *data = ok ? malloc((size_t)bytes + 1) : NULL;
     ok = data && receive_all(fd, data, bytes, deadline);
     close(fd);
@@ -142,6 +147,8 @@ static PjrtCode ask(KvClient *client, const Asked *q, char **value, size_t *valu
     if (status == PJRT_DEADLINE_EXCEEDED || status == PJRT_NOT_FOUND)
         err_set(err, "no key '%.*s' in the store at %s after %u ms",
                 (int)(q->head.key_bytes > 200 ? 200 : q->head.key_bytes), q->key, client->address, q->head.timeout_ms);
+    else if (status == PJRT_UNAUTHENTICATED)
+        err_set(err, "the key-value store at %s has another secret", client->address);
     else if (status != PJRT_OK) err_set(err, "the key-value store at %s is full", client->address);
     return status;
 }
@@ -156,12 +163,12 @@ PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout
                 Err *err) {
     if (!sizes_fit(key_bytes, 0, err)) return PJRT_INVALID_ARGUMENT;
     uint32_t wait = timeout_ms < 0 ? 0 : timeout_ms > KV_TIMEOUT_MAX ? KV_TIMEOUT_MAX : (uint32_t)timeout_ms;
-    return ask(client, &(Asked){{KV_GET, (uint32_t)key_bytes, 0, wait}, key, ""}, value, value_bytes, err);
+    return ask(client, &(Asked){{KV_GET, (uint32_t)key_bytes, 0, wait, {0}}, key, ""}, value, value_bytes, err);
 }
 
 PjrtCode kv_put(KvClient *client, const char *key, size_t key_bytes, const char *value, size_t value_bytes, Err *err) {
     if (!sizes_fit(key_bytes, value_bytes, err)) return PJRT_INVALID_ARGUMENT;
-    return ask(client, &(Asked){{KV_PUT, (uint32_t)key_bytes, (uint32_t)value_bytes, 0}, key, value}, NULL, NULL, err);
+    return ask(client, &(Asked){{KV_PUT, (uint32_t)key_bytes, (uint32_t)value_bytes, 0, {0}}, key, value}, NULL, NULL, err);
 }
 
 /* ---- Callbacks --------------------------------------------------------------------------------------------------- */

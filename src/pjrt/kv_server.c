@@ -47,7 +47,9 @@ static void receive(KvServer *s, Connection *c) {
 }
 
 static void answer(Connection *c) {
-    ssize_t n = send(c->fd, c->peer.out + c->sent, c->peer.out_bytes - c->sent, MSG_NOSIGNAL);
+    size_t bytes;
+    const uint8_t *data = kv_peer_out(&c->peer, c->sent, &bytes);
+    ssize_t n = send(c->fd, data, bytes, MSG_NOSIGNAL);
     if (n > 0) c->sent += (size_t)n;
     else if (n < 0 && errno != EAGAIN && errno != EINTR) c->peer.state = KV_BROKEN;
     if (c->sent == c->peer.out_bytes) c->peer.state = KV_BROKEN; /* all said */
@@ -120,9 +122,10 @@ static int listen_on(const char *address, int *port, Err *err) {
     return fd;
 }
 
-KvServer *kv_server_start(const char *address, Err *err) {
+KvServer *kv_server_start(const char *address, const uint8_t secret[KV_SECRET], Err *err) {
     KvServer *s = mem_new(1, sizeof *s, "key-value store", err);
     if (!s) return NULL;
+    memcpy(s->store.secret, secret, KV_SECRET);
     s->wake[0] = s->wake[1] = -1;
     s->listener = listen_on(address, &s->port, err);
     int why = 0;

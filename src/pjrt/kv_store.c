@@ -1,4 +1,5 @@
 /* kv_store.c: requests of strangers, bounded in every size. */
+#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 #include "kv_store.h"
@@ -26,10 +27,12 @@ void kv_head_write(uint8_t out[KV_REQUEST_HEAD], const KvHead *head) {
     put_u32(out + 8, head->key_bytes);
     put_u32(out + 12, head->value_bytes);
     put_u32(out + 16, head->timeout_ms);
+    memcpy(out + 20, head->secret, KV_SECRET);
 }
 
 bool kv_head_read(const uint8_t data[KV_REQUEST_HEAD], KvHead *out) {
-    *out = (KvHead){data[4], get_u32(data + 8), get_u32(data + 12), get_u32(data + 16)};
+    *out = (KvHead){data[4], get_u32(data + 8), get_u32(data + 12), get_u32(data + 16), {0}};
+    memcpy(out->secret, data + 20, KV_SECRET);
     if (!starts(data) || out->key_bytes > KV_KEY_MAX || out->timeout_ms > KV_TIMEOUT_MAX) return false;
     return (out->op == KV_GET && out->value_bytes == 0) ||
            (out->op == KV_PUT && out->value_bytes <= KV_VALUE_MAX && out->timeout_ms == 0);
@@ -49,10 +52,16 @@ bool kv_reply_read(const uint8_t data[KV_REPLY_HEAD], PjrtCode *status, uint32_t
 
 /* ---- Store ------------------------------------------------------------------------------------------------------- */
 
+static void let_go(KvStore *store, KvValue *value) {
+    if (!value || --value->holders) return;
+    store->bytes -= value->bytes;
+    free(value);
+}
+
 void kv_store_free(KvStore *store) {
     for (size_t i = 0; i < store->count; i++) {
         free(store->entry[i].key);
-        free(store->entry[i].value);
+        let_go(store, store->entry[i].value);
     }
     free(store->entry);
     *store = (KvStore){0};
@@ -68,30 +77,32 @@ const KvEntry *kv_store_get(const KvStore *store, const uint8_t *key, size_t key
     return find(store, key, key_bytes);
 }
 
-/* An empty value is a value: never NULL for lack of bytes. */
-static uint8_t *copy_bytes(const uint8_t *data, size_t bytes) {
-    uint8_t *copy = malloc(bytes + 1);
-    if (copy && bytes) memcpy(copy, data, bytes);
-    return copy;
-}
-
 PjrtCode kv_store_put(KvStore *store, const uint8_t *key, size_t key_bytes, const uint8_t *value, size_t value_bytes) {
-    KvEntry *old = find(store, key, key_bytes);
-    size_t now = store->bytes - (old ? old->value_bytes : 0), added = value_bytes + (old ? 0 : key_bytes);
-    if (now + added > KV_STORE_MAX || (!old && store->count >= KV_ENTRIES_MAX)) return PJRT_RESOURCE_EXHAUSTED;
-    uint8_t *new_value = copy_bytes(value, value_bytes), *new_key = old ? NULL : copy_bytes(key, key_bytes);
-    if (!new_value || (!old && !new_key) ||
-        (!old &&
-         !mem_grow((void **)&store->entry, &store->capacity, store->count + 1, sizeof *store->entry, "keys", NULL))) {
-        free(new_value);
+    KvEntry *entry = find(store, key, key_bytes);
+    size_t added = value_bytes + (entry ? 0 : key_bytes);
+    size_t freed = entry && entry->value->holders == 1 ? entry->value->bytes : 0; /* else a reply still holds it */
+    if (store->bytes - freed + added > KV_STORE_MAX || (!entry && store->count >= KV_ENTRIES_MAX))
+        return PJRT_RESOURCE_EXHAUSTED;
+    KvValue *new = malloc(sizeof *new + value_bytes);
+    uint8_t *new_key = entry ? NULL : malloc(key_bytes + 1);
+    bool ok = new && (entry || (new_key && mem_grow((void **)&store->entry, &store->capacity, store->count + 1,
+                                                    sizeof *store->entry, "keys", NULL)));
+    if (!ok) {
+        free(new);
         free(new_key);
         return PJRT_RESOURCE_EXHAUSTED;
     }
-    if (old) free(old->value);
-    else old = &store->entry[store->count++], *old = (KvEntry){.key = new_key, .key_bytes = key_bytes};
-    old->value = new_value;
-    old->value_bytes = value_bytes;
-    store->bytes = now + added;
+    *new = (KvValue){.bytes = value_bytes, .holders = 1};
+    if (value_bytes) memcpy(new->data, value, value_bytes);
+    if (entry) {
+        let_go(store, entry->value);
+    } else {
+        if (key_bytes) memcpy(new_key, key, key_bytes);
+        entry = &store->entry[store->count++];
+        *entry = (KvEntry){.key = new_key, .key_bytes = key_bytes};
+    }
+    entry->value = new;
+    store->bytes += added;
     return PJRT_OK;
 }
 
@@ -108,7 +119,7 @@ static void free_in(KvPeer *peer, KvStore *store) {
 
 void kv_peer_free(KvPeer *peer, KvStore *store) {
     free_in(peer, store);
-    free(peer->out);
+    let_go(store, peer->value);
     *peer = (KvPeer){.state = KV_BROKEN};
 }
 
@@ -122,23 +133,27 @@ static bool reserve(KvPeer *peer, KvStore *store, size_t need) {
     return ok;
 }
 
-static void reply(KvPeer *peer, KvStore *store, PjrtCode status, const uint8_t *value, size_t bytes, double now) {
+static void reply(KvPeer *peer, KvStore *store, PjrtCode status, KvValue *value, double now) {
     free_in(peer, store);
-    peer->out_bytes = KV_REPLY_HEAD + bytes;
-    peer->out = malloc(peer->out_bytes);
-    peer->state = peer->out ? KV_REPLYING : KV_BROKEN;
+    if (value) value->holders++;
+    peer->value = value;
+    peer->out_bytes = KV_REPLY_HEAD + (value ? value->bytes : 0);
+    peer->state = KV_REPLYING;
     peer->deadline = now + KV_PATIENCE;
-    if (!peer->out) return;
-    kv_reply_write(peer->out, status, (uint32_t)bytes);
-    if (bytes) memcpy(peer->out + KV_REPLY_HEAD, value, bytes);
+    kv_reply_write(peer->out, status, value ? (uint32_t)value->bytes : 0);
+}
+
+const uint8_t *kv_peer_out(const KvPeer *peer, size_t sent, size_t *bytes) {
+    *bytes = (sent < KV_REPLY_HEAD ? KV_REPLY_HEAD : peer->out_bytes) - sent;
+    return sent < KV_REPLY_HEAD ? peer->out + sent : peer->value->data + (sent - KV_REPLY_HEAD);
 }
 
 void kv_peer_check(KvPeer *peer, KvStore *store, double now) {
     if (peer->state == KV_WAITING) {
         const KvEntry *entry = kv_store_get(store, peer->in + KV_REQUEST_HEAD, peer->head.key_bytes);
-        if (entry) reply(peer, store, PJRT_OK, entry->value, entry->value_bytes, now);
+        if (entry) reply(peer, store, PJRT_OK, entry->value, now);
         else if (now >= peer->deadline)
-            reply(peer, store, peer->head.timeout_ms ? PJRT_DEADLINE_EXCEEDED : PJRT_NOT_FOUND, NULL, 0, now);
+            reply(peer, store, peer->head.timeout_ms ? PJRT_DEADLINE_EXCEEDED : PJRT_NOT_FOUND, NULL, now);
     } else if (now >= peer->deadline) {
         peer->state = KV_BROKEN;
     }
@@ -153,15 +168,21 @@ void kv_peer_feed(KvPeer *peer, KvStore *store, const uint8_t *data, size_t byte
     }
     memcpy(peer->in + peer->in_bytes, data, bytes);
     peer->in_bytes += bytes;
+    if (memcmp(peer->in, magic, peer->in_bytes < sizeof magic ? peer->in_bytes : sizeof magic) != 0) {
+        peer->state = KV_BROKEN;
+        return;
+    }
     if (peer->in_bytes < KV_REQUEST_HEAD) return;
     KvHead *head = &peer->head;
     size_t whole = KV_REQUEST_HEAD;
-    if (!kv_head_read(peer->in, head) || peer->in_bytes > (whole += head->key_bytes + (size_t)head->value_bytes)) {
+    bool is_head = kv_head_read(peer->in, head);
+    if (is_head && CRYPTO_memcmp(head->secret, store->secret, KV_SECRET) != 0)
+        reply(peer, store, PJRT_UNAUTHENTICATED, NULL, now);
+    else if (!is_head || peer->in_bytes > (whole += head->key_bytes + (size_t)head->value_bytes)) {
         peer->state = KV_BROKEN;
     } else if (peer->in_bytes == whole && head->op == KV_PUT) {
         const uint8_t *key = peer->in + KV_REQUEST_HEAD;
-        reply(peer, store, kv_store_put(store, key, head->key_bytes, key + head->key_bytes, head->value_bytes), NULL, 0,
-              now);
+        reply(peer, store, kv_store_put(store, key, head->key_bytes, key + head->key_bytes, head->value_bytes), NULL, now);
     } else if (peer->in_bytes == whole) {
         peer->state = KV_WAITING;
         peer->deadline = now + head->timeout_ms / 1000.0;

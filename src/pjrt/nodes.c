@@ -5,6 +5,7 @@
  * many to each: every rank compiles the one program and runs it on its devices at the same time as the others. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 #include "../base/transport.h"
 #include "kv.h"
@@ -25,11 +26,12 @@ bool nodes_deal(Pjrt *p, Err *err) {
 typedef struct NodeHello {
     char host[64], visible[256]; /* visible: CUDA_VISIBLE_DEVICES, which a launcher may set for each */
     char store[STORE_BYTES];     /* of rank 0, when it is there */
+    uint8_t secret[KV_SECRET];   /* of the store */
 } NodeHello;
 
 /* Starts the store, on rank 0. On one host nobody else needs to reach it; else it listens on all addresses, and is told
  * by the host's name or as QWENMESH_PJRT_COORDINATOR=HOST[:PORT] says. */
-static bool store_start(Pjrt *p, bool one_host, const char *host, char *store, Err *err) {
+static bool store_start(Pjrt *p, bool one_host, const char *host, char *store, uint8_t *secret, Err *err) {
     char listen[64];
     const char *told = getenv("QWENMESH_PJRT_COORDINATOR"), *port = "0";
     bool is_told = told && *told;
@@ -41,7 +43,8 @@ static bool store_start(Pjrt *p, bool one_host, const char *host, char *store, E
     if (bytes == 0 || bytes + 8 > STORE_BYTES || strlen(port) > 5)
         return err_set(err, "QWENMESH_PJRT_COORDINATOR: expected HOST or HOST:PORT, got '%.200s'", host);
     snprintf(listen, sizeof listen, "%s:%s", host[0] == '[' ? "[::]" : is_told || !one_host ? "0.0.0.0" : host, port);
-    if (!(p->server = kv_server_start(listen, err))) {
+    if (getrandom(secret, KV_SECRET, 0) != KV_SECRET) return err_set(err, "cannot draw a secret for the store of keys");
+    if (!(p->server = kv_server_start(listen, secret, err))) {
         if (is_told) err_prefix(err, "QWENMESH_PJRT_COORDINATOR=%.200s", told);
         return false;
     }
@@ -64,13 +67,14 @@ bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err) {
         one_host &= here;
         if (here && r < p->node && !strcmp(all[r].visible, mine->visible)) o->first_device += p->own;
     }
-    if (p->node == 0) ok = store_start(p, one_host, mine->host, mine->store, err);
+    if (p->node == 0) ok = store_start(p, one_host, mine->host, mine->store, mine->secret, err);
     transport_share(all, sizeof *all, PATIENCE_OPEN, "the key-value store");
     snprintf(p->store, sizeof p->store, "%s", all[0].store);
+    memcpy(p->secret, all[0].secret, sizeof p->secret);
     free(all);
     if (ok && p->options.verbose)
         fprintf(stderr, "ranks: %d of %d devices each, key-value store at %s\n", p->nodes, p->own, p->store);
-    o->node = p->node, o->nodes = p->nodes, o->store = p->store;
+    o->node = p->node, o->nodes = p->nodes, o->store = p->store, o->secret = p->secret;
     return transport_agree(ok, "the key-value store", err);
 }
 

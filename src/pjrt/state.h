@@ -4,6 +4,7 @@
 #include "../graph/backend.h"
 #include "buckets.h"
 #include "client.h"
+#include "kv.h"
 
 /* A run of the program's nodes that is executed alone. arguments: [own device * arguments + i], made at the first
  * run; weights stay there. */
@@ -49,6 +50,7 @@ typedef struct Pjrt {
     int first, own;             /* its devices: [first, first + own) of the mesh; buffers are of those  */
     struct KvServer *server;    /* of rank 0 of several, or NULL                                        */
     char store[STORE_BYTES];    /* its address                                                          */
+    uint8_t secret[KV_SECRET];  /* what it asks for                                                     */
     char type[8];
     int64_t slots, positions;   /* of a replica */
     Bucket bucket[MAX_BUCKETS];

@@ -10,6 +10,9 @@ static void check_reply(const KvPeer *peer) {
     PjrtCode status;
     uint32_t value_bytes;
     if (peer->state != KV_REPLYING) return;
+    size_t n;
+    const uint8_t *body = peer->value ? kv_peer_out(peer, KV_REPLY_HEAD, &n) : (n = 0, NULL);
+    if (peer->out_bytes != KV_REPLY_HEAD + n || (n && (!peer->value || body != peer->value->data))) abort();
     if (peer->out_bytes < KV_REPLY_HEAD || !kv_reply_read(peer->out, &status, &value_bytes) ||
         peer->out_bytes != KV_REPLY_HEAD + (size_t)value_bytes)
         abort();
@@ -43,7 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         kv_peer_free(&peer[i], &store);
     }
     size_t held = 0;
-    for (size_t i = 0; i < store.count; i++) held += store.entry[i].key_bytes + store.entry[i].value_bytes;
+    for (size_t i = 0; i < store.count; i++) held += store.entry[i].key_bytes + store.entry[i].value->bytes;
     if (held != store.bytes) abort();
     kv_store_free(&store);
     return 0;
