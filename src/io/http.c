@@ -120,10 +120,8 @@ typedef struct Answer {
     HttpSink sink;
     void *context;
     int64_t from;               /* asked for */
-    int64_t range;              /* where Content-Range says the body begins; -1: it does not say */
+    HttpHead head;
     int64_t at;                 /* of the next piece; -1 before the first */
-    Text link;
-    size_t header_bytes;
     bool refused;               /* by us, `err` says why */
     Err *err;
 } Answer;
@@ -139,25 +137,26 @@ static const char *header_value(const char *line, size_t bytes, const char *name
     return value;
 }
 
-static size_t take_header(char *line, size_t size, size_t count, void *context) {
-    Answer *answer = context;
-    size_t bytes = size * count, length;
-    answer->header_bytes += bytes;
-    if (answer->header_bytes > HEADER_LIMIT) {
-        answer->refused = true;
-        err_set(answer->err, "the server's header is larger than %d bytes", HEADER_LIMIT);
-        return 0;
-    }
+bool http_head_line(HttpHead *head, const char *line, size_t bytes, Err *err) {
+    size_t length;
+    head->bytes += bytes;
+    if (head->bytes > HEADER_LIMIT) return err_set(err, "the server's header is larger than %d bytes", HEADER_LIMIT);
     const char *value = header_value(line, bytes, "Content-Range", &length);
     if (value) {
         char text[64];
         long long from;
         snprintf(text, sizeof text, "%.*s", (int)(length < 63 ? length : 63), value);
-        answer->range = sscanf(text, "bytes %lld-", &from) == 1 && from >= 0 ? from : -1;
+        head->range = sscanf(text, "bytes %lld-", &from) == 1 && from >= 0 ? from : -1;
     }
     value = header_value(line, bytes, "Link", &length);
-    if (value && !answer->link.bytes) text_add(&answer->link, value, length);
-    return bytes;
+    if (value && !head->link.bytes) text_add(&head->link, value, length);
+    return text_ok(&head->link, "the server's header", err);
+}
+
+static size_t take_header(char *line, size_t size, size_t count, void *context) {
+    Answer *answer = context;
+    answer->refused = !http_head_line(&answer->head, line, size * count, answer->err);
+    return answer->refused ? 0 : size * count;
 }
 
 static size_t take_body(char *data, size_t size, size_t count, void *context) {
@@ -166,14 +165,14 @@ static size_t take_body(char *data, size_t size, size_t count, void *context) {
     long status = 0;
     curl_easy_getinfo(answer->http->curl, CURLINFO_RESPONSE_CODE, &status);
     if (status != 200 && status != 206) return bytes; /* pages that explain an error or a redirect */
-    if (status == 206 && answer->range != answer->from) {
+    if (status == 206 && answer->head.range != answer->from) {
         answer->refused = true;
         err_set(answer->err, "expected the bytes from %lld on, got those from %lld", (long long)answer->from,
-                (long long)answer->range);
+                (long long)answer->head.range);
         return 0;
     }
     if (answer->at < 0) answer->at = status == 206 ? answer->from : 0;
-    const char *link = answer->link.data ? answer->link.data : "";
+    const char *link = answer->head.link.data ? answer->head.link.data : "";
     answer->refused = !answer->sink(answer->context, answer->at, (const uint8_t *)data, bytes, link, answer->err);
     answer->at += (int64_t)bytes;
     return answer->refused ? 0 : bytes;
@@ -239,8 +238,8 @@ static HttpOutcome one_hop(Answer *answer, const char *url, char **next) {
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, take_body);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, answer);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, detail);
-    answer->range = answer->at = -1;
-    answer->header_bytes = 0;
+    answer->head.range = answer->at = -1;
+    answer->head.bytes = 0;
     CURLcode code = curl_easy_perform(c);
     curl_easy_setopt(c, CURLOPT_ERRORBUFFER, NULL);
     if (answer->refused) return HTTP_FAILED;
@@ -267,7 +266,7 @@ HttpOutcome http_get(Http *http, const char *url, int64_t from, HttpSink sink, v
         free(at);
         at = copy;
     }
-    text_free(&answer.link);
+    text_free(&answer.head.link);
     return outcome == HTTP_OK && err->set ? HTTP_FAILED : outcome;
 }
 

@@ -23,6 +23,15 @@ void http_free(Http *http);
  * was asked for: then the first piece is at 0. `link` is the Link header, or "". */
 typedef bool (*HttpSink)(void *context, int64_t at, const uint8_t *data, size_t bytes, const char *link, Err *err);
 
+/* What is read of an answer's head, line by line, as they come from whoever answers. */
+typedef struct HttpHead {
+    int64_t range;   /* where Content-Range says the body begins; -1: it does not say */
+    Text link;       /* the first Link; empty: none                                   */
+    size_t bytes;    /* of all lines                                                  */
+} HttpHead;
+/* Takes a line, its end included. False and an error when the head is too large. Start with {.range = -1}. */
+bool http_head_line(HttpHead *head, const char *line, size_t bytes, Err *err);
+
 /* HTTP_AGAIN: the network or the server failed in a way that may pass. HTTP_FAILED: it will not, or the sink
  * refused. */
 typedef enum HttpOutcome { HTTP_OK, HTTP_AGAIN, HTTP_FAILED } HttpOutcome;
