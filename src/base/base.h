@@ -57,8 +57,7 @@ bool file_put(FILE *file, const char *data, size_t bytes, const char *path, Err 
  * closed. */
 bool file_finish(FILE *file, const char *path, Err *err);
 
-/* ---- Growing text: NUL-terminated; `failed` is kept until asked, and ends the program (guard_start) at once: texts
- * are put together from texts ------------------------------------------------------------------------------------- */
+/* ---- Growing text: NUL-terminated; `failed` is kept until asked ------------------------------------------------- */
 
 typedef struct Text { char *data; size_t bytes, capacity; bool failed; } Text;
 void text_add(Text *text, const char *data, size_t bytes);
