@@ -43,7 +43,7 @@ position() {
     timeout -s KILL 120 env FAULT_AT="$n" FAULT_CALLS="$kind" FAULT_COUNT="$work/count" LD_PRELOAD="$library" \
         "$q" "$@" >out/stdout 2>words </dev/null
     code=$?
-    sed -i '/^this run: /d' out/stdout # a time
+    sed -i '/^this run: /d; s/ in [0-9.]* s$//' out/stdout # times
 }
 
 # Why what is there is not as it should be; nothing if it is.
