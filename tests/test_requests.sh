@@ -71,6 +71,23 @@ run generate -m "$model" --in "$work/req.jsonl" --out - -c 16
 check "generate: length, in every way to search, also where max_length is below the prompt" 'is 0' \
     '[ "$(grep -c "\"finish_reason\":\"length\"" "$work/out")" = 9 ]' '[ "$(grep -c "\"ids\":\[\],\"text\":\"\"" "$work/out")" = 3 ]'
 
+# ---- Small stacks, as threads of other programs have them
+cat >"$work/req.jsonl" <<'END'
+{"ids":[5,6,7],"max_new_tokens":3,"num_beams":2}
+{"ids":[5,6,7],"max_new_tokens":3,"penalty_alpha":0.5,"top_k":3}
+{"ids":[5,6,7],"max_new_tokens":3,"do_sample":true,"top_p":0.9,"num_return_sequences":2}
+{"ids":[5,6,7,5,6],"max_new_tokens":3,"prompt_lookup_num_tokens":3}
+{"ids":[5,6,7],"max_new_tokens":3,"do_sample":true,"top_p":0.9}
+END
+case $QWENMESH in
+*/asan/*) skip "every way to search runs in 256 KiB of stack" "the sanitizer's frames are larger" ;;
+*)
+    run generate -m "$model" --in "$work/req.jsonl" --out "$work/res" -c 64
+    (ulimit -s 256 && exec "$QWENMESH" generate -m "$model" --in "$work/req.jsonl" --out "$work/small" -c 64) || true
+    check "every way to search runs in 256 KiB of stack" 'is 0' 'cmp "$work/res" "$work/small"'
+    ;;
+esac
+
 # ---- Seeds
 printf '{"prompt":"abcd","max_new_tokens":8,"do_sample":true%s}\n' '' ',"seed":5' ',"seed":5' '' >"$work/req.jsonl"
 run generate -m "$model" --in "$work/req.jsonl" --out - -c 64

@@ -147,8 +147,11 @@ static bool engine_plan(QmEngine *e, const QmEngineOptions *o, BackendOptions *b
 static bool engine_start(QmEngine *e, const BackendOptions *b, QmErr *err) {
     e->state = e->backend->open(&e->program, e->weights, b, err);
     e->slot = e->state ? mem_new((size_t)b->slots, sizeof *e->slot, "slots", err) : NULL;
-    if (e->slot) info_fill(e, b);
-    return e->slot != NULL;
+    e->row_entry = e->slot ? mem_new((size_t)b->rows, sizeof *e->row_entry, "rows", err) : NULL;
+    e->row_token = e->row_entry ? mem_new((size_t)b->rows, sizeof *e->row_token, "rows", err) : NULL;
+    e->row_settled = e->row_token ? mem_new((size_t)b->rows, sizeof *e->row_settled, "rows", err) : NULL;
+    if (e->row_settled) info_fill(e, b);
+    return e->row_settled != NULL;
 }
 
 QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err) {
@@ -185,6 +188,9 @@ void qm_engine_close(QmEngine *e) {
     model_graph_free(&e->model);
     weights_close(e->weights);
     free(e->slot);
+    free(e->row_entry);
+    free(e->row_token);
+    free(e->row_settled);
     pthread_mutex_destroy(&e->lock);
     free(e);
     pthread_mutex_unlock(&process);

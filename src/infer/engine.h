@@ -18,6 +18,9 @@ struct QmEngine {
     void *state;
     QmModelInfo info;
     struct QmSession **slot; /* [slots], NULL: free */
+    int32_t *row_entry;      /* [rows] of the step under way: whose entry's row it is,           */
+    int64_t *row_token;      /* [rows] which token of it,                                        */
+    bool *row_settled;       /* [rows] of logit rows: nothing is to be read of it any more       */
     atomic_uint interrupts;  /* so far: a qm_forward that began before one of them ends */
     pthread_mutex_t lock;    /* see engine_enter */
     int spread_number;       /* over several ranks: its number on all of them (follow.h); 0: this process's alone */

@@ -43,8 +43,7 @@ static int64_t rope_length(const QmAppend *a) {
 typedef struct Cursor { int replica, entry; int64_t done; } Cursor; /* next row to feed */
 
 /* Fills the step from the cursor on, replica after replica. */
-static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cursor *at, StepRows *s,
-                      int32_t *row_entry, int64_t *row_token) {
+static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cursor *at, StepRows *s) {
     int dp = e->partition.mesh.dp;
     s->rows = s->logit_rows = 0;
     for (; at->replica < dp; at->replica++, at->entry = 0, at->done = 0)
@@ -60,8 +59,8 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
                 s->index[r] = a->session->length + t;
                 s->position[r] = a->positions ? a->positions[t] : (int32_t)s->index[r];
                 s->length[r] = length;
-                row_entry[r] = at->entry;
-                row_token[r] = t;
+                e->row_entry[r] = at->entry;
+                e->row_token[r] = t;
                 if (t >= a->count - a->logits_from && (a->logits || a->argmax))
                     s->logit_row[s->logit_rows++] = (int32_t)r;
             }
@@ -69,28 +68,26 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
 }
 
 /* Where row `i` of the step's logits goes; NULL: it is not asked for, and stays on the devices. */
-static float *logits_of(const QmEngine *e, const QmAppend *entries, const StepRows *s, const int32_t *row_entry,
-                        const int64_t *row_token, int64_t i) {
+static float *logits_of(const QmEngine *e, const QmAppend *entries, const StepRows *s, int64_t i) {
     int64_t r = s->logit_row[i];
-    const QmAppend *a = &entries[row_entry[r]];
-    return a->logits ? a->logits + (row_token[r] - (a->count - a->logits_from)) * e->config.vocab : NULL;
+    const QmAppend *a = &entries[e->row_entry[r]];
+    return a->logits ? a->logits + (e->row_token[r] - (a->count - a->logits_from)) * e->config.vocab : NULL;
 }
 
 /* Rows for which a few of their logits are enough. *whole: whether another row asks for all of its logits. */
-static bool candidates_read(const QmEngine *e, const QmAppend *entries, const StepRows *s, const int32_t *row_entry,
-                            const int64_t *row_token, bool *settled, bool *whole, Err *err) {
+static bool candidates_read(const QmEngine *e, const QmAppend *entries, const StepRows *s, bool *whole, Err *err) {
     bool some = e->backend->candidates && e->backend->info(e->state)->candidates, told = false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
-        const QmAppend *a = &entries[row_entry[s->logit_row[i]]];
-        float *to = logits_of(e, entries, s, row_entry, row_token, i), floor;
-        settled[i] = !to;
+        const QmAppend *a = &entries[e->row_entry[s->logit_row[i]]];
+        float *to = logits_of(e, entries, s, i), floor;
+        e->row_settled[i] = !to;
         if (to && some && a->enough) {
             if (!told) follow_candidates(e, i); /* one call brings all rows */
             told = true;
             if (!e->backend->candidates(e->state, i, to, &floor, err)) return false;
-            settled[i] = a->enough(a->owner, to, floor);
+            e->row_settled[i] = a->enough(a->owner, to, floor);
         }
-        *whole |= !settled[i];
+        *whole |= !e->row_settled[i];
     }
     return true;
 }
@@ -101,31 +98,30 @@ static const float *result(const QmEngine *e, Tensor of_graph, Err *err) {
     return e->backend->read(e->state, t, err);
 }
 
-static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const int32_t *row_entry,
-                         const int64_t *row_token, Err *err) {
+static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, Err *err) {
     int64_t v = e->config.vocab, d = e->config.hidden;
     const float *logits = NULL, *best = NULL;
-    bool settled[MAX_ROWS], whole = false;
+    bool whole = false;
     if (s->logit_rows && !(best = result(e, e->model.best, err)))
         return false;
-    if (!candidates_read(e, entries, s, row_entry, row_token, settled, &whole, err) ||
+    if (!candidates_read(e, entries, s, &whole, err) ||
         (whole && !(logits = result(e, e->model.logits, err))))
         return false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
         int64_t r = s->logit_row[i];
-        QmAppend *a = &entries[row_entry[r]];
-        int64_t at = row_token[r] - (a->count - a->logits_from);
-        if (!settled[i])
-            memcpy(logits_of(e, entries, s, row_entry, row_token, i), logits + i * v, (size_t)v * sizeof(float));
+        QmAppend *a = &entries[e->row_entry[r]];
+        int64_t at = e->row_token[r] - (a->count - a->logits_from);
+        if (!e->row_settled[i])
+            memcpy(logits_of(e, entries, s, i), logits + i * v, (size_t)v * sizeof(float));
         if (a->argmax) a->argmax[at] = isfinite(best[2 * i]) ? (int32_t)best[2 * i + 1] : -1;
     }
     for (int layer = 0; layer < e->model.hidden_count; layer++) {
         const float *h = result(e, e->model.hidden[layer], err);
         if (!h) return false;
         for (int64_t r = 0; r < s->rows; r++) {
-            QmAppend *a = &entries[row_entry[r]];
+            QmAppend *a = &entries[e->row_entry[r]];
             if (a->hidden)
-                memcpy(a->hidden + ((int64_t)layer * a->count + row_token[r]) * d, h + r * d,
+                memcpy(a->hidden + ((int64_t)layer * a->count + e->row_token[r]) * d, h + r * d,
                        (size_t)d * sizeof(float));
         }
     }
@@ -134,16 +130,14 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
 
 /* All steps of a call; interrupts: what came before it was not for us. */
 static bool steps_run(QmEngine *e, QmAppend *entries, int count, unsigned interrupts, Err *err) {
-    int32_t row_entry[MAX_ROWS];
-    int64_t row_token[MAX_ROWS];
     StepRows *s = e->backend->rows(e->state);
     for (Cursor at = {0};;) {
-        step_fill(e, entries, count, &at, s, row_entry, row_token);
+        step_fill(e, entries, count, &at, s);
         if (s->rows == 0) return true;
         if (atomic_load(&e->interrupts) != interrupts) return err_set(err, "interrupted");
         follow_step(e);
         if (!e->backend->run(e->state, err)) return false;
-        if (!step_results(e, entries, s, row_entry, row_token, err)) return false;
+        if (!step_results(e, entries, s, err)) return false;
     }
 }
 
