@@ -11,6 +11,9 @@ typedef struct Case {
     AttentionRow row[ATTENTION_HEADS];
     int32_t page[ATTENTION_HEADS][8];
     Guarded q, cache, scratch;
+    KeyTurns turns; /* of case_bias */
+    KeyBias bias;
+    int32_t *at;
 } Case;
 
 static void put_key(CacheType type, uint8_t *page, int64_t channels, int64_t p, int64_t c, float f) {
@@ -58,7 +61,7 @@ static void fill_page(const Case *c, int32_t page, const bool seen[ATTENTION_BLO
 static void case_new(Case *c, CacheType type, int rows, int heads, int64_t channels, int64_t first, int64_t last,
                      int common, int side) {
     int64_t half = cache_page_bytes(type, channels), blocks = (last + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK;
-    c->type = type;
+    *c = (Case){.type = type};
     float *q = guarded_floats(&c->q, (int64_t)rows * heads * channels, side);
     guarded_new(&c->cache, 2 * half * rows * blocks, side);
     void *scratch = guarded_new(&c->scratch, (attention_scratch(heads, channels) * 4 + 63) / 64 * 64, 0);
@@ -81,7 +84,35 @@ static void case_new(Case *c, CacheType type, int rows, int heads, int64_t chann
     }
 }
 
+/* Keys of a cache in 8 bits that lack their biases: some pairs of channels, positions one after another from anywhere,
+ * some of them whole. Turns of any size will do. */
+static void case_bias(Case *c, int64_t pages) {
+    enum { POSITIONS = 1024 };
+    int64_t half = c->call.channels / 4 + 1, width = 2 * (half + 1); /* some channels do not turn */
+    c->turns = (KeyTurns){.half = half, .positions = POSITIONS};
+    c->turns.far = malloc((size_t)(POSITIONS / TURN_POSITIONS * width) * sizeof(float));
+    c->turns.near = malloc((size_t)(width * TURN_POSITIONS) * sizeof(float));
+    for (int64_t i = 0; i < POSITIONS / TURN_POSITIONS * width; i++) c->turns.far[i] = random_float();
+    for (int64_t i = 0; i < width * TURN_POSITIONS; i++) c->turns.near[i] = random_float();
+    c->bias = (KeyBias){.pair = malloc((size_t)c->call.channels * sizeof *c->bias.pair)};
+    for (int32_t i = 0; i < c->call.channels / 2; i++)
+        if (random_below(3))
+            c->bias.pair[c->bias.pairs++] = (BiasPair){2 * i, 2 * i + 1, (int32_t)random_below((uint32_t)half + 1),
+                                                       random_float(), random_float()};
+    c->at = malloc((size_t)pages * ATTENTION_BLOCK * sizeof *c->at);
+    for (int64_t page = 0; page < pages; page++) {
+        int32_t from = (int32_t)random_below(POSITIONS - ATTENTION_BLOCK);
+        if (page % 3 == 0) from = from / TURN_POSITIONS * TURN_POSITIONS;
+        for (int32_t p = 0; p < ATTENTION_BLOCK; p++)
+            c->at[page * ATTENTION_BLOCK + p] = page % 4 == 1 && random_below(4) == 0 ? -1 : from + p;
+    }
+    c->call.bias = &c->bias;
+    c->call.turns = &c->turns;
+    c->call.at = c->at;
+}
+
 static void case_free(Case *c) {
+    free(c->turns.far), free(c->turns.near), free(c->bias.pair), free(c->at);
     guarded_free(&c->q);
     guarded_free(&c->cache);
     guarded_free(&c->scratch);
@@ -102,6 +133,8 @@ static void check_attention(const Kernels *kernels) {
                     last = first + 1 + random_below(200), floats = n * heads * rows;
             Case c;
             case_new(&c, (CacheType)type, rows, heads, n, first, last, round % 7, round % SIDES);
+            if (type == CACHE_Q8 && round % 4 < 2)
+                case_bias(&c, (last + ATTENTION_BLOCK - 1) / ATTENTION_BLOCK * rows);
             Guarded ga, gb;
             float *a = guarded_floats(&ga, floats, 0), *b = guarded_new(&gb, 4 * floats, round % SIDES);
             memcpy(b, a, 4 * (size_t)floats);

@@ -40,7 +40,8 @@ static bool say(QmEngine *e, int number, float logits[TOKENS][VOCAB], Err *err) 
         ok = qm_forward(e, &one, 1, err);
     }
     QmAppend last[2] = {{.session = s, .tokens = ids + TOKENS - 1, .count = 1, .logits_from = 1, .logits = again[0]},
-                        {.session = copy, .tokens = ids + TOKENS - 1, .count = 1, .logits_from = 1, .logits = again[1]}};
+                        {.session = copy, .tokens = ids + TOKENS - 1, .count = 1, .logits_from = 1,
+                         .logits = again[1]}};
     ok = ok && qm_session_copy(copy, s, TOKENS - 1, err) && qm_session_crop(s, TOKENS - 1, err) &&
          qm_forward(e, last, 2, err);
     for (int i = 0; ok && i < 2; i++)

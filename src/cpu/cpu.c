@@ -163,6 +163,7 @@ static void cache_prepare(Cpu *cpu) {
         int64_t block = s->index[t] / ATTENTION_BLOCK;
         int32_t old = pages_own(&cpu->cache, s->slot[t], block), new = cache_pages(&cpu->cache, s->slot[t])[block];
         if (old >= 0 && old != new && s->index[t] % ATTENTION_BLOCK) cpu_copy_page(cpu, s->slot[t], old, new);
+        key_bias_place(&cpu->cache, new, s->index[t] % ATTENTION_BLOCK, s->position[t], s->length[t]);
     }
 }
 
@@ -236,6 +237,7 @@ static void cpu_close(void *backend) {
     for (int id = 0; cpu->weights && id < cpu->program->graph.count; id++) free(cpu->weights[id].vector);
     free(cpu->weights);
     mem_pages_free(cpu->packed, cpu->packed_bytes);
+    key_bias_free(&cpu->cache);
     pages_free(&cpu->cache);
     mem_pages_free(cpu->activations, cpu->activation_bytes);
     mem_pages_free(cpu->parts.data, cpu->parts.bytes);
@@ -271,8 +273,8 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->sharing = cpu->workers ? workers_count(cpu->workers) : 1;
     crowd_init(&cpu->crowd, cpu->sharing);
     if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
-        cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) && cpu_plan(cpu, err) && step_new(cpu, err) &&
-        cpu_fill(cpu, weights, err)) {
+        cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) && cpu_plan(cpu, err) &&
+        step_new(cpu, err) && cpu_fill(cpu, weights, err) && key_bias_new(cpu, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;

@@ -98,6 +98,13 @@ ActType cpu_act(const Cpu *cpu, const Node *n);
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
+/* key_bias.c: a cache in 8 bits. Chooses the biases that it leaves out (ops/key_bias.h), once weights are there; freed
+ * with key_bias_free, after failure too. */
+bool key_bias_new(Cpu *cpu, Err *err);
+void key_bias_free(KvCache *c);
+/* Notes which rotary position of a sequence of `length` is to come to a place of a page. */
+void key_bias_place(KvCache *c, int32_t page, int64_t in_page, int32_t position, int64_t length);
+void key_bias_copy(KvCache *c, int32_t from, int32_t to); /* as a page is copied */
 /* phases.c: what phases are called, and what they took. */
 int cpu_phases(void *cpu, QmPhase *out, int most);
 /* exchange.c: what goes between ranks: after a phase, after a step, and when rank 0 reads columns that others hold. */

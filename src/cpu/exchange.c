@@ -60,6 +60,7 @@ static uint8_t *page_of(const KvCache *c, int64_t layer, int64_t head, int32_t p
 void cpu_copy_page(Cpu *cpu, int slot, int32_t from, int32_t to) {
     const KvCache *c = &cpu->cache;
     int replica = slot % cpu->program->partition->mesh.dp;
+    key_bias_copy(&cpu->cache, from, to);
     for (int64_t head = 0; head < c->kv_heads; head++) {
         if (!spread_kv_held(&cpu->spread, cpu->spread.rank, replica, head)) continue;
         for (int64_t layer = 0; layer < c->layers; layer++)
@@ -89,7 +90,10 @@ void cpu_copy_slot(Cpu *cpu, int from, int to, int64_t positions) {
         pages_share(&cpu->cache, from, to, positions);
         return;
     }
-    for (int64_t b = 0; b * ATTENTION_BLOCK < positions; b++) pages_own(&cpu->cache, to, b);
+    for (int64_t b = 0; b * ATTENTION_BLOCK < positions; b++) {
+        pages_own(&cpu->cache, to, b);
+        key_bias_copy(&cpu->cache, cache_pages(&cpu->cache, from)[b], cache_pages(&cpu->cache, to)[b]);
+    }
     for (int64_t head = 0; head < cpu->cache.kv_heads; head++) {
         int first = 0; /* a rank that has it for the old slot */
         while (!spread_kv_held(s, first, from % dp, head)) first++;

@@ -14,6 +14,8 @@ typedef struct Attend {
     float *o, *o_b;             /* [n][c16]: sums so far, and of a block   */
     float *m, *l, *m_b, *l_b;   /* [n]: see kernels.h                      */
     float *tail;                /* [64][16]: see block_values              */
+    float *t;                   /* [n][64]: what biases give to scores     */
+    float *sums, *weights;      /* [64], [channels]: see block_biases      */
     const uint8_t *next;        /* keys read after this page's; NULL: nothing is asked for ahead */
 } Attend;
 
@@ -21,13 +23,16 @@ typedef struct Attend {
  * nothing is added up. */
 typedef struct Run { int from, to; int64_t lo, hi; bool fresh; } Run;
 
-/* Raw scores of a block for one head become e in place; m_b and l_b. scale: of the keys' positions, or NULL. */
-INLINE void block_softmax(float s[ATTENTION_BLOCK], const float *key_scale, const float *value_scale, float scale,
-                          const m16 inside[BLOCK_VECTORS], float *m, float *l) {
+/* Raw scores of a block for one head become e in place; m_b and l_b. scale: of the keys' positions, or NULL. bias: what
+ * is added to scores, or NULL. */
+INLINE void block_softmax(float s[ATTENTION_BLOCK], const float *key_scale, const float *bias, const float *value_scale,
+                          float scale, const m16 inside[BLOCK_VECTORS], float *m, float *l) {
     v16 e[BLOCK_VECTORS], low = v16_all(-INFINITY), top = low;
     UNROLL for (int i = 0; i < BLOCK_VECTORS; i++) {
         v16 raw = v16_load(s + 16 * i);
-        e[i] = v16_mul(key_scale ? v16_mul(raw, v16_load(key_scale + 16 * i)) : raw, v16_all(scale));
+        if (bias) raw = v16_fma(raw, v16_load(key_scale + 16 * i), v16_load(bias + 16 * i));
+        else if (key_scale) raw = v16_mul(raw, v16_load(key_scale + 16 * i));
+        e[i] = v16_mul(raw, v16_all(scale));
         top = v16_max(v16_pick(inside[i], e[i], low), top);
     }
     *m = v16_top(top);
@@ -85,6 +90,38 @@ INLINE void block_scores(CacheType type, const Attend *w, const uint8_t *keys, i
     tile_of(type, &t, n, ATTENTION_BLOCK / K_BLOCK);
 }
 
+/* What the biases of 64 positions from 64 a on give to a head's scores. */
+INLINE void head_biases(const Attend *w, int64_t a, const float *q, float sums[ATTENTION_BLOCK]) {
+    const KeyBias *b = w->call->bias;
+    const KeyTurns *turns = w->call->turns;
+    v16 sum[BLOCK_VECTORS];
+    key_bias_weights(b, turns, a, q, w->weights);
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) sum[v] = v16_all(0);
+    for (int64_t i = 0; i < b->pairs; i++) {
+        const float *cosine = turns->near + b->pair[i].turn * TURN_POSITIONS,
+                    *sine = cosine + (turns->half + 1) * TURN_POSITIONS;
+        v16 x = v16_all(w->weights[2 * i]), y = v16_all(w->weights[2 * i + 1]);
+        UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) {
+            sum[v] = v16_fma(x, v16_load(cosine + 16 * v), sum[v]);
+            sum[v] = v16_fma(y, v16_load(sine + 16 * v), sum[v]);
+        }
+    }
+    UNROLL for (int v = 0; v < BLOCK_VECTORS; v++) v16_store(sums + 16 * v, sum[v]);
+}
+
+/* Of n heads from `first` on, for positions [lo, hi) of a page, which are mostly those of one 64 or of two. */
+INLINE void block_biases(const Attend *w, const int32_t *at, int64_t first, int64_t n, int64_t lo, int64_t hi) {
+    for (int64_t p = lo, end; p < hi; p = end) {
+        int64_t a = at[p] < 0 ? -1 : at[p] / TURN_POSITIONS;
+        for (end = p + 1; end < hi && (at[end] < 0 ? -1 : at[end] / TURN_POSITIONS) == a; end++) {}
+        for (int64_t h = first; h < first + n; h++) {
+            float *t = w->t + h * ATTENTION_BLOCK;
+            if (a >= 0) head_biases(w, a, w->q + h * w->call->channels, w->sums);
+            for (int64_t i = p; i < end; i++) t[i] = a < 0 ? 0 : w->sums[at[i] % TURN_POSITIONS];
+        }
+    }
+}
+
 /* o[h][c] of n heads from `first` on and positions [lo, hi). Whole vectors of channels come from the cache, a last
  * partial one from a zero-padded copy: nothing may be read past the cache's end. */
 INLINE void block_values(CacheType type, const Attend *w, const uint8_t *values, int64_t first, int64_t n, int64_t lo,
@@ -123,8 +160,12 @@ INLINE void block_run(CacheType type, const Attend *w, const uint8_t *keys, cons
     float *m = r->fresh ? w->m : w->m_b, *l = r->fresh ? w->l : w->l_b, *o = r->fresh ? w->o : w->o_b;
     m16 inside[BLOCK_VECTORS];
     for (int i = 0; i < BLOCK_VECTORS; i++) inside[i] = v16_lanes(r->lo - 16 * i, r->hi - 16 * i);
+    bool biased = type == CACHE_Q8 && call->bias;
+    int64_t page = (keys - call->cache) / (2 * w->page_bytes);
+    if (biased) block_biases(w, call->at + page * ATTENTION_BLOCK, first, n, r->lo, r->hi);
     for (int64_t h = first; h < first + n; h++)
-        block_softmax(w->s + h * ATTENTION_BLOCK, key_scale, value_scale, call->scale, inside, &m[h], &l[h]);
+        block_softmax(w->s + h * ATTENTION_BLOCK, key_scale, biased ? w->t + h * ATTENTION_BLOCK : NULL, value_scale,
+                      call->scale, inside, &m[h], &l[h]);
     block_values(type, w, values, first, n, r->lo, r->hi, o);
     if (r->fresh) return;
     merge_block(n, w->c16, w->o + first * w->c16, w->m + first, w->l + first, w->o_b + first * w->c16, w->m_b + first,
@@ -188,7 +229,10 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
     w.l = w.m + n16;
     w.m_b = w.l + n16;
     w.l_b = w.m_b + n16;
-    w.q = w.l_b + n16;
+    w.t = w.l_b + n16;
+    w.sums = w.t + n * ATTENTION_BLOCK;
+    w.weights = w.sums + ATTENTION_BLOCK;
+    w.q = w.weights + channels;
     int64_t first = INT64_MAX, last = 0;
     for (int r = 0; r < call->rows; r++) {
         const AttentionRow *row = &call->row[r];

@@ -43,6 +43,16 @@ static void put(CacheType type, uint8_t *to, int64_t at, int64_t stride, const f
     *scale = bad == 0 ? most / 127.0f : NAN;
 }
 
+/* A row of one head less its bias, in `work`, or as it is. */
+static const float *without_bias(const KvCache *cache, const KeyBias *b, bool value, const float *x, int32_t position,
+                                 float *work) {
+    if (!b || (value ? !b->value : !b->pairs || position < 0)) return x;
+    memcpy(work, x, (size_t)cache->channels * sizeof *x);
+    if (!value) key_bias_leave(b, cache->turns, position, work);
+    for (int64_t i = 0; value && i < cache->channels; i++) work[i] = x[i] - b->value[i];
+    return work;
+}
+
 static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
     const KvCache *cache = c->cache;
     int64_t channels = cache->channels, w = c->in_width[0], scales = ATTENTION_BLOCK * channels;
@@ -52,12 +62,31 @@ static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
         for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
             uint8_t *k = cache_head(cache, c->node->layer, at / channels) + page * cache->page_bytes;
             uint8_t *v = k + cache->page_bytes / 2;
-            const float *key = c->in[0] + t * w + at, *value = c->in[1] + t * w + at;
+            const KeyBias *b = cache->bias ? &cache->bias[c->node->layer * cache->kv_heads + at / channels] : NULL;
+            int32_t position = b ? cache->at[page * ATTENTION_BLOCK + p] : -1;
+            const float *key = without_bias(cache, b, false, c->in[0] + t * w + at, position, c->scratch);
             put(cache->type, k, p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, K_BLOCK, key, channels,
                 (float *)(void *)(k + scales) + p);
+            const float *value = without_bias(cache, b, true, c->in[1] + t * w + at, position, c->scratch);
             put(cache->type, v, p * channels, 1, value, channels, (float *)(void *)(v + scales) + p);
         }
     }
+}
+
+bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out) {
+    const Node *n = graph_node(g, update->in[i]);
+    *out = (CacheSource){0};
+    if (n && n->op == &rope_row) {
+        out->rope = graph_node(g, n->in[1])->rope;
+        n = graph_node(g, n->in[0]);
+    }
+    if (!n || n->op != &linear_row || !n->in[2].id || (i == 0) != (out->rope != NULL)) return false;
+    const Node *norm = graph_node(g, n->in[0]);
+    if (!norm || norm->op != &rms_norm_row) return false;
+    out->weight = n->in[1];
+    out->bias = n->in[2];
+    out->gain = norm->in[1];
+    return true;
 }
 
 static Cost cache_update_cost(const Graph *g, const Node *n) {
@@ -191,6 +220,19 @@ static AttentionRow row_of(const Call *c, int64_t t) {
     };
 }
 
+/* Of the key/value head of a call's columns; NULL: none. */
+static const KeyBias *bias_of(const Call *c) {
+    int64_t head = c->columns.first / c->cache->channels / c->graph->size['g'];
+    return c->cache->bias ? &c->cache->bias[c->node->layer * c->cache->kv_heads + head] : NULL;
+}
+
+/* What values lack is the same at all positions, whose weights add up to 1. */
+static void add_value_bias(const Call *c, const AttentionCall *a, const AttentionRow *row) {
+    const KeyBias *b = bias_of(c);
+    for (int64_t h = 0; b && b->value && h < a->heads; h++)
+        c->kernels->add(row->out + h * a->channels, b->value, a->channels, row->out + h * a->channels);
+}
+
 /* Units [first, last) of a row. The worker that does the last of all merges them: whoever it is, in order. */
 static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, int64_t first, int64_t last) {
     AttentionRow whole = row_of(c, t), piece = whole;
@@ -208,6 +250,7 @@ static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, in
     if (atomic_fetch_add(&c->parts->done[at], (int)(last - first)) + last - first < units) return;
     atomic_store(&c->parts->done[at], 0);
     c->kernels->merge(parts, (whole.last - 1) / ATTENTION_BLOCK - base + 1, a.heads, a.channels, whole.out);
+    add_value_bias(c, &a, &whole);
 }
 
 /* columns: the query channels of heads (k, g0..g1) of one key/value head. Rows are taken as many at a time as a call
@@ -223,6 +266,8 @@ static void attention_reference(const Call *c, int64_t first, int64_t last) {
         .scale = 1.0f / sqrtf((float)channels),
         .scratch = c->scratch,
     };
+    const KeyBias *b = bias_of(c);
+    if (b && b->pairs) a.bias = b, a.turns = c->cache->turns, a.at = c->cache->at;
     bool shared = rows_shared(c);
     for (int64_t t = c->row0, at = 0, units, block; at < last; t++, at += units) {
         units = shared ? row_units(c, t, &block) : 1;
@@ -231,6 +276,7 @@ static void attention_reference(const Call *c, int64_t first, int64_t last) {
         else if (from < to) row[a.rows++] = row_of(c, t);
         if (!a.rows || ((a.rows + 1) * a.heads <= ATTENTION_HEADS && at + units < last)) continue;
         c->kernels->attention[c->cache->type](&a);
+        for (int r = 0; r < a.rows; r++) add_value_bias(c, &a, &row[r]);
         a.rows = 0;
     }
 }

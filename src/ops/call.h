@@ -38,6 +38,10 @@ typedef struct KvCache {
     int64_t page_bytes;        /* of the keys and values of one page, layer and head */
     int32_t *page;             /* [slots][blocks]: number of the page, -1: none yet */
     int32_t *users;            /* [slots * blocks] pages: slots that hold it */
+    /* In 8 bits, where keys or values have biases; else NULL. key_bias.h has why. */
+    KeyTurns *turns;
+    KeyBias *bias;             /* [layers * kv_heads] */
+    int32_t *at;               /* [page][ATTENTION_BLOCK]: rotary positions of what it holds; -1: kept whole */
     uint8_t *data;
     size_t bytes;
 } KvCache;
@@ -45,6 +49,13 @@ static inline uint8_t *cache_head(const KvCache *c, int64_t layer, int64_t head)
     return c->data + (size_t)((layer * c->kv_heads + head) * c->slots * c->blocks) * (size_t)c->page_bytes;
 }
 static inline int32_t *cache_pages(const KvCache *c, int64_t slot) { return c->page + slot * c->blocks; }
+
+/* What gives input i of a cache_update, keys (0) or values (1): a linear with a bias, of a normed value. rope: of
+ * keys. */
+typedef struct CacheSource { Tensor weight, bias, gain; const Rope *rope; } CacheSource;
+bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out); /* false: something else */
+/* Frequency i in f32 for a sequence of `length` tokens. */
+float rope_frequency(const Rope *r, int64_t i, int64_t length);
 
 /* A step of up to so many rows is dealt to the workers in equal shares, by cost; one of more is taken in chunks. */
 enum { STATIC_ROWS = 8 };

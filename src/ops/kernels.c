@@ -289,17 +289,33 @@ static void block_softmax(float s[ATTENTION_BLOCK], int64_t lo, int64_t hi, floa
     *l = lanes_sum(lane);
 }
 
+/* What the bias that a key lacks gives to its score. */
+static float bias_score(const AttentionCall *call, const float *q, int32_t position) {
+    float t = 0, *weights = call->scratch + 2 * call->channels; /* after o and o_b */
+    if (position < 0) return 0;
+    key_bias_weights(call->bias, call->turns, position / TURN_POSITIONS, q, weights);
+    for (int64_t i = 0; i < call->bias->pairs; i++) {
+        int64_t turn = call->bias->pair[i].turn, at = position % TURN_POSITIONS;
+        t = fmaf(weights[2 * i], call->turns->near[turn * TURN_POSITIONS + at], t);
+        t = fmaf(weights[2 * i + 1], call->turns->near[(call->turns->half + 1 + turn) * TURN_POSITIONS + at], t);
+    }
+    return t;
+}
+
 /* One head, one block of positions lo .. hi: o_b, m_b, l_b. */
 static void attention_block(CacheType type, const AttentionCall *call, const float *q, const uint8_t *keys, int64_t lo,
                             int64_t hi, float *o, float *m, float *l) {
     float s[ATTENTION_BLOCK];
-    int64_t channels = call->channels;
+    int64_t channels = call->channels, page = (keys - call->cache) / (2 * cache_page_bytes(type, channels));
     const uint8_t *values = keys + cache_page_bytes(type, channels);
     for (int64_t p = lo; p < hi; p++) {
         s[p] = 0;
         for (int64_t c = 0; c < channels; c++)
             s[p] = fmaf(q[c], cache_at(type, keys, (p / K_BLOCK * channels + c) * K_BLOCK + p % K_BLOCK), s[p]);
-        s[p] = s[p] * scale_at(type, keys, channels, p) * call->scale;
+        if (type == CACHE_Q8 && call->bias)
+            s[p] = fmaf(s[p], scale_at(type, keys, channels, p),
+                        bias_score(call, q, call->at[page * ATTENTION_BLOCK + p])) * call->scale;
+        else s[p] = s[p] * scale_at(type, keys, channels, p) * call->scale;
     }
     block_softmax(s, lo, hi, m, l);
     for (int64_t c = 0; c < channels; c++) {

@@ -7,6 +7,7 @@
  */
 #ifndef KERNELS_H
 #define KERNELS_H
+#include "key_bias.h"
 #include "pack.h"
 
 enum {
@@ -77,6 +78,8 @@ static inline int64_t cache_page_bytes(CacheType type, int64_t channels) {
 /* Attention of `rows` rows over one key/value head, for `heads` query heads each. For a row, and each block b that
  * meets its [first, last), with positions p of the block inside the range:
  *     s[p] = scale * sum_c q[c] k[p][c]       (c in order from 0, fmaf; in 8 bits times p's scale; then times scale)
+ *     with a bias s[p] = scale * fmaf(sum, p's scale, t): t = 0; of each pair, with its weights (a, b) of key_bias.h,
+ *                                              t = fmaf(a, cosine, t), t = fmaf(b, sine, t); of a whole key t = 0
  *     m_b = max s[p];  e[p] = exp_f32(s[p] - m_b), 0 outside the range
  *     l_b = sum of e over the block's 64 positions: (e[i]+e[i+16]) + (e[i+32]+e[i+48]) for i < 16, then lanes as above
  *     o_b[c] = sum_p e[p] v[p][c]             (p in order over the range only, fmaf from 0; in 8 bits with e times the
@@ -99,6 +102,11 @@ typedef struct AttentionCall {
     int64_t channels;      /* any even number >= 2 */
     float scale;
     float *scratch;        /* attention_scratch(heads, channels) floats, 64-byte aligned */
+    /* CACHE_Q8: the pairs of the biases that keys lack; NULL: none. at[page * 64 + p]: the rotary position of a key, -1:
+     * it is whole. */
+    const KeyBias *bias;
+    const KeyTurns *turns;
+    const int32_t *at;
     float *parts;          /* NULL; else the call is of one row and adds up nothing: see attention_part */
 } AttentionCall;
 /* Most rows and query heads of a call, taken together: their sums must stay in the L2 cache. */
@@ -106,7 +114,9 @@ enum { ATTENTION_HEADS = 64 };
 static inline int64_t attention_heads(int64_t heads) { return heads > ATTENTION_HEADS ? heads : ATTENTION_HEADS; }
 static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
     int64_t n = attention_heads(heads), c16 = (channels + 15) / 16 * 16, n16 = (n + 15) / 16 * 16;
-    return n * (channels + ATTENTION_BLOCK + 2 * c16) + 16 * ATTENTION_BLOCK + 4 * n16; /* q, s, o, o_b; tail; m, l */
+    int64_t pairs = ATTENTION_BLOCK + channels; /* of a head's biases: sums at 64 positions, weights */
+    /* q, s, t, o, o_b; tail; m, l */
+    return n * (channels + 2 * ATTENTION_BLOCK + 2 * c16) + 16 * ATTENTION_BLOCK + 4 * n16 + pairs;
 }
 /* Floats of the part (o_b, m_b, l_b) of one block: o [heads][channels rounded up to 16], m [heads], l [heads]. A call
  * with `parts` leaves one for each block that meets its row's range, so that calls over pieces of a range, cut at

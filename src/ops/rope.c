@@ -37,8 +37,7 @@ static double llama3_frequency(const Rope *r, double base) {
     return (1 - smooth) * base / r->factor + smooth * base;
 }
 
-/* Frequency i in f32 for a sequence of `length` tokens. */
-static float rope_frequency(const Rope *r, int64_t i, int64_t length) {
+static float frequency_of(const Rope *r, int64_t i, int64_t length) {
     double theta = r->theta, dim = (double)r->dim;
     if (r->type == ROPE_DYNAMIC && length > r->max_positions) /* NTK-aware: stretch the base */
         theta *= pow(r->factor * (double)length / (double)r->max_positions - (r->factor - 1), dim / (dim - 2));
@@ -50,6 +49,11 @@ static float rope_frequency(const Rope *r, int64_t i, int64_t length) {
     case ROPE_LLAMA3: return (float)llama3_frequency(r, base);
     default: return (float)base;
     }
+}
+
+float rope_frequency(const Rope *r, int64_t i, int64_t length) {
+    float f = frequency_of(r, i, length);
+    return r->bf16 ? bf16_to_f32(f32_to_bf16(f)) : f;
 }
 
 /* ---- rope_table: [t] -> [t,c], cosines of the row then sines, once per step for all layers ----------------------- */
@@ -69,10 +73,7 @@ static void rope_table_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         if (c->step->length[t] != length) {
             length = c->step->length[t];
-            for (int64_t i = 0; i < half; i++) {
-                float f = rope_frequency(r, i, length);
-                frequency[i] = r->bf16 ? bf16_to_f32(f32_to_bf16(f)) : f;
-            }
+            for (int64_t i = 0; i < half; i++) frequency[i] = rope_frequency(r, i, length);
         }
         float *row = c->out + t * c->out_width;
         for (int64_t i = 0; i < half; i++) {
