@@ -24,6 +24,17 @@ run generate -m $tiny --in "$work/req.jsonl" --out "$work/one.jsonl"
 spread 3 generate -m $tiny --in "$work/req.jsonl" --out "$work/all.jsonl" --mesh 2x4 --slots 4
 check "generate: beams, draws and log-probabilities" 'is 0' '[ "$(wc -l <"$work/all.jsonl")" = 3 ]' \
     'cmp "$work/one.jsonl" "$work/all.jsonl"'
+cat >"$work/narrow.jsonl" <<'REQUESTS'
+{"ids":[1,2,3],"max_new_tokens":8,"eos_token_id":null}
+{"ids":[4],"max_new_tokens":8,"eos_token_id":null}
+REQUESTS
+run generate -m tests/data/narrow --in "$work/narrow.jsonl" --out "$work/one16.jsonl"
+for layout in "2 8x4" "3 1x3" "2 dp2,tp33"; do
+    spread "${layout% *}" generate -m tests/data/narrow --in "$work/narrow.jsonl" --out "$work/all16.jsonl" --slots 2 \
+        --mesh "${layout#* }"
+    check "16 ids, ${layout#* } on ${layout% *} ranks: devices and ranks without vocabulary" 'is 0' \
+        'cmp "$work/one16.jsonl" "$work/all16.jsonl"'
+done
 spread 2 generate -m $tiny --in "$work/req.jsonl" --out "$work/all.jsonl" --mesh dp2,tp2 --slots 4
 check "generate: replicas on ranks of their own" 'is 0' 'cmp "$work/one.jsonl" "$work/all.jsonl"'
 spread 2 generate -m $tiny --in "$work/req.jsonl" --out "$work/all.jsonl" --mesh 1x3 --draft-model tests/golden/sliding

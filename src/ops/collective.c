@@ -190,14 +190,18 @@ static bool reduce_argmax_shape(const Graph *g, const Node *n, Shape *out, Err *
     return out->rank == 1 || err_set(err, "reduce_argmax: expected [r]");
 }
 
+enum { IDS = 1 << 24 }; /* more than any vocabulary has */
+
+/* A pair without an id has one below 0; a lowered program's, where logits are NaN, one that no vocabulary has. */
 static void reduce_argmax_reference(const Call *c, int64_t first, int64_t last) {
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
         const float *pairs = c->in[0] + r * c->devices * 2;
         float best = -INFINITY, id = -1;
         bool damaged = false;
         for (int d = 0; d < c->devices; d++) {
-            if (pairs[2 * d + 1] >= 0 && (id < 0 || pairs[2 * d] > best)) best = pairs[2 * d], id = pairs[2 * d + 1];
-            damaged |= pairs[2 * d] != pairs[2 * d];
+            float top = pairs[2 * d], at = pairs[2 * d + 1];
+            if (at >= 0 && at < IDS && (id < 0 || top > best)) best = top, id = at;
+            damaged |= top != top;
         }
         if (damaged) best = NAN, id = -1;
         c->out[2 * r] = best;
