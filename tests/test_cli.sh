@@ -21,6 +21,30 @@ run forward -m $tiny --in $tiny/golden.safetensors --out "$work/b.safetensors" -
 check "forward: the same file on another mesh" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
 run forward -m $tiny --in $tiny/config.json --out "$work/c.safetensors"
 check "forward: an input that is no safetensors" 'is 1' 'err "error:"' '[ ! -e "$work/c.safetensors" ]'
+# Like run, with standard input from $work/texts.
+run_on_texts() {
+    status=0
+    "$QWENMESH" "$@" >"$work/out" 2>"$work/err" <"$work/texts" || status=$?
+}
+# A number beyond 64 bits in a schema or a tool is read, and stands as it was spelled.
+printf '{"type":"object","properties":{"n":{"type":"integer","maximum":18446744073709551615}},"required":["n"]}' >"$work/s.json"
+printf '%s\n' '"{\"n\":18446744073709551615}"' '"{\"n\":18446744073709551616}"' '"{\"n\":1"' >"$work/texts"
+run_on_texts grammar --json-schema "$work/s.json" --jsonl
+check "grammar: a schema's texts, one a line" 'is 0' 'out "{\"result\": \"accepted\", \"at\": 26}"' \
+    'out "{\"result\": \"refused\", \"at\": 24}"' 'out "{\"result\": \"incomplete\", \"at\": 6}"'
+printf 'id-' >"$work/texts"
+run_on_texts grammar --regex 'id-[0-9]+?'
+check "grammar: a lazy quantifier is not optional" 'is 0' 'out "incomplete"'
+printf 'root ::= "a" "b"' >"$work/g.gbnf"
+printf 'ac' >"$work/texts"
+run_on_texts grammar --gbnf "$work/g.gbnf"
+check "grammar: where a text is refused" 'is 0' 'out "refused at 1"'
+printf '{"properties":{"t":{"uniqueItems":true}}}' >"$work/s.json"
+run_on_texts grammar --json-schema "$work/s.json"
+check "grammar: a schema that cannot be kept, by keyword and place" 'is 1' "err \"'uniqueItems' at '#/properties/t'\""
+run_on_texts grammar --json-schema "$work/s.json" --regex a
+check "grammar: one notation at a time" 'is 2' 'err "expected one of"'
+
 printf '{"ids":[5,6,7],"max_new_tokens":4,"eos_token_id":null}\n{"ids":[8,9],"max_new_tokens":3}\n' >"$work/req.jsonl"
 run generate -m $tiny --in "$work/req.jsonl" --out "$work/res.jsonl" --mesh 2x4
 check "generate: results in request order" 'is 0' '[ "$(wc -l <"$work/res.jsonl")" = 2 ]' 'grep -q "\"finish_reason\":" "$work/res.jsonl"'

@@ -62,7 +62,18 @@ static void regexes(void **state) {
     refused(grammar_regex, "*a", "something to repeat");
     refused(grammar_regex, "[b-a]", "goes up");
     refused(grammar_regex, "[a", "']'");
-    refused(grammar_regex, "(?=a)", "no look-around");
+    refused(grammar_regex, "(?=a)", "look-ahead");
+    LINES(grammar_regex, "a+?", "+a", "+aa", "-");
+    LINES(grammar_regex, "x.+?y", "+xay", "-xy");
+    LINES(grammar_regex, "\\d{3}?", "+123", "-", "-12");
+    LINES(grammar_regex, "[ab]{2,3}?", "+ab", "+aba", "-a", "-");
+    LINES(grammar_regex, "a??b*?", "+", "+a", "+abb", "+b", "-ba");
+    LINES(grammar_regex, "[\\D]x", "+ax", "-1x");
+    LINES(grammar_regex, "(?<n>a|b){x}", "+a{x}", "-a");
+    LINES(grammar_regex, "\\uD83D\\uDE42\\cJ\\0?", "+\xF0\x9F\x99\x82\n");
+    refused(grammar_regex, "a++", "possessive");
+    refused(grammar_regex, "a{2}*", "repetition of a repetition");
+    refused(grammar_regex, "a(?!b)", "look-ahead");
     refused(grammar_regex, "a{3,2}", "least <= most");
     refused(grammar_regex, "\\q", "escape");
     refused(grammar_regex, "\\UFFFFFFFF", "10FFFF");
@@ -110,20 +121,148 @@ static void schemas(void **state) {
           "+[true]", "+[true, false]", "-[true,true,true]");
     LINES(schema, "{\"type\":\"array\",\"items\":{\"type\":\"null\"},\"maxItems\":0}", "+[]", "-[null]");
     LINES(schema, "{\"prefixItems\":[{\"type\":\"integer\"},{\"type\":\"null\"}],\"items\":false,\"type\":\"array\"}",
-          "+[1,null]", "-[1]", "-[1,null,2]");
+          "+[1,null]", "+[1]", "-[1,null,2]");
     LINES(schema, "{\"type\":[\"integer\",\"null\"]}", "+1", "+null", "-true");
     LINES(schema, "{\"anyOf\":[{\"const\":\"x\"},{\"type\":\"array\"}]}", "+\"x\"", "+[1]", "-{}");
     LINES(schema,
           "{\"$ref\":\"#/$defs/tree\",\"$defs\":{\"tree\":{\"type\":\"object\",\"properties\":{\"left\":{\"$ref\":\"#/"
           "$defs/tree\"},\"v\":{\"type\":\"integer\"}},\"required\":[\"v\"]}}}",
           "+{\"v\":1}", "+{\"left\":{\"left\":{\"v\":1},\"v\":2},\"v\":3}", "-{\"left\":{},\"v\":3}");
-    refused(schema, "{\"minimum\":3}", "'minimum' is not supported");
-    refused(schema, "{\"type\":\"word\"}", "expected a type");
+    refused(schema, "{\"type\":\"word\"}", "'type' at '#': expected a type");
     refused(schema, "{\"enum\":[]}", "enum");
     refused(schema, "{\"$ref\":\"#/none\"}", "nothing at");
-    refused(schema, "{\"$ref\":\"#\"}", "calls itself");
-    refused(schema, "{\"type\":\"string\",\"minLength\":5,\"maxLength\":2}", "above the most");
+    refused(schema, "{\"$ref\":\"#\"}", "leads back to itself");
+    refused(schema, "{\"type\":\"string\",\"minLength\":5,\"maxLength\":2}", "no value can be valid");
     refused(schema, "3", "expected an object");
+}
+
+/* Every keyword is kept whatever stands beside it, or the schema is refused by keyword and place. */
+static void schemas_kept(void **state) {
+    (void)state;
+    LINES(schema, "{\"type\":\"string\",\"pattern\":\"^a.b$\"}", "-\"a\"b\"", "+\"a\\\"b\"", "+\"a\\\\b\"",
+          "+\"a\\u0009b\"", "-\"a\tb\"", "-\"a\\nb\"");
+    LINES(schema, "{\"type\":\"string\",\"pattern\":\"b\"}", "+\"abc\"", "-\"a\"");
+    LINES(schema, "{\"pattern\":\"^(a|b)$|^$\"}", "+\"a\"", "+\"\"", "-\"ab\"", "+1");
+    LINES(schema, "{\"pattern\":\"^(?!no)[a-z]+$\",\"maxLength\":3}", "+\"yes\"", "-\"no\"", "-\"nob\"", "-\"abcd\"");
+    LINES(schema, "{\"type\":\"string\",\"minLength\":2}", "-\"\\uD83D\\uDE00\"", "+\"\\uD83D\\uDE00x\"",
+          "-\"\\uD83Dx\"");
+    LINES(schema, "{\"maxLength\":1}", "-\"ab\"", "+\"\xF0\x9F\x99\x82\"", "+[1]");
+    LINES(schema, "{\"enum\":[1,2],\"anyOf\":[{\"minimum\":0},{\"const\":3}]}", "+1", "+2", "-3");
+    LINES(schema, "{\"enum\":[{\"a\":{\"a\":1}}],\"properties\":{\"a\":{\"type\":\"object\"}}}", "+{\"a\":{\"a\":1}}",
+          "-{\"a\":1}");
+    LINES(schema, "{\"type\":\"string\",\"enum\":[\"a\",1]}", "+\"a\"", "-1");
+    LINES(schema, "{\"enum\":[0.1,18446744073709551615,1.5e300]}", "+0.1", "+18446744073709551615",
+          "-0.10000000000000001");
+    LINES(schema, "{\"type\":\"integer\",\"minimum\":-3,\"exclusiveMaximum\":18446744073709551615}", "+-3", "-4.0",
+          "--4", "+18446744073709551614", "-18446744073709551615", "+0");
+    LINES(schema, "{\"type\":\"number\",\"minimum\":0.15,\"maximum\":12.5}", "+0.15", "-0.149", "+1", "+12.50",
+          "-12.51", "-13", "-0", "+9.99");
+    LINES(schema, "{\"type\":\"number\",\"exclusiveMinimum\":-1.5,\"maximum\":0}", "--1.5", "+-1.49", "+-0", "+0.0",
+          "-0.1");
+    LINES(schema, "{\"type\":\"number\",\"multipleOf\":0.25}", "+1", "+0.75", "-0.7", "+-12.50");
+    LINES(schema, "{\"oneOf\":[{\"type\":\"integer\"},{\"type\":\"number\"}]}", "-1", "+1.5", "-1.0");
+    LINES(schema,
+          "{\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}],\"type\":\"object\",\"properties\":{\"a\":{},"
+          "\"b\":{}}}",
+          "+{\"a\":1}", "+{\"b\":1}", "-{\"a\":1,\"b\":1}", "-{}");
+    LINES(schema, "{\"not\":{\"type\":[\"string\",\"object\"]}}", "+1", "-\"a\"", "-{}");
+    LINES(schema,
+          "{\"allOf\":[{\"properties\":{\"a\":{\"minimum\":3}}},{\"properties\":{\"a\":{\"type\":\"integer\"}},"
+          "\"required\":[\"a\"]}]}",
+          "+{\"a\":3}", "-{\"a\":2}", "-{\"a\":3.5}", "+1");
+    LINES(schema,
+          "{\"if\":{\"properties\":{\"k\":{\"const\":1}}},\"then\":{\"required\":[\"x\"]},\"type\":\"object\","
+          "\"properties\":"
+          "{\"k\":{\"type\":\"integer\"},\"x\":{}},\"required\":[\"k\"]}",
+          "-{\"k\":1}", "+{\"k\":1,\"x\":0}", "+{\"k\":2}");
+    LINES(schema, "{\"type\":\"object\",\"properties\":{\"a\":{\"type\":\"integer\"}},\"additionalProperties\":true}",
+          "+{\"a\":1,\"b\":\"x\"}", "-{\"a\":1,\"a\":\"x\"}", "-{\"a\":\"x\"}");
+    LINES(schema, "{\"type\":\"object\",\"required\":[\"b\"]}", "-{}", "+{\"b\":1}", "-{\"c\":1}");
+    LINES(schema,
+          "{\"patternProperties\":{\"^x\":{\"type\":\"integer\"},\"y$\":{\"minimum\":5}},\"additionalProperties\":"
+          "false,\"type\":\"object\"}",
+          "+{\"x\":1}", "-{\"x\":1.5}", "-{\"xy\":4}", "+{\"xy\":5,\"y\":\"a\"}", "-{\"z\":1}");
+    LINES(schema,
+          "{\"type\":\"object\",\"properties\":{\"a\":{},\"b\":{},\"c\":{}},\"minProperties\":2,\"maxProperties\":2}",
+          "-{\"a\":1}", "+{\"a\":1,\"c\":1}", "-{\"a\":1,\"b\":1,\"c\":1}");
+    LINES(schema, "{\"type\":\"object\",\"propertyNames\":{\"maxLength\":2}}", "+{\"ab\":1}", "-{\"abc\":1}");
+    LINES(schema, "{\"prefixItems\":[{\"type\":\"integer\"},{},{}],\"maxItems\":2,\"minItems\":1}", "-[]", "+[1]",
+          "+[1,2]", "-[1,2,3]", "-[\"a\"]");
+    LINES(schema, "{\"type\":\"array\",\"contains\":{\"const\":1},\"maxContains\":1,\"maxItems\":3}", "-[]", "+[1]",
+          "+[0,1]", "-[1,1]", "-[0,0,0]");
+    LINES(schema, "{\"type\":\"array\",\"items\":{\"enum\":[\"a\",\"b\",\"c\"]},\"uniqueItems\":true}", "+[]",
+          "+[\"a\",\"c\"]", "-[\"a\",\"a\"]");
+    LINES(schema,
+          "{\"type\":\"array\",\"items\":{\"$ref\":\"#x\"},\"$defs\":{\"k\":{\"$anchor\":\"x\",\"type\":\"integer\"}}}",
+          "+[1]", "-[[]]");
+    LINES(schema, "{\"$ref\":\"#/$defs/a~1b%25\",\"maxLength\":2,\"$defs\":{\"a/b%\":{\"type\":\"string\"}}}",
+          "+\"ab\"", "-\"abc\"", "-1");
+    LINES(schema, "{\"$id\":\"http://x.y/a/b\",\"$ref\":\"c\",\"$defs\":{\"k\":{\"$id\":\"/a/c\",\"type\":\"null\"}}}",
+          "+null", "-1");
+    LINES(schema, "{\"type\":\"object\",\"unevaluatedProperties\":false,\"allOf\":[{\"properties\":{\"a\":{}}}]}",
+          "+{\"a\":1}", "-{\"b\":1}");
+    LINES(schema, "{\"format\":\"date\"}", "+\"2024-02-29\"", "-\"2023-02-29\"", "-\"2024-2-9\"", "+3");
+    LINES(schema, "{\"format\":\"ipv6\",\"type\":\"string\"}", "+\"::1\"", "+\"1:2:3:4:5:6:7:8\"", "-\"1::2::3\"",
+          "-\"12345::\"");
+    LINES(schema, "{\"format\":\"hostname\",\"type\":\"string\"}", "+\"my-host.example.com\"", "-\"-a.com\"",
+          "-\"a..b\"", "-\"ab--c\"");
+    LINES(schema, "{\"format\":\"email\",\"type\":\"string\"}", "+\"a.b@example.org\"", "-\"a@\"", "-\".a@b.c\"");
+    refused(schema, "{\"properties\":{\"t/x\":{\"uniqueItems\":true}}}", "'uniqueItems' at '#/properties/t~1x'");
+    refused(schema, "{\"items\":{\"required\":\"a\"}}", "'required' at '#/items'");
+    refused(schema, "{\"$defs\":{\"x\":{\"type\":1}}}", "'type' at '#/$defs/x'");
+    refused(schema, "{\"pattern\":\"(\"}", "'pattern' at '#'");
+    refused(schema, "{\"format\":\"regex\"}", "'format' at '#'");
+    refused(schema, "{\"$dynamicRef\":\"#a\"}", "'$dynamicRef' at '#'");
+    refused(schema, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", "no value");
+}
+
+/* A schema of each kind that would take very long, or very much, is refused or opened within moments. */
+static void schema_budgets(void **state) {
+    (void)state;
+    Text nested = {0}, names = {0};
+    Err err = {0};
+    double start = clock_seconds();
+    for (int i = 0; i < 300; i++) text_line(&nested, "{\"type\":[\"object\",\"array\"],\"properties\":{\"a\":");
+    text_line(&nested, "{}");
+    for (int i = 0; i < 300; i++) text_line(&nested, "}}");
+    Grammar *g = schema(nested.data, nested.bytes, &err);
+    assert_non_null(g);
+    grammar_release(g);
+    text_line(&names, "{\"enum\":[\"n0\"");
+    for (int i = 1; i < 3000; i++) text_line(&names, ",\"n%d\"", i);
+    text_line(&names, "]}");
+    LINES(schema, names.data, "+\"n2999\"", "-\"n3000\"");
+    text_free(&nested), text_free(&names);
+    text_line(&names, "{\"properties\":{\"p0\":{}");
+    for (int i = 1; i < 1000; i++) text_line(&names, ",\"p%d\":{}", i);
+    text_line(&names, "}}");
+    LINES(schema, names.data, "+{\"p0\":1,\"p999\":2}", "-{\"p9\":1,\"p9\":2}");
+    text_free(&names);
+    refused(schema, "{\"pattern\":\"(a|b)*a(a|b){30}\"}", "'pattern' at '#'");
+    refused(schema, "{\"pattern\":\"(((a{99}){99}){99}){99}\"}", "'pattern' at '#'");
+    LINES(schema, "{\"maxLength\":2147483648}", "+\"a\"");
+    assert_true(clock_seconds() - start < 60);
+}
+
+/* A long text costs no more at its end, and what was forgotten is found again. */
+static void long_texts(void **state) {
+    (void)state;
+    Err err = {0};
+    const char *text = "{\"minLength\":30000,\"maxLength\":100000,\"type\":\"string\"}";
+    Grammar *g = schema(text, strlen(text), &err);
+    Matcher *m = g ? matcher_new(g, NULL, &err) : NULL;
+    assert_non_null(m);
+    int32_t at = matcher_read(m, 0, (const uint8_t *)"\"", 1, &err), early = 0;
+    for (int i = 0; i < 60000 && at >= 0; i++) {
+        if (i == 1000) early = at;
+        at = matcher_read(m, at, (const uint8_t *)"a", 1, &err);
+    }
+    at = matcher_read(m, at, (const uint8_t *)"\"", 1, &err);
+    assert_true(matcher_accepts(m, at));
+    at = matcher_read(m, early, (const uint8_t *)"\xC3\xA9\\n", 4, &err);
+    assert_true(at >= 0 && !matcher_accepts(m, at));
+    matcher_release(m);
+    grammar_release(g);
 }
 
 /* Grammars that would take all memory or time end with an error, soon. */
@@ -149,12 +288,17 @@ static void budgets(void **state) {
     assert_non_null(g);
     Matcher *m = matcher_new(g, NULL, &err);
     int32_t at = 0;
-    for (int i = 0; m && i < 2000 && at >= 0; i++) at = matcher_read(m, at, (const uint8_t *)"x", 1, &err);
-    assert_int_equal(at, -2);
-    assert_true(err.set);
+    for (int i = 0; m && i < 60 && at >= 0; i++) at = matcher_read(m, at, (const uint8_t *)"x", 1, &err);
+    assert_true(at >= 0); /* the ways followed are fewer than there are, but an answer is not cut */
+    assert_false(err.set);
+    for (int i = 0; i < 59 && at >= 0; i++) {
+        int32_t next = matcher_read(m, at, (const uint8_t *)"a", 1, &err);
+        at = next >= 0 ? next : matcher_read(m, at, (const uint8_t *)"b", 1, &err);
+    }
+    assert_true(matcher_accepts(m, at)); /* and can be ended */
     matcher_release(m);
     grammar_release(g);
-    assert_true(clock_seconds() - start < 20);
+    assert_true(clock_seconds() - start < 60);
 }
 
 /* The mask has exactly the tokens that can be read, in every state along some texts. */
@@ -244,7 +388,8 @@ static void order_kept(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(regexes), cmocka_unit_test(gbnf), cmocka_unit_test(schemas), cmocka_unit_test(budgets),
+        cmocka_unit_test(regexes), cmocka_unit_test(gbnf), cmocka_unit_test(schemas), cmocka_unit_test(schemas_kept),
+        cmocka_unit_test(schema_budgets), cmocka_unit_test(long_texts), cmocka_unit_test(budgets),
         cmocka_unit_test(whole_and_ended),
         cmocka_unit_test_setup_teardown(masks, open_qwen, close_qwen),
         cmocka_unit_test_setup_teardown(order_kept, open_qwen, close_qwen),

@@ -117,7 +117,7 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
     }
     if (!job->tokenizer) return err_set(err, "%s: the model has no tokenizer: expected ids", where), -1;
     if (prompt) {
-        if (!json_is_string(prompt)) return err_set(err, "%s: prompt: expected a string", where), -1;
+        if (!json_is_text(prompt)) return err_set(err, "%s: prompt: expected a string", where), -1;
         return qm_tokenizer_encode(job->tokenizer, json_string_value(prompt), json_string_length(prompt), true, ids,
                                    err);
     }

@@ -105,7 +105,7 @@ static bool chat_one(const Tokenize *o, Err *err) {
 
 static bool encode_line(const Tokenize *o, const json_t *value, Err *err) {
     int32_t *ids;
-    if (!json_is_string(value)) return err_set(err, "expected a JSON string");
+    if (!json_is_text(value)) return err_set(err, "expected a JSON string");
     int64_t count = qm_tokenizer_encode(o->tokenizer, json_string_value(value), json_string_length(value),
                                         !o->no_special, &ids, err);
     if (count < 0) return false;

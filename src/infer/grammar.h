@@ -1,17 +1,16 @@
 /* grammar.h: constraints on generated text: a context-free grammar over bytes, from a subset of GBNF, a regular
  * expression, or a JSON schema. Bounded whatever the text: sizes below, and every byte of a match costs at most
- * MAX_CONFIGS steps. */
+ * 2 * MAX_CONFIGS steps. */
 #ifndef GRAMMAR_H
 #define GRAMMAR_H
 #include "../io/json.h"
 
 enum {
     MAX_GRAMMAR_BYTES = 1 << 20,
-    MAX_GRAMMAR_NODES = 1 << 17,  /* of the expanded grammar                                     */
+    MAX_GRAMMAR_NODES = 1 << 20,  /* of the expanded grammar                                     */
     MAX_GRAMMAR_DEPTH = 100,      /* of brackets and nested schemas                              */
-    MAX_CONFIGS = 1024,           /* ways to read one text that a matcher follows                */
+    MAX_CONFIGS = 1 << 12,        /* ways to read one text that a matcher follows: more are dropped */
     MAX_STACK = 512,              /* rules within rules: deeper ways are dropped                 */
-    MAX_STATES = 1 << 15,         /* of one matcher                                              */
     MAX_MASKS = 256               /* masks of tokens kept by one matcher                         */
 };
 
@@ -33,7 +32,7 @@ enum { MATCH_DEAD = -1 };
 Matcher *matcher_new(Grammar *grammar, const QmTokenizer *tokenizer, Err *err);
 Matcher *matcher_share(Matcher *matcher);
 void matcher_release(Matcher *matcher);
-/* The state after more bytes. -2 and an error when the matcher's budget is spent. */
+/* The state after more bytes. -2 and an error when the budget of this call is spent. */
 int32_t matcher_read(Matcher *matcher, int32_t state, const uint8_t *bytes, size_t count, Err *err);
 bool matcher_accepts(const Matcher *matcher, int32_t state); /* the text so far is whole      */
 bool matcher_ended(const Matcher *matcher, int32_t state);   /* ... and nothing can follow it */
@@ -41,24 +40,6 @@ bool matcher_ended(const Matcher *matcher, int32_t state);   /* ... and nothing 
 const uint8_t *matcher_mask(Matcher *matcher, int32_t state, Err *err);
 
 int64_t matcher_tokens(const Matcher *matcher); /* bits of a mask */
-
-/* ---- Within src/infer: how the readers of grammars build one ----------------------------------------------------- */
-
-/* Expressions, by number; they may be shared. 0 is the empty text. -1: an error, which every function passes on. */
-typedef struct Builder Builder;
-typedef struct CodeRange { int32_t low, high; } CodeRange;
-Builder *builder_new(Err *err);
-int builder_text(Builder *b, const char *text, size_t bytes);
-int builder_class(Builder *b, const CodeRange *ranges, int count, bool negated); /* one character */
-int builder_then(Builder *b, int first, int second);
-int builder_or(Builder *b, int one, int other);
-int builder_repeat(Builder *b, int of, int64_t least, int64_t most);             /* most -1: no end */
-int builder_rule(Builder *b, const char *name, size_t bytes);                    /* a call; defined sooner or later */
-bool builder_define(Builder *b, const char *name, size_t bytes, int body);
-bool builder_fail(Builder *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Checks and expands; frees the builder. */
-Grammar *builder_finish(Builder *b, const char *root);
-int builder_regex(Builder *b, const char *text, size_t bytes); /* for "pattern" of schemas */
 
 /* The expanded grammar. */
 typedef enum GrammarNodeKind { GRAMMAR_RETURN, GRAMMAR_BYTES, GRAMMAR_FORK, GRAMMAR_CALL } GrammarNodeKind;

@@ -1,16 +1,17 @@
 /* grammar_text.c: two notations for grammars. GBNF as llama.cpp has it: name ::= alternatives of sequences of "text",
- * [class], ., (group), names, with * + ? {m,n}; # begins a comment; the rule `root` is the start. Regular expressions:
- * | ( ) (?: ) [class] . * + ? {m,n} and the escapes \d \w \s \D \W \S \n \r \t \f \v \xHH \uHHHH; they match the whole
- * text. */
+ * [class], ., (group), names, with * + ? {m,n}; # begins a comment; the rule `root` is the start. Regular expressions
+ * of ECMA-262: | ( ) (?: ) (?<name> ) [class] . * + ? {m,n}, these lazy too (*? matches the same whole texts), and
+ * the escapes \d \w \s \D \W \S \n \r \t \f \v \0 \cX \xHH \uHHHH. As a grammar they match the whole text; patterns
+ * of JSON schemas are found anywhere in a string. */
 #include <string.h>
 #include "../text/unicode.h"
-#include "grammar.h"
+#include "grammar_build.h"
 
 typedef struct Reader {
     Builder *b;
     const uint8_t *start, *at, *end;
     int depth;
-    bool gbnf;
+    bool gbnf, pattern; /* pattern: ^ and $ may stand anywhere */
 } Reader;
 
 static int wrong(Reader *r, const char *expected) {
@@ -46,9 +47,23 @@ static int32_t hex(Reader *r, int digits) {
     return code > 0x10FFFF ? wrong(r, "a code up to 10FFFF") : (int32_t)code;
 }
 
+/* \uHHHH, or two of them that are one character. */
+static int32_t escaped_utf16(Reader *r) {
+    int32_t high = hex(r, 4);
+    if (high < 0xD800 || high > 0xDBFF || r->end - r->at < 6 || memcmp(r->at, "\\u", 2) != 0) return high;
+    r->at += 2;
+    int32_t low = hex(r, 4);
+    if (low < 0) return -1;
+    if (low < 0xDC00 || low > 0xDFFF) return wrong(r, "the second half of a surrogate pair");
+    return 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
+}
+
 /* After a backslash: a single character; -1 and an error when there is none. */
 static int32_t escaped(Reader *r) {
     int32_t c = character(r);
+    if (!r->gbnf && c == 'u') return escaped_utf16(r);
+    if (!r->gbnf && c == 'c' && r->at < r->end && ((*r->at | 32) >= 'a' && (*r->at | 32) <= 'z')) return *r->at++ & 31;
+    if (!r->gbnf && c == '0' && (r->at == r->end || *r->at < '0' || *r->at > '9')) return 0;
     switch (c) {
     case 'n': return '\n';
     case 'r': return '\r';
@@ -65,7 +80,9 @@ static int32_t escaped(Reader *r) {
 
 static const CodeRange digits[] = {{'0', '9'}};
 static const CodeRange words[] = {{'0', '9'}, {'A', 'Z'}, {'_', '_'}, {'a', 'z'}};
-static const CodeRange spaces[] = {{'\t', '\r'}, {' ', ' '}};
+static const CodeRange spaces[] = {{'\t', '\r'}, {' ', ' '}, {0xA0, 0xA0}, {0x1680, 0x1680}, {0x2000, 0x200A},
+    {0x2028, 0x2029}, {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}};
+static const CodeRange line_ends[] = {{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}};
 
 /* The set that \d, \w, \s and their capitals stand for, or NULL. */
 static const CodeRange *named_set(uint8_t letter, int *count, bool *negated) {
@@ -73,9 +90,15 @@ static const CodeRange *named_set(uint8_t letter, int *count, bool *negated) {
     switch (letter | 32) {
     case 'd': return *count = 1, digits;
     case 'w': return *count = 4, words;
-    case 's': return *count = 2, spaces;
+    case 's': return *count = sizeof spaces / sizeof *spaces, spaces;
     default: return NULL;
     }
+}
+
+/* One character of a class: \b is a backspace there. */
+static int32_t class_character(Reader *r) {
+    if (!take(r, '\\')) return character(r);
+    return !r->gbnf && take(r, 'b') ? '\b' : escaped(r);
 }
 
 /* [...], after the bracket. */
@@ -88,20 +111,22 @@ static int class_read(Reader *r) {
         bool inverse;
         const CodeRange *set;
         if (r->at >= r->end) return wrong(r, "']'");
-        if (count > 500) return wrong(r, "at most 500 ranges in a class");
-        if (first && is(r, ']')) break;
+        if (count > 490) return wrong(r, "at most 490 ranges in a class");
+        if (first && is(r, ']')) break; /* [] and [^] */
         if (!r->gbnf && *r->at == '\\' && r->at + 1 < r->end && (set = named_set(r->at[1], &n, &inverse))) {
-            if (inverse) return wrong(r, "no \\D, \\W or \\S within a class");
-            memcpy(range + count, set, (size_t)n * sizeof *set);
-            count += n;
+            if (!inverse) memcpy(range + count, set, (size_t)n * sizeof *set), count += n;
+            for (int i = 0; inverse && i <= n; i++)
+                range[count++] = (CodeRange){i ? set[i - 1].high + 1 : 0, i < n ? set[i].low - 1 : 0x10FFFF};
             r->at += 2;
             continue;
         }
-        int32_t low = take(r, '\\') ? escaped(r) : character(r), high = low;
+        int32_t low = class_character(r), high = low;
         if (low < 0) return -1;
         if (is(r, '-') && r->at + 1 < r->end && r->at[1] != ']') {
             r->at++;
-            high = take(r, '\\') ? escaped(r) : character(r);
+            if (!r->gbnf && r->end - r->at > 1 && *r->at == '\\' && named_set(r->at[1], &n, &inverse))
+                return wrong(r, "a character at the end of a range");
+            high = class_character(r);
             if (high < 0) return -1;
             if (high < low) return wrong(r, "a range that goes up");
         }
@@ -125,43 +150,69 @@ static bool number(Reader *r, int64_t *out) {
 
 static void space(Reader *r);
 
-/* * + ? {m} {m,} {m,n} after a piece. */
+/* {m} {m,} {m,n}. In a regular expression a bracket that begins none of these is a character. */
+static bool counts(Reader *r, int64_t *least, int64_t *most) {
+    const uint8_t *from = r->at;
+    if (!take(r, '{')) return false;
+    bool ok = number(r, least);
+    *most = *least;
+    if (ok && take(r, ',') && !number(r, most)) *most = -1;
+    if (ok && take(r, '}')) return true;
+    if (r->gbnf) return wrong(r, ok ? "'}'" : "a number"), false;
+    r->at = from;
+    return false;
+}
+
+/* * + ? {m,n} after a piece. In GBNF they may follow each other; in a regular expression ? after another one is lazy,
+ * which matches the same whole texts. */
 static int repeats(Reader *r, int of) {
     for (int i = 0; of >= 0; i++) {
-        int64_t least = 0, most;
+        int64_t least = 0, most = -1;
         if (r->gbnf) space(r);
         if (i == 16) return wrong(r, "at most 16 repetitions of one piece");
-        if (take(r, '*')) of = builder_repeat(r->b, of, 0, -1);
-        else if (take(r, '+')) of = builder_repeat(r->b, of, 1, -1);
-        else if (take(r, '?')) of = builder_repeat(r->b, of, 0, 1);
-        else if (take(r, '{')) {
-            bool low = number(r, &least);
-            most = least;
-            if (take(r, ',')) {
-                if (!number(r, &most)) most = -1;
-            } else if (!low) return wrong(r, "a number");
-            if (!take(r, '}')) return wrong(r, "'}'");
-            of = builder_repeat(r->b, of, least, most);
-        } else break;
+        if (take(r, '+')) least = 1;
+        else if (take(r, '?')) most = 1;
+        else if (!take(r, '*') && !counts(r, &least, &most)) break;
+        of = r->b->err->set ? -1 : builder_repeat(r->b, of, least, most);
+        if (r->gbnf) continue;
+        take(r, '?');
+        if (is(r, '*') || is(r, '+') || is(r, '?') || counts(r, &least, &most))
+            return wrong(r, "no repetition of a repetition, and none that is possessive");
+        break;
     }
-    return of;
+    return r->b->err->set ? -1 : of;
 }
 
 /* ---- Regular expressions ----------------------------------------------------------------------------------------- */
 
 static int regex_or(Reader *r);
 
+/* <name>, after (?. */
+static bool group_name(Reader *r) {
+    const uint8_t *p = r->at;
+    if (p == r->end || *p++ != '<') return false;
+    while (p < r->end && ((*p >= '0' && *p <= '9') || ((*p | 32) >= 'a' && (*p | 32) <= 'z') || *p == '_')) p++;
+    if (p == r->end || *p != '>' || p == r->at + 1) return false;
+    r->at = p + 1;
+    return true;
+}
+
 static int regex_piece(Reader *r) {
-    static const CodeRange newline[] = {{'\n', '\n'}};
+    int64_t least, most;
     if (take(r, '(')) {
-        if (take(r, '?') && !take(r, ':')) return wrong(r, "'(?:', no look-around and no names");
+        if (take(r, '?') && !take(r, ':') && !group_name(r))
+            return wrong(r, "'(?:' or '(?<name>', and look-ahead only after ^ at the beginning of a schema's pattern");
         if (++r->depth > MAX_GRAMMAR_DEPTH) return wrong(r, "less nesting");
         int inner = regex_or(r);
         r->depth--;
         return inner < 0 ? -1 : take(r, ')') ? inner : wrong(r, "')'");
     }
     if (take(r, '[')) return class_read(r);
-    if (take(r, '.')) return builder_class(r->b, newline, 1, true);
+    if (take(r, '.')) return builder_class(r->b, line_ends, 3, true);
+    if (r->pattern && (is(r, '^') || is(r, '$'))) {
+        int anchor = builder_anchor(r->b, *r->at++ == '$');
+        return is(r, '*') || is(r, '+') || is(r, '?') ? wrong(r, "no repetition of ^ or $") : anchor;
+    }
     if (take(r, '\\')) {
         int n;
         bool negated;
@@ -169,7 +220,7 @@ static int regex_piece(Reader *r) {
         if (set) return r->at++, builder_class(r->b, set, n, negated);
         return one_character(r, escaped(r));
     }
-    if (is(r, '*') || is(r, '+') || is(r, '?') || is(r, '{')) return wrong(r, "something to repeat");
+    if (is(r, '*') || is(r, '+') || is(r, '?') || counts(r, &least, &most)) return wrong(r, "something to repeat");
     if (is(r, '^') || is(r, '$')) return wrong(r, "^ only at the beginning and $ only at the end");
     return one_character(r, character(r));
 }
@@ -179,7 +230,7 @@ static int regex_or(Reader *r) {
     do {
         int sequence = 0;
         while (sequence >= 0 && r->at < r->end && !is(r, '|') && !is(r, ')')) {
-            if (r->depth == 0 && r->end - r->at == 1 && is(r, '$')) { r->at++; break; }
+            if (!r->pattern && r->depth == 0 && r->end - r->at == 1 && is(r, '$')) { r->at++; break; }
             sequence = builder_then(r->b, sequence, repeats(r, regex_piece(r)));
         }
         if (sequence < 0) return -1;
@@ -188,20 +239,23 @@ static int regex_or(Reader *r) {
     return all;
 }
 
-int builder_regex(Builder *b, const char *text, size_t bytes) {
-    Reader r = {
-        .b = b, .start = (const uint8_t *)text, .at = (const uint8_t *)text, .end = (const uint8_t *)text + bytes};
+static int regex_read(Builder *b, const char *text, size_t bytes, bool pattern) {
+    Reader r = {.b = b, .start = (const uint8_t *)text, .at = (const uint8_t *)text,
+                .end = (const uint8_t *)text + bytes, .pattern = pattern};
     if (bytes > MAX_GRAMMAR_BYTES) return wrong(&r, "less text");
-    take(&r, '^');
+    if (!pattern) take(&r, '^');
     int all = regex_or(&r);
     return all >= 0 && r.at < r.end ? wrong(&r, "no ')' without '('") : all;
 }
 
+int builder_pattern(Builder *b, const char *text, size_t bytes) { return regex_read(b, text, bytes, true); }
+
 Grammar *grammar_regex(const char *text, size_t bytes, Err *err) {
     Builder *b = builder_new(err);
     if (!b) return NULL;
-    builder_define(b, "root", 4, builder_regex(b, text, bytes));
-    return builder_finish(b, "root");
+    int root = builder_rule(b);
+    builder_define(b, root, regex_read(b, text, bytes, false));
+    return builder_finish(b, root);
 }
 
 /* ---- GBNF -------------------------------------------------------------------------------------------------------- */
@@ -237,7 +291,7 @@ static int gbnf_or(Reader *r);
 static int gbnf_piece(Reader *r) {
     size_t n = name_bytes(r);
     if (n) {
-        int call = builder_rule(r->b, (const char *)r->at, n);
+        int call = builder_call(r->b, builder_named(r->b, (const char *)r->at, n));
         r->at += n;
         return call;
     }
@@ -287,8 +341,10 @@ Grammar *grammar_gbnf(const char *text, size_t bytes, Err *err) {
         r.at += n;
         space(&r);
         r.at += 3;
-        ok = builder_define(b, name, n, gbnf_or(&r));
+        ok = builder_define(b, builder_named(b, name, n), gbnf_or(&r));
         if (ok && is(&r, ')')) ok = wrong(&r, "no ')' without '('") >= 0;
     }
-    return builder_finish(b, "root");
+    int root = ok ? builder_named(b, "root", 4) : -1;
+    if (root >= 0 && b->rule[root].body < 0) builder_fail(b, "no rule 'root'");
+    return builder_finish(b, root);
 }

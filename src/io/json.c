@@ -1,4 +1,5 @@
 /* json.c: jansson behind our errors. A text may hold "\u0000"; a getter that hands out a C string refuses it. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,12 +9,94 @@
 static const char *type_name(const json_t *value) {
     static const char *const names[] = {"an object",     "an array", "a string", "an integer",
                                         "a real number", "true",     "false",    "null"};
+    if (json_number_spelling(value)) return "a number out of range";
     return value ? names[json_typeof(value)] : "nothing";
+}
+
+/* ---- Numbers beyond what jansson holds: read as strings behind a mark that the document does not have, then marked
+ * with a byte that is no UTF-8. */
+
+static const char wide_mark = '\xFF';
+
+const char *json_number_spelling(const json_t *value) {
+    const char *text = json_string_value(value);
+    return text && text[0] == wide_mark ? text + 1 : NULL;
+}
+
+bool json_is_text(const json_t *value) { return json_is_string(value) && !json_number_spelling(value); }
+
+/* Bytes of the number at `text`; *wide: it fits no int64, or as a real no finite double. */
+static size_t number_bytes(const char *text, size_t bytes, bool *wide) {
+    char copy[400], *end;
+    size_t n = 0;
+    bool real = false;
+    for (; n < bytes && text[n] && strchr("+-.0123456789eE", text[n]); n++) real |= strchr(".eE", text[n]) != NULL;
+    *wide = n >= sizeof copy && !real;
+    if (n < 3 || n >= sizeof copy) return n ? n : 1;
+    memcpy(copy, text, n);
+    copy[n] = 0;
+    errno = 0;
+    if (real) *wide = !isfinite(strtod(copy, &end));
+    else strtoll(copy, &end, 10), *wide = errno == ERANGE;
+    return n;
+}
+
+/* The document with wide numbers as marked strings; without any, an empty text. */
+static void mark_wide(const char *data, size_t bytes, const char *mark, Text *out) {
+    bool inside = false, wide;
+    size_t done = 0;
+    for (size_t i = 0; i < bytes;) {
+        size_t n = 1;
+        if (inside && data[i] == '\\') n = 2;
+        else if (data[i] == '"') inside = !inside;
+        else if (!inside && (data[i] == '-' || (data[i] >= '0' && data[i] <= '9'))) {
+            n = number_bytes(data + i, bytes - i, &wide);
+            if (wide) {
+                text_add(out, data + done, i - done);
+                text_line(out, "\"%s%.*s\"", mark, (int)n, data + i);
+                done = i + n;
+            }
+        }
+        i += n;
+    }
+    if (done) text_add(out, data + done, bytes - done);
+}
+
+static bool unmark(json_t *value, const char *mark, const char *where, Err *err) {
+    const char *key, *text = json_string_value(value);
+    json_t *item;
+    size_t i, skip = strlen(mark);
+    bool ok = true;
+    json_object_foreach(value, key, item) ok = ok && unmark(item, mark, where, err);
+    json_array_foreach(value, i, item) ok = ok && unmark(item, mark, where, err);
+    if (!text || strncmp(text, mark, skip) != 0) return ok;
+    Text wide = {0};
+    text_line(&wide, "%c%s", wide_mark, text + skip);
+    ok = text_ok(&wide, where, err) && (json_string_setn_nocheck(value, wide.data, wide.bytes) == 0 ||
+                                        err_set(err, "out of memory: %s", where));
+    text_free(&wide);
+    return ok;
+}
+
+static json_t *load(const char *data, size_t bytes, json_error_t *why) {
+    return json_loadb(data, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, why);
 }
 
 json_t *json_text(const char *data, size_t bytes, const char *where, Err *err) {
     json_error_t why;
-    json_t *value = json_loadb(data, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    json_t *value = load(data, bytes, &why);
+    if (!value && json_error_code(&why) == json_error_numeric_overflow) {
+        char mark[40] = "number ";
+        Text marked = {0};
+        for (int i = 0; memmem(data, bytes, mark, strlen(mark)); i++) snprintf(mark, sizeof mark, "number %d ", i);
+        mark_wide(data, bytes, mark, &marked);
+        if (marked.data && text_ok(&marked, where, err) && (value = load(marked.data, marked.bytes, &why)) &&
+            !unmark(value, mark, where, err)) {
+            json_decref(value);
+            value = NULL;
+        }
+        text_free(&marked);
+    }
     if (!value && file_is_other(data, bytes, where, err)) return NULL;
     if (!value) err_set(err, "%s is not valid JSON: %s at line %d, column %d", where, why.text, why.line, why.column);
     return value;
@@ -78,7 +161,7 @@ bool json_get_text(const json_t *object, const char *key, const char *where, con
     const json_t *value = NULL;
     if (!find(object, key, where, &value, err)) return false;
     if (!value) return true;
-    if (!json_is_string(value)) return err_set(err, "%s: %s: expected a string, got %s", where, key, type_name(value));
+    if (!json_is_text(value)) return err_set(err, "%s: %s: expected a string, got %s", where, key, type_name(value));
     const char *text = json_string_value(value);
     if (strlen(text) != json_string_length(value)) return err_set(err, "%s: %s: holds a NUL character", where, key);
     *out = text;

@@ -66,7 +66,7 @@ static const json_t *tool_calls(const Render *r, size_t i) {
 static bool write_content(Render *r, size_t i) {
     const json_t *content = json_object_get(message_at(r, i), "content"), *part;
     size_t k;
-    if (json_is_string(content)) return write_plain(r, content);
+    if (json_is_text(content)) return write_plain(r, content);
     if (!content || json_is_null(content))
         return err_set(r->err, "messages[%zu]: content is %s", i, content ? "null" : "missing");
     if (!json_is_array(content))
@@ -74,7 +74,7 @@ static bool write_content(Render *r, size_t i) {
     json_array_foreach(content, k, part) {
         const char *type = json_string_value(json_object_get(part, "type"));
         const json_t *text = json_object_get(part, "text");
-        if (!type || strcmp(type, "text") || !json_is_string(text))
+        if (!type || strcmp(type, "text") || !json_is_text(text))
             return err_set(r->err,
                            "messages[%zu]: content[%zu]: expected {\"type\": \"text\", \"text\": ...}, got type %.40s",
                            i, k, type ? type : "(none)");

@@ -2,6 +2,7 @@
  * floats by repr (the shortest digits that read back the same; exponents below -4 and from 16 on). */
 #include <stdlib.h>
 #include <string.h>
+#include "../io/json.h"
 #include "chat.h"
 
 void python_json_text(const char *text, size_t bytes, Text *out) {
@@ -43,6 +44,13 @@ static void add_float(double value, Text *out) {
     }
 }
 
+/* A whole number as it stands; a real one is an infinity to Python. */
+static void add_wide(const char *digits, Text *out) {
+    bool whole = strpbrk(digits, ".eE") == NULL;
+    if (whole) text_line(out, "%s", digits);
+    else text_line(out, "%sInfinity", digits[0] == '-' ? "-" : "");
+}
+
 static void add_array(const json_t *value, Text *out) {
     const json_t *item;
     size_t i;
@@ -73,7 +81,12 @@ void python_json(const json_t *value, Text *out) {
     switch (json_typeof(value)) {
     case JSON_OBJECT: add_object(value, out); break;
     case JSON_ARRAY: add_array(value, out); break;
-    case JSON_STRING: python_json_text(json_string_value(value), json_string_length(value), out); break;
+    case JSON_STRING:
+        if (json_number_spelling(value)) {
+            add_wide(json_number_spelling(value), out);
+            break;
+        }
+        python_json_text(json_string_value(value), json_string_length(value), out); break;
     case JSON_INTEGER: text_line(out, "%" JSON_INTEGER_FORMAT, json_integer_value(value)); break;
     case JSON_REAL: add_float(json_real_value(value), out); break;
     case JSON_TRUE: text_add(out, "true", 4); break;
