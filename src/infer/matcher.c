@@ -14,7 +14,8 @@
 typedef struct Config { int32_t node, stack; } Config;               /* stack -1: empty                    */
 typedef struct StackCell { int32_t back, under, depth, chain; } StackCell; /* where to return; chain: of its bucket */
 typedef struct State {
-    Config *config;          /* [count] at bytes, sorted                                 */
+    Config *config;          /* [count] at bytes, in the order found: what is dropped hangs on the text only, and
+                              * not on the numbers that stacks happen to have            */
     int32_t count, chain;    /* chain: next state of the same bucket                     */
     bool accepts;
     bool held;               /* a caller has its number                                  */
@@ -128,12 +129,6 @@ static void closure_start(Matcher *m) {
     }
 }
 
-static int config_order(const void *a, const void *b) {
-    const Config *x = a, *y = b;
-    if (x->node != y->node) return x->node < y->node ? -1 : 1;
-    return (x->stack > y->stack) - (x->stack < y->stack);
-}
-
 static uint32_t set_hash(const Config *set, int32_t count, bool accepts) {
     uint32_t hash = (uint32_t)count * 2 + accepts;
     for (int32_t i = 0; i < count; i++) hash = hash_of(hash ^ (uint32_t)set[i].node, (uint32_t)set[i].stack);
@@ -145,7 +140,6 @@ static int32_t state_of_set(Matcher *m, Err *err) {
     if (m->set_count == 0 && !m->set_accepts)
         return m->done_count < 2 * MAX_CONFIGS ? MATCH_DEAD
                                                : (err_set(err, "grammar: too many rules within rules"), -2);
-    qsort(m->set, (size_t)m->set_count, sizeof *m->set, config_order);
     size_t bytes = (size_t)m->set_count * sizeof *m->set;
     int32_t *bucket = &m->state_bucket[set_hash(m->set, m->set_count, m->set_accepts) % BUCKETS];
     for (int32_t i = *bucket; i >= 0; i = m->state[i].chain)
