@@ -1,7 +1,7 @@
 /* grammar.c: texts tried by a grammar, without a model: what `run`, `generate` and others would let through. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/lines.h"
 #include "../infer/grammar.h"
 #include "cli.h"
 
@@ -39,37 +39,27 @@ static bool judge(Matcher *m, const char *text, size_t bytes, bool jsonl, Err *e
 
 static bool judge_whole(Matcher *m, Err *err) {
     Text text = {0};
-    char buffer[1 << 16];
-    bool ok = true;
-    for (size_t n; ok && (n = fread(buffer, 1, sizeof buffer, stdin)) > 0;) {
-        text_add(&text, buffer, n);
-        if (text.bytes > MAX_TEXT_BYTES)
-            ok = err_set(err, "standard input is too long: expected at most %d bytes", MAX_TEXT_BYTES);
-    }
-    if (ok && ferror(stdin)) ok = err_set(err, "cannot read standard input: %s", strerror(errno));
-    ok = ok && text_ok(&text, "standard input", err) && judge(m, text.data ? text.data : "", text.bytes, false, err);
+    bool ok = lines_all("-", MAX_TEXT_BYTES, &text, err) && judge(m, text.data, text.bytes, false, err);
     text_free(&text);
     return ok;
 }
 
 /* Each line is answered, and the answer flushed, before the next is read: a program may hold both ends of the pipe. */
 static bool judge_lines(Matcher *m, Err *err) {
-    char *line = NULL;
-    size_t capacity = 0;
-    int64_t number = 0;
-    bool ok = true;
-    for (ssize_t n; ok && (errno = 0, n = getline(&line, &capacity, stdin)) >= 0;) {
-        number++;
-        json_t *value = json_text(line, (size_t)n, "input", err);
+    Lines all;
+    Line line;
+    bool ok = lines_open(&all, "-", err);
+    if (!ok) return false;
+    while (ok && lines_read(&all, &line, err)) {
+        json_t *value = json_text(line.data, line.bytes, "input", err);
         ok = value && (json_is_text(value) || err_set(err, "expected a JSON string"));
         ok = ok && judge(m, json_string_value(value), json_string_length(value), true, err);
-        if (!ok) err_prefix(err, "line %lld", (long long)number);
+        if (!ok) err_prefix(err, "line %lld", (long long)all.number);
         json_decref(value);
         fflush(stdout);
     }
-    if (ok && !feof(stdin)) ok = err_set(err, "cannot read line %lld: %s", (long long)number + 1, strerror(errno));
-    free(line);
-    return ok;
+    lines_close(&all);
+    return ok && !err->set;
 }
 
 static const char notes[] =
