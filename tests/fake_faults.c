@@ -73,7 +73,6 @@ FAULT(FILE *, fopen, NULL, EMFILE, (const char *path, const char *mode), path, m
 FAULT(FILE *, fdopen, NULL, ENOMEM, (int fd, const char *mode), fd, mode)
 FAULT(FILE *, tmpfile, NULL, EMFILE, (void), )
 FAULT(size_t, fread, 0, EIO, (void *data, size_t size, size_t n, FILE *f), data, size, n, f)
-FAULT(size_t, fwrite, 0, ENOSPC, (const void *data, size_t size, size_t n, FILE *f), data, size, n, f)
 FAULT(int, fflush, EOF, ENOSPC, (FILE *f), f)
 FAULT(int, fclose, EOF, EIO, (FILE *f), f)
 FAULT(int, fseeko, -1, EIO, (FILE *f, off_t o, int from), f, o, from)
@@ -81,6 +80,15 @@ FAULT(int, dup, -1, EMFILE, (int fd), fd)
 FAULT(int, mkdir, -1, ENOSPC, (const char *path, mode_t mode), path, mode)
 FAULT(int, pthread_create, EAGAIN, EAGAIN,
       (pthread_t * t, const pthread_attr_t *a, void *(*run)(void *), void *arg), t, a, run, arg)
+
+/* A stream remembers that it failed (glibc's _IO_ERR_SEEN), as ferror then says. */
+SEEN size_t fwrite(const void *data, size_t size, size_t n, FILE *f) {
+    static size_t (*_Atomic real)(const void *, size_t, size_t, FILE *);
+    if (!real) real = (size_t(*)(const void *, size_t, size_t, FILE *))dlsym(RTLD_NEXT, "fwrite");
+    if (!fails(",fwrite,", ENOSPC)) return real(data, size, n, f);
+    f->_flags |= 0x20;
+    return 0;
+}
 
 SEEN int open(const char *path, int flags, ...) {
     static int (*_Atomic real)(const char *, int, ...);
