@@ -49,6 +49,8 @@ bool file_exists(const char *path);
 bool folder_exists(const char *path);
 /* Whole file, malloc'ed, NUL-terminated; an error past `limit` bytes. */
 char *file_read(const char *path, size_t limit, size_t *bytes, Err *err);
+/* A stream to its end in the same way; `name` is for messages. */
+char *stream_read(FILE *file, const char *name, size_t limit, size_t *bytes, Err *err);
 /* "folder/name", malloc'ed. */
 char *path_join(const char *folder, const char *name, Err *err);
 /* Writes and flushes at once, for text that is watched as it comes; says why it could not. */

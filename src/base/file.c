@@ -159,6 +159,24 @@ char *file_read(const char *path, size_t limit, size_t *bytes, Err *err) {
     return data;
 }
 
+char *stream_read(FILE *file, const char *name, size_t limit, size_t *bytes, Err *err) {
+    char *data = NULL;
+    size_t room = 0, done = 0;
+    for (;;) {
+        if (!mem_grow((void **)&data, &room, done + 4096, 1, name, err)) break;
+        errno = 0;
+        size_t n = fread(data + done, 1, room - done - 1, file);
+        done += n;
+        if (done > limit) err_set(err, "%s is too large: expected at most %zu bytes", name, limit);
+        else if (ferror(file)) err_set(err, "cannot read %s: %s", name, strerror(errno));
+        if (err->set || feof(file)) break;
+    }
+    if (err->set) return free(data), NULL;
+    data[done] = 0;
+    *bytes = done;
+    return data;
+}
+
 char *path_join(const char *folder, const char *name, Err *err) {
     char *path;
     if (asprintf(&path, "%s/%s", folder, name) < 0) {

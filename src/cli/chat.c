@@ -1,31 +1,31 @@
 /* chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer
  * only. */
-#include <editline/readline.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "../infer/parameters.h"
+#include "conversation.h"
 #include "model_options.h"
+#include "terminal.h"
+
+/* What an answer took. */
+typedef struct Pace { double prefill, decode; int64_t fed, decoded, prompt; } Pace;
 
 typedef struct Chat {
     QmEngine *engine;
     QmTokenizer *tokenizer;
     QmSession *session;
     GenerationConfig config;
-    json_t *messages;
-    const char *system;
+    Conversation said;
+    bool terminal;
     int32_t *fed;            /* ids in the cache */
     int64_t fed_count;
     size_t fed_capacity;
+    uint64_t take;           /* answers to the same message draw apart */
     NextToken next;
     SampleWork work;
+    Pace pace;
 } Chat;
-
-static void clear(Chat *c) {
-    json_decref(c->messages);
-    c->messages = json_array();
-    if (c->system) json_array_append_new(c->messages, json_pack("{s:s,s:s}", "role", "system", "content", c->system));
-}
 
 /* /set NAME VALUE, by the names of a request. */
 static void set(Chat *c, char *text) {
@@ -67,19 +67,52 @@ static bool feed(Chat *c, Generation *g, Err *err) {
     c->fed_count = same;
     QmAppend a = {.session = c->session, .tokens = ids + same, .count = count - same};
     c->next.generation = g;
+    double start = clock_seconds();
     if (!next_token_ask(&c->next, &a, err) || !qm_forward(c->engine, &a, 1, err)) return false;
+    if (count == g->prompt) c->pace.prefill = clock_seconds() - start, c->pace.fed = a.count;
+    else c->pace.decode += clock_seconds() - start, c->pace.decoded++;
     memcpy(c->fed, ids, (size_t)count * sizeof *ids);
     c->fed_count = count;
     return true;
 }
 
+/* At a terminal an answer's control characters, but for line ends and tabs, are left out: they are no text, and could
+ * say anything to the terminal. `text` holds whole characters. */
+static bool show(const Chat *c, const char *text, size_t bytes, Err *err) {
+    size_t from = 0;
+    for (size_t i = 0; c->terminal && i < bytes; i++) {
+        unsigned char b = (unsigned char)text[i];
+        bool second = b == 0xc2 && i + 1 < bytes && (unsigned char)text[i + 1] < 0xa0; /* U+0080 to U+009F */
+        if ((b >= ' ' || b == '\n' || b == '\t') && b != 127 && !second) continue;
+        if (!file_put(stdout, text + from, i - from, "standard output", err)) return false;
+        from = i + 1 + second;
+        i += second;
+    }
+    return file_put(stdout, text + from, bytes - from, "standard output", err);
+}
+
+/* Says why an answer ended, unless the model ended it. */
+static void say_end(const Chat *c, const Generation *g, bool full) {
+    int64_t most = g->config.max_length ? g->config.max_length - g->prompt : g->config.max_new_tokens;
+    if (interrupted()) fprintf(stderr, "(stopped)\n");
+    else if (full)
+        fprintf(stderr, "(the context of %lld tokens is full: /clear begins a new conversation)\n",
+                (long long)qm_engine_info(c->engine)->context);
+    else if (g->finish && !strcmp(g->finish, "length"))
+        fprintf(stderr, "(cut after %lld new tokens; /set max_new_tokens %lld allows more)\n", (long long)most,
+                (long long)most * 4);
+    else if (g->finish && !strcmp(g->finish, "time"))
+        fprintf(stderr, "(cut after max_time, %g s)\n", g->config.max_time);
+    else if (g->finish && strcmp(g->finish, "stop") != 0) fprintf(stderr, "(ended: %s)\n", g->finish);
+}
+
 static bool answer(Chat *c, Err *err) {
     int32_t *ids = NULL;
     Generation g = {0};
-    char *json = json_dumps(c->messages, JSON_COMPACT);
+    char *json = json_dumps(c->said.messages, JSON_COMPACT);
     if (!json) err_set(err, "out of memory: messages");
     int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
-    bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err);
+    bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err), full = false;
     int64_t context = qm_engine_info(c->engine)->context;
     if (ok && count > context)
         ok = err_set(err, "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new one, "
@@ -87,93 +120,203 @@ static bool answer(Chat *c, Err *err) {
     else if (ok && g.finish)
         ok = err_set(err, "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
                           "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count);
-    interrupt_clear();
+    c->pace = (Pace){.prompt = count};
     while (ok && !g.finish && !interrupted()) {
         const char *text;
         size_t bytes;
         if (!(ok = feed(c, &g, err))) break;
         int32_t id;
-        ok = next_token_take(&c->next, 0, &id, err) && generation_push(&g, id, &text, &bytes, err);
-        if (ok && g.count > qm_engine_info(c->engine)->context) generation_end(&g, "length", &text, &bytes);
-        ok = ok && file_put(stdout, text, bytes, "standard output", err);
+        ok = next_token_take(&c->next, c->take, &id, err) && generation_push(&g, id, &text, &bytes, err);
+        full = ok && !g.finish && g.count > qm_engine_info(c->engine)->context;
+        if (full) generation_end(&g, "length", &text, &bytes);
+        ok = ok && show(c, text, bytes, err);
     }
-    if (interrupted() && !ok) err->set = false, ok = true; /* the answer so far stands */
+    if (interrupted()) { /* the answer so far stands */
+        const char *text;
+        size_t bytes;
+        err->set = false;
+        generation_end(&g, "interrupted", &text, &bytes);
+        ok = show(c, text, bytes, err);
+    }
     ok = ok && generation_sound(&g, err);
     ok = file_put(stdout, "\n", 1, "standard output", err) && ok;
-    if (ok && g.count > context)
-        fprintf(stderr, "(the context of %lld tokens is full: /clear begins a new conversation)\n", (long long)context);
-    if (ok)
-        json_array_append_new(c->messages, json_pack("{s:s,s:o}", "role", "assistant", "content",
-                                                     json_stringn(g.raw.data ? g.raw.data : "", g.raw.bytes)));
+    if (ok) say_end(c, &g, full);
+    interrupt_clear();
+    ok = ok && conversation_add(&c->said, "assistant", g.raw.data ? g.raw.data : "", g.raw.bytes, err);
     free(json);
     free(ids);
     generation_free(&g);
     return ok;
 }
 
-/* One line of input, malloc'ed; NULL at the end. */
-static char *read_line(bool terminal) {
-    if (terminal) return readline("> ");
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t n = getline(&line, &capacity, stdin);
-    if (n < 0) return free(line), NULL;
-    if (n > 0 && line[n - 1] == '\n') line[n - 1] = 0;
-    return line;
+/* ---- Commands ---------------------------------------------------------------------------------------------------- */
+
+/* One more answer to the last message; the old one stands where there is none. */
+static void again(Chat *c, char *rest, Err *err) {
+    (void)rest;
+    json_t *old = conversation_take_answer(&c->said);
+    if (!old) {
+        fprintf(stderr, "nothing was answered yet\n");
+        return;
+    }
+    c->take++;
+    if (generation_greedy(&c->config))
+        fprintf(stderr, "(greedy: the same answer again; /set temperature 0.7 draws others)\n");
+    if (!answer(c, err)) json_array_append(c->said.messages, old);
+    json_decref(old);
+}
+
+static void stats(Chat *c, char *rest, Err *err) {
+    const QmModelInfo *i = qm_engine_info(c->engine);
+    const Pace *p = &c->pace;
+    (void)rest, (void)err;
+    fprintf(stderr, "context: %lld of %lld tokens; messages: %zu\n", (long long)c->fed_count, (long long)i->context,
+            json_array_size(c->said.messages));
+    if (p->fed)
+        fprintf(stderr, "last prompt: %lld tokens, %lld of them new to the cache, at %.1f tok/s\n", (long long)p->prompt,
+                (long long)p->fed, (double)p->fed / (p->prefill > 0 ? p->prefill : 1e-9));
+    if (p->decoded)
+        fprintf(stderr, "last answer: %.1f tok/s\n", (double)p->decoded / (p->decode > 0 ? p->decode : 1e-9));
+}
+
+static void clear(Chat *c, char *rest, Err *err) {
+    (void)rest;
+    conversation_clear(&c->said, err);
+}
+static void set_value(Chat *c, char *rest, Err *err) {
+    (void)err;
+    set(c, rest);
+}
+static void system_message(Chat *c, char *rest, Err *err) {
+    if (*rest) conversation_system(&c->said, strcmp(rest, "default") ? rest : NULL, err);
+    if (!err->set) fprintf(stderr, "system: %s\n", c->said.system ? c->said.system : "the template's own");
+}
+static void save(Chat *c, char *rest, Err *err) {
+    if (conversation_save(&c->said, rest, err))
+        fprintf(stderr, "%zu messages in %s\n", json_array_size(c->said.messages), rest);
+}
+static void load(Chat *c, char *rest, Err *err) {
+    if (conversation_load(&c->said, rest, err))
+        fprintf(stderr, "%zu messages from %s\n", json_array_size(c->said.messages), rest);
+}
+static void help(Chat *c, char *rest, Err *err);
+
+static const struct { const char *name, *argument; void (*run)(Chat *, char *, Err *); const char *what; } commands[] = {
+    {"/help", "", help, "this list"},
+    {"/set", "[NAME VALUE]", set_value, "a parameter, as requests name it: /set temperature 0.5; alone: those in force"},
+    {"/system", "[TEXT]", system_message, "the system message; default: the template's own; alone: shows it"},
+    {"/clear", "", clear, "forgets what was said"},
+    {"/regen", "", again, "another answer to the last message"},
+    {"/stats", "", stats, "tokens in the context, tokens per second"},
+    {"/save", "FILE", save, "the conversation as JSON, as `generate --in` and /load read it"},
+    {"/load", "FILE", load, "goes on with a saved conversation"},
+    {"/quit", "", NULL, "leaves, as /exit, /bye and Ctrl-D do"},
+    {"/exit", "", NULL, NULL},
+    {"/bye", "", NULL, NULL},
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static void help(Chat *c, char *rest, Err *err) {
+    (void)c, (void)rest, (void)err;
+    for (int i = 0; i < COMMANDS; i++) {
+        char left[32];
+        snprintf(left, sizeof left, "%s %s", commands[i].name, commands[i].argument);
+        if (commands[i].what) fprintf(stderr, "  %-20s %s\n", left, commands[i].what);
+    }
+    fprintf(stderr, "Several lines: paste them, end a line with \\, put them between \"\"\" and \"\"\", or press Alt-Enter.\n"
+                    "Ctrl-C clears the line or stops the answer. A message that begins with / : a space before it.\n");
+}
+
+/* A line that begins with a slash. False to leave. */
+static bool command(Chat *c, char *line, Err *err) {
+    size_t bytes = strcspn(line, " \t\n");
+    char *rest = line + bytes + strspn(line + bytes, " \t\n");
+    for (size_t end = strlen(rest); end && strchr(" \t\n", rest[end - 1]);) rest[--end] = 0;
+    for (int i = 0; i < COMMANDS; i++) {
+        if (strncmp(commands[i].name, line, bytes) || commands[i].name[bytes]) continue;
+        if (!commands[i].run) return false;
+        if (*rest && !*commands[i].argument) fprintf(stderr, "%s takes nothing after it\n", commands[i].name);
+        else if (!*rest && *commands[i].argument && *commands[i].argument != '[')
+            fprintf(stderr, "%s: expected %s\n", commands[i].name, commands[i].argument);
+        else commands[i].run(c, rest, err);
+        return true;
+    }
+    fprintf(stderr, "no command %s: /help lists them; a message that begins with / takes a space before it\n",
+            name_text(line, bytes).text);
+    return true;
 }
 
 /* False to leave. */
-static bool handle(Chat *c, char *line) {
+static bool handle(Chat *c, char *line, size_t bytes) {
     Err err = {0};
-    if (!strcmp(line, "/quit") || !strcmp(line, "/exit") || !strcmp(line, "/bye")) return false;
-    if (!strcmp(line, "/clear")) clear(c);
-    else if (!strncmp(line, "/set", 4) && (!line[4] || line[4] == ' ')) set(c, line + 4);
-    else if (line[0] == '/') fprintf(stderr, "/set NAME VALUE, /clear, /quit; anything else is said to the model\n");
-    else if (line[0]) {
-        json_t *said = json_pack("{s:s,s:s}", "role", "user", "content", line);
-        size_t before = json_array_size(c->messages);
-        if (!said) return fprintf(stderr, "not valid UTF-8\n"), true;
-        json_array_append_new(c->messages, said);
-        if (!answer(c, &err)) {
-            fprintf(stderr, "error: %s\n", err.text);
-            json_array_remove(c->messages, before); /* as if it had not been said */
+    bool on = true;
+    if (line[0] == '/') on = command(c, line, &err);
+    else if (bytes) {
+        size_t before = json_array_size(c->said.messages);
+        c->take = 0;
+        if (conversation_add(&c->said, "user", line, bytes, &err) && !answer(c, &err))
+            json_array_remove(c->said.messages, before); /* as if it had not been said */
+    }
+    if (err.set) fail(&err);
+    return on;
+}
+
+static void banner(const Chat *c, const char *model) {
+    const QmModelInfo *i = qm_engine_info(c->engine);
+    size_t bytes = strlen(model);
+    while (bytes > 1 && model[bytes - 1] == '/') bytes--;
+    size_t from = bytes;
+    while (from && model[from - 1] != '/') from--;
+    printf("%s: %s, %.1f M parameters, weights %s, activations %s; mesh %s, workers: %d, context %lld\n"
+           "/help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.\n",
+           name_text(model + from, bytes - from).text, i->architecture, (double)i->parameters / 1e6, i->weight_type,
+           i->act, i->mesh, i->workers, (long long)i->context);
+}
+
+static void talk(Chat *c, Terminal *terminal, Err *err) {
+    size_t bytes = 0;
+    for (char *line; !err->set; free(line)) {
+        interrupt_stops(c->terminal ? c->engine : NULL); /* between answers Ctrl-C ends a chat that a pipe feeds */
+        if (!(line = terminal_read(terminal, &bytes, err))) break;
+        interrupt_stops(c->engine);
+        if (!handle(c, line, bytes)) {
+            free(line);
+            break;
         }
     }
-    return true;
+    interrupt_stops(NULL);
 }
 
 int cmd_chat(int argc, char **argv) {
     ModelOptions m = {.act = ACT_DEFAULT};
     SampleOptions s = {0};
     Chat c = {0};
+    const char *system = NULL;
     const Option options[] = {
         MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
-        TEXT("system", 0, &c.system, "TEXT", "system message (default: the template's)"),
+        TEXT("system", 0, &system, "TEXT", "system message (default: the template's)"),
     };
     int code = options_parse(argc, argv, "chat -m MODEL [options]",
-                             "In the chat: /set NAME VALUE, /clear, /quit; Ctrl-C stops an answer, Ctrl-D leaves.",
+                             "In the chat: /help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.",
                              options, (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     Err err = {0};
-    if (!(c.engine = model_open("chat", &m, false, &code))) return code;
+    if (!conversation_system(&c.said, system, &err) || !conversation_clear(&c.said, &err))
+        return conversation_free(&c.said), fail(&err);
+    if (!(c.engine = model_open("chat", &m, false, &code))) return conversation_free(&c.said), code;
     int64_t vocab = qm_engine_info(c.engine)->vocab;
-    bool ok = (c.tokenizer = model_tokenizer(&m, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
-              (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err);
-    if (ok) generation_turn_ends(&c.config, c.tokenizer);
-    bool terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
+    Terminal *terminal = NULL;
+    c.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
     c.next.work = &c.work;
-    clear(&c);
-    interrupt_stops(c.engine);
-    for (char *line; ok && (line = read_line(terminal)); free(line)) {
-        if (terminal && *line) add_history(line);
-        if (!handle(&c, line)) {
-            free(line);
-            break;
-        }
-    }
-    interrupt_stops(NULL);
-    code = ok ? EXIT_OK : fail(&err);
-    json_decref(c.messages);
+    bool ok = (c.tokenizer = model_tokenizer(&m, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
+              (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err) &&
+              (terminal = terminal_open(c.terminal, &err));
+    if (ok) generation_turn_ends(&c.config, c.tokenizer);
+    if (ok && c.terminal) banner(&c, m.model);
+    if (ok) talk(&c, terminal, &err);
+    terminal_close(terminal);
+    code = err.set ? fail(&err) : EXIT_OK;
+    conversation_free(&c.said);
     free(c.fed);
     free(c.next.logits);
     sample_work_free(&c.work);

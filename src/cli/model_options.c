@@ -102,20 +102,27 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     return e;
 }
 
-/* --grammar, --json-schema, --regex: one of them. */
+/* The first character of a text that is no space. */
+static char first_of(const char *text) { return text[strspn(text, " \t\r\n")]; }
+
+/* --grammar, --json-schema, --regex: one of them; the first two as a file, or as they are. */
 static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err) {
-    const char *file = s->grammar ? s->grammar : s->json_schema;
+    const char *given = s->grammar ? s->grammar : s->json_schema;
     size_t bytes = 0;
     if (!!s->grammar + !!s->json_schema + !!s->regex > 1)
         return err_set(err, "expected one of --grammar, --json-schema and --regex");
     if (s->regex) return generation_grammar(c, grammar_regex(s->regex, strlen(s->regex), err), "--regex", err);
-    if (!file) return true;
-    char *text = file_read(file, MAX_GRAMMAR_BYTES, &bytes, err);
-    json_t *schema = text && !s->grammar ? json_text(text, bytes, file, err) : NULL;
+    if (!given) return true;
+    bool is_text = s->grammar ? strstr(given, "::=") != NULL : first_of(given) == '{';
+    const char *where = !is_text ? given : s->grammar ? "--grammar" : "--json-schema";
+    char *file = is_text ? NULL : file_read(given, MAX_GRAMMAR_BYTES, &bytes, err);
+    const char *text = is_text ? given : file;
+    if (is_text) bytes = strlen(given);
+    json_t *schema = text && !s->grammar ? json_text(text, bytes, where, err) : NULL;
     Grammar *g = err->set ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
     json_decref(schema);
-    free(text);
-    return generation_grammar(c, g, file, err);
+    free(file);
+    return generation_grammar(c, g, where, err);
 }
 
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {

@@ -75,8 +75,8 @@ typedef struct SampleOptions {
           "penalty of ids already there", &(s).has_repeat_penalty),                                                    \
     INT("seed", 's', &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed),                         \
     TEXT("stop", 0, &(s).stop, "TEXT", "stop at this text"),                                                           \
-    TEXT("grammar", 0, &(s).grammar, "FILE", "the answer keeps to this grammar (GBNF)"),                               \
-    TEXT("json-schema", 0, &(s).json_schema, "FILE", "the answer is JSON of this schema"),                             \
+    TEXT("grammar", 0, &(s).grammar, "FILE|TEXT", "the answer keeps to this grammar (GBNF)"),                          \
+    TEXT("json-schema", 0, &(s).json_schema, "FILE|JSON", "the answer is JSON of this schema"),                        \
     TEXT("regex", 0, &(s).regex, "TEXT", "the whole answer matches this regular expression"),                          \
     FLAG("ignore-eos", 0, &(s).ignore_eos, "go on past end-of-sequence tokens")
 

@@ -1,23 +1,62 @@
 /* run.c: `run`: one prompt, its answer streamed. */
+#include <errno.h>
 #include <openssl/evp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include "../infer/search.h"
 #include "model_options.h"
 
-/* Prompt ids: raw text with control tokens, or one user message through the chat template. */
-static int64_t prompt_ids(const QmTokenizer *t, const char *text, bool chat, int32_t **ids, Err *err) {
-    if (!chat) return qm_tokenizer_encode(t, text, strlen(text), true, ids, err);
-    json_t *messages = json_pack("[{s:s,s:s}]", "role", "user", "content", text);
-    char *json = messages ? json_dumps(messages, JSON_COMPACT) : NULL;
+enum { MAX_PROMPT = 64 << 20 };
+
+typedef struct Prompt {
+    const char *text, *system; /* system: NULL: the template's own */
+    size_t bytes;
+    bool chat;
+    char *read;                /* owned: text                      */
+} Prompt;
+
+/* Prompt ids: raw text with control tokens, or a user's message, after a system's, through the chat template. */
+static int64_t prompt_ids(const QmTokenizer *t, const Prompt *p, int32_t **ids, Err *err) {
+    if (!p->chat) return qm_tokenizer_encode(t, p->text, p->bytes, true, ids, err);
+    json_t *said = json_stringn(p->text, p->bytes), *user = said ? json_pack("{s:s,s:o}", "role", "user", "content", said)
+                                                                 : NULL;
+    json_t *messages = p->system ? json_pack("[{s:s,s:s},o*]", "role", "system", "content", p->system, user)
+                                 : json_pack("[o*]", user);
+    char *json = user && messages ? json_dumps(messages, JSON_COMPACT) : NULL;
     int64_t n = -1;
-    if (!json) err_set(err, "the prompt is not valid UTF-8");
+    if (!said) err_set(err, "the prompt is not valid UTF-8");
+    else if (!messages) err_set(err, "--system is not valid UTF-8");
+    else if (!json) err_set(err, "out of memory: messages");
     else n = qm_tokenizer_chat(t, json, strlen(json), true, ids, NULL, err);
     free(json);
     json_decref(messages);
     return n;
+}
+
+/* The prompt's text from where it was said to be: -p TEXT, -f FILE, or standard input for -p -, -f - and where it comes
+ * from a pipe. One line end at its end is not part of it, as editors and echo put one there. Returns an exit code, or -1
+ * to go on. */
+static int prompt_read(Prompt *p, const char *text, const char *file, Err *err) {
+    bool input = text ? !strcmp(text, "-") : file ? !strcmp(file, "-") : !isatty(STDIN_FILENO);
+    if (text && file) return usage_error("run", "expected -p or -f, not both");
+    if (!text && !file && !input) return usage_error("run", "no prompt: expected -p TEXT, -f FILE or standard input");
+    if (text && !input) p->read = strdup(text), p->bytes = strlen(text);
+    else if (input) p->read = stream_read(stdin, "standard input", MAX_PROMPT, &p->bytes, err);
+    else {
+        FILE *f = fopen(file, "re");
+        if (f) p->read = stream_read(f, file, MAX_PROMPT, &p->bytes, err);
+        else err_set(err, "cannot open %s: %s", file, strerror(errno));
+        if (f) fclose(f);
+    }
+    if (!p->read) return err_set(err, "out of memory: the prompt"), fail(err);
+    if ((input || file) && p->bytes && p->read[p->bytes - 1] == '\n') p->bytes--;
+    if ((input || file) && p->bytes && p->read[p->bytes - 1] == '\r') p->bytes--;
+    p->text = p->read;
+    if (p->bytes) return -1;
+    return usage_error("run", "the prompt is empty: expected -p TEXT, -f FILE or standard input");
 }
 
 typedef struct Timing { double prefill, decode; int64_t prompt, decoded; } Timing;
@@ -118,24 +157,31 @@ int cmd_run(int argc, char **argv) {
     ModelOptions m = {.act = ACT_DEFAULT};
     SampleOptions s = {0};
     DraftOptions d = {0};
-    const char *prompt = NULL;
-    bool chat = false, stats = false;
+    const char *text = NULL, *file = NULL;
+    Prompt prompt = {0};
+    bool stats = false;
     const Option options[] = {
         MODEL_OPTIONS(m),
         SAMPLE_OPTIONS(s),
         DRAFT_OPTIONS(d),
-        TEXT("prompt", 'p', &prompt, "TEXT", "the prompt; control tokens in it count"),
-        FLAG("chat", 0, &chat, "the prompt is a user's message: apply the chat template"),
+        TEXT("prompt", 'p', &text, "TEXT", "the prompt; control tokens in it count; -: standard input"),
+        TEXT("file", 'f', &file, "FILE", "the prompt is this file's text"),
+        FLAG("chat", 0, &prompt.chat, "the prompt is a user's message: apply the chat template"),
+        TEXT("system", 0, &prompt.system, "TEXT", "system message (with it --chat is meant)"),
         FLAG("stats", 0, &stats, "tokens per second and the SHA-256 of all logits, on stderr"),
     };
-    int code = options_parse(argc, argv, "run -m MODEL -p PROMPT [options]", NULL, options,
+    int code = options_parse(argc, argv, "run -m MODEL [-p PROMPT | -f FILE] [options]",
+                             "Without -p and -f the prompt is standard input, unless that is a terminal.", options,
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
-    if (!prompt) return usage_error("run", "no prompt: expected -p TEXT");
     double start = clock_seconds();
     Err err = {0};
+    if (!m.model) return usage_error("run", "no model: expected -m DIR or -m FILE.gguf");
+    if ((code = prompt_read(&prompt, text, file, &err)) >= 0) return free(prompt.read), code;
+    prompt.chat = prompt.chat || prompt.system;
     GenerationConfig config = {0};
-    if (m.model && !sample_options_config(&s, &m, &config, &err)) return generation_config_free(&config), fail(&err);
+    if (!sample_options_config(&s, &m, &config, &err))
+        return generation_config_free(&config), free(prompt.read), fail(&err);
     if (d.has_lookup) config.prompt_lookup_num_tokens = d.lookup;
     ModelOptions guess = m;
     guess.model = d.model;
@@ -144,6 +190,7 @@ int cmd_run(int argc, char **argv) {
     if (!e || (d.model && !(draft = model_open("run", &guess, false, &code)))) {
         qm_engine_close(e);
         generation_config_free(&config);
+        free(prompt.read);
         return code;
     }
     interrupt_stops(e);
@@ -156,7 +203,7 @@ int cmd_run(int argc, char **argv) {
                     err_set(&err, "SHA-256 is not available"));
     if (ok && chat) generation_turn_ends(&config, t);
     double opened = clock_seconds() - start;
-    int64_t count = ok ? prompt_ids(t, prompt, chat, &ids, &err) : -1;
+    int64_t count = ok ? prompt_ids(t, &prompt, &ids, &err) : -1;
     ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) &&
          (search_wanted(&config, draft) ? answer_search(e, draft, &g, hash, &time, &err)
                                         : answer(e, &g, hash, &time, &err));
@@ -171,6 +218,7 @@ int cmd_run(int argc, char **argv) {
     generation_free(&g);
     generation_config_free(&config);
     free(ids);
+    free(prompt.read);
     qm_tokenizer_close(t);
     qm_engine_close(draft);
     qm_engine_close(e);

@@ -1,0 +1,10 @@
+#!/bin/sh
+# test_chat_pty.sh: `chat` at a terminal: line editing, several lines, Ctrl-C, history, commands.
+set -u
+. tests/tap.sh
+if python3 -c 'import pty' 2>/dev/null; then
+    PYTHONPATH=tests PYTHONDONTWRITEBYTECODE=1 python3 tests/chat_pty.py "$QWENMESH" "$work"
+else
+    skip "chat at a terminal" "no python3"
+    finish
+fi
