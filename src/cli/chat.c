@@ -201,7 +201,12 @@ static void load(Chat *c, char *rest, Err *err) {
 }
 static void help(Chat *c, char *rest, Err *err);
 
-static const struct { const char *name, *argument; void (*run)(Chat *, char *, Err *); const char *what; } commands[] = {
+typedef struct ChatCommand {
+    const char *name, *argument;
+    void (*run)(Chat *, char *, Err *); /* NULL: leave                       */
+    const char *what;                   /* NULL: another name of one before */
+} ChatCommand;
+static const ChatCommand chat_commands[] = {
     {"/help", "", help, "this list"},
     {"/set", "[NAME VALUE]", set_value, "a parameter, as requests name it: /set temperature 0.5; alone: those in force"},
     {"/system", "[TEXT]", system_message, "the system message; default: the template's own; alone: shows it"},
@@ -214,14 +219,14 @@ static const struct { const char *name, *argument; void (*run)(Chat *, char *, E
     {"/exit", "", NULL, NULL},
     {"/bye", "", NULL, NULL},
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
+enum { CHAT_COMMANDS = sizeof chat_commands / sizeof *chat_commands };
 
 static void help(Chat *c, char *rest, Err *err) {
     (void)c, (void)rest, (void)err;
-    for (int i = 0; i < COMMANDS; i++) {
+    for (int i = 0; i < CHAT_COMMANDS; i++) {
         char left[32];
-        snprintf(left, sizeof left, "%s %s", commands[i].name, commands[i].argument);
-        if (commands[i].what) fprintf(stderr, "  %-20s %s\n", left, commands[i].what);
+        snprintf(left, sizeof left, "%s %s", chat_commands[i].name, chat_commands[i].argument);
+        if (chat_commands[i].what) fprintf(stderr, "  %-20s %s\n", left, chat_commands[i].what);
     }
     fprintf(stderr, "Several lines: paste them, end a line with \\, put them between \"\"\" and \"\"\", or press Alt-Enter.\n"
                     "Ctrl-C clears the line or stops the answer. A message that begins with / : a space before it.\n");
@@ -232,13 +237,13 @@ static bool command(Chat *c, char *line, Err *err) {
     size_t bytes = strcspn(line, " \t\n");
     char *rest = line + bytes + strspn(line + bytes, " \t\n");
     for (size_t end = strlen(rest); end && strchr(" \t\n", rest[end - 1]);) rest[--end] = 0;
-    for (int i = 0; i < COMMANDS; i++) {
-        if (strncmp(commands[i].name, line, bytes) || commands[i].name[bytes]) continue;
-        if (!commands[i].run) return false;
-        if (*rest && !*commands[i].argument) fprintf(stderr, "%s takes nothing after it\n", commands[i].name);
-        else if (!*rest && *commands[i].argument && *commands[i].argument != '[')
-            fprintf(stderr, "%s: expected %s\n", commands[i].name, commands[i].argument);
-        else commands[i].run(c, rest, err);
+    for (int i = 0; i < CHAT_COMMANDS; i++) {
+        if (strncmp(chat_commands[i].name, line, bytes) || chat_commands[i].name[bytes]) continue;
+        if (!chat_commands[i].run) return false;
+        if (*rest && !*chat_commands[i].argument) fprintf(stderr, "%s takes nothing after it\n", chat_commands[i].name);
+        else if (!*rest && *chat_commands[i].argument && *chat_commands[i].argument != '[')
+            fprintf(stderr, "%s: expected %s\n", chat_commands[i].name, chat_commands[i].argument);
+        else chat_commands[i].run(c, rest, err);
         return true;
     }
     fprintf(stderr, "no command %s: /help lists them; a message that begins with / takes a space before it\n",

@@ -122,6 +122,7 @@ static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err
     Grammar *g = err->set ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
     json_decref(schema);
     free(file);
+    if (!s->grammar && !schema) return false; /* it named the file already */
     return generation_grammar(c, g, where, err);
 }
 

@@ -31,10 +31,10 @@ static void print_totals(const Plan *p, double memory, double most, int idle) {
     printf("work of a step of %lld rows at full context: %.1f GFLOP, %.2f GiB read and written (bf16 weights, f32 "
            "activations and cache)\n",
            (long long)p->rows, cost.flops / 1e9, cost.bytes / GIB);
-    printf("key/value heads: %d parts of %lld, query groups: %d parts of %lld; each key/value head is held by %d "
+    printf("key/value heads: %lld, parts: %d; query groups: %lld, parts: %d; each key/value head is held by %d "
            "device%s; %d device%s no heads\n",
-           p->partition.kv_parts, (long long)p->config.kv_heads, p->partition.group_parts,
-           (long long)config_group(&p->config), p->partition.group_parts,
+           (long long)p->config.kv_heads, p->partition.kv_parts, (long long)config_group(&p->config),
+           p->partition.group_parts, p->partition.group_parts,
            p->partition.group_parts == 1 ? "" : "s", idle, idle == 1 ? " has" : "s have");
     printf(
         "padding on a backend with uniform shards: %lld query heads for %lld\n",
@@ -129,7 +129,7 @@ static bool weights_word(const char *text) {
 }
 
 static bool cache_word(Plan *p) {
-    p->cache_bits = !strcmp(p->cache, "f32") ? 32 : !strcmp(p->cache, "bf16") ? 16 : 8 + 32.0 / 128;
+    p->cache_bits = !strcmp(p->cache, "f32") ? 32 : !strcmp(p->cache, "bf16") ? 16 : 8;
     return !strcmp(p->cache, "f32") || !strcmp(p->cache, "bf16") || !strcmp(p->cache, "8bit");
 }
 

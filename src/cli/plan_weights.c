@@ -82,6 +82,7 @@ bool plan_weights(Plan *p, const char *model, const char *asked, Err *err) {
     const Graph *g = &p->program.graph;
     Types types = {0};
     Weights *weights = NULL;
+    if (!strcmp(p->cache, "8bit")) p->cache_bits = 8 + 32.0 / (double)p->config.head_dim; /* a scale a position and head */
     if (!(p->bits = mem_new((size_t)g->count, sizeof *p->bits, "plan", err))) return false;
     if (has_weights(model) && !(weights = weights_open(model, err))) return false;
     bool ok = true;
