@@ -18,10 +18,10 @@ const Command commands[] = {
     {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
     {"pack", cmd_pack, "a model as one file, used where it is mapped: opens at once"},
     {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},
-    {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, multiple choice; two models compared"},
+    {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, choices; two compared"},
     {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},
-    {"export", cmd_export, "write the programs of a mesh as StableHLO text, from config.json alone"},
-    {"compile", cmd_compile, "compile the programs of a mesh, from config.json alone, and report what came of them"},
+    {"export", cmd_export, "the programs of a mesh as StableHLO text, from config.json alone"},
+    {"compile", cmd_compile, "what a plugin's compiler makes of a mesh, from config.json alone"},
     {NULL, NULL, NULL},
 };
 
@@ -37,13 +37,22 @@ static int help(FILE *out) {
 
 static int command(int argc, char **argv) {
     if (argc < 2) return help(stderr);
+    if (!strcmp(argv[1], "help") && argc > 2) { /* help COMMAND is COMMAND --help */
+        char *asked[] = {argv[0], argv[2], (char *)(uintptr_t) "--help", NULL};
+        return strcmp(argv[2], "help") ? command(3, asked) : help(stdout);
+    }
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(stdout);
     if (!strcmp(argv[1], "--version")) return printf("qwenmesh %s\n", QM_VERSION) < 0;
     if (!strcmp(argv[1], "pages")) return cmd_pages(argc - 1, argv + 1);
     for (const Command *c = commands; c->name; c++)
         if (!strcmp(argv[1], c->name)) return c->run(argc - 1, argv + 1);
-    fprintf(stderr, "qwenmesh: unknown command '%s'\n\n", argv[1]);
-    return help(stderr);
+    const Command *best = NULL;
+    int least = WORD_FAR;
+    for (const Command *c = commands; c->name; c++)
+        if (word_distance(argv[1], c->name) < least) best = c, least = word_distance(argv[1], c->name);
+    fprintf(stderr, "qwenmesh: error: unknown command '%s'%s%s%s\nTry 'qwenmesh --help'.\n", argv[1],
+            best ? ": did you mean " : "", best ? best->name : "", best ? "?" : "");
+    return EXIT_USAGE;
 }
 
 /* Under mpirun: rank 0 is the program, the others follow it. */

@@ -63,7 +63,6 @@ int cmd_bench(int argc, char **argv) {
     bool apart = false, phases = false;
     MeshEval eval = {.limit = 50};
     const Option options[] = {
-        MODEL_OPTIONS(m),
         TEXT("n-prompt", 'p', &prompt, "N,...", "tokens of prefill tests (default 512; 0: none)"),
         TEXT("n-gen", 'n', &gen, "N,...", "tokens of decode tests (default 128; 0: none)"),
         TEXT("n-depth", 'd', &depth, "N,...", "tokens already in the cache (default 0)"),
@@ -75,6 +74,7 @@ int cmd_bench(int argc, char **argv) {
         FLAG("apart", 0, &apart, "one mesh after another, even where memory holds all"),
         FLAG("phases", 0, &phases, "time of every phase of a step (CPU engine; md, json)"),
         MESH_EVAL_OPTIONS(eval),
+        MODEL_OPTIONS(m),
     };
     int code =
         options_parse(argc, argv, "bench -m MODEL | --random CONFIG [--mesh 1x1,2x4,...] [options]",

@@ -298,8 +298,9 @@ int cmd_chat(int argc, char **argv) {
     Chat c = {0};
     const char *system = NULL;
     const Option options[] = {
-        MODEL_OPTIONS(m), SAMPLE_OPTIONS(s),
         TEXT("system", 0, &system, "TEXT", "system message (default: the template's)"),
+        SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m),
     };
     int code = options_parse(argc, argv, "chat -m MODEL [options]",
                              "In the chat: /help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.",

@@ -62,6 +62,9 @@ int options_parse(int argc, char **argv, const char *usage, const char *notes, c
 /* Where set, options_parse hands each table to it and parses nothing: so manual and completions are made of them. */
 typedef void OptionsTold(const char *command, const char *usage, const char *notes, const Option *options, int count);
 extern OptionsTold *options_told;
+/* How far a word is from what may have been meant; WORD_FAR: farther than a slip, of a letter of three. */
+enum { WORD_FAR = 100 };
+int word_distance(const char *word, const char *meant);
 int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns EXIT_FAILED */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif

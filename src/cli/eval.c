@@ -99,7 +99,6 @@ static int eval_gsm8k(int argc, char **argv) {
         .m = {.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
     bool chat = false, turns = false;
     const Option options[] = {
-        MODEL_OPTIONS(c.m),
         TEXT("protocol", 0, &c.protocol, "NAME", "one of those below (default lm-eval)"),
         TEXT("data", 0, &c.o.data, "DIR", "folder of test.jsonl and train.jsonl (default: data/gsm8k)"),
         INT("shots", 0, &c.o.shots, 0, MAX_SHOTS, "N", "examples in the prompt (default: the protocol's)"),
@@ -119,6 +118,7 @@ static int eval_gsm8k(int argc, char **argv) {
         FLAG("resume", 0, &c.resume, "go on with FILE, whatever stopped it"),
         TEXT("rescore", 0, &c.rescore, "FILE", "score these outputs into --out, with no model"),
         TEXT("html", 0, &c.html, "FILE", "also a page to browse the answers"),
+        MODEL_OPTIONS(c.m),
     };
     Text notes = {0};
     Err err = {0};

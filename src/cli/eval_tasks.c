@@ -38,11 +38,11 @@ int eval_perplexity(int argc, char **argv) {
     const char *file = NULL;
     int64_t window = 0, stride = 0, limit = 0;
     const Option options[] = {
-        MODEL_OPTIONS(m),
         TEXT("file", 'f', &file, "FILE", "the text"),
         INT("window", 0, &window, 2, 1 << 24, "N", "tokens of a window (default: the context, 512 at most)"),
         INT("stride", 0, &stride, 1, 1 << 24, "N", "tokens from window to window (default: the window)"),
         INT("limit", 0, &limit, 2, 1 << 30, "N", "the first N tokens only"),
+        MODEL_OPTIONS(m),
     };
     int code = options_parse(argc, argv, "eval perplexity -m MODEL -f FILE [--window N] [--stride N]", NULL, options,
                              (int)(sizeof options / sizeof *options), NULL);
@@ -114,7 +114,6 @@ int eval_compare(int argc, char **argv) {
     const char *file = NULL;
     int64_t window = 0, from = 1, limit = 0;
     const Option options[] = {
-        MODEL_OPTIONS(a),
         TEXT("model-b", 0, &b.model, "DIR|FILE", "B's model (default: A's; so with the options below)"),
         TEXT("mesh-b", 0, &b.mesh, "MESH", "B's mesh"),
         INT("threads-b", 0, &b.threads, 1, 256, "N", "B's workers"),
@@ -131,6 +130,7 @@ int eval_compare(int argc, char **argv) {
         INT("from", 0, &from, 1, 1 << 20, "N",
             "first token of a window that is compared (default 1; llama-perplexity's: half the window + 1)"),
         INT("limit", 0, &limit, 2, 1 << 30, "N", "the first N tokens only"),
+        MODEL_OPTIONS(a),
     };
     int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]",
                                         "A and B: models; or -m and --model-b.", options,
@@ -182,10 +182,10 @@ int eval_choice(int argc, char **argv) {
     const char *in = NULL, *out = NULL;
     int64_t limit = 0;
     const Option options[] = {
-        MODEL_OPTIONS(m),
         TEXT("in", 'i', &in, "FILE", "questions, JSON lines"),
         TEXT("out", 'o', &out, "FILE", "the questions with log-likelihoods and verdicts"),
         INT("limit", 0, &limit, 1, 1 << 30, "N", "the first N questions only"),
+        MODEL_OPTIONS(m),
     };
     int code = options_parse(
         argc, argv, "eval choice -m MODEL --in FILE [--out FILE]",

@@ -149,10 +149,10 @@ int cmd_forward(int argc, char **argv) {
     const char *in = NULL, *out = NULL;
     bool want_hidden = false;
     const Option options[] = {
-        MODEL_OPTIONS(m),
         TEXT("in", 'i', &in, "FILE", "safetensors: input_ids [B,S]; attention_mask, position_ids, labels if there"),
         TEXT("out", 'o', &out, "FILE", "safetensors: logits [B,S,V]; loss if there are labels"),
         FLAG("hidden", 0, &want_hidden, "also hidden.0 .. hidden.L [B,S,D]"),
+        MODEL_OPTIONS(m),
     };
     int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]", NULL, options,
                              (int)(sizeof options / sizeof *options), NULL);

@@ -311,12 +311,12 @@ int cmd_generate(int argc, char **argv) {
     DraftOptions d = {0};
     const char *in = NULL, *out = NULL;
     const Option options[] = {
-        MODEL_OPTIONS(m),
-        SAMPLE_OPTIONS(s),
-        DRAFT_OPTIONS(d),
         TEXT("in", 'i', &in, "FILE", "requests, one JSON object a line; - is standard input"),
         TEXT("out", 'o', &out, "FILE", "results, one a line, in request order; - is standard output"),
         INT("slots", 0, &m.slots, 1, 1024, "N", "requests run at once (default 8)"),
+        DRAFT_OPTIONS(d),
+        SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m),
     };
     const char *notes =
         "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\", and generation\n"

@@ -14,7 +14,7 @@ typedef struct ModelOptions {
 #define MODEL_OPTIONS(m)                                                                                               \
     TEXT("model", 'm', &(m).model, "DIR|FILE", "Hugging Face folder, .gguf or packed file"),                           \
     TEXT("mesh", 0, &(m).mesh, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)"),                                     \
-    INT("threads", 't', &(m).threads, 0, 256, "N", "workers (default 0: one per core, or the CPU quota)"),                               \
+    INT("threads", 't', &(m).threads, 0, 256, "N", "workers (default 0: one per core, or the CPU quota)"),             \
     FLAG("pin", 0, &(m).pin, "every worker stays on a core; second threads of a core come last"),                      \
     INT("ctx", 'c', &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)"),       \
     INT("rows", 0, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)"),                   \
@@ -24,7 +24,7 @@ typedef struct ModelOptions {
          "(default elsewhere); int8: where weights are quantised; bf16: where they are bf16"),                         \
     TEXT("weights", 0, &(m).weights, "file|bf16|8bit|4bit",                                                            \
          "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16"),                                \
-    TEXT("isa", 0, &(m).isa, "NAME", "no better kernels than these: reference, avx2, avx512, avx512vnni, avx512bf16"), \
+    TEXT("isa", 0, &(m).isa, "NAME", "no better kernels than these (default: this CPU's best): reference, avx2, avx512, avx512vnni, avx512bf16"), \
     TEXT("backend", 0, &(m).backend, "cpu|pjrt", "cpu (default) or pjrt"),                                             \
     TEXT("plugin", 0, &(m).plugin, "FILE|cpu|tt|cuda|tpu",                                                             \
          "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda"),                   \
@@ -67,12 +67,12 @@ typedef struct SampleOptions {
 
 #define SAMPLE_OPTIONS(s)                                                                                              \
     INT("n-predict", 'n', &(s).n, 0, 1 << 30, "N", "new tokens at most (default 256)", &(s).has_n),                    \
-    FLOAT("temp", 0, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy", &(s).has_temperature),                 \
-    INT("top-k", 0, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off", &(s).has_top_k),                    \
-    FLOAT("top-p", 0, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P", &(s).has_top_p),                          \
-    FLOAT("min-p", 0, &(s).min_p, 0, 1, "P", "drop below P times the likeliest", &(s).has_min_p),                      \
+    FLOAT("temp", 0, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy (default: the model's)", &(s).has_temperature), \
+    INT("top-k", 0, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off (default: the model's)", &(s).has_top_k), \
+    FLOAT("top-p", 0, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P (default: the model's)", &(s).has_top_p),   \
+    FLOAT("min-p", 0, &(s).min_p, 0, 1, "P", "drop below P times the likeliest (default: the model's)", &(s).has_min_p), \
     FLOAT("repeat-penalty", 0, &(s).repeat_penalty, 1e-6, 1e6, "R",                                                    \
-          "penalty of ids already there", &(s).has_repeat_penalty),                                                    \
+          "penalty of ids already there (default: the model's)", &(s).has_repeat_penalty),                             \
     INT("seed", 's', &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed),                         \
     TEXT("stop", 0, &(s).stop, "TEXT", "stop at this text"),                                                           \
     TEXT("grammar", 0, &(s).grammar, "FILE|TEXT", "the answer keeps to this grammar (GBNF)"),                          \
@@ -86,7 +86,7 @@ typedef struct DraftOptions { const char *model; int64_t lookup; bool has_lookup
 #define DRAFT_OPTIONS(d)                                                                                               \
     TEXT("draft-model", 0, &(d).model, "DIR|FILE", "a smaller model of the same vocabulary that guesses ahead"),       \
     INT("lookup", 0, &(d).lookup, 0, MAX_DRAFT, "N",                                                                   \
-        "guess N tokens ahead from what the text repeats", &(d).has_lookup)
+        "guess N tokens ahead from what the text repeats (default 0)", &(d).has_lookup)
 
 /* The model's defaults with the given options on top; with -v, what came of it on stderr. */
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err);

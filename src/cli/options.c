@@ -1,5 +1,6 @@
 /* options.c: command line options by table, and how errors are shown. */
 #include <assert.h>
+#include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +10,15 @@ enum { MAX_OPTIONS = 128, LONG_BASE = 1000 };
 
 OptionsTold *options_told;
 
+static bool errno_is_pipe(const char *text) {
+    const char *why = strerror(EPIPE);
+    size_t n = strlen(text), w = strlen(why);
+    return n >= w && !strcmp(text + n - w, why);
+}
+
 int fail(const Err *err) {
+    /* Who reads no more, as `| head`, knows why: nothing is said then. */
+    if (err->set && strstr(err->text, "cannot write standard output: ") && errno_is_pipe(err->text)) return EXIT_FAILED;
     fprintf(stderr, "qwenmesh: error: %s\n", err->set ? err->text : "unknown");
     return EXIT_FAILED;
 }
@@ -17,24 +26,146 @@ int fail(const Err *err) {
 int usage_error(const char *command, const char *format, ...) {
     va_list args;
     va_start(args, format);
-    fprintf(stderr, "qwenmesh %s: ", command);
+    fprintf(stderr, "qwenmesh %s: error: ", command);
     vfprintf(stderr, format, args);
     va_end(args);
     fprintf(stderr, "\nTry 'qwenmesh %s --help'.\n", command);
     return EXIT_USAGE;
 }
 
-static void print_help(const char *usage, const char *notes, const Option *options, int count) {
-    printf("Usage: qwenmesh %s\n\nOptions:\n", usage);
-    for (int i = 0; i < count; i++) {
-        char left[64], letter[8] = "    ";
-        if (options[i].letter) snprintf(letter, sizeof letter, "-%c, ", options[i].letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, options[i].name, options[i].argument ? " " : "",
-                 options[i].argument ? options[i].argument : "");
-        printf("  %-30s %s\n", left, options[i].help);
+/* ---- --help in lines of 80 --------------------------------------------------------------------------------------- */
+
+enum { LINE = 80, HELP_AT = 30 };
+
+/* Words of a text from column `at` on, later lines indented by `indent`; line ends of the text are kept. */
+static void print_wrapped(const char *text, int at, int indent) {
+    for (bool begun = false; *text;) {
+        int word = (int)strcspn(text, " \n");
+        if (begun && at + 1 + word > LINE) printf("\n%*s", indent, ""), at = indent, begun = false;
+        at += printf("%s%.*s", begun ? " " : "", word, text);
+        begun = true;
+        text += word;
+        if (*text == '\n') printf("\n%*s", text[1] ? indent : 0, ""), at = indent, begun = false;
+        if (*text) text++;
     }
-    printf("  %-30s %s\n", "-h, --help", "this text");
-    if (notes) printf("\n%s\n", notes);
+    printf("\n");
+}
+
+static void print_help(const char *usage, const char *notes, const Option *options, int count) {
+    printf("Usage: qwenmesh ");
+    print_wrapped(usage, 16, 10);
+    printf("\nOptions:\n");
+    for (int i = 0; i < count; i++) {
+        const Option *o = &options[i];
+        char letter[8] = "    ";
+        if (o->letter) snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        int at = printf("  %s--%s%s%s", letter, o->name, o->argument ? " " : "", o->argument ? o->argument : "");
+        if (at + 2 > HELP_AT) printf("\n"), at = 0;
+        printf("%*s", HELP_AT - at, "");
+        print_wrapped(o->help, HELP_AT, HELP_AT);
+    }
+    printf("  %-*s%s\n", HELP_AT - 2, "-h, --help", "this text");
+    if (notes) printf("\n"), print_wrapped(notes, 0, 0);
+}
+
+/* ---- What may have been meant ------------------------------------------------------------------------------------- */
+
+/* Spellings of other programs (llama.cpp, transformers, vLLM), each with what it is called here; in capitals: the name
+ * of an option that the command has to have for the hint to be given. */
+static const struct { const char *theirs, *option, *hint; } spellings[] = {
+    {"--ctx-size", "ctx", NULL}, {"--max-model-len", "ctx", NULL}, {"--n-ctx", "ctx", NULL},
+    {"--predict", "n-predict", NULL}, {"--max-new-tokens", "n-predict", NULL}, {"--max-tokens", "n-predict", NULL},
+    {"--n-tokens", "n-predict", NULL}, {"--temperature", "temp", NULL},
+    {"--repetition-penalty", "repeat-penalty", NULL}, {"--batch-size", "rows", NULL}, {"-ub", "rows", NULL},
+    {"--ubatch-size", "rows", NULL}, {"-tb", "threads", NULL}, {"--threads-batch", "threads", NULL},
+    {"-ctk", "cache-type", NULL}, {"-ctv", "cache-type", NULL}, {"--cache-type-k", "cache-type", NULL},
+    {"--cache-type-v", "cache-type", NULL}, {"--kv-cache-dtype", "cache-type", NULL}, {"-sys", "system", NULL},
+    {"--system-prompt", "system", NULL}, {"-r", "stop", NULL}, {"--reverse-prompt", "stop", NULL},
+    {"--grammar-file", "grammar", NULL}, {"-j", "json-schema", NULL}, {"--json-schema-file", "json-schema", NULL},
+    {"-jf", "json-schema", NULL}, {"-md", "draft-model", NULL}, {"--model-draft", "draft-model", NULL},
+    {"--draft", "lookup", NULL}, {"--draft-max", "lookup", NULL}, {"-np", "slots", NULL}, {"--parallel", "slots", NULL},
+    {"--tensor-parallel-size", "mesh", NULL}, {"-tp", "mesh", NULL}, {"-ts", "mesh", NULL},
+    {"--tensor-split", "mesh", NULL}, {"-sm", "mesh", NULL}, {"--split-mode", "mesh", NULL},
+    {"--numa", "pin", NULL}, {"--cpu-strict", "pin", NULL}, {"--prompt-file", "file", NULL},
+    {"--verbose-prompt", "verbose", NULL}, {"--dtype", "weights", NULL},
+    {"-ngl", "plugin", "all layers are on the devices of --mesh; GPUs: --plugin cuda"},
+    {"--gpu-layers", "plugin", "all layers are on the devices of --mesh; GPUs: --plugin cuda"},
+    {"--n-gpu-layers", "plugin", "all layers are on the devices of --mesh; GPUs: --plugin cuda"},
+    {"-fa", "model", "attention is always done in blocks: leave it out"},
+    {"--flash-attn", "model", "attention is always done in blocks: leave it out"},
+    {"--mlock", "model", "leave it out: `qwenmesh pack` makes files that are used where they are mapped"},
+    {"--no-mmap", "model", "leave it out: `qwenmesh pack` makes files that are used where they are mapped"},
+    {"-cnv", "model", "`qwenmesh chat` is a conversation"},
+    {"--conversation", "model", "`qwenmesh chat` is a conversation"},
+    {"-no-cnv", "model", "`run` without --chat takes the prompt as it is"},
+    {"--interactive", "model", "`qwenmesh chat` is a conversation"},
+    {"-hf", "model", "`qwenmesh pull OWNER/NAME` brings a model, -m opens it"},
+    {"--hf-repo", "model", "`qwenmesh pull OWNER/NAME` brings a model, -m opens it"},
+    {"--do-sample", "temp", "a temperature above 0 samples: --temp"},
+};
+
+int word_distance(const char *word, const char *meant) {
+    int most = strlen(word) < 6 ? 1 : (int)strlen(word) / 3, d = text_distance(word, meant, most);
+    return d > most ? WORD_FAR : d;
+}
+
+static const Option *option_named(const Option *options, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (!strcmp(options[i].name, name)) return &options[i];
+    return NULL;
+}
+
+/* An unknown option, with what was probably meant. `word` may carry its value behind a '='. */
+static int unknown_option(const char *command, const char *word, const Option *options, int count) {
+    char name[64];
+    const Option *best = NULL;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word, "="), word);
+    for (char *c = name + 1; *c; c++)
+        if (*c == '_') *c = '-';
+    for (size_t i = 0; i < sizeof spellings / sizeof *spellings; i++) {
+        const Option *o = option_named(options, count, spellings[i].option);
+        if (!o || strcmp(name, spellings[i].theirs) != 0) continue;
+        if (spellings[i].hint) return usage_error(command, "unknown option %s: %s", name, spellings[i].hint);
+        return usage_error(command, "unknown option %s: here it is --%s", name, o->name);
+    }
+    const char *bare = name + strspn(name, "-");
+    int least = WORD_FAR; /* 0: one dash, or '_' for '-' */
+    for (int i = 0; i < count; i++) {
+        int d = word_distance(bare, options[i].name);
+        if (d < least) best = &options[i], least = d;
+    }
+    if (best && strlen(bare) > 1) return usage_error(command, "unknown option %s: did you mean --%s?", word, best->name);
+    return usage_error(command, "unknown option %s", word);
+}
+
+/* A word of several letters behind one dash that another program knows, "-ngl", would be read as the letter n and its
+ * value. Returns it if it stands where an option is expected. */
+static const char *foreign_word(int argc, char **argv, const Option *options, int count) {
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        const Option *o = NULL;
+        if (argv[i][0] != '-') continue;
+        for (int k = 0; k < count; k++)
+            if ((argv[i][1] == '-' && !strcmp(argv[i] + 2, options[k].name)) ||
+                (argv[i][1] && argv[i][1] == options[k].letter && !argv[i][2]))
+                o = &options[k];
+        if (o) {
+            i += o->kind != OPTION_FLAG; /* its value */
+            continue;
+        }
+        for (size_t k = 0; argv[i][1] != '-' && k < sizeof spellings / sizeof *spellings; k++)
+            if (!strcmp(argv[i], spellings[k].theirs) && option_named(options, count, spellings[k].option))
+                return argv[i];
+    }
+    return NULL;
+}
+
+/* ---- Parsing ------------------------------------------------------------------------------------------------------ */
+
+static int bad_number(const char *command, const Option *o, const char *text) {
+    if (o->kind == OPTION_INT)
+        return usage_error(command, "--%s: expected a whole number from %lld to %lld, got '%s'", o->name,
+                           (long long)o->low, (long long)o->high, text);
+    return usage_error(command, "--%s: expected a number from %g to %g, got '%s'", o->name, o->low, o->high, text);
 }
 
 /* Stores one option's argument. False when it is not what the table wants. */
@@ -66,6 +197,8 @@ int options_parse(int argc, char **argv, const char *usage, const char *notes, c
         }
     }
     longs[count] = (struct option){"help", no_argument, NULL, 'h'};
+    const char *foreign = foreign_word(argc, argv, options, count);
+    if (foreign) return unknown_option(argv[0], foreign, options, count);
     optind = 0;
     opterr = 0;
     for (int c; (c = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
@@ -76,13 +209,19 @@ int options_parse(int argc, char **argv, const char *usage, const char *notes, c
         }
         const char *shown = optind > 0 && optind <= argc ? argv[optind - 1] : "?";
         if (c == ':') return usage_error(argv[0], "option %s needs an argument", shown);
-        if (c == '?' && optopt) return usage_error(argv[0], "unknown option -%c", optopt);
-        if (c == '?') return usage_error(argv[0], "unknown option %s", shown);
+        if (c == '?' && optopt && optopt >= LONG_BASE)
+            return usage_error(argv[0], "option --%s takes no value", options[optopt - LONG_BASE].name);
+        if (c == '?' && optopt && shown[0] == '-' && shown[1] != '-' && shown[1] && shown[2])
+            return unknown_option(argv[0], shown, options, count);
+        if (c == '?' && optopt) {
+            const char word[] = {'-', (char)optopt, 0};
+            return unknown_option(argv[0], word, options, count);
+        }
+        if (c == '?') return unknown_option(argv[0], shown, options, count);
         for (int i = 0; i < count; i++)
             if (c == LONG_BASE + i || (options[i].letter && c == options[i].letter)) o = &options[i];
         if (o && !option_store(o, optarg))
-            return usage_error(argv[0], "--%s: expected a number from %g to %g, got '%s'", o->name, o->low, o->high,
-                               optarg);
+            return bad_number(argv[0], o, optarg);
     }
     if (first) *first = optind;
     else if (optind < argc) return usage_error(argv[0], "unexpected argument '%s'", argv[optind]);

@@ -161,14 +161,14 @@ int cmd_run(int argc, char **argv) {
     Prompt prompt = {0};
     bool stats = false;
     const Option options[] = {
-        MODEL_OPTIONS(m),
-        SAMPLE_OPTIONS(s),
-        DRAFT_OPTIONS(d),
         TEXT("prompt", 'p', &text, "TEXT", "the prompt; control tokens in it count; -: standard input"),
         TEXT("file", 'f', &file, "FILE", "the prompt is this file's text"),
         FLAG("chat", 0, &prompt.chat, "the prompt is a user's message: apply the chat template"),
         TEXT("system", 0, &prompt.system, "TEXT", "system message (with it --chat is meant)"),
         FLAG("stats", 0, &stats, "tokens per second and the SHA-256 of all logits, on stderr"),
+        DRAFT_OPTIONS(d),
+        SAMPLE_OPTIONS(s),
+        MODEL_OPTIONS(m),
     };
     int code = options_parse(argc, argv, "run -m MODEL [-p PROMPT | -f FILE] [options]",
                              "Without -p and -f the prompt is standard input, unless that is a terminal.", options,
