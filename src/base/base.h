@@ -92,4 +92,10 @@ typedef struct Progress { const char *what; double start, shown; int64_t total; 
 void progress_start(Progress *p, const char *what, int64_t total, bool quiet);
 void progress_show(Progress *p, int64_t done);
 void progress_end(Progress *p);
+
+/* A line on stderr of what is being done now: at a terminal the next one takes its place, and note_end() takes it away,
+ * before results come there. */
+void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void note_end(void);
+bool note_live(void); /* whether a line takes the place of the one before */
 #endif

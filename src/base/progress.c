@@ -33,3 +33,21 @@ void progress_end(Progress *p) {
     if (p->on) fprintf(stderr, "\r\033[K");
     p->on = false;
 }
+
+bool note_live(void) {
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+void note(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (note_live()) fprintf(stderr, "\r\033[K");
+    vfprintf(stderr, format, args);
+    if (!note_live()) fprintf(stderr, "\n");
+    va_end(args);
+}
+
+void note_end(void) {
+    if (note_live()) fprintf(stderr, "\r\033[K");
+}

@@ -36,7 +36,8 @@ typedef struct BenchResult {
                                                activations are in bf16 */
 } BenchResult;
 
-typedef struct Bench {
+typedef struct Bench Bench;
+struct Bench {
     char model[128];
     BenchMesh mesh[BENCH_MESHES];
     int meshes;
@@ -46,19 +47,24 @@ typedef struct Bench {
     BenchResult *results;       /* [test_count * meshes], test after test */
     /* Opens `mesh` (slots and context as the tests need); NULL and an error. */
     QmEngine *(*open)(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err);
+    /* Called when result i is there; false and an error to stop. */
+    bool (*done)(void *owner, const Bench *b, int i, Err *err);
     void *owner;
-} Bench;
+};
 
 /* The list of tests: every prompt and every gen, at every depth, gens also at every batch. False when it is empty. */
 bool bench_tests(Bench *b, const int64_t *prompt, int prompts, const int64_t *gen, int gens, const int64_t *depth,
                  int depths, const int64_t *batch, int batches, Err *err);
-/* Runs everything. All engines are open at once if `together` and memory allows, so that repetitions alternate between
+/* Runs everything, and says on standard error what it is doing and how long that may take. All engines are open at once if `together` and memory allows, so that repetitions alternate between
  * them; else one after another. */
 bool bench_run(Bench *b, bool together, Err *err);
 void bench_free(Bench *b);
 
-/* Writes the results: "md", "csv", "json" or "svg". False and an error for another word. */
+/* The results as "md", "csv", "json" or "svg": in the first two a head, and a row for result i when it is there, and
+ * for all a tail. */
 bool bench_format(const char *format);
-bool bench_report(const Bench *b, const char *format, Text *out, Err *err);
+void bench_head(const Bench *b, const char *format, Text *out);
+void bench_row(const Bench *b, const char *format, int i, Text *out);
+bool bench_tail(const Bench *b, const char *format, Text *out, Err *err);
 void bench_test_name(const BenchTest *t, char *out, size_t size); /* "pp512", "tg128 @ d4096 x 4" */
 #endif

@@ -158,6 +158,7 @@ static bool mesh_open(Bench *b, BenchMesh *m, Err *err) {
     }
     int64_t before = status_bytes("VmRSS:");
     double start = clock_seconds();
+    note("bench: opening %s on mesh %s", b->model, m->name);
     if (!(m->engine = b->open(b->owner, m->name, slots, context, err))) return false;
     m->open_seconds = clock_seconds() - start;
     m->info = *qm_engine_info(m->engine);
@@ -195,6 +196,13 @@ static bool peak_raise(const QmModelInfo *m, double *peak, Err *err) {
     return now > 0;
 }
 
+/* What a test will take, from a warm-up of `seconds` with fewer tokens: too much, if anything, for prompts, as their
+ * first rows are the dearest. */
+static double seconds_of(const BenchTest *t, const BenchTest *warm, double seconds) {
+    if (t->prompt) return seconds * (double)t->prompt / (double)warm->prompt;
+    return seconds * (double)t->gen / (double)warm->gen;
+}
+
 /* One test on meshes [from, to), all open, in turn; between repetitions memory is read: its speed changes by the second
  * where guests share a machine. */
 static bool run_test(Bench *b, int test, int from, int to, Err *err) {
@@ -208,6 +216,9 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
     BenchTest warm = *t;
     if (warm.prompt > WARM_ROWS && !b->warm_whole) warm.prompt = WARM_ROWS;
     if (warm.gen > 2) warm.gen = 2;
+    char name[64];
+    bench_test_name(t, name, sizeof name);
+    double left = 0;
     for (int r = -1; ok && r < b->repeats; r++) /* -1 warms up: pages, caches, clocks */
         for (int m = from; ok && m < to; m++) {
             QmEngine *e = b->mesh[m].engine;
@@ -221,8 +232,13 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
                 row[m].seconds += seconds;
                 phases_add(e, &row[m]);
             }
+            if (ok) left += r < 0 ? (seconds_of(t, &warm, seconds) + READ_SECONDS) * b->repeats : -seconds - READ_SECONDS;
+            if (ok && m == to - 1 && r < (note_live() ? b->repeats - 1 : 0))
+                note("bench: %s on %d mesh%s, repetition %d of %d, about %.0f s left", name, to - from,
+                     to - from == 1 ? "" : "es", r + 2, b->repeats, left > 1 ? left : 1);
             before = after;
         }
+    note_end();
     ok = ok && peak_raise(info, &peak, err);
     reader_free(reader);
     for (int64_t i = 0; s && i < b->meshes * t->batch; i++) qm_session_free(s[i]);
@@ -234,6 +250,7 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
         row[m].read_bandwidth = best;
         row[m].fma_peak = peak;
         summarise(&row[m], &row[0], &b->mesh[m].info);
+        ok = !b->done || b->done(b->owner, b, test * b->meshes + m, err);
     }
     return ok;
 }

@@ -31,39 +31,103 @@ static void report_phases(const Bench *b, Text *out) {
     }
 }
 
-/* A cell of a table of markdown. */
-static void md_text(const char *text, Text *out) {
-    for (; *text; text++) text_line(out, *text == '|' ? "\\%c" : "%c", *text);
+/* ---- The table for people: columns as wide as their widest field, for rows that are not there yet, too ------------ */
+
+enum { COLUMNS = 11, FIELD = 320 };
+typedef struct Row { char field[COLUMNS][FIELD]; } Row;
+
+/* A name as a cell of a table of markdown. */
+static void md_name(const char *name, char *out, size_t size) {
+    for (; *name && size > 2; name++) {
+        if (*name == '|') *out++ = '\\', size--;
+        *out++ = *name, size--;
+    }
+    *out = 0;
 }
 
-static void report_md(const Bench *b, Text *out) {
-    const QmModelInfo *first = &b->mesh[0].info; /* the same on every mesh */
-    text_line(out,
-              "| model | size | params | backend | threads | mesh | test | t/s | x %s | GB/s (of read) | GFLOP/s (of "
-              "%s peak) |\n"
-              "|---|---|---|---|---|---|---|---|---|---|---|\n",
-              b->mesh[0].name, strcmp(first->act, "bf16") ? "f32" : "bf16");
-    for (int i = 0; i < b->test_count * b->meshes; i++) {
-        const BenchResult *r = &b->results[i];
-        const QmModelInfo *m = &b->mesh[r->mesh].info;
-        char test[64];
-        bench_test_name(&r->test, test, sizeof test);
-        text_line(out, "| ");
-        md_text(b->model, out);
-        text_line(out,
-                  " %s | %.2f MiB | %.2f M | %s %s act %s | %d | %s | %s | %.2f ± %.2f | %.3f | "
-                  "%.1f (%.0f %%) | %.1f (%.0f %%) |\n",
-                  m->weight_type, (double)m->weight_bytes / 1048576, (double)m->parameters / 1e6, m->backend,
-                  m->isa, m->act, m->workers, m->mesh, test, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
-                  100 * r->read_share, r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
+/* Fields of a result; those of numbers empty before it has run. */
+static Row row_of(const Bench *b, int i) {
+    const BenchResult *r = &b->results[i];
+    const BenchTest *t = &b->tests[i / b->meshes];
+    const BenchMesh *mesh = &b->mesh[i % b->meshes];
+    const QmModelInfo *m = mesh->info.mesh[0] ? &mesh->info : &b->mesh[0].info;
+    Row row = {0};
+    char (*f)[FIELD] = row.field;
+    md_name(b->model, f[0], FIELD - 40);
+    snprintf(f[0] + strlen(f[0]), 40, " %s", m->weight_type);
+    snprintf(f[1], FIELD, "%.2f MiB", (double)m->weight_bytes / 1048576);
+    snprintf(f[2], FIELD, "%.2f M", (double)m->parameters / 1e6);
+    snprintf(f[3], FIELD, "%s %s act %s", m->backend, m->isa, m->act);
+    snprintf(f[4], FIELD, "%d", m->workers);
+    snprintf(f[5], FIELD, "%s", mesh->info.mesh[0] ? m->mesh : mesh->name);
+    bench_test_name(t, f[6], FIELD);
+    if (!r->repeats) return row;
+    snprintf(f[7], FIELD, "%.2f ± %.2f", r->mean, r->deviation);
+    snprintf(f[8], FIELD, "%.3f", r->ratio);
+    snprintf(f[9], FIELD, "%.1f (%.0f %%)", r->bytes_rate / 1e9, 100 * r->read_share);
+    snprintf(f[10], FIELD, "%.1f (%.0f %%)", r->flops_rate / 1e9, share(r->flops_rate, r->fma_peak));
+    return row;
+}
+
+static Row titles_of(const Bench *b) {
+    Row row = {{"model", "size", "params", "backend", "threads", "mesh", "test", "t/s", "", "GB/s (of read)", ""}};
+    snprintf(row.field[10], FIELD, "GFLOP/s (of %s peak)", strcmp(b->mesh[0].info.act, "bf16") ? "f32" : "bf16");
+    snprintf(row.field[8], FIELD, "x %s", b->mesh[0].name);
+    return row;
+}
+
+/* Characters, not bytes: ± has two of those. */
+static int width_of(const char *text) {
+    int n = 0;
+    for (; *text; text++) n += ((unsigned char)*text & 0xc0) != 0x80;
+    return n;
+}
+
+static void add_row(const Bench *b, const Row *row, Text *out) {
+    int width[COLUMNS] = {[7] = 19}; /* 12345.67 ± 12345.67 */
+    Row other = titles_of(b);
+    for (int i = -1; i < b->test_count * b->meshes; i++) {
+        if (i >= 0) other = row_of(b, i);
+        for (int c = 0; c < COLUMNS; c++)
+            if (width_of(other.field[c]) > width[c]) width[c] = width_of(other.field[c]);
     }
-    text_line(out, "\n| mesh | open s | first token s | peak memory MiB | weights MiB | cache MiB | activations MiB "
-                   "|\n|---|---|---|---|---|---|---|\n");
+    for (int c = 0; c < COLUMNS; c++) {
+        int pad = width[c] - width_of(row->field[c]);
+        bool number = c > 6 || c == 1 || c == 2 || c == 4;
+        text_line(out, "| %*s%s%*s ", number && pad > 0 ? pad : 0, "", row->field[c], number || pad < 0 ? 0 : pad, "");
+    }
+    text_line(out, "|\n");
+}
+
+static void head_md(const Bench *b, Text *out) {
+    Row row = titles_of(b);
+    size_t from = out->bytes;
+    add_row(b, &row, out);
+    size_t to = out->bytes;
+    for (size_t i = from; i < to; i++) { /* the line below it: dashes, a colon where columns are numbers */
+        bool last = out->data[i + 1] == '|' && i + 1 < to - 1;
+        char c = out->data[i];
+        int column = -1;
+        for (size_t k = from; k <= i; k++) column += out->data[k] == '|';
+        bool number = column > 6 || column == 1 || column == 2 || column == 4;
+        const char one[] = {c == '|' || c == '\n' ? c : last && number ? ':' : '-', 0};
+        text_add(out, one, 1);
+    }
+}
+
+static void tail_md(const Bench *b, Text *out) {
+    int mesh = 4;
+    for (int i = 0; i < b->meshes; i++)
+        if ((int)strlen(b->mesh[i].info.mesh) > mesh) mesh = (int)strlen(b->mesh[i].info.mesh);
+    text_line(out, "\n| %-*s | open s | first token s | peak memory MiB | weights MiB | cache MiB | activations MiB |\n"
+              "|-%.*s-|-------:|--------------:|----------------:|------------:|----------:|----------------:|\n",
+              mesh, "mesh", mesh, "----------------------------------------------------------------");
     for (int i = 0; i < b->meshes; i++) {
         const BenchMesh *m = &b->mesh[i];
-        text_line(out, "| %s | %.2f | %.2f | %.1f | %.1f | %.1f | %.1f |\n", m->info.mesh, m->open_seconds,
-                  m->first_token_seconds, (double)m->peak_bytes / 1048576, (double)m->info.weight_bytes / 1048576,
-                  (double)m->info.cache_bytes / 1048576, (double)m->info.activation_bytes / 1048576);
+        text_line(out, "| %-*s | %6.2f | %13.2f | %15.1f | %11.1f | %9.1f | %15.1f |\n", mesh, m->info.mesh,
+                  m->open_seconds, m->first_token_seconds, (double)m->peak_bytes / 1048576,
+                  (double)m->info.weight_bytes / 1048576, (double)m->info.cache_bytes / 1048576,
+                  (double)m->info.activation_bytes / 1048576);
     }
     text_line(out, "\nactivations %s (%s), weights %s, key/value cache %s\n", first->act, first->act_why,
               first->weight_type, first->kv_cache);
@@ -80,24 +144,24 @@ static void csv_text(const char *text, Text *out) {
     text_add(out, "\"", 1);
 }
 
-static void report_csv(const Bench *b, Text *out) {
+static void head_csv(Text *out) {
     text_line(out, "model,weight_type,weight_bytes,parameters,isa,act,threads,mesh,n_prompt,n_gen,n_depth,n_batch,"
                    "avg_ts,stddev_ts,ratio,gb_s,read_share,read_gb_s,gflop_s,peak_gflop_s,open_s,first_token_s,"
                    "peak_memory_bytes,backend,kv_cache,act_why\n");
-    for (int i = 0; i < b->test_count * b->meshes; i++) {
-        const BenchResult *r = &b->results[i];
-        const BenchMesh *mesh = &b->mesh[r->mesh];
-        const QmModelInfo *m = &mesh->info;
-        csv_text(b->model, out);
-        text_line(out,
-                  ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,"
-                  "%.3f,%.3f,%.4f,%.4f,%lld,\"%s\",\"%s\",\"%s\"\n",
-                  m->weight_type, (long long)m->weight_bytes, (long long)m->parameters, m->isa, m->act, m->workers,
-                  m->mesh, (long long)r->test.prompt, (long long)r->test.gen, (long long)r->test.depth,
-                  (long long)r->test.batch, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
-                  r->read_share, r->read_bandwidth / 1e9, r->flops_rate / 1e9, r->fma_peak / 1e9, mesh->open_seconds,
-                  mesh->first_token_seconds, (long long)mesh->peak_bytes, m->backend, m->kv_cache, m->act_why);
-    }
+}
+
+static void row_csv(const Bench *b, const BenchResult *r, Text *out) {
+    const BenchMesh *mesh = &b->mesh[r->mesh];
+    const QmModelInfo *m = &mesh->info;
+    csv_text(b->model, out);
+    text_line(out,
+              ",\"%s\",%lld,%lld,\"%s\",\"%s\",%d,\"%s\",%lld,%lld,%lld,%lld,%.4f,%.4f,%.4f,%.3f,%.3f,%.3f,%.3f,%.3f,"
+              "%.4f,%.4f,%lld,\"%s\",\"%s\",\"%s\"\n",
+              m->weight_type, (long long)m->weight_bytes, (long long)m->parameters, m->isa, m->act, m->workers,
+              m->mesh, (long long)r->test.prompt, (long long)r->test.gen, (long long)r->test.depth,
+              (long long)r->test.batch, r->mean, r->deviation, r->ratio, r->bytes_rate / 1e9,
+              r->read_share, r->read_bandwidth / 1e9, r->flops_rate / 1e9, r->fma_peak / 1e9, mesh->open_seconds,
+              mesh->first_token_seconds, (long long)mesh->peak_bytes, m->backend, m->kv_cache, m->act_why);
 }
 
 static json_t *json_result(const Bench *b, const BenchResult *r) {
@@ -183,10 +247,20 @@ bool bench_format(const char *format) {
     return !strcmp(format, "md") || !strcmp(format, "csv") || !strcmp(format, "json") || !strcmp(format, "svg");
 }
 
-bool bench_report(const Bench *b, const char *format, Text *out, Err *err) {
-    if (!strcmp(format, "md")) report_md(b, out);
-    else if (!strcmp(format, "csv")) report_csv(b, out);
+void bench_head(const Bench *b, const char *format, Text *out) {
+    if (!strcmp(format, "md")) head_md(b, out);
+    else if (!strcmp(format, "csv")) head_csv(out);
+}
+
+void bench_row(const Bench *b, const char *format, int i, Text *out) {
+    Row row = row_of(b, i);
+    if (!strcmp(format, "md")) add_row(b, &row, out);
+    else if (!strcmp(format, "csv")) row_csv(b, &b->results[i], out);
+}
+
+bool bench_tail(const Bench *b, const char *format, Text *out, Err *err) {
+    if (!strcmp(format, "md")) tail_md(b, out);
     else if (!strcmp(format, "svg")) report_svg(b, out);
-    else if (!report_json(b, out, err)) return false;
+    else if (!strcmp(format, "json") && !report_json(b, out, err)) return false;
     return text_ok(out, "results", err);
 }

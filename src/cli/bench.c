@@ -21,7 +21,22 @@ typedef struct Owner {
     const char *random;
     bool phases;
     bool noted;
+    const char *format;
+    bool begun;         /* the head is printed */
 } Owner;
+
+/* Rows appear as they come. */
+static bool print_row(void *owner, const Bench *b, int i, Err *err) {
+    Owner *o = owner;
+    Text text = {0};
+    if (!o->begun) bench_head(b, o->format, &text);
+    o->begun = true;
+    bench_row(b, o->format, i, &text);
+    bool ok = text_ok(&text, "results", err) &&
+              (!text.bytes || file_put(stdout, text.data, text.bytes, "standard output", err));
+    text_free(&text);
+    return ok;
+}
 
 static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err) {
     Owner *o = owner;
@@ -103,11 +118,11 @@ int cmd_bench(int argc, char **argv) {
     if (m.mesh && strlen(m.mesh) >= 256) return usage_error("bench", "--mesh: the list is longer than 255 bytes");
     Err err = {0};
     Text text = {0};
-    Owner owner = {&m, config ? type : NULL, phases, false};
+    Owner owner = {.model = &m, .random = config ? type : NULL, .phases = phases, .format = format};
     Bench *b = mem_new(1, sizeof *b, "bench", &err);
     if (!b) return fail(&err);
     *b = (Bench){.repeats = (int)repeats, .warm_whole = m.plugin || (m.backend && !strcmp(m.backend, "pjrt")),
-                 .open = open_mesh, .owner = &owner};
+                 .open = open_mesh, .done = print_row, .owner = &owner};
     const char *slash = strrchr(m.model, '/');
     const char *last = slash && slash[1] ? slash + 1 : m.model;
     snprintf(b->model, sizeof b->model, "%s%s", config ? "random " : "", name_text(last, strlen(last)).text);
@@ -115,8 +130,8 @@ int cmd_bench(int argc, char **argv) {
     else if (!bench_tests(b, list[0], count[0], list[1], count[1], list[2], count[2], list[3], count[3], &err))
         code = usage_error("bench", "nothing to measure: -p and -n are both 0");
     else {
-        bool ok = bench_run(b, !apart, &err) && bench_report(b, format, &text, &err) &&
-                  file_put(stdout, text.data, text.bytes, "standard output", &err);
+        bool ok = bench_run(b, !apart, &err) && bench_tail(b, format, &text, &err) &&
+                  (!text.bytes || file_put(stdout, text.data, text.bytes, "standard output", &err));
         code = ok ? EXIT_OK : fail(&err);
     }
     text_free(&text);
