@@ -87,6 +87,7 @@ run_one() {
     echo "$passed $failed $skipped $cpu" >"$logs/$number.count"
 }
 
+echo "$# test commands, $jobs at a time; a line for each that has ended"
 number=0
 for item in "$@"; do
     number=$((number + 1))

@@ -4,17 +4,24 @@ set -u
 . tests/tap.sh
 tiny=tests/golden/tiny
 python=$(command -v python3 || true)
+# The table without its padding.
+tight() { tr -s ' ' <"$work/out" >"$work/tight" && mv "$work/tight" "$work/out"; }
 
 run bench -m $tiny --mesh 1x1,dp2,tp4,2x4 -p 8,16 -n 2 -d 0,5 -b 1,3 -r 2
+cp "$work/out" "$work/md" && tight
+check "md: columns are as wide as their widest field, and numbers end together" \
+    '[ "$(grep "± " "$work/md" | awk "{print length}" | sort -u | wc -l)" = 1 ]' '[ "$(grep -c "| pp8 .* | tg2" "$work/md")" = 0 ]' \
+    '[ "$(sed -n 2p "$work/md" | tr -d "|:\n-" | wc -c)" = 0 ]'
+check "what it is doing goes to standard error" 'err "bench: opening tiny on mesh dp2,tp4"' 'err "bench: pp16 @ d5 on 3 meshes, repetition 1 of 2, about "'
 check "md: prompts, depths and batches on three meshes, with a ratio to the first" 'is 0' \
     '[ "$(grep -c "| pp8 |" "$work/out")" = 3 ]' '[ "$(grep -c "| tg2 @ d5 x 3 |" "$work/out")" = 3 ]' \
     '[ "$(grep -c "| 1x1 | [pt][pg].* ± .* | 1.000 |" "$work/out")" = 8 ]' 'out "| dp2,tp4 | pp16 @ d5 |"' 'out "peak memory"'
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2 --apart -o csv
 check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc -l <"$work/out")" = 5 ]' \
     '[ "$(awk -F, "{print NF}" "$work/out" | sort -u)" = 26 ]'
-run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16
+run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16 && tight
 check "md: says which activations" 'is 0' 'out " act bf16 | "'
-run bench -m $tiny --act bf8
+run bench -m $tiny --act bf8 && tight
 check "activations that do not exist" 'is 1' 'err "activations: expected auto, f32, int8 or bf16, got '"'"'bf8'"'"'"'
 run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
 check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
@@ -34,7 +41,7 @@ P
 else
     skip "json: another reader agrees; ratio, mean, deviation" "no python3"
 fi
-run bench -m $tiny -p 8 -n 2 -r 2 --phases --mesh 1x1,2x4
+run bench -m $tiny -p 8 -n 2 -r 2 --phases --mesh 1x1,2x4 && tight
 check "phases: a line each, and what lies between steps, of every test and mesh" 'is 0' \
     '[ "$(grep -c "^| [pt][pg][82] | [12]x[14] | gate_proj, up_proj | .* % | [0-9.]* |$" "$work/out")" = 4 ]' \
     '[ "$(grep -c "| attention | .* % | |$" "$work/out")" = 4 ]' '[ "$(grep -c "| between steps |" "$work/out")" = 4 ]'
@@ -58,7 +65,7 @@ check "phases: only if asked for" 'is 0' 'out "\"phases\": []"'
 run bench -m $tiny -p 8 -n 2 -r 1 -o svg --mesh 1x1,3
 check "svg: a bar a test and mesh" 'is 0' 'out "</svg>"' '[ "$(grep -o "<rect" "$work/out" | wc -l)" = 5 ]'
 for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1; do
-    run bench --random tests/golden/heads28-4/config.json --random-type $type -p 4 -n 2 -r 1 --mesh 1x1,8x4
+    run bench --random tests/golden/heads28-4/config.json --random-type $type -p 4 -n 2 -r 1 --mesh 1x1,8x4 && tight
     case $type in
     q*) act="int8 (auto: weights are quantised" ;;
     *) act="f32 (auto: no quantised weights)" ;;
@@ -66,15 +73,15 @@ for type in f32 f16 bf16 q8_0 q4_0 q4_1 q5_0 q5_1; do
     check "generated weights: $type, and activations by their type" 'is 0' "out \"config.json $type |\"" 'no_out nan' \
         '[ "$(grep -c " act ${act%% *} | " "$work/out")" = 4 ]' 'out "activations $act"'
 done
-run bench --random $tiny/config.json --random-type i32 -p 4 -n 0 -r 1
+run bench --random $tiny/config.json --random-type i32 -p 4 -n 0 -r 1 && tight
 check "generated weights: no weight type" 'is 1' 'err "i32"'
-run bench --random $tiny/config.json --random-type none -p 4 -n 0 -r 1
+run bench --random $tiny/config.json --random-type none -p 4 -n 0 -r 1 && tight
 check "generated weights: no type" 'is 1' 'err "expected f32, bf16"'
-run bench --random $tiny/config.json -m $tiny
+run bench --random $tiny/config.json -m $tiny && tight
 check "a model and a shape" 'is 2' 'err "not both"'
 for bad in "-p x" "-p 1,,2" "-n 5," "-d -1" "-b 0" "-b 2000" "-o pdf" "-o csv --phases" "-o svg --phases" "--mesh ,"; do
     # shellcheck disable=SC2086 # two words
-    run bench -m $tiny $bad
+    run bench -m $tiny $bad && tight
     check "refused: $bad" 'is 2' 'err "expected"'
 done
 odd=$(printf '%s/a|b "c,<d>&\n\033[31m\377e' "$work")

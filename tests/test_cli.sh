@@ -97,6 +97,7 @@ check "plan: a stray argument is named" 'is 2' 'err "unexpected argument '"'stra
 run generate -m $tiny --in "$work/none" --out -
 check "generate: why the requests cannot be read" 'is 1' 'err "No such file or directory"'
 run bench -m $tiny --mesh 1x1,2x4 -p 8 -n 2 -r 2
+tr -s ' ' <"$work/out" >"$work/tight" && mv "$work/tight" "$work/out"
 check "bench: two tests on each of two meshes" 'is 0' '[ "$(grep -c "| pp8 |" "$work/out")" = 2 ]' '[ "$(grep -c "| tg2 |" "$work/out")" = 2 ]' \
     'grep -qE "tg2 .* [0-9.]+ \([0-9]+ %\) \| [0-9.]+ \([0-9]+ %\) \|" "$work/out"'
 run bench -m $tiny -p 0 -n 0

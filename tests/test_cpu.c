@@ -77,7 +77,7 @@ static void bandwidth_is_plausible(void **state) {
         if (err.set) print_message("%s\n", err.text);
         assert_false(err.set);
         assert_true(rate > 1e8 && rate < 1e14);
-        assert_true(clock_seconds() - start < 60);
+        assert_true(clock_seconds() - start < 600);
     }
 }
 

@@ -8,6 +8,7 @@
 #include "../src/text/split.h"
 #include "../src/text/unicode.h"
 #include "fixture.h"
+#include "cpu_time.h"
 
 static void add_code(Text *text, int32_t code) {
     uint8_t utf8[4];
@@ -192,9 +193,9 @@ static void nfc_many_marks(void **state) {
     Err err = {0};
     text_add(&text, "a", 1);
     for (int i = 0; i < 1000000; i++) add_code(&text, i % 2 ? 0x0316 : 0x0301);
-    double start = clock_seconds();
+    double start = cpu_seconds();
     assert_true(nfc_add((const uint8_t *)text.data, text.bytes, &out, &err));
-    assert_true(clock_seconds() - start < 5);
+    assert_true(cpu_seconds() - start < 5);
     /* á, the graves below in order, and the other acutes. */
     text.bytes = 0;
     text_line(&text, "\u00E1");
@@ -488,9 +489,9 @@ static void pattern_too_slow(void **state) {
     char text[] = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-b"; /* with the b that every
                                                                                                    match needs */
     add_pattern(&s, "(a|a|aa)+b", true);
-    double start = clock_seconds();
+    double start = cpu_seconds();
     assert_false(splitter_run(&s, (const uint8_t *)text, strlen(text), split_deadline(0), join, &out, &err));
-    assert_true(clock_seconds() - start < 20);
+    assert_true(cpu_seconds() - start < 20);
     assert_non_null(strstr(err.text, "match limit"));
     splitter_free(&s);
     text_free(&out);
