@@ -106,6 +106,52 @@ for command in $(sed -n 's/^| `qwenmesh \([a-z]*\).*/\1/p' README.md); do
     run "$command" --help
     check "README's command $command is there" 'is 0' 'out "Usage: qwenmesh $command"'
 done
+run rnu
+check "an unknown command: short, with what was meant" 'is 2' 'err "unknown command '"'rnu'"': did you mean run?"' '[ "$(wc -l <"$work/err")" = 2 ]'
+run eval gsm9k
+check "an unknown task" 'is 2' 'err "did you mean gsm8k?"'
+run run -m $tiny --tempp 1
+check "an unknown option: what was meant" 'is 2' 'err "qwenmesh run: error: unknown option --tempp: did you mean --temp?"'
+run run -m $tiny --top_k 1
+check "an underscore for a dash" 'is 2' 'err "did you mean --top-k?"'
+run run -m $tiny -p hi -ngl 99
+check "spellings of llama.cpp: one dash" 'is 2' 'err "unknown option -ngl: all layers are on the devices of --mesh"'
+run run -m $tiny -p hi --ctx-size=99
+check "spellings of llama.cpp: two dashes" 'is 2' 'err "unknown option --ctx-size: here it is --ctx"'
+run run -m $tiny -p -ngl -n 1
+check "a prompt that looks like one" 'no_err "unknown option"'
+run run -m $tiny -p hi --ctx 1e3
+check "a bad number: the range in digits" 'is 2' 'err "--ctx: expected a whole number from 0 to 2147483648, got '"'1e3'"'"'
+run run -m $tiny --chat=yes
+check "a flag takes no value" 'is 2' 'err "option --chat takes no value"'
+for command in run chat generate forward plan bench "eval gsm8k" "eval perplexity" "eval compare" "eval choice" tokenize pack export compile env pull; do
+    # shellcheck disable=SC2086 # words
+    run $command --help
+    check "$command --help: 80 columns" 'is 0' '[ "$(wc -L <"$work/out")" -le 80 ]'
+done
+run --help
+check "--help: 80 columns" 'is 0' '[ "$(wc -L <"$work/out")" -le 80 ]'
+run run --help
+check "run --help: its own options first" '[ "$(grep -n -- "--prompt" "$work/out" | cut -d: -f1)" -lt "$(grep -n -- "--mesh" "$work/out" | cut -d: -f1)" ]'
+none=$work/none/file
+echo '{"ids":[1]}' >"$work/in"
+run generate -m /nonexistent --in "$work/in" --out "$none"
+check "generate: an output that cannot be, before the model is opened" 'is 1' 'err "cannot write $none: No such file"'
+run generate -m /nonexistent --in "$none" --out -
+check "generate: requests that are not there, before the model is opened" 'is 1' 'err "cannot open $none"'
+run forward -m /nonexistent --in "$work/in" --out "$work"
+check "forward: an output that is a folder" 'is 1' 'err "expected a file, got a folder"'
+run eval perplexity -m /nonexistent -f "$none"
+check "eval perplexity: a text that is not there" 'is 1' 'err "cannot open $none"'
+run eval gsm8k -m /nonexistent -o "$none"
+check "eval gsm8k: an output that cannot be" 'is 1' 'err "cannot write $none"'
+run plan $tiny --svg "$none"
+check "plan: a picture that cannot be" 'is 1' 'err "cannot write $none"' '[ ! -s "$work/out" ]'
+run env --no-bandwidth --system-desc n15O
+check "env: names of chips as compile takes them" 'is 1' 'err "n15O"'
+status=0
+{ "$QWENMESH" plan $tiny --program; echo $? >"$work/status"; } 2>"$work/err" | head -n 0
+check "a reader that left: silence" '[ ! -s "$work/err" ]'
 run run -p hi
 check "no model" 'is 2' 'err "no model"'
 run run -m Qwen/Qwen2.5-0.5B-Instruct -p hi

@@ -65,6 +65,9 @@ extern OptionsTold *options_told;
 /* How far a word is from what may have been meant; WORD_FAR: farther than a slip, of a letter of three. */
 enum { WORD_FAR = 100 };
 int word_distance(const char *word, const char *meant);
+/* Asked before a model is opened: whether files can be written there, or read. NULL and "-" can. */
+bool can_write(const char *path, Err *err);
+bool can_read(const char *path, Err *err);
 int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns EXIT_FAILED */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif

@@ -136,6 +136,7 @@ static int eval_gsm8k(int argc, char **argv) {
     c.o.form = turns ? FORM_TURNS : chat ? FORM_CHAT : FORM_PLAIN;
     if (c.rescore && (!c.out || c.m.model)) return usage_error(argv[0], "--rescore: expected --out FILE, and no model");
     if (c.resume && !c.out) return usage_error(argv[0], "--resume: expected the file as --out FILE");
+    if (!can_read(c.rescore, &err) || !can_write(c.out, &err) || !can_write(c.html, &err)) return fail(&err);
     if (c.rescore) return rescore(&c, &err);
     if (!c.m.model) return usage_error(argv[0], "no model: expected -m DIR or -m FILE.gguf");
     if (c.o.samples > 1 && !c.has_temperature) c.o.temperature = 0.2; /* lm-eval's gsm8k-cot-self-consistency */
@@ -164,5 +165,8 @@ int cmd_eval(int argc, char **argv) {
             argv[1] = (char *)(uintptr_t)c->name; /* the command's name in messages */
             return c->run(argc - 1, argv + 1);
         }
-    return usage_error("eval", "expected a task, got '%s'", argv[1]);
+    for (const Command *c = eval_tasks; c->name; c++)
+        if (word_distance(argv[1], c->name + 5) < WORD_FAR)
+            return usage_error("eval", "unknown task '%s': did you mean %s?", argv[1], c->name + 5);
+    return usage_error("eval", "unknown task '%s'", argv[1]);
 }

@@ -52,6 +52,7 @@ int eval_perplexity(int argc, char **argv) {
     if (window == 0) window = m.context < DEFAULT_WINDOW ? m.context : DEFAULT_WINDOW;
     if (stride == 0) stride = window;
     Err err = {0};
+    if (!can_read(file, &err)) return fail(&err);
     int32_t *ids = NULL;
     size_t bytes = 0;
     Perplexity p;
@@ -157,6 +158,7 @@ int eval_compare(int argc, char **argv) {
     if (window == 0) window = a.context < DEFAULT_WINDOW ? a.context : DEFAULT_WINDOW;
     b.context = a.context;
     Err err = {0};
+    if (!can_read(file, &err)) return fail(&err);
     int32_t *ids = NULL;
     size_t bytes;
     Comparison c;
@@ -226,6 +228,7 @@ int eval_choice(int argc, char **argv) {
 
 int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     Err err = {0};
+    if (!can_write(eval->html, &err)) return fail(&err);
     bool same = false;
     const Protocol *p = protocol_find(eval->protocol ? eval->protocol : "lm-eval-cot", &err);
     if (strcmp(eval->task, "gsm8k")) return usage_error("bench", "--eval: expected gsm8k, got '%.40s'", eval->task);

@@ -159,6 +159,7 @@ int cmd_forward(int argc, char **argv) {
     if (code >= 0) return code;
     if (!in || !out) return usage_error("forward", "expected --in FILE and --out FILE");
     Err err = {0};
+    if (!can_write(out, &err)) return fail(&err);
     SafeTensors st;
     Batch batch;
     if (!output_apart(in, out, &err) || !safetensors_open(&st, in, &err)) return fail(&err);

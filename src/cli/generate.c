@@ -330,6 +330,7 @@ int cmd_generate(int argc, char **argv) {
     if (code >= 0) return code;
     if (!in || !out) return usage_error("generate", "expected --in FILE and --out FILE");
     Err err = {0};
+    if (!can_read(in, &err) || !can_write(out, &err)) return fail(&err);
     Job job = {0};
     bool ok = !m.model || sample_options_config(&s, &m, &job.base, &err);
     if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;

@@ -4,11 +4,30 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli.h"
 
 enum { MAX_OPTIONS = 128, LONG_BASE = 1000 };
 
 OptionsTold *options_told;
+
+bool can_write(const char *path, Err *err) {
+    if (!path || !strcmp(path, "-")) return true;
+    const char *slash = strrchr(path, '/');
+    char *folder = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
+    bool ok = folder != NULL || err_set(err, "out of memory: path %s", path);
+    if (ok && folder_exists(path)) ok = err_set(err, "cannot write %s: expected a file, got a folder", path);
+    /* What is there may be written in place, as /dev/stdout; else a file is made beside it. */
+    if (ok && access(path, W_OK) != 0 && access(folder, W_OK | X_OK) != 0)
+        ok = err_set(err, "cannot write %s: %s", path, strerror(errno));
+    free(folder);
+    return ok;
+}
+
+bool can_read(const char *path, Err *err) {
+    if (!path || !strcmp(path, "-") || access(path, R_OK) == 0) return true;
+    return err_set(err, "cannot open %s: %s", path, strerror(errno));
+}
 
 static bool errno_is_pipe(const char *text) {
     const char *why = strerror(EPIPE);

@@ -64,6 +64,7 @@ int cmd_pack(int argc, char **argv) {
     if (!job.model && first < argc) job.model = argv[first++];
     if (first < argc) return usage_error("pack", "unexpected argument '%s'", argv[first]);
     if (!job.model || !verify == !job.out) return usage_error("pack", "expected MODEL and -o FILE, or --verify FILE");
+    if (!can_write(job.out, &err)) return fail(&err);
     PackedType type;
     if (!weights_option(job.how, &type, &err)) return usage_error("pack", "--%s", err.text);
     Workers *workers = workers_new((int)threads, false, &err);

@@ -167,7 +167,7 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--cache-type: expected bf16, f32 or 8bit, got '%s'", p->cache);
     if (code < 0) {
         Text text = {0};
-        bool ok = config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) &&
+        bool ok = can_write(svg, &err) && config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   partition_new(&p->partition, &p->config, &mesh, false, &err) &&
                   model_graph(&p->model, &p->config, p->rows, p->context, false, &err) &&
                   program_new(&p->program, &p->model.graph, &p->partition, &err) &&
