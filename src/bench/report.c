@@ -129,6 +129,7 @@ static void tail_md(const Bench *b, Text *out) {
                   (double)m->info.weight_bytes / 1048576, (double)m->info.cache_bytes / 1048576,
                   (double)m->info.activation_bytes / 1048576);
     }
+    const QmModelInfo *first = &b->mesh[0].info; /* the same on every mesh */
     text_line(out, "\nactivations %s (%s), weights %s, key/value cache %s\n", first->act, first->act_why,
               first->weight_type, first->kv_cache);
     report_phases(b, out);
