@@ -8,7 +8,7 @@
 #include "io/libraries.h"
 
 const Command commands[] = {
-    {"env", cmd_env, "what this program and machine are: versions, CPU, memory, read bandwidth"},
+    {"env", cmd_env, "what this program and machine are: versions, CPU, memory, bandwidth"},
     {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
     {"grammar", cmd_grammar, "which texts a JSON schema, a GBNF or a regular expression lets through"},
     {"run", cmd_run, "answer one prompt, streamed"},
@@ -27,7 +27,7 @@ const Command commands[] = {
 
 static int help(FILE *out) {
     fprintf(out,
-            "qwenmesh %s: Qwen2.5 and its relatives, tensor-parallel on any mesh of devices.\n\n"
+            "qwenmesh %s: Qwen2.5 and its relatives, tensor-parallel on any mesh.\n\n"
             "Usage: qwenmesh COMMAND [options]    (qwenmesh COMMAND --help lists them)\n\nCommands:\n",
             QM_VERSION);
     for (const Command *c = commands; c->name; c++)

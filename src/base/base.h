@@ -75,9 +75,6 @@ NameText name_text(const char *data, size_t bytes);
 /* In place; line ends stay. Every Err goes through it. */
 void text_printable(char *text);
 
-/* Insertions, deletions, changes and swaps of neighbours between two names; more than `most` is most + 1. */
-int text_distance(const char *a, const char *b, int most);
-
 /* ---- Numbers read from people: whole string, in range ----------------------------------------------------------- */
 
 bool parse_int(const char *text, int64_t low, int64_t high, int64_t *out);

@@ -84,7 +84,7 @@ static int width_of(const char *text) {
 }
 
 static void add_row(const Bench *b, const Row *row, Text *out) {
-    int width[COLUMNS] = {[7] = 19}; /* 12345.67 ± 12345.67 */
+    int width[COLUMNS] = {[7] = 19, [8] = 7}; /* 12345.67 ± 12345.67, 123.456 */
     Row other = titles_of(b);
     for (int i = -1; i < b->test_count * b->meshes; i++) {
         if (i >= 0) other = row_of(b, i);

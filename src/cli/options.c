@@ -2,9 +2,11 @@
 #include <assert.h>
 #include <errno.h>
 #include <getopt.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../base/distance.h"
 #include "cli.h"
 
 enum { MAX_OPTIONS = 128, LONG_BASE = 1000 };
@@ -29,15 +31,15 @@ bool can_read(const char *path, Err *err) {
     return err_set(err, "cannot open %s: %s", path, strerror(errno));
 }
 
-static bool errno_is_pipe(const char *text) {
-    const char *why = strerror(EPIPE);
-    size_t n = strlen(text), w = strlen(why);
-    return n >= w && !strcmp(text + n - w, why);
+/* Whether who read standard output has gone. */
+static bool reader_left(void) {
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
 }
 
 int fail(const Err *err) {
     /* Who reads no more, as `| head`, knows why: nothing is said then. */
-    if (err->set && strstr(err->text, "cannot write standard output: ") && errno_is_pipe(err->text)) return EXIT_FAILED;
+    if (err->set && strstr(err->text, "cannot write standard output") && reader_left()) return EXIT_FAILED;
     fprintf(stderr, "qwenmesh: error: %s\n", err->set ? err->text : "unknown");
     return EXIT_FAILED;
 }
