@@ -201,7 +201,7 @@ int cmd_run(int argc, char **argv) {
     Timing time = {0};
     bool ok = t && (!stats || (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) ||
                     err_set(&err, "SHA-256 is not available"));
-    if (ok && chat) generation_turn_ends(&config, t);
+    if (ok && prompt.chat) generation_turn_ends(&config, t);
     double opened = clock_seconds() - start;
     int64_t count = ok ? prompt_ids(t, &prompt, &ids, &err) : -1;
     ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) &&
