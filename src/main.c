@@ -10,7 +10,7 @@
 const Command commands[] = {
     {"env", cmd_env, "what this program and machine are: versions, CPU, memory, bandwidth"},
     {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
-    {"grammar", cmd_grammar, "which texts a JSON schema, a GBNF or a regular expression lets through"},
+    {"grammar", cmd_grammar, "which texts a JSON schema, a GBNF or a regex lets through"},
     {"run", cmd_run, "answer one prompt, streamed"},
     {"chat", cmd_chat, "talk with the model at the terminal"},
     {"generate", cmd_generate, "answer requests from a file, batched"},
