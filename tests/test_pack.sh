@@ -59,7 +59,7 @@ status=0
 check "where the file does not fit, nothing is left" 'is 1' 'err "cannot write"' '[ -z "$(ls "$work" | grep full)" ]'
 mkdir "$work/sealed"
 run pack $tiny -o "$work/sealed"
-check "a folder is not written over" 'is 1' 'err "is no packed file"'
+check "a folder is not written over" 'is 1' 'err "expected a file, got a folder"'
 run pack $tiny -o /dev/null
 check "a device is not written over" 'is 1' 'err "is no packed file"' '[ -c /dev/null ]'
 run pack "$work/no-name" -o "$work/again.qm"
