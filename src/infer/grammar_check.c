@@ -126,13 +126,13 @@ static bool prune_marks(Builder *b, uint8_t *good) {
     return ok;
 }
 
-/* Generation could follow such a way and never come to an end, so a fork into one is no fork. */
+/* Generation could follow such a way and never come to an end, so a fork into one is no fork. A grammar whose every way
+ * is so was meant so: it binds for as long as tokens are asked for. */
 bool grammar_prune(Builder *b, int root) {
     uint8_t *good = mem_new(b->nodes, 1, "grammar", b->err);
     bool ok = good && prune_marks(b, good);
-    if (ok && !good[root])
-        ok = builder_fail(b, b->forward ? "schema: at '#': no value can be valid" : "no text can match");
-    for (size_t i = 0; ok && i < b->nodes; i++) {
+    if (ok && !good[root] && b->forward) ok = builder_fail(b, "schema: at '#': no value can be valid");
+    for (size_t i = 0; ok && good[root] && i < b->nodes; i++) {
         GrammarNode *n = &b->node[i];
         if (n->kind != GRAMMAR_FORK || !good[i]) continue;
         if (!good[n->next]) n->next = n->other;
