@@ -103,8 +103,10 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 # Scripts run under the address sanitizer, but for those about builds and processes, and those that wait for compilers
 # of plugins. The longest first, so that it does not run alone at the end.
 PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh \
-                 tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
-CHECKS  := $(BUILD)/tests/test_pjrt_model build/asan/tests/test_model $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
+                 tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
+                 tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
+CHECKS  := $(BUILD)/tests/test_pjrt_model "QWENMESH_SMOLLM2=none build/asan/tests/test_model" \
+           $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
            $(foreach s,$(filter-out $(PLAIN_SCRIPTS),$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") $(PLAIN_SCRIPTS) \
            $(filter-out build/asan/tests/test_model,$(TESTS:$(BUILD)/%=build/asan/%)) \
            $(filter-out $(BUILD)/tests/test_pjrt_model,$(TESTS)) \

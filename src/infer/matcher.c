@@ -4,7 +4,8 @@
  *
  * Budgets are those of one call, so that a long text costs no more at its end: what was found is forgotten when it
  * fills KEPT_BYTES, all but the states that callers hold. Ways beyond MAX_CONFIGS are dropped: what is then let
- * through is less, but still of the grammar, and as every way can be ended (grammar_prune), if any can, none is a trap. */
+ * through is less, but still of the grammar, and as every way can be ended, if any can (grammar_prune), none of them is
+ * a trap. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
