@@ -104,7 +104,7 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 # of plugins. The longest first, so that it does not run alone at the end.
 PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh \
                  tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
-                 tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
+                 tests/test_files.sh tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
 CHECKS  := $(BUILD)/tests/test_pjrt_model "QWENMESH_SMOLLM2=none build/asan/tests/test_model" \
            $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
            $(foreach s,$(filter-out $(PLAIN_SCRIPTS),$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") $(PLAIN_SCRIPTS) \

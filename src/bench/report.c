@@ -83,7 +83,7 @@ static int width_of(const char *text) {
     return n;
 }
 
-static void add_row(const Bench *b, const Row *row, Text *out) {
+static void row_text(const Bench *b, const Row *row, Text *out) {
     int width[COLUMNS] = {[7] = 19, [8] = 7}; /* 12345.67 ± 12345.67, 123.456 */
     Row other = titles_of(b);
     for (int i = -1; i < b->test_count * b->meshes; i++) {
@@ -102,7 +102,7 @@ static void add_row(const Bench *b, const Row *row, Text *out) {
 static void head_md(const Bench *b, Text *out) {
     Row row = titles_of(b);
     size_t from = out->bytes;
-    add_row(b, &row, out);
+    row_text(b, &row, out);
     size_t to = out->bytes;
     for (size_t i = from; i < to; i++) { /* the line below it: dashes, a colon where columns are numbers */
         bool last = out->data[i + 1] == '|' && i + 1 < to - 1;
@@ -255,7 +255,7 @@ void bench_head(const Bench *b, const char *format, Text *out) {
 
 void bench_row(const Bench *b, const char *format, int i, Text *out) {
     Row row = row_of(b, i);
-    if (!strcmp(format, "md")) add_row(b, &row, out);
+    if (!strcmp(format, "md")) row_text(b, &row, out);
     else if (!strcmp(format, "csv")) row_csv(b, &b->results[i], out);
 }
 
