@@ -67,7 +67,7 @@ fi
 
 man=$at/share/man/man1/qwenmesh.1
 # Every option that --help of a command shows stands in the page, and every command.
-options_of() { "$at/bin/qwenmesh" $1 --help | grep -oE '^ +(-., )?--[a-z0-9-]+' | grep -oE -e '--[a-z0-9-]+'; }
+options_of() { "$at/bin/qwenmesh" $1 --help | grep -oE '^ {2,6}(-., )?--[a-z0-9-]+' | grep -oE -e '--[a-z0-9-]+'; }
 words=$("$at/bin/qwenmesh" --help | sed -n '/^Commands:/,$s/^  \([a-z]*\) .*/\1/p' | grep -vx eval)
 lists() {
     local command option

@@ -106,7 +106,7 @@ spread 2 run -m nowhere -p a
 check "a model that nobody has" 'is 1' 'err "qwenmesh: error: cannot open nowhere"' \
     '[ "$(grep -c "qwenmesh: error" "$work/err")" = 1 ]'
 spread 2 run -m nowhere
-check "usage is said once" 'is 2' '[ "$(grep -c "no prompt" "$work/err")" = 1 ]'
+check "usage is said once" 'is 2' '[ "$(grep -c "the prompt is empty" "$work/err")" = 1 ]'
 export QWENMESH_MPI_LIBRARY=/nowhere.so
 spread 2 run -m $tiny -p a
 check "no library: says what to do" 'is 1' 'err "/nowhere.so does not load"' 'err "mpicc"'

@@ -21,7 +21,7 @@ mkdir "$model"
 cp $tiny/* "$model" && chmod -R u+w "$model"
 echo '{}' >"$model/generation_config.json"
 cp tests/data/bytes/tokenizer.json "$model"
-cp tests/data/qwen2.5/tokenizer_config.json "$model"
+cp tests/data/bytes/tokenizer_config.json "$model"
 
 # What the plugin's clients noted: of each device what was copied to it and how often it ran; then forgets it.
 devices() {

@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "file_kind.h"
 #include "guard.h"
+#include "output.h"
 
 /* ---- What was read ----------------------------------------------------------------------------------------------- */
 
@@ -47,6 +48,21 @@ bool file_was_read(const struct stat *st) {
     for (size_t i = 0; i < seen_count; i++) was |= seen[i].device == st->st_dev && seen[i].inode == st->st_ino;
     pthread_mutex_unlock(&seen_lock);
     return was;
+}
+
+void file_remove(const char *path) {
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        pthread_mutex_lock(&seen_lock);
+        for (size_t i = 0; i < seen_count; i++) {
+            if (seen[i].device != st.st_dev || seen[i].inode != st.st_ino) continue;
+            free(seen[i].path);
+            seen[i] = seen[--seen_count];
+            break;
+        }
+        pthread_mutex_unlock(&seen_lock);
+    }
+    unlink(path);
 }
 
 bool files_unchanged(Err *err) {

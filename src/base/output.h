@@ -29,6 +29,8 @@ bool file_special(const char *path);
 bool file_same(const char *a, const char *b);
 /* False and an error when `out` is `in` by whatever name. */
 bool output_apart(const char *in, const char *out, Err *err);
+/* Removes a file of our own that was read, and forgets it: a new file may be given its inode. */
+void file_remove(const char *path);
 /* The folder of `path` reaches the disk: a rename in it does. */
 bool folder_sync(const char *path);
 #endif

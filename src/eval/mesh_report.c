@@ -216,7 +216,7 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
         }
         MeshRow *r = &rows[count];
         snprintf(r->mesh, sizeof r->mesh, "%s", mesh);
-        unlink(path[1]);
+        file_remove(path[1]);
         if (!(ok = mesh_run(m, path[count > 0], r, err))) break;
         r->same = true;
         ok = count == 0 || same_file(path[0], path[1], &r->same, err);
@@ -227,7 +227,7 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
     if (ok && count == 0) ok = err_set(err, "meshes: expected a list as 1x1,2x4, got '%s'", m->meshes);
     if (ok) fprintf(out, "\n%s\n", rows[0].in_force);
     if (ok && m->html) ok = write_page(m, rows, count, err);
-    for (int k = 0; made && k < 2; k++) unlink(path[k]);
+    for (int k = 0; made && k < 2; k++) file_remove(path[k]);
     if (made) rmdir(folder);
     free(list);
     free(rows);
