@@ -70,7 +70,8 @@ $(BUILD)/src/cpu/kernels_%.o $(BUILD)/src/ops/pack.o $(BUILD)/src/io/dtype.o $(B
 $(BUILD)/src/cpu/kernels_%.o: OPT += -g1
 
 # With checks around every access the unrolled kernels take minutes to compile. So a sanitizer looks at their addresses
-# only, by calls; the plain C template (tests/simd16_plain.h) and the drivers get all checks.
+# only, by calls, and as that is slow, in the tests of kernels only (checked/); the plain C template
+# (tests/simd16_plain.h) and the drivers get all checks.
 $(BUILD)/src/cpu/kernels_%.o: LAST = $(if $(SANITIZE),-O1 -fno-sanitize=undefined $(KERNEL_CHECKS))
 
 $(BUILD)/%.o: %.c Makefile
@@ -85,15 +86,20 @@ $(BUILD)/tests/%.so: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
 
+# The tests of kernels, with SIMD files that the sanitizer of this build looks into.
+$(BUILD)/checked/%: $(BUILD)/tests/%.o $(filter-out $(SIMD_BUILD)/src/cpu/kernels_avx%,$(OBJ)) $(SIMD:%.c=$(BUILD)/%.o)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS) -lcmocka
+
 tests: $(PROGRAM) $(MPI) $(TESTS) $(HELPERS)
 
 # ---- Checks. Sanitizer builds have a folder each; the warnings are the plain build's work. --------------------------
 ASAN    := BUILD=build/asan PROGRAM=build/asan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" \
            SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer" \
-           KERNEL_CHECKS="--param asan-instrumentation-with-call-threshold=0"
+           KERNEL_CHECKS="--param asan-instrumentation-with-call-threshold=0" SIMD_BUILD=build
 TSAN    := BUILD=build/tsan PROGRAM=build/tsan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" SANITIZE=-fsanitize=thread SIMD_BUILD=build
 FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuzzer-no-link,address,undefined \
-           -fno-sanitize-recover=all" KERNEL_CHECKS="-mllvm -asan-instrumentation-with-call-threshold=0"
+           -fno-sanitize-recover=all" KERNEL_CHECKS="-mllvm -asan-instrumentation-with-call-threshold=0" SIMD_BUILD=build
 FUZZ_SECONDS ?= 60
 # The tests that start threads.
 TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/tsan/tests/test_kv \
@@ -105,16 +111,18 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh \
                  tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
                  tests/test_files.sh tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
-CHECKS  := $(BUILD)/tests/test_pjrt_model "QWENMESH_SMOLLM2=none build/asan/tests/test_model" \
+KERNEL_TESTS := build/asan/checked/test_kernels build/asan/checked/test_linear_kernels
+CHECKS  := $(BUILD)/tests/test_pjrt_model $(KERNEL_TESTS) build/asan/tests/test_model \
            $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
            $(foreach s,$(filter-out $(PLAIN_SCRIPTS),$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") $(PLAIN_SCRIPTS) \
-           $(filter-out build/asan/tests/test_model,$(TESTS:$(BUILD)/%=build/asan/%)) \
+           $(filter-out build/asan/tests/test_model $(KERNEL_TESTS:build/asan/checked/%=build/asan/tests/%), \
+             $(TESTS:$(BUILD)/%=build/asan/%)) \
            $(filter-out $(BUILD)/tests/test_pjrt_model,$(TESTS)) \
            $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
 
 check: WERROR = -Werror
 check: tests
-	$(MAKE) $(ASAN) tests $(REPLAYS)
+	$(MAKE) $(ASAN) tests $(REPLAYS) $(KERNEL_TESTS)
 	$(if $(TSAN_TESTS),$(MAKE) $(TSAN) $(TSAN_TESTS))
 	dev/model.sh || echo "check: tests of the real model will be skipped"
 	dev/plugins.sh || echo "check: tests of PJRT plugins will be skipped"
@@ -131,7 +139,7 @@ $(BUILD)/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.
 $(BUILD)/fuzz_%: $(BUILD)/tests/fuzz/fuzz_%.o $(OBJ)
 	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
-fuzz:
+fuzz: all
 	$(MAKE) $(FUZZ) $(FUZZERS:%=build/fuzz/%)
 	tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS:%=build/fuzz/%)
 
