@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include <unistd.h>
 #include "../src/cpu/spread.h"
 #include "../src/model/qwen2.h"
 
@@ -186,10 +187,18 @@ static void wanted(void **state) {
 static void strange_library(void **state) {
     (void)state;
     Err err = {0};
-    char *argv[] = {"qwenmesh", "run", NULL};
-    setenv("QWENMESH_MPI_LIBRARY", "libm.so.6", 1);
+    char *argv[] = {"qwenmesh", "run", NULL}, path[4096 + 32];
+    ssize_t length = readlink("/proc/self/exe", path, 4096);
+    assert_true(length > 0);
+    path[length] = 0;
+    strcpy(strrchr(path, '/'), "/fake_empty.so");
+    setenv("QWENMESH_MPI_LIBRARY", path, 1);
     assert_false(transport_start(2, argv, &err));
     assert_non_null(strstr(err.text, "expected the symbol"));
+    err = (Err){0};
+    setenv("QWENMESH_MPI_LIBRARY", "libm.so.6", 1); /* no path: it could come from anywhere */
+    assert_false(transport_start(2, argv, &err));
+    assert_non_null(strstr(err.text, "libm.so.6"));
 }
 
 int main(void) {

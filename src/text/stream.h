@@ -12,7 +12,7 @@ typedef struct TextStream {
     int count;
 } TextStream;
 
-/* Appends to `out` the text that is complete with `id`. */
+/* Appends to `out` the text that is complete with `id`; an id outside the vocabulary has none. */
 bool text_stream_push(TextStream *stream, int32_t id, Text *out, Err *err);
 /* The end: a character that was cut off becomes U+FFFD. The stream may be used again. */
 void text_stream_end(TextStream *stream, Text *out);
