@@ -119,6 +119,7 @@ typedef enum Line { LINE_READ, LINE_CLEARED, LINE_END, LINE_FAILED } Line;
 /* A line, without its end, onto the message. */
 static Line edit_line(Terminal *t) {
     int n = 0;
+    el_set(t->edit, EL_PREP_TERM, 1); /* keys are read one by one before the prompt is there to be answered */
     fputs(PASTE_ON, stdout);
     fflush(stdout);
     errno = 0;
