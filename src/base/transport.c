@@ -26,11 +26,12 @@ int transport_ranks(void) { return rank_count; }
 
 void transport_fail(const char *format, ...) {
     va_list args;
+    char what[2048];
     va_start(args, format);
-    fprintf(stderr, "qwenmesh: error: rank %d of %d: ", rank_here, rank_count);
-    vfprintf(stderr, format, args);
-    fprintf(stderr, "\n");
+    vsnprintf(what, sizeof what, format, args);
     va_end(args);
+    /* In one write: other ranks and the launcher speak at the same time. */
+    fprintf(stderr, "qwenmesh: error: rank %d of %d: %s\n", rank_here, rank_count, what);
     fflush(stderr);
     guard_remove();
     if (library) library->abort(1);
