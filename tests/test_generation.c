@@ -241,6 +241,17 @@ static void unsampled(void **state) {
     assert_string_equal(parameters_unsampled(o), "temperature");
     assert_null(parameters_unsampled(zero));
     json_decref(o), json_decref(zero);
+    static const char *const beams[][2] = {
+        {"{\"length_penalty\":2}", "length_penalty"},        {"{\"early_stopping\":true}", "early_stopping"},
+        {"{\"early_stopping\":\"never\"}", "early_stopping"}, {"{\"diversity_penalty\":0.5}", "diversity_penalty"},
+        {"{\"length_penalty\":1.0,\"early_stopping\":false,\"diversity_penalty\":0}", NULL},
+    };
+    for (size_t i = 0; i < sizeof beams / sizeof *beams; i++) {
+        json_t *request = json_text(beams[i][0], strlen(beams[i][0]), "o", &err);
+        const char *idle = parameters_unbeamed(request);
+        assert_true(beams[i][1] ? idle && !strcmp(idle, beams[i][1]) : !idle);
+        json_decref(request);
+    }
 }
 
 /* ---- Repeats ----------------------------------------------------------------------------------------------------- */

@@ -106,6 +106,9 @@ done
 printf '{"ids":[1],"temperature":50.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
 run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
 check "a temperature without do_sample is warned of" 'is 0' 'err "\"temperature\" changes nothing"'
+printf '{"ids":[1],"length_penalty":2.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
+run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
+check "what only beams use is warned of" 'is 0' 'err "\"length_penalty\" changes nothing without \"num_beams\""'
 
 # ---- Chat
 printf '/set temprature 2\n/set guidance_scale 3\nabcdefgh\nabcdefgh\n/clear\na\n' >"$work/in"

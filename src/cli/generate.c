@@ -51,6 +51,9 @@ static bool request_check(Job *job, const json_t *o, const char *where, Err *err
     const char *idle = ok && !c.do_sample ? parameters_unsampled(o) : NULL;
     if (idle && job->warned++ < MOST_WARNINGS)
         fprintf(stderr, "qwenmesh: warning: %s: \"%s\" changes nothing without \"do_sample\": true\n", where, idle);
+    idle = ok && c.num_beams <= 1 ? parameters_unbeamed(o) : NULL;
+    if (idle && job->warned++ < MOST_WARNINGS)
+        fprintf(stderr, "qwenmesh: warning: %s: \"%s\" changes nothing without \"num_beams\" above 1\n", where, idle);
     generation_config_free(&c);
     return ok;
 }

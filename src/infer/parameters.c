@@ -179,3 +179,15 @@ const char *parameters_unsampled(const json_t *object) {
     }
     return NULL;
 }
+
+const char *parameters_unbeamed(const json_t *object) {
+    static const char *const of_beams[] = {"length_penalty", "diversity_penalty", "early_stopping"};
+    static const double off[] = {1, 0, 0};
+    for (size_t i = 0; i < sizeof of_beams / sizeof *of_beams; i++) {
+        const json_t *value = json_object_get(object, of_beams[i]);
+        bool switched_off = !value || json_is_null(value) || json_is_false(value) ||
+                            (json_is_number(value) && json_number_value(value) == off[i]);
+        if (!switched_off) return of_beams[i];
+    }
+    return NULL;
+}
