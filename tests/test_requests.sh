@@ -109,6 +109,10 @@ check "a temperature without do_sample is warned of" 'is 0' 'err "\"temperature\
 printf '{"ids":[1],"length_penalty":2.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
 run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
 check "what only beams use is warned of" 'is 0' 'err "\"length_penalty\" changes nothing without \"num_beams\""'
+echo "version https://git-lfs.github.com/spec/v1" >"$model/chat_template.jinja"
+run run -m "$model" --chat -p x -n 1
+check "a chat template that was not brought is called so" 'is 1' 'err "chat_template.jinja is a Git LFS pointer"'
+rm "$model/chat_template.jinja"
 
 # ---- Chat
 printf '/set temprature 2\n/set guidance_scale 3\nabcdefgh\nabcdefgh\n/clear\na\n' >"$work/in"

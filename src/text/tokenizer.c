@@ -1,6 +1,7 @@
 /* tokenizer.c: text to ids and back. Encoding: repair UTF-8; cut at added tokens; normalise; cut into words; merge. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/file_kind.h"
 #include "../io/json.h"
 #include "../io/model_file.h"
 #include "tokenizer.h"
@@ -74,7 +75,8 @@ static QmTokenizer *open_files(const char *model, Err *err) {
               model_file_read(&jinja, model, "chat_template.jinja", (size_t)1 << 20, err);
     if (ok && jinja.data) { /* where newer folders keep the template; it wins */
         chat_free(&t->chat);
-        ok = chat_recognise(&t->chat, jinja.data, jinja.bytes, err);
+        ok = !file_is_other(jinja.data, jinja.bytes, jinja.where, err) &&
+             chat_recognise(&t->chat, jinja.data, jinja.bytes, err);
     }
     model_file_free(&json);
     model_file_free(&config);
