@@ -109,6 +109,8 @@ check "a temperature without do_sample is warned of" 'is 0' 'err "\"temperature\
 printf '{"ids":[1],"length_penalty":2.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
 run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
 check "what only beams use is warned of" 'is 0' 'err "\"length_penalty\" changes nothing without \"num_beams\""'
+run run -m "$model" -p "abcdefgh abcdefgh abcdefgh" -c 2 -n 4
+check "a prompt longer than the context: what helps" 'is 1' 'err "the context 2: --ctx N"'
 echo "version https://git-lfs.github.com/spec/v1" >"$model/chat_template.jinja"
 run run -m "$model" --chat -p x -n 1
 check "a chat template that was not brought is called so" 'is 1' 'err "chat_template.jinja is a Git LFS pointer"'

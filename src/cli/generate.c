@@ -160,7 +160,8 @@ static bool prepare(Job *job, const char *path, Err *err) {
     for (int64_t i = 0; i < job->count; i++) {
         Request *r = &job->requests[i];
         char where[256];
-        snprintf(where, sizeof where, "%.200s line %lld", path, (long long)r->line);
+        snprintf(where, sizeof where, "%.200s line %lld", strcmp(path, "-") ? path : "standard input",
+                 (long long)r->line);
         const json_t *seed = json_object_get(r->json, "seed");
         r->item.sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)i;
         if (!request_start(job, r, where, err)) return err_prefix(err, "%s", where), false;

@@ -204,7 +204,10 @@ int cmd_run(int argc, char **argv) {
     if (ok && prompt.chat) generation_turn_ends(&config, t);
     double opened = clock_seconds() - start;
     int64_t count = ok ? prompt_ids(t, &prompt, &ids, &err) : -1;
-    ok = count >= 0 && generation_start(&g, &config, t, ids, count, &err) &&
+    if (count > qm_engine_info(e)->context)
+        err_set(&err, "the prompt has %lld tokens, the context %lld: --ctx N makes room", (long long)count,
+                (long long)qm_engine_info(e)->context);
+    ok = count >= 0 && !err.set && generation_start(&g, &config, t, ids, count, &err) &&
          (search_wanted(&config, draft) ? answer_search(e, draft, &g, hash, &time, &err)
                                         : answer(e, &g, hash, &time, &err));
     if (ok) {
