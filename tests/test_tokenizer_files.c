@@ -546,7 +546,7 @@ static void put_key(Gg *g, const char *key, GgufType type) { put_text(g, key), p
 typedef struct GgParts {
     const char *model, *pre, *extra_token, *merge, *architecture;
     int extra_type;
-    bool no_tokens, no_merges, short_types, text_types, add_bos, add_eos, bad_eos, space;
+    bool no_tokens, no_merges, no_types, short_types, text_types, add_bos, add_eos, bad_eos, space;
 } GgParts;
 
 static void put_tokens(Gg *g, const GgParts *p) {
@@ -556,6 +556,7 @@ static void put_tokens(Gg *g, const GgParts *p) {
     static const char *const tokens[] = {"a", "b", "\u0120", "ab", "\u0120a", "<|x|>", "1"};
     for (int i = 0; i < 7; i++) put_text(g, tokens[i]);
     put_text(g, p->extra_token ? p->extra_token : "2");
+    if (p->no_types) return;
     put_key(g, "tokenizer.ggml.token_type", p->text_types ? GGUF_U32 : GGUF_ARRAY);
     if (!p->text_types) put_u32(g, GGUF_I32), put_u64(g, p->short_types ? 7 : 8);
     for (int i = 0; i < (p->text_types ? 1 : p->short_types ? 7 : 8); i++)
@@ -604,16 +605,18 @@ static void gguf_pre(void **state) {
         int64_t ids;
         const char *architecture;
     } cases[] = {{NULL, 4, NULL},    {"gpt-2", 4, "qwen2"},  {"default", 4, NULL}, {"smollm", 5, NULL},
-                 {"qwen2", 5, NULL}, {"llama-bpe", 4, NULL}, {NULL, 5, "qwen2"},   {NULL, 4, "llama"}};
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+                 {"qwen2", 5, NULL}, {"llama-bpe", 4, NULL}, {NULL, 5, "qwen2"},   {NULL, 4, "llama"},
+                 {"default", 5, "qwen2"}, {"default", 4, "llama"}};
+    for (size_t i = 0; i < 2 * (sizeof cases / sizeof *cases); i++) { /* with types of tokens, and without */
         Err err = {0};
-        Text file = small_gguf(&(GgParts){
-            .pre = cases[i].pre, .architecture = cases[i].architecture, .extra_token = "11", .merge = "1 1"});
+        size_t n = i / 2;
+        Text file = small_gguf(&(GgParts){.pre = cases[n].pre, .architecture = cases[n].architecture,
+                                          .extra_token = "11", .merge = "1 1", .no_types = i % 2});
         QmTokenizer *t = gguf_tokenizer(&file, &err);
-        if (!t && i != 5) fail_msg("%s", err.text);
+        if (!t && n != 5) fail_msg("%s", err.text);
         if (t) {
             int32_t *ids;
-            assert_int_equal(encode(t, "ab<|x|> 11", 10, true, &ids), cases[i].ids);
+            assert_int_equal(encode(t, "ab<|x|> 11", 10, true, &ids), cases[n].ids);
             assert_int_equal(ids[0], 3);
             assert_int_equal(ids[1], 5);
             free(ids);

@@ -19,7 +19,6 @@ static const struct Pre {
     {"llama-bpe", {SPLIT_LLAMA3}, 1, false, true, true},
     {"smollm", {SPLIT_DIGITS, SPLIT_GPT2}, 2, false, false, false},
     {"gpt-2", {SPLIT_GPT2}, 1, false, false, false},
-    {"default", {SPLIT_GPT2}, 1, false, false, false},
 };
 
 static bool text_equal(GgufText text, const char *word) {
@@ -37,8 +36,9 @@ static bool find_text(const Gguf *g, const char *key, GgufText *out, Err *err) {
     return !gguf_find(g, key) || gguf_text(g, key, out, err);
 }
 
-/* The pre-tokenizer of a file that does not name it, as files written before May 2024 do not. A wrong one gives other
- * ids for digits and for words in capitals, so what is taken is said. */
+/* The pre-tokenizer of a file that does not name it, as files written before May 2024 do not, or names it "default",
+ * which is none of a model's. A wrong one gives other ids for digits and for words in capitals, so what is taken is
+ * said. */
 static GgufText guess_pre(const Gguf *gguf, Err *err) {
     GgufText architecture = {"", 0};
     const GgufValue *tokens = gguf_find(gguf, "tokenizer.ggml.tokens");
@@ -47,9 +47,10 @@ static GgufText guess_pre(const Gguf *gguf, Err *err) {
                        : text_equal(architecture, "llama") && tokens && tokens->count >= 128000 ? "llama-bpe"
                                                                                                 : "gpt-2";
     fprintf(stderr,
-            "qwenmesh: warning: tokenizer.ggml.pre is missing: taking %s for the architecture %s; if that is not how "
+            "qwenmesh: warning: tokenizer.ggml.pre is %s: taking %s for the architecture %s; if that is not how "
             "the model was trained, its answers will be worse\n",
-            name, architecture.bytes ? name_text(architecture.data, architecture.bytes).text : "(none)");
+            gguf_find(gguf, "tokenizer.ggml.pre") ? "default" : "missing", name,
+            architecture.bytes ? name_text(architecture.data, architecture.bytes).text : "(none)");
     return (GgufText){name, strlen(name)};
 }
 
@@ -62,7 +63,7 @@ static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
         return err_set(err, "tokenizer.ggml.model: expected gpt2 (byte-level BPE), got '%s'",
                        name_text(model.data, model.bytes).text);
     if (space) return err_set(err, "tokenizer.ggml.add_space_prefix true is not supported with byte-level BPE");
-    if (!pre.data) pre = guess_pre(gguf, err);
+    if (!pre.data || text_equal(pre, "default")) pre = guess_pre(gguf, err);
     if (err->set) return false;
     for (size_t i = 0; i < sizeof known_pre / sizeof *known_pre; i++) {
         if (!text_equal(pre, known_pre[i].name)) continue;
@@ -87,9 +88,13 @@ static const GgufValue *find_array(const Gguf *gguf, const char *key, GgufType i
     return NULL;
 }
 
-static int32_t type_at(const GgufValue *types, uint64_t i) {
+/* The type of token i. Where a file gives none, a token spelled <|...|> is a control token: as text it would never end
+ * an answer. */
+static int32_t type_at(const GgufValue *types, uint64_t i, GgufText text) {
     int32_t type = TYPE_NORMAL;
     if (types) memcpy(&type, types->data + 4 * i, 4);
+    else if (text.bytes > 4 && !memcmp(text.data, "<|", 2) && !memcmp(text.data + text.bytes - 2, "|>", 2))
+        type = TYPE_CONTROL;
     return type;
 }
 
@@ -107,10 +112,10 @@ static bool load_tokens(QmTokenizer *t, const GgufValue *tokens, const GgufValue
     const uint8_t *cursor = tokens->data;
     GgufText text;
     for (uint64_t i = 0; i < tokens->count; i++) {
-        int32_t type = type_at(types, i);
-        bool outside = type == TYPE_CONTROL || type == TYPE_USER_DEFINED || type == TYPE_UNKNOWN;
         if (!gguf_next_text(tokens, &cursor, &text))
             return err_set(err, "tokenizer.ggml.tokens: token %" PRIu64 " is cut off", i);
+        int32_t type = type_at(types, i, text);
+        bool outside = type == TYPE_CONTROL || type == TYPE_USER_DEFINED || type == TYPE_UNKNOWN;
         if (type != TYPE_NORMAL && type != TYPE_UNUSED && !outside)
             return err_set(err,
                            "tokenizer.ggml.token_type: token %" PRIu64 " has type %d, which byte-level BPE has not", i,
@@ -131,6 +136,9 @@ static bool load_vocab(QmTokenizer *t, const Gguf *gguf, Err *err) {
     const GgufValue *merges = tokens ? find_array(gguf, "tokenizer.ggml.merges", GGUF_STRING, true, err) : NULL;
     const GgufValue *types = merges ? find_array(gguf, "tokenizer.ggml.token_type", GGUF_I32, false, err) : NULL;
     if (!merges || (!types && gguf_find(gguf, "tokenizer.ggml.token_type"))) return false;
+    if (!types)
+        fprintf(stderr, "qwenmesh: warning: tokenizer.ggml.token_type is missing: taking tokens spelled <|...|> for "
+                        "control tokens, and all others for text\n");
     if (types && types->count != tokens->count)
         return err_set(err, "tokenizer.ggml.token_type: expected %" PRIu64 " items, one for each token, got %" PRIu64,
                        tokens->count, types->count);
