@@ -134,6 +134,7 @@ static void schemas(void **state) {
     refused(schema, "{\"$ref\":\"#/none\"}", "nothing at");
     refused(schema, "{\"$ref\":\"#\"}", "leads back to itself");
     refused(schema, "{\"type\":\"string\",\"minLength\":5,\"maxLength\":2}", "no value can be valid");
+    refused(schema, "{\"type\":\"object\",\"minProperties\":2}", "or none of those that can be made");
     refused(schema, "3", "expected an object");
 }
 

@@ -131,7 +131,9 @@ static bool prune_marks(Builder *b, uint8_t *good) {
 bool grammar_prune(Builder *b, int root) {
     uint8_t *good = mem_new(b->nodes, 1, "grammar", b->err);
     bool ok = good && prune_marks(b, good);
-    if (ok && !good[root] && b->forward) ok = builder_fail(b, "schema: at '#': no value can be valid");
+    if (ok && !good[root] && b->forward)
+        ok = builder_fail(b, "schema: at '#': no value can be valid, or none of those that can be made "
+                             "(docs/schemas.md says which cannot)");
     for (size_t i = 0; ok && good[root] && i < b->nodes; i++) {
         GrammarNode *n = &b->node[i];
         if (n->kind != GRAMMAR_FORK || !good[i]) continue;
