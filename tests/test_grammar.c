@@ -240,6 +240,13 @@ static void schema_budgets(void **state) {
     text_line(&names, "}}");
     LINES(schema, names.data, "+{\"p0\":1,\"p999\":2}", "-{\"p9\":1,\"p9\":2}");
     text_free(&names);
+    text_line(&names, "{\"anyOf\":[{\"const\":0}"); /* the last of as many objects as may stand there */
+    for (int i = 1; i < 1000; i++)
+        text_line(&names, ",{\"type\":\"object\",\"properties\":{\"k\":{\"const\":\"v%d\"},\"n\":{\"type\":"
+                          "\"integer\"}},\"required\":[\"k\",\"n\"],\"additionalProperties\":false}", i);
+    text_line(&names, "]}");
+    LINES(schema, names.data, "+{\"k\":\"v999\",\"n\":1}", "+{\"k\":\"v1\",\"n\":1}", "-{\"k\":\"v1000\",\"n\":1}");
+    text_free(&names);
     refused(schema, "{\"pattern\":\"(a|b)*a(a|b){30}\"}", "'pattern' at '#'");
     refused(schema, "{\"pattern\":\"(((a{99}){99}){99}){99}\"}", "'pattern' at '#'");
     LINES(schema, "{\"maxLength\":2147483648}", "+\"a\"");

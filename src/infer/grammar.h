@@ -9,7 +9,7 @@ enum {
     MAX_GRAMMAR_BYTES = 1 << 20,
     MAX_GRAMMAR_NODES = 1 << 20,  /* of the expanded grammar                                     */
     MAX_GRAMMAR_DEPTH = 100,      /* of brackets and nested schemas                              */
-    MAX_CONFIGS = 1 << 12,        /* ways to read one text that a matcher follows: more are dropped */
+    MAX_CONFIGS = 1 << 13,        /* ways to read one text that a matcher follows: more are dropped */
     MAX_STACK = 512,              /* rules within rules: deeper ways are dropped                 */
     MAX_MASKS = 256               /* masks of tokens kept by one matcher                         */
 };
