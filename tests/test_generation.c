@@ -200,8 +200,6 @@ static void response_formats(void **state) {
         "{\"type\":\"json_schema\",\"schema\":" SCHEMA "}",
         "{\"type\":\"json_schema\",\"json_schema\":" SCHEMA "}",
         "{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\",\"strict\":true,\"schema\":" SCHEMA "}}",
-        "\"json\"",
-        "\"json_object\"",
         "{\"type\":\"json_object\"}",
         "{\"type\":\"grammar\",\"grammar\":\"root ::= \\\"{a\\\"\"}",
         "{\"type\":\"regex\",\"pattern\":\"[{]a\"}",
@@ -225,6 +223,8 @@ static void response_formats(void **state) {
     refused("{\"response_format\":{\"type\":\"json_schema\"}}", "expected a schema");
     refused("{\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"x\"}}}", "expected \"schema\"");
     refused("{\"response_format\":\"yaml\"}", "response_format");
+    refused("{\"response_format\":\"json\"}", "expected an object with \"type\"");
+    refused("{\"response_format\":\"json_object\"}", "{\"type\": \"json_object\"}");
     refused("{\"response_format\":[1]}", "response_format");
     refused("{\"response_format\":{\"type\":\"jsn_object\"}}", "got jsn_object");
     refused("{\"response_format\":{\"type\":\"json_object\",\"shema\":{}}}", "did you mean \"schema\"?");

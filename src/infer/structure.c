@@ -50,11 +50,8 @@ static bool format_object(Structure *s, const json_t *format, const char *where,
 }
 
 static bool format_read(Structure *s, const json_t *format, const char *where, Err *err) {
-    const char *word = json_string_value(format);
     if (json_is_object(format)) return format_object(s, format, where, err);
-    if (word && !strcmp(word, "text")) return true;
-    if (word && (!strcmp(word, "json") || !strcmp(word, "json_object"))) return s->any_object = true;
-    return err_set(err, "%s: response_format: expected an object with \"type\", or \"text\" or \"json_object\"", where);
+    return err_set(err, "%s: response_format: expected an object with \"type\", as {\"type\": \"json_object\"}", where);
 }
 
 bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
