@@ -92,7 +92,28 @@ sweep() {
     done
 }
 
+# last_calls NAME COUNT COMMAND...: memory ends in each of the last calls for it.
+last_calls() {
+    local name=$1 last=$2 bad=0 n total why
+    shift 2
+    [ -n "$only" ] && [[ $name != $only ]] && return
+    kind=$memory
+    position 0 "$@"
+    rm -rf expected && cp -r out expected
+    total=$(cat count)
+    for ((n = total - last + 1; n <= total; n++)); do
+        position $n "$@"
+        why=$(wrong)
+        [ -z "$why" ] && continue
+        bad=$((bad + 1))
+        [ $bad -le 20 ] && echo "# $name, $n of $total: ${why//$'\n'/; }: $(head -n 1 words)"
+    done
+    echo "$([ $bad = 0 ] || echo "not ")ok $((++number)) - $name: one of its last $last calls about memory fails"
+}
+
 sweep run run -m "$model" -p "hi there" -n 3 --temp 0 --threads 2
+last_calls run-schema 40 run -m "$model" -p "hi" -n 6 --temp 0 --threads 1 \
+    --json-schema '{"type":"object","properties":{"n":{"enum":["a","b"]}},"required":["n"]}'
 sweep run-packed run -m packed.qm -p "hi" -n 2 --temp 0 --regex "[ab]+" --threads 2
 sweep generate generate -m "$model" --in req.jsonl --out out/res.jsonl --slots 2 --threads 2
 sweep forward forward -m "$model" --in "$golden/tiny/golden.safetensors" --out out/x.safetensors --hidden --threads 2

@@ -63,7 +63,7 @@ static void beam_scores(BeamSearch *b, Beam *beam, float *value, Scores *scores)
     *scores = (Scores){.value = value, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {.config = &b->config, .ids = beam->g.ids, .count = beam->g.count, .prompt = beam->g.prompt,
                           .rivals = b->rivals, .rival_count = b->rival_count, .scores = scores, .work = w,
-                          .matcher = beam->g.matcher, .state = beam->g.state, .spent = &beam->g.spent};
+                          .matcher = beam->g.matcher, .state = beam->g.state, .fault = &beam->g.fault};
     processors_run(&call, !generation_greedy(&b->config));
 }
 
@@ -91,7 +91,7 @@ static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candid
     return n;
 }
 
-/* -1 and an error when a beam's logits are not numbers. */
+/* -1 and an error when a beam's logits are not numbers, or memory ends. */
 static int64_t group_candidates(BeamSearch *b, const Group *group, Err *err) {
     int64_t n = 0;
     for (int at = 0; at < group->count; at++) {
@@ -101,6 +101,7 @@ static int64_t group_candidates(BeamSearch *b, const Group *group, Err *err) {
             return logits_invalid(g->count - g->prompt, g->count, err), -1;
         }
         n += beam_candidates(b, group, at, b->candidate + n);
+        if (!generation_has_memory(g, err)) return -1;
     }
     qsort(b->candidate, (size_t)n, sizeof *b->candidate, by_key);
     return n < b->keep ? n : b->keep;

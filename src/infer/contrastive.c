@@ -72,7 +72,7 @@ static int64_t choices_of(Contrast *t, Generation *g, Choice *out) {
                           .work = w,
                           .matcher = g->matcher,
                           .state = g->state,
-                          .spent = &g->spent};
+                          .fault = &g->fault};
     processors_run(&call, false);
     int64_t best = scores_best(&s, w), n = 0;
     if (best < 0) return 0;

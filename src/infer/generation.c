@@ -80,22 +80,28 @@ static bool is_end(const Generation *g, int32_t id) {
 
 /* The matcher's state after a token; whether its grammar lets nothing follow. */
 static bool follow_grammar(Generation *g, int32_t id) {
-    Err spent = {0};
+    Err failed = {0};
     size_t bytes;
     bool special;
     const char *piece = qm_tokenizer_piece(g->stream.tokenizer, id, &bytes, &special);
-    g->state =
-        piece && !g->spent ? matcher_read(g->matcher, g->state, (const uint8_t *)piece, bytes, &spent) : MATCH_DEAD;
-    if (spent.set) g->spent = true, g->state = MATCH_DEAD;
+    g->state = piece && g->fault == MATCH_SOUND
+                   ? matcher_read(g->matcher, g->state, (const uint8_t *)piece, bytes, &failed)
+                   : MATCH_DEAD;
+    if (failed.set) g->fault = matcher_fault(g->matcher), g->state = MATCH_DEAD;
     return matcher_ended(g->matcher, g->state);
+}
+
+bool generation_has_memory(const Generation *g, Err *err) {
+    return g->fault != MATCH_STARVED || err_set(err, "out of memory: states of a grammar");
 }
 
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err) {
     StopFound found = {-1, 0};
     *text = "";
     *bytes = 0;
+    if (!generation_has_memory(g, err)) return false;
     if (id == TOKEN_INVALID) return generation_end(g, "invalid_logits", text, bytes), true;
-    if (id < 0) return generation_end(g, g->spent ? "grammar_budget" : "none_allowed", text, bytes), true;
+    if (id < 0) return generation_end(g, g->fault ? "grammar_budget" : "none_allowed", text, bytes), true;
     if (g->config.max_time > 0 && g->deadline <= 0) g->deadline = clock_seconds() + g->config.max_time;
     if (!mem_grow((void **)&g->ids, &g->capacity, (size_t)g->count + 1, sizeof *g->ids, "generated ids", err))
         return false;
@@ -103,6 +109,7 @@ bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes
     if (is_end(g, id)) return generation_end(g, "stop", text, bytes), true;
     if (g->stream.tokenizer && !text_stream_push(&g->stream, id, &g->raw, err)) return false;
     bool whole = g->matcher && follow_grammar(g, id);
+    if (!generation_has_memory(g, err)) return false;
     if (g->config.stops && g->stream.tokenizer && !stop_tail_push(&g->tail, g->config.stops, id, &found, err))
         return false;
     if (found.cut >= 0) {
@@ -126,8 +133,9 @@ int generation_ends_with(const Generation *g, int32_t id, Err *err) {
     if (is_end(g, id) || g->count + 1 - g->prompt >= g->config.max_new_tokens) return 1;
     if (g->deadline > 0 && clock_seconds() >= g->deadline) return 1;
     if (g->matcher) {
-        Generation next = {.matcher = g->matcher, .state = g->state, .spent = g->spent, .stream = g->stream};
+        Generation next = {.matcher = g->matcher, .state = g->state, .fault = g->fault, .stream = g->stream};
         if (follow_grammar(&next, id)) return 1;
+        if (!generation_has_memory(&next, err)) return -1;
     }
     if (!g->config.stops || !g->stream.tokenizer) return 0;
     StopTail tail = {0};

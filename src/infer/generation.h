@@ -102,7 +102,7 @@ typedef struct Generation {
                                   "invalid_logits" */
     Matcher *matcher;          /* of config.grammar, or NULL                     */
     int32_t state;             /* its state after the new tokens                 */
-    bool spent;                /* its budget is                                  */
+    MatchFault fault;          /* what it failed of                              */
     double deadline;           /* of the clock; 0: none set yet                  */
     TokenLogprob *logprobs;    /* of new token i at i * (1 + config.logprobs): itself, then the likeliest in order */
     size_t logprobs_capacity;
@@ -138,6 +138,8 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
 bool generation_enough(Generation *g, const float *logits, float floor, SampleWork *work);
 /* Appends a token; *text (borrowed, *bytes long) is what may now be shown. Sets finish when it is the last. */
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err);
+/* False and an error when memory ended in its grammar. generation_push asks, too. */
+bool generation_has_memory(const Generation *g, Err *err);
 /* Whether generation_push(id) would end the sequence; 1, 0, or -1 and an error. */
 int generation_ends_with(const Generation *g, int32_t id, Err *err);
 /* False and an error that names the step when the sequence ended because logits were NaN or infinite. */

@@ -32,11 +32,15 @@ enum { MATCH_DEAD = -1 };
 Matcher *matcher_new(Grammar *grammar, const QmTokenizer *tokenizer, Err *err);
 Matcher *matcher_share(Matcher *matcher);
 void matcher_release(Matcher *matcher);
-/* The state after more bytes. -2 and an error when the budget of this call is spent. */
+/* What ended the last call that gave an error: its budget, which is the grammar's fault, or memory. */
+typedef enum MatchFault { MATCH_SOUND, MATCH_SPENT, MATCH_STARVED } MatchFault;
+MatchFault matcher_fault(const Matcher *matcher);
+/* The state after more bytes. -2 and an error when the budget of this call is spent or memory ends. */
 int32_t matcher_read(Matcher *matcher, int32_t state, const uint8_t *bytes, size_t count, Err *err);
 bool matcher_accepts(const Matcher *matcher, int32_t state); /* the text so far is whole      */
 bool matcher_ended(const Matcher *matcher, int32_t state);   /* ... and nothing can follow it */
-/* Bit id of the mask: the token may follow. Valid until the next call. NULL and an error when the budget is spent. */
+/* Bit id of the mask: the token may follow. Valid until the next call. NULL and an error as
+ * matcher_read. */
 const uint8_t *matcher_mask(Matcher *matcher, int32_t state, Err *err);
 
 int64_t matcher_tokens(const Matcher *matcher); /* bits of a mask */

@@ -50,6 +50,7 @@ struct Matcher {
     size_t mask_room;
     int32_t masks, mask_owner[MAX_MASKS];
     int64_t work;            /* configurations looked at in this call */
+    bool spent;              /* the budget of this call is            */
     int32_t *path;           /* states along a token's bytes */
     size_t path_room;
 };
@@ -59,8 +60,13 @@ static uint32_t hash_of(uint32_t a, uint32_t b) {
     return (uint32_t)(x >> 32) ^ (uint32_t)x;
 }
 
+static bool budget_spent(Matcher *m, const char *what, Err *err) {
+    m->spent = true;
+    return err_set(err, "grammar: %s", what);
+}
+
 static bool room_for(Matcher *m, size_t bytes, Err *err) {
-    return (m->live_bytes += bytes) <= MAX_BYTES || err_set(err, "grammar: the budget for one token is spent");
+    return (m->live_bytes += bytes) <= MAX_BYTES || budget_spent(m, "the budget for one token is spent", err);
 }
 
 /* The stack with one more return address, numbered; -2 when memory ends or it is too deep. */
@@ -140,7 +146,7 @@ static uint32_t set_hash(const Config *set, int32_t count, bool accepts) {
 static int32_t state_of_set(Matcher *m, Err *err) {
     if (m->set_count == 0 && !m->set_accepts)
         return m->done_count < 2 * MAX_CONFIGS ? MATCH_DEAD
-                                               : (err_set(err, "grammar: too many rules within rules"), -2);
+                                               : (budget_spent(m, "too many rules within rules", err), -2);
     size_t bytes = (size_t)m->set_count * sizeof *m->set;
     int32_t *bucket = &m->state_bucket[set_hash(m->set, m->set_count, m->set_accepts) % BUCKETS];
     for (int32_t i = *bucket; i >= 0; i = m->state[i].chain)
@@ -171,7 +177,7 @@ static int32_t step(Matcher *m, int32_t state, uint8_t byte, Err *err) {
         for (size_t i = 0; i < classes; i++) s->next[i] = -2;
     }
     if ((m->work += m->done_count + s->count) > MAX_WORK)
-        return err_set(err, "grammar: the budget for one token is spent"), -2;
+        return budget_spent(m, "the budget for one token is spent", err), -2;
     closure_start(m);
     for (int32_t i = 0; i < s->count; i++) {
         const GrammarNode *n = &m->grammar->node[s->config[i].node];
@@ -235,6 +241,7 @@ static bool forget(Matcher *m, Err *err) {
 /* A call begins: its budget is whole, whatever others have spent. */
 static bool call_begins(Matcher *m, Err *err) {
     m->work = 0;
+    m->spent = false;
     return m->live_bytes - m->held_bytes < KEPT_BYTES || forget(m, err);
 }
 
@@ -251,6 +258,8 @@ bool matcher_accepts(const Matcher *m, int32_t state) { return state >= 0 && m->
 bool matcher_ended(const Matcher *m, int32_t state) { return matcher_accepts(m, state) && m->state[state].count == 0; }
 
 int64_t matcher_tokens(const Matcher *m) { return m->vocab; }
+
+MatchFault matcher_fault(const Matcher *m) { return m->spent ? MATCH_SPENT : MATCH_STARVED; }
 
 /* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 

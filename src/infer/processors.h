@@ -12,7 +12,7 @@ typedef struct ProcessorCall {
     int64_t rival_count;
     Matcher *matcher;          /* of the text's grammar, or NULL                                  */
     int32_t state;
-    bool *spent;               /* out: the matcher's budget is; nothing is allowed then           */
+    MatchFault *fault;         /* out: what the matcher failed of; nothing is allowed then        */
     Scores *scores;
     SampleWork *work;
 } ProcessorCall;

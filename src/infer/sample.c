@@ -118,7 +118,7 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
     Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {
         .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .scores = &s, .work = w,
-        .matcher = g->matcher, .state = g->state, .spent = &g->spent};
+        .matcher = g->matcher, .state = g->state, .fault = &g->fault};
     bool greedy = generation_greedy(c);
     processors_run(&call, !greedy);
     if (greedy) {
