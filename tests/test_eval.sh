@@ -241,6 +241,11 @@ run eval choice -m "$model" --in "$work/choice.jsonl"
 check "choice: a gold that is none of the choices is named" 'is 1' 'err "line 1"'
 run bench -m "$model" --mesh 1x1,2x4,1x8,8x4,1x32 --eval gsm8k --data "$work/data" --limit 3 --slots 2 --html "$work/mesh.html"
 check "bench --eval: five meshes, the same answers" 'is 0' '[ "$(grep -c "| same |" "$work/out")" = 5 ]' 'no_out DIFFERENT' 'out "| 8x4 | 32 |"' '[ "$(grep -c "<svg" "$work/mesh.html")" = 4 ]'
+cp -r "$work/data" "$work/read" && chmod -R u+w "$work/read"
+file=$(find "$work/read" -name "test*" | head -n 1)
+run bench -m "$model" --mesh 1x1 --eval gsm8k --data "$work/read" --limit 1 --html "$file"
+check "bench --eval: the page is not written over what a mesh's process reads" 'is 1' 'err "expected another file"' \
+    'diff -r "$work/data" "$work/read"'
 run bench -m "$model" --mesh 1x1,0x4 --eval gsm8k --data "$work/data" --limit 1
 check "bench --eval: a bad mesh is named" 'is 1' 'err "0x4"'
 run eval

@@ -23,7 +23,8 @@ typedef struct MeshRow {
     Err err;
 } MeshRow;
 
-static bool ask_all(const MeshReport *m, const char *results_path, MeshRow *row, Err *err) {
+/* page: where the report goes, or NULL; what this process reads is no place for it. */
+static bool ask_all(const MeshReport *m, const Output *page, const char *results_path, MeshRow *row, Err *err) {
     Gsm8kRun run = {0};
     Results results = {0};
     BatchStats stats;
@@ -42,7 +43,8 @@ static bool ask_all(const MeshReport *m, const char *results_path, MeshRow *row,
     start = clock_seconds();
     ok = ok && (e = qm_engine_open(&o, err));
     row->opened = tokenizer + clock_seconds() - start;
-    ok = ok && (header = gsm8k_header(&run, o.model, qm_engine_info(e), err)) &&
+    ok = ok && (!page || output_allowed(page, err)) &&
+         (header = gsm8k_header(&run, o.model, qm_engine_info(e), err)) &&
          results_open(&results, results_path, false, header, run.options.limit, run.options.samples, err) &&
          gsm8k_go(&run, e, &results, NULL, &stats, err) && lines_of(&lines, results.file, "results", err);
     if (ok) {
@@ -72,7 +74,7 @@ static bool ask_all(const MeshReport *m, const char *results_path, MeshRow *row,
 }
 
 /* Runs a mesh in a process of its own. False when that could not be done or the mesh failed. */
-static bool mesh_run(const MeshReport *m, const char *results_path, MeshRow *row, Err *err) {
+static bool mesh_run(const MeshReport *m, const Output *page, const char *results_path, MeshRow *row, Err *err) {
     int pipes[2], status;
     struct rusage usage;
     if (pipe(pipes) != 0) return err_set(err, "cannot start mesh %s: %s", row->mesh, strerror(errno));
@@ -80,7 +82,7 @@ static bool mesh_run(const MeshReport *m, const char *results_path, MeshRow *row
     pid_t child = fork();
     if (child == 0) {
         close(pipes[0]);
-        row->ok = ask_all(m, results_path, row, &row->err);
+        row->ok = ask_all(m, page, results_path, row, &row->err) && files_unchanged(&row->err);
         ssize_t n = write(pipes[1], row, sizeof *row); /* less than PIPE_BUF: whole or not at all */
         _exit(n == (ssize_t)sizeof *row ? 0 : 1);
     }
@@ -161,10 +163,8 @@ static double first_ms(const MeshRow *r) { return 1000 * r->first; }
 static double start_s(const MeshRow *r) { return r->opened; }
 static double peak_mib(const MeshRow *r) { return r->peak / 1048576; }
 
-static bool write_page(const MeshReport *m, const MeshRow *rows, int count, Err *err) {
+static bool write_page(const MeshReport *m, const MeshRow *rows, int count, FILE *out, Err *err) {
     Text t = {0};
-    Output out;
-    if (!output_open(&out, m->html, err)) return false;
     text_line(
         &t,
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Meshes compared</title><style>"
@@ -194,9 +194,9 @@ static bool write_page(const MeshReport *m, const MeshRow *rows, int count, Err 
     add_bars(rows, count, "Start", "s", start_s, &t);
     add_bars(rows, count, "Peak memory", "MiB", peak_mib, &t);
     text_line(&t, "</body></html>\n");
-    bool ok = text_ok(&t, "a page", err) && file_put(out.file, t.data, t.bytes, m->html, err);
+    bool ok = text_ok(&t, "a page", err) && file_put(out, t.data, t.bytes, m->html, err);
     text_free(&t);
-    return output_end(&out, ok, err);
+    return ok;
 }
 
 bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
@@ -204,10 +204,12 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
     char folder[] = "/tmp/qwenmesh-meshes-XXXXXX", *list = strdup(m->meshes), *save = NULL;
     char path[2][64];
     int count = 0;
+    Output page = {0};
     bool ok = rows && (list || err_set(err, "out of memory: meshes"));
     *same = true;
     if (ok && !mkdtemp(folder)) ok = err_set(err, "cannot make a folder in /tmp: %s", strerror(errno));
     bool made = ok;
+    if (ok && m->html) ok = output_open(&page, m->html, err);
     for (int k = 0; k < 2; k++) snprintf(path[k], sizeof path[k], "%s/%s", folder, k ? "other" : "first");
     for (char *mesh = ok ? strtok_r(list, ",", &save) : NULL; ok && mesh; mesh = strtok_r(NULL, ",", &save)) {
         if (count == MAX_MESHES) {
@@ -217,7 +219,7 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
         MeshRow *r = &rows[count];
         snprintf(r->mesh, sizeof r->mesh, "%s", mesh);
         file_remove(path[1]);
-        if (!(ok = mesh_run(m, path[count > 0], r, err))) break;
+        if (!(ok = mesh_run(m, m->html ? &page : NULL, path[count > 0], r, err))) break;
         r->same = true;
         ok = count == 0 || same_file(path[0], path[1], &r->same, err);
         *same = *same && r->same;
@@ -226,7 +228,8 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
     }
     if (ok && count == 0) ok = err_set(err, "meshes: expected a list as 1x1,2x4, got '%s'", m->meshes);
     if (ok) fprintf(out, "\n%s\n", rows[0].in_force);
-    if (ok && m->html) ok = write_page(m, rows, count, err);
+    if (ok && m->html) ok = write_page(m, rows, count, page.file, err);
+    ok = m->html ? output_end(&page, ok, err) : ok;
     for (int k = 0; made && k < 2; k++) file_remove(path[k]);
     if (made) rmdir(folder);
     free(list);
