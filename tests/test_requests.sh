@@ -48,6 +48,22 @@ printf 'x\n' >"$work/in"
 "$QWENMESH" chat -m "$inf" --chat-template chatml <"$work/in" >"$work/out" 2>"$work/err" || true
 [ -s "$work/err" ]
 
+# ---- Texts with a NUL, numbers beyond 64 bits
+for request in '"early_stopping":"never\u0000x","num_beams":2' '"response_format":"text\u0000x"' '"stop":[1e999]' \
+    '"grammar":1e999' '"response_format":{"type":"text\u0000x"}'; do
+    printf '{"prompt":"a","max_new_tokens":2,%s}\n' "$request" >"$work/one.jsonl"
+    run generate -m "$model" --in "$work/one.jsonl" --out "$work/res"
+    check "a request with $request: is refused, its line named once" 'is 1' '[ "$(grep -o "one.jsonl" "$work/err" | wc -l)" = 1 ]'
+done
+for choice in '"b\u0000c"' 1e999 '""'; do
+    printf '{"context":"a","choices":["b",%s],"gold":0}\n' "$choice" >"$work/choice"
+    run eval choice -m "$model" --in "$work/choice"
+    check "eval choice: a choice $choice is refused" 'is 1' 'err "choice line 1: choices[1]: expected a text"'
+done
+printf '{"messages":[{"role":"user","content":"x"}],"tools":[{"maximum":18446744073709551616}],"max_new_tokens":2}\n' >"$work/one.jsonl"
+run generate -m "$model" --chat-template qwen2.5 --in "$work/one.jsonl" --out "$work/res"
+check "tools with a number beyond 64 bits" 'is 0' 'no_err memory'
+
 # ---- Full contexts and lengths
 run run -m "$model" -p abcd -c 16 -n 100 --ignore-eos
 check "run: a full context ends the answer" 'is 0' 'no_err error'

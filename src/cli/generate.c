@@ -9,6 +9,7 @@
 #include "../infer/parameters.h"
 #include "../infer/search.h"
 #include "../io/model_file.h"
+#include "../text/tokenizer.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20 };
@@ -126,11 +127,9 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
     }
     json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools",
                              json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
-    char *text = chat ? json_dumps(chat, JSON_COMPACT) : NULL;
+    if (!chat) err_set(err, "out of memory: messages");
+    int64_t n = chat ? tokenizer_chat(job->tokenizer, chat, true, ids, NULL, err) : -1;
     json_decref(chat);
-    if (!text) err_set(err, "out of memory: messages");
-    int64_t n = text ? qm_tokenizer_chat(job->tokenizer, text, strlen(text), true, ids, NULL, err) : -1;
-    free(text);
     return n;
 }
 

@@ -81,9 +81,11 @@ static bool choose(Chooser *c, json_t *o, const char *where, double *acc, double
                        MAX_CHOICES);
     json_t *list = json_array();
     for (size_t i = 0; i < n; i++) {
-        const char *text = json_string_value(json_array_get(choices, i));
+        const json_t *choice = json_array_get(choices, i);
+        const char *text = json_is_text(choice) ? json_string_value(choice) : NULL;
         Text tail = {0};
-        if (!text || !*text) err_set(err, "%s: choices[%zu]: expected a text", where, i);
+        if (text && strlen(text) != json_string_length(choice)) text = NULL; /* a NUL would end it early */
+        if (!text || !*text) err_set(err, "choices[%zu]: expected a text, without a NUL character", i);
         else text_line(&tail, " %s", text);
         bool ok = text && *text && text_ok(&tail, where, err) && score(c, context, tail.data, &value[i], err);
         text_free(&tail);

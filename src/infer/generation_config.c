@@ -55,7 +55,7 @@ static bool stops_from_json(GenerationConfig *c, const json_t *o, const char *wh
     generation_no_stops(c);
     for (size_t i = 0; i < n; i++) {
         const json_t *one = json_is_array(stop) ? json_array_get(stop, i) : stop;
-        if (!json_is_string(one)) return err_set(err, "%s: stop string: expected a string or a list of strings", where);
+        if (!json_is_text(one)) return err_set(err, "%s: stop string: expected a string or a list of strings", where);
         if (!generation_stop(c, json_string_value(one), json_string_length(one), where, err)) return false;
     }
     return true;
@@ -125,7 +125,7 @@ static bool early_stopping_from_json(GenerationConfig *c, const json_t *o, const
     const json_t *early = json_object_get(o, "early_stopping");
     if (!early || json_is_null(early)) return true;
     if (json_is_boolean(early)) c->early_stopping = json_is_true(early) ? STOP_EARLY : STOP_HEURISTIC;
-    else if (json_is_string(early) && !strcmp(json_string_value(early), "never")) c->early_stopping = STOP_NEVER;
+    else if (json_is_word(early, "never")) c->early_stopping = STOP_NEVER;
     else return err_set(err, "%s: early_stopping: expected true, false or \"never\"", where);
     return true;
 }

@@ -26,8 +26,10 @@ static bool format_object(Structure *s, const json_t *format, const char *where,
                                              {"type", "json_schema", "schema", NULL}, {"type", "grammar", NULL},
                                              {"type", "regex", "pattern", NULL}};
     const char *type = NULL;
+    char inside[224];
     int form = 0;
-    if (!json_get_text(format, "type", where, &type, err)) return err_prefix(err, "response_format"), false;
+    snprintf(inside, sizeof inside, "%.200s: response_format", where);
+    if (!json_get_text(format, "type", inside, &type, err)) return false;
     while (form < 5 && type && strcmp(type, forms[form])) form++;
     if (!type || form == 5)
         return err_set(err, "%s: response_format: type: expected text, json_object, json_schema, grammar or regex, got "
@@ -66,7 +68,7 @@ bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where
     if (schema && !(s.schema = schema_inside(schema, where, "json_schema", err))) return false;
     if (format && !format_read(&s, format, where, err)) return false;
     const json_t *text = s.gbnf ? s.gbnf : s.regex;
-    if (text && !json_is_string(text))
+    if (text && !json_is_text(text))
         return err_set(err, "%s: %s: expected a string", where, s.gbnf ? "grammar" : "regex");
     if (!text && !s.schema && !s.any_object) return generation_grammar(c, NULL, where, err); /* "text" */
     const char *start = json_string_value(text);

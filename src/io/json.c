@@ -25,6 +25,11 @@ const char *json_number_spelling(const json_t *value) {
 
 bool json_is_text(const json_t *value) { return json_is_string(value) && !json_number_spelling(value); }
 
+bool json_is_word(const json_t *value, const char *word) {
+    size_t bytes = strlen(word);
+    return json_string_length(value) == bytes && !memcmp(json_string_value(value), word, bytes);
+}
+
 /* Bytes of the number at `text`; *wide: it fits no int64, or as a real no finite double. */
 static size_t number_bytes(const char *text, size_t bytes, bool *wide) {
     char copy[400], *end;

@@ -12,6 +12,7 @@ json_t *json_text(const char *data, size_t bytes, const char *where, Err *err);
  * that a document with 2^64 in it can be read); NULL for all else. */
 const char *json_number_spelling(const json_t *value);
 bool json_is_text(const json_t *value); /* a string, and no such number */
+bool json_is_word(const json_t *value, const char *word); /* that text, to its last byte */
 
 /* Member of an object with its type checked. Absent or null: *out is left as it was and true is returned. */
 bool json_get_int(const json_t *object, const char *key, const char *where, int64_t low, int64_t high, int64_t *out,

@@ -74,7 +74,7 @@ static bool write_content(Render *r, size_t i) {
     json_array_foreach(content, k, part) {
         const char *type = json_string_value(json_object_get(part, "type"));
         const json_t *text = json_object_get(part, "text");
-        if (!type || strcmp(type, "text") || !json_is_text(text))
+        if (!json_is_word(json_object_get(part, "type"), "text") || !json_is_text(text))
             return err_set(r->err,
                            "messages[%zu]: content[%zu]: expected {\"type\": \"text\", \"text\": ...}, got type %.40s",
                            i, k, type ? type : "(none)");
@@ -98,7 +98,7 @@ static bool check_messages(const Render *r) {
         const json_t *m = message_at(r, i), *role = json_object_get(m, "role"),
                      *calls = json_object_get(m, "tool_calls");
         if (!json_is_object(m)) return err_set(r->err, "messages[%zu]: expected an object", i);
-        if (!json_is_string(role) || json_string_length(role) == 0)
+        if (!json_is_text(role) || json_string_length(role) == 0)
             return err_set(r->err, "messages[%zu]: role: expected a string, got %s", i,
                            role ? "something else" : "none");
         if (strlen(json_string_value(role)) != json_string_length(role))
@@ -164,7 +164,7 @@ static bool render_calls(Render *r, size_t i, const json_t *calls) {
         if (!function) function = call;
         name = json_object_get(function, "name");
         arguments = json_object_get(function, "arguments");
-        if (!json_is_string(name))
+        if (!json_is_text(name))
             return err_set(r->err, "messages[%zu]: tool_calls[%zu]: name: expected a string", i, k);
         if (!arguments) return err_set(r->err, "messages[%zu]: tool_calls[%zu]: arguments are missing", i, k);
         if (!write_template(r, "\n<tool_call>\n{\"name\": \"") || !write_plain(r, name) ||
@@ -229,14 +229,20 @@ static bool check_kind(ChatKind kind, Err *err) {
                                      : "this model's chat template is none we know");
 }
 
-bool chat_render(const ChatTemplate *chat, const char *json, size_t bytes, bool add_generation_prompt, Prompt *out,
-                 Err *err) {
+bool chat_render_value(const ChatTemplate *chat, const json_t *root, bool add_generation_prompt, Prompt *out,
+                       Err *err) {
     Render r = {.chat = chat, .out = out, .err = err};
     if (!check_kind(chat->kind, err)) return false;
+    return read_request(&r, root) && (chat->kind == CHAT_QWEN25 ? render_qwen25(&r) : render_chatml(&r)) &&
+           (!add_generation_prompt || write_template(&r, "<|im_start|>assistant\n")) &&
+           text_ok(&out->text, "prompt", err);
+}
+
+bool chat_render(const ChatTemplate *chat, const char *json, size_t bytes, bool add_generation_prompt, Prompt *out,
+                 Err *err) {
+    if (!check_kind(chat->kind, err)) return false;
     json_t *root = json_text(json, bytes, "messages", err);
-    bool ok = root && read_request(&r, root) && (chat->kind == CHAT_QWEN25 ? render_qwen25(&r) : render_chatml(&r)) &&
-              (!add_generation_prompt || write_template(&r, "<|im_start|>assistant\n")) &&
-              text_ok(&out->text, "prompt", err);
+    bool ok = root && chat_render_value(chat, root, add_generation_prompt, out, err);
     json_decref(root);
     return ok;
 }

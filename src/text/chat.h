@@ -32,6 +32,8 @@ typedef struct Prompt {
 /* Renders a JSON array of messages, or an object with "messages" and "tools". */
 bool chat_render(const ChatTemplate *chat, const char *json, size_t bytes, bool add_generation_prompt, Prompt *out,
                  Err *err);
+/* The same of what is read already. */
+bool chat_render_value(const ChatTemplate *chat, const json_t *root, bool add_generation_prompt, Prompt *out, Err *err);
 void prompt_free(Prompt *prompt);
 
 /* Appends `value` as Hugging Face's tojson filter writes it: Python's json.dumps with ensure_ascii=False. */

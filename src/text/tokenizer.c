@@ -256,10 +256,20 @@ int64_t qm_tokenizer_encode(const QmTokenizer *t, const char *text, size_t bytes
 
 int64_t qm_tokenizer_chat(const QmTokenizer *t, const char *messages_json, size_t bytes, bool add_generation_prompt,
                           int32_t **ids, char **text, QmErr *err) {
+    json_t *root = json_text(messages_json, bytes, "messages", err);
+    *ids = NULL;
+    if (text) *text = NULL;
+    int64_t count = root ? tokenizer_chat(t, root, add_generation_prompt, ids, text, err) : -1;
+    json_decref(root);
+    return count;
+}
+
+int64_t tokenizer_chat(const QmTokenizer *t, const json_t *messages, bool add_generation_prompt, int32_t **ids,
+                       char **text, Err *err) {
     Prompt prompt = {0};
     Ids out = {0};
     bool ok =
-        ids_reserve(&out, 1, err) && chat_render(&t->chat, messages_json, bytes, add_generation_prompt, &prompt, err);
+        ids_reserve(&out, 1, err) && chat_render_value(&t->chat, messages, add_generation_prompt, &prompt, err);
     for (int i = 0; ok && i < 2; i++) {
         static const char *const control[] = {"<|im_start|>", "<|im_end|>"};
         if (!added_set_find(&t->raw, control[i], strlen(control[i])))

@@ -29,6 +29,10 @@ struct QmTokenizer {
     Spare *spare;
 };
 
+/* qm_tokenizer_chat of messages that are read already: numbers that no JSON library writes stay what they are. */
+int64_t tokenizer_chat(const QmTokenizer *t, const json_t *messages, bool add_generation_prompt, int32_t **ids,
+                       char **text, Err *err);
+
 /* ---- Loading: tokenizer_json.c and tokenizer_gguf.c fill an empty tokenizer ---------------------------------- */
 
 QmTokenizer *tokenizer_new(Err *err);
