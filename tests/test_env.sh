@@ -13,6 +13,8 @@ check "one JSON object" 'is 0' '[ "$(head -c 1 "$work/out")" = "{" ]' '[ "$(tail
     'out "\"read_bandwidth\": "' 'out "\"cores_usable\": "' 'no_out "- CPU"'
 QWENMESH_PLUGIN_CPU=$0 run env --no-bandwidth
 check "plugins are listed without loading them" 'is 0' 'out "- PJRT plugins: cpu $0"' 'no_out "PJRT API"'
+QWENMESH_PLUGIN_CPU=README.md run env --no-bandwidth --plugin cpu
+check "a name without a folder is the file here, none of the system's" 'is 1' 'err "cannot load the PJRT plugin ./README.md"'
 QWENMESH_PLUGIN_CPU=$0 run env --no-bandwidth --plugin cpu
 check "a file that is no plugin is named" 'is 1' 'err "cannot load the PJRT plugin $0"'
 fake=${BUILD:-build}/tests/fake_plugin.so

@@ -80,10 +80,10 @@ static void python_places(Places *places) {
 }
 
 static bool take_file(const char *path, PluginKind kind, PluginFile *out) {
-    if (!file_exists(path) || strlen(path) >= sizeof out->path) return false;
+    /* dlopen looks for a name without '/' in the system's folders, not where the file is */
+    const char *here = strchr(path, '/') ? "" : "./";
     *out = (PluginFile){.kind = kind};
-    snprintf(out->path, sizeof out->path, "%s", path);
-    return true;
+    return file_exists(path) && snprintf(out->path, sizeof out->path, "%s%s", here, path) < (int)sizeof out->path;
 }
 
 static bool same_file(const char *a, const char *b) {
@@ -159,11 +159,10 @@ static bool not_found(PluginKind kind, Err *err) {
 bool plugin_find(const char *name, PluginFile *out, Err *err) {
     size_t n = strlen(name);
     if (strchr(name, '/') || (n > 3 && !strcmp(name + n - 3, ".so"))) {
-        char path[sizeof out->path];
-        /* dlopen looks for a name without '/' in the system's folders */
-        if (snprintf(path, sizeof path, "%s%s", strchr(name, '/') ? "" : "./", name) >= (int)sizeof path)
-            return err_set(err, "a PJRT plugin's path: expected less than %zu bytes, got %zu", sizeof path, n);
-        return take_file(path, kind_of(path), out) || err_set(err, "no PJRT plugin at %s: expected a file", path);
+        if (n + 2 >= sizeof out->path)
+            return err_set(err, "a PJRT plugin's path: expected less than %zu bytes, got %zu", sizeof out->path - 2, n);
+        return take_file(name, kind_of(name), out) ||
+               err_set(err, "no PJRT plugin at %s%s: expected a file", strchr(name, '/') ? "" : "./", name);
     }
     for (int kind = PLUGIN_CPU; kind < KINDS; kind++) {
         if (strcmp(name, kinds[kind].name) != 0) continue;
