@@ -64,51 +64,59 @@ wrong() {
     esac
 }
 
-# sweep NAME COMMAND...
-sweep() {
-    local name=$1 calls bad total step n why
+# whole NAME COMMAND...: runs it with nothing failing, which other runs are held against; `total`: the calls it made.
+whole() {
+    local name=$1
     shift
-    [ -n "$only" ] && [[ $name != $only ]] && return
-    for calls in memory files disk threads; do
-        kind=${!calls}
-        position 0 "$@"
-        if [ $code != 0 ]; then
-            echo "not ok $((++number)) - $name: runs: $(head -n 1 words)"
-            continue
-        fi
-        rm -rf expected && cp -r out expected
-        total=$(cat count)
-        step=1
-        [ "$samples" != 0 ] && step=$((total / samples + 1))
-        bad=0
-        for ((n = 1 + step / 2; n <= total; n += step)); do
-            position $n "$@"
-            why=$(wrong)
-            [ -z "$why" ] && continue
-            bad=$((bad + 1))
-            [ $bad -le 20 ] && echo "# $name, $calls $n of $total: ${why//$'\n'/; }: $(head -n 1 words)"
-        done
-        echo "$([ $bad = 0 ] || echo "not ")ok $((++number)) - $name: one of its $total calls about $calls fails (every $step.)"
-    done
-}
-
-# last_calls NAME COUNT COMMAND...: memory ends in each of the last calls for it.
-last_calls() {
-    local name=$1 last=$2 bad=0 n total why
-    shift 2
-    [ -n "$only" ] && [[ $name != $only ]] && return
-    kind=$memory
     position 0 "$@"
+    if [ $code != 0 ]; then
+        echo "not ok $((++number)) - $name: runs: $(head -n 1 words)"
+        return 1
+    fi
     rm -rf expected && cp -r out expected
     total=$(cat count)
-    for ((n = total - last + 1; n <= total; n++)); do
+}
+
+# positions NAME FIRST STEP COMMAND...: lets every STEP-th call from FIRST on fail; `bad`: how many runs then end not as
+# they should.
+positions() {
+    local name=$1 first=$2 step=$3 n why
+    shift 3
+    bad=0
+    for ((n = first; n <= total; n += step)); do
         position $n "$@"
         why=$(wrong)
         [ -z "$why" ] && continue
         bad=$((bad + 1))
         [ $bad -le 20 ] && echo "# $name, $n of $total: ${why//$'\n'/; }: $(head -n 1 words)"
     done
-    echo "$([ $bad = 0 ] || echo "not ")ok $((++number)) - $name: one of its last $last calls about memory fails"
+    [ $bad = 0 ]
+}
+
+# sweep NAME COMMAND...
+sweep() {
+    local name=$1 calls bad total step=1 is
+    shift
+    [ -n "$only" ] && [[ $name != $only ]] && return
+    for calls in memory files disk threads; do
+        kind=${!calls}
+        whole "$name" "$@" || continue
+        step=1 is=
+        [ "$samples" != 0 ] && step=$((total / samples + 1))
+        positions "$name, $calls" $((1 + step / 2)) $step "$@" || is="not "
+        echo "${is}ok $((++number)) - $name: one of its $total calls about $calls fails (every $step.)"
+    done
+}
+
+# last_calls NAME COUNT COMMAND...: memory ends in each of the last calls for it.
+last_calls() {
+    local name=$1 last=$2 bad total is=
+    shift 2
+    [ -n "$only" ] && [[ $name != $only ]] && return
+    kind=$memory
+    whole "$name" "$@" || return
+    positions "$name" $((total - last + 1)) 1 "$@" || is="not "
+    echo "${is}ok $((++number)) - $name: one of its last $last calls about memory fails"
 }
 
 sweep run run -m "$model" -p "hi there" -n 3 --temp 0 --threads 2
