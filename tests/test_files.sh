@@ -83,6 +83,14 @@ check "tokenize --jsonl: a folder as input" 'is 1' 'err "folder"'
 status=0
 "$q" tokenize -m tests/data/qwen2.5 <&- >"$work/out" 2>"$work/err" || status=$?
 check "tokenize: closed input" 'is 1' 'err "standard input"'
+for input in "$work" /dev/zero; do
+    status=0
+    "$q" chat -m "$tok" --chat-template chatml <"$input" >"$work/out" 2>"$work/err" || status=$?
+    check "chat: $([ -d "$input" ] && echo a folder || echo a line without an end) as input" 'is 1' 'err folder || err "too long"'
+done
+status=0
+{ echo '"""'; yes | head -c 70000000; } | "$q" chat -m "$tok" --chat-template chatml >"$work/out" 2>"$work/err" || status=$?
+check "chat: a message without an end" 'is 1' 'err "a message is too long"'
 status=0
 "$q" tokenize -m tests/data/qwen2.5 hi >&- 2>"$work/err" || status=$?
 check "tokenize: closed output" 'is 1' 'err "standard output"'

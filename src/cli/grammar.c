@@ -4,6 +4,7 @@
 #include "../base/lines.h"
 #include "../infer/grammar.h"
 #include "cli.h"
+#include "json_lines.h"
 
 enum { MAX_TEXT_BYTES = 1 << 28 };
 
@@ -44,22 +45,9 @@ static bool judge_whole(Matcher *m, Err *err) {
     return ok;
 }
 
-/* Each line is answered, and the answer flushed, before the next is read: a program may hold both ends of the pipe. */
-static bool judge_lines(Matcher *m, Err *err) {
-    Lines all;
-    Line line;
-    bool ok = lines_open(&all, "-", err);
-    if (!ok) return false;
-    while (ok && lines_read(&all, &line, err)) {
-        json_t *value = json_text(line.data, line.bytes, "input", err);
-        ok = value && (json_is_text(value) || err_set(err, "expected a JSON string"));
-        ok = ok && judge(m, json_string_value(value), json_string_length(value), true, err);
-        if (!ok) err_prefix(err, "line %lld", (long long)all.number);
-        json_decref(value);
-        fflush(stdout);
-    }
-    lines_close(&all);
-    return ok && !err->set;
+static bool judge_line(void *matcher, const json_t *value, Err *err) {
+    if (!json_is_text(value)) return err_set(err, "expected a JSON string");
+    return judge(matcher, json_string_value(value), json_string_length(value), true, err);
 }
 
 static const char notes[] =
@@ -85,7 +73,7 @@ int cmd_grammar(int argc, char **argv) {
         return usage_error(argv[0], "expected one of --json-schema, --gbnf and --regex");
     Grammar *g = grammar_of(&o, &err);
     Matcher *m = g ? matcher_new(g, NULL, &err) : NULL;
-    bool ok = m && (o.jsonl ? judge_lines(m, &err) : judge_whole(m, &err));
+    bool ok = m && (o.jsonl ? json_lines_answer(judge_line, m, &err) : judge_whole(m, &err));
     matcher_release(m);
     grammar_release(g);
     Err written = {0}; /* what was written before an error is flushed too */

@@ -6,6 +6,7 @@
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/lines.h"
 #include "model_options.h"
 #include "terminal.h"
 
@@ -13,6 +14,7 @@ static const char PASTE_ON[] = "\033[?2004h", PASTE_OFF[] = "\033[?2004l", QUOTE
 
 struct Terminal {
     EditLine *edit;     /* NULL: lines come as they are */
+    Lines lines;        /* then                         */
     History *history;
     const char *prompt;
     Text message;       /* so far                       */
@@ -114,10 +116,10 @@ static bool edit_open(Terminal *t) {
     return true;
 }
 
-typedef enum Line { LINE_READ, LINE_CLEARED, LINE_END, LINE_FAILED } Line;
+typedef enum Got { GOT_LINE, GOT_CLEARED, GOT_END, GOT_FAILED } Got;
 
 /* A line, without its end, onto the message. */
-static Line edit_line(Terminal *t) {
+static Got edit_line(Terminal *t) {
     int n = 0;
     el_set(t->edit, EL_PREP_TERM, 1); /* keys are read one by one before the prompt is there to be answered */
     fputs(PASTE_ON, stdout);
@@ -132,24 +134,19 @@ static Line edit_line(Terminal *t) {
         el_reset(t->edit);
         interrupt_clear(); /* one that comes later is for the answer */
     }
-    if (!line) return cleared ? LINE_CLEARED : LINE_END;
+    if (!line) return cleared ? GOT_CLEARED : GOT_END;
     size_t bytes = strlen(line);
     text_add(&t->message, line, bytes - (bytes && line[bytes - 1] == '\n'));
-    return LINE_READ;
+    return GOT_LINE;
 }
 
 /* ---- From a pipe -------------------------------------------------------------------------------------------------- */
 
-static Line plain_line(Terminal *t, Err *err) {
-    char *line = NULL;
-    size_t capacity = 0;
-    errno = 0;
-    ssize_t n = getline(&line, &capacity, stdin);
-    if (n < 0 && ferror(stdin)) err_set(err, "cannot read standard input: %s", strerror(errno));
-    else if (n < 0 && !feof(stdin)) err_set(err, "out of memory: a line of standard input");
-    if (n > 0) text_add(&t->message, line, (size_t)n - (line[n - 1] == '\n'));
-    free(line);
-    return err->set ? LINE_FAILED : n < 0 ? LINE_END : LINE_READ;
+static Got plain_line(Terminal *t, Err *err) {
+    Line line;
+    if (!lines_read(&t->lines, &line, err)) return err->set ? GOT_FAILED : GOT_END;
+    text_add(&t->message, line.data, line.bytes);
+    return GOT_LINE;
 }
 
 /* ---- Messages ------------------------------------------------------------------------------------------------------ */
@@ -181,16 +178,20 @@ char *terminal_read(Terminal *t, size_t *bytes, Err *err) {
     t->message.bytes = 0;
     for (;;) {
         size_t from = t->message.bytes;
-        Line line = t->edit ? edit_line(t) : plain_line(t, err);
-        if (line == LINE_FAILED || (line == LINE_END && !any)) return NULL;
-        if (line == LINE_CLEARED) {
+        Got got = t->edit ? edit_line(t) : plain_line(t, err);
+        if (got == GOT_FAILED || (got == GOT_END && !any)) return NULL;
+        if (got == GOT_CLEARED) {
             t->message.bytes = 0;
             quoted = any = false;
             t->prompt = "> ";
             continue;
         }
         if (!text_ok(&t->message, "a message", err)) return NULL;
-        if (line == LINE_END || !goes_on(&t->message, from, &quoted)) break;
+        if (t->message.bytes > MAX_LINE_BYTES) {
+            err_set(err, "a message is too long: expected at most %d bytes", MAX_LINE_BYTES);
+            return NULL;
+        }
+        if (got == GOT_END || !goes_on(&t->message, from, &quoted)) break;
         /* After the first line of """ alone nothing was said yet. */
         if (!quoted || t->message.bytes || any) text_add(&t->message, "\n", 1);
         any = true;
@@ -214,6 +215,10 @@ Terminal *terminal_open(bool edit, Err *err) {
         terminal_close(t);
         return NULL;
     }
+    if (t && !edit && !lines_open(&t->lines, "-", err)) {
+        terminal_close(t);
+        return NULL;
+    }
     return t;
 }
 
@@ -221,6 +226,7 @@ void terminal_close(Terminal *t) {
     if (!t) return;
     if (t->edit) el_end(t->edit);
     if (t->history) history_end(t->history);
+    lines_close(&t->lines);
     text_free(&t->message);
     free(t);
 }

@@ -6,7 +6,7 @@
 typedef struct Terminal Terminal;
 
 /* `edit`: standard input and output are a terminal: lines are edited there, in any Unicode, and kept in a file of
- * earlier ones. NULL and an error when memory is short. */
+ * earlier ones. NULL and an error when memory is short, or standard input cannot be read. */
 Terminal *terminal_open(bool edit, Err *err);
 /* The next message, malloc'ed; NULL at the end of the input. A line that ends with a backslash goes on in the next;
  * lines between """ and """ are one message, as is what is pasted. Ctrl-C clears what was typed. Bytes that are no

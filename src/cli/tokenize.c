@@ -5,6 +5,7 @@
 #include "../io/json.h"
 #include "../text/chat.h"
 #include "cli.h"
+#include "json_lines.h"
 
 enum { STDIN_LIMIT = 1 << 30 };
 
@@ -17,8 +18,6 @@ typedef struct Tokenize {
 /* ---- Input --------------------------------------------------------------------------------------------------- */
 
 /* ---- Output -------------------------------------------------------------------------------------------------- */
-
-static bool output_broken(Err *err) { return ferror(stdout) && !err_set(err, "cannot write standard output"); }
 
 static void print_ids(const int32_t *ids, int64_t count, const char *between) {
     for (int64_t i = 0; i < count; i++) printf("%s%d", i ? between : "", (int)ids[i]);
@@ -139,22 +138,9 @@ static bool decode_line(const Tokenize *o, const json_t *value, Err *err) {
     return ok;
 }
 
-/* Each line is answered, and the answer flushed, before the next is read: a program may hold both ends of the pipe. */
-static bool lines(const Tokenize *o, Err *err) {
-    Lines all;
-    Line line;
-    bool ok = lines_open(&all, "-", err);
-    if (!ok) return false;
-    while (ok && lines_read(&all, &line, err)) {
-        json_t *value = json_text(line.data, line.bytes, "input", err);
-        ok = value && (o->decode ? decode_line(o, value, err) : encode_line(o, value, err));
-        json_decref(value);
-        if (!ok) err_prefix(err, "line %lld", (long long)all.number);
-        fflush(stdout);
-        ok = ok && !output_broken(err);
-    }
-    lines_close(&all);
-    return ok && !err->set;
+static bool answer_line(void *tokenize, const json_t *value, Err *err) {
+    const Tokenize *o = tokenize;
+    return o->decode ? decode_line(o, value, err) : encode_line(o, value, err);
 }
 
 /* ---- The command --------------------------------------------------------------------------------------------- */
@@ -216,7 +202,7 @@ int cmd_tokenize(int argc, char **argv) {
     if (wrong) return usage_error(argv[0], "%s", wrong);
     o.tokenizer = qm_tokenizer_open(o.model, &err);
     bool ok = o.tokenizer && (!o.chat_template || qm_tokenizer_set_chat(o.tokenizer, o.chat_template, &err)) &&
-              (o.chat ? chat_one(&o, &err) : o.jsonl ? lines(&o, &err) : plain(&o, argc - first, argv + first, &err));
+              (o.chat ? chat_one(&o, &err) : o.jsonl ? json_lines_answer(answer_line, &o, &err) : plain(&o, argc - first, argv + first, &err));
     qm_tokenizer_close(o.tokenizer);
     Err written = {0}; /* what was written before an error is flushed too */
     bool flushed = file_finish(stdout, "standard output", &written);
