@@ -18,11 +18,13 @@ def check(name, good, saw=b""):
 
 
 class Chat:
-    def __init__(self, *options, lang=None):
+    def __init__(self, *options, lang=None, preload=None):
         env = {k: v for k, v in os.environ.items() if not k.startswith("LC_") and k not in ("LANG", "LANGUAGE")}
         env.update(XDG_STATE_HOME=os.path.join(WORK, "state"), HOME=WORK, TERM="xterm")
         if lang:
             env["LANG"] = lang
+        if preload:
+            env["LD_PRELOAD"] = os.path.abspath(preload)
         self.saw = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
@@ -150,4 +152,18 @@ c.send("ü\r", until=rb"2004l\s*[^\s]")
 c.send(b"\x03")
 check("any Unicode in a locale that is not installed", said(c.saved()) == ["ü"], c.saw)
 check("/quit leaves", c.end(b"/quit\r") == 0, c.saw)
+
+SLOW = "build/tests/fake_slow_keys.so"
+if os.path.exists(SLOW):
+    c = Chat("-n", "4", preload=SLOW)
+    c.until(READY)
+    for i in range(3):  # each comes after "half" was shown and before the next key is waited for
+        c.send("half", until=rb"half")
+        c.send(b"\x03")
+    c.send("whole\r")
+    check("Ctrl-C just before a key is waited for", said(c.saved()) == ["whole"], c.saw)
+    c.end()
+else:
+    count += 1
+    print("ok %d - # SKIP Ctrl-C just before a key is waited for: no %s" % (count, SLOW))
 print("1..%d" % count)

@@ -116,6 +116,20 @@ static void a_quiet_machine_keeps_all(void **state) {
     assert_true(average < .005 * 1.05); /* trials are paid for */
 }
 
+/* A machine that stands still for a moment now and then is not crowded: nothing is tried. */
+static void a_pause_is_no_crowd(void **state) {
+    (void)state;
+    Crowd c;
+    double clock = 0;
+    crowd_init(&c, 2);
+    for (int step = 0; step < 4000; step++) {
+        double pause = step % 25 == 24 ? .008 : 0, seconds = .004 + pause;
+        assert_int_equal(crowd_workers(&c), 2);
+        clock += seconds;
+        crowd_learn(&c, 1, seconds, pause, clock);
+    }
+}
+
 static void a_crowded_machine_decodes_with_fewer(void **state) {
     (void)state;
     Crowd c;
@@ -214,6 +228,7 @@ int main(void) {
         cmocka_unit_test(workers_meet),
         cmocka_unit_test(sleeping_workers_wake),
         cmocka_unit_test(a_quiet_machine_keeps_all),
+        cmocka_unit_test(a_pause_is_no_crowd),
         cmocka_unit_test(a_crowded_machine_decodes_with_fewer),
         cmocka_unit_test(one_core_of_eight_is_taken),
         cmocka_unit_test(quotas_are_read),

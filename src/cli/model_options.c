@@ -1,16 +1,22 @@
 /* model_options.c: opening a model as the options say. */
+#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 #include "model_options.h"
 
 static QmEngine *volatile stops; /* a signal handler can reach nothing else */
-static volatile sig_atomic_t came;
+static volatile sig_atomic_t came, event = -1;
 
 static void on_interrupt(int signal_number) {
+    int was = errno;
     (void)signal_number;
     came = 1;
     if (stops) qm_interrupt(stops);
+    if (event >= 0 && eventfd_write(event, 1)) came = 1; /* nothing more can be done here */
+    errno = was;
 }
 
 void interrupt_stops(QmEngine *engine) {
@@ -21,7 +27,17 @@ void interrupt_stops(QmEngine *engine) {
     stops = engine;
 }
 bool interrupted(void) { return came; }
-void interrupt_clear(void) { came = 0; }
+
+int interrupt_event(void) {
+    if (event < 0) event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return event;
+}
+
+void interrupt_clear(void) {
+    eventfd_t count;
+    came = 0;
+    if (event >= 0 && eventfd_read(event, &count)) errno = 0; /* none had come */
+}
 
 /* Where compiled programs are kept: as asked, else the user's cache folder. NULL: nowhere. */
 static const char *program_cache(const char *asked, char *out, size_t size) {

@@ -55,6 +55,8 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
 /* From now on Ctrl-C stops what the engine runs and sets interrupted(); NULL ends that. One engine at a time. */
 void interrupt_stops(QmEngine *engine);
 bool interrupted(void);
+/* A file descriptor to poll: readable from a Ctrl-C on until interrupt_clear(). -1: none to be had. */
+int interrupt_event(void);
 void interrupt_clear(void);
 
 /* Sampling options: each is taken only if given. */

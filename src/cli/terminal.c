@@ -4,8 +4,10 @@
 #include <langinfo.h>
 #include <limits.h>
 #include <locale.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "../base/lines.h"
 #include "model_options.h"
 #include "terminal.h"
@@ -81,6 +83,39 @@ static void use_utf8(void) {
     if (!setlocale(LC_CTYPE, "") || strcmp(nl_langinfo(CODESET), "UTF-8") != 0) setlocale(LC_CTYPE, "C.UTF-8");
 }
 
+/* Waits for a key or Ctrl-C, which may come at any time, even just before the wait. 1: a byte is there to be read;
+ * 0: end of input, -1: errno says why (EINTR: Ctrl-C). */
+static int wait_key(EditLine *edit) {
+    struct pollfd wait[] = {{STDIN_FILENO, POLLIN, 0}, {interrupt_event(), POLLIN, 0}};
+    for (;;) {
+        int n = poll(wait, 2, -1);
+        if (n < 0 && errno != EINTR) return -1;
+        if (n < 0) el_set(edit, EL_REFRESH); /* the window's size changed, or the program was stopped and goes on */
+        if (n > 0 && wait[1].revents) {
+            errno = EINTR;
+            return -1;
+        }
+        if (n > 0 && wait[0].revents) return 1;
+    }
+}
+
+/* libedit's reader of keys: 1 and a character of the locale's encoding; 0 at the end, -1: errno. Bytes that are no
+ * character are left out. */
+static int get_key(EditLine *edit, wchar_t *c) {
+    mbstate_t state = {0};
+    for (;;) {
+        char byte;
+        int got = wait_key(edit);
+        if (got <= 0) return got;
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (n <= 0) return (int)n;
+        size_t used = mbrtowc(c, &byte, 1, &state);
+        if (used == (size_t)-1) state = (mbstate_t){0};
+        else if (used != (size_t)-2) return 1;
+    }
+}
+
 static void remember(void *context, const char *message) {
     Terminal *t = context;
     HistEvent event;
@@ -100,6 +135,7 @@ static bool edit_open(Terminal *t) {
     el_set(t->edit, EL_EDITOR, "emacs");
     el_set(t->edit, EL_HIST, history, t->history);
     el_set(t->edit, EL_SIGNAL, 1);
+    el_set(t->edit, EL_GETCFN, get_key);
     el_set(t->edit, EL_ADDFN, "qm-paste", "takes pasted text", paste);
     el_set(t->edit, EL_ADDFN, "qm-new-line", "begins a new line", new_line);
     el_set(t->edit, EL_BIND, "\033[200~", "qm-paste", NULL);

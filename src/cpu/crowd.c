@@ -1,9 +1,9 @@
 /* crowd.c: see crowd.h. */
 #include "crowd.h"
 
-enum { WINDOW_STEPS = 3 };
+enum { WINDOW_STEPS = 3, LATE_WINDOWS = 2 /* in a row: a pause of the machine is not another program */ };
 static const double WINDOW_SECONDS = 0.03;       /* some rounds of the scheduler */
-static const double LATE = 0.1;                  /* part of their time that workers sleep: worth a trial */
+static const double LATE = 0.1;                  /* part of their time that workers sleep in a late window */
 static const double GAIN = 0.97;                 /* of the pace, that a trial with more workers must reach */
 static const double WAIT_LEAST = 0.1, WAIT_MOST = 2;
 static const double TRIAL_SHARE = 0.04;          /* of all time, that trials without success may cost */
@@ -31,8 +31,9 @@ static void trial_end(Crowd *c, bool better, double pace, double now) {
     double lost = c->seconds - c->steps * c->pace;
     if (better) {
         c->active = c->trial;
-        c->pace = pace;
+        c->pace = c->last = pace;
         c->wait = WAIT_LEAST;
+        c->late = 0;
     } else {
         c->wait = c->wait < WAIT_MOST / 2 ? 2 * c->wait : WAIT_MOST;
         if (c->wait < lost / TRIAL_SHARE) c->wait = lost / TRIAL_SHARE;
@@ -52,8 +53,8 @@ static void trial_look(Crowd *c, double now) {
 void crowd_learn(Crowd *c, int64_t rows, double seconds, double slept, double now) {
     if (c->most < 2) return;
     if (rows != c->rows) {
-        c->trial = 0;
-        c->pace = 0;
+        c->trial = c->late = 0;
+        c->pace = c->last = 0;
         window_begin(c, rows);
     }
     c->steps++;
@@ -64,8 +65,12 @@ void crowd_learn(Crowd *c, int64_t rows, double seconds, double slept, double no
         return;
     }
     if (!window_full(c)) return;
-    c->pace = c->seconds / c->steps;
-    bool late = c->active > 1 && c->slept > LATE * c->seconds * (c->active - 1);
-    if (now >= c->next && (late || c->active < c->most)) c->trial = late ? fewer(c) : more(c);
+    double pace = c->seconds / c->steps;
+    c->pace = c->last > 0 && c->last < pace ? c->last : pace;
+    c->last = pace;
+    bool waited = c->active > 1 && c->slept > LATE * c->seconds * (c->active - 1);
+    c->late = waited ? c->late + 1 : 0;
+    bool late = c->late >= LATE_WINDOWS;
+    if (now >= c->next && (late || (!waited && c->active < c->most))) c->trial = late ? fewer(c) : more(c);
     window_begin(c, rows);
 }

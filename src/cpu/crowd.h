@@ -1,7 +1,7 @@
 /* crowd.h: how many workers decode while other programs hold cores. Workers that share a step wait for the slowest, so
- * beside a busy program two can be slower than one. A step's bits do not depend on how many run it: where they slept
- * long for each other, a few steps are tried with fewer, later with more again, and what is faster stays. A machine
- * without other programs never gets there. One caller at a time. */
+ * beside a busy program two can be slower than one. A step's bits do not depend on how many run it: where they keep
+ * sleeping long for each other, a few steps are tried with fewer, later with more again, and what is faster stays. A
+ * machine without other programs never gets there. One caller at a time. */
 #ifndef CROWD_H
 #define CROWD_H
 #include "../base/base.h"
@@ -10,7 +10,9 @@
 typedef struct Crowd {
     int most, active;      /* workers there are, and that run steps now */
     int trial;             /* workers of a trial in hand; 0: none       */
-    double pace;           /* a step of the last full window of `active`; 0: not known yet */
+    double pace;           /* a step of `active`, in the faster of the last two full windows; 0: not known yet */
+    double last;           /* the same of the last one */
+    int late;              /* windows in a row in which workers slept long */
     double wait, next;     /* between trials, and when the next may begin */
     int64_t rows;          /* of the window's steps */
     int steps;             /* of the window, and what they took */
