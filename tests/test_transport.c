@@ -8,7 +8,9 @@
 #include <string.h>
 #include <cmocka.h>
 #include <unistd.h>
+#include "../src/base/hello.h"
 #include "../src/cpu/spread.h"
+#include "../src/infer/orders.h"
 #include "../src/model/qwen2.h"
 
 static const char *const models[] = {"tests/golden/heads28-4", "tests/golden/heads14-2", "tests/golden/llama-9-3",
@@ -201,10 +203,84 @@ static void strange_library(void **state) {
     assert_non_null(strstr(err.text, "libm.so.6"));
 }
 
+static bool no_more(void *owner, void *data, size_t bytes, Err *err) {
+    (void)owner, (void)data;
+    return err_set(err, "a message of %zu bytes is missing", bytes);
+}
+
+static const OrderRow first = {0, 1, 5, 0, 0, 0};
+
+/* What a rank says to an order of rank 0 after one row of slot 0. */
+static void orders(void **state) {
+    (void)state;
+    static const struct { Order order; const char *says; } list[] = {
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 1, 0}}}, NULL},
+        {{ORDER_STEP, 1, {1, 1}, {{0, 1, 6, 0, 0, 0}}}, NULL}, /* a session that was cropped */
+        {{ORDER_STEP, 1, {0, 0}, {{0}}}, "rows: expected 1 to 12, got 0"},
+        {{ORDER_STEP, 1, {13, 0}, {{0}}}, "rows: expected 1 to 12, got 13"},
+        {{ORDER_STEP, 1, {12, 0}, {{0, 1, 5, 1, 0, 0}}}, "a message of 128 bytes is missing"},
+        {{ORDER_STEP, 1, {1, 2}, {{1, 2, 6, 0, 1, 0}}}, "logit rows: expected 0 to 1, got 2"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 1, 1}}}, "logit row: expected 0 to 0, got 1"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, -1, 0, 1, 0}}}, "token: expected 0 to "},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 3, 1, 0}}}, "slot: expected 0 to 2, got 3"},
+        {{ORDER_STEP, 1, {1, 1}, {{2, 3, 6, 0, 2, 0}}}, "index: expected 0 to 1, got 2"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 1, 1, 0}}}, "index: expected 0 to 0, got 1"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, -1, 0}}}, "position: expected 0 to "},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 2, 0}}}, "rope length: expected 3 to "},
+        {{ORDER_STEP, 1, {2, 0}, {{0, 1, 6, 1, 0, 0}, {1, 2, 6, 0, 1, 0}}}, NULL},
+        {{ORDER_STEP, 1, {3, 0}, {{0, 1, 6, 1, 0, 0}, {1, 2, 6, 0, 1, 0}, {1, 2, 6, 1, 1, 0}}}, "out of turn"},
+        {{ORDER_COPY, 1, {0, 1, 1}, {{0}}}, NULL},
+        {{ORDER_COPY, 1, {0, 1, 2}, {{0}}}, "positions: expected 0 to 1, got 2"},
+        {{ORDER_COPY, 1, {0, 3, 1}, {{0}}}, "to slot: expected 0 to 2, got 3"},
+        {{ORDER_READ, 1, {0}, {{0}}}, "node: expected 1 to "},
+        {{ORDER_READ, 1, {1}, {{0}}}, "node 1 is no result"},
+        {{ORDER_CANDIDATES, 1, {0}, {{0}}}, "has none"},
+        {{ORDER_KINDS, 1, {0}, {{0}}}, "expected one of "},
+    };
+    Err err = {0};
+    QmEngineOptions o = {.model = models[0], .threads = 1, .slots = 3, .rows = 12, .context = 64, .quiet = true};
+    QmEngine *e = qm_engine_open(&o, &err);
+    assert_non_null(e);
+    for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
+        Follower f;
+        err = (Err){0};
+        assert_true(follower_new(&f, e, &err));
+        assert_true(follower_obey(&f, &(Order){ORDER_STEP, 1, {1, 1}, {first}}, no_more, NULL, &err));
+        bool obeyed = follower_obey(&f, &list[i].order, no_more, NULL, &err);
+        follower_free(&f);
+        if (obeyed != !list[i].says || (!obeyed && !strstr(err.text, list[i].says)))
+            fail_msg("order %zu: expected '%s', got '%s'", i, list[i].says ? list[i].says : "obeyed", err.text);
+    }
+    qm_engine_close(e);
+}
+
+/* Texts of another process that have no end. */
+static void endless_texts(void **state) {
+    (void)state;
+    static Hello all[2];
+    OpenOrder open = {.has = {1}};
+    QmEngineOptions o;
+    Err err = {0};
+    char *argv[] = {"qwenmesh", "run", NULL};
+    for (int i = 0; i < 2; i++) hello_fill(&all[i], 2, argv);
+    assert_true(hellos_agree(all, 2, &err));
+    memset(all[1].arguments, 'x', sizeof all[1].arguments);
+    assert_false(hellos_agree(all, 2, &err));
+    assert_non_null(strstr(err.text, "argument 1: expected 'run' as on rank 0, got 'xxx"));
+    err = (Err){0};
+    memset(&all[1], 'x', sizeof all[1]);
+    assert_false(hellos_agree(all, 2, &err));
+    assert_non_null(strstr(err.text, "rank 1 is qwenmesh xxxxxxxxxxxxxxx: expected"));
+    err = (Err){0};
+    memset(open.text, 'x', sizeof open.text);
+    assert_false(open_order_read(&open, &o, &err));
+    assert_non_null(strstr(err.text, "text 1 of"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(devices_and_sums), cmocka_unit_test(weights), cmocka_unit_test(sent), cmocka_unit_test(wanted),
-        cmocka_unit_test(strange_library),
+        cmocka_unit_test(strange_library), cmocka_unit_test(orders), cmocka_unit_test(endless_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

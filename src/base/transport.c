@@ -9,10 +9,11 @@
 #include <time.h>
 #include <unistd.h>
 #include "guard.h"
+#include "hello.h"
 #include "transport.h"
 #include "transport_library.h"
 
-enum { POLLS_BUSY = 2000, POLLS_SHORT_NAPS = 8000, DEFAULT_TIMEOUT = 120, ARGUMENTS_BYTES = 4096 };
+enum { POLLS_BUSY = 2000, POLLS_SHORT_NAPS = 8000, DEFAULT_TIMEOUT = 120 };
 
 static const TransportLibrary *library;
 static int rank_here, rank_count = 1;
@@ -59,7 +60,7 @@ void transport_exchange(const Message *m, int count, Patience patience, const ch
             transport_fail("%s: cannot begin a message with rank %d", what, m[i].peer);
     for (int64_t polls = 0;; polls++) {
         int through = library->test();
-        if (through < 0) transport_fail("%s: a message failed", what);
+        if (through < 0) transport_fail("%s: a message failed: %s", what, library->why());
         if (through) return;
         if (polls < polls_busy) continue;
         if (patience == PATIENCE_FOREVER) {
@@ -92,7 +93,7 @@ void transport_share(void *all, size_t each, Patience patience, const char *what
 }
 
 bool transport_agree(bool ok, const char *what, Err *err) {
-    typedef struct Said { bool ok; char text[sizeof err->text]; } Said;
+    typedef struct Said { uint8_t ok; char text[sizeof err->text]; } Said;
     Said *all = rank_count > 1 ? mem_new((size_t)rank_count, sizeof *all, what, err) : NULL;
     if (rank_count == 1) return ok;
     if (!all) transport_fail("%s", err->text);
@@ -101,6 +102,7 @@ bool transport_agree(bool ok, const char *what, Err *err) {
     transport_share(all, sizeof *all, PATIENCE_OPEN, what);
     int r = 0;
     while (r < rank_count && all[r].ok) r++;
+    if (r < rank_count) all[r].text[sizeof all->text - 1] = 0;
     if (r == 0) err_set(err, "%s", all[0].text);
     else if (r < rank_count) err_set(err, "rank %d: %s", r, all[r].text);
     free(all);
@@ -156,68 +158,19 @@ static bool library_load(Err *err) {
     return true;
 }
 
-/* What each rank tells rank 0, and rank 0 then tells all. */
-typedef struct Hello {
-    char version[16], host[64];
-    cpu_set_t cores;
-    char arguments[ARGUMENTS_BYTES]; /* after the program's name, each ended by NUL */
-} Hello;
-
-static void hello_fill(Hello *h, int argc, char **argv) {
-    size_t at = 0;
-    snprintf(h->version, sizeof h->version, "%s", QM_VERSION);
-    gethostname(h->host, sizeof h->host - 1);
-    CPU_ZERO(&h->cores);
-    sched_getaffinity(0, sizeof h->cores, &h->cores);
-    for (int i = 1; i < argc && at + strlen(argv[i]) + 1 < sizeof h->arguments; at += strlen(argv[i++]) + 1)
-        memcpy(h->arguments + at, argv[i], strlen(argv[i]) + 1);
-}
-
-/* The first argument that differs from rank 0's. */
-static bool arguments_same(const Hello *zero, const Hello *h, int rank, Err *err) {
-    const char *a = zero->arguments, *b = h->arguments;
-    for (int i = 1; *a || *b; i++, a += strlen(a) + (*a != 0), b += strlen(b) + (*b != 0))
-        if (strcmp(a, b))
-            return err_set(err, "rank %d was started with other arguments: argument %d: expected '%.200s' as on rank "
-                           "0, got '%.200s'", rank, i, a, b);
-    return true;
-}
-
-/* Ranks that may use the same cores of one host share them: each keeps every n-th, at least one. */
-static void cores_share(const Hello *all) {
-    const Hello *mine = &all[rank_here];
-    int sharing = 0, before = 0, cores = CPU_COUNT(&mine->cores), at = 0;
-    for (int r = 0; r < rank_count; r++) {
-        if (strcmp(all[r].host, mine->host) || !CPU_EQUAL(&all[r].cores, &mine->cores)) continue;
-        before += r < rank_here;
-        sharing++;
-    }
-    if (sharing < 2 || cores == 0) return;
-    int first = (int)((int64_t)cores * before / sharing), last = (int)((int64_t)cores * (before + 1) / sharing);
-    if (cores < sharing) polls_busy = 0, first = before % cores, last = first + 1;
-    cpu_set_t share;
-    CPU_ZERO(&share);
-    for (size_t core = 0; core < CPU_SETSIZE; core++) {
-        if (!CPU_ISSET(core, &mine->cores)) continue;
-        if (at >= first && at < last) CPU_SET(core, &share);
-        at++;
-    }
-    sched_setaffinity(0, sizeof share, &share);
-}
-
+/* Each rank tells rank 0 who it is, and rank 0 tells all. */
 static bool meet(int argc, char **argv, Err *err) {
     Hello *all = mem_new((size_t)rank_count, sizeof *all, "ranks", err);
-    bool ok = all != NULL;
-    if (!ok) transport_fail("%s", err->text);
+    cpu_set_t share;
+    bool crowded;
+    if (!all) transport_fail("%s", err->text);
     hello_fill(&all[rank_here], argc, argv);
     transport_share(all, sizeof *all, PATIENCE_STEP, "first meeting");
-    for (int r = 1; ok && r < rank_count; r++) {
-        if (strncmp(all[r].version, all[0].version, sizeof all->version))
-            ok = err_set(err, "rank %d is qwenmesh %.16s: expected %.16s as on rank 0", r, all[r].version,
-                         all[0].version);
-        ok = ok && arguments_same(&all[0], &all[r], r, err);
+    bool ok = hellos_agree(all, rank_count, err);
+    if (ok && hello_share(all, rank_count, rank_here, &share, &crowded)) {
+        if (crowded) polls_busy = 0;
+        sched_setaffinity(0, sizeof share, &share);
     }
-    if (ok) cores_share(all);
     free(all);
     return ok;
 }

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TRANSPORT_LIBRARY_VERSION = 1 };
+enum { TRANSPORT_LIBRARY_VERSION = 2 };
 
 /* One thread at a time calls these (MPI_THREAD_FUNNELED: the one that called start). */
 typedef struct TransportLibrary {
@@ -14,7 +14,8 @@ typedef struct TransportLibrary {
     bool (*start)(int *rank, int *ranks);
     /* Begins one message; `data` stays as it is until test says 1. Messages between two ranks keep their order. */
     bool (*post)(int peer, bool send, void *data, size_t bytes);
-    int (*test)(void);       /* 1: all posted messages are through; 0: not yet; -1: failed */
+    int (*test)(void);       /* 1: all posted messages are through; 0: not yet; -1: failed, as `why` says */
+    const char *(*why)(void);
     void (*abort)(int code); /* ends all ranks                                             */
     void (*end)(void);
 } TransportLibrary;

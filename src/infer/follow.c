@@ -4,28 +4,7 @@
 #include <string.h>
 #include "../base/transport.h"
 #include "follow.h"
-
-enum { MAX_ENGINES = 16, TEXT_BYTES = 4096, TEXTS = 11 };
-
-typedef enum Order { ORDER_END, ORDER_OPEN, ORDER_STEP, ORDER_COPY, ORDER_READ, ORDER_CANDIDATES, ORDER_CLOSE } Order;
-
-/* Rows of a decode step travel in the order itself: one message. */
-enum { SHORT_ROWS = 8, MAX_SENT_ROWS = 256 };
-typedef struct Row { int64_t index, length; int32_t token, slot, position, logit_row; } Row;
-typedef struct Command {
-    int32_t order, engine;
-    int64_t number[3]; /* step: rows, logit rows; copy: from, to, positions; read: node;
-                        candidates: logit row */
-    Row row[SHORT_ROWS];
-} Command;
-
-/* Options as one message. The texts, in the order of texts_of, lie in `text` behind each other; a NULL has no bytes. */
-typedef struct OpenOrder {
-    int32_t slots, rows, threads;
-    int64_t context;
-    bool rope_bf16, hidden, pin, has[TEXTS];
-    char text[TEXT_BYTES];
-} OpenOrder;
+#include "orders.h"
 
 /* What must be the same on all ranks. */
 typedef struct Verdict {
@@ -53,67 +32,36 @@ static void hear(void *data, size_t bytes, Patience patience) {
 static bool leads(const QmEngine *e) { return e->spread_number > 0 && transport_rank() == 0; }
 
 /* What belongs to a step waits as long as a step. */
-static void order(const QmEngine *e, Order what, int64_t a, int64_t b, int64_t c) {
+static void order(const QmEngine *e, OrderKind what, int64_t a, int64_t b, int64_t c) {
     bool step = what == ORDER_COPY || what == ORDER_READ || what == ORDER_CANDIDATES;
-    Command command = {.order = (int32_t)what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
-    tell_all(&command, sizeof command, step ? PATIENCE_STEP : PATIENCE_OPEN);
-}
-
-/* Fields of QmEngineOptions that are text. */
-static void texts_of(QmEngineOptions *o, const char **text[TEXTS]) {
-    const char **all[TEXTS] = {&o->model, &o->mesh, &o->kv_cache, &o->isa, &o->act, &o->weights, &o->random,
-                                &o->backend, &o->plugin, &o->candidates, &o->program_cache};
-    memcpy(text, all, sizeof all);
+    Order o = {.kind = (int32_t)what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
+    tell_all(&o, sizeof o, step ? PATIENCE_STEP : PATIENCE_OPEN);
 }
 
 void follow_open(QmEngine *e, const QmEngineOptions *options) {
     if (transport_ranks() == 1 || transport_rank() != 0) return;
-    QmEngineOptions o = *options;
-    OpenOrder open = {.slots = o.slots, .rows = o.rows, .threads = o.threads, .context = o.context,
-                      .rope_bf16 = o.rope_bf16, .hidden = o.hidden, .pin = o.pin};
-    const char **text[TEXTS];
-    size_t at = 0;
+    OpenOrder open;
+    Err err = {0};
     int number = 1;
     while (number < MAX_ENGINES && engines[number]) number++;
     if (number == MAX_ENGINES) transport_fail("more than %d engines are open", MAX_ENGINES - 1);
-    texts_of(&o, text);
-    for (int i = 0; i < TEXTS; i++) {
-        if (!(open.has[i] = *text[i] != NULL)) continue;
-        size_t bytes = strlen(*text[i]) + 1;
-        if (bytes > sizeof open.text - at) transport_fail("the options of the engine are longer than %d", TEXT_BYTES);
-        memcpy(open.text + at, *text[i], bytes);
-        at += bytes;
-    }
+    if (!open_order_write(&open, options, &err)) transport_fail("%s", err.text);
     e->spread_number = number;
     engines[number] = e;
     order(e, ORDER_OPEN, 0, 0, 0);
     tell_all(&open, sizeof open, PATIENCE_OPEN);
 }
 
-static void row_take(StepRows *s, int64_t r, const Row *row) {
-    s->token[r] = row->token;
-    s->slot[r] = row->slot;
-    s->position[r] = row->position;
-    s->index[r] = row->index;
-    s->length[r] = row->length;
-    s->logit_row[r] = row->logit_row;
-}
-
-static Row row_give(const StepRows *s, int64_t r) {
-    return (Row){s->index[r], s->length[r], s->token[r], s->slot[r], s->position[r],
-                 r < s->logit_rows ? s->logit_row[r] : 0};
-}
-
 void follow_step(const QmEngine *e) {
     if (!leads(e)) return;
     const StepRows *s = e->backend->rows(e->state);
-    Command command = {.order = ORDER_STEP, .engine = e->spread_number, .number = {s->rows, s->logit_rows}};
-    for (int64_t r = 0; r < s->rows && r < SHORT_ROWS; r++) command.row[r] = row_give(s, r);
-    tell_all(&command, sizeof command, PATIENCE_STEP);
-    for (int64_t at = SHORT_ROWS; at < s->rows; at += MAX_SENT_ROWS) {
-        Row row[MAX_SENT_ROWS];
-        int64_t n = s->rows - at < MAX_SENT_ROWS ? s->rows - at : MAX_SENT_ROWS;
-        for (int64_t r = 0; r < n; r++) row[r] = row_give(s, at + r);
+    Order o = {.kind = ORDER_STEP, .engine = e->spread_number, .number = {s->rows, s->logit_rows}};
+    for (int64_t r = 0; r < s->rows && r < ORDER_ROWS; r++) o.row[r] = order_row(s, r);
+    tell_all(&o, sizeof o, PATIENCE_STEP);
+    for (int64_t at = ORDER_ROWS; at < s->rows; at += ORDER_MORE_ROWS) {
+        OrderRow row[ORDER_MORE_ROWS];
+        int64_t n = s->rows - at < ORDER_MORE_ROWS ? s->rows - at : ORDER_MORE_ROWS;
+        for (int64_t r = 0; r < n; r++) row[r] = order_row(s, at + r);
         tell_all(row, (size_t)n * sizeof *row, PATIENCE_STEP);
     }
 }
@@ -199,6 +147,7 @@ bool follow_agree(const QmEngine *e, const BackendOptions *options, bool planned
     zero = mine;
     if (transport_rank() == 0) tell_all(&zero, sizeof zero, PATIENCE_OPEN);
     else hear(&zero, sizeof zero, PATIENCE_OPEN);
+    zero.mesh[sizeof zero.mesh - 1] = 0;
     return transport_agree(verdict_same(&zero, &mine, err), "opening the model", err);
 }
 
@@ -208,59 +157,46 @@ bool follow_opened(const QmEngine *e, bool opened, Err *err) {
 
 /* ---- Following --------------------------------------------------------------------------------------------------- */
 
-static void obey_open(int number) {
-    OpenOrder open;
-    hear(&open, sizeof open, PATIENCE_OPEN);
-    QmEngineOptions o = {.slots = open.slots, .rows = open.rows, .threads = open.threads, .context = open.context,
-                         .rope_bf16 = open.rope_bf16, .hidden = open.hidden, .pin = open.pin,
-                         .quiet = true};
-    const char **text[TEXTS], *at = open.text;
-    texts_of(&o, text);
-    for (int i = 0; i < TEXTS; i++) {
-        if (!open.has[i]) continue;
-        *text[i] = at;
-        at += strlen(at) + 1;
-    }
-    Err err = {0};
-    engines[number] = engine_open_as(&o, number, &err); /* NULL: rank 0 knows why, and will not use it */
+static Follower followers[MAX_ENGINES]; /* by number: of those in `engines` */
+
+static bool hear_more(void *owner, void *data, size_t bytes, Err *err) {
+    (void)owner, (void)err; /* a message that does not come ends the process */
+    hear(data, bytes, PATIENCE_STEP);
+    return true;
 }
 
-static void obey_step(const QmEngine *e, const Command *c) {
-    StepRows *s = e->backend->rows(e->state);
-    Err err = {0};
-    s->rows = c->number[0];
-    s->logit_rows = c->number[1];
-    for (int64_t r = 0; r < s->rows && r < SHORT_ROWS; r++) row_take(s, r, &c->row[r]);
-    for (int64_t at = SHORT_ROWS; at < s->rows; at += MAX_SENT_ROWS) {
-        Row row[MAX_SENT_ROWS];
-        int64_t n = s->rows - at < MAX_SENT_ROWS ? s->rows - at : MAX_SENT_ROWS;
-        hear(row, (size_t)n * sizeof *row, PATIENCE_STEP);
-        for (int64_t r = 0; r < n; r++) row_take(s, at + r, &row[r]);
-    }
-    if (!e->backend->run(e->state, &err)) transport_fail("%s", err.text);
+/* An engine that does not open is none, and rank 0 knows why and will not use it. */
+static bool obey_open(int number, Err *err) {
+    OpenOrder open;
+    QmEngineOptions options;
+    Err ignored = {0};
+    hear(&open, sizeof open, PATIENCE_OPEN);
+    if (engines[number]) return err_set(err, "order to open engine %d, which is open", number);
+    if (!open_order_read(&open, &options, err)) return false;
+    engines[number] = engine_open_as(&options, number, &ignored);
+    return !engines[number] || follower_new(&followers[number], engines[number], err);
+}
+
+static bool obey(const Order *o, Err *err) {
+    if (o->engine < 1 || o->engine >= MAX_ENGINES)
+        return err_set(err, "order %d for engine %d: expected 1 to %d", o->kind, o->engine, MAX_ENGINES - 1);
+    if (o->kind == ORDER_OPEN) return obey_open(o->engine, err);
+    QmEngine *e = engines[o->engine];
+    if (!e && o->kind == ORDER_CLOSE) return true; /* it did not open everywhere: closed already */
+    if (!e) return err_set(err, "order %d for engine %d, which is not open", o->kind, o->engine);
+    if (o->kind != ORDER_CLOSE) return follower_obey(&followers[o->engine], o, hear_more, NULL, err);
+    follower_free(&followers[o->engine]);
+    qm_engine_close(e);
+    return true;
 }
 
 int follow(void) {
     signal(SIGINT, SIG_IGN); /* rank 0 decides what an interrupt stops */
     for (;;) {
-        Command c;
+        Order o;
         Err err = {0};
-        hear(&c, sizeof c, PATIENCE_FOREVER);
-        if (c.order == ORDER_END) return 0;
-        if (c.engine < 1 || c.engine >= MAX_ENGINES) transport_fail("order %d for engine %d", c.order, c.engine);
-        if (c.order == ORDER_OPEN) {
-            obey_open(c.engine);
-            continue;
-        }
-        QmEngine *e = engines[c.engine];
-        if (!e && c.order == ORDER_CLOSE) continue; /* it did not open everywhere: closed already */
-        if (!e) transport_fail("order %d for an engine that is not open", c.order);
-        if (c.order == ORDER_STEP) obey_step(e, &c);
-        else if (c.order == ORDER_READ) e->backend->read(e->state, (Tensor){(int)c.number[0]}, &err);
-        else if (c.order == ORDER_CANDIDATES) e->backend->candidates(e->state, c.number[0], NULL, NULL, &err);
-        else if (c.order == ORDER_COPY)
-            e->backend->copy(e->state, (int)c.number[0], (int)c.number[1], c.number[2], &err);
-        else if (c.order == ORDER_CLOSE) qm_engine_close(e);
-        if (err.set) transport_fail("%s", err.text);
+        hear(&o, sizeof o, PATIENCE_FOREVER);
+        if (o.kind == ORDER_END) return 0;
+        if (!obey(&o, &err)) transport_fail("%s", err.text);
     }
 }

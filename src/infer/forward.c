@@ -113,7 +113,10 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         int64_t at = e->row_token[r] - (a->count - a->logits_from);
         if (!e->row_settled[i])
             memcpy(logits_of(e, entries, s, i), logits + i * v, (size_t)v * sizeof(float));
-        if (a->argmax) a->argmax[at] = isfinite(best[2 * i]) ? (int32_t)best[2 * i + 1] : -1;
+        float id = best[2 * i + 1];
+        if (isfinite(best[2 * i]) && !(id >= 0 && id < (float)v))
+            return err_set(err, "the largest logit: expected an id below %lld, got %g", (long long)v, (double)id);
+        if (a->argmax) a->argmax[at] = isfinite(best[2 * i]) ? (int32_t)id : -1;
     }
     for (int layer = 0; layer < e->model.hidden_count; layer++) {
         const float *h = result(e, e->model.hidden[layer], err);

@@ -63,13 +63,14 @@ bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err) {
     snprintf(mine->visible, sizeof mine->visible, "%s", visible ? visible : "");
     transport_share(all, sizeof *all, PATIENCE_OPEN, "devices of the ranks");
     for (int r = 0; r < p->nodes; r++) {
+        all[r].host[sizeof all->host - 1] = all[r].visible[sizeof all->visible - 1] = 0;
         bool here = !strcmp(all[r].host, mine->host);
         one_host &= here;
         if (here && r < p->node && !strcmp(all[r].visible, mine->visible)) o->first_device += p->own;
     }
     if (p->node == 0) ok = store_start(p, one_host, mine->host, mine->store, mine->secret, err);
     transport_share(all, sizeof *all, PATIENCE_OPEN, "the key-value store");
-    snprintf(p->store, sizeof p->store, "%s", all[0].store);
+    snprintf(p->store, sizeof p->store, "%.*s", STORE_BYTES - 1, all[0].store);
     memcpy(p->secret, all[0].secret, sizeof p->secret);
     free(all);
     if (ok && p->options.verbose)
@@ -99,9 +100,9 @@ bool nodes_same(const Pjrt *p, bool ok, Err *err) {
     }
     for (int r = 1; ok && r < p->nodes; r++)
         if (memcmp(&all[r], &all[0], sizeof *all))
-            ok = err_set(err, "rank %d has another plugin: expected %s %s, API %d.%d, devices %s as on rank 0, got %s "
-                         "%s, %d.%d, %s", r, all[0].platform, all[0].version, all[0].major, all[0].minor, all[0].kind,
-                         all[r].platform, all[r].version, all[r].major, all[r].minor, all[r].kind);
+            ok = err_set(err, "rank %d has another plugin: expected %.63s %.255s, API %d.%d, devices %.63s as on rank "
+                         "0, got %.63s %.255s, %d.%d, %.63s", r, all[0].platform, all[0].version, all[0].major, all[0].minor,
+                         all[0].kind, all[r].platform, all[r].version, all[r].major, all[r].minor, all[r].kind);
     free(all);
     return ok;
 }
