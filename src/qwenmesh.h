@@ -61,7 +61,6 @@ typedef struct QmEngineOptions {
     bool verbose;         /* says on stderr what is compiled                                               */
     const char *weights;  /* "bf16", "8bit", "4bit": what matrices become at load; pjrt: "f32", "bf16"; NULL or "file":
                              as stored */
-    bool rope_bf16;       /* round rotary frequencies to bf16, as a model cast whole to bf16 in PyTorch has them */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */

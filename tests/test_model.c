@@ -17,8 +17,7 @@ enum { B = 2, S = 40, PAD = 7 };
 
 static const char *act, *weights_as; /* of every engine opened; a test that sets one clears it */
 
-static QmEngine *engine(const char *model, const char *mesh, int threads, int rows, const char *cache, bool hidden,
-                        bool rope_bf16) {
+static QmEngine *engine(const char *model, const char *mesh, int threads, int rows, const char *cache, bool hidden) {
     QmErr err = {0};
     QmEngineOptions o = {.model = model,
                          .mesh = mesh,
@@ -30,7 +29,6 @@ static QmEngine *engine(const char *model, const char *mesh, int threads, int ro
                          .act = act,
                          .weights = weights_as,
                          .hidden = hidden,
-                         .rope_bf16 = rope_bf16,
                          .quiet = true};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) print_error("%s\n", err.text);
@@ -92,9 +90,8 @@ static void greedy(QmEngine *e, const int32_t *prompt, int64_t count, int n, int
     qm_session_free(s);
 }
 
-/* rope_bf16: the reference of the bf16 checkpoints was a model cast whole to bf16 and back, which rounds its rotary
- * frequencies; all else is the same. rope lengths of a batch go by its longest row, as in the reference. */
-static void golden_case(const char *name, bool rope_bf16) {
+/* Rope lengths of a batch go by its longest row, as in the reference. */
+static void golden_case(const char *name) {
     char path[200];
     QmErr err = {0};
     SafeTensors st;
@@ -103,7 +100,7 @@ static void golden_case(const char *name, bool rope_bf16) {
     snprintf(path, sizeof path, "tests/golden/%s/golden.json", name);
     json_t *json = json_file(path, 1 << 20, &err);
     snprintf(path, sizeof path, "tests/golden/%s", name);
-    QmEngine *e = engine(path, "1x1", 2, 16, "f32", true, rope_bf16);
+    QmEngine *e = engine(path, "1x1", 2, 16, "f32", true);
     const QmModelInfo *info = qm_engine_info(e);
     const int32_t *ids = (const int32_t *)(const void *)safetensors_find(&st, "input_ids")->data;
     const int32_t *positions = (const int32_t *)(const void *)safetensors_find(&st, "position_ids")->data;
@@ -150,11 +147,10 @@ static void golden_case(const char *name, bool rope_bf16) {
     qm_engine_close(e);
 }
 
-#define GOLDEN(id, name, bf16) static void golden_##id(void **state) { (void)state; golden_case(name, bf16); }
-GOLDEN(tiny, "tiny", false)
-GOLDEN(heads28_4, "heads28-4", true) GOLDEN(heads14_2, "heads14-2", true) GOLDEN(llama_9_3, "llama-9-3", true)
-    GOLDEN(sliding, "sliding", false) GOLDEN(yarn, "yarn", false) GOLDEN(linear, "linear", false)
-        GOLDEN(dynamic, "dynamic", false) GOLDEN(llama3, "llama3", false)
+#define GOLDEN(id, name) static void golden_##id(void **state) { (void)state; golden_case(name); }
+GOLDEN(tiny, "tiny") GOLDEN(heads28_4, "heads28-4") GOLDEN(heads14_2, "heads14-2") GOLDEN(llama_9_3, "llama-9-3")
+    GOLDEN(sliding, "sliding") GOLDEN(yarn, "yarn") GOLDEN(linear, "linear") GOLDEN(dynamic, "dynamic")
+        GOLDEN(llama3, "llama3")
 
     /* ---- Same bits
        ------------------------------------------------------------------------------------------------------- */
@@ -165,14 +161,14 @@ GOLDEN(heads28_4, "heads28-4", true) GOLDEN(heads14_2, "heads14-2", true) GOLDEN
 
 static void same_bits(const char *model, const char *cache, const char *const *meshes, int n) {
     int32_t ids[64];
-    QmEngine *e = engine(model, "1x1", 1, 128, cache, false, false);
+    QmEngine *e = engine(model, "1x1", 1, 128, cache, false);
     int64_t vocab = qm_engine_info(e)->vocab;
     prompt(ids, n, vocab);
     float *want = logits_of(e, ids, n, NULL, NULL);
     qm_engine_close(e);
     size_t bytes = (size_t)(n * vocab) * sizeof(float);
     for (int m = 0; meshes[m]; m++) {
-        e = engine(model, meshes[m], 1 + m % 8, 1 + (m * 5) % 37, cache, false, false);
+        e = engine(model, meshes[m], 1 + m % 8, 1 + (m * 5) % 37, cache, false);
         float *got = logits_of(e, ids, n, NULL, NULL);
         if (memcmp(got, want, bytes))
             fail_msg("%s %s: mesh %s differs by %g", model, cache, meshes[m], worst(got, want, n * vocab));
@@ -181,7 +177,7 @@ static void same_bits(const char *model, const char *cache, const char *const *m
     }
     /* one row at a time, where workers repeat what is little rather than wait */
     for (int threads = 2; threads <= 4; threads += 2) {
-        e = engine(model, threads == 2 ? "1x1" : "2x4", threads, 1, cache, false, false);
+        e = engine(model, threads == 2 ? "1x1" : "2x4", threads, 1, cache, false);
         float *got = logits_of(e, ids, n, NULL, NULL);
         if (memcmp(got, want, bytes))
             fail_msg("%s %s: rows of 1 differ by %g", model, cache, worst(got, want, n * vocab));
@@ -190,7 +186,7 @@ static void same_bits(const char *model, const char *cache, const char *const *m
     }
     /* in a batch with others, token by token */
     QmErr err = {0};
-    e = engine(model, "2x4", 2, 7, cache, false, false);
+    e = engine(model, "2x4", 2, 7, cache, false);
     QmSession *a = qm_session_new(e, &err), *b = qm_session_new(e, &err), *c = qm_session_new(e, &err);
     float *row = malloc((size_t)vocab * sizeof(float));
     for (int i = 0; i < n; i++) {
@@ -252,13 +248,13 @@ static void bits_f32_4bit(void **state) {
 static void int8_is_near(void **state) {
     (void)state;
     int32_t ids[30];
-    QmEngine *e = engine("tests/golden/heads28-4", "1x1", 2, 16, "f32", false, false);
+    QmEngine *e = engine("tests/golden/heads28-4", "1x1", 2, 16, "f32", false);
     int64_t vocab = qm_engine_info(e)->vocab;
     prompt(ids, 30, vocab);
     float *want = logits_of(e, ids, 30, NULL, NULL);
     qm_engine_close(e);
     act = "int8", weights_as = "8bit";
-    e = engine("tests/golden/heads28-4", "1x1", 2, 16, "f32", false, false);
+    e = engine("tests/golden/heads28-4", "1x1", 2, 16, "f32", false);
     act = weights_as = NULL;
     assert_true(qm_engine_info(e)->weight_error > 0.001 && qm_engine_info(e)->weight_error < 0.02);
     float *got = logits_of(e, ids, 30, NULL, NULL);
@@ -284,7 +280,7 @@ static void act_bf16_is_near(void **state) {
         const float *want = (const float *)(const void *)safetensors_find(&st, "logits")->data;
         const float *low = (const float *)(const void *)safetensors_find(&st, "logits_bf16_compute")->data;
         act = "bf16";
-        QmEngine *e = engine(path, "1x1", 2, 16, "f32", false, true);
+        QmEngine *e = engine(path, "1x1", 2, 16, "f32", false);
         act = NULL;
         assert_string_equal(qm_engine_info(e)->act, "bf16");
         int64_t vocab = qm_engine_info(e)->vocab;
@@ -318,7 +314,7 @@ static void bits_any_caches(void **state) {
         act = forms[f][0], weights_as = forms[f][1];
         for (int i = -1; i < 4; i++) { /* -1: this machine's, few rows at a time */
             if (i >= 0) cpu_caches_set(caches[i]);
-            QmEngine *e = engine(path, i % 2 ? "1x3" : "1x1", 2, i < 0 ? 12 : 256, "f32", false, false);
+            QmEngine *e = engine(path, i % 2 ? "1x3" : "1x1", 2, i < 0 ? 12 : 256, "f32", false);
             cpu_caches_set((CpuCaches){0});
             int64_t vocab = qm_engine_info(e)->vocab;
             prompt(ids, ROWS, vocab);
@@ -386,7 +382,7 @@ static void golden_smollm2(void **state) {
     QmErr err = {0};
     json_t *json = json_file("tests/golden/smollm2-135m/golden.json", 1 << 22, &err), *one;
     size_t at;
-    QmEngine *e = engine(smollm_path(), "2x4", 2, 64, "f32", false, false);
+    QmEngine *e = engine(smollm_path(), "2x4", 2, 64, "f32", false);
     json_array_foreach(json_object_get(json, "cases"), at, one) {
         json_t *ids = json_object_get(one, "ids"), *want = json_object_get(one, "greedy_new_ids"),
                *margin = json_object_get(one, "greedy_margin");
@@ -409,7 +405,7 @@ static void interrupt_between(void **state) {
     (void)state;
     QmErr err = {0};
     int32_t ids[] = {5, 6, 7}, best[3];
-    QmEngine *e = engine("tests/golden/tiny", "1x1", 1, 8, "f32", false, false);
+    QmEngine *e = engine("tests/golden/tiny", "1x1", 1, 8, "f32", false);
     QmSession *s = qm_session_new(e, &err);
     QmAppend a = {.session = s, .tokens = ids, .count = 3, .logits_from = 3, .argmax = best};
     qm_interrupt(e);
@@ -432,7 +428,7 @@ static void interrupt_within(void **state) {
     (void)state;
     QmErr err = {0};
     int32_t ids[200];
-    QmEngine *e = engine("tests/golden/tiny", "1x1", 1, 1, "f32", false, false);
+    QmEngine *e = engine("tests/golden/tiny", "1x1", 1, 1, "f32", false);
     QmSession *s = qm_session_new(e, &err);
     prompt(ids, 200, qm_engine_info(e)->vocab);
     QmAppend a = {.session = s, .tokens = ids, .count = 200};

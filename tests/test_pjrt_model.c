@@ -200,19 +200,17 @@ static void long_prompt(void **state) {
 static void weights_in_bf16(void **state) {
     (void)state;
     need_plugin();
-    static const struct { const char *name; bool rope_bf16; } cases[] = {
-        {"tiny", false}, {"heads28-4", true}, {"llama-9-3", true}, {"sliding", false}};
+    static const char *const cases[] = {"tiny", "heads28-4", "llama-9-3", "sliding"};
     enum { LENGTH = 40 };
     for (size_t i = 0; i < (brief() ? 1 : sizeof cases / sizeof *cases); i++) {
         char model[100], path[200];
         QmErr err = {0};
         SafeTensors st;
-        snprintf(model, sizeof model, "tests/golden/%s", cases[i].name);
+        snprintf(model, sizeof model, "tests/golden/%s", cases[i]);
         snprintf(path, sizeof path, "%s/golden.safetensors", model);
         assert_true(safetensors_open(&st, path, &err));
         QmEngineOptions o = {.model = model, .mesh = i % 2 ? "8x4" : "2x4", .slots = 1, .context = 64, .rows = LENGTH,
-                             .backend = "pjrt", .plugin = PLUGIN, .weights = "bf16", .quiet = true,
-                             .rope_bf16 = cases[i].rope_bf16};
+                             .backend = "pjrt", .plugin = PLUGIN, .weights = "bf16", .quiet = true};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
         size_t values = (size_t)(LENGTH * qm_engine_info(e)->vocab);

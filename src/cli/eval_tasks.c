@@ -125,7 +125,6 @@ int eval_compare(int argc, char **argv) {
         TEXT("weights-b", 0, &b.weights, "file|bf16|8bit|4bit", "type B's weights are held in"),
         TEXT("isa-b", 0, &b.isa, "NAME", "B's kernels"),
         TEXT("act-b", 0, &b.act, "auto|f32|int8|bf16", "B's activations"),
-        FLAG("rope-bf16-b", 0, &b.rope_bf16, "B's rotary frequencies rounded to bf16"),
         TEXT("file", 'f', &file, "FILE", "the text"),
         INT("window", 0, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)"),
         INT("from", 0, &from, 1, 1 << 20, "N",
@@ -152,7 +151,6 @@ int eval_compare(int argc, char **argv) {
     if (!b.weights) b.weights = a.weights;
     b.program_cache = a.program_cache;
     if (!b.candidates) b.candidates = a.candidates;
-    b.rope_bf16 = b.rope_bf16 || a.rope_bf16;
     b.verbose = a.verbose;
     if (a.context == 0) a.context = window ? window : DEFAULT_WINDOW;
     if (window == 0) window = a.context < DEFAULT_WINDOW ? a.context : DEFAULT_WINDOW;

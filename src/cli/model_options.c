@@ -60,7 +60,6 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
                          .kv_cache = m->kv_cache,
                          .act = m->act,
                          .isa = m->isa,
-                         .rope_bf16 = m->rope_bf16,
                          .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
                          .plugin = m->plugin,
                          .program_cache = program_cache(m->program_cache, folder, FOLDER_BYTES),

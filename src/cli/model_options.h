@@ -8,7 +8,7 @@ typedef struct ModelOptions {
     const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights, *candidates;
     const char *chat_template;
     int64_t threads, context, slots, rows;
-    bool rope_bf16, verbose, pin;
+    bool verbose, pin;
 } ModelOptions;
 
 #define MODEL_OPTIONS(m)                                                                                               \
@@ -32,7 +32,6 @@ typedef struct ModelOptions {
          "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)"),                                             \
     TEXT("candidates", 0, &(m).candidates, "N",                                                                        \
          "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)"),             \
-    FLAG("rope-bf16", 0, &(m).rope_bf16, "rotary frequencies rounded to bf16, as after PyTorch's .to(bfloat16)"),      \
     TEXT("chat-template", 0, &(m).chat_template, "NAME|FILE",                                                          \
          "qwen2.5, chatml, or a file (by a / or .jinja) that holds one of these; not the model's own"),                \
     FLAG("verbose", 'v', &(m).verbose, "show the model and the effective values")

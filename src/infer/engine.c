@@ -135,7 +135,7 @@ static bool engine_plan(QmEngine *e, const QmEngineOptions *o, BackendOptions *b
     Mesh mesh;
     if (!o->model) return err_set(err, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
     return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
-           options_check(o, &e->config, b, err) && (e->config.rope.bf16 = o->rope_bf16, true) &&
+           options_check(o, &e->config, b, err) &&
            (o->random ||
             ((e->weights = weights_open(o->model, err)) && (config_untie(&e->config, e->weights), true))) &&
            model_graph(&e->model, &e->config, b->rows, b->context, o->hidden, err) &&

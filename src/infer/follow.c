@@ -104,7 +104,7 @@ static uint64_t model_hash(const QmEngine *e) {
     uint64_t h = 14695981039346656037u;
     const ModelConfig *c = &e->config;
     int64_t sizes[] = {c->layers, c->hidden, c->ffn, c->vocab, c->heads, c->kv_heads, c->head_dim, c->max_positions,
-                       c->tied, c->rope.type, c->rope.dim, c->rope.original_max, c->rope.bf16};
+                       c->tied, c->rope.type, c->rope.dim, c->rope.original_max};
     double numbers[] = {c->rms_norm_eps, c->rope.theta, c->rope.factor, c->rope.attention_factor};
     hash_bytes(&h, sizes, sizeof sizes);
     hash_bytes(&h, numbers, sizeof numbers);

@@ -18,7 +18,7 @@ bool open_order_write(OpenOrder *open, const QmEngineOptions *options, Err *err)
     size_t at = 0;
     memset(open, 0, sizeof *open);
     open->slots = o.slots, open->rows = o.rows, open->threads = o.threads, open->context = o.context;
-    open->rope_bf16 = o.rope_bf16, open->hidden = o.hidden, open->pin = o.pin;
+    open->hidden = o.hidden, open->pin = o.pin;
     texts_of(&o, text);
     for (int i = 0; i < ORDER_TEXTS; i++) {
         if (!(open->has[i] = *text[i] != NULL)) continue;
@@ -35,8 +35,8 @@ bool open_order_read(const OpenOrder *open, QmEngineOptions *options, Err *err) 
     const char **text[ORDER_TEXTS];
     size_t at = 0;
     *options = (QmEngineOptions){.slots = open->slots, .rows = open->rows, .threads = open->threads,
-                                 .context = open->context, .rope_bf16 = open->rope_bf16 != 0,
-                                 .hidden = open->hidden != 0, .pin = open->pin != 0, .quiet = true};
+                                 .context = open->context, .hidden = open->hidden != 0,
+                                 .pin = open->pin != 0, .quiet = true};
     texts_of(options, text);
     for (int i = 0; i < ORDER_TEXTS; i++) {
         if (!open->has[i]) continue;

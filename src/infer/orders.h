@@ -29,7 +29,7 @@ typedef struct Order {
 typedef struct OpenOrder {
     int32_t slots, rows, threads;
     int64_t context;
-    uint8_t rope_bf16, hidden, pin, has[ORDER_TEXTS];
+    uint8_t hidden, pin, has[ORDER_TEXTS];
     char text[ORDER_TEXT_BYTES];
 } OpenOrder;
 

@@ -10,7 +10,6 @@ typedef enum RopeType { ROPE_DEFAULT, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_YARN, ROPE
 /* Rotary embedding: facts of config.json, defaults filled in. */
 typedef struct Rope {
     RopeType type;
-    bool bf16;                                  /* frequencies rounded to bf16                                        */
     double theta, factor;
     int64_t dim;                                /* rotated channels of a head: head_dim * partial_rotary_factor, even */
     int64_t max_positions;                      /* max_position_embeddings                                            */

@@ -37,7 +37,7 @@ static double llama3_frequency(const Rope *r, double base) {
     return (1 - smooth) * base / r->factor + smooth * base;
 }
 
-static float frequency_of(const Rope *r, int64_t i, int64_t length) {
+float rope_frequency(const Rope *r, int64_t i, int64_t length) {
     double theta = r->theta, dim = (double)r->dim;
     if (r->type == ROPE_DYNAMIC && length > r->max_positions) /* NTK-aware: stretch the base */
         theta *= pow(r->factor * (double)length / (double)r->max_positions - (r->factor - 1), dim / (dim - 2));
@@ -49,11 +49,6 @@ static float frequency_of(const Rope *r, int64_t i, int64_t length) {
     case ROPE_LLAMA3: return (float)llama3_frequency(r, base);
     default: return (float)base;
     }
-}
-
-float rope_frequency(const Rope *r, int64_t i, int64_t length) {
-    float f = frequency_of(r, i, length);
-    return r->bf16 ? bf16_to_f32(f32_to_bf16(f)) : f;
 }
 
 /* ---- rope_table: [t] -> [t,c], cosines of the row then sines, once per step for all layers ----------------------- */
