@@ -8,11 +8,12 @@ mkdir "$model"
 cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
 cp tests/data/bytes/tokenizer.json "$model"
 echo '{"eos_token_id": 511}' >"$model/generation_config.json"
-nan=$work/nan inf=$work/inf
-cp -r "$model" "$nan" && cp -r "$model" "$inf"
-# The embedding of id 9 is NaN; a column of the head for id 40 is infinite.
+nan=$work/nan inf=$work/inf broken=$work/broken
+cp -r "$model" "$nan" && cp -r "$model" "$inf" && cp -r "$model" "$broken"
+# The embedding of id 9 is NaN; a column of the head for id 40 is infinite, or NaN.
 printf '\377\377\377\177' | dd of="$nan/model-00001-of-00006.safetensors" bs=1 seek=$((336 + 9 * 256)) conv=notrunc 2>/dev/null
 printf '\000\000\200\177' | dd of="$inf/model-00006-of-00006.safetensors" bs=1 seek=$((120 + 40 * 256)) conv=notrunc 2>/dev/null
+printf '\377\377\377\177' | dd of="$broken/model-00006-of-00006.safetensors" bs=1 seek=$((120 + 40 * 256)) conv=notrunc 2>/dev/null
 
 cat >"$work/req.jsonl" <<'END'
 {"ids":[5,6],"max_new_tokens":3}
@@ -45,8 +46,19 @@ check "eval choice: likewise" 'is 1' 'err "are not numbers"'
 run eval gsm8k -m "$inf" --data tests/data/gsm8k --limit 1 --shots 0 -n 3
 check "eval gsm8k: names the question" 'is 1' 'err "question 0: the logits for new token"'
 printf 'x\n' >"$work/in"
-"$QWENMESH" chat -m "$inf" --chat-template chatml <"$work/in" >"$work/out" 2>"$work/err" || true
-[ -s "$work/err" ]
+status=0
+"$QWENMESH" chat -m "$inf" --chat-template chatml <"$work/in" >"$work/out" 2>"$work/err" || status=$?
+check "chat from a pipe: a turn that fails says why, exit status 1 at the end" 'is 1' 'err "are not numbers"'
+run forward -m "$broken" --in tests/golden/tiny/golden.safetensors --out "$work/x.safetensors"
+check "forward: names row and position; what was computed is there" 'is 1' \
+    'err "the logits of row 0, position 0 are not numbers"' '[ -s "$work/x.safetensors" ]' 'no_out loss'
+run forward -m "$model" --in tests/golden/tiny/golden.safetensors --out "$work/x.safetensors"
+check "forward: padding is no such row" 'is 0' 'no_err "not numbers"'
+for test in "-p 4 -n 0" "-p 0 -n 2"; do
+    # shellcheck disable=SC2086 # words
+    run bench -m "$broken" $test -r 1
+    check "bench $test: says that nothing was computed" 'is 1' 'err "the logits are not numbers"'
+done
 
 # ---- Texts with a NUL, numbers beyond 64 bits
 for request in '"early_stopping":"never\u0000x","num_beams":2' '"response_format":"text\u0000x"' '"stop":[1e999]' \
@@ -60,6 +72,10 @@ for choice in '"b\u0000c"' 1e999 '""'; do
     run eval choice -m "$model" --in "$work/choice"
     check "eval choice: a choice $choice is refused" 'is 1' 'err "choice line 1: choices[1]: expected a text"'
 done
+wide='"id":[18446744073709551616,-123456789012345678901234567890,"number 5",1e999]'
+printf '{"context":"a","choices":["b","c"],"gold":0,%s}\n' "$wide" >"$work/choice"
+run eval choice -m "$model" --in "$work/choice" -o "$work/scored"
+check "eval choice: numbers beyond 64 bits come out as they came in" 'is 0' 'no_err memory' 'grep -qF -e "$wide" "$work/scored"'
 printf '{"messages":[{"role":"user","content":"x"}],"tools":[{"maximum":18446744073709551616}],"max_new_tokens":2}\n' >"$work/one.jsonl"
 run generate -m "$model" --chat-template qwen2.5 --in "$work/one.jsonl" --out "$work/res"
 check "tools with a number beyond 64 bits" 'is 0' 'no_err memory'
@@ -139,7 +155,7 @@ status=$?
 if grep -q "chat-template" "$work/err"; then
     skip "chat: unknown names of /set; a full context says what helps" "this build chooses no template"
 else
-    check "chat: unknown names of /set; a full context says what helps" 'is 0' 'err "did you mean \"temperature\""' \
+    check "chat: unknown names of /set; a full context says what helps" 'is 1' 'err "did you mean \"temperature\""' \
         'err "\"guidance_scale\" is not supported"' 'err "/clear"'
 fi
 

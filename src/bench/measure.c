@@ -65,6 +65,10 @@ static bool timed(QmEngine *e, QmSession **s, const BenchTest *t, double *second
         for (int64_t i = 0; ok && !t->prompt && i < t->batch; i++) ids[i] = best[i] < 0 ? 0 : best[i];
     }
     *seconds = clock_seconds() - start;
+    for (int64_t i = 0; ok && i < t->batch; i++)
+        if (best[i] < 0)
+            ok = err_set(err, "the logits are not numbers (NaN or infinite): a damaged checkpoint, or an overflow; what "
+                              "they take says nothing");
     free(a);
     free(ids);
     free(best);

@@ -90,6 +90,7 @@ int cmd_bench(int argc, char **argv) {
         FLAG("phases", 0, &phases, "time of every phase of a step (CPU engine; md, json)"),
         MESH_EVAL_OPTIONS(eval),
         MODEL_OPTIONS(m),
+        CHAT_TEMPLATE_OPTION(m),
     };
     int code =
         options_parse(argc, argv, "bench -m MODEL | --random CONFIG [--mesh 1x1,2x4,...] [options]",
@@ -97,8 +98,8 @@ int cmd_bench(int argc, char **argv) {
                       "is the median ratio to the first one.",
                       options, (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
-    if (!eval.task && (eval.html || eval.data || eval.protocol))
-        return usage_error("bench", "--html, --data and --protocol: expected --eval with them");
+    if (!eval.task && (eval.html || eval.data || eval.protocol || m.chat_template))
+        return usage_error("bench", "--html, --data, --protocol and --chat-template: expected --eval with them");
     if (eval.task && (phases || strcmp(format, "md")))
         return usage_error("bench", "--eval: expected neither --phases nor -o %s with it", phases ? "FORMAT" : format);
     if (eval.task) return bench_meshes(&m, &eval);

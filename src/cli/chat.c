@@ -18,6 +18,7 @@ typedef struct Chat {
     GenerationConfig config;
     Conversation said;
     bool terminal;
+    bool failed;             /* a turn, where nobody saw it: no terminal */
     int32_t *fed;            /* ids in the cache */
     int64_t fed_count;
     size_t fed_capacity;
@@ -49,7 +50,7 @@ static void set(Chat *c, char *text) {
     } else if (name) {
         err_set(&err, "/set %.40s: expected a number, true, false or a JSON string", name);
     }
-    if (err.set) fprintf(stderr, "%s\n", err.text);
+    if (err.set) fprintf(stderr, "%s\n", err.text), c->failed = !c->terminal;
     generation_text(&c->config, &shown);
     fprintf(stderr, "%s\n", shown.data ? shown.data : "");
     text_free(&shown);
@@ -109,8 +110,7 @@ static void say_end(const Chat *c, const Generation *g, bool full) {
 static bool answer(Chat *c, Err *err) {
     int32_t *ids = NULL;
     Generation g = {0};
-    char *json = json_dumps(c->said.messages, JSON_COMPACT);
-    if (!json) err_set(err, "out of memory: messages");
+    char *json = json_dump(c->said.messages, JSON_COMPACT, "messages", err);
     int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
     bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err), full = false;
     int64_t context = qm_engine_info(c->engine)->context;
@@ -262,7 +262,7 @@ static bool handle(Chat *c, char *line, size_t bytes) {
         if (conversation_add(&c->said, "user", line, bytes, &err) && !answer(c, &err))
             json_array_remove(c->said.messages, before); /* as if it had not been said */
     }
-    if (err.set) fail(&err);
+    if (err.set) fail(&err), c->failed = !c->terminal;
     return on;
 }
 
@@ -301,6 +301,7 @@ int cmd_chat(int argc, char **argv) {
         TEXT("system", 0, &system, "TEXT", "system message (default: the template's)"),
         SAMPLE_OPTIONS(s),
         MODEL_OPTIONS(m),
+        CHAT_TEMPLATE_OPTION(m),
     };
     int code = options_parse(argc, argv, "chat -m MODEL [options]",
                              "In the chat: /help lists commands; Ctrl-C stops an answer, Ctrl-D leaves.",
@@ -321,7 +322,7 @@ int cmd_chat(int argc, char **argv) {
     if (ok && c.terminal) banner(&c, m.model);
     if (ok) talk(&c, terminal, &err);
     terminal_close(terminal);
-    code = err.set ? fail(&err) : EXIT_OK;
+    code = err.set ? fail(&err) : c.failed ? EXIT_FAILED : EXIT_OK;
     conversation_free(&c.said);
     free(c.fed);
     free(c.next.logits);

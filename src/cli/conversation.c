@@ -87,7 +87,7 @@ static bool put_file(const char *path, bool over, const char *text, Err *err) {
 bool conversation_save(Conversation *c, const char *path, Err *err) {
     char *to = typed_path(path, err), *json = NULL, *line = NULL;
     json_t *object = to ? json_pack("{s:O}", "messages", c->messages) : NULL;
-    bool ok = object && (json = json_dumps(object, JSON_COMPACT)) && asprintf(&line, "%s\n", json) > 0;
+    bool ok = object && (json = json_dump(object, JSON_COMPACT, "messages", err)) && asprintf(&line, "%s\n", json) > 0;
     if (!ok) err_set(err, "out of memory: messages");
     ok = ok && put_file(to, c->file && !strcmp(c->file, to), line, err);
     if (ok) keep_file(c, to);

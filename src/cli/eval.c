@@ -119,6 +119,7 @@ static int eval_gsm8k(int argc, char **argv) {
         TEXT("rescore", 0, &c.rescore, "FILE", "score these outputs into --out, with no model"),
         TEXT("html", 0, &c.html, "FILE", "also a page to browse the answers"),
         MODEL_OPTIONS(c.m),
+        CHAT_TEMPLATE_OPTION(c.m),
     };
     Text notes = {0};
     Err err = {0};

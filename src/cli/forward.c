@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/output.h"
+#include "../infer/scores.h"
 #include "../io/safetensors.h"
 #include "model_options.h"
 
@@ -98,6 +99,16 @@ static bool forward_row(QmEngine *e, const Batch *batch, int64_t b, int64_t rope
     return ok;
 }
 
+/* Whether every row that was fed can be chosen from; the error names the first that cannot. */
+static bool rows_sound(const Batch *batch, const float *logits, int64_t vocab, const char *path, Err *err) {
+    for (int64_t i = 0; i < batch->b * batch->s; i++)
+        if ((!batch->mask || batch->mask[i]) && !logits_sound(logits + i * vocab, vocab))
+            return err_set(err, "the logits of row %lld, position %lld are not numbers (NaN or infinite): a damaged "
+                                "checkpoint, or an overflow; %s holds them", (long long)(i / batch->s),
+                           (long long)(i % batch->s), path);
+    return true;
+}
+
 /* Mean over labels, shifted by one; -100 and rows that were not fed do not count. */
 static bool mean_loss(const Batch *batch, const float *logits, int64_t vocab, float *loss, Err *err) {
     double sum = 0;
@@ -154,7 +165,8 @@ int cmd_forward(int argc, char **argv) {
         FLAG("hidden", 0, &want_hidden, "also hidden.0 .. hidden.L [B,S,D]"),
         MODEL_OPTIONS(m),
     };
-    int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]", NULL, options,
+    int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]",
+                             "Logits that are not numbers (NaN or infinite) are written too, and end it with exit code 1.", options,
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!in || !out) return usage_error("forward", "expected --in FILE and --out FILE");
@@ -182,6 +194,7 @@ int cmd_forward(int argc, char **argv) {
     for (int64_t b = 0; ok && b < batch.b; b++) ok = forward_row(e, &batch, b, length, logits, hidden, &err);
     if (ok && batch.labels) ok = mean_loss(&batch, logits, info->vocab, &loss, &err);
     ok = ok && write_results(out, info, &batch, logits, hidden, batch.labels ? &loss : NULL, &err);
+    ok = ok && rows_sound(&batch, logits, info->vocab, out, &err);
     if (ok && batch.labels) printf("loss %.6f\n", (double)loss);
     free(logits);
     free(hidden);

@@ -320,6 +320,7 @@ int cmd_generate(int argc, char **argv) {
         DRAFT_OPTIONS(d),
         SAMPLE_OPTIONS(s),
         MODEL_OPTIONS(m),
+        CHAT_TEMPLATE_OPTION(m),
     };
     const char *notes =
         "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\", and generation\n"

@@ -32,9 +32,12 @@ typedef struct ModelOptions {
          "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)"),                                             \
     TEXT("candidates", 0, &(m).candidates, "N",                                                                        \
          "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)"),             \
-    TEXT("chat-template", 0, &(m).chat_template, "NAME|FILE",                                                          \
-         "qwen2.5, chatml, or a file (by a / or .jinja) that holds one of these; not the model's own"),                \
     FLAG("verbose", 'v', &(m).verbose, "show the model and the effective values")
+
+/* Where messages are rendered. */
+#define CHAT_TEMPLATE_OPTION(m)                                                                                        \
+    TEXT("chat-template", 0, &(m).chat_template, "NAME|FILE",                                                          \
+         "qwen2.5, chatml, or a file (by a / or .jinja) that holds one of these; not the model's own")
 
 /* --act where answers are wanted, not numbers to compare with another implementation's. */
 #define ACT_DEFAULT "auto"

@@ -169,6 +169,7 @@ int cmd_run(int argc, char **argv) {
         DRAFT_OPTIONS(d),
         SAMPLE_OPTIONS(s),
         MODEL_OPTIONS(m),
+        CHAT_TEMPLATE_OPTION(m),
     };
     int code = options_parse(argc, argv, "run -m MODEL [-p PROMPT | -f FILE] [options]",
                              "Without -p and -f the prompt is standard input, unless that is a terminal.", options,

@@ -124,10 +124,8 @@ bool choice_run(QmEngine *e, const QmTokenizer *t, const char *in, FILE *out, co
         double acc = 0, norm = 0;
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         ok = o && (!stop || !stop() || err_set(err, "interrupted")) && choose(&c, o, line.where, &acc, &norm, err);
-        char *dump = ok && out ? json_dumps(o, JSON_COMPACT) : NULL;
-        if (ok && out)
-            ok = dump ? file_put(out, dump, strlen(dump), out_path, err) && file_put(out, "\n", 1, out_path, err)
-                      : err_set(err, "out of memory: a result");
+        char *dump = ok && out ? json_dump(o, JSON_COMPACT, "a result", err) : NULL;
+        if (dump) ok = file_put(out, dump, strlen(dump), out_path, err) && file_put(out, "\n", 1, out_path, err);
         free(dump);
         json_decref(o);
         tally->acc += acc;

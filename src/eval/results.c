@@ -12,9 +12,9 @@
 /* ---- Lines ------------------------------------------------------------------------------------------------------- */
 
 static bool write_json(FILE *f, const json_t *line, const char *path, Err *err) {
-    char *dump = json_dumps(line, JSON_COMPACT);
+    char *dump = json_dump(line, JSON_COMPACT, "a result", err);
     Text text = {0};
-    if (!dump) return err_set(err, "out of memory: a result");
+    if (!dump) return false;
     text_add(&text, dump, strlen(dump));
     text_add(&text, "\n", 1);
     free(dump);
@@ -50,8 +50,8 @@ static bool check_header(const json_t *o, const json_t *run, const char *where, 
     json_object_foreach((json_t *)(uintptr_t)run, key, value) {
         const json_t *old = json_object_get(was, key);
         if (json_equal(old, value) || !strcmp(key, WHY)) continue;
-        char *a = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL,
-             *b = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        char *a = old ? json_dump(old, JSON_ENCODE_ANY | JSON_COMPACT, where, NULL) : NULL,
+             *b = json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT, where, NULL);
         err_set(err, "%s: made by another run: %s: expected %.200s, got %.200s", where, key, b ? b : "?",
                 a ? a : "nothing");
         free(a), free(b);

@@ -124,7 +124,7 @@ static bool check_default(const char *name, const char *values, const json_t *va
     size_t i;
     if (!allowed) return err_set(err, "out of memory: %s", name);
     json_array_foreach(allowed, i, item) good = good || json_equal(item, value);
-    char *text = good ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+    char *text = good ? NULL : json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT, where, NULL);
     char *first = good ? NULL : json_dumps(json_array_get(allowed, 0), JSON_ENCODE_ANY | JSON_COMPACT);
     if (!good)
         err_set(err, "%s: %s %s is not supported: expected %s", where, name,

@@ -83,6 +83,69 @@ static bool unmark(json_t *value, const char *mark, const char *where, Err *err)
     return ok;
 }
 
+/* ---- Texts ------------------------------------------------------------------------------------------------------- */
+
+/* "number ", or with a number in it if that is in the text. */
+static void mark_choose(char mark[40], const char *data, size_t bytes) {
+    snprintf(mark, 40, "number ");
+    for (int i = 0; memmem(data, bytes, mark, strlen(mark)); i++) snprintf(mark, 40, "number %d ", i);
+}
+
+static bool any_wide(const json_t *value) {
+    const char *key;
+    json_t *item;
+    size_t i;
+    if (json_number_spelling(value)) return true;
+    json_object_foreach((json_t *)(uintptr_t)value, key, item) if (any_wide(item)) return true;
+    json_array_foreach(value, i, item) if (any_wide(item)) return true;
+    return false;
+}
+
+/* Every number that is kept as a string gets a text: the mark and its digits. */
+static bool remark(json_t *value, const char *mark) {
+    const char *key, *digits = json_number_spelling(value);
+    json_t *item;
+    size_t i;
+    bool ok = true;
+    json_object_foreach(value, key, item) ok = ok && remark(item, mark);
+    json_array_foreach(value, i, item) ok = ok && remark(item, mark);
+    if (!digits || !ok) return ok;
+    Text text = {0};
+    text_line(&text, "%s%s", mark, digits);
+    ok = !text.failed && json_string_setn(value, text.data, text.bytes) == 0;
+    text_free(&text);
+    return ok;
+}
+
+static char *dump_marked(const json_t *value, size_t flags, const char *mark) {
+    json_t *copy = json_deep_copy(value);
+    char *text = copy && remark(copy, mark) ? json_dumps(copy, flags) : NULL;
+    json_decref(copy);
+    return text;
+}
+
+/* As jansson writes it, but for numbers that are no value of jansson: those are written behind a mark that is nowhere
+ * else in the text, then taken out of their quotes. */
+char *json_dump(const json_t *value, size_t flags, const char *what, Err *err) {
+    char mark[40] = "", *text, *from, *to;
+    if (!any_wide(value)) text = json_dumps(value, flags);
+    else if ((text = dump_marked(value, flags, mark))) {
+        mark_choose(mark, text, strlen(text));
+        free(text);
+        text = dump_marked(value, flags, mark);
+    }
+    if (!text) return err_set(err, "out of memory: %s", what), NULL;
+    size_t skip = strlen(mark);
+    for (from = to = text; *from;) {
+        bool is = skip && *from == '"' && !strncmp(from + 1, mark, skip);
+        if (is) for (from += 1 + skip; *from != '"';) *to++ = *from++;
+        else *to++ = *from;
+        from++;
+    }
+    *to = 0;
+    return text;
+}
+
 static json_t *load(const char *data, size_t bytes, json_error_t *why) {
     return json_loadb(data, bytes, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, why);
 }
@@ -91,9 +154,9 @@ json_t *json_text(const char *data, size_t bytes, const char *where, Err *err) {
     json_error_t why;
     json_t *value = load(data, bytes, &why);
     if (!value && json_error_code(&why) == json_error_numeric_overflow) {
-        char mark[40] = "number ";
+        char mark[40];
         Text marked = {0};
-        for (int i = 0; memmem(data, bytes, mark, strlen(mark)); i++) snprintf(mark, sizeof mark, "number %d ", i);
+        mark_choose(mark, data, bytes);
         mark_wide(data, bytes, mark, &marked);
         if (marked.data && text_ok(&marked, where, err) && (value = load(marked.data, marked.bytes, &why)) &&
             !unmark(value, mark, where, err)) {
