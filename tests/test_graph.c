@@ -94,11 +94,11 @@ static void partitions_cover(void **state) {
             int64_t ffn = 0, vocab = 0;
             partition_on(&c, &p, grids[i][0], grids[i][1], n);
             for (int d = 0; d < n; d++) {
-                const DeviceShard *s = &p.device[d];
-                for (int64_t k = s->kv.first; k < s->kv.last; k++)
-                    for (int64_t g = s->group.first; g < s->group.last; g++) held[k * grids[i][1] + g]++;
-                ffn += s->ffn.last - s->ffn.first;
-                vocab += s->vocab.last - s->vocab.first;
+                Range kv = partition_range(&p, AXIS_KV_HEAD, d), group = partition_range(&p, AXIS_GROUP, d);
+                for (int64_t k = kv.first; k < kv.last; k++)
+                    for (int64_t g = group.first; g < group.last; g++) held[k * grids[i][1] + g]++;
+                ffn += partition_range(&p, AXIS_FFN, d).last - partition_range(&p, AXIS_FFN, d).first;
+                vocab += partition_range(&p, AXIS_VOCAB, d).last - partition_range(&p, AXIS_VOCAB, d).first;
             }
             for (int h = 0; h < c.heads; h++) assert_int_equal(held[h], 1);
             assert_int_equal(ffn, c.ffn);
@@ -114,11 +114,12 @@ static void trees_finish(void **state) {
         ModelConfig c;
         Partition p;
         partition_on(&c, &p, 4, 7, n);
+        const SumTree *heads = partition_sum(&p, "kg");
         int steps[256], depth, pushed = 0, added = 0,
-                               count = tree_finish(&p.heads, p.head_nodes, p.head_count, steps, &depth);
+                               count = tree_finish(&heads->tree, heads->nodes, heads->count, steps, &depth);
         for (int i = 0; i < count; i++) steps[i] < 0 ? added++ : pushed++;
-        assert_int_equal(pushed, p.head_count);
-        assert_int_equal(added, p.head_count - 1);
+        assert_int_equal(pushed, heads->count);
+        assert_int_equal(added, heads->count - 1);
         assert_true(depth <= TREE_MAX_LEVELS);
         partition_free(&p);
     }
@@ -132,6 +133,161 @@ static void argmax_ties(void **state) {
     Call c = {.in = {pairs}, .out = out, .row1 = 2, .devices = 4};
     reduce_argmax_row.reference(&c, 0, reduce_argmax_row.units(&c));
     assert_true(out[0] == 5 && out[1] == 90 && out[2] == -3 && out[3] == 4);
+}
+
+/* ---- Split sums -------------------------------------------------------------------------------------------------- */
+
+/* The sum of a subtree of x [index], `each` columns an index; false: it is empty. */
+static bool subtree_sum(const Tree *t, int64_t each, const float *x, int level, int64_t index, float *out) {
+    float right;
+    if (level == 0) {
+        *out = 0;
+        for (int64_t k = t->first[index]; k < t->last[index]; k++) *out += x[k / each];
+        return t->first[index] < t->last[index];
+    }
+    bool left = subtree_sum(t, each, x, level - 1, 2 * index, out);
+    if (!subtree_sum(t, each, x, level - 1, 2 * index + 1, &right)) return left;
+    *out = left ? *out + right : right;
+    return true;
+}
+
+/* By the subtrees that devices hand over, then as they finish. */
+static float handed_sum(const SumTree *sum, int64_t each, const float *x) {
+    float stack[64];
+    int depth, top = 0, *steps = calloc((size_t)sum->count * 2, sizeof *steps);
+    int count = tree_finish(&sum->tree, sum->nodes, sum->count, steps, &depth);
+    for (int i = 0; i < count; i++) {
+        if (steps[i] < 0) top--, stack[top - 1] += stack[top];
+        else {
+            const TreeNode *n = &sum->nodes[steps[i]];
+            assert_true(top < 64 && subtree_sum(&sum->tree, each, x, n->level, n->index, &stack[top++]));
+        }
+    }
+    assert_int_equal(top, 1);
+    free(steps);
+    return stack[0];
+}
+
+/* Whatever is summed over devices or replicas has the same bits on any number of them, and every owner hands over what
+ * it has. */
+static void sums_same_bits(void **state) {
+    (void)state;
+    static float x[1 << 11];
+    for (int i = 0; i < 1 << 11; i++) x[i] = 1.0f / (float)(i * 37 % 101 + 1) * (i % 3 ? 1 : -1);
+    static const int64_t grids[][2] = {{4, 7}, {3, 3}, {8, 5}, {1, 1}};
+    for (size_t i = 0; i < sizeof grids / sizeof *grids; i++) {
+        float want[SUMS] = {0};
+        for (int n = 1; n <= 40; n++) {
+            ModelConfig c;
+            Partition p;
+            partition_on(&c, &p, grids[i][0], grids[i][1], n);
+            for (int s = 0; s < SUMS; s++) {
+                if (!sum_table[s].tree) continue;
+                const SumTree *sum = partition_sum(&p, sum_table[s].letters);
+                float got = handed_sum(sum, sum_table[s].each ? sum_table[s].each(&c) : 1, x);
+                if (n == 1) want[s] = got;
+                if (memcmp(&got, &want[s], sizeof got))
+                    fail_msg("sum over %s: other bits on %d", sum_table[s].letters, n);
+            }
+            partition_free(&p);
+        }
+    }
+    for (int64_t sequences = 1; sequences <= 33; sequences++) {
+        float want = 0;
+        for (int dp = 1; dp <= 40; dp++) {
+            char text[16];
+            ModelConfig c;
+            Partition p;
+            Mesh mesh;
+            Err err = {0};
+            config_of(&c, 2, 2);
+            snprintf(text, sizeof text, "dp%d,tp2", dp);
+            assert_true(mesh_parse(&mesh, text, &err) && partition_new(&p, &c, &mesh, false, &err));
+            assert_null(partition_sum(&p, "t"));
+            assert_true(partition_sequences(&p, sequences, &err));
+            const SumTree *sum = partition_sum(&p, "t");
+            assert_ptr_equal(sum, partition_sum(&p, "r"));
+            for (int k = 0; k < sum->count; k++) { /* what a replica hands over is of its own sequences */
+                const TreeNode *n = &sum->nodes[k];
+                Range mine = partition_range(&p, AXIS_STEP_ROW, n->device);
+                for (int64_t leaf = n->index << n->level; leaf < (n->index + 1) << n->level; leaf++)
+                    assert_true(sum->tree.first[leaf] == sum->tree.last[leaf] ||
+                                (leaf >= mine.first && leaf < mine.last));
+            }
+            float got = handed_sum(sum, 1, x);
+            if (dp == 1) want = got;
+            assert_memory_equal(&got, &want, sizeof got);
+            partition_free(&p);
+        }
+    }
+}
+
+/* The gradient of a weight, as an op would declare it: a sum over the rows of a step. */
+static bool outer_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    (void)err;
+    *out = (Shape){.rank = 2, .dim = {graph_node(g, n->in[0])->shape.dim[1], graph_node(g, n->in[1])->shape.dim[1]}};
+    return true;
+}
+static const OpRow outer_row = {.name = "outer", .factors = "to,ti->oi", .shape = outer_shape, .finish = all_reduce};
+
+static Tensor outer_of(Graph *g) {
+    Tensor x = embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed"));
+    return graph_op(g, &outer_row, &(Node){.in = {linear(g, x, weight(g, "(kc)d", "k_proj"), NO_TENSOR), x}});
+}
+static Tensor back_of(Graph *g) { /* from logits to what they came of: a sum over the vocabulary */
+    Tensor x = select_rows(g, embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed")), input(g, "logit_rows", "r"));
+    return linear(g, linear(g, x, weight(g, "vd", "head"), NO_TENSOR), weight(g, "dv", "back"), NO_TENSOR);
+}
+
+/* Sums over rows and over the vocabulary are completed by the rule that completes those over heads and ffn. */
+static void sums_are_completed(void **state) {
+    (void)state;
+    static const struct { Tensor (*build)(Graph *g); const char *partial, *split; char dealt; } cases[] = {
+        {outer_of, "t", "k", 0}, {back_of, "v", "", AXIS_LOGIT_ROW},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        ModelConfig c;
+        Partition p;
+        Graph g;
+        Program program;
+        Mesh mesh;
+        Err err = {0};
+        config_of(&c, 4, 7);
+        assert_true(mesh_parse(&mesh, "dp2,tp3", &err) && partition_new(&p, &c, &mesh, false, &err) &&
+                    partition_sequences(&p, 6, &err));
+        graph_init(&g, &c, 8, 64);
+        Tensor last = cases[i].build(&g);
+        assert_true(!g.err.set && program_new(&program, &g, &p, &err));
+        const Node *whole = graph_node(&program.graph, program_tensor(&program, last));
+        const Node *part = graph_node(&program.graph, whole->in[0]);
+        assert_true(whole->op == &all_reduce_row && !whole->partial[0]);
+        assert_string_equal(part->partial, cases[i].partial);
+        assert_string_equal(part->split, cases[i].split);
+        assert_string_equal(whole->split, cases[i].split);
+        assert_int_equal(whole->dealt, cases[i].dealt);
+        assert_ptr_equal(program_sum(&program, part), partition_sum(&p, cases[i].partial));
+        program_free(&program);
+        graph_free(&g);
+        partition_free(&p);
+    }
+}
+
+/* Every letter has one row; those that devices share have a way to be dealt and a sum that they are in. */
+static void axes(void **state) {
+    (void)state;
+    for (int i = 0; i < AXES; i++) {
+        const AxisRow *a = &axis_table[i];
+        bool summed = false;
+        assert_ptr_equal(axis_row(a->letter), a);
+        assert_true(a->noun && (a->role == AXIS_ROWS) == (a->rows != NO_ROWS));
+        assert_true((a->role == AXIS_WHOLE) == !a->deal);
+        for (int s = 0; s < SUMS; s++) summed |= strchr(sum_table[s].letters, a->letter) != NULL;
+        assert_true(summed || a->role == AXIS_WHOLE || sum_of((char[]){a->letter, 0}) >= 0);
+    }
+    assert_null(axis_row('z'));
+    assert_int_equal(sum_of("gk"), sum_of("kg"));
+    assert_int_equal(sum_of("g"), -1);
+    assert_int_equal(sum_of(""), -1);
 }
 
 static void bad_meshes(void **state) {
@@ -160,6 +316,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(table_walk),       cmocka_unit_test(collectives),
                                        cmocka_unit_test(partitions_cover), cmocka_unit_test(trees_finish),
                                        cmocka_unit_test(argmax_ties),      cmocka_unit_test(bad_meshes),
+                                       cmocka_unit_test(axes), cmocka_unit_test(sums_same_bits),
+                                       cmocka_unit_test(sums_are_completed),
                                        cmocka_unit_test(bad_factors)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

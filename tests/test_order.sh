@@ -26,4 +26,9 @@ for row in $rows; do
     found=$(grep -lw "$row" src/*/*.[ch] | grep -vE '^src/(ops|graph)/' | tr '\n' ' ')
     check "$row is named by its own folder only: $found" '[ -z "$found" ]'
 done
+# What a dimension letter means stands in the table of axes, and nobody else compares letters.
+for folder in graph ops cpu pjrt model; do
+    found=$(grep -n "'[trdfvskgc]'" src/$folder/*.[ch] | grep -v '^src/graph/axis\.[ch]:' | tr '\n' ' ')
+    check "src/$folder quotes no axis letter: $found" '[ -z "$found" ]'
+done
 finish

@@ -400,7 +400,7 @@ static bool never_enough(void *owner, const float *row, float floor) {
 static void same_candidates(const QmEngine *e, const Told *told, const float *logits, int64_t k, const char *what) {
     float floor = -INFINITY;
     for (int d = 0; d < e->program.partition->mesh.tp; d++) {
-        Range v = e->program.partition->device[d].vocab;
+        Range v = partition_range(e->program.partition, AXIS_VOCAB, d);
         float least = INFINITY, rest = -INFINITY;
         int64_t count = 0, size = v.last - v.first;
         for (int64_t i = v.first; i < v.last; i++) {

@@ -59,12 +59,12 @@ static void check_devices(const Spread *s) {
 
 /* Blocks of a sum hold each leaf that is not empty once, belong to who has its device, and are the fewest: no two that
  * are the halves of one subtree have one owner. */
-static void check_sums(const Spread *s, int replica, char partial) {
-    const Partition *p = s->partition;
-    const Tree *tree = partition_tree(p, partial);
-    const Sums *sums = spread_sums(s, replica, partial);
-    const TreeNode *given = partial == 'f' ? p->ffn_nodes : p->head_nodes;
-    int given_count = partial == 'f' ? p->ffn_count : p->head_count;
+static void check_sums(const Spread *s, int replica, const char *letters) {
+    const SumTree *sum = partition_sum(s->partition, letters);
+    const Tree *tree = &sum->tree;
+    const Sums *sums = spread_sums(s, replica, letters);
+    const TreeNode *given = sum->nodes;
+    int given_count = sum->count;
     for (int64_t leaf = 0; leaf < (int64_t)1 << tree->levels; leaf++) {
         int found = 0, owner = -1, device = -1;
         for (int i = 0; i < sums->count; i++)
@@ -102,8 +102,9 @@ static void check_weights(const Placed *p, int ranks) {
             assert_true(k.first >= 0 && k.last <= w->shape.dim[1].size);
             for (int64_t i = rows.first; i < rows.last; i++) seen[i] = 1;
             for (int64_t i = k.first; i < k.last; i++) seen[w->shape.dim[0].size + i] = 1;
-            const Sums *sums = spread_sums(&s, 0, n->partial);
-            const Tree *tree = partition_tree(&p->partition, n->partial);
+            const SumTree *sum = program_sum(&p->program, n);
+            const Sums *sums = sum ? spread_sums(&s, 0, n->partial) : NULL;
+            const Tree *tree = sum ? &sum->tree : NULL;
             for (int i = 0; sums && ranks > 1 && i < sums->count; i++) {
                 const TreeNode *t = &sums->nodes[i];
                 if (t->device != rank) continue;
@@ -130,8 +131,9 @@ static void devices_and_sums(void **state) {
                 assert_true(spread_new(&s, &p.partition, ranks - 1, ranks, &err));
                 check_devices(&s);
                 for (int replica = 0; replica < p.partition.mesh.dp; replica++) {
-                    check_sums(&s, replica, 'h');
-                    check_sums(&s, replica, 'f');
+                    check_sums(&s, replica, "kg");
+                    check_sums(&s, replica, "f");
+                    check_sums(&s, replica, "v");
                 }
                 spread_free(&s);
             }
@@ -161,7 +163,7 @@ static void sent(void **state) {
     for (int i = 0; i < 4; i++) {
         Spread s;
         assert_true(spread_new(&s, &p.partition, 0, ranks[i], &err));
-        assert_int_equal(spread_sent(&s, 'f', d), (ranks[i] - 1) * d);
+        assert_int_equal(spread_sent(&s, "f", d), (ranks[i] - 1) * d);
         assert_int_equal(spread_kv_heads(&s), ranks[i] <= 4 ? p.config.kv_heads / ranks[i] : 1);
         spread_free(&s);
     }

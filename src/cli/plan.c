@@ -21,6 +21,7 @@ static Cost step_cost(const Plan *p) {
 }
 
 static void print_totals(const Plan *p, double memory, double most, int idle) {
+    const AxisGrid *grid = &p->partition.grid;
     int reduces = program_collectives(&p->program, "all_reduce"),
         greedy = program_collectives(&p->program, "reduce_argmax");
     double bytes = 4.0 * (double)p->config.hidden;
@@ -33,14 +34,13 @@ static void print_totals(const Plan *p, double memory, double most, int idle) {
            (long long)p->rows, cost.flops / 1e9, cost.bytes / GIB);
     printf("key/value heads: %lld, parts: %d; query groups: %lld, parts: %d; each key/value head is held by %d "
            "device%s; %d device%s no heads\n",
-           (long long)p->config.kv_heads, p->partition.kv_parts, (long long)config_group(&p->config),
-           p->partition.group_parts, p->partition.group_parts,
-           p->partition.group_parts == 1 ? "" : "s", idle, idle == 1 ? " has" : "s have");
+           (long long)p->config.kv_heads, grid->kv_parts, (long long)config_group(&p->config),
+           grid->group_parts, grid->group_parts,
+           grid->group_parts == 1 ? "" : "s", idle, idle == 1 ? " has" : "s have");
     printf(
         "padding on a backend with uniform shards: %lld query heads for %lld\n",
-        (long long)((p->config.kv_heads + p->partition.kv_parts - 1) / p->partition.kv_parts * p->partition.kv_parts *
-                    ((config_group(&p->config) + p->partition.group_parts - 1) / p->partition.group_parts *
-                     p->partition.group_parts)),
+        (long long)((p->config.kv_heads + grid->kv_parts - 1) / grid->kv_parts * grid->kv_parts *
+                    ((config_group(&p->config) + grid->group_parts - 1) / grid->group_parts * grid->group_parts)),
         (long long)p->config.heads);
     if (memory > 0)
         printf("memory: the fullest device needs %.2f GiB of %.2f GiB: %s\n", most / GIB, memory,
@@ -73,11 +73,13 @@ static bool print_plan(const Plan *p, double memory) {
     printf("device   kv heads  groups  q heads             ffn        vocabulary  weights MiB  cache MiB  activations "
            "MiB\n");
     for (int d = 0; d < p->partition.mesh.tp; d++) {
-        const DeviceShard *s = &p->partition.device[d];
+        const Partition *of = &p->partition;
+        Range kv_heads = partition_range(of, AXIS_KV_HEAD, d), groups = partition_range(of, AXIS_GROUP, d);
+        Range ffn = partition_range(of, AXIS_FFN, d), vocab = partition_range(of, AXIS_VOCAB, d);
         DeviceBytes b = plan_bytes(p, d);
-        int64_t kv = s->kv.last - s->kv.first, group = s->group.last - s->group.first;
-        printf("%6d  %9s %7s  %7lld  %14s  %16s  %11.1f  %9.1f  %15.1f%s\n", d, range_text(s->kv).text,
-               range_text(s->group).text, (long long)(kv * group), range_text(s->ffn).text, range_text(s->vocab).text,
+        int64_t kv = kv_heads.last - kv_heads.first, group = groups.last - groups.first;
+        printf("%6d  %9s %7s  %7lld  %14s  %16s  %11.1f  %9.1f  %15.1f%s\n", d, range_text(kv_heads).text,
+               range_text(groups).text, (long long)(kv * group), range_text(ffn).text, range_text(vocab).text,
                b.weights / 1048576, b.cache / 1048576, b.activations / 1048576, kv ? "" : "  no heads");
         idle += kv == 0;
         if (plan_all_bytes(b) > most) most = plan_all_bytes(b);
@@ -106,7 +108,6 @@ static double rank_weights(const Plan *p, const Spread *s) {
 
 /* Which process holds what of the mesh, and what it sends to the others for one decoded token. */
 static bool print_ranks(const Plan *p, Err *err) {
-    int layers = (int)p->config.layers;
     int64_t devices = (int64_t)p->partition.mesh.tp * p->partition.mesh.dp;
     printf("\nunder mpirun -n %lld: devices are dealt to ranks in order, one exchange per all_reduce\n"
            "  rank     devices  kv heads  weights MiB  sent per token KiB\n", (long long)p->ranks);
@@ -114,10 +115,13 @@ static bool print_ranks(const Plan *p, Err *err) {
         Spread s;
         bool ok = spread_new(&s, &p->partition, rank, (int)p->ranks, err);
         Range r = range_part(devices, (int)p->ranks, rank);
-        int64_t hidden = p->config.hidden;
-        double floats = ok ? (double)(spread_sent(&s, 'h', hidden) + spread_sent(&s, 'f', hidden)) : 0;
+        double floats = 0;
+        for (int id = 1; ok && id < p->program.graph.count; id++) {
+            const Node *n = &p->program.graph.nodes[id];
+            if (program_sum(&p->program, n)) floats += (double)spread_sent(&s, n->partial, n->shape.dim[1].size);
+        }
         if (ok) printf("%6d  %10s  %8lld  %11.1f  %18.1f\n", rank, range_text(r).text, (long long)spread_kv_heads(&s),
-                       rank_weights(p, &s) / 1048576, 4 * layers * floats / 1024);
+                       rank_weights(p, &s) / 1048576, 4 * floats / 1024);
         spread_free(&s);
         if (!ok) return false;
     }

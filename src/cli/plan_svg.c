@@ -39,11 +39,13 @@ static double nice_bytes(double bytes, const char **unit) {
 
 /* Key/value heads stand side by side, each with the query heads that read it here, as many on a line as fit. Returns
  * how many lines they take; draws them where the picture has a file. */
-static int heads(const Picture *p, const DeviceShard *s, int x, int y, bool draw) {
-    int64_t each = s->group.last - s->group.first;
+static int heads(const Picture *p, int device, int x, int y, bool draw) {
+    const Partition *of = &p->plan->partition;
+    Range kv = partition_range(of, AXIS_KV_HEAD, device), group = partition_range(of, AXIS_GROUP, device);
+    int64_t each = group.last - group.first;
     int room = p->wide - 2 * PAD, fit = (room - LABEL) / HEAD, at = 0, line = 0;
     if (fit < 1) fit = 1;
-    for (int64_t k = s->kv.first; k < s->kv.last; k++) {
+    for (int64_t k = kv.first; k < kv.last; k++) {
         int width = LABEL + (int)(each < fit ? each : fit) * HEAD + 4;
         if (at && at + width > room) at = 0, line++;
         if (draw)
@@ -54,7 +56,7 @@ static int heads(const Picture *p, const DeviceShard *s, int x, int y, bool draw
                 fprintf(p->file, "<rect x=\"%lld\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"><title>key/value head "
                         "%lld, query head %lld of its group</title></rect>\n",
                         (long long)(x + at + LABEL + i % fit * HEAD), y + line * LINE + 1, HEAD - 2, HEAD - 2, HEAD_COLOUR,
-                        (long long)k, (long long)(s->group.first + i));
+                        (long long)k, (long long)(group.first + i));
         }
         at += width;
     }
@@ -64,14 +66,16 @@ static int heads(const Picture *p, const DeviceShard *s, int x, int y, bool draw
 static int head_lines(const Picture *p) {
     int most = 1;
     for (int d = 0; d < p->plan->partition.mesh.tp; d++) {
-        int lines = heads(p, &p->plan->partition.device[d], 0, 0, false);
+        int lines = heads(p, d, 0, 0, false);
         if (lines > most) most = lines;
     }
     return most;
 }
 
 static void device(const Picture *p, int d, int x, int y) {
-    const DeviceShard *s = &p->plan->partition.device[d];
+    const Partition *of = &p->plan->partition;
+    Range kv = partition_range(of, AXIS_KV_HEAD, d), ffn = partition_range(of, AXIS_FFN, d),
+          vocab = partition_range(of, AXIS_VOCAB, d);
     DeviceBytes b = plan_bytes(p->plan, d);
     const double parts[] = {b.weights, b.cache, b.activations};
     int bar = p->wide - 2 * PAD, at = y + p->high - PAD - 10;
@@ -81,12 +85,12 @@ static void device(const Picture *p, int d, int x, int y) {
             "<rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"#f7f7f7\" stroke=\"#999\"/>\n"
             "<text x=\"%d\" y=\"%d\" font-weight=\"bold\">device %d</text>\n",
             x, y, p->wide, p->high, x + PAD, y + LINE, d);
-    if (s->kv.first == s->kv.last)
+    if (kv.first == kv.last)
         fprintf(p->file, "<text x=\"%d\" y=\"%d\" fill=\"#666\">no heads</text>\n", x + PAD, y + 2 * LINE);
-    else heads(p, s, x + PAD, y + LINE + 5, true);
+    else heads(p, d, x + PAD, y + LINE + 5, true);
     fprintf(p->file, "<text x=\"%d\" y=\"%d\">ffn %lld</text>\n<text x=\"%d\" y=\"%d\">vocab. %lld</text>\n", x + PAD,
-            at - 8 - 2 * LINE, (long long)(s->ffn.last - s->ffn.first), x + PAD, at - 8 - LINE,
-            (long long)(s->vocab.last - s->vocab.first));
+            at - 8 - 2 * LINE, (long long)(ffn.last - ffn.first), x + PAD, at - 8 - LINE,
+            (long long)(vocab.last - vocab.first));
     double all = nice_bytes(plan_all_bytes(b), &unit);
     fprintf(p->file, "<text x=\"%d\" y=\"%d\">%.*f %s</text>\n", x + PAD, at - 5, all < 10 ? 2 : 0, all, unit);
     for (int i = 0; i < 3; i++) {

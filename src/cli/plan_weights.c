@@ -22,7 +22,7 @@ static void types_add(Types *t, const char *name, double numbers, double bits) {
 
 /* As `load` decides it: bf16 is for every matrix, 8 and 4 bits for those not quantised yet; the vocabulary keeps 8. */
 static PackedType held_as(const Node *n, const char *asked, PackedType stored) {
-    bool groups = n->shape.dim[1].size % 32 == 0, vocabulary = n->shape.dim[0].letters[0] == 'v';
+    bool groups = n->shape.dim[1].size % 32 == 0, vocabulary = n->shape.dim[0].letters[0] == AXIS_VOCAB;
     if (!asked) return stored;
     if (!strcmp(asked, "bf16")) return PACKED_BF16;
     if (!strcmp(asked, "f32")) return PACKED_F32;
@@ -127,8 +127,8 @@ static double device_weights(const Plan *p, int device) {
 }
 
 DeviceBytes plan_bytes(const Plan *p, int device) {
-    const DeviceShard *s = &p->partition.device[device];
-    int64_t kv = s->kv.last - s->kv.first;
+    Range heads = partition_range(&p->partition, AXIS_KV_HEAD, device);
+    int64_t kv = heads.last - heads.first;
     double widest = 0;
     for (int id = 1; id < p->program.graph.count; id++) {
         const Node *n = &p->program.graph.nodes[id];

@@ -17,10 +17,10 @@ static bool leaves_whole(const Tree *tree, int64_t group, int64_t k) {
  * whole pairs. */
 static Kept kept(const Cpu *cpu, const Node *n, ActType act) {
     const PackedWeight *w = &cpu->weights[n->in[1].id].packed;
-    const Tree *tree = n->partial ? partition_tree(cpu->program->partition, n->partial) : NULL;
+    const SumTree *sum = program_sum(cpu->program, n);
     if (act == ACT_INT8 ? !packed_quantised(w->type) : w->type != PACKED_BF16) return KEPT_WEIGHTS;
     if (act == ACT_INT8 && w->k % ACT_GROUP) return KEPT_SUMS;
-    return leaves_whole(tree, act == ACT_INT8 ? ACT_GROUP : 2, w->k) ? KEPT_NOT : KEPT_SUMS;
+    return leaves_whole(sum ? &sum->tree : NULL, act == ACT_INT8 ? ACT_GROUP : 2, w->k) ? KEPT_NOT : KEPT_SUMS;
 }
 
 static bool is_linear(const Cpu *cpu, const Node *n) {

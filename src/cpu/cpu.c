@@ -20,8 +20,7 @@ void cpu_step_count(Cpu *cpu) {
         phase->cost = 0;
         for (int i = phase->first; i < phase->last; i++) {
             Item *item = &cpu->items[i];
-            bool logits = item->call.node->shape.dim[0].letters[0] == 'r';
-            const int64_t *rows = logits ? cpu->replica_logits : cpu->replica_rows;
+            const int64_t *rows = cpu->first_row[call_row_kind(&item->call)];
             item->call.row0 = rows[item->replica];
             item->call.row1 = rows[item->replica + 1];
             item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
@@ -145,9 +144,9 @@ static bool replica_bounds(Cpu *cpu) {
     for (int replica = 0; replica <= dp; replica++) {
         while (t < s->rows && s->slot[t] % dp < replica) t++;
         while (r < s->logit_rows && s->slot[s->logit_row[r]] % dp < replica) r++;
-        moved |= cpu->replica_rows[replica] != t || cpu->replica_logits[replica] != r;
-        cpu->replica_rows[replica] = t;
-        cpu->replica_logits[replica] = r;
+        moved |= cpu->first_row[STEP_ROWS][replica] != t || cpu->first_row[LOGIT_ROWS][replica] != r;
+        cpu->first_row[STEP_ROWS][replica] = t;
+        cpu->first_row[LOGIT_ROWS][replica] = r;
     }
     for (t = 0; t < s->rows && s->rows <= STATIC_ROWS; t++) {
         moved |= cpu->row_block[t] != s->index[t] / ATTENTION_BLOCK;
@@ -202,8 +201,9 @@ static bool cpu_run(void *backend, Err *err) {
 static bool cache_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     KvCache *c = &cpu->cache;
-    *c = (KvCache){.type = cpu->options.cache, .kv_heads = g->size['k'], .channels = g->size['c'],
-                   .slots = cpu->options.slots, .positions = cpu->options.context};
+    *c = (KvCache){.type = cpu->options.cache, .kv_heads = graph_size(g, AXIS_KV_HEAD),
+                   .channels = graph_size(g, AXIS_CHANNEL), .slots = cpu->options.slots,
+                   .positions = cpu->options.context};
     for (int i = 1; i < g->count; i++) c->layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op->in_cache;
     if (!pages_new(c, err)) {
         err_prefix(err, "lower --ctx or --slots");
@@ -215,8 +215,8 @@ static bool cache_new(Cpu *cpu, Err *err) {
 
 static bool step_new(Cpu *cpu, Err *err) {
     size_t parts = (size_t)cpu->program->partition->mesh.dp + 1;
-    cpu->replica_rows = mem_new(parts, sizeof(int64_t), "step", err);
-    cpu->replica_logits = mem_new(parts, sizeof(int64_t), "step", err);
+    cpu->first_row[STEP_ROWS] = mem_new(parts, sizeof(int64_t), "step", err);
+    cpu->first_row[LOGIT_ROWS] = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->scratch_floats =
         (call_scratch(&cpu->program->graph, cpu->program->partition, &cpu->blocking, cpu->options.rows) + 15) / 16 * 16;
     cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers),
@@ -227,7 +227,7 @@ static bool step_new(Cpu *cpu, Err *err) {
     else err_set(err, "out of memory: phase counters");
     if (cpu->options.phases)
         cpu->timed = mem_new((size_t)cpu->phase_count, sizeof *cpu->timed, "times of phases", err);
-    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->replica_rows && cpu->replica_logits &&
+    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->first_row[STEP_ROWS] && cpu->first_row[LOGIT_ROWS] &&
            cpu->scratch && cpu->counters && (cpu->timed || !cpu->options.phases);
 }
 
@@ -254,8 +254,7 @@ static void cpu_close(void *backend) {
     free(cpu->timed);
     spread_free(&cpu->spread);
     step_rows_free(&cpu->step);
-    free(cpu->replica_rows);
-    free(cpu->replica_logits);
+    for (int kind = 0; kind < ROW_KINDS; kind++) free(cpu->first_row[kind]);
     free(cpu->counters);
     workers_free(cpu->workers);
     free(cpu);

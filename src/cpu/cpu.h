@@ -72,7 +72,7 @@ typedef struct Cpu {
     float *scratch;         /* of all workers */
     int64_t scratch_floats;
     Parts parts;            /* bytes 0: one worker, who shares nothing */
-    int64_t *replica_rows, *replica_logits; /* [dp + 1] first row of each replica, of the last step */
+    int64_t *first_row[ROW_KINDS]; /* [dp + 1] first row of each replica, of the last step; NO_ROWS: NULL */
     int64_t row_block[STATIC_ROWS];         /* block of its sequence that each row of it was in */
     StepRows step;
     struct Timed { double seconds, weight_bytes; } *timed; /* [phase count] since they were read; NULL: not timed */

@@ -10,7 +10,7 @@ static float *value_of(const Cpu *cpu, const Node *n) {
 
 /* Rows of this step that a replica has. */
 static Range rows_of(const Cpu *cpu, const Node *n, int replica) {
-    const int64_t *rows = n->shape.dim[0].letters[0] == 'r' ? cpu->replica_logits : cpu->replica_rows;
+    const int64_t *rows = cpu->first_row[shape_rows(&n->shape)];
     return (Range){rows[replica], rows[replica + 1]};
 }
 
@@ -19,17 +19,17 @@ void cpu_exchange(Cpu *cpu, int phase) {
     int tp = cpu->program->partition->mesh.tp;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP || !n->partial || cpu->node_phase[id] != phase) continue;
+        if (n->kind != NODE_OP || !n->partial[0] || cpu->node_phase[id] != phase) continue;
         for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
             Range rows = rows_of(cpu, n, replica);
             if (rows.first == rows.last) continue;
-            if (spread_sums(&cpu->spread, replica, n->partial)) {
+            if (program_sum(cpu->program, n)) {
                 int64_t width = n->shape.dim[1].size;
                 spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), block_step(cpu->step.rows, width),
                               width, rows);
             } else { /* (max, id) per device: wanted where the replica's results are */
                 int home = (int)spread_ranks(&cpu->spread, replica).first;
-                spread_gather(&cpu->spread, replica, home, value_of(cpu, n), 2 * tp, 2, rows);
+                spread_gather(&cpu->spread, n, replica, home, value_of(cpu, n), 2 * tp, 2, rows);
             }
         }
     }
@@ -41,7 +41,7 @@ void cpu_bring_home(Cpu *cpu) {
     if (cpu->spread.ranks == 1 || dp == 1) return;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP || !n->keep || n->split[0] || n->partial || !value_of(cpu, n)) continue;
+        if (n->kind != NODE_OP || !n->keep || n->split[0] || n->partial[0] || !value_of(cpu, n)) continue;
         for (int replica = 0; replica < dp; replica++)
             spread_home(&cpu->spread, replica, value_of(cpu, n), n->shape.rank > 1 ? n->shape.dim[1].size : 2,
                         rows_of(cpu, n, replica));
@@ -50,7 +50,7 @@ void cpu_bring_home(Cpu *cpu) {
 
 void cpu_gather(Cpu *cpu, const Node *n) {
     for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++)
-        spread_gather(&cpu->spread, replica, 0, value_of(cpu, n), n->shape.dim[1].size, 0, rows_of(cpu, n, replica));
+        spread_gather(&cpu->spread, n, replica, 0, value_of(cpu, n), n->shape.dim[1].size, 0, rows_of(cpu, n, replica));
 }
 
 static uint8_t *page_of(const KvCache *c, int64_t layer, int64_t head, int32_t page) {

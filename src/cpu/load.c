@@ -75,7 +75,7 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
         if (packed || !w->as_matrix) continue;
         packed_type_of(w->tensor->dtype, &w->packed.type);
         if (converts(quantise, &g->nodes[id], w->packed.type)) {
-            bool vocabulary = g->nodes[id].shape.dim[0].letters[0] == 'v';
+            bool vocabulary = g->nodes[id].shape.dim[0].letters[0] == AXIS_VOCAB;
             w->made = true;
             w->packed.type = vocabulary && quantise == PACKED_Q4G ? PACKED_Q8G : quantise;
         }

@@ -52,10 +52,15 @@ static void touch(void *context, uint8_t *from, size_t bytes) {
 
 static void touch_job(void *argument, int worker) { owner_pieces(argument, worker, touch, NULL); }
 
+/* Every replica as if it had rows up to row `last`. */
+static void rows_set(Cpu *cpu, int64_t last) {
+    for (int kind = STEP_ROWS; kind < ROW_KINDS; kind++)
+        for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->first_row[kind][i] = last;
+    cpu_step_count(cpu);
+}
+
 void owners_touch(Cpu *cpu) {
-    for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->replica_rows[i] = cpu->replica_logits[i] = 1;
-    cpu_step_count(cpu);
+    rows_set(cpu, 1);
     workers_run(cpu->workers, touch_job, cpu);
-    for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->replica_rows[i] = cpu->replica_logits[i] = 0;
-    cpu_step_count(cpu);
+    rows_set(cpu, 0);
 }

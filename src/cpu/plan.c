@@ -7,9 +7,9 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     const Partition *p = cpu->program->partition;
     int64_t rows = cpu->options.rows, width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
     if (n->op->in_cache) return 0;
-    if (n->shape.rank == 1) return rows * 2 * (n->partial ? p->mesh.tp : 1); /* (max, id) pairs */
-    if (!partition_tree(p, n->partial)) return rows * width;
-    return block_step(rows, width) * cpu->spread.most_sums[n->partial == 'f'];
+    if (n->shape.rank == 1) return rows * 2 * (n->partial[0] ? p->mesh.tp : 1); /* (max, id) pairs */
+    if (!program_sum(cpu->program, n)) return rows * width;
+    return block_step(rows, width) * spread_most(&cpu->spread, n->partial);
 }
 
 /* ---- Items ------------------------------------------------------------------------------------------------------- */
@@ -71,38 +71,32 @@ static bool item_join(Cpu *cpu, Call *call, Range columns, int64_t cut, int repl
     return item_add(cpu, call, replica, err);
 }
 
-/* The columns a device holds of a dimension split over heads: one range per key/value head, or one for all of them. */
-static bool items_heads(Cpu *cpu, Call *call, const DeviceShard *s, bool query, int replica, int from, Err *err) {
-    int64_t c = call->graph->size['c'], group = call->graph->size['g'];
-    if (!query) return item_join(cpu, call, (Range){s->kv.first * c, s->kv.last * c}, 0, replica, from, err);
-    for (int64_t k = s->kv.first; k < s->kv.last; k++) {
-        Range r = {(k * group + s->group.first) * c, (k * group + s->group.last) * c};
-        if (!item_join(cpu, call, r, group * c, replica, from, err)) return false;
-    }
-    return true;
-}
-
 static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int replica, int from, Err *err) {
-    const DeviceShard *s = &cpu->program->partition->device[device];
+    Segments mine = {0};
+    bool ok = partition_segments(call->partition, n->shape.dim[1].letters, n->split, device, &mine, err);
     call->device = device;
-    if (strchr(n->split, 'g')) return items_heads(cpu, call, s, true, replica, from, err);
-    if (strchr(n->split, 'k')) return items_heads(cpu, call, s, false, replica, from, err);
-    if (strchr(n->split, 'f')) return item_join(cpu, call, s->ffn, 0, replica, from, err);
-    return item_join(cpu, call, s->vocab, 0, replica, from, err);
+    for (int i = 0; ok && i < mine.count; i++) {
+        Range columns = {mine.list[i].from, mine.list[i].from + mine.list[i].count};
+        ok = item_join(cpu, call, columns, mine.apart, replica, from, err);
+    }
+    free(mine.list);
+    return ok;
 }
 
 static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
     const Partition *p = cpu->program->partition;
-    const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
-    if (!sums) { /* a value per device, none of them a sum */
+    const Node *in = graph_node(call->graph, n->in[0]);
+    const SumTree *sum = program_sum(cpu->program, n);
+    if (!sum) { /* a value per device, none of them a sum */
         Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
         for (call->device = (int)mine.first; call->device < mine.last; call->device++) {
-            call->columns = p->device[call->device].vocab;
+            call->columns = partition_hull(p, in->shape.dim[1].letters, in->split, call->device);
             if (!item_add(cpu, call, replica, err)) return false;
         }
         return true;
     }
-    call->tree = partition_tree(p, n->partial);
+    const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
+    call->tree = &sum->tree;
     call->nodes = sums->nodes;
     Range mine = spread_blocks(&cpu->spread, sums);
     call->node_first = (int)mine.first;
@@ -115,8 +109,8 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
 static bool parts_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t rows = cpu->options.rows < STATIC_ROWS ? cpu->options.rows : STATIC_ROWS;
-    size_t heads = (size_t)(rows * g->size['k'] * g->size['g']);
-    size_t part = (size_t)attention_part(1, g->size['c']) * sizeof(float);
+    size_t heads = (size_t)(rows * graph_size(g, AXIS_KV_HEAD) * graph_size(g, AXIS_GROUP));
+    size_t part = (size_t)attention_part(1, graph_size(g, AXIS_CHANNEL)) * sizeof(float);
     if (workers_count(cpu->workers) < 2) return true;
     if (!size_mul(heads, (size_t)cpu->cache.blocks, &cpu->parts.bytes) ||
         !size_mul(cpu->parts.bytes, part, &cpu->parts.bytes))
@@ -142,7 +136,7 @@ static Call call_of(Cpu *cpu, const Node *n, int replica) {
             if (in->shape.rank == 1) c.vector = w->vector;
             else if (n->op->table) c.table = w->tensor, c.weight = &w->packed;
             else c.weight = &w->packed;
-        } else if (partition_tree(c.partition, in->partial)) {
+        } else if (program_sum(cpu->program, in)) {
             const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
             c.finish = sums->finish;
             c.finish_count = sums->finish_count;
@@ -157,7 +151,7 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
         int from = cpu->item_count;
-        if (n->partial) {
+        if (n->partial[0]) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;
         } else if (n->split[0]) {
             Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
@@ -223,7 +217,7 @@ static void life_place(Life *life, int *lives, Life v, int64_t *offset, int64_t 
 
 /* Little work that needs nobody else's: whole rows, no matrix, no cache, nothing partial. */
 static bool repeatable(const Node *n) {
-    return !n->op->unit_cost && !n->op->in_cache && !n->partial && n->shape.rank == 2 &&
+    return !n->op->unit_cost && !n->op->in_cache && !n->partial[0] && n->shape.rank == 2 &&
            n->shape.dim[1].size <= REPEAT_WIDTH;
 }
 
@@ -234,7 +228,7 @@ static void phases_repeat(Cpu *cpu) {
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (n->kind != NODE_OP) continue;
-        if (n->partial && cpu->spread.ranks > 1) cpu->phases[cpu->node_phase[id]].exchange = true;
+        if (n->partial[0] && cpu->spread.ranks > 1) cpu->phases[cpu->node_phase[id]].exchange = true;
         if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
         if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && quantise_of(cpu, id))
             cpu->phases[cpu->node_phase[id] + 1].repeat = false;

@@ -33,10 +33,11 @@ Range spread_ranks(const Spread *s, int replica) {
     return r;
 }
 
-const Sums *spread_sums(const Spread *s, int replica, char partial) {
-    if (!partition_tree(s->partition, partial)) return NULL;
-    return &s->sums[2 * replica + (partial == 'f')];
+const Sums *spread_sums(const Spread *s, int replica, const char *partial) {
+    return &s->sums[replica][sum_of(partial)];
 }
+
+int64_t spread_most(const Spread *s, const char *partial) { return s->most_sums[sum_of(partial)]; }
 
 Range spread_blocks(const Spread *s, const Sums *sums) {
     Range r = {0, 0};
@@ -51,8 +52,8 @@ Range spread_blocks(const Spread *s, const Sums *sums) {
 bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head) {
     Range mine = spread_devices(s, rank, replica);
     for (int64_t d = mine.first; d < mine.last; d++) {
-        const Range *kv = &s->partition->device[d].kv;
-        if (head >= kv->first && head < kv->last) return true;
+        Range kv = partition_range(s->partition, AXIS_KV_HEAD, (int)d);
+        if (head >= kv.first && head < kv.last) return true;
     }
     return false;
 }
@@ -60,8 +61,10 @@ bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head) {
 int64_t spread_kv_heads(const Spread *s) {
     const Partition *p = s->partition;
     int64_t heads = 0, most = 0;
-    for (int d = 0; d < p->mesh.tp; d++)
-        if (p->device[d].kv.last > most) most = p->device[d].kv.last;
+    for (int d = 0; d < p->mesh.tp; d++) {
+        Range kv = partition_range(p, AXIS_KV_HEAD, d);
+        if (kv.last > most) most = kv.last;
+    }
     for (int64_t head = 0; head < most; head++) {
         bool held = false;
         for (int replica = 0; replica < p->mesh.dp; replica++) held |= spread_kv_held(s, s->rank, replica, head);
@@ -70,7 +73,7 @@ int64_t spread_kv_heads(const Spread *s) {
     return heads;
 }
 
-int64_t spread_sent(const Spread *s, char partial, int64_t width) {
+int64_t spread_sent(const Spread *s, const char *partial, int64_t width) {
     int64_t most = 0;
     for (int replica = 0; replica < s->partition->mesh.dp; replica++) {
         const Sums *sums = spread_sums(s, replica, partial);
@@ -83,44 +86,41 @@ int64_t spread_sent(const Spread *s, char partial, int64_t width) {
 }
 
 /* The subtrees of every rank of a replica; on one rank those of every device. */
-static bool sums_new(const Spread *s, Sums *sums, int replica, bool ffn, Err *err) {
-    const Partition *p = s->partition;
-    const Tree *tree = ffn ? &p->ffn : &p->heads;
-    const TreeNode *nodes = ffn ? p->ffn_nodes : p->head_nodes;
-    int count = ffn ? p->ffn_count : p->head_count, depth;
+static bool sums_new(const Spread *s, Sums *sums, int replica, const SumTree *of, Err *err) {
     size_t capacity = 0;
-    int *owner = mem_new((size_t)1 << tree->levels, sizeof *owner, "owners of a sum", err);
+    int *owner = mem_new((size_t)1 << of->tree.levels, sizeof *owner, "owners of a sum", err), depth;
     bool ok = owner != NULL;
     for (int rank = 0; ok && rank < s->ranks; rank++) {
         Range d = spread_devices(s, rank, replica);
-        for (int i = 0; i < count; i++)
-            for (int64_t leaf = 0; leaf < (int64_t)1 << nodes[i].level; leaf++)
-                if (nodes[i].device >= d.first && nodes[i].device < d.last)
-                    owner[(nodes[i].index << nodes[i].level) + leaf] = rank;
+        for (int i = 0; i < of->count; i++)
+            for (int64_t leaf = 0; leaf < (int64_t)1 << of->nodes[i].level; leaf++)
+                if (of->nodes[i].device >= d.first && of->nodes[i].device < d.last)
+                    owner[(of->nodes[i].index << of->nodes[i].level) + leaf] = rank;
     }
-    Range ranks = spread_ranks(s, replica);
-    for (int64_t rank = ranks.first; ok && s->ranks > 1 && rank < ranks.last; rank++)
-        ok = tree_cover(tree, owner, (int)rank, &sums->nodes, &sums->count, &capacity, err);
+    if (ok && s->ranks > 1) ok = tree_cover(&of->tree, owner, &sums->nodes, &sums->count, &capacity, err);
     free(owner);
     if (ok && s->ranks == 1) {
-        sums->nodes = mem_new((size_t)count + 1, sizeof *sums->nodes, "blocks of a sum", err);
-        sums->count = count;
-        if (sums->nodes) memcpy(sums->nodes, nodes, (size_t)count * sizeof *nodes);
+        sums->nodes = mem_new((size_t)of->count + 1, sizeof *sums->nodes, "blocks of a sum", err);
+        sums->count = of->count;
+        if (sums->nodes) memcpy(sums->nodes, of->nodes, (size_t)of->count * sizeof *of->nodes);
     }
     sums->finish = mem_new((size_t)sums->count * 2 + 1, sizeof(int), "all-reduce steps", err);
     if (!ok || !sums->nodes || !sums->finish) return false;
-    sums->finish_count = tree_finish(tree, sums->nodes, sums->count, sums->finish, &depth);
+    sums->finish_count = tree_finish(&of->tree, sums->nodes, sums->count, sums->finish, &depth);
     return true;
 }
 
 bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err *err) {
     *s = (Spread){.partition = partition, .rank = rank, .ranks = ranks};
     int dp = partition->mesh.dp, most = 0;
-    s->sums = mem_new((size_t)dp * 2, sizeof *s->sums, "sums", err);
-    for (int i = 0; s->sums && i < 2 * dp; i++) {
-        if (!sums_new(s, &s->sums[i], i / 2, i % 2, err)) return false;
-        if (s->sums[i].count > s->most_sums[i % 2]) s->most_sums[i % 2] = s->sums[i].count;
-        if (s->sums[i].count > most) most = s->sums[i].count;
+    s->sums = mem_new((size_t)dp, sizeof *s->sums, "sums", err);
+    for (int at = 0; s->sums && at < dp * SUMS; at++) {
+        int i = at % SUMS, replica = at / SUMS;
+        Sums *sums = &s->sums[replica][i];
+        if (!partition->sum[i].count || axis_is_rows(sum_table[i].letters[0])) continue;
+        if (!sums_new(s, sums, replica, &partition->sum[i], err)) return false;
+        if (sums->count > s->most_sums[i]) s->most_sums[i] = sums->count;
+        if (sums->count > most) most = sums->count;
     }
     s->message_capacity = ranks * (most + GATHER_ROWS);
     s->message = mem_new((size_t)s->message_capacity, sizeof *s->message, "messages", err);
@@ -128,9 +128,9 @@ bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err 
 }
 
 void spread_free(Spread *s) {
-    for (int i = 0; s->sums && i < 2 * s->partition->mesh.dp; i++) {
-        free(s->sums[i].nodes);
-        free(s->sums[i].finish);
+    for (int i = 0; s->sums && i < SUMS * s->partition->mesh.dp; i++) {
+        free(s->sums[i / SUMS][i % SUMS].nodes);
+        free(s->sums[i / SUMS][i % SUMS].finish);
     }
     free(s->sums);
     free(s->message);
@@ -146,31 +146,23 @@ static void hull(Range *r, int64_t first, int64_t last) {
     if (last > r->last) r->last = last;
 }
 
-/* Columns of a result that a device makes. */
-static void device_columns(const DeviceShard *d, const Graph *g, const char *split, Range *r) {
-    int64_t c = g->size['c'], group = g->size['g'];
-    if (strchr(split, 'g')) {
-        if (d->kv.first < d->kv.last)
-            hull(r, (d->kv.first * group + d->group.first) * c, ((d->kv.last - 1) * group + d->group.last) * c);
-    } else if (strchr(split, 'k')) hull(r, d->kv.first * c, d->kv.last * c);
-    else if (strchr(split, 'f')) hull(r, d->ffn.first, d->ffn.last);
-    else hull(r, d->vocab.first, d->vocab.last);
-}
-
 void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *rows, Range *k) {
     const Node *weight = graph_node(g, user->in[1]);
     Range all_rows = {0, weight->shape.dim[0].size}, all_k = {0, weight->shape.dim[1].size};
-    const Tree *tree = partition_tree(s->partition, user->partial);
+    const SumTree *sum = partition_sum(s->partition, user->partial);
+    const Tree *tree = sum ? &sum->tree : NULL;
     if (s->ranks == 1 || (!tree && !user->split[0])) {
         *rows = all_rows;
         *k = all_k;
         return;
     }
     for (int replica = 0; replica < s->partition->mesh.dp; replica++) {
-        const Sums *sums = spread_sums(s, replica, user->partial);
+        const Sums *sums = tree ? spread_sums(s, replica, user->partial) : NULL;
         Range d = spread_devices(s, s->rank, replica);
-        for (int64_t i = d.first; !tree && i < d.last; i++)
-            device_columns(&s->partition->device[i], g, user->split, rows);
+        for (int64_t i = d.first; !tree && i < d.last; i++) {
+            Range mine = partition_hull(s->partition, weight->shape.dim[0].letters, user->split, (int)i);
+            hull(rows, mine.first, mine.last);
+        }
         for (int i = 0; tree && i < sums->count; i++) {
             const TreeNode *n = &sums->nodes[i];
             for (int64_t leaf = n->index << n->level; n->device == s->rank && leaf < (n->index + 1) << n->level; leaf++)
@@ -199,7 +191,8 @@ static void say(Spread *s, int64_t peer, bool send, float *data, int64_t floats)
     spread_say(s, (int)peer, send, data, (size_t)floats * sizeof(float));
 }
 
-void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t stride, int64_t width, Range rows) {
+void spread_reduce(Spread *s, int replica, const char *partial, float *value, int64_t stride, int64_t width,
+                   Range rows) {
     const Sums *sums = spread_sums(s, replica, partial);
     Range ranks = spread_ranks(s, replica);
     if (!spread_holds(s, replica)) return;
@@ -214,25 +207,28 @@ void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t s
 }
 
 /* Columns [first, last) of a row that a rank's devices hold. */
-static Range rank_columns(const Spread *s, int rank, int replica, int64_t each) {
+static Range rank_columns(const Spread *s, const Node *n, int rank, int replica, int64_t each) {
     Range d = spread_devices(s, rank, replica), r = {0, 0};
     if (each) return (Range){d.first * each, d.last * each};
-    for (int64_t i = d.first; i < d.last; i++) hull(&r, s->partition->device[i].vocab.first,
-                                                    s->partition->device[i].vocab.last);
+    for (int64_t i = d.first; i < d.last; i++) {
+        Range mine = partition_hull(s->partition, n->shape.dim[1].letters, n->split, (int)i);
+        hull(&r, mine.first, mine.last);
+    }
     return r;
 }
 
-void spread_gather(Spread *s, int replica, int to, float *value, int64_t width, int64_t each, Range rows) {
+void spread_gather(Spread *s, const Node *n, int replica, int to, float *value, int64_t width, int64_t each,
+                   Range rows) {
     Range ranks = spread_ranks(s, replica);
     if (s->rank != to && !spread_holds(s, replica)) return;
     for (int64_t at = rows.first; at < rows.last; at += GATHER_ROWS) {
         for (int64_t r = at; r < at + GATHER_ROWS && r < rows.last; r++)
             for (int64_t from = ranks.first; from < ranks.last; from++) {
-                Range c = rank_columns(s, (int)from, replica, each);
+                Range c = rank_columns(s, n, (int)from, replica, each);
                 if (from == to || (s->rank != to && s->rank != from)) continue;
                 say(s, s->rank == to ? from : to, s->rank != to, value + r * width + c.first, c.last - c.first);
             }
-        spread_flush(s, "results of the vocabulary");
+        spread_flush(s, "results of devices");
     }
 }
 

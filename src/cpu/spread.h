@@ -19,8 +19,8 @@ typedef struct Sums {
 typedef struct Spread {
     const Partition *partition;
     int rank, ranks;
-    Sums *sums;       /* [dp][2]: heads, ffn */
-    int most_sums[2]; /* blocks of the replica that has most */
+    Sums (*sums)[SUMS];  /* [dp] in the order of sum_table; no blocks: not of this partition */
+    int most_sums[SUMS]; /* blocks of the replica that has most */
     Message *message;
     int message_count, message_capacity;
 } Spread;
@@ -31,12 +31,14 @@ void spread_free(Spread *s);
 Range spread_devices(const Spread *s, int rank, int replica); /* of that replica; first == last: none */
 bool spread_holds(const Spread *s, int replica);              /* whether this rank has any of its devices */
 Range spread_ranks(const Spread *s, int replica);             /* those that have devices of it, [first, last) */
-const Sums *spread_sums(const Spread *s, int replica, char partial); /* NULL: no sum */
+/* Of a node's partial sum (program_sum). */
+const Sums *spread_sums(const Spread *s, int replica, const char *partial);
+int64_t spread_most(const Spread *s, const char *partial);    /* blocks of the replica that has most */
 Range spread_blocks(const Spread *s, const Sums *sums);       /* those that this rank makes */
 int64_t spread_kv_heads(const Spread *s);                     /* key/value heads of this rank's devices */
 bool spread_kv_held(const Spread *s, int rank, int replica, int64_t head);
-/* Floats that this rank sends to others per row of a step: all-reduces of `partial` of one layer. */
-int64_t spread_sent(const Spread *s, char partial, int64_t width);
+/* Floats that this rank sends to others per row of a step: one all-reduce of `partial`. */
+int64_t spread_sent(const Spread *s, const char *partial, int64_t width);
 
 /* The rows and columns of a weight that this rank's devices use, as `user` uses it; a hull, never less than that. */
 void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *rows, Range *k);
@@ -44,9 +46,11 @@ void spread_weight(const Spread *s, const Graph *g, const Node *user, Range *row
 /* ---- Exchanges: `rows` of `replica`, values row-major ------------------------------------------------------ */
 
 /* The blocks of a partial sum, to all ranks of the replica. */
-void spread_reduce(Spread *s, int replica, char partial, float *value, int64_t stride, int64_t width, Range rows);
-/* Columns that devices hold, `each` apart or by vocabulary (each 0), to rank `to`. */
-void spread_gather(Spread *s, int replica, int to, float *value, int64_t width, int64_t each, Range rows);
+void spread_reduce(Spread *s, int replica, const char *partial, float *value, int64_t stride, int64_t width,
+                   Range rows);
+/* Columns of a node's result that devices hold, `each` a device or as its columns are split (each 0), to rank `to`. */
+void spread_gather(Spread *s, const Node *n, int replica, int to, float *value, int64_t width, int64_t each,
+                   Range rows);
 /* Keys and values of one head of one layer, from rank to rank; spread_flush sends what is collected. */
 void spread_say(Spread *s, int peer, bool send, void *data, size_t bytes);
 void spread_flush(Spread *s, const char *what);

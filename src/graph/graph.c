@@ -5,14 +5,10 @@
 
 void graph_init(Graph *g, const ModelConfig *config, int64_t rows, int64_t context) {
     *g = (Graph){0};
-    g->size['t'] = g->size['r'] = rows;
-    g->size['s'] = context;
-    g->size['d'] = config->hidden;
-    g->size['f'] = config->ffn;
-    g->size['v'] = config->vocab;
-    g->size['k'] = config->kv_heads;
-    g->size['g'] = config->heads / config->kv_heads;
-    g->size['c'] = config->head_dim;
+    for (int i = 0; i < AXES; i++) {
+        const AxisRow *a = &axis_table[i];
+        g->size[a->letter & 127] = a->size ? a->size(config) : a->role == AXIS_ROWS ? rows : context;
+    }
     if (mem_grow((void **)&g->nodes, &g->capacity, 64, sizeof(Node), "graph", &g->err))
         g->count = 1, g->nodes[0] = (Node){0};
 }
@@ -116,6 +112,11 @@ bool shape_same(const Shape *a, const Shape *b) {
     return true;
 }
 
+RowKind shape_rows(const Shape *s) {
+    const AxisRow *row = s->rank ? axis_row(s->dim[0].letters[0]) : NULL;
+    return row ? row->rows : NO_ROWS;
+}
+
 void shape_text(const Shape *s, Text *out) {
     text_line(out, "[");
     for (int i = 0; i < s->rank; i++) {
@@ -132,10 +133,11 @@ static const char *factor_dim(const char *p, FactorDim *dim) {
     bool group = *p == '(';
     if (group) p++;
     do {
-        bool whole = *p == '!';
-        if (whole) p++;
+        bool whole = *p == '!', picked = *p == '~';
+        if (whole || picked) p++;
         if (dim->count == MAX_LETTERS || *p < 'a' || *p > 'z') return NULL;
         dim->whole[dim->count] = whole;
+        dim->picked[dim->count] = picked;
         dim->letters[dim->count++] = *p++;
     } while (group && *p && *p != ')');
     if (!group) return p;

@@ -1,14 +1,14 @@
 /* graph.h: a graph of coarse tensor operations, and the table row that says what each operation is.
  *
  * A Graph is built once per model with global shapes; program.h turns it into one device's program with explicit
- * collectives. Dimension letters, used in every shape comment, weight declaration and factor string (the glossary):
- *   t rows of a step (each a token of some slot at some position)    r rows whose logits are asked for
- *   d hidden    f ffn (intermediate)    v vocabulary    s cache positions
- *   k key/value heads    g query heads per key/value head    c channels of a head
+ * collectives. Dimension letters, used in every shape comment, weight declaration and factor string: axis.c has the
+ * table, with who shares what. t rows of a step (each a token of some slot at some position), r rows whose logits are
+ * asked for, d hidden, f ffn (intermediate), v vocabulary, s cache positions, k key/value heads, g query heads per
+ * key/value head, c channels of a head.
  */
 #ifndef GRAPH_H
 #define GRAPH_H
-#include "../io/config.h"
+#include "axis.h"
 #include "../ops/kernels.h"
 
 enum { MAX_INPUTS = 4, MAX_RANK = 2, MAX_LETTERS = 4 };
@@ -37,8 +37,10 @@ typedef struct Node {
     bool keep;             /* read by the host after the step: never overwritten within it */
     bool cut;              /* the last of a layer: a lowered program may end here          */
     /* Filled by program_new: */
-    char split[MAX_LETTERS + 1]; /* letters of the result that are split over devices                          */
-    char partial;          /* 0, or the tree over which the result is a partial sum: 'h' heads, 'f' ffn */
+    char split[MAX_LETTERS + 1];   /* letters of the result that the devices of a replica share             */
+    char dealt;                    /* its letter of rows, which the replicas share; 0: every replica has it all */
+    char partial[MAX_LETTERS + 1]; /* shared letters that are summed, or whose largest is wanted: each device, or
+                                      replica, has a part of the result. How they are completed: sum_of, OpRow.finish */
 } Node;
 
 typedef struct Graph {
@@ -53,6 +55,7 @@ typedef struct Graph {
 
 void graph_init(Graph *g, const ModelConfig *config, int64_t rows, int64_t context);
 void graph_free(Graph *g);
+static inline int64_t graph_size(const Graph *g, Axis axis) { return g->size[axis]; }
 Node *graph_node(const Graph *g, Tensor t);
 Tensor graph_copy(Graph *g, const Node *node); /* for program.c: appends a copy */
 
@@ -86,7 +89,8 @@ struct Lower;
 struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */
     const char *factors; /* sharding rule. A dimension is a letter or (letters); `!` = must stay whole; a letter missing
-                            on the right is reduced: if it is split, the result is a partial sum */
+                            on the right is reduced: if it is split, the result is a partial sum. `~`: it is picked
+                            from or put to, row by row within a replica, and nothing is reduced */
     bool (*shape)(const Graph *g, const Node *n, Shape *out, Err *err);
     int64_t (*units)(const struct Call *call); /* independent pieces of work of one call */
     void (*reference)(const struct Call *call, int64_t first, int64_t last); /* runs units [first, last) */
@@ -112,7 +116,11 @@ extern const OpRow embed_row, rms_norm_row, linear_row, rope_table_row, rope_row
 
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */
 
-typedef struct FactorDim { char letters[MAX_LETTERS]; bool whole[MAX_LETTERS]; int count; } FactorDim;
+typedef struct FactorDim {
+    char letters[MAX_LETTERS];
+    bool whole[MAX_LETTERS], picked[MAX_LETTERS];
+    int count;
+} FactorDim;
 typedef struct Factors {
     int inputs;
     int rank[MAX_INPUTS + 1];
@@ -123,6 +131,8 @@ bool factors_parse(const char *text, Factors *out, Err *err);
 /* The op's node with its inputs bound; computes the shape by the row. For the functions above. */
 Tensor graph_op(Graph *g, const OpRow *op, const Node *proto);
 bool shape_same(const Shape *a, const Shape *b);
+/* Which list of the step's rows it has a row for. */
+RowKind shape_rows(const Shape *s);
 /* "[t=128,(kgc)=3584]" */
 void shape_text(const Shape *s, Text *out);
 #endif

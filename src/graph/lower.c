@@ -76,9 +76,13 @@ bool lower_once(Lower *l, const char *format, ...) {
 
 int64_t lower_rows(const Lower *l) { return l->bucket.slots * l->bucket.rows; }
 
+static int64_t rows_of_kind(const Lower *l, RowKind kind) {
+    return kind == LOGIT_ROWS ? l->bucket.logit_rows : lower_rows(l);
+}
+
 int64_t lower_letter(const Lower *l, char letter, const char *split) {
-    if (letter == 't') return lower_rows(l);
-    if (letter == 'r') return l->bucket.logit_rows;
+    const AxisRow *axis = axis_row(letter);
+    if (axis && axis->role == AXIS_ROWS) return rows_of_kind(l, axis->rows);
     return partition_local(l->program->partition, letter, strchr(split, letter) != NULL,
                            l->program->graph.size[letter & 127]);
 }
@@ -120,7 +124,7 @@ static int node_number(const Lower *l, int id) { return id - l->first + 1; }
 const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_number(l, node_id(l, n))); }
 
 static void cache_name(const Lower *l, int layer, int v, char out[LOWER_NAME]) {
-    snprintf(out, LOWER_NAME, "%c%d", v ? 'v' : 'k', layer - l->layer);
+    snprintf(out, LOWER_NAME, "%s%d", v ? "v" : "k", layer - l->layer);
 }
 
 static void weight_name(const Lower *l, const LowerArgument *a, char out[LOWER_NAME]) {
@@ -251,9 +255,9 @@ static void groups_text(const Lower *l, int axis, Text *out) {
     text_line(out, "]> : tensor<%dx%dxi64>", groups, size);
 }
 
-/* Whether devices along an axis share a replica and there are several. */
-static bool axis_reduces(const Lower *l, int axis) {
-    return l->mesh[axis] > 1 && !(axis == 0 && l->program->partition->mesh.dp > 1);
+/* Whether devices along an axis of the mesh share a replica, or are replicas, and there are several. */
+static bool mesh_reduces(const Lower *l, int axis, bool replicas) {
+    return l->mesh[axis] > 1 && (axis == 0 && l->program->partition->mesh.dp > 1) == replicas;
 }
 
 /* One all_reduce that adds. */
@@ -266,12 +270,14 @@ static void sum_text(Lower *l, const char *groups, const char *from, const char 
               to, from, l->type, l->type, l->type, l->type, groups ? groups : "", ++l->channel, type, type);
 }
 
-const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64_t rows, int64_t columns) {
+const char *lower_all_reduce(Lower *l, const char *value, const char *out, const char *partial, int64_t rows,
+                             int64_t columns) {
     const char *type = lower_type(l, NULL, 2, rows, columns), *from = value;
-    int last = axis_reduces(l, 0) ? 0 : 1;
-    if (!axis_reduces(l, 0) && !axis_reduces(l, 1)) return value;
+    bool replicas = axis_is_rows(partial[0]);
+    int last = mesh_reduces(l, 0, replicas) ? 0 : 1;
+    if (!mesh_reduces(l, 0, replicas) && !mesh_reduces(l, 1, replicas)) return value;
     for (int axis = 1; axis >= 0; axis--) {
-        if (!axis_reduces(l, axis)) continue;
+        if (!mesh_reduces(l, axis, replicas)) continue;
         Text groups = {0};
         groups_text(l, axis, &groups);
         const char *to = axis == last ? out : word(l, "%s_y", out);
@@ -285,9 +291,9 @@ const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64
 const char *lower_all_gather(Lower *l, const char *value, const char *out, int64_t rows, int64_t *columns,
                              const char *type) {
     const char *from = value;
-    int last = axis_reduces(l, 0) ? 0 : 1;
+    int last = mesh_reduces(l, 0, false) ? 0 : 1;
     for (int axis = 1; axis >= 0; axis--) {
-        if (!axis_reduces(l, axis)) continue;
+        if (!mesh_reduces(l, axis, false)) continue;
         Text groups = {0};
         groups_text(l, axis, &groups);
         const char *to = axis == last ? out : word(l, "%s_y", out), *before = lower_type(l, type, 2, rows, *columns);
@@ -574,7 +580,7 @@ static void copy_across(Lower *l, const char *out, const char *cache, const Lowe
 
 static void copy_cache(Lower *l, const Node *update, int v) {
     char out[LOWER_NAME];
-    int64_t c = l->program->graph.size['c'];
+    int64_t c = graph_size(&l->program->graph, AXIS_CHANNEL);
     snprintf(out, sizeof out, "%s%s", lower_out(l, update), v ? "v" : "k");
     const char *cache = lower_cache(l, update->layer, v, lower_dim(l, update, 1) / c, c);
     const LowerArgument *found = argument_find(l, cache + 1);

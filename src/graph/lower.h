@@ -65,10 +65,12 @@ typedef struct Lower {
 
 /* ---- For op rows ------------------------------------------------------------------------------------------------- */
 
-/* Rows of a value: t of the bucket; local, padded columns of dimension `dim` of a node. */
+/* Rows t of the bucket; local, padded size of dimension `dim` of a node, rows included. */
 int64_t lower_rows(const Lower *l);
 int64_t lower_dim(const Lower *l, const Node *n, int dim);
 int64_t lower_letter(const Lower *l, char letter, const char *split); /* local, padded size */
+/* Of a head. */
+static inline int64_t lower_channels(const Lower *l) { return graph_size(&l->program->graph, AXIS_CHANNEL); }
 /* Names are short-lived: copies in a ring. Name of the value of input i (weights become arguments on first use). */
 const char *lower_in(Lower *l, const Node *n, int i);
 const char *lower_out(Lower *l, const Node *n);
@@ -86,9 +88,11 @@ const char *lower_shard_input(Lower *l);
 void lower_result(Lower *l, const char *name, int64_t columns);
 /* The cache of a layer as it stands now, flat [slots * key/value heads * positions, channels]; v: 0 keys, 1 values. */
 const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t channels);
-/* all_reduce (sum) or all_gather of a value over every tensor-parallel mesh axis, one collective an axis; returns the
- * result's name. all_gather joins along the last dimension of [rows, columns]; *columns grows. */
-const char *lower_all_reduce(Lower *l, const char *value, const char *out, int64_t rows, int64_t columns);
+/* all_reduce (sum) or all_gather of a value over every tensor-parallel mesh axis, or, of a sum over rows, over that of
+ * the replicas; one collective an axis; returns the result's name. partial: Node.partial of the value. all_gather joins
+ * along the last dimension of [rows, columns]; *columns grows. */
+const char *lower_all_reduce(Lower *l, const char *value, const char *out, const char *partial, int64_t rows,
+                             int64_t columns);
 const char *lower_all_gather(Lower *l, const char *value, const char *out, int64_t rows, int64_t *columns,
                              const char *type);
 

@@ -4,7 +4,7 @@
 #include "program.h"
 
 /* Splits of the factor letters of one op, found on its inputs. */
-typedef struct Binding { char split[128][MAX_LETTERS + 1]; } Binding;
+typedef struct Binding { char split[128][MAX_LETTERS + 1]; bool picked[128]; } Binding;
 
 static void letters_add(char *set, char letter) {
     size_t count = strlen(set);
@@ -19,7 +19,13 @@ static int factor_of(const FactorDim *f, int i, int n) {
     return i <= extra ? 0 : i - extra;
 }
 
-/* Splits of an input as the op uses it. A weight may be split by the rules, unless the op needs it whole. */
+/* Whether devices or replicas share a letter of an input. A weight may be shared by its axis, unless the op needs it
+ * whole; rows are, wherever they come from. */
+static bool letter_split(const Node *in, char letter, bool whole) {
+    if (axis_is_rows(letter)) return in->kind == NODE_INPUT || in->dealt == letter;
+    return in->kind == NODE_WEIGHT ? axis_is_split(letter) && !whole : strchr(in->split, letter) != NULL;
+}
+
 static bool bind_input(const Program *p, const Node *user, int i, const Factors *f, Binding *b, Err *err) {
     const Node *in = graph_node(&p->graph, user->in[i]);
     if (i < f->inputs && f->rank[i] != in->shape.rank) return true; /* e.g. a bias of rank 1 where none is written */
@@ -27,14 +33,13 @@ static bool bind_input(const Program *p, const Node *user, int i, const Factors 
         const char *letters = in->shape.dim[d].letters;
         const FactorDim *fd = &f->dim[i][d];
         for (int l = 0; letters[l]; l++) {
-            int at = factor_of(fd, l, (int)strlen(letters));
-            bool by_rule =
-                in->kind == NODE_WEIGHT && rules_of(&p->partition->rules, letters[l]) == RULE_TENSOR_PARALLEL;
-            if (in->kind == NODE_WEIGHT ? !by_rule || fd->whole[at] : !strchr(in->split, letters[l])) continue;
+            int at = factor_of(fd, l, (int)strlen(letters)), factor = fd->letters[at] & 127;
+            if (!letter_split(in, letters[l], fd->whole[at])) continue;
             if (fd->whole[at])
                 return err_set(err, "%s: dimension %c of input %d must stay whole but %c is split", user->op->name,
                                fd->letters[at], i, letters[l]);
-            letters_add(b->split[fd->letters[at] & 127], letters[l]);
+            letters_add(b->split[factor], letters[l]);
+            b->picked[factor] |= fd->picked[at];
         }
     }
     return true;
@@ -46,20 +51,21 @@ static bool on_result(const Factors *f, char letter) {
     return false;
 }
 
-/* Sets split and partial of one op node. */
+/* Sets split, dealt and partial of one op node. */
 static bool propagate(const Program *p, Node *n, Err *err) {
     Factors f;
     Binding b = {0};
-    n->split[0] = n->partial = 0;
+    n->split[0] = n->partial[0] = n->dealt = 0;
     if (!factors_parse(n->op->factors, &f, err)) return false;
     for (int i = 0; i < n->inputs && i < f.inputs; i++)
         if (!bind_input(p, n, i, &f, &b, err)) return false;
     for (int c = 'a'; c <= 'z'; c++)
         for (const char *s = b.split[c]; *s; s++) {
-            if (on_result(&f, (char)c)) letters_add(n->split, *s);
-            else n->partial = *s == 'k' || *s == 'g' ? 'h' : *s;
+            if (!on_result(&f, (char)c) && !b.picked[c]) letters_add(n->partial, *s);
+            else if (axis_is_rows(*s)) n->dealt = on_result(&f, (char)c) ? *s : n->dealt;
+            else letters_add(n->split, *s);
         }
-    return !n->partial || n->op->finish ||
+    return !n->partial[0] || n->op->finish ||
            err_set(err, "%s: its result would be a partial sum, which it cannot be", n->op->name);
 }
 
@@ -78,11 +84,12 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
         for (int i = 0; i < n.inputs; i++) n.in[i] = p->map[n.in[i].id];
         if (n.kind == NODE_OP && !propagate(p, &n, err)) goto failed;
         Tensor t = graph_copy(&p->graph, &n);
-        if (n.kind == NODE_OP && n.partial) {
-            bool keep = n.keep;
-            graph_node(&p->graph, t)->keep = false;
+        if (n.kind == NODE_OP && n.partial[0]) {
+            Node *part = graph_node(&p->graph, t);
+            if (part) part->keep = false;
             t = n.op->finish(&p->graph, t);
-            if (graph_node(&p->graph, t)) graph_node(&p->graph, t)->keep = keep;
+            Node *whole = graph_node(&p->graph, t);
+            if (whole) whole->keep = n.keep, whole->dealt = n.dealt, memcpy(whole->split, n.split, sizeof n.split);
         }
         p->map[id] = t;
     }
@@ -117,14 +124,16 @@ bool program_weight_split(const Program *p, const Node *user, int input, char sp
 static int64_t range_size(Range r) { return r.last - r.first; }
 
 int64_t program_local(const Program *p, const Node *n, int dim, int device) {
-    const DeviceShard *s = &p->partition->device[device];
     int64_t size = 1;
     for (const char *l = n->shape.dim[dim].letters; *l; l++) {
         bool split = strchr(n->split, *l) != NULL;
-        size *= !split ? p->graph.size[*l & 127] : *l == 'k' ? range_size(s->kv) : *l == 'g' ? range_size(s->group)
-                : *l == 'f' ? range_size(s->ffn) : range_size(s->vocab);
+        size *= split ? range_size(partition_range(p->partition, *l, device)) : p->graph.size[*l & 127];
     }
     return size;
+}
+
+const SumTree *program_sum(const Program *p, const Node *n) {
+    return n->shape.rank == 2 ? partition_sum(p->partition, n->partial) : NULL;
 }
 
 int program_collectives(const Program *p, const char *op) {
@@ -146,7 +155,7 @@ static void node_text(const Program *p, const Node *n, int id, int device, Text 
     text_line(out, " -> [");
     for (int d = 0; d < n->shape.rank; d++)
         text_line(out, "%s%s=%lld", d ? ", " : "", n->shape.dim[d].letters, (long long)program_local(p, n, d, device));
-    text_line(out, "]%s%s%s\n", n->split[0] ? " split " : "", n->split, n->partial ? " partial" : "");
+    text_line(out, "]%s%s%s\n", n->split[0] ? " split " : "", n->split, n->partial[0] ? " partial" : "");
 }
 
 void program_text(const Program *p, int device, Text *out) {

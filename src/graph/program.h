@@ -22,6 +22,8 @@ Tensor program_tensor(const Program *p, Tensor of_graph);
 int64_t program_local(const Program *p, const Node *n, int dim, int device);
 /* Whether the letter of a node's result (or of a weight, as used by `user`) is split. */
 bool program_weight_split(const Program *p, const Node *user, int input, char split[MAX_LETTERS + 1], Err *err);
+/* The tree a node's partial value is a sum over; NULL: it is none, as pairs of an argmax are not. */
+const SumTree *program_sum(const Program *p, const Node *n);
 /* One line per operation with local shapes of `device`; collectives stand out. */
 void program_text(const Program *p, int device, Text *out);
 /* Collectives of one step, and the f32 bytes each row hands to them on one device. */

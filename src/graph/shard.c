@@ -1,83 +1,7 @@
-/* shard.c: meshes read, and a model's heads, ffn and vocabulary split over them. */
-#include <ctype.h>
+/* shard.c: a model's axes dealt to the devices of a mesh, and its sums to their subtrees. */
 #include <stdlib.h>
 #include <string.h>
-#include "../ops/pack.h"
 #include "shard.h"
-
-const Rules rules_default = {
-    .batch = RULE_DATA_PARALLEL,
-    .hidden = RULE_REPLICATED,
-    .kv = RULE_TENSOR_PARALLEL, .group = RULE_TENSOR_PARALLEL,
-    .ffn = RULE_TENSOR_PARALLEL, .vocab = RULE_TENSOR_PARALLEL,
-    .embedding = RULE_REPLICATED, /* rows are looked up by every device: a split would cost one more all-reduce */
-};
-
-AxisRule rules_of(const Rules *rules, char letter) {
-    switch (letter) {
-    case 'k': return rules->kv;
-    case 'g': return rules->group;
-    case 'f': return rules->ffn;
-    case 'v': return rules->vocab;
-    case 't': case 'r': return rules->batch;
-    case 'd': return rules->hidden;
-    default: return RULE_REPLICATED; /* c, s: a head is never cut, a slot's cache is whole */
-    }
-}
-
-/* A number 1..MAX_DEVICES at *p, moved past it; 0 if there is none. */
-static int mesh_number(const char **p) {
-    int64_t n = 0;
-    if (!isdigit((unsigned char)**p)) return 0;
-    while (isdigit((unsigned char)**p) && n <= MAX_DEVICES) n = n * 10 + (*(*p)++ - '0');
-    return n <= MAX_DEVICES ? (int)n : 0;
-}
-
-bool mesh_parse(Mesh *mesh, const char *text, Err *err) {
-    *mesh = (Mesh){.rank = 1, .dim = {1, 1}, .dp = 1, .tp = 1};
-    const char *p = text ? text : "1x1";
-    snprintf(mesh->text, sizeof mesh->text, "%s", p);
-    bool ok;
-    if (!strncmp(p, "dp", 2) || !strncmp(p, "tp", 2)) {
-        mesh->rank = 2;
-        bool dp = false, tp = false;
-        do {
-            bool is_dp = *p == 'd';
-            ok = (!strncmp(p, "dp", 2) && !dp) || (!strncmp(p, "tp", 2) && !tp);
-            if (!ok) break;
-            p += 2;
-            int n = mesh_number(&p);
-            *(is_dp ? &mesh->dp : &mesh->tp) = n;
-            *(is_dp ? &dp : &tp) = true;
-            ok = n > 0;
-        } while (ok && *p == ',' && p++);
-        mesh->dim[0] = mesh->dp;
-        mesh->dim[1] = mesh->tp;
-        ok = ok && !*p;
-    } else {
-        mesh->dim[0] = mesh_number(&p);
-        if (*p == 'x') {
-            p++;
-            mesh->rank = 2;
-            mesh->dim[1] = mesh_number(&p);
-        }
-        mesh->tp = mesh->dim[0] * mesh->dim[1];
-        ok = !*p && mesh->tp > 0;
-    }
-    if (ok && strlen(text ? text : "") < sizeof mesh->text && (int64_t)mesh->dp * mesh->tp <= MAX_DEVICES) return true;
-    return err_set(err, "bad mesh '%.40s': expected XxY, N or dpA,tpB with 1 to %d devices, as in 2x4, 8 or dp2,tp4",
-                   text, MAX_DEVICES);
-}
-
-const Tree *partition_tree(const Partition *p, char partial) {
-    return partial == 'h' ? &p->heads : partial == 'f' ? &p->ffn : NULL;
-}
-
-Range range_part(int64_t size, int parts, int part) {
-    int64_t each = size / parts, more = size % parts;
-    int64_t first = part * each + (part < more ? part : more);
-    return (Range){first, first + each + (part < more)};
-}
 
 static int64_t part_ceil(int64_t size, int64_t parts) { return (size + parts - 1) / parts; }
 
@@ -90,93 +14,160 @@ static void choose_grid(Partition *p, int64_t kv_heads, int64_t group, int n) {
             int64_t cost = heads * (MAX_DEVICES + 1) + b;
             if (cost >= best || (p->uniform && a * b != n)) continue;
             best = cost;
-            p->kv_parts = a;
-            p->group_parts = b;
+            p->grid.kv_parts = a;
+            p->grid.group_parts = b;
         }
 }
 
-/* Owners of leaves, then the subtrees of every device. */
-static bool cover_heads(Partition *p, const ModelConfig *c, Err *err) {
-    int64_t group = c->heads / c->kv_heads, width = (int64_t)1 << p->heads.levels;
-    int *owner = mem_new((size_t)width, sizeof *owner, "head owners", err);
-    size_t capacity = 0;
-    bool ok = owner != NULL;
-    for (int64_t leaf = 0; ok && leaf < width; leaf++) {
-        if (p->heads.first[leaf] == p->heads.last[leaf]) continue;
-        int64_t head = p->heads.first[leaf] / c->head_dim, k = head / group, g = head % group;
-        for (int d = 0; d < p->mesh.tp; d++) {
-            const DeviceShard *s = &p->device[d];
-            if (k >= s->kv.first && k < s->kv.last && g >= s->group.first && g < s->group.last) owner[leaf] = d;
+static int axis_at(char letter) {
+    const AxisRow *row = axis_row(letter);
+    return row ? (int)(row - axis_table) : 0;
+}
+
+/* The first device, or replica, from `from` on that has an index of these letters; the last letter is the innermost. */
+static int owner_of(const Partition *p, const char *letters, int64_t index, int from) {
+    int parts = axis_is_rows(letters[0]) ? p->mesh.dp : p->mesh.tp;
+    for (int i = 0; i < parts; i++) {
+        int d = (from + i) % parts;
+        int64_t rest = index;
+        bool has = true;
+        for (size_t at = strlen(letters); at-- > 0;) {
+            int64_t size = axis_is_rows(letters[at]) ? p->sequences : p->size[axis_at(letters[at])];
+            Range r = partition_range(p, letters[at], d);
+            has &= rest % size >= r.first && rest % size < r.last;
+            rest /= size;
         }
+        if (has) return d;
     }
-    for (int d = 0; ok && d < p->mesh.tp; d++)
-        ok = tree_cover(&p->heads, owner, d, &p->head_nodes, &p->head_count, &capacity, err);
+    return 0;
+}
+
+/* Owners of leaves, then the subtrees of every owner. */
+static bool sum_cover(const Partition *p, const char *letters, int64_t each, SumTree *sum, Err *err) {
+    int64_t leaves = (int64_t)1 << sum->tree.levels;
+    int *owner = mem_new((size_t)leaves, sizeof *owner, "owners of a sum", err);
+    size_t capacity = 0;
+    sum->count = 0;
+    free(sum->nodes);
+    sum->nodes = NULL;
+    for (int64_t i = 0, last = 0; owner && i < leaves; i++)
+        if (sum->tree.first[i] < sum->tree.last[i])
+            last = owner[i] = owner_of(p, letters, sum->tree.first[i] / each, (int)last);
+    bool ok = owner && tree_cover(&sum->tree, owner, &sum->nodes, &sum->count, &capacity, err);
     free(owner);
     return ok;
 }
 
-static bool cover_ffn(Partition *p, Err *err) {
-    int owner[FFN_LEAVES];
-    size_t capacity = 0;
-    for (int d = 0; d < p->mesh.tp; d++) {
-        Range leaves = range_part(FFN_LEAVES, p->mesh.tp, d);
-        for (int64_t i = leaves.first; i < leaves.last; i++) owner[i] = d;
-        p->device[d].ffn = leaves.first < leaves.last
-                               ? (Range){p->ffn.first[leaves.first], p->ffn.last[leaves.last - 1]}
-                               : (Range){0, 0};
+bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, bool uniform, Err *err) {
+    *p = (Partition){.mesh = *mesh, .uniform = uniform, .grid.devices = mesh->tp};
+    choose_grid(p, c->kv_heads, c->heads / c->kv_heads, mesh->tp);
+    p->held = mem_new((size_t)mesh->tp, sizeof *p->held, "partition", err);
+    for (int a = 0; p->held && a < AXES; a++) {
+        const AxisRow *row = &axis_table[a];
+        p->size[a] = row->size ? row->size(c) : 0;
+        for (int d = 0; d < mesh->tp; d++) {
+            Range r = axis_is_split(row->letter) ? row->deal(&p->grid, p->size[a], d) : (Range){0, p->size[a]};
+            p->held[d][a] = r;
+            if (r.last - r.first > p->most[a]) p->most[a] = r.last - r.first;
+        }
     }
-    for (int d = 0; d < p->mesh.tp; d++)
-        if (!tree_cover(&p->ffn, owner, d, &p->ffn_nodes, &p->ffn_count, &capacity, err)) return false;
+    bool ok = p->held != NULL;
+    for (int i = 0; ok && i < SUMS; i++) {
+        const SumRow *row = &sum_table[i];
+        if (row->tree)
+            ok = row->tree(&p->sum[i].tree, c, err) &&
+                 sum_cover(p, row->letters, row->each ? row->each(c) : 1, &p->sum[i], err);
+    }
+    if (!ok) partition_free(p);
+    return ok;
+}
+
+bool partition_sequences(Partition *p, int64_t sequences, Err *err) {
+    for (int i = 0; i < SUMS; i++) {
+        SumTree *sum = &p->sum[i];
+        if (!axis_is_rows(sum_table[i].letters[0])) continue;
+        tree_free(&sum->tree);
+        p->sequences = sequences;
+        if (sequences < 1) return err_set(err, "expected at least one sequence, got %lld", (long long)sequences);
+        if (!tree_grid(&sum->tree, sequences, 1, 1, err) || !sum_cover(p, sum_table[i].letters, 1, sum, err))
+            return false;
+    }
     return true;
 }
 
+void partition_free(Partition *p) {
+    free(p->held);
+    for (int i = 0; i < SUMS; i++) {
+        tree_free(&p->sum[i].tree);
+        free(p->sum[i].nodes);
+    }
+    *p = (Partition){0};
+}
+
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
+
+Range partition_range(const Partition *p, char letter, int device) {
+    if (!axis_is_rows(letter)) return p->held[device][axis_at(letter)];
+    return axis_row(letter)->deal(&(AxisGrid){.devices = p->mesh.dp}, p->sequences, device);
+}
+
 int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole) {
-    if (!split) return whole;
-    return letter == 'k' ? p->kv : letter == 'g' ? p->group : letter == 'f' ? p->ffn_columns : p->vocab_columns;
+    return split ? p->most[axis_at(letter)] : whole;
 }
 
-static void local_sizes(Partition *p) {
-    for (int d = 0; d < p->mesh.tp; d++) {
-        const DeviceShard *s = &p->device[d];
-        int64_t size[] = {s->kv.last - s->kv.first, s->group.last - s->group.first, s->ffn.last - s->ffn.first,
-                          s->vocab.last - s->vocab.first};
-        int64_t *most[] = {&p->kv, &p->group, &p->ffn_columns, &p->vocab_columns};
-        for (int i = 0; i < 4; i++)
-            if (size[i] > *most[i]) *most[i] = size[i];
-    }
+const SumTree *partition_sum(const Partition *p, const char *partial) {
+    int i = sum_of(partial);
+    return i < 0 || !p->sum[i].count ? NULL : &p->sum[i];
 }
 
-bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, bool uniform, Err *err) {
-    *p = (Partition){.mesh = *mesh, .rules = rules_default, .uniform = uniform};
-    int64_t group = c->heads / c->kv_heads, panels = (c->vocab + PANEL - 1) / PANEL;
-    p->device = mem_new((size_t)mesh->tp, sizeof *p->device, "partition", err);
-    if (!p->device || !tree_heads(&p->heads, c->kv_heads, group, c->head_dim, err) || !tree_ffn(&p->ffn, c->ffn, err))
-        goto failed;
-    choose_grid(p, c->kv_heads, group, mesh->tp);
-    for (int d = 0; d < mesh->tp; d++) {
-        DeviceShard *s = &p->device[d];
-        if (d < p->kv_parts * p->group_parts) {
-            s->kv = range_part(c->kv_heads, p->kv_parts, d / p->group_parts);
-            s->group = range_part(group, p->group_parts, d % p->group_parts);
-        }
-        Range v = range_part(panels, mesh->tp, d);
-        s->vocab = (Range){v.first * PANEL, v.last * PANEL < c->vocab ? v.last * PANEL : c->vocab};
-        if (s->vocab.first > s->vocab.last) s->vocab.first = s->vocab.last;
+typedef struct Cut {
+    const Partition *p;
+    const char *letters, *split;
+    int device;
+    Segments *out;
+    Err *err;
+} Cut;
+
+/* Letters from `at` on, the outermost first. */
+static bool cut(Cut *c, int at, int64_t from, int64_t to) {
+    char letter = c->letters[at];
+    Range r = {0, c->p->size[axis_at(letter)]};
+    if (strchr(c->split, letter)) r = partition_range(c->p, letter, c->device);
+    int64_t inner = 1, local = 1;
+    bool split_inside = false;
+    for (const char *l = c->letters + at + 1; *l; l++) {
+        int64_t whole = c->p->size[axis_at(*l)];
+        bool is = strchr(c->split, *l) != NULL;
+        inner *= whole;
+        local *= partition_local(c->p, *l, is, whole);
+        split_inside |= is;
     }
-    if (cover_heads(p, c, err) && cover_ffn(p, err)) {
-        local_sizes(p);
+    if (r.first >= r.last) return true;
+    if (!split_inside) {
+        Segments *out = c->out;
+        if (!mem_grow((void **)&out->list, &out->capacity, (size_t)out->count + 1, sizeof *out->list, "shard", c->err))
+            return false;
+        out->list[out->count++] = (Segment){from + r.first * inner, to, (r.last - r.first) * inner};
         return true;
     }
-failed:
-    partition_free(p);
-    return false;
+    if (at == 0) c->out->apart = inner;
+    for (int64_t i = r.first; i < r.last; i++)
+        if (!cut(c, at + 1, from + i * inner, to + (i - r.first) * local)) return false;
+    return true;
 }
 
-void partition_free(Partition *p) {
-    free(p->device);
-    tree_free(&p->heads);
-    tree_free(&p->ffn);
-    free(p->head_nodes);
-    free(p->ffn_nodes);
-    *p = (Partition){0};
+bool partition_segments(const Partition *p, const char *letters, const char *split, int device, Segments *out,
+                        Err *err) {
+    return cut(&(Cut){p, letters, split, device, out, err}, 0, 0, 0);
+}
+
+Range partition_hull(const Partition *p, const char *letters, const char *split, int device) {
+    Range hull = {0, 1};
+    for (const char *l = letters; *l; l++) {
+        int64_t size = p->size[axis_at(*l)];
+        Range r = strchr(split, *l) ? partition_range(p, *l, device) : (Range){0, size};
+        if (r.first >= r.last) return (Range){0, 0};
+        hull = (Range){hull.first * size + r.first, (hull.last - 1) * size + r.last};
+    }
+    return hull;
 }

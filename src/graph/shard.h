@@ -1,48 +1,51 @@
-/* shard.h: the mesh of devices, and who holds what of the model on it. */
+/* shard.h: who holds what of a model on a mesh. */
 #ifndef SHARD_H
 #define SHARD_H
-#include "../io/config.h"
-#include "tree.h"
+#include "axis.h"
+#include "mesh.h"
 
-enum { MAX_DEVICES = 1024 };
-
-/* "2x4", "8", "dp2,tp4". Both axes of XxY are tensor-parallel. */
-typedef struct Mesh { int rank; int dim[2]; int dp, tp; char text[32]; } Mesh;
-bool mesh_parse(Mesh *mesh, const char *text, Err *err); /* NULL: one device */
-
-typedef struct Range { int64_t first, last; } Range;
-
-/* What one tensor-parallel device holds; an empty range is idle there. The same for each data-parallel replica. */
-typedef struct DeviceShard {
-    Range kv, group;   /* heads (k, g) with k in kv and g in group            */
-    Range ffn, vocab;  /* columns; ffn in whole leaves, vocab in whole panels */
-} DeviceShard;
-
-/* Which mesh axes a logical axis is split over. "Replicated" is written, never a silent default. */
-typedef enum AxisRule { RULE_REPLICATED, RULE_TENSOR_PARALLEL, RULE_DATA_PARALLEL } AxisRule;
-typedef struct Rules { AxisRule batch, hidden, kv, group, ffn, vocab, embedding; } Rules;
-extern const Rules rules_default;
-AxisRule rules_of(const Rules *rules, char letter); /* of a dimension letter */
+/* A split sum: the order it goes by, and the subtrees that each device hands to the all-reduce, by device. */
+typedef struct SumTree { Tree tree; TreeNode *nodes; int count; } SumTree;
 
 typedef struct Partition {
     Mesh mesh;
-    Rules rules;
-    int kv_parts, group_parts;  /* the head grid: kv_parts * group_parts devices have heads */
-    DeviceShard *device;        /* [mesh.tp] */
+    AxisGrid grid;              /* the head grid: kv_parts * group_parts devices have heads */
     bool uniform;               /* every device has the same grid of heads, padded: for backends of static shapes */
-    int64_t kv, group, ffn_columns, vocab_columns; /* of the device that holds most: the padded local sizes */
-    Tree heads, ffn;            /* reduction trees of o_proj and down_proj                  */
-    TreeNode *head_nodes, *ffn_nodes; /* what each device hands to the all-reduce, by device */
-    int head_count, ffn_count;
+    int64_t size[AXES];         /* of the axes of the model, in the order of axis_table; 0: of the step */
+    int64_t most[AXES];         /* of the device that holds most: the padded local sizes */
+    Range (*held)[AXES];        /* [mesh.tp] what each device has, the same in every replica; empty: idle there */
+    SumTree sum[SUMS];          /* in the order of sum_table; levels 0 and no nodes: not made */
+    int64_t sequences;          /* of partition_sequences */
 } Partition;
 
 /* Splits a model over a mesh: heads by the (k, g) grid that leaves the busiest device the fewest query heads, then the
  * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal.
  * `uniform`: the grid takes all devices, some of whose heads are then padding. */
 bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, bool uniform, Err *err);
+/* For programs that sum over the rows of a step, as gradients of weights are: its sequences, numbered from 0, are dealt
+ * to the replicas in order, and summed by a tree of them. May be called again for another number. */
+bool partition_sequences(Partition *p, int64_t sequences, Err *err);
+void partition_free(Partition *p);
+
+/* What of an axis a device of a replica holds; of rows: which sequences replica `device` has. THE question. */
+Range partition_range(const Partition *p, char letter, int device);
 /* Local size of a dimension letter: padded where it is split. */
 int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole);
-void partition_free(Partition *p);
-const Tree *partition_tree(const Partition *p, char partial); /* of a split sum; NULL: no sum */
-Range range_part(int64_t size, int parts, int part); /* as even as can be, the first ones larger */
+/* The sum over the letters of a partial value; NULL: none. */
+const SumTree *partition_sum(const Partition *p, const char *partial);
+
+/* Elements [from, from + count) of a dimension stand at [to, to + count) of a device's. */
+typedef struct Segment { int64_t from, to, count; } Segment;
+typedef struct Segments {
+    Segment *list;  /* in order */
+    int count;
+    size_t capacity;
+    int64_t apart;  /* segments on two sides of a multiple of this belong to two key/value heads; 0: nowhere so */
+} Segments;
+/* Where device `device` has its part of a dimension of these letters, of which `split` are split. Appended to *out,
+ * which starts empty and whose list the caller frees. Nothing, where the device holds only padding. */
+bool partition_segments(const Partition *p, const char *letters, const char *split, int device, Segments *out,
+                        Err *err);
+/* From the first element to the last that it has there: at least its part. */
+Range partition_hull(const Partition *p, const char *letters, const char *split, int device);
 #endif

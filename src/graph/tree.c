@@ -16,26 +16,46 @@ static bool tree_new(Tree *tree, int levels, Err *err) {
     return tree->first && tree->last;
 }
 
-bool tree_heads(Tree *tree, int64_t kv_heads, int64_t group, int64_t channels, Err *err) {
-    int lk = log2_ceil(kv_heads), lg = log2_ceil(group);
-    if (lk + lg > TREE_MAX_LEVELS) return err_set(err, "too many heads: %lld", (long long)(kv_heads * group));
-    if (!tree_new(tree, lk + lg, err)) return false;
-    for (int64_t k = 0; k < kv_heads; k++)
-        for (int64_t g = 0; g < group; g++) {
-            int64_t leaf = (k << lg) + g;
-            tree->first[leaf] = (k * group + g) * channels;
-            tree->last[leaf] = tree->first[leaf] + channels;
+bool tree_grid(Tree *tree, int64_t outer, int64_t inner, int64_t each, Err *err) {
+    int lo = log2_ceil(outer), li = log2_ceil(inner);
+    if (lo + li > TREE_MAX_LEVELS)
+        return err_set(err, "%lld parts of a sum: expected at most 2^%d", (long long)(outer * inner), TREE_MAX_LEVELS);
+    if (!tree_new(tree, lo + li, err)) return false;
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t i = 0; i < inner; i++) {
+            int64_t leaf = (o << li) + i;
+            tree->first[leaf] = (o * inner + i) * each;
+            tree->last[leaf] = tree->first[leaf] + each;
         }
     return true;
 }
 
-bool tree_ffn(Tree *tree, int64_t ffn, Err *err) {
+Range tree_range(int64_t columns, int64_t leaf) {
+    int64_t groups = (columns + FFN_GROUP - 1) / FFN_GROUP;
+    int64_t first = leaf * groups / FFN_LEAVES * FFN_GROUP, last = (leaf + 1) * groups / FFN_LEAVES * FFN_GROUP;
+    return (Range){first < columns ? first : columns, last < columns ? last : columns};
+}
+
+bool tree_ranges(Tree *tree, int64_t columns, Err *err) {
     if (!tree_new(tree, log2_ceil(FFN_LEAVES), err)) return false;
-    int64_t groups = (ffn + FFN_GROUP - 1) / FFN_GROUP;
     for (int64_t i = 0; i < FFN_LEAVES; i++) {
-        int64_t first = i * groups / FFN_LEAVES * FFN_GROUP, last = (i + 1) * groups / FFN_LEAVES * FFN_GROUP;
-        tree->first[i] = first < ffn ? first : ffn;
-        tree->last[i] = last < ffn ? last : ffn;
+        Range r = tree_range(columns, i);
+        tree->first[i] = r.first;
+        tree->last[i] = r.last;
+    }
+    return true;
+}
+
+bool tree_panels(Tree *tree, int64_t columns, int64_t panel, Err *err) {
+    int64_t panels = (columns + panel - 1) / panel;
+    int levels = log2_ceil(panels);
+    if (levels > TREE_MAX_LEVELS)
+        return err_set(err, "%lld parts of a sum: expected at most 2^%d", (long long)panels, TREE_MAX_LEVELS);
+    if (!tree_new(tree, levels, err)) return false;
+    for (int64_t i = 0; i < (int64_t)1 << levels; i++) {
+        int64_t first = (i * panels >> levels) * panel, last = ((i + 1) * panels >> levels) * panel;
+        tree->first[i] = first;
+        tree->last[i] = last < columns ? last : columns;
     }
     return true;
 }
@@ -46,35 +66,53 @@ void tree_free(Tree *tree) {
     *tree = (Tree){0};
 }
 
-/* Whether every leaf under the subtree is empty or the device's; *any: one is the device's. */
-static bool subtree_owned(const Tree *tree, const int *owner, int device, int level, int64_t index, bool *any) {
-    bool all = true;
-    *any = false;
-    for (int64_t leaf = index << level; leaf < (index + 1) << level; leaf++) {
-        if (tree->first[leaf] == tree->last[leaf]) continue;
-        if (owner[leaf] == device) *any = true;
-        else all = false;
-    }
-    return all;
+/* ---- Covers ------------------------------------------------------------------------------------------------------ */
+
+enum { NOBODY = -1, SEVERAL = -2 };
+
+typedef struct Cover {
+    const Tree *tree;
+    const int *owner;
+    TreeNode **nodes;
+    int *count;
+    size_t *capacity;
+    Err *err;
+    bool failed;
+} Cover;
+
+static void cover_add(Cover *c, int level, int64_t index, int owner) {
+    size_t count = (size_t)*c->count;
+    if (owner < 0 || c->failed) return;
+    c->failed = !mem_grow((void **)c->nodes, c->capacity, count + 1, sizeof(TreeNode), "tree nodes", c->err);
+    if (c->failed) return;
+    (*c->nodes)[(*c->count)++] = (TreeNode){level, index, owner};
 }
 
-static bool cover(const Tree *tree, const int *owner, int device, int level, int64_t index, TreeNode **nodes,
-                  int *count, size_t *capacity, Err *err) {
-    bool any;
-    bool all = subtree_owned(tree, owner, device, level, index, &any);
-    if (!any) return true;
-    if (!all)
-        return cover(tree, owner, device, level - 1, 2 * index, nodes, count, capacity, err) &&
-               cover(tree, owner, device, level - 1, 2 * index + 1, nodes, count, capacity, err);
-    if (!mem_grow((void **)nodes, capacity, (size_t)*count + 1, sizeof(TreeNode), "tree nodes", err)) return false;
-    (*nodes)[(*count)++] = (TreeNode){level, index, device};
-    return true;
+/* Who owns a subtree; adds the largest ones within that have one owner, unless it has one as a whole. */
+static int cover(Cover *c, int level, int64_t index) {
+    if (level == 0) return c->tree->first[index] < c->tree->last[index] ? c->owner[index] : NOBODY;
+    int left = cover(c, level - 1, 2 * index), right = cover(c, level - 1, 2 * index + 1);
+    if (left == right || right == NOBODY) return left;
+    if (left == NOBODY) return right;
+    cover_add(c, level - 1, 2 * index, left);
+    cover_add(c, level - 1, 2 * index + 1, right);
+    return SEVERAL;
 }
 
-bool tree_cover(const Tree *tree, const int *owner, int device, TreeNode **nodes, int *count, size_t *capacity,
-                Err *err) {
-    return cover(tree, owner, device, tree->levels, 0, nodes, count, capacity, err);
+static int by_owner(const void *a, const void *b) {
+    const TreeNode *x = a, *y = b;
+    int64_t i = x->index << x->level, j = y->index << y->level;
+    return x->device != y->device ? (x->device > y->device) - (x->device < y->device) : (i > j) - (i < j);
 }
+
+bool tree_cover(const Tree *tree, const int *owner, TreeNode **nodes, int *count, size_t *capacity, Err *err) {
+    Cover c = {tree, owner, nodes, count, capacity, err, false};
+    cover_add(&c, tree->levels, 0, cover(&c, tree->levels, 0));
+    if (*count) qsort(*nodes, (size_t)*count, sizeof **nodes, by_owner);
+    return !c.failed;
+}
+
+/* ---- Finishing --------------------------------------------------------------------------------------------------- */
 
 typedef struct Finish { const TreeNode *nodes; int count, steps_count, stacked, depth, *steps; } Finish;
 

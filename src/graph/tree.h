@@ -1,9 +1,8 @@
 /* tree.h: the fixed binary tree in which a split sum is added up, so that its bits do not depend on who adds what.
  *
  * The reduced dimension is cut into leaves, a power of two of them, some empty. A leaf is summed in order; two
- * neighbours are added, then two pairs, and so on; an empty subtree is left out. Two kinds: 'h', the heads of o_proj on
- * the (k, g) grid, both sides padded to powers of two; 'f', 32 nearly equal ranges of whole groups of 32 ffn
- * columns. */
+ * neighbours are added, then two pairs, and so on; an empty subtree is left out. Which sum goes by which tree: axis.c.
+ */
 #ifndef TREE_H
 #define TREE_H
 #include "../base/base.h"
@@ -15,17 +14,23 @@ typedef struct Tree {
     int64_t *first, *last; /* [leaves] columns of the reduced dimension; first == last: empty */
 } Tree;
 
+typedef struct Range { int64_t first, last; } Range;
+
 /* A subtree: 2^level leaves from index << level. */
 typedef struct TreeNode { int level; int64_t index; int device; } TreeNode;
 
-bool tree_heads(Tree *tree, int64_t kv_heads, int64_t group, int64_t channels, Err *err);
-bool tree_ffn(Tree *tree, int64_t ffn, Err *err);
+/* A grid of outer x inner leaves of `each` columns, both sides padded to powers of two: heads; sequences. */
+bool tree_grid(Tree *tree, int64_t outer, int64_t inner, int64_t each, Err *err);
+/* FFN_LEAVES nearly equal ranges of whole groups of FFN_GROUP columns. */
+bool tree_ranges(Tree *tree, int64_t columns, Err *err);
+Range tree_range(int64_t columns, int64_t leaf); /* columns of leaf `leaf` of these */
+/* At most one panel a leaf, spread so that n equal parts of the panels, n a power of two, are n subtrees. */
+bool tree_panels(Tree *tree, int64_t columns, int64_t panel, Err *err);
 void tree_free(Tree *tree);
 
-/* The fewest subtrees that cover exactly the leaves whose owner[leaf] == device, appended in leaf order. Empty leaves
- * belong to everyone. */
-bool tree_cover(const Tree *tree, const int *owner, int device, TreeNode **nodes, int *count, size_t *capacity,
-                Err *err);
+/* The fewest subtrees that hold exactly the leaves of one owner each, appended owner after owner in leaf order.
+ * owner [leaves], of which those of empty leaves are not read: they belong to everyone. */
+bool tree_cover(const Tree *tree, const int *owner, TreeNode **nodes, int *count, size_t *capacity, Err *err);
 
 /* How nodes that together hold every leaf finish the sum: steps >= 0 push that node, -1 adds the two on top. Returns
  * the number of steps (at most 2 * count), *depth the most values stacked at once. */

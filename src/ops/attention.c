@@ -14,7 +14,7 @@
 
 static bool cache_update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *k = &graph_node(g, n->in[0])->shape, *v = &graph_node(g, n->in[1])->shape;
-    *out = (Shape){.rank = 2, .dim = {{.letters = "s", .size = g->size['s']}, k->dim[1]}};
+    *out = (Shape){.rank = 2, .dim = {{.letters = "s", .size = graph_size(g, AXIS_POSITION)}, k->dim[1]}};
     return shape_same(k, v) || err_set(err, "cache_update: keys and values of different shapes");
 }
 
@@ -90,7 +90,7 @@ bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out) {
 }
 
 static Cost cache_update_cost(const Graph *g, const Node *n) {
-    double size = (double)g->size['t'] * (double)n->shape.dim[1].size;
+    double size = (double)graph_size(g, AXIS_STEP_ROW) * (double)n->shape.dim[1].size;
     return (Cost){.flops = 0, .bytes = 16 * size};
 }
 
@@ -157,7 +157,7 @@ static void scatter_rows(Lower *l, const char *out, const char *cache, const cha
 }
 
 static void cache_update_stablehlo(Lower *l, const Node *n) {
-    int64_t c = l->program->graph.size['c'], heads = lower_dim(l, n, 1) / c;
+    int64_t c = lower_channels(l), heads = lower_dim(l, n, 1) / c;
     for (int v = 0; v < 2; v++) {
         char out[LOWER_NAME];
         snprintf(out, sizeof out, "%s%s", lower_out(l, n), v ? "v" : "k");
@@ -169,7 +169,7 @@ static void cache_update_stablehlo(Lower *l, const Node *n) {
 
 const OpRow cache_update_row = {
     .name = "cache_update",
-    .factors = "t(k!c),t(k!c)->!s(k!c)",
+    .factors = "~t(k!c),~t(k!c)->!s(k!c)",
     .in_cache = true,
     .shape = cache_update_shape,
     .units = call_rows,
@@ -222,7 +222,7 @@ static AttentionRow row_of(const Call *c, int64_t t) {
 
 /* Of the key/value head of a call's columns; NULL: none. */
 static const KeyBias *bias_of(const Call *c) {
-    int64_t head = c->columns.first / c->cache->channels / c->graph->size['g'];
+    int64_t head = c->columns.first / c->cache->channels / graph_size(c->graph, AXIS_GROUP);
     return c->cache->bias ? &c->cache->bias[c->node->layer * c->cache->kv_heads + head] : NULL;
 }
 
@@ -239,7 +239,7 @@ static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, in
     AttentionCall a = *call;
     int64_t start, units = row_units(c, t, &start), base = whole.first / ATTENTION_BLOCK;
     int64_t from = (start + first * UNIT_BLOCKS) * ATTENTION_BLOCK, to = (start + last * UNIT_BLOCKS) * ATTENTION_BLOCK;
-    int64_t at = t * c->graph->size['k'] * c->graph->size['g'] + c->columns.first / a.channels;
+    int64_t at = (t * c->out_width + c->columns.first) / a.channels;
     float *parts = c->parts->data + at * c->cache->blocks * attention_part(1, a.channels);
     if (from > piece.first) piece.first = from;
     if (to < piece.last) piece.last = to;
@@ -256,7 +256,8 @@ static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, in
 /* columns: the query channels of heads (k, g0..g1) of one key/value head. Rows are taken as many at a time as a call
  * allows: those of one slot, and those of slots that share pages, read keys and values once. */
 static void attention_reference(const Call *c, int64_t first, int64_t last) {
-    int64_t channels = c->cache->channels, group = c->graph->size['g'], head = c->columns.first / channels;
+    int64_t channels = c->cache->channels, group = graph_size(c->graph, AXIS_GROUP);
+    int64_t head = c->columns.first / channels;
     AttentionRow row[ATTENTION_HEADS];
     AttentionCall a = {
         .row = row,
@@ -282,7 +283,8 @@ static void attention_reference(const Call *c, int64_t first, int64_t last) {
 }
 
 static Cost attention_cost(const Graph *g, const Node *n) {
-    double t = (double)g->size['t'], s = (double)g->size['s'], q = (double)n->shape.dim[1].size;
+    double t = (double)n->shape.dim[0].size, s = (double)graph_node(g, n->in[1])->shape.dim[0].size,
+           q = (double)n->shape.dim[1].size;
     double kv = (double)graph_node(g, n->in[1])->shape.dim[1].size;
     return (Cost){.flops = 4 * t * s * q, .bytes = 8 * s * kv + 8 * t * q};
 }
@@ -388,7 +390,7 @@ static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t k
 
 static void attention_stablehlo(Lower *l, const Node *n) {
     const Node *update = graph_node(&l->program->graph, n->in[1]);
-    int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l), c = l->program->graph.size['c'];
+    int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l), c = lower_channels(l);
     int64_t kv = lower_dim(l, update, 1) / c, heads = lower_dim(l, n, 1) / c;
     double scale = 1.0 / sqrt((double)c);
     char out[LOWER_NAME], cache[LOWER_NAME], sees[LOWER_NAME], k[LOWER_NAME + 4], v[LOWER_NAME + 4];

@@ -106,6 +106,12 @@ typedef struct Call {
     float *scratch;              /* of the worker, call_scratch(...) floats, 64-byte aligned                */
 } Call;
 
+/* Which of the step's rows row0 and row1 count: those of the result, or, where it has none, of what is put into it. */
+static inline RowKind call_row_kind(const Call *c) {
+    RowKind kind = shape_rows(&c->node->shape);
+    return kind ? kind : shape_rows(&graph_node(c->graph, c->node->in[0])->shape);
+}
+
 /* The units of an op whose work is one row each. */
 static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
 

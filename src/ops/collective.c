@@ -43,9 +43,11 @@ static void all_reduce_reference(const Call *c, int64_t first, int64_t last) {
 
 static void all_reduce_stablehlo(Lower *l, const Node *n) {
     char out[LOWER_NAME];
-    int64_t t = lower_rows(l), w = lower_dim(l, n, 1);
+    int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1);
+    const Node *part = graph_node(&l->program->graph, n->in[0]);
     snprintf(out, sizeof out, "%s", lower_out(l, n));
-    const char *type = lower_type(l, NULL, 2, t, w), *x = lower_in(l, n, 0), *sum = lower_all_reduce(l, x, out, t, w);
+    const char *type = lower_type(l, NULL, 2, t, w), *x = lower_in(l, n, 0);
+    const char *sum = lower_all_reduce(l, x, out, part->partial, t, w);
     if (sum == x) lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, type, type); /* one device */
 }
 

@@ -108,7 +108,7 @@ static void select_rows_stablehlo(Lower *l, const Node *n) {
 }
 
 const OpRow select_rows_row = {
-    .name = "select_rows", .factors = "t!d,r->r!d",
+    .name = "select_rows", .factors = "~t!d,r->r!d",
     .shape = select_rows_shape, .units = call_rows, .reference = select_rows_reference, .cost = elementwise_cost,
     .stablehlo = select_rows_stablehlo, .none = NONE_ELEMENTWISE,
 };

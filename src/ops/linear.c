@@ -248,7 +248,7 @@ static Tensor linear_finish(Graph *g, Tensor partial) { return all_reduce(g, par
 
 static void linear_stablehlo(Lower *l, const Node *n) {
     const Node *x = graph_node(&l->program->graph, n->in[0]);
-    int64_t rows = n->shape.dim[0].letters[0] == 'r' ? l->bucket.logit_rows : lower_rows(l);
+    int64_t rows = lower_dim(l, n, 0);
     int64_t i = lower_dim(l, x, 1), o = lower_dim(l, n, 1);
     bool bias = n->in[2].id != 0;
     const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, rows, o), *vector = lower_type(l, NULL, 1, o);
@@ -277,13 +277,19 @@ const OpRow linear_row = {
 
 _Static_assert(TILE_PANELS <= PAIR_PANELS, "scratch has room for PAIR_PANELS of many rows");
 int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows) {
-    int64_t levels = partition->heads.levels > partition->ffn.levels ? partition->heads.levels : partition->ffn.levels;
+    int64_t levels = 0, nodes = 0;
+    for (int id = 1; id < graph->count; id++) {
+        const SumTree *sum = partition_sum(partition, graph->nodes[id].partial);
+        if (!sum || graph->nodes[id].shape.rank != 2) continue;
+        if (sum->tree.levels > levels) levels = sum->tree.levels;
+        if (sum->count > nodes) nodes = sum->count;
+    }
     rows = quad_rows(rows);
     int64_t few = ROWS_DIRECT * LINEAR_PANELS * PANEL, many = rows > ROWS_DIRECT ? rows * PAIR_PANELS * PANEL : few;
-    int64_t nodes = partition->head_count > partition->ffn_count ? partition->head_count : partition->ffn_count;
     int64_t linear = blocking->floats * TILE_PANELS * PANEL + (levels + 1) * many + (nodes - 1) * few;
     int64_t reduce = (levels + 2) * REDUCE_CHUNK;
-    int64_t attend = attention_scratch(graph->size['g'], graph->size['c']), table = graph->size['c'];
+    int64_t attend = attention_scratch(graph_size(graph, AXIS_GROUP), graph_size(graph, AXIS_CHANNEL)),
+            table = graph_size(graph, AXIS_CHANNEL);
     int64_t most = linear > attend ? linear : attend;
     most = most > reduce ? most : reduce;
     return (most > table ? most : table) + 64;

@@ -56,8 +56,7 @@ static void rms_norm_function(Lower *l, const char *name, int64_t rows, int64_t 
 }
 
 static void rms_norm_stablehlo(Lower *l, const Node *n) {
-    bool logits = n->shape.dim[0].letters[0] == 'r';
-    int64_t rows = logits ? l->bucket.logit_rows : lower_rows(l), d = lower_dim(l, n, 1);
+    int64_t rows = lower_dim(l, n, 0), d = lower_dim(l, n, 1);
     char name[LOWER_NAME];
     snprintf(name, sizeof name, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
     if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, n->epsilon);

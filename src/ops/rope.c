@@ -56,7 +56,7 @@ float rope_frequency(const Rope *r, int64_t i, int64_t length) {
 static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *p = &graph_node(g, n->in[0])->shape;
     if (p->rank != 1) return err_set(err, "rope_table: expected positions [t]");
-    *out = (Shape){.rank = 2, .dim = {p->dim[0], {.letters = "c", .size = g->size['c']}}};
+    *out = (Shape){.rank = 2, .dim = {p->dim[0], {.letters = "c", .size = graph_size(g, AXIS_CHANNEL)}}};
     return true;
 }
 
@@ -102,12 +102,13 @@ const OpRow rope_table_row = {
 static bool rope_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
     *out = *x;
-    if (x->rank == 2 && x->dim[1].size % g->size['c'] == 0) return true;
-    return err_set(err, "rope: expected rows of whole heads of %lld channels", (long long)g->size['c']);
+    if (x->rank == 2 && x->dim[1].size % graph_size(g, AXIS_CHANNEL) == 0) return true;
+    return err_set(err, "rope: expected rows of whole heads of %lld channels",
+                   (long long)graph_size(g, AXIS_CHANNEL));
 }
 
 static void rope_reference(const Call *c, int64_t first, int64_t last) {
-    int64_t channels = c->graph->size['c'], table_width = c->in_width[1], half = 0;
+    int64_t channels = graph_size(c->graph, AXIS_CHANNEL), table_width = c->in_width[1], half = 0;
     const Node *table = graph_node(c->graph, c->node->in[1]);
     half = table->rope->dim / 2;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
@@ -134,8 +135,7 @@ static void table_half(Lower *l, const char *table, const char *name, int64_t fr
 
 static void rope_stablehlo(Lower *l, const Node *n) {
     const Node *table = graph_node(&l->program->graph, n->in[1]);
-    int64_t t = lower_rows(l), c = l->program->graph.size['c'], w = lower_dim(l, n, 1), h = w / c,
-            half = table->rope->dim / 2;
+    int64_t t = lower_rows(l), c = lower_channels(l), w = lower_dim(l, n, 1), h = w / c, half = table->rope->dim / 2;
     const char *out = lower_out(l, n), *flat = lower_type(l, NULL, 2, t, w), *whole = lower_type(l, NULL, 3, t, h, c);
     const char *part = lower_type(l, NULL, 3, t, h, half), *rest = lower_type(l, NULL, 3, t, h, c - 2 * half);
     char cosine[LOWER_NAME], sine[LOWER_NAME];

@@ -66,12 +66,12 @@ bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor,
         }
     p->candidates_read = true;
     if (p->node) return true;
-    int64_t vocab = p->program->graph.size['v'];
+    int64_t vocab = graph_size(&p->program->graph, AXIS_VOCAB);
     for (int64_t i = 0; i < vocab; i++) out[i] = -INFINITY;
     *floor = -INFINITY;
     for (int d = 0; d < p->tp; d++) {
         const float *list = p->candidate + (logit_row * p->tp + d) * p->candidate_width;
-        float least = join(p, list, p->program->partition->device[d].vocab, out, err);
+        float least = join(p, list, partition_range(p->program->partition, AXIS_VOCAB, d), out, err);
         if (least > *floor) *floor = least;
     }
     return !err->set;

@@ -4,14 +4,6 @@
 #include "../graph/lower.h"
 #include "../io/weights.h"
 
-/* Elements [from, from + count) of a dimension stand at [to, to + count) of the device's. */
-typedef struct Segment { int64_t from, to, count; } Segment;
-
-/* The segments of a dimension whose letters in `split` are split, on tensor-parallel device `device`, in order;
- * malloc'ed. NULL without an error when the device holds nothing but padding. */
-bool shard_segments(const Program *program, const Dim *dim, const char *split, int device, Segment **list, int *count,
-                    Err *err);
-
 /* Writes the local value of a weight argument, row-major in its type (f32 or bf16), to out, lower_argument_bytes
  * long and zero: what is padding is left alone. */
 bool shard_fill(const Program *program, const LowerArgument *argument, const WeightTensor *tensor, int device,

@@ -286,7 +286,7 @@ static bool lend_all(Pjrt *p, Err *err) {
 static bool place_shards(Pjrt *p, Err *err) {
     p->shard = buffers_new(p, err);
     for (int d = 0; p->shard && d < p->own; d++) {
-        Range v = p->program->partition->device[mesh_device(p, d) % p->tp].vocab;
+        Range v = partition_range(p->program->partition, AXIS_VOCAB, mesh_device(p, d) % p->tp);
         int32_t place[2] = {(int32_t)v.first, (int32_t)(v.last - v.first)};
         p->shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){2}, 1, place, err);
         if (!p->shard[d]) return false;

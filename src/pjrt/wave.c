@@ -141,10 +141,13 @@ bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
 
 /* Puts the local result of one device, in f32, where the host looks for it. */
-static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const LowerArgument *r, int replica,
-                             int device, const float *local) {
-    bool by_logit = n->shape.dim[0].letters[0] == 'r';
-    const int32_t *to = (by_logit ? w->logit : w->row) + replica * r->dim[0];
+static bool scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const LowerArgument *r, int replica,
+                             int device, const float *local, Err *err) {
+    const int32_t *to = (shape_rows(&n->shape) == LOGIT_ROWS ? w->logit : w->row) + replica * r->dim[0];
+    Segments columns = {0};
+    if (n->shape.rank == 2 && !partition_segments(p->program->partition, n->shape.dim[1].letters, n->split, device,
+                                                  &columns, err))
+        return false;
     float *value = p->value[n - p->program->graph.nodes];
     for (int64_t i = 0; i < r->dim[0]; i++) {
         if (to[i] < 0) continue;
@@ -153,12 +156,13 @@ static void scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const 
             Call c = {.node = n, .in = {from}, .devices = p->tp, .out = value + 2 * to[i], .row1 = 1};
             n->op->reference(&c, 0, 1); /* of one row: the devices' pairs to the best of them */
         } else {
-            int64_t width = n->shape.dim[1].size;
-            Range v = p->program->partition->device[device].vocab;
-            if (!n->split[0]) v = (Range){0, width};
-            memcpy(value + to[i] * width + v.first, from, (size_t)(v.last - v.first) * sizeof(float));
+            for (int s = 0; s < columns.count; s++)
+                memcpy(value + to[i] * n->shape.dim[1].size + columns.list[s].from, from + columns.list[s].to,
+                       (size_t)columns.list[s].count * sizeof(float));
         }
     }
+    free(columns.list);
+    return true;
 }
 
 bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica) {
@@ -208,10 +212,10 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
         return err_set(err, "program has no result %s", n->name);
     const LowerArgument *r = wave_result(p, w, at);
     for (int replica = 0; replica < p->dp; replica++) {
-        if (!wave_asked(p, w, n->shape.dim[0].letters[0] == 'r', replica)) continue;
+        if (!wave_asked(p, w, shape_rows(&n->shape) == LOGIT_ROWS, replica)) continue;
         for (int d = 0; d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
             if (!wave_download(p, w, at, replica * p->tp + d, err)) return false;
-            if (p->node == 0) scatter_rows_out(p, w, n, r, replica, d, p->work);
+            if (p->node == 0 && !scatter_rows_out(p, w, n, r, replica, d, p->work, err)) return false;
         }
     }
     return true;

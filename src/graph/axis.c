@@ -1,0 +1,102 @@
+/* axis.c: THE TABLE of axes, and that of sums over them. A new axis is one row here. */
+#include <string.h>
+#include "../ops/pack.h"
+#include "axis.h"
+
+Range range_part(int64_t size, int parts, int part) {
+    int64_t each = size / parts, more = size % parts;
+    int64_t first = part * each + (part < more ? part : more);
+    return (Range){first, first + each + (part < more)};
+}
+
+static int64_t hidden(const ModelConfig *c) { return c->hidden; }
+static int64_t ffn(const ModelConfig *c) { return c->ffn; }
+static int64_t vocabulary(const ModelConfig *c) { return c->vocab; }
+static int64_t kv_heads(const ModelConfig *c) { return c->kv_heads; }
+static int64_t group(const ModelConfig *c) { return c->heads / c->kv_heads; }
+static int64_t channels(const ModelConfig *c) { return c->head_dim; }
+
+/* ---- How axes are dealt ------------------------------------------------------------------------------------------ */
+
+static bool has_heads(const AxisGrid *g, int device) { return device < g->kv_parts * g->group_parts; }
+
+static Range deal_kv(const AxisGrid *g, int64_t size, int device) {
+    return has_heads(g, device) ? range_part(size, g->kv_parts, device / g->group_parts) : (Range){0, 0};
+}
+
+static Range deal_group(const AxisGrid *g, int64_t size, int device) {
+    return has_heads(g, device) ? range_part(size, g->group_parts, device % g->group_parts) : (Range){0, 0};
+}
+
+static Range deal_leaves(const AxisGrid *g, int64_t size, int device) {
+    Range leaves = range_part(FFN_LEAVES, g->devices, device);
+    if (leaves.first == leaves.last) return (Range){0, 0};
+    return (Range){tree_range(size, leaves.first).first, tree_range(size, leaves.last - 1).last};
+}
+
+static Range deal_panels(const AxisGrid *g, int64_t size, int device) {
+    Range panels = range_part((size + PANEL - 1) / PANEL, g->devices, device);
+    Range r = {panels.first * PANEL, panels.last * PANEL < size ? panels.last * PANEL : size};
+    if (r.first > r.last) r.first = r.last;
+    return r;
+}
+
+/* Sequences, to the replicas. */
+static Range deal_rows(const AxisGrid *g, int64_t size, int replica) {
+    return range_part(size, g->devices, replica);
+}
+
+const AxisRow axis_table[AXES] = {
+    {.letter = AXIS_STEP_ROW, .noun = "rows of a step", .role = AXIS_ROWS, .rows = STEP_ROWS, .deal = deal_rows},
+    {.letter = AXIS_LOGIT_ROW, .noun = "rows whose logits are asked for", .role = AXIS_ROWS, .rows = LOGIT_ROWS,
+     .deal = deal_rows},
+    {.letter = AXIS_HIDDEN, .noun = "hidden", .size = hidden},
+    {.letter = AXIS_FFN, .noun = "ffn (intermediate)", .role = AXIS_TREE, .size = ffn, .deal = deal_leaves},
+    /* An embedding table stays whole for all that (`!v` in embed's factors): rows are looked up by every device. */
+    {.letter = AXIS_VOCAB, .noun = "vocabulary", .role = AXIS_PANELS, .size = vocabulary, .deal = deal_panels},
+    {.letter = AXIS_POSITION, .noun = "cache positions"},
+    {.letter = AXIS_KV_HEAD, .noun = "key/value heads", .role = AXIS_TREE, .size = kv_heads, .deal = deal_kv},
+    {.letter = AXIS_GROUP, .noun = "query heads per key/value head", .role = AXIS_TREE, .size = group,
+     .deal = deal_group},
+    {.letter = AXIS_CHANNEL, .noun = "channels of a head", .size = channels},
+};
+
+/* ---- How they are summed ----------------------------------------------------------------------------------------- */
+
+static bool sum_heads(Tree *t, const ModelConfig *c, Err *err) {
+    return tree_grid(t, c->kv_heads, group(c), c->head_dim, err);
+}
+static bool sum_kv(Tree *t, const ModelConfig *c, Err *err) { return tree_grid(t, c->kv_heads, 1, c->head_dim, err); }
+static bool sum_ffn(Tree *t, const ModelConfig *c, Err *err) { return tree_ranges(t, c->ffn, err); }
+static bool sum_panels(Tree *t, const ModelConfig *c, Err *err) { return tree_panels(t, c->vocab, PANEL, err); }
+
+const SumRow sum_table[SUMS] = {
+    {.letters = "kg", .tree = sum_heads, .each = channels},
+    {.letters = "f", .tree = sum_ffn},
+    {.letters = "v", .tree = sum_panels},
+    {.letters = "k", .tree = sum_kv, .each = channels}, /* a head that several devices hold is the first one's */
+    {.letters = "t"},
+};
+
+/* ---- Questions --------------------------------------------------------------------------------------------------- */
+
+const AxisRow *axis_row(char letter) {
+    for (int i = 0; i < AXES; i++)
+        if (axis_table[i].letter == letter) return &axis_table[i];
+    return NULL;
+}
+
+bool axis_is_split(char letter) {
+    const AxisRow *row = axis_row(letter);
+    return row && (row->role == AXIS_TREE || row->role == AXIS_PANELS);
+}
+
+int sum_of(const char *letters) {
+    char one[2] = {AXIS_STEP_ROW, 0};
+    if (axis_is_rows(letters[0]) && !letters[1]) letters = one;
+    for (int i = 0; letters[0] && i < SUMS; i++)
+        if (strlen(letters) == strlen(sum_table[i].letters) &&
+            strspn(letters, sum_table[i].letters) == strlen(letters))
+            return i;
+    return -1;
+}
