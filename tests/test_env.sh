@@ -27,6 +27,14 @@ if [ -f "$fake" ]; then
 else
     skip "a plugin is opened on request" "no $fake"
 fi
+# Beside the program, however long its path.
+deep=$work/$(printf 'd%.0s' $(seq 200))/$(printf 'e%.0s' $(seq 200))/$(printf 'f%.0s' $(seq 200))
+mkdir -p "$deep/tests/data/tt"
+cp "$QWENMESH" "$deep/qwenmesh"
+cp tests/data/tt/n150.ttsys "$deep/tests/data/tt/of-its-own.ttsys"
+status=0
+"$deep/qwenmesh" env --no-bandwidth --system-desc of-its-own >"$work/out" 2>"$work/err" || status=$?
+check "what lies beside a program in a folder of more than 600 bytes is found" 'is 0' 'out "- CPU features: "'
 run env --no-bandwidth --plugin gpu
 check "an unknown plugin is named" 'is 1' "err \"unknown PJRT plugin 'gpu': expected cpu, tt, cuda, tpu or a plugin's file\""
 run env --help

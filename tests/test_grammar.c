@@ -216,6 +216,20 @@ static void schemas_kept(void **state) {
     refused(schema, "{\"format\":\"regex\"}", "'format' at '#'");
     refused(schema, "{\"$dynamicRef\":\"#a\"}", "'$dynamicRef' at '#'");
     refused(schema, "{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#\"}},\"required\":[\"a\"]}", "no value");
+    refused(schema, "{\"oneOf\":[{\"contains\":{},\"minContains\":2},{}]}",
+            "'contains' at '#/oneOf/0': with minContains or maxContains is not supported where it must not hold");
+}
+
+/* A value that may come about in too many ways: its place is named. */
+static void schema_ways(void **state) {
+    (void)state;
+    Text ways = {0};
+    text_line(&ways, "{\"properties\":{\"x\":{\"allOf\":[");
+    for (int i = 0; i < 11; i++)
+        text_line(&ways, "%s{\"anyOf\":[{\"required\":[\"a%d\"]},{\"required\":[\"b%d\"]}]}", i ? "," : "", i, i);
+    text_line(&ways, "]}}}");
+    refused(schema, ways.data, "at '#/properties/x': too many ways");
+    text_free(&ways);
 }
 
 /* A schema of each kind that would take very long, or very much, is refused or opened within moments. */
@@ -398,7 +412,7 @@ static void order_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regexes), cmocka_unit_test(gbnf), cmocka_unit_test(schemas), cmocka_unit_test(schemas_kept),
-        cmocka_unit_test(schema_budgets), cmocka_unit_test(long_texts), cmocka_unit_test(budgets),
+        cmocka_unit_test(schema_ways), cmocka_unit_test(schema_budgets), cmocka_unit_test(long_texts), cmocka_unit_test(budgets),
         cmocka_unit_test(whole_and_ended),
         cmocka_unit_test_setup_teardown(masks, open_qwen, close_qwen),
         cmocka_unit_test_setup_teardown(order_kept, open_qwen, close_qwen),

@@ -146,7 +146,26 @@ check "a prompt longer than the context: what helps" 'is 1' 'err "the context 2:
 echo "version https://git-lfs.github.com/spec/v1" >"$model/chat_template.jinja"
 run run -m "$model" --chat -p x -n 1
 check "a chat template that was not brought is called so" 'is 1' 'err "chat_template.jinja is a Git LFS pointer"'
-rm "$model/chat_template.jinja"
+mv "$model/chat_template.jinja" "$work/pointer"
+for command in "run -p x --grammar" "run -f" "run -p x --json-schema" "eval perplexity -f" "eval compare --act-b bf16 -f" "generate --out - --in" \
+    "eval choice --in"; do
+    # shellcheck disable=SC2086 # words
+    run $command "$work/pointer" -m "$model"
+    check "$command: a pointer of Git LFS is called so, once" 'is 1' '[ "$(grep -c "$work/pointer.* is a Git LFS pointer" "$work/err")" = 1 ]' \
+        '[ "$(grep -o "pointer" "$work/err" | wc -l)" = 2 ]'
+done
+run grammar --gbnf "$work/pointer"
+check "grammar: likewise" 'is 1' 'err "is a Git LFS pointer"'
+for command in "--grammar" "--json-schema"; do
+    run run -m "$model" -p x $command "$model"
+    check "run $command FOLDER: named once" 'is 1' 'err "got a folder"' '[ "$(grep -o "$model" "$work/err" | wc -l)" = 1 ]'
+done
+for command in run "run -p -" "chat --chat-template chatml" "generate --in - --out -"; do
+    status=0
+    # shellcheck disable=SC2086 # words
+    "$QWENMESH" $command -m "$model" -n 2 <&- >"$work/out" 2>"$work/err" || status=$?
+    check "$command: a closed standard input is called so" 'is 1' 'err "cannot read standard input: it is closed"'
+done
 
 # ---- Chat
 printf '/set temprature 2\n/set guidance_scale 3\nabcdefgh\nabcdefgh\n/clear\na\n' >"$work/in"

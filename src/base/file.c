@@ -9,6 +9,7 @@
 #include <unistd.h>
 #include "file_kind.h"
 #include "guard.h"
+#include "lines.h"
 #include "output.h"
 
 /* ---- What was read ----------------------------------------------------------------------------------------------- */
@@ -178,6 +179,7 @@ char *file_read(const char *path, size_t limit, size_t *bytes, Err *err) {
 char *stream_read(FILE *file, const char *name, size_t limit, size_t *bytes, Err *err) {
     char *data = NULL;
     size_t room = 0, done = 0;
+    if (!input_open(fileno(file), name, err)) return NULL;
     for (;;) {
         if (!mem_grow((void **)&data, &room, done + 4096, 1, name, err)) break;
         errno = 0;

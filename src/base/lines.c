@@ -8,10 +8,17 @@
 
 static const char *name_of(const char *path) { return strcmp(path, "-") ? path : "standard input"; }
 
+bool input_open(int fd, const char *name, Err *err) {
+    int flags = fcntl(fd, F_GETFL);
+    return (flags >= 0 && (flags & O_ACCMODE) != O_WRONLY) ||
+           err_set(err, "cannot read %s: it is %s", name, flags < 0 || fd == STDIN_FILENO ? "closed" : "open for writing");
+}
+
 bool lines_open(Lines *l, const char *path, Err *err) {
     struct stat st;
     bool standard = !strcmp(path, "-");
     *l = (Lines){.path = name_of(path)};
+    if (standard && !input_open(STDIN_FILENO, l->path, err)) return false;
     int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0) return err_set(err, "cannot open %s: %s", l->path, strerror(errno));
     if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) err_set(err, "cannot read %s: expected lines, got a folder", l->path);

@@ -16,6 +16,9 @@ typedef struct Line {
     char where[256];     /* "FILE line N", for messages              */
 } Line;
 
+/* Whether a descriptor can be read from: one that was closed when the program began stands open for writing only
+ * (guard.c). Else an error. */
+bool input_open(int fd, const char *name, Err *err);
 bool lines_open(Lines *lines, const char *path, Err *err); /* path "-": standard input */
 /* The lines of an open file from its start; `file` stays the caller's and must not be used meanwhile. */
 bool lines_of(Lines *lines, FILE *file, const char *name, Err *err);

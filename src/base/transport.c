@@ -1,6 +1,5 @@
 /* transport.c: the MPI library found and loaded, the first meeting of the ranks, and messages with a watchdog. */
 #include <dlfcn.h>
-#include <libgen.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 #include "guard.h"
 #include "hello.h"
+#include "program_path.h"
 #include "transport.h"
 #include "transport_library.h"
 
@@ -128,15 +128,12 @@ static bool library_path(char *out, size_t size, Err *err) {
     if (told && *told && !strchr(told, '/')) /* dlopen would search for it */
         return err_set(err, "QWENMESH_MPI_LIBRARY: expected a path, got '%.200s'", told);
     if (told && *told) return snprintf(out, size, "%s", told) < (int)size || err_set(err, "MPI library: path too long");
-    char self[3072];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (n <= 0) return err_set(err, "cannot tell where this program is: expected /proc/self/exe");
-    self[n] = 0;
-    const char *folder = dirname(self);
+    char folder[PROGRAM_FOLDER_BYTES];
+    if (!program_folder(folder, err)) return false;
     size_t bytes = strlen(folder);
     bool installed = bytes > 4 && !strcmp(folder + bytes - 4, "/bin");
-    snprintf(out, size, "%s/%sqwenmesh-mpi.so", folder, installed ? "../lib/qwenmesh/" : "");
-    return true;
+    return snprintf(out, size, "%s/%sqwenmesh-mpi.so", folder, installed ? "../lib/qwenmesh/" : "") < (int)size ||
+           err_set(err, "MPI library: path too long");
 }
 
 static bool library_load(Err *err) {

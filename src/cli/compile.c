@@ -110,7 +110,7 @@ int cmd_compile(int argc, char **argv) {
     Compile *c = calloc(1, sizeof *c);
     ProgramsOptions o = PROGRAMS_DEFAULTS;
     const char *plugin = "tt", *desc = NULL, *format = "md";
-    char path[512];
+    char path[4096];
     Err err = {0};
     int first = 0;
     if (!c) return EXIT_FAILED;

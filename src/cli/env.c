@@ -243,7 +243,7 @@ int cmd_env(int argc, char **argv) {
     facts_cpu(&f);
     facts_memory(&f);
     facts_plugins(&f);
-    char desc[512];
+    char desc[4096];
     bool ok = !system_desc || tt_desc_find(system_desc, desc, sizeof desc, &err);
     const PjrtOptions pjrt = {.plugin = plugin, .devices = (int)devices, .system_desc = system_desc ? desc : NULL};
     ok = ok && (!plugin || facts_plugin(&f, &pjrt, &err)) && (no_bandwidth || facts_bandwidth(&f, seconds, &err));

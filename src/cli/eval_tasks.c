@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/file_kind.h"
 #include "../base/output.h"
 #include "../eval/loglik.h"
 #include "../eval/mesh_report.h"
@@ -17,6 +18,7 @@ static int end(bool ok, const Err *err) {
 /* A text file's ids, at most `limit` of them (0: all); -1 on error. */
 static int64_t text_ids(const QmTokenizer *t, const char *path, int64_t limit, int32_t **ids, size_t *bytes, Err *err) {
     char *text = file_read(path, MAX_TEXT, bytes, err);
+    if (text && file_is_pointer(text, *bytes, path, err)) return free(text), -1;
     int64_t n = text ? qm_tokenizer_encode(t, text, *bytes, false, ids, err) : -1;
     free(text);
     if (limit && n > limit) {

@@ -1,6 +1,7 @@
 /* grammar.c: texts tried by a grammar, without a model: what `run`, `generate` and others would let through. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/file_kind.h"
 #include "../base/lines.h"
 #include "../infer/grammar.h"
 #include "cli.h"
@@ -16,6 +17,7 @@ static Grammar *grammar_of(const GrammarCommand *o, Err *err) {
     if (o->regex) return grammar_regex(o->regex, strlen(o->regex), err);
     char *text = file_read(file, MAX_GRAMMAR_BYTES, &bytes, err);
     json_t *schema = text && o->schema ? json_text(text, bytes, file, err) : NULL;
+    if (text && o->gbnf) file_is_other(text, bytes, file, err);
     Grammar *g = err->set ? NULL : o->schema ? grammar_json_schema(schema, err) : grammar_gbnf(text, bytes, err);
     json_decref(schema);
     free(text);

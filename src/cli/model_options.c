@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "../base/file_kind.h"
 #include "model_options.h"
 
 static QmEngine *volatile stops; /* a signal handler can reach nothing else */
@@ -133,6 +134,8 @@ static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err
     char *file = is_text ? NULL : file_read(given, MAX_GRAMMAR_BYTES, &bytes, err);
     const char *text = is_text ? given : file;
     if (is_text) bytes = strlen(given);
+    else if (!file) return false;
+    if (file && s->grammar && file_is_other(file, bytes, where, err)) return free(file), false;
     json_t *schema = text && !s->grammar ? json_text(text, bytes, where, err) : NULL;
     Grammar *g = err->set ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
     json_decref(schema);

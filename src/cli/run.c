@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include "../base/file_kind.h"
 #include "../infer/search.h"
 #include "model_options.h"
 
@@ -50,6 +51,7 @@ static int prompt_read(Prompt *p, const char *text, const char *file, Err *err) 
         if (f) p->read = stream_read(f, file, MAX_PROMPT, &p->bytes, err);
         else err_set(err, "cannot open %s: %s", file, strerror(errno));
         if (f) fclose(f);
+        if (p->read && file_is_pointer(p->read, p->bytes, file, err)) return fail(err);
     }
     if (!p->read) return err_set(err, "out of memory: the prompt"), fail(err);
     if ((input || file) && p->bytes && p->read[p->bytes - 1] == '\n') p->bytes--;
@@ -60,6 +62,12 @@ static int prompt_read(Prompt *p, const char *text, const char *file, Err *err) 
 }
 
 typedef struct Timing { double prefill, decode; int64_t prompt, decoded; } Timing;
+
+/* Adds a row of logits; NULL: nothing to do. */
+static bool hash_logits(EVP_MD_CTX *hash, const float *logits, int64_t vocab, Err *err) {
+    return !hash || EVP_DigestUpdate(hash, logits, (size_t)vocab * sizeof *logits) == 1 ||
+           err_set(err, "the SHA-256 of the logits failed");
+}
 
 /* Streams one answer; the SHA-256 of all logits goes into `hash`, unless that is NULL. */
 static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
@@ -81,9 +89,8 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         double now = clock_seconds();
         if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
         else time->decode += now - start, time->decoded++;
-        if (hash) EVP_DigestUpdate(hash, next.logits, (size_t)vocab * sizeof(float));
         int32_t id;
-        ok = next_token_take(&next, 0, &id, err) && generation_push(g, id, &text, &bytes, err);
+        ok = hash_logits(hash, next.logits, vocab, err) && next_token_take(&next, 0, &id, err) && generation_push(g, id, &text, &bytes, err);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
         a.tokens = &g->ids[g->count - 1];
         a.count = 1;
@@ -112,8 +119,7 @@ static bool stream_emit(void *context, const float *logits, int64_t vocab, const
     if (s->time->prompt == 0) s->time->prefill = now - s->start, s->time->prompt = s->prompt;
     else s->time->decode += now - s->start, s->time->decoded++;
     s->start = now;
-    if (s->hash) EVP_DigestUpdate(s->hash, logits, (size_t)vocab * sizeof *logits);
-    return file_put(stdout, text, bytes, "standard output", err);
+    return hash_logits(s->hash, logits, vocab, err) && file_put(stdout, text, bytes, "standard output", err);
 }
 
 /* An answer by a search: with drafts it streams, else it comes when the best is known. */
@@ -135,10 +141,10 @@ static bool answer_search(QmEngine *e, QmEngine *draft, const Generation *g, EVP
     return ok;
 }
 
-static void print_stats(const QmEngine *e, const Timing *t, EVP_MD_CTX *hash, double opened) {
+static bool print_stats(const QmEngine *e, const Timing *t, EVP_MD_CTX *hash, double opened, Err *err) {
     unsigned char digest[EVP_MAX_MD_SIZE];
     unsigned int n = 0;
-    EVP_DigestFinal_ex(hash, digest, &n);
+    if (EVP_DigestFinal_ex(hash, digest, &n) != 1) return err_set(err, "the SHA-256 of the logits failed");
     fprintf(stderr, "open: %.2f s\n", opened);
     fprintf(stderr, "prefill: %lld tokens, %.1f tok/s\n", (long long)t->prompt,
             (double)t->prompt / (t->prefill > 0 ? t->prefill : 1e-9));
@@ -151,6 +157,7 @@ static void print_stats(const QmEngine *e, const Timing *t, EVP_MD_CTX *hash, do
     fprintf(stderr, "\nlogits sha256: ");
     for (unsigned int i = 0; i < n; i++) fprintf(stderr, "%02x", digest[i]);
     fprintf(stderr, "\n");
+    return true;
 }
 
 int cmd_run(int argc, char **argv) {
@@ -215,7 +222,7 @@ int cmd_run(int argc, char **argv) {
         printf("\n");
         ok = file_finish(stdout, "standard output", &err);
     }
-    if (ok && stats) print_stats(e, &time, hash, opened);
+    if (ok && stats) ok = print_stats(e, &time, hash, opened, &err);
     code = ok ? interrupted() ? 128 + SIGINT : EXIT_OK : fail(&err);
     interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);

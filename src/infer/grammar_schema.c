@@ -199,8 +199,10 @@ Grammar *grammar_json_schema(const json_t *schema, Err *err) {
         bool ok = schema_walk(s) && json_rules(s);
         Claim all = {schema, false};
         ok = ok && builder_define(b, root, need_expr(s, schema_need(s, &all, 1)));
-        for (Need *need = s->queue; ok && need; need = need->queue)
+        for (Need *need = s->queue; ok && need; need = need->queue) {
+            s->at = need;
             ok = builder_define(b, need->rule, need_body(s, need));
+        }
         if (!ok && !err->set) builder_fail(b, "the schema could not be used");
         g = builder_finish(b, ok ? root : -1);
         arena_free(&s->shop.arena);

@@ -107,6 +107,7 @@ typedef struct Schema {
     SchemaName *name;
     SchemaPattern *pattern;
     Need *need[SCHEMA_BUCKETS], *queue, **queue_end;
+    const Need *at;                   /* the value at work, for messages; NULL: the whole */
     int needs, depth;
     int64_t claims_seen;
     const Atom *listing;              /* the list whose values are being tried: they need not be looked for in it */
@@ -118,6 +119,8 @@ void *schema_new(Schema *s, size_t count, size_t size); /* zeroed, lives as long
 /* Refuses the schema: names keyword and place; false. The first one wins. */
 bool schema_refuse(Schema *s, const json_t *schema, const char *keyword, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* Refuses it for what its parts come to together: names the place of the value at work. */
+bool schema_too_much(Schema *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Names keyword and place of an error that was set below. */
 bool schema_refused(Schema *s, const json_t *schema, const char *keyword);
 

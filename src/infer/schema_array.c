@@ -22,7 +22,7 @@ Need *item_need(Schema *s, const Form *form, int64_t index) {
     for (const Atom *a = form->atoms; a; a = a->next) {
         const json_t *item = a->kind == ATOM_ITEMS ? holder_item(a->holder, index) : NULL;
         bool looked = false;
-        if (n > MAX_CLAIMS - 4) return builder_fail(s->b, "schema: too many schemas speak of one item"), NULL;
+        if (n > MAX_CLAIMS - 4) return schema_too_much(s, "too many schemas speak of one item"), NULL;
         if (item) claim[n++] = (Claim){item, false};
         if (a->kind == ATOM_EVERY || (a->kind == ATOM_ITEM && a->least == index)) claim[n++] = a->claim;
         if (a->kind != ATOM_OTHER_ITEMS) continue;

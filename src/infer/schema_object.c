@@ -29,7 +29,7 @@ static bool name_matches(Schema *s, const MemberName *n, const char *pattern) {
 
 typedef struct Claims { Claim claim[MAX_LOOKED_AT]; int count; } Claims;
 static bool add(Schema *s, Claims *c, Claim claim) {
-    if (c->count == MAX_LOOKED_AT) return builder_fail(s->b, "schema: too many schemas speak of one member");
+    if (c->count == MAX_LOOKED_AT) return schema_too_much(s, "too many schemas speak of one member");
     c->claim[c->count++] = claim;
     return true;
 }
@@ -118,7 +118,7 @@ static bool member_declare(Schema *s, Members *m, const char *name, bool require
     if (old) old->required |= required;
     if (old) return true;
     if (m->count == MAX_MEMBERS)
-        return builder_fail(s->b, "schema: expected at most %d members of one object", MAX_MEMBERS);
+        return schema_too_much(s, "expected at most %d members of one object", MAX_MEMBERS);
     if (!mem_grow((void **)&m->member, &m->room, m->count + 1, sizeof *m->member, "schema", s->b->err)) return false;
     m->member[m->count++] = (Member){name, NULL, required, -1};
     return true;
@@ -130,7 +130,7 @@ static bool declare_backwards(Schema *s, const Atom *a, Members *m) {
     int n = 0;
     for (; a; a = a->next)
         if (a->kind == ATOM_MEMBERS || a->kind == ATOM_REQUIRED || a->kind == ATOM_MEMBER) {
-            if (n == MAX_LOOKED_AT * 4) return builder_fail(s->b, "schema: too many schemas speak of one object");
+            if (n == MAX_LOOKED_AT * 4) return schema_too_much(s, "too many schemas speak of one object");
             list[n++] = a;
         }
     for (int pass = 0; pass < 2; pass++) /* first those with schemas, in their order */
@@ -192,7 +192,7 @@ static const Automaton *other_names(Schema *s, const Form *form, const Members *
 static bool class_add(Schema *s, Members *m, const Automaton *names) {
     if (!names) return false;
     if (names->states == 0) return true;
-    if (m->classes == MAX_CLASSES) return builder_fail(s->b, "schema: too many patterns of names overlap");
+    if (m->classes == MAX_CLASSES) return schema_too_much(s, "too many patterns of names overlap");
     m->class[m->classes++].names = names;
     return true;
 }

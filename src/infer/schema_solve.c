@@ -17,6 +17,16 @@ bool schema_refuse(Schema *s, const json_t *schema, const char *keyword, const c
     return builder_fail(s->b, "schema: '%s' at '%.200s': %s", keyword, schema_path(s, schema), text);
 }
 
+bool schema_too_much(Schema *s, const char *format, ...) {
+    char text[256];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    const json_t *schema = s->at && s->at->claims ? s->at->claim->schema : s->root;
+    return builder_fail(s->b, "schema: at '%.200s': %s", schema_path(s, schema), text);
+}
+
 bool schema_refused(Schema *s, const json_t *schema, const char *keyword) {
     if (s->b->err->set && !strstr(s->b->err->text, "schema: '"))
         err_prefix(s->b->err, "schema: '%s' at '%.200s'", keyword, schema_path(s, schema));
@@ -116,7 +126,7 @@ static bool claim_object(Schema *s, Branch *b, const Holder *h) {
 static bool claim_take(Schema *s, Branch *b, Claim claim, const Holder *parent) {
     bool known = false;
     if (s->b->err->set) return false;
-    if (++s->claims_seen > MAX_CLAIMS_SEEN) return builder_fail(s->b, "schema: too many ways to combine its parts");
+    if (++s->claims_seen > MAX_CLAIMS_SEEN) return schema_too_much(s, "too many ways to combine its parts");
     if (json_is_boolean(claim.schema)) {
         if (json_is_true(claim.schema) == claim.not) b->form.types = 0;
         return true;
@@ -161,7 +171,7 @@ static bool solve(Schema *s, Branch b, Forms *out) {
             for (const struct ClaimNode *c = a->claims; c; c = c->next)
                 if (!branch_claim(s, &way, c->claim, c->parent)) return false;
             if (a == only && ways == 1) b = way;
-            else if (++s->depth > 400) return builder_fail(s->b, "schema: expected fewer choices within choices");
+            else if (++s->depth > 400) return schema_too_much(s, "expected fewer choices within choices");
             else {
                 bool ok = solve(s, way, out);
                 s->depth--;
@@ -170,7 +180,7 @@ static bool solve(Schema *s, Branch b, Forms *out) {
         }
         if (ways != 1) return true;
     }
-    if (out->count == MAX_FORMS) return builder_fail(s->b, "schema: too many ways to combine its parts");
+    if (out->count == MAX_FORMS) return schema_too_much(s, "too many ways to combine its parts");
     if (!mem_grow((void **)&out->form, &out->room, out->count + 1, sizeof *out->form, "schema", s->b->err))
         return false;
     out->form[out->count++] = b.form;
@@ -181,8 +191,10 @@ bool need_solve(Schema *s, Need *need) {
     if (!need || s->b->err->set) return false;
     if (need->solved == NEED_SOLVED) return true;
     if (need->solved == NEED_UNDER_WAY) /* only a oneOf asks before the end, of itself */
-        return builder_fail(s->b, "schema: a oneOf that is told apart by itself is not supported");
+        return schema_too_much(s, "a oneOf that is told apart by itself is not supported");
+    const Need *outer = s->at;
     need->solved = NEED_UNDER_WAY;
+    s->at = need;
     Forms forms = {0};
     Branch b = {.form = {.types = TYPE_ALL}, .need = need};
     int depth = s->depth;
@@ -196,6 +208,7 @@ bool need_solve(Schema *s, Need *need) {
     need->form = copy;
     need->forms = (int)forms.count;
     need->solved = NEED_SOLVED;
+    if (copy) s->at = outer;
     return copy != NULL;
 }
 
@@ -228,7 +241,7 @@ Need *schema_need(Schema *s, const Claim *claims, int count) {
         if (same) return old;
     }
     if (++s->needs > MAX_NEEDS)
-        return builder_fail(s->b, "schema: expected at most %d kinds of values", MAX_NEEDS), NULL;
+        return schema_too_much(s, "expected at most %d kinds of values", MAX_NEEDS), NULL;
     Need *need = schema_new(s, 1, sizeof *need);
     if (!need) return NULL;
     *need = (Need){.claim = own, .claims = kept, .rule = -1, .chain = *bucket};

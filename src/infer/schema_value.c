@@ -131,7 +131,7 @@ static bool atom_takes(Schema *s, const Atom *a, const json_t *value, int type) 
 bool form_takes(Schema *s, const Form *form, const json_t *value) {
     int type = type_of(value);
     if (!(form->types & type) || s->b->err->set) return false;
-    if (s->claims_seen > MAX_CLAIMS_SEEN) return builder_fail(s->b, "schema: too many values in enum and const");
+    if (s->claims_seen > MAX_CLAIMS_SEEN) return schema_too_much(s, "too many values in enum and const");
     for (const Atom *a = form->atoms; a; a = a->next)
         if (!atom_takes(s, a, value, type)) return false;
     const char *key;
@@ -146,8 +146,8 @@ bool form_takes(Schema *s, const Form *form, const json_t *value) {
 
 bool need_takes(Schema *s, Need *need, const json_t *value) {
     bool takes = false;
-    if (++s->claims_seen > MAX_CLAIMS_SEEN) return builder_fail(s->b, "schema: too many values in enum and const");
-    if (s->depth > 200) return builder_fail(s->b, "schema: a value in enum or const: expected less nesting");
+    if (++s->claims_seen > MAX_CLAIMS_SEEN) return schema_too_much(s, "too many values in enum and const");
+    if (s->depth > 200) return schema_too_much(s, "a value in enum or const: expected less nesting");
     if (!need_solve(s, need)) return false;
     const Atom *listing = s->listing;
     s->listing = NULL; /* a value within may meet the same list again */

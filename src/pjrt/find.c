@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../base/program_path.h"
 #include "plugin.h"
 
 /* ---- What is looked for ------------------------------------------------------------------------------------------ */
@@ -61,14 +62,8 @@ static void add_place(Places *places, const char *start, const char *rest) {
 }
 
 static void project_places(Places *places) {
-    char program[512];
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    if (n > 0) {
-        program[n] = 0;
-        char *slash = strrchr(program, '/');
-        if (slash) *slash = 0;
-        add_place(places, program, "/plugins");
-    }
+    char program[PROGRAM_FOLDER_BYTES];
+    if (program_folder(program, NULL)) add_place(places, program, "/plugins");
 }
 
 static void python_places(Places *places) {

@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
+#include "../base/program_path.h"
 #include "tt_desc.h"
 
 bool tt_desc_find(const char *name, char *out, size_t size, Err *err) {
@@ -13,19 +14,16 @@ bool tt_desc_find(const char *name, char *out, size_t size, Err *err) {
             return err_set(err, "system description: expected a path of less than %zu bytes", size);
         return file_exists(out) || err_set(err, "no system description at %s: expected a .ttsys file", out);
     }
-    char program[512] = "";
-    ssize_t n = readlink("/proc/self/exe", program, sizeof program - 1);
-    program[n > 0 ? n : 0] = 0;
-    char *slash = strrchr(program, '/');
-    if (slash) *slash = 0;
+    char program[PROGRAM_FOLDER_BYTES];
+    if (!program_folder(program, err)) return false;
     const char *const places[][2] = {{program, "/tests/data/tt"}, {".", "/tests/data/tt"},
                                      {program, "/../share/qwenmesh/tt"}};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++)
         if ((size_t)snprintf(out, size, "%s%s/%s.ttsys", places[i][0], places[i][1], name) < size && file_exists(out))
             return true;
     return err_set(err,
-                   "no system description '%s': expected a file, or %s.ttsys in %s/tests/data/tt, ./tests/data/tt or "
-                   "%s/../share/qwenmesh/tt (known: n150, n300, n300-llmbox, p150, galaxy-32)",
+                   "no system description '%s': expected a file, or %s.ttsys in %.300s/tests/data/tt, ./tests/data/tt or "
+                   "%.300s/../share/qwenmesh/tt (known: n150, n300, n300-llmbox, p150, galaxy-32)",
                    name, name, program, program);
 }
 
