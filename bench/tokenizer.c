@@ -65,7 +65,7 @@ int main(int argc, char **argv) {
     bool ok = tokenizer && texts_read(&texts, argv[2]);
     for (int i = 0; ok && i < rounds; i++) ok = round_of(tokenizer, &texts, &err);
     putchar('\n');
-    if (!ok) fprintf(stderr, "error: %s\n", err.set ? err.text : "cannot read the texts");
+    if (!ok) fprintf(stderr, "error: %s\n", err.kind ? err.text : "cannot read the texts");
     for (size_t i = 0; i < texts.count; i++) free(texts.text[i]);
     free(texts.text);
     qm_tokenizer_close(tokenizer);

@@ -4,6 +4,7 @@
 #include "base/guard.h"
 #include "base/transport.h"
 #include "cli/cli.h"
+#include "cli/watch_terminal.h"
 #include "infer/follow.h"
 #include "io/libraries.h"
 
@@ -63,6 +64,7 @@ static int command_spread(int argc, char **argv) {
         sleep(5); /* the launcher kills all ranks when the first one ends: rank 0 must have had its say */
         return EXIT_FAILED;
     }
+    if (transport_rank() > 0) watch_terminal(QM_FATAL); /* rank 0 says the rest */
     int code = transport_rank() == 0 ? command(argc, argv) : follow();
     if (transport_rank() == 0) follow_end();
     transport_end();
@@ -72,6 +74,7 @@ static int command_spread(int argc, char **argv) {
 int main(int argc, char **argv) {
     Err err = {0};
     guard_start();
+    watch_terminal(QM_WARNING);
     libraries_start();
     int code = transport_wanted() ? command_spread(argc, argv) : command(argc, argv);
     if (code != EXIT_OK || (file_finish(stdout, "standard output", &err) && files_unchanged(&err))) return code;

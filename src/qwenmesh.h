@@ -29,10 +29,40 @@ QM_API const char *qm_version(void);
 
 /* ---- Errors ------------------------------------------------------------------------------------------------- */
 
+/* Whose fault it is, and so what to do about it. */
+typedef enum QmErrKind {
+    QM_OK,          /* no error                                                                              */
+    QM_USAGE,       /* the call is wrong whatever the data: an option's value, a session of another engine     */
+    QM_INPUT,       /* a file, text or request is not what it should be                                        */
+    QM_LIMIT,       /* more than there is room for: slots, context, counts that are bounded                    */
+    QM_MEMORY,      /* memory has ended                                                                        */
+    QM_INTERRUPTED, /* qm_interrupt, qm_session_cancel                                                         */
+    QM_IO,          /* the system or the network: a file that cannot be opened, a full disk                     */
+    QM_DEVICE,      /* a PJRT plugin or what it drives                                                         */
+    QM_INTERNAL     /* a fault of this library                                                                 */
+} QmErrKind;
+
 typedef struct QmErr {
+    QmErrKind kind;
     char text[1024]; /* what failed, where, what was expected, what was found */
-    bool set;
 } QmErr;
+
+/* ---- What the library tells while it works: it prints nothing itself --------------------------------------------- */
+
+typedef enum QmLevel { QM_DETAIL, QM_WARNING, QM_FATAL } QmLevel; /* fatal: the process ends (a rank under MPI is lost) */
+
+/* Called from any thread that works for the caller, one call at a time or not: keep them short and free of calls into the
+ * library. A member may be NULL. */
+typedef struct QmWatch {
+    void (*message)(void *owner, QmLevel level, const char *text); /* one line, without its end */
+    /* A long work, from 0 to `total` done; -1 at its end, whole or not. */
+    void (*progress)(void *owner, const char *what, int64_t done, int64_t total);
+    void *owner;
+} QmWatch;
+
+/* From now on whatever belongs to no engine with a watch of its own goes there; NULL: nowhere, as at the start. Before
+ * other threads call the library. */
+QM_API void qm_watch(const QmWatch *watch);
 
 /* ---- Engine: a model on a mesh ------------------------------------------------------------------------------- */
 
@@ -58,13 +88,12 @@ typedef struct QmEngineOptions {
     const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others; "0": none;
                                NULL: the backend's choice                                          */
     const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
-    bool verbose;         /* says on stderr what is compiled                                               */
     const char *weights;  /* "bf16", "8bit", "4bit": what matrices become at load; pjrt: "f32", "bf16"; NULL or "file":
                              as stored */
     bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */
-    bool quiet;           /* no progress bar on a terminal                                                 */
+    const QmWatch *watch; /* told what this engine does, in place of qm_watch's; read at open; NULL: none of its own */
     bool phases;          /* time the phases of steps (qm_engine_phases; cpu backend only)                 */
 } QmEngineOptions;
 

@@ -19,7 +19,7 @@ run plan tests/golden/configs/7b.json --mesh 1x8 --ranks 2 --weights 4bit
 check "plan: who holds what under mpirun; one block of hidden f32 per all-reduce" 'is 0' \
     'grep -qE "^ +1 +4\.\.7 +2 .* 784\.0$" "$work/out"'
 run plan tests/golden/heads28-4 --mesh 0
-check "a mesh of 0 is refused" 'is 1' 'err "bad mesh"'
+check "a mesh of 0 is refused" 'is 2' 'err "bad mesh"'
 run forward -m $tiny --in $tiny/golden.safetensors --out "$work/a.safetensors" --hidden
 check "forward" 'is 0' '[ -s "$work/a.safetensors" ]'
 run forward -m $tiny --in $tiny/golden.safetensors --out "$work/b.safetensors" --hidden --mesh 5x3 --rows 3

@@ -20,7 +20,7 @@ static ModelConfig read_good(const char *json) {
     ModelConfig c;
     Err err = {0};
     if (!config_from_json(&c, json, strlen(json), "config", &err)) fail_msg("%s: %s", json, err.text);
-    assert_false(err.set);
+    assert_false(err.kind);
     return c;
 }
 

@@ -120,10 +120,10 @@ if [ -r $plugin ]; then
     check "PJRT: f32" 'is 0' 'err "in force: activations f32 (the type of everything on a PJRT device"'
     # shellcheck disable=SC2086
     run run -m "$model" -p abc -n 2 --act int8 $pjrt
-    check "PJRT: no 8 bits" 'is 1' 'err "expected f32 or auto, got '"'int8'"'"'
+    check "PJRT: no 8 bits" 'is 2' 'err "expected f32 or auto, got '"'int8'"'"'
     # shellcheck disable=SC2086
     run run -m "$model" -p abc -n 2 --cache-type bf16 $pjrt
-    check "PJRT: a cache of another type is refused" 'is 1' 'err "expected that of its weights, f32, got bf16"'
+    check "PJRT: a cache of another type is refused" 'is 2' 'err "expected that of its weights, f32, got bf16"'
 else
     skip "PJRT: f32, or refused" "no $plugin: dev/plugins.sh brings it"
 fi

@@ -78,7 +78,7 @@ static void reference_values_are_read(void **state) {
     assert_true(gguf_text(&g, "test.string", &text, &err) && text.bytes == 7 &&
                 !memcmp(text.data, "gr\xc3\xbc\xc3\x9f" "e", 7));
     assert_true(gguf_text(&g, "general.architecture", &text, &err) && text.bytes == 5);
-    assert_false(err.set);
+    assert_false(err.kind);
     gguf_close(&g);
 }
 
@@ -190,7 +190,7 @@ static void damaged_bytes_are_survived(void **state) {
             Gguf g;
             Err err = {0};
             bool ok = gguf_parse(&g, copy, file.bytes, "file", &err);
-            assert_int_equal(ok, !err.set);
+            assert_int_equal(ok, !err.kind);
             for (uint64_t t = 0; ok && t < g.tensor_count; t++) {
                 const GgufTensor *x = &g.tensors[t];
                 assert_true(x->data >= copy && x->data + x->bytes <= copy + file.bytes);
@@ -411,7 +411,7 @@ static void files_are_found(void **state) {
     Err err = {0};
     assert_non_null(mkdtemp(folder));
     assert_null(gguf_in_folder(folder, &err));
-    assert_false(err.set);
+    assert_false(err.kind);
     char *a = path_join(folder, "a.gguf", &err), *b = path_join(folder, "b.gguf", &err),
          *c = path_join(folder, "blob", &err);
     assert_true(file_write(a, "GGUF", 4, &err) && file_write(c, "GGUF?", 5, &err));

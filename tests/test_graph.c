@@ -257,7 +257,7 @@ static void sums_are_completed(void **state) {
                     partition_sequences(&p, 6, &err));
         graph_init(&g, &c, 8, 64);
         Tensor last = cases[i].build(&g);
-        assert_true(!g.err.set && program_new(&program, &g, &p, &err));
+        assert_true(!g.err.kind && program_new(&program, &g, &p, &err));
         const Node *whole = graph_node(&program.graph, program_tensor(&program, last));
         const Node *part = graph_node(&program.graph, whole->in[0]);
         assert_true(whole->op == &all_reduce_row && !whole->partial[0]);

@@ -22,7 +22,7 @@ static void repo_names(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Err err = {0};
         if (hub_repo_valid(bad[i], &err)) fail_msg("accepted '%s'", bad[i]);
-        assert_true(err.set);
+        assert_true(err.kind);
     }
 }
 
@@ -121,7 +121,7 @@ static void bad_lists(void **state) {
         HubFiles files = {0};
         Err err = {0};
         if (hub_files_add(&files, texts[i], strlen(texts[i]), globs, 2, &err)) fail_msg("accepted %s", texts[i]);
-        assert_true(err.set);
+        assert_true(err.kind);
         assert_int_equal(files.count, 0);
         hub_files_free(&files);
     }
@@ -194,7 +194,7 @@ static void commits(void **state) {
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         err = (Err){0};
         if (hub_commit(bad[i], strlen(bad[i]), commit, &err)) fail_msg("accepted %s", bad[i]);
-        assert_true(err.set);
+        assert_true(err.kind);
     }
 }
 
@@ -214,7 +214,7 @@ static void links(void **state) {
     assert_string_equal(url, "http://b?c=d%3D");
     free(url);
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) assert_null(hub_next_page(none[i], &err));
-    assert_false(err.set);
+    assert_false(err.kind);
 }
 
 /* Whatever stands in a revision or a path stays in its place in the URL. */

@@ -31,9 +31,9 @@ cat >"$work/user.c" <<'C'
 #include <qwenmesh.h>
 #include <stdio.h>
 int main(void) {
-    QmErr err = {{0}, false};
+    QmErr err = {QM_OK, {0}};
     QmTokenizer *t = qm_tokenizer_open("/nowhere", &err);
-    printf("%s %s\n", qm_version(), t == NULL && err.set ? "refused" : "opened");
+    printf("%s %s\n", qm_version(), t == NULL && err.kind ? "refused" : "opened");
     return 0;
 }
 C

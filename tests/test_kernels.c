@@ -404,7 +404,7 @@ static void select_by_name(void **state) {
     const Kernels *best = kernels_select(NULL, &err);
     assert_non_null(best);
     print_message("kernels: %s\n", best->isa);
-    assert_false(err.set);
+    assert_false(err.kind);
     assert_null(kernels_select("avx3", &err));
     assert_string_equal(err.text,
                         "kernels: no instruction set is called 'avx3'; expected reference, avx2, avx512, avx512vnni or "
@@ -412,7 +412,7 @@ static void select_by_name(void **state) {
     for (int i = 0; kernels_name(i); i++) {
         Err none = {0};
         const Kernels *k = kernels_select(kernels_name(i), &none);
-        assert_true(k ? !strcmp(k->isa, kernels_name(i)) : none.set && strstr(none.text, kernels_name(i)));
+        assert_true(k ? !strcmp(k->isa, kernels_name(i)) : none.kind && strstr(none.text, kernels_name(i)));
     }
     assert_null(kernels_name(-1));
 }

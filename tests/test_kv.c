@@ -322,10 +322,10 @@ static void addresses_are_checked(void **state) {
     for (size_t i = 0; i < sizeof wrong_address / sizeof *wrong_address; i++) {
         Err err = {0};
         assert_null(kv_client_new(wrong_address[i], secret, &err));
-        assert_true(err.set);
+        assert_true(err.kind);
         err = (Err){0};
         assert_null(kv_server_start(wrong_address[i], secret, &err));
-        assert_true(err.set);
+        assert_true(err.kind);
     }
     Err err = {0};
     char address[64];

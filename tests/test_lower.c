@@ -96,7 +96,7 @@ static int lowered(const Case *c, Text *text) {
         graph_init(&model.graph, &config, ROWS, CONTEXT);
         Node *last = graph_node(&model.graph, c->build(&model.graph));
         if (last) last->keep = !last->op->in_cache;
-        if (model.graph.err.set) fail_msg("%s: %s", c->name, model.graph.err.text);
+        if (model.graph.err.kind) fail_msg("%s: %s", c->name, model.graph.err.text);
     } else if (!model_graph(&model, &config, ROWS, CONTEXT, false, &err)) fail_msg("%s", err.text);
     const LowerOptions o = {.type = c->type, .cache_slots = c->slots, .positions = bucket_positions(CONTEXT),
                             .bucket = c->bucket,

@@ -28,8 +28,7 @@ static QmEngine *engine(const char *model, const char *mesh, int threads, int ro
                          .kv_cache = cache,
                          .act = act,
                          .weights = weights_as,
-                         .hidden = hidden,
-                         .quiet = true};
+                         .hidden = hidden};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) print_error("%s\n", err.text);
     assert_non_null(e);
@@ -211,8 +210,10 @@ static const char *const *most_meshes(void) { return brief() ? few_meshes : all_
 
 static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/heads28-4", "f32", most_meshes(), 30); }
 static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", most_meshes(), 30); }
-static void bits_8bit_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "8bit", most_meshes(), 30); }
-static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", most_meshes(), 30); }
+static void bits_8bit_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "8bit", most_meshes(),
+                                                                   30); }
+static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", most_meshes(),
+                                                                   30); }
 
 /* Activations in 8 bits, with weights quantised at load where the file's are not: as many bits are the same. */
 static void bits_int8_8bit(void **state) {
@@ -350,7 +351,7 @@ static void bits_smollm2_act(const char *type, const char *weights, const char *
     const char *const tables[] = {NULL, "avx2", "avx512"};
     for (int i = 0; i < 3; i++) {
         QmEngineOptions o = {.model = smollm_path(), .act = act, .weights = weights_as, .isa = tables[i],
-                             .context = 64, .quiet = true};
+                             .context = 64};
         QmErr err = {0};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e && strstr(err.text, "this CPU has no")) continue;

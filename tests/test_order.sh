@@ -31,4 +31,8 @@ for folder in graph ops cpu pjrt model; do
     found=$(grep -n "'[trdfvskgc]'" src/$folder/*.[ch] | grep -v '^src/graph/axis\.[ch]:' | tr '\n' ' ')
     check "src/$folder quotes no axis letter: $found" '[ -z "$found" ]'
 done
+# Only the commands and bench print: the library tells a watch (base/watch.h).
+printing=$(grep -nE '\b(fprintf\(stderr|perror\(|v?printf\(|puts\(|putchar\(|fputs\([^;]*, std(out|err)\))' src/*/*.[ch] |
+    grep -vE '^src/(cli|bench)/' | grep -vE '^[^:]*:[0-9]+:.*__attribute__')
+check "the library prints nothing: $printing" '[ -z "$printing" ]'
 finish

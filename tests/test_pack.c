@@ -163,20 +163,20 @@ static void damage_is_found(void **state) {
     for (size_t n = 0; n < bytes; n += n < 200 ? 1 : 997) {
         uint8_t *part = malloc(n ? n : 1);
         memcpy(part, file, n);
-        err.set = false;
+        err = (Err){0};
         assert_false(packed_parse(&p, part, n, "cut", &err));
-        assert_true(err.set);
+        assert_true(err.kind);
         free(part);
     }
     for (size_t i = 0; i < 700; i++) {
         file[i] ^= 0x10;
-        err.set = false;
+        err = (Err){0};
         if (packed_parse(&p, file, bytes, "changed", &err)) fail_msg("byte %zu changed and not found", i);
-        assert_true(err.set);
+        assert_true(err.kind);
         file[i] ^= 0x10;
     }
     file[bytes - 1] ^= 1;
-    err.set = false;
+    err = (Err){0};
     assert_true(packed_parse(&p, file, bytes, "changed", &err));
     assert_false(packed_verify(&p, packed_find(&p, SECTION_ROWS, "x"), &err));
     assert_non_null(strstr(err.text, "section rows x is damaged"));
@@ -262,7 +262,7 @@ static bool pack_model(const char *model, const char *how, const char *out, cons
     PackedReport report;
     Workers *workers = workers_new(3, false, err);
     Weights *weights = weights_open(model, err);
-    PackedJob job = {.graph = &graph->graph, .weights = weights, .model = model, .how = how, .out = out, .quiet = true,
+    PackedJob job = {.graph = &graph->graph, .weights = weights, .model = model, .how = how, .out = out,
                      .stop = stop};
     bool ok = weights && workers && config_load(config, model, err) && model_graph(graph, config, 1, 64, false, err) &&
               packed_file_write(&job, workers, &report, err);
@@ -279,7 +279,7 @@ enum { TOKENS = 21 };
 
 /* All logits of a fixed prompt; malloc'ed. NULL and an error when the model does not open. */
 static float *logits_of(const char *model, const char *mesh, const char *weights, size_t *bytes, Err *err) {
-    QmEngineOptions o = {.model = model, .mesh = mesh, .threads = 2, .context = 64, .quiet = true, .weights = weights};
+    QmEngineOptions o = {.model = model, .mesh = mesh, .threads = 2, .context = 64, .weights = weights};
     QmEngine *engine = qm_engine_open(&o, err);
     if (!engine) return NULL;
     int32_t ids[TOKENS];
@@ -353,10 +353,10 @@ static void other_weights_are_refused(void **state) {
     assert_true(pack_model("tests/golden/tiny", "8bit", path, NULL, &err));
     assert_null(logits_of(path, "1x1", "4bit", &bytes, &err));
     assert_non_null(strstr(err.text, "packed as 8bit: --weights 4bit needs the model"));
-    err.set = false;
+    err = (Err){0};
     free(logits_of(path, "1x1", "8bit", &bytes, &err));
     free(logits_of(path, "1x1", "file", &bytes, &err));
-    assert_false(err.set);
+    assert_false(err.kind);
     char again[140];
     snprintf(again, sizeof again, "%s.2", path);
     assert_false(pack_model(path, "8bit", again, NULL, &err));
@@ -417,13 +417,13 @@ static void failure_leaves_nothing(void **state) {
     assert_false(pack_model("tests/golden/tiny", "file", path, &stop, &err));
     assert_string_equal(err.text, "interrupted");
     assert_int_equal(files_in_folder(), 0);
-    err.set = false;
+    err = (Err){0};
     assert_true(file_write(path, "mine", 4, &err)); /* nobody's file is written over */
     assert_false(pack_model("tests/golden/tiny", "file", path, NULL, &err));
     assert_non_null(strstr(err.text, "is no packed file: remove it first"));
     assert_int_equal(files_in_folder(), 1);
     unlink(path);
-    err.set = false;
+    err = (Err){0};
     assert_false(pack_model("tests/golden/tiny", "file", "/no/such/folder/model", NULL, &err));
     assert_non_null(strstr(err.text, "cannot write /no/such/folder/model"));
 }

@@ -73,7 +73,7 @@ typedef struct Tokens { int32_t id[CONTEXT]; int64_t count; } Tokens;
 static QmEngine *engine(const char *mesh, const char *cache) {
     QmErr err = {0};
     QmEngineOptions o = {.model = "tests/golden/heads28-4", .mesh = mesh, .threads = 2, .slots = SESSIONS + 1,
-                         .context = CONTEXT, .rows = 24, .kv_cache = cache, .quiet = true};
+                         .context = CONTEXT, .rows = 24, .kv_cache = cache};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     assert_true(qm_engine_info(e)->vocab <= VOCAB_MOST);

@@ -31,7 +31,7 @@ static QmEngine *engine_of(const char *name, const char *backend, const char *me
     QmErr err = {0};
     snprintf(path, sizeof path, "tests/golden/%s", name);
     QmEngineOptions o = {.model = path, .mesh = mesh, .threads = 2, .slots = slots, .context = 64, .rows = 40,
-                         .backend = backend, .plugin = backend ? PLUGIN : NULL, .quiet = true};
+                         .backend = backend, .plugin = backend ? PLUGIN : NULL};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s on %s: %s", name, mesh, err.text);
     return e;
@@ -101,7 +101,7 @@ static void same_hidden(const char *mesh) {
     for (int k = 0; k < 2; k++) {
         QmErr err = {0};
         QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = mesh, .context = 64, .rows = 16, .hidden = true,
-                             .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL, .quiet = true};
+                             .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
         int32_t ids[PROMPT];
@@ -166,7 +166,7 @@ static void long_prompt(void **state) {
     int64_t vocab = 0;
     for (int k = 0; k < 3; k++) {
         QmEngineOptions o = {.model = "tests/golden/heads14-2", .mesh = "1x2", .slots = k ? k : 1, .context = 1200,
-                             .rows = 256, .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL, .quiet = true};
+                             .rows = 256, .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
         vocab = qm_engine_info(e)->vocab;
@@ -210,7 +210,7 @@ static void weights_in_bf16(void **state) {
         snprintf(path, sizeof path, "%s/golden.safetensors", model);
         assert_true(safetensors_open(&st, path, &err));
         QmEngineOptions o = {.model = model, .mesh = i % 2 ? "8x4" : "2x4", .slots = 1, .context = 64, .rows = LENGTH,
-                             .backend = "pjrt", .plugin = PLUGIN, .weights = "bf16", .quiet = true};
+                             .backend = "pjrt", .plugin = PLUGIN, .weights = "bf16"};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
         size_t values = (size_t)(LENGTH * qm_engine_info(e)->vocab);
@@ -239,7 +239,7 @@ static void real_model_on(const char *mesh, const json_t *cases) {
     enum { PROMPTS = 5, STEPS = 24 };
     QmErr err = {0};
     QmEngineOptions o = {.model = smollm_path(), .mesh = mesh, .slots = PROMPTS, .context = 128, .rows = 32,
-                         .backend = "pjrt", .plugin = PLUGIN, .quiet = true};
+                         .backend = "pjrt", .plugin = PLUGIN};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     int32_t prompt[PROMPTS][64], next[PROMPTS];
@@ -349,7 +349,7 @@ static void many_runs(void **state) {
     QmErr err = {0};
     alarm(PATIENCE);
     QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = "2x4", .slots = SLOTS, .context = 64,
-                         .rows = SLOTS * TOKENS, .backend = "pjrt", .plugin = PLUGIN, .quiet = true};
+                         .rows = SLOTS * TOKENS, .backend = "pjrt", .plugin = PLUGIN};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     size_t vocab = (size_t)qm_engine_info(e)->vocab;
@@ -421,7 +421,7 @@ static void candidates_on(const char *mesh, const char *k, int slots) {
     QmErr err = {0};
     char what[64];
     QmEngineOptions o = {.model = "tests/golden/llama-9-3", .mesh = mesh, .slots = slots, .context = 64, .rows = 40,
-                         .backend = "pjrt", .plugin = PLUGIN, .candidates = k, .quiet = true};
+                         .backend = "pjrt", .plugin = PLUGIN, .candidates = k};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     int64_t vocab = qm_engine_info(e)->vocab;
@@ -472,8 +472,7 @@ static void bad_options(void **state) {
         QmEngineOptions o = {.model = "tests/golden/tiny",
                              .backend = "pjrt",
                              .plugin = cases[i].plugin,
-                             .weights = cases[i].weights,
-                             .quiet = true};
+                             .weights = cases[i].weights};
         if (!strcmp(cases[i].plugin, PLUGIN) && access(PLUGIN, R_OK)) continue;
         assert_null(qm_engine_open(&o, &err));
         if (!strstr(err.text, cases[i].says)) fail_msg("expected %s in: %s", cases[i].says, err.text);

@@ -21,14 +21,13 @@ static QmTokenizer *bytes_tokenizer;
 static int open_models(void **state) {
     (void)state;
     QmErr err = {0};
-    QmEngineOptions o = {.model = tiny, .mesh = "1x1", .threads = 1, .slots = 1, .context = 64, .hidden = true,
-                         .quiet = true};
+    QmEngineOptions o = {.model = tiny, .mesh = "1x1", .threads = 1, .slots = 1, .context = 64, .hidden = true};
     plain = qm_engine_open(&o, &err);
     o.mesh = "2x4", o.slots = 8, o.rows = 5;
     mesh = qm_engine_open(&o, &err);
     bytes_tokenizer = qm_tokenizer_open("tests/data/bytes", &err);
-    if (err.set) fprintf(stderr, "%s\n", err.text);
-    return err.set || qm_engine_info(plain)->hidden > D || qm_engine_info(plain)->layers > LAYERS ? -1 : 0;
+    if (err.kind) fprintf(stderr, "%s\n", err.text);
+    return err.kind || qm_engine_info(plain)->hidden > D || qm_engine_info(plain)->layers > LAYERS ? -1 : 0;
 }
 
 static int close_models(void **state) {

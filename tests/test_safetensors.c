@@ -35,7 +35,7 @@ static void expect_bytes(const uint8_t *file, size_t bytes, const char *words, c
         return;
     }
     if (ok) fail_msg("%s: accepted", what);
-    assert_true(err.set);
+    assert_true(err.kind);
     char copy[128], *rest = NULL;
     snprintf(copy, sizeof copy, "%s", words);
     for (char *word = strtok_r(copy, ",", &rest); word; word = strtok_r(NULL, ",", &rest))

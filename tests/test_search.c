@@ -17,7 +17,7 @@ static QmEngine *engine(const char *model, const char *mesh, int threads, int64_
                         const char *cache) {
     QmErr err = {0};
     QmEngineOptions o = {.model = model, .mesh = mesh, .threads = threads, .slots = (int)slots, .context = 256,
-                         .rows = 16, .kv_cache = cache, .hidden = hidden, .quiet = true};
+                         .rows = 16, .kv_cache = cache, .hidden = hidden};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     return e;

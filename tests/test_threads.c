@@ -14,7 +14,7 @@ enum { THREADS = 4, ROUNDS = 25, PROMPT = 9, NEW = 4, TOKENS = PROMPT + NEW, VOC
 
 static QmEngine *engine(const char *mesh, int threads, Err *err) {
     QmEngineOptions o = {.model = "tests/golden/tiny", .mesh = mesh, .threads = threads, .slots = SLOTS, .context = 128,
-                         .rows = 4, .quiet = true};
+                         .rows = 4};
     return qm_engine_open(&o, err);
 }
 
@@ -56,7 +56,7 @@ static void *call(void *argument) {
     Caller *c = argument;
     QmEngine *e = c->engine ? c->engine : engine("1x2", c->threads, &c->err);
     static _Thread_local float got[TOKENS][VOCAB];
-    for (int i = 0; e && i < ROUNDS && !c->err.set; i++)
+    for (int i = 0; e && i < ROUNDS && !c->err.kind; i++)
         if (say(e, c->number, got, &c->err) && memcmp(got, c->want, sizeof got))
             err_set(&c->err, "other logits in round %d", i);
     if (!c->engine) qm_engine_close(e);
@@ -78,7 +78,7 @@ static void callers_run(const char *mesh, int threads, bool shared) {
     for (int i = 0; i < THREADS; i++) pthread_join(thread[i], NULL);
     qm_engine_close(e);
     for (int i = 0; i < THREADS; i++)
-        if (caller[i].err.set) fail_msg("%d workers, caller %d: %s", threads, i, caller[i].err.text);
+        if (caller[i].err.kind) fail_msg("%d workers, caller %d: %s", threads, i, caller[i].err.text);
 }
 
 static void one_engine(void **state) {

@@ -53,7 +53,7 @@ static QmTokenizer *small_open(const char *json, size_t bytes, Err *err) {
     assert_non_null(t);
     if (tokenizer_load_json(t, (const uint8_t *)json, bytes, "small.json", err)) return t;
     qm_tokenizer_close(t);
-    assert_true(err->set);
+    assert_true(err->kind);
     return NULL;
 }
 
@@ -528,7 +528,7 @@ static void bad_paths(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
         assert_null(qm_tokenizer_open(cases[i], &err));
-        assert_true(err.set);
+        assert_true(err.kind);
     }
 }
 

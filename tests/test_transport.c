@@ -240,7 +240,7 @@ static void orders(void **state) {
         {{ORDER_KINDS, 1, {0}, {{0}}}, "expected one of "},
     };
     Err err = {0};
-    QmEngineOptions o = {.model = models[0], .threads = 1, .slots = 3, .rows = 12, .context = 64, .quiet = true};
+    QmEngineOptions o = {.model = models[0], .threads = 1, .slots = 3, .rows = 12, .context = 64};
     QmEngine *e = qm_engine_open(&o, &err);
     assert_non_null(e);
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {

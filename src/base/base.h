@@ -1,4 +1,4 @@
-/* base.h: what every other folder stands on: errors, checked memory, files, growing text, clock, progress. */
+/* base.h: what every other folder stands on: errors, checked memory, files, growing text, clock. */
 #ifndef BASE_H
 #define BASE_H
 #include <stdarg.h>
@@ -11,8 +11,12 @@
 /* ---- Errors: the first one wins; what, where, expected, got -------------------------------------------------- */
 
 typedef QmErr Err;
-bool err_set(Err *err, const char *format, ...)
-    __attribute__((format(printf, 2, 3))); /* false, for `return err_set(...)` */
+/* All return false, for `return err_set(...)`. An error of kind QM_INPUT; of another kind; one that another function gave,
+ * kind and all. */
+bool err_set(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool err_as(Err *err, QmErrKind kind, const char *format, ...) __attribute__((format(printf, 3, 4)));
+bool err_from(Err *err, const Err *from);
+int err_exit_code(const Err *err); /* of the program: 0 no error, 2 usage, 130 interrupted, else 1 */
 /* Puts "context: " before an error already set, unless it begins with that. */
 void err_prefix(Err *err, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -80,19 +84,5 @@ void text_printable(char *text);
 bool parse_int(const char *text, int64_t low, int64_t high, int64_t *out);
 bool parse_float(const char *text, double low, double high, double *out); /* refuses nan and inf */
 
-/* ---- Clock and progress ------------------------------------------------------------------------------------------ */
-
 double clock_seconds(void); /* monotonic */
-
-/* A bar on stderr with the time left; silent unless stderr is a terminal, plain when NO_COLOR or TERM=dumb. */
-typedef struct Progress { const char *what; double start, shown; int64_t total; bool on; } Progress;
-void progress_start(Progress *p, const char *what, int64_t total, bool quiet);
-void progress_show(Progress *p, int64_t done);
-void progress_end(Progress *p);
-
-/* A line on stderr of what is being done now: at a terminal the next one takes its place, and note_end() takes it away,
- * before results come there. */
-void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void note_end(void);
-bool note_live(void); /* whether a line takes the place of the one before */
 #endif

@@ -1,23 +1,45 @@
 /* err.c: one error text per operation, of which the first one wins; and which version is speaking. Whatever went into
  * an error, a terminal may show it. */
+#include <signal.h>
 #include <string.h>
 #include "base.h"
 
 const char *qm_version(void) { return QM_VERSION; }
 
+static void fill(Err *err, QmErrKind kind, const char *format, va_list args) {
+    if (!err || err->kind) return;
+    vsnprintf(err->text, sizeof err->text, format, args);
+    text_printable(err->text);
+    err->kind = kind;
+}
+
 bool err_set(Err *err, const char *format, ...) {
-    if (!err || err->set) return false;
     va_list args;
     va_start(args, format);
-    vsnprintf(err->text, sizeof err->text, format, args);
+    fill(err, QM_INPUT, format, args);
     va_end(args);
-    text_printable(err->text);
-    err->set = true;
     return false;
 }
 
+bool err_as(Err *err, QmErrKind kind, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fill(err, kind, format, args);
+    va_end(args);
+    return false;
+}
+
+bool err_from(Err *err, const Err *from) {
+    if (err && !err->kind) *err = *from;
+    return false;
+}
+
+int err_exit_code(const Err *err) {
+    return err->kind == QM_OK ? 0 : err->kind == QM_USAGE ? 2 : err->kind == QM_INTERRUPTED ? 128 + SIGINT : 1;
+}
+
 void err_prefix(Err *err, const char *format, ...) {
-    if (!err || !err->set) return;
+    if (!err || !err->kind) return;
     char old[sizeof err->text];
     memcpy(old, err->text, sizeof old);
     va_list args;

@@ -22,10 +22,10 @@ static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER;
 bool file_read_note(int fd, const char *path, bool mapped, Err *err) {
     struct stat st;
     if (!guard_started()) return true;
-    if (fstat(fd, &st) != 0) return err_set(err, "cannot read %s: %s", path, strerror(errno));
+    if (fstat(fd, &st) != 0) return err_as(err, QM_IO, "cannot read %s: %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode)) return true;
     char *copy = mapped ? strdup(path) : NULL;
-    if (mapped && !copy) return err_set(err, "out of memory: path %s", path);
+    if (mapped && !copy) return err_as(err, QM_MEMORY, "out of memory: path %s", path);
     pthread_mutex_lock(&seen_lock);
     size_t i = 0;
     while (i < seen_count && (seen[i].device != st.st_dev || seen[i].inode != st.st_ino)) i++;
@@ -88,12 +88,12 @@ static int open_regular(const char *path, size_t *bytes, Err *err) {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a named pipe must not hang us */
     struct stat st;
     if (fd < 0) {
-        err_set(err, "cannot open %s: %s", path, strerror(errno));
+        err_as(err, QM_IO, "cannot open %s: %s", path, strerror(errno));
         return -1;
     }
     if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        err_set(err, "cannot read %s: expected a regular file, got %s", path,
-                S_ISDIR(st.st_mode) ? "a folder" : "something else");
+        err_as(err, QM_IO, "cannot read %s: expected a regular file, got %s", path,
+               S_ISDIR(st.st_mode) ? "a folder" : "something else");
         close(fd);
         return -1;
     }
@@ -117,12 +117,12 @@ bool file_map(MappedFile *file, const char *path, Err *err) {
     int why = errno;
     bool noted = p == MAP_FAILED || file_read_note(fd, path, true, err);
     close(fd);
-    if (p == MAP_FAILED) return err_set(err, "cannot map %s (%zu bytes): %s", path, file->bytes, strerror(why));
+    if (p == MAP_FAILED) return err_as(err, QM_IO, "cannot map %s (%zu bytes): %s", path, file->bytes, strerror(why));
     file->data = p;
     file->path = strdup(path);
     if (!noted || !file->path) {
         file_unmap(file);
-        return err_set(err, "out of memory: path %s", path);
+        return err_as(err, QM_MEMORY, "out of memory: path %s", path);
     }
     if (file_is_other(file->data, file->bytes, path, err)) {
         file_unmap(file);
@@ -155,15 +155,16 @@ char *file_read(const char *path, size_t limit, size_t *bytes, Err *err) {
     if (fd < 0) return NULL;
     char *data = NULL;
     if (size > limit) {
-        err_set(err, "%s is too large: expected at most %zu bytes, got %zu", path, limit, size);
+        err_as(err, QM_LIMIT, "%s is too large: expected at most %zu bytes, got %zu", path, limit, size);
     } else if ((data = mem_new(size + 1, 1, path, err))) {
         size_t done = 0;
         while (done < size) {
             ssize_t n = read(fd, data + done, size - done);
             if (n < 0 && errno == EINTR) continue;
             if (n <= 0) {
-                err_set(err, "cannot read %s: %s at byte %zu of %zu", path, n ? strerror(errno) : "end of file", done,
-                        size);
+                err_as(err, QM_IO, "cannot read %s: %s at byte %zu of %zu", path, n ? strerror(errno) : "end of file",
+                       done,
+                       size);
                 free(data);
                 data = NULL;
                 break;
@@ -185,11 +186,11 @@ char *stream_read(FILE *file, const char *name, size_t limit, size_t *bytes, Err
         errno = 0;
         size_t n = fread(data + done, 1, room - done - 1, file);
         done += n;
-        if (done > limit) err_set(err, "%s is too large: expected at most %zu bytes", name, limit);
-        else if (ferror(file)) err_set(err, "cannot read %s: %s", name, strerror(errno));
-        if (err->set || feof(file)) break;
+        if (done > limit) err_as(err, QM_LIMIT, "%s is too large: expected at most %zu bytes", name, limit);
+        else if (ferror(file)) err_as(err, QM_IO, "cannot read %s: %s", name, strerror(errno));
+        if (err->kind || feof(file)) break;
     }
-    if (err->set) return free(data), NULL;
+    if (err->kind) return free(data), NULL;
     data[done] = 0;
     *bytes = done;
     return data;
@@ -198,7 +199,7 @@ char *stream_read(FILE *file, const char *name, size_t limit, size_t *bytes, Err
 char *path_join(const char *folder, const char *name, Err *err) {
     char *path;
     if (asprintf(&path, "%s/%s", folder, name) < 0) {
-        err_set(err, "out of memory: path %s/%s", folder, name);
+        err_as(err, QM_MEMORY, "out of memory: path %s/%s", folder, name);
         return NULL;
     }
     return path;
@@ -207,7 +208,7 @@ char *path_join(const char *folder, const char *name, Err *err) {
 bool file_put(FILE *file, const char *data, size_t bytes, const char *path, Err *err) {
     errno = 0;
     if (fwrite(data, 1, bytes, file) == bytes && fflush(file) == 0) return true;
-    return err_set(err, "cannot write %s: %s", path, errno ? strerror(errno) : "write error");
+    return err_as(err, QM_IO, "cannot write %s: %s", path, errno ? strerror(errno) : "write error");
 }
 
 bool file_finish(FILE *file, const char *path, Err *err) {
@@ -219,5 +220,5 @@ bool file_finish(FILE *file, const char *path, Err *err) {
         bad = true;
         if (!why) why = errno;
     }
-    return !bad || err_set(err, "cannot write %s: %s", path, why ? strerror(why) : "write error");
+    return !bad || err_as(err, QM_IO, "cannot write %s: %s", path, why ? strerror(why) : "write error");
 }

@@ -11,7 +11,8 @@ static const char *name_of(const char *path) { return strcmp(path, "-") ? path :
 bool input_open(int fd, const char *name, Err *err) {
     int flags = fcntl(fd, F_GETFL);
     return (flags >= 0 && (flags & O_ACCMODE) != O_WRONLY) ||
-           err_set(err, "cannot read %s: it is %s", name, flags < 0 || fd == STDIN_FILENO ? "closed" : "open for writing");
+           err_as(err, QM_IO, "cannot read %s: it is %s", name,
+                  flags < 0 || fd == STDIN_FILENO ? "closed" : "open for writing");
 }
 
 bool lines_open(Lines *l, const char *path, Err *err) {
@@ -20,10 +21,11 @@ bool lines_open(Lines *l, const char *path, Err *err) {
     *l = (Lines){.path = name_of(path)};
     if (standard && !input_open(STDIN_FILENO, l->path, err)) return false;
     int fd = standard ? dup(STDIN_FILENO) : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return err_set(err, "cannot open %s: %s", l->path, strerror(errno));
-    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) err_set(err, "cannot read %s: expected lines, got a folder", l->path);
+    if (fd < 0) return err_as(err, QM_IO, "cannot open %s: %s", l->path, strerror(errno));
+    if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode)) err_as(err, QM_IO, "cannot read %s: expected lines, got a folder",
+                                                           l->path);
     else if (file_read_note(fd, l->path, false, err) && !(l->file = fdopen(fd, "r")))
-        err_set(err, "cannot read %s: %s", l->path, strerror(errno));
+        err_as(err, QM_IO, "cannot read %s: %s", l->path, strerror(errno));
     if (l->file) return true;
     close(fd);
     return false;
@@ -33,12 +35,12 @@ bool lines_of(Lines *l, FILE *file, const char *name, Err *err) {
     *l = (Lines){.path = name};
     int fd = fflush(file) == 0 ? dup(fileno(file)) : -1;
     if (fd < 0 || !(l->file = fdopen(fd, "r"))) {
-        err_set(err, "cannot read %s: %s", name, strerror(errno));
+        err_as(err, QM_IO, "cannot read %s: %s", name, strerror(errno));
         if (fd >= 0) close(fd);
         return false;
     }
     if (fseeko(l->file, 0, SEEK_SET) == 0) return true;
-    err_set(err, "cannot read %s: %s", name, strerror(errno));
+    err_as(err, QM_IO, "cannot read %s: %s", name, strerror(errno));
     lines_close(l);
     return false;
 }
@@ -61,12 +63,12 @@ bool lines_read(Lines *l, Line *line, Err *err) {
         if (n == sizeof piece) text_add(&l->text, piece, n), n = 0;
         piece[n++] = (char)c;
         if (l->text.bytes > MAX_LINE_BYTES)
-            return err_set(err, "%s is too long: expected at most %d bytes", line->where, MAX_LINE_BYTES);
+            return err_as(err, QM_LIMIT, "%s is too long: expected at most %d bytes", line->where, MAX_LINE_BYTES);
         if (l->text.failed) break;
     }
     int why = errno;
     text_add(&l->text, piece, n);
-    if (ferror(l->file)) return err_set(err, "cannot read %s: %s", line->where, strerror(why ? why : EIO));
+    if (ferror(l->file)) return err_as(err, QM_IO, "cannot read %s: %s", line->where, strerror(why ? why : EIO));
     if (!text_ok(&l->text, line->where, err)) return false;
     line->data = l->text.data;
     line->bytes = l->text.bytes;
@@ -93,14 +95,14 @@ bool lines_all(const char *path, size_t limit, Text *out, Err *err) {
         text_add(out, piece, n);
         if (out->failed || ferror(l.file)) break;
         if (out->bytes > limit) {
-            err_set(err, "%s is too long: expected at most %zu bytes", l.path, limit);
+            err_as(err, QM_LIMIT, "%s is too long: expected at most %zu bytes", l.path, limit);
             break;
         }
     }
-    if (ferror(l.file)) err_set(err, "cannot read %s: %s", l.path, strerror(errno ? errno : EIO));
+    if (ferror(l.file)) err_as(err, QM_IO, "cannot read %s: %s", l.path, strerror(errno ? errno : EIO));
     text_add(out, "", 0);
     text_ok(out, l.path, err);
     lines_close(&l);
-    if (err->set) text_free(out);
-    return !err->set;
+    if (err->kind) text_free(out);
+    return !err->kind;
 }

@@ -11,7 +11,7 @@ bool size_add(size_t a, size_t b, size_t *out) { return !__builtin_add_overflow(
 void *mem_new(size_t count, size_t size, const char *what, Err *err) {
     size_t bytes;
     void *p = size_mul(count, size, &bytes) ? calloc(1, bytes ? bytes : 1) : NULL;
-    if (!p) err_set(err, "out of memory: %s needs %zu x %zu bytes", what, count, size);
+    if (!p) err_as(err, QM_MEMORY, "out of memory: %s needs %zu x %zu bytes", what, count, size);
     return p;
 }
 
@@ -19,9 +19,10 @@ bool mem_grow(void **array, size_t *capacity, size_t need, size_t size, const ch
     if (need <= *capacity) return true;
     size_t bigger = *capacity < 8 ? 8 : *capacity, bytes;
     while (bigger < need)
-        if (!size_mul(bigger, 2, &bigger)) return err_set(err, "out of memory: %s needs %zu items", what, need);
+        if (!size_mul(bigger, 2, &bigger)) return err_as(err, QM_MEMORY, "out of memory: %s needs %zu items", what,
+                                                         need);
     void *p = size_mul(bigger, size, &bytes) ? realloc(*array, bytes) : NULL;
-    if (!p) return err_set(err, "out of memory: %s needs %zu x %zu bytes", what, bigger, size);
+    if (!p) return err_as(err, QM_MEMORY, "out of memory: %s needs %zu x %zu bytes", what, bigger, size);
     *array = p;
     *capacity = bigger;
     return true;
@@ -39,12 +40,13 @@ static bool pages_bytes(size_t bytes, size_t *out) {
 void *mem_pages_new(size_t bytes, const char *what, Err *err) {
     size_t whole, mapped;
     if (!pages_bytes(bytes, &whole) || !size_add(whole, HUGE_PAGE, &mapped)) {
-        err_set(err, "out of memory: %s needs %zu bytes", what, bytes);
+        err_as(err, QM_MEMORY, "out of memory: %s needs %zu bytes", what, bytes);
         return NULL;
     }
     uint8_t *p = mmap(NULL, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED) {
-        err_set(err, "out of memory: %s needs %.1f MiB: %s", what, (double)bytes / (1 << 20), strerror(errno));
+        err_as(err, QM_MEMORY, "out of memory: %s needs %.1f MiB: %s", what, (double)bytes / (1 << 20),
+               strerror(errno));
         return NULL;
     }
     size_t before = (size_t)(-(uintptr_t)p & (HUGE_PAGE - 1)); /* keep the aligned middle, give back the ends */
@@ -70,7 +72,7 @@ typedef struct ArenaBlock {
 void *arena_new(Arena *arena, size_t count, size_t size, const char *what, Err *err) {
     size_t need;
     if (!size_mul(count, size, &need) || !size_add(need, 15, &need)) {
-        err_set(err, "out of memory: %s needs %zu x %zu bytes", what, count, size);
+        err_as(err, QM_MEMORY, "out of memory: %s needs %zu x %zu bytes", what, count, size);
         return NULL;
     }
     need &= ~(size_t)15;
@@ -79,7 +81,7 @@ void *arena_new(Arena *arena, size_t count, size_t size, const char *what, Err *
         size_t bytes = need > (64 << 10) ? need : (64 << 10), whole;
         b = size_add(bytes, sizeof *b, &whole) ? calloc(1, whole) : NULL;
         if (!b) {
-            err_set(err, "out of memory: %s needs %zu bytes", what, need);
+            err_as(err, QM_MEMORY, "out of memory: %s needs %zu bytes", what, need);
             return NULL;
         }
         b->bytes = bytes;

@@ -123,7 +123,7 @@ bool output_allowed(const Output *o, Err *err) { return not_read(o->path, err); 
 
 static bool open_direct(Output *o, Err *err) {
     o->file = strcmp(o->path, "-") ? fopen(o->path, "we") : stdout;
-    return o->file || err_set(err, "cannot write %s: %s", o->path, strerror(errno));
+    return o->file || err_as(err, QM_IO, "cannot write %s: %s", o->path, strerror(errno));
 }
 
 bool file_special(const char *path) {
@@ -139,13 +139,13 @@ bool output_open(Output *o, const char *path, Err *err) {
     if (file_special(path)) return open_direct(o, err);
     bool there = stat(path, &st) == 0;
     o->target = there ? realpath(path, NULL) : strdup(path);
-    if (!o->target) return err_set(err, "cannot write %s: %s", path, strerror(errno));
+    if (!o->target) return err_as(err, QM_IO, "cannot write %s: %s", path, strerror(errno));
     remove_dead(o->target);
     int fd = take_name(o);
     if (fd >= 0) o->place = guard_temporary(o->temporary);
     if (fd >= 0 && there) (void)!fchmod(fd, st.st_mode & 0777);
     if (fd >= 0 && (o->file = fdopen(fd, "w+"))) return true;
-    err_set(err, "cannot write %s: %s", path, strerror(errno));
+    err_as(err, QM_IO, "cannot write %s: %s", path, strerror(errno));
     if (fd >= 0) close(fd);
     output_close(o);
     return false;
@@ -169,7 +169,7 @@ bool output_commit(Output *o, Err *err) {
         if (ok) forget_temporary(o);
         ok = ok && folder_sync(o->target);
     }
-    return ok || err_set(err, "cannot write %s: %s", o->path, errno ? strerror(errno) : "write error");
+    return ok || err_as(err, QM_IO, "cannot write %s: %s", o->path, errno ? strerror(errno) : "write error");
 }
 
 void output_close(Output *o) {

@@ -194,16 +194,16 @@ static bool race_start(Race *race, Err *err) {
         *r = (Racer){.race = race, .index = race->started};
         int why = pthread_create(&r->thread, NULL, racer_main, r);
         if (!why) continue;
-        err_set(err, "%s: cannot start thread %d of %d: %s", race->what, race->started + 1, race->threads,
-                strerror(why));
+        err_as(err, QM_IO, "%s: cannot start thread %d of %d: %s", race->what, race->started + 1, race->threads,
+               strerror(why));
         race->off = true;
     }
     pthread_mutex_unlock(&race->gate);
     if (!race->off) race_pass(race);
     bool ok = !race->off;
     for (int i = 0; ok && i < race->threads; i++)
-        ok = !race->racers[i].no_memory || err_set(err, "%s: out of memory: %zu MiB for each of %d threads",
-                                                   race->what, race->stream_bytes >> 20, race->threads);
+        ok = !race->racers[i].no_memory || err_as(err, QM_MEMORY, "%s: out of memory: %zu MiB for each of %d threads",
+                                                  race->what, race->stream_bytes >> 20, race->threads);
     if (!ok) race_end(race);
     return ok;
 }

@@ -38,7 +38,7 @@ void text_line(Text *text, const char *format, ...) {
 }
 
 bool text_ok(const Text *text, const char *what, Err *err) {
-    return !text->failed || err_set(err, "out of memory: %s after %zu bytes", what, text->bytes);
+    return !text->failed || err_as(err, QM_MEMORY, "out of memory: %s after %zu bytes", what, text->bytes);
 }
 
 void text_free(Text *text) {

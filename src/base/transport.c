@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <time.h>
 #include <unistd.h>
+#include "watch.h"
 #include "guard.h"
 #include "hello.h"
 #include "program_path.h"
@@ -31,9 +32,7 @@ void transport_fail(const char *format, ...) {
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    /* In one write: other ranks and the launcher speak at the same time. */
-    fprintf(stderr, "qwenmesh: error: rank %d of %d: %s\n", rank_here, rank_count, what);
-    fflush(stderr);
+    watch_say(QM_FATAL, "rank %d of %d: %s", rank_here, rank_count, what);
     guard_remove();
     if (library) library->abort(1);
     _exit(1);
@@ -93,18 +92,22 @@ void transport_share(void *all, size_t each, Patience patience, const char *what
 }
 
 bool transport_agree(bool ok, const char *what, Err *err) {
-    typedef struct Said { uint8_t ok; char text[sizeof err->text]; } Said;
+    typedef struct Said { uint8_t ok; Err err; } Said;
     Said *all = rank_count > 1 ? mem_new((size_t)rank_count, sizeof *all, what, err) : NULL;
     if (rank_count == 1) return ok;
     if (!all) transport_fail("%s", err->text);
     all[rank_here].ok = ok;
-    if (!ok) snprintf(all[rank_here].text, sizeof all->text, "%s", err->text);
+    if (!ok) all[rank_here].err = *err;
     transport_share(all, sizeof *all, PATIENCE_OPEN, what);
     int r = 0;
     while (r < rank_count && all[r].ok) r++;
-    if (r < rank_count) all[r].text[sizeof all->text - 1] = 0;
-    if (r == 0) err_set(err, "%s", all[0].text);
-    else if (r < rank_count) err_set(err, "rank %d: %s", r, all[r].text);
+    if (r < rank_count) {
+        Err *said = &all[r].err;
+        said->text[sizeof said->text - 1] = 0;
+        if (said->kind <= QM_OK || said->kind > QM_INTERNAL) said->kind = QM_INTERNAL;
+        if (r == 0) err_from(err, said);
+        else err_as(err, said->kind, "rank %d: %s", r, said->text);
+    }
     free(all);
     return r == rank_count;
 }
@@ -127,13 +130,14 @@ static bool library_path(char *out, size_t size, Err *err) {
     const char *told = getenv("QWENMESH_MPI_LIBRARY");
     if (told && *told && !strchr(told, '/')) /* dlopen would search for it */
         return err_set(err, "QWENMESH_MPI_LIBRARY: expected a path, got '%.200s'", told);
-    if (told && *told) return snprintf(out, size, "%s", told) < (int)size || err_set(err, "MPI library: path too long");
+    if (told && *told) return snprintf(out, size, "%s", told) < (int)size || err_as(err, QM_LIMIT,
+                                                                                    "MPI library: path too long");
     char folder[PROGRAM_FOLDER_BYTES];
     if (!program_folder(folder, err)) return false;
     size_t bytes = strlen(folder);
     bool installed = bytes > 4 && !strcmp(folder + bytes - 4, "/bin");
     return snprintf(out, size, "%s/%sqwenmesh-mpi.so", folder, installed ? "../lib/qwenmesh/" : "") < (int)size ||
-           err_set(err, "MPI library: path too long");
+           err_as(err, QM_LIMIT, "MPI library: path too long");
 }
 
 static bool library_load(Err *err) {

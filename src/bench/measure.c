@@ -2,8 +2,29 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "../base/cpu.h"
 #include "bench.h"
+
+/* A line on stderr of what is being done now: at a terminal the next one takes its place, and note_end() takes it away,
+ * before results come there. */
+static bool note_live(void) {
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+__attribute__((format(printf, 1, 2))) static void note(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    if (note_live()) fprintf(stderr, "\r\033[K");
+    vfprintf(stderr, format, args);
+    if (!note_live()) fprintf(stderr, "\n");
+    va_end(args);
+}
+
+static void note_end(void) {
+    if (note_live()) fprintf(stderr, "\r\033[K");
+}
 
 static const double READ_SECONDS = 0.1, PEAK_SECONDS = 0.1; /* of one measurement of a limit */
 enum { WARM_ROWS = 16 };
@@ -236,7 +257,8 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
                 row[m].seconds += seconds;
                 phases_add(e, &row[m]);
             }
-            if (ok) left += r < 0 ? (seconds_of(t, &warm, seconds) + READ_SECONDS) * b->repeats : -seconds - READ_SECONDS;
+            if (ok) left += r < 0 ? (seconds_of(t, &warm,
+                                                seconds) + READ_SECONDS) * b->repeats : -seconds - READ_SECONDS;
             if (ok && m == to - 1 && r < (note_live() ? b->repeats - 1 : 0))
                 note("bench: %s on %d mesh%s, repetition %d of %d, about %.0f s left", name, to - from,
                      to - from == 1 ? "" : "es", r + 2, b->repeats, left > 1 ? left : 1);

@@ -50,7 +50,7 @@ static void set(Chat *c, char *text) {
     } else if (name) {
         err_set(&err, "/set %.40s: expected a number, true, false or a JSON string", name);
     }
-    if (err.set) fprintf(stderr, "%s\n", err.text), c->failed = !c->terminal;
+    if (err.kind) fprintf(stderr, "%s\n", err.text), c->failed = !c->terminal;
     generation_text(&c->config, &shown);
     fprintf(stderr, "%s\n", shown.data ? shown.data : "");
     text_free(&shown);
@@ -115,10 +115,12 @@ static bool answer(Chat *c, Err *err) {
     bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err), full = false;
     int64_t context = qm_engine_info(c->engine)->context;
     if (ok && count > context)
-        ok = err_set(err, "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new one, "
+        ok = err_set(err,
+                     "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new one, "
                           "--ctx N at the start makes room", (long long)count, (long long)context);
     else if (ok && g.finish)
-        ok = err_set(err, "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
+        ok = err_set(err,
+                     "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
                           "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count);
     c->pace = (Pace){.prompt = count};
     while (ok && !g.finish && !interrupted()) {
@@ -134,7 +136,7 @@ static bool answer(Chat *c, Err *err) {
     if (interrupted()) { /* the answer so far stands */
         const char *text;
         size_t bytes;
-        err->set = false;
+        *err = (Err){0};
         generation_end(&g, "interrupted", &text, &bytes);
         ok = show(c, text, bytes, err);
     }
@@ -173,7 +175,8 @@ static void stats(Chat *c, char *rest, Err *err) {
     fprintf(stderr, "context: %lld of %lld tokens; messages: %zu\n", (long long)c->fed_count, (long long)i->context,
             json_array_size(c->said.messages));
     if (p->fed)
-        fprintf(stderr, "last prompt: %lld tokens, %lld of them new to the cache, at %.1f tok/s\n", (long long)p->prompt,
+        fprintf(stderr, "last prompt: %lld tokens, %lld of them new to the cache, at %.1f tok/s\n",
+                (long long)p->prompt,
                 (long long)p->fed, (double)p->fed / (p->prefill > 0 ? p->prefill : 1e-9));
     if (p->decoded)
         fprintf(stderr, "last answer: %.1f tok/s\n", (double)p->decoded / (p->decode > 0 ? p->decode : 1e-9));
@@ -189,7 +192,7 @@ static void set_value(Chat *c, char *rest, Err *err) {
 }
 static void system_message(Chat *c, char *rest, Err *err) {
     if (*rest) conversation_system(&c->said, strcmp(rest, "default") ? rest : NULL, err);
-    if (!err->set) fprintf(stderr, "system: %s\n", c->said.system ? c->said.system : "the template's own");
+    if (!err->kind) fprintf(stderr, "system: %s\n", c->said.system ? c->said.system : "the template's own");
 }
 static void save(Chat *c, char *rest, Err *err) {
     if (conversation_save(&c->said, rest, err))
@@ -228,7 +231,8 @@ static void help(Chat *c, char *rest, Err *err) {
         snprintf(left, sizeof left, "%s %s", chat_commands[i].name, chat_commands[i].argument);
         if (chat_commands[i].what) fprintf(stderr, "  %-20s %s\n", left, chat_commands[i].what);
     }
-    fprintf(stderr, "Several lines: paste them, end a line with \\, put them between \"\"\" and \"\"\", or press Alt-Enter.\n"
+    fprintf(stderr,
+            "Several lines: paste them, end a line with \\, put them between \"\"\" and \"\"\", or press Alt-Enter.\n"
                     "Ctrl-C clears the line or stops the answer. A message that begins with / : a space before it.\n");
 }
 
@@ -262,7 +266,7 @@ static bool handle(Chat *c, char *line, size_t bytes) {
         if (conversation_add(&c->said, "user", line, bytes, &err) && !answer(c, &err))
             json_array_remove(c->said.messages, before); /* as if it had not been said */
     }
-    if (err.set) fail(&err), c->failed = !c->terminal;
+    if (err.kind) fail(&err), c->failed = !c->terminal;
     return on;
 }
 
@@ -280,7 +284,7 @@ static void banner(const Chat *c, const char *model) {
 
 static void talk(Chat *c, Terminal *terminal, Err *err) {
     size_t bytes = 0;
-    for (char *line; !err->set; free(line)) {
+    for (char *line; !err->kind; free(line)) {
         interrupt_stops(c->terminal ? c->engine : NULL); /* between answers Ctrl-C ends a chat that a pipe feeds */
         if (!(line = terminal_read(terminal, &bytes, err))) break;
         interrupt_stops(c->engine);
@@ -322,7 +326,7 @@ int cmd_chat(int argc, char **argv) {
     if (ok && c.terminal) banner(&c, m.model);
     if (ok) talk(&c, terminal, &err);
     terminal_close(terminal);
-    code = err.set ? fail(&err) : c.failed ? EXIT_FAILED : EXIT_OK;
+    code = err.kind ? fail(&err) : c.failed ? EXIT_FAILED : EXIT_OK;
     conversation_free(&c.said);
     free(c.fed);
     free(c.next.logits);

@@ -1,5 +1,5 @@
 /* cli.h: the commands of the program. Each takes its own arguments (argv[0] is the command) and returns an exit code:
- * 0 ok, 1 failed, 2 usage. Messages go to stderr, results to stdout. */
+ * 0 ok, 1 failed, 2 usage, 130 interrupted. Messages go to stderr, results to stdout. */
 #ifndef CLI_H
 #define CLI_H
 #include "../base/base.h"
@@ -68,6 +68,6 @@ int word_distance(const char *word, const char *meant);
 /* Asked before a model is opened: whether files can be written there, or read. NULL and "-" can. */
 bool can_write(const char *path, Err *err);
 bool can_read(const char *path, Err *err);
-int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns EXIT_FAILED */
+int fail(const Err *err);    /* prints "qwenmesh: error: ..." on stderr, returns the exit code of the error's kind */
 int usage_error(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 #endif

@@ -2,6 +2,7 @@
  * for Tenstorrent without hardware too. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../pjrt/tt_desc.h"
 #include "compile.h"
 #include "programs.h"
@@ -61,7 +62,7 @@ static bool compile_bucket(Compile *c, CompiledBucket *b, Err *err) {
 static bool compile_all(Compile *c, Err *err) {
     Progress progress;
     c->result.count = c->programs.buckets;
-    progress_start(&progress, "compile", c->result.count, false);
+    progress_start(&progress, "compile", c->result.count);
     bool ok = true;
     for (int i = 0; ok && i < c->result.count; i++) {
         c->result.bucket[i].bucket = c->programs.bucket[i];

@@ -196,7 +196,7 @@ bool compiled_json(const Compiled *c, Err *err) {
     }
     char *dump = json_dumps(o, JSON_INDENT(1));
     json_decref(o);
-    if (!dump) return err_set(err, "out of memory: report");
+    if (!dump) return err_as(err, QM_MEMORY, "out of memory: report");
     printf("%s\n", dump);
     free(dump);
     return true;

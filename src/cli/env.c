@@ -230,7 +230,8 @@ int cmd_env(int argc, char **argv) {
         FLOAT("seconds", 0, &seconds, 0, 60, "S", "how long to measure (default 1)"),
         TEXT("plugin", 0, &plugin, "FILE|cpu|tt|cuda|tpu", "open a PJRT plugin: cpu, tt, cuda, tpu or a file"),
         INT("devices", 0, &devices, 1, 4096, "N", "with how many devices (default 1)"),
-        TEXT("system-desc", 0, &system_desc, "FILE|NAME", "the chips that tt compiles for without hardware: .ttsys file, or n150, n300, ..."),
+        TEXT("system-desc", 0, &system_desc, "FILE|NAME",
+             "the chips that tt compiles for without hardware: .ttsys file, or n150, n300, ..."),
     };
     int code = options_parse(argc, argv, "env [options]", "Paste the list into a report.", options,
                              sizeof options / sizeof *options, NULL);
@@ -248,10 +249,10 @@ int cmd_env(int argc, char **argv) {
     const PjrtOptions pjrt = {.plugin = plugin, .devices = (int)devices, .system_desc = system_desc ? desc : NULL};
     ok = ok && (!plugin || facts_plugin(&f, &pjrt, &err)) && (no_bandwidth || facts_bandwidth(&f, seconds, &err));
     char *dump = json ? json_dumps(f.object, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) : NULL;
-    if (f.failed || !f.object || f.list.failed || (json && !dump)) err_set(&err, "out of memory: facts");
+    if (f.failed || !f.object || f.list.failed || (json && !dump)) err_as(&err, QM_MEMORY, "out of memory: facts");
     if (dump) puts(dump);
     else if (f.list.data) text_printable(f.list.data), fputs(f.list.data, stdout);
-    ok = file_finish(stdout, "standard output", &err) && ok && !err.set;
+    ok = file_finish(stdout, "standard output", &err) && ok && !err.kind;
     free(dump);
     json_decref(f.object);
     text_free(&f.list);

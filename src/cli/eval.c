@@ -91,7 +91,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
     qm_tokenizer_close(t);
     if (interrupted()) return 128 + SIGINT;
     if (ok) return EXIT_OK;
-    return err->set ? fail(err) : code;
+    return err->kind ? fail(err) : code;
 }
 
 static int eval_gsm8k(int argc, char **argv) {

@@ -72,7 +72,7 @@ static bool export_all(Export *e, Err *err) {
     const Mesh *mesh = &p->partition.mesh;
     e->buckets = json_array();
     if (mkdir(e->folder, 0777) != 0 && errno != EEXIST)
-        return err_set(err, "cannot make %s: %s", e->folder, strerror(errno));
+        return err_as(err, QM_IO, "cannot make %s: %s", e->folder, strerror(errno));
     for (int i = 0; i < p->buckets; i++)
         if (!export_bucket(e, &p->bucket[i], err)) return false;
     json_t *manifest = json_pack("{s:s,s:s,s:i,s:i,s:s,s:I,s:I,s:O}", "format", "qwenmesh export 1", "mesh", mesh->text,
@@ -81,7 +81,7 @@ static bool export_all(Export *e, Err *err) {
                                  "buckets", e->buckets);
     char *dump = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
     bool ok = dump ? write_file(e->folder, "manifest.json", dump, strlen(dump), err)
-                   : err_set(err, "out of memory: manifest");
+                   : err_as(err, QM_MEMORY, "out of memory: manifest");
     free(dump);
     json_decref(manifest);
     return ok;

@@ -43,12 +43,12 @@ static int32_t *read_ints(const SafeTensors *st, const char *name, Batch *batch,
 static bool batch_read(Batch *batch, const SafeTensors *st, Err *err) {
     *batch = (Batch){0};
     batch->ids = read_ints(st, "input_ids", batch, err);
-    if (!batch->ids && !err->set) return err_set(err, "input_ids [B,S] is missing");
-    batch->mask = err->set ? NULL : read_ints(st, "attention_mask", batch, err);
-    batch->positions = err->set ? NULL : read_ints(st, "position_ids", batch, err);
-    batch->labels = err->set ? NULL : read_ints(st, "labels", batch, err);
-    if (!err->set && (batch->b < 1 || batch->s < 1)) err_set(err, "input_ids: empty");
-    return !err->set;
+    if (!batch->ids && !err->kind) return err_set(err, "input_ids [B,S] is missing");
+    batch->mask = err->kind ? NULL : read_ints(st, "attention_mask", batch, err);
+    batch->positions = err->kind ? NULL : read_ints(st, "position_ids", batch, err);
+    batch->labels = err->kind ? NULL : read_ints(st, "labels", batch, err);
+    if (!err->kind && (batch->b < 1 || batch->s < 1)) err_set(err, "input_ids: empty");
+    return !err->kind;
 }
 
 static void batch_free(Batch *b) { free(b->ids), free(b->mask), free(b->positions), free(b->labels); }

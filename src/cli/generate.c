@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../base/lines.h"
 #include "../base/output.h"
 #include "../infer/batch.h"
@@ -64,8 +65,8 @@ static bool read_requests(Job *job, const char *path, Err *err) {
     Line line;
     size_t room = 0;
     if (!lines_open(&lines, path, err)) return false;
-    while (!err->set && lines_next(&lines, &line, err)) {
-        if (job->count == MAX_REQUESTS) err_set(err, "%s: more than %d requests", line.where, MAX_REQUESTS);
+    while (!err->kind && lines_next(&lines, &line, err)) {
+        if (job->count == MAX_REQUESTS) err_as(err, QM_LIMIT, "%s: more than %d requests", line.where, MAX_REQUESTS);
         else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Request), "requests", err)) {
             Request *r = &job->requests[job->count];
             *r = (Request){.json = json_text(line.data, line.bytes, line.where, err), .line = lines.number};
@@ -74,7 +75,7 @@ static bool read_requests(Job *job, const char *path, Err *err) {
         }
     }
     lines_close(&lines);
-    return !err->set;
+    return !err->kind;
 }
 
 static int64_t ids_from(const json_t *list, int32_t **ids, const char *where, Err *err) {
@@ -127,7 +128,7 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
     }
     json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools",
                              json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
-    if (!chat) err_set(err, "out of memory: messages");
+    if (!chat) err_as(err, QM_MEMORY, "out of memory: messages");
     int64_t n = chat ? tokenizer_chat(job->tokenizer, chat, true, ids, NULL, err) : -1;
     json_decref(chat);
     return n;
@@ -149,7 +150,8 @@ static bool request_start(const Job *job, Request *r, const char *where, Err *er
             ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
     free(ids);
     if (ok && n > info->context)
-        ok = err_set(err, "%lld prompt tokens do not fit the context of %lld", (long long)n, (long long)info->context);
+        ok = err_as(err, QM_LIMIT, "%lld prompt tokens do not fit the context of %lld", (long long)n,
+                    (long long)info->context);
     return ok;
 }
 
@@ -196,7 +198,7 @@ static json_t *sequence_json(const Generation *g, bool score) {
 
 /* Keeps why a request has no answer; the others go on. */
 static bool request_fail(Job *job, Request *r, Err *why, Err *err) {
-    if (!(r->failed = strdup(why->text))) return err_set(err, "out of memory: a result");
+    if (!(r->failed = strdup(why->text))) return err_as(err, QM_MEMORY, "out of memory: a result");
     *why = (Err){0};
     r->item.g.finish = "invalid_logits";
     if (job->failed++ == 0 || r->line < job->first_failed) job->first_failed = r->line;
@@ -218,7 +220,7 @@ static bool write_result(const Request *r, FILE *out, const char *path, Err *err
     if (line && r->failed) json_object_set_new(line, "error", json_string(r->failed));
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
     bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
-                   : err_set(err, "out of memory: a result");
+                   : err_as(err, QM_MEMORY, "out of memory: a result");
     free(dump);
     json_decref(line);
     return ok;
@@ -278,7 +280,7 @@ static bool request_stop(void *user) {
 
 static bool generate_all(Job *job, Err *err) {
     const BatchCalls calls = {.user = job, .next = next_request, .done = request_done, .stop = request_stop};
-    progress_start(&job->progress, "generating", job->count, false);
+    progress_start(&job->progress, "generating", job->count);
     bool ok = run_searches(job, err) && batch_run(job->engine, &calls, NULL, err);
     progress_end(&job->progress);
     return ok;
@@ -355,12 +357,13 @@ int cmd_generate(int argc, char **argv) {
     if (ok && !interrupted()) ok = output_commit(&job.out, &err);
     char *kept = !ok || interrupted() ? output_keep(&job.out) : NULL;
     if (kept)
-        fprintf(stderr, "qwenmesh: %lld of %lld results are in %s\n", (long long)job.written, (long long)job.count, kept);
+        fprintf(stderr, "qwenmesh: %lld of %lld results are in %s\n", (long long)job.written, (long long)job.count,
+                kept);
     free(kept);
     if (ok && job.failed) /* the results are whole, errors among them */
         ok = err_set(&err, "%lld of %lld requests failed, the first in %.200s line %lld: see \"error\" in the results",
                      (long long)job.failed, (long long)job.count, in, (long long)job.first_failed);
     job_free(&job);
-    if (!ok) fail(&err);
-    return interrupted() ? 128 + SIGINT : ok ? EXIT_OK : EXIT_FAILED;
+    code = ok ? EXIT_OK : fail(&err);
+    return interrupted() ? 128 + SIGINT : code;
 }

@@ -18,7 +18,7 @@ static Grammar *grammar_of(const GrammarCommand *o, Err *err) {
     char *text = file_read(file, MAX_GRAMMAR_BYTES, &bytes, err);
     json_t *schema = text && o->schema ? json_text(text, bytes, file, err) : NULL;
     if (text && o->gbnf) file_is_other(text, bytes, file, err);
-    Grammar *g = err->set ? NULL : o->schema ? grammar_json_schema(schema, err) : grammar_gbnf(text, bytes, err);
+    Grammar *g = err->kind ? NULL : o->schema ? grammar_json_schema(schema, err) : grammar_gbnf(text, bytes, err);
     json_decref(schema);
     free(text);
     return g;
@@ -37,7 +37,7 @@ static bool judge(Matcher *m, const char *text, size_t bytes, bool jsonl, Err *e
     if (jsonl) printf("{\"result\": \"%s\", \"at\": %zu}\n", result, at);
     else if (at < bytes) printf("refused at %zu\n", at);
     else puts(result);
-    return !ferror(stdout) || err_set(err, "cannot write standard output");
+    return !ferror(stdout) || err_as(err, QM_IO, "cannot write standard output");
 }
 
 static bool judge_whole(Matcher *m, Err *err) {

@@ -14,8 +14,8 @@ bool json_lines_answer(bool (*answer)(void *, const json_t *, Err *), void *cont
         json_decref(value);
         if (!ok) err_prefix(err, "line %lld", (long long)all.number);
         fflush(stdout);
-        if (ok && ferror(stdout)) ok = err_set(err, "cannot write standard output");
+        if (ok && ferror(stdout)) ok = err_as(err, QM_IO, "cannot write standard output");
     }
     lines_close(&all);
-    return ok && !err->set;
+    return ok && !err->kind;
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "../base/file_kind.h"
 #include "model_options.h"
+#include "watch_terminal.h"
 
 static QmEngine *volatile stops; /* a signal handler can reach nothing else */
 static volatile sig_atomic_t came, event = -1;
@@ -65,8 +66,7 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
                          .plugin = m->plugin,
                          .program_cache = program_cache(m->program_cache, folder, FOLDER_BYTES),
                          .weights = m->weights,
-                         .candidates = m->candidates,
-                         .verbose = m->verbose};
+                         .candidates = m->candidates};
 }
 
 void model_in_force(const QmModelInfo *i, FILE *out) {
@@ -94,6 +94,7 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
         *code = usage_error(command, "no model: expected -m DIR or -m FILE.gguf");
         return NULL;
     }
+    if (m->verbose) watch_terminal(QM_DETAIL);
     QmEngineOptions o = model_engine_options(m, folder);
     o.hidden = hidden;
     double start = clock_seconds();
@@ -126,7 +127,7 @@ static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err
     const char *given = s->grammar ? s->grammar : s->json_schema;
     size_t bytes = 0;
     if (!!s->grammar + !!s->json_schema + !!s->regex > 1)
-        return err_set(err, "expected one of --grammar, --json-schema and --regex");
+        return err_as(err, QM_USAGE, "expected one of --grammar, --json-schema and --regex");
     if (s->regex) return generation_grammar(c, grammar_regex(s->regex, strlen(s->regex), err), "--regex", err);
     if (!given) return true;
     bool is_text = s->grammar ? strstr(given, "::=") != NULL : first_of(given) == '{';
@@ -137,7 +138,7 @@ static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err
     else if (!file) return false;
     if (file && s->grammar && file_is_other(file, bytes, where, err)) return free(file), false;
     json_t *schema = text && !s->grammar ? json_text(text, bytes, where, err) : NULL;
-    Grammar *g = err->set ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
+    Grammar *g = err->kind ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
     json_decref(schema);
     free(file);
     if (!s->grammar && !schema) return false; /* it named the file already */

@@ -17,18 +17,18 @@ bool can_write(const char *path, Err *err) {
     if (!path || !strcmp(path, "-")) return true;
     const char *slash = strrchr(path, '/');
     char *folder = !slash ? strdup(".") : strndup(path, slash == path ? 1 : (size_t)(slash - path));
-    bool ok = folder != NULL || err_set(err, "out of memory: path %s", path);
-    if (ok && folder_exists(path)) ok = err_set(err, "cannot write %s: expected a file, got a folder", path);
+    bool ok = folder != NULL || err_as(err, QM_MEMORY, "out of memory: path %s", path);
+    if (ok && folder_exists(path)) ok = err_as(err, QM_IO, "cannot write %s: expected a file, got a folder", path);
     /* What is there may be written in place, as /dev/stdout; else a file is made beside it. */
     if (ok && access(path, W_OK) != 0 && access(folder, W_OK | X_OK) != 0)
-        ok = err_set(err, "cannot write %s: %s", path, strerror(errno));
+        ok = err_as(err, QM_IO, "cannot write %s: %s", path, strerror(errno));
     free(folder);
     return ok;
 }
 
 bool can_read(const char *path, Err *err) {
     if (!path || !strcmp(path, "-") || access(path, R_OK) == 0) return true;
-    return err_set(err, "cannot open %s: %s", path, strerror(errno));
+    return err_as(err, QM_IO, "cannot open %s: %s", path, strerror(errno));
 }
 
 /* Whether who read standard output has gone. */
@@ -39,9 +39,9 @@ static bool reader_left(void) {
 
 int fail(const Err *err) {
     /* Who reads no more, as `| head`, knows why: nothing is said then. */
-    if (err->set && strstr(err->text, "cannot write standard output") && reader_left()) return EXIT_FAILED;
-    fprintf(stderr, "qwenmesh: error: %s\n", err->set ? err->text : "unknown");
-    return EXIT_FAILED;
+    if (err->kind && strstr(err->text, "cannot write standard output") && reader_left()) return EXIT_FAILED;
+    fprintf(stderr, "qwenmesh: error: %s\n", err->kind ? err->text : "unknown");
+    return err->kind ? err_exit_code(err) : EXIT_FAILED;
 }
 
 int usage_error(const char *command, const char *format, ...) {
@@ -155,7 +155,8 @@ static int unknown_option(const char *command, const char *word, const Option *o
         int d = word_distance(bare, options[i].name);
         if (d < least) best = &options[i], least = d;
     }
-    if (best && strlen(bare) > 1) return usage_error(command, "unknown option %s: did you mean --%s?", word, best->name);
+    if (best && strlen(bare) > 1) return usage_error(command, "unknown option %s: did you mean --%s?", word,
+                                                     best->name);
     return usage_error(command, "unknown option %s", word);
 }
 

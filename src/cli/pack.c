@@ -71,7 +71,7 @@ int cmd_pack(int argc, char **argv) {
     if (!workers) return fail(&err);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    bool ok = verify ? packed_file_verify(job.model, workers, false, &bytes, &err) : pack(&job, workers, &err);
+    bool ok = verify ? packed_file_verify(job.model, workers, &bytes, &err) : pack(&job, workers, &err);
     if (ok && verify) printf("%s: %.1f MiB, every section has its SHA-256\n", job.model, (double)bytes / (1 << 20));
     workers_free(workers);
     return ok && (!verify || file_finish(stdout, "standard output", &err)) ? EXIT_OK : fail(&err);

@@ -39,7 +39,7 @@ static bool pages_collect(const Command *list, Err *err) {
         if (parts && !pages_collect(parts, err)) return false;
         if (parts) continue;
         char *argv[] = {(char *)(uintptr_t)c->name, NULL};
-        if (pages == PAGES_MOST) return err_set(err, "more than %d commands", PAGES_MOST);
+        if (pages == PAGES_MOST) return err_as(err, QM_LIMIT, "more than %d commands", PAGES_MOST);
         if (c->run(1, argv) != EXIT_OK || !page[pages].usage) return err_set(err, "%s: no table of options", c->name);
         page[pages++].command = c;
     }

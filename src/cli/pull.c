@@ -10,6 +10,7 @@
 #include "../io/libraries.h"
 #include "../io/model_file.h"
 #include "cli.h"
+#include "watch_terminal.h"
 
 enum { GLOBS_LIMIT = 64, PAGES_LIMIT = 64, ANSWER_LIMIT = 16 << 20, TOKEN_LIMIT = 4096 };
 
@@ -40,7 +41,7 @@ static char *token_find(const char *file, Err *err) {
     char *token = NULL;
     if (file) token = file_read(file, TOKEN_LIMIT, NULL, err);
     else if (from_environment && *from_environment && !(token = strdup(from_environment)))
-        err_set(err, "out of memory: token");
+        err_as(err, QM_MEMORY, "out of memory: token");
     if (token) token[strcspn(token, "\r\n")] = 0;
     if (token && !*token) {
         err_set(err, "token: %s is empty", file ? file : "HF_TOKEN");
@@ -83,12 +84,12 @@ static bool list_pages(Pull *pull, Err *err) {
         if (ok && link) url = hub_next_page(link, err);
         free(link);
         size_t n = strlen(pull->endpoint);
-        if (url && page == PAGES_LIMIT) ok = err_set(err, "the list of files has more than %d pages", page);
+        if (url && page == PAGES_LIMIT) ok = err_as(err, QM_LIMIT, "the list of files has more than %d pages", page);
         else if (url && (strncmp(url, pull->endpoint, n) != 0 || url[n] != '/'))
             ok = err_set(err, "refused: the list of files goes on at another server");
     }
     free(url);
-    return ok && !err->set;
+    return ok && !err->kind;
 }
 
 static bool list_files(Pull *pull, Err *err) {
@@ -114,7 +115,7 @@ static bool list_files(Pull *pull, Err *err) {
 /* Makes every folder on the way to `path`, and `path` itself unless it is a file's. */
 static bool make_folders(const char *path, bool is_file, Err *err) {
     char *copy = strdup(path);
-    if (!copy) return err_set(err, "out of memory: %s", path);
+    if (!copy) return err_as(err, QM_MEMORY, "out of memory: %s", path);
     bool ok = true;
     for (char *slash = copy; ok && (slash = strchr(slash + 1, '/'));) {
         *slash = 0;
@@ -122,7 +123,7 @@ static bool make_folders(const char *path, bool is_file, Err *err) {
         *slash = '/';
     }
     if (ok && !is_file) ok = mkdir(copy, 0777) == 0 || errno == EEXIST;
-    if (!ok) err_set(err, "cannot make a folder for %s: %s", path, strerror(errno));
+    if (!ok) err_as(err, QM_IO, "cannot make a folder for %s: %s", path, strerror(errno));
     free(copy);
     return ok;
 }
@@ -160,7 +161,7 @@ static bool pull_file(Pull *pull, size_t i, Err *err) {
     char *url = hub_file_url(pull->endpoint, pull->repo, pull->commit, file->path, err);
     char *path = url ? path_join(pull->folder, file->path, err) : NULL;
     Downloaded result = DOWNLOAD_FAILED;
-    if (path && make_folders(path, true, err)) result = download_file(pull->http, url, file, path, pull->quiet, err);
+    if (path && make_folders(path, true, err)) result = download_file(pull->http, url, file, path, err);
     if (result != DOWNLOAD_FAILED && !pull->quiet)
         fprintf(stderr, "[%zu/%zu] %s: %lld bytes, %s%s\n", i + 1, pull->files.count,
                 name_text(file->path, strlen(file->path)).text, (long long)file->bytes,
@@ -215,13 +216,13 @@ static bool pull_all(Pull *pull, Err *err) {
 static bool pull_model(Pull *pull, Err *err) {
     const char *slash = strrchr(pull->repo, '/');
     pull->folder = pull->out ? strdup(pull->out) : path_join("models", slash ? slash + 1 : pull->repo, err);
-    if (!pull->folder) return err_set(err, "out of memory: folder");
+    if (!pull->folder) return err_as(err, QM_MEMORY, "out of memory: folder");
     char *token = token_find(pull->token_file, err);
     if (token && !strncmp(pull->endpoint, "http://", 7) && !is_local(pull->endpoint))
         fprintf(stderr, "qwenmesh pull: warning: the token goes to %s unencrypted\n", pull->endpoint);
     const HttpOptions options = {.endpoint = pull->endpoint, .token = token, .stall_seconds = pull->stall_seconds,
                                  .interrupted = &interrupted};
-    bool ok = !err->set && (pull->http = http_new(&options, err)) && pull_all(pull, err);
+    bool ok = !err->kind && (pull->http = http_new(&options, err)) && pull_all(pull, err);
     http_free(pull->http);
     hub_files_free(&pull->files);
     free(token);
@@ -265,6 +266,7 @@ static int pull_options(Pull *pull, int argc, char **argv) {
     int code = options_parse(argc, argv, "pull OWNER/NAME [options]", notes, options,
                              sizeof options / sizeof *options, &first);
     if (code >= 0) return code;
+    if (pull->quiet) watch_terminal(QM_FATAL);
     if (first != argc - 1) return usage_error("pull", "expected one repository, as in Qwen/Qwen2.5-0.5B-Instruct");
     pull->repo = argv[first];
     if (!hub_repo_valid(pull->repo, &err)) return usage_error("pull", "%s", err.text);
@@ -279,7 +281,7 @@ static int pull_options(Pull *pull, int argc, char **argv) {
     for (size_t n = pull->endpoint ? strlen(endpoint) : 0; n > 0 && pull->endpoint[n - 1] == '/';)
         pull->endpoint[--n] = 0;
     if (pull->endpoint) return -1;
-    err_set(&err, "out of memory: endpoint");
+    err_as(&err, QM_MEMORY, "out of memory: endpoint");
     return fail(&err);
 }
 

@@ -22,7 +22,8 @@ typedef struct Prompt {
 /* Prompt ids: raw text with control tokens, or a user's message, after a system's, through the chat template. */
 static int64_t prompt_ids(const QmTokenizer *t, const Prompt *p, int32_t **ids, Err *err) {
     if (!p->chat) return qm_tokenizer_encode(t, p->text, p->bytes, true, ids, err);
-    json_t *said = json_stringn(p->text, p->bytes), *user = said ? json_pack("{s:s,s:o}", "role", "user", "content", said)
+    json_t *said = json_stringn(p->text, p->bytes), *user = said ? json_pack("{s:s,s:o}", "role", "user", "content",
+                                                                             said)
                                                                  : NULL;
     json_t *messages = p->system ? json_pack("[{s:s,s:s},o*]", "role", "system", "content", p->system, user)
                                  : json_pack("[o*]", user);
@@ -30,7 +31,7 @@ static int64_t prompt_ids(const QmTokenizer *t, const Prompt *p, int32_t **ids, 
     int64_t n = -1;
     if (!said) err_set(err, "the prompt is not valid UTF-8");
     else if (!messages) err_set(err, "--system is not valid UTF-8");
-    else if (!json) err_set(err, "out of memory: messages");
+    else if (!json) err_as(err, QM_MEMORY, "out of memory: messages");
     else n = qm_tokenizer_chat(t, json, strlen(json), true, ids, NULL, err);
     free(json);
     json_decref(messages);
@@ -49,11 +50,11 @@ static int prompt_read(Prompt *p, const char *text, const char *file, Err *err) 
     else {
         FILE *f = fopen(file, "re");
         if (f) p->read = stream_read(f, file, MAX_PROMPT, &p->bytes, err);
-        else err_set(err, "cannot open %s: %s", file, strerror(errno));
+        else err_as(err, QM_IO, "cannot open %s: %s", file, strerror(errno));
         if (f) fclose(f);
         if (p->read && file_is_pointer(p->read, p->bytes, file, err)) return fail(err);
     }
-    if (!p->read) return err_set(err, "out of memory: the prompt"), fail(err);
+    if (!p->read) return err_as(err, QM_MEMORY, "out of memory: the prompt"), fail(err);
     if ((input || file) && p->bytes && p->read[p->bytes - 1] == '\n') p->bytes--;
     if ((input || file) && p->bytes && p->read[p->bytes - 1] == '\r') p->bytes--;
     p->text = p->read;
@@ -101,7 +102,7 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         const char *text;
         size_t bytes;
         generation_end(g, "interrupted", &text, &bytes);
-        err->set = false;
+        *err = (Err){0};
         ok = file_put(stdout, text, bytes, "standard output", err);
     }
     qm_session_free(s);
@@ -131,7 +132,7 @@ static bool answer_search(QmEngine *e, QmEngine *draft, const Generation *g, EVP
     s.emit = stream_emit;
     s.context = &stream;
     ok = ok && search_run(&s, g, &found, err);
-    if (interrupted()) ok = true, err->set = false; /* the answer so far stands */
+    if (interrupted()) ok = true, *err = (Err){0}; /* the answer so far stands */
     else if (ok && time->prompt == 0) ok = file_put(stdout, found.list->raw.data ? found.list->raw.data : "",
                                                    found.list->raw.bytes, "standard output", err);
     if (ok && s.drafted)
@@ -215,7 +216,7 @@ int cmd_run(int argc, char **argv) {
     if (count > qm_engine_info(e)->context)
         err_set(&err, "the prompt has %lld tokens, the context %lld: --ctx N makes room", (long long)count,
                 (long long)qm_engine_info(e)->context);
-    ok = count >= 0 && !err.set && generation_start(&g, &config, t, ids, count, &err) &&
+    ok = count >= 0 && !err.kind && generation_start(&g, &config, t, ids, count, &err) &&
          (search_wanted(&config, draft) ? answer_search(e, draft, &g, hash, &time, &err)
                                         : answer(e, &g, hash, &time, &err));
     if (ok) {

@@ -180,7 +180,7 @@ static Got edit_line(Terminal *t) {
 
 static Got plain_line(Terminal *t, Err *err) {
     Line line;
-    if (!lines_read(&t->lines, &line, err)) return err->set ? GOT_FAILED : GOT_END;
+    if (!lines_read(&t->lines, &line, err)) return err->kind ? GOT_FAILED : GOT_END;
     text_add(&t->message, line.data, line.bytes);
     return GOT_LINE;
 }
@@ -224,7 +224,7 @@ char *terminal_read(Terminal *t, size_t *bytes, Err *err) {
         }
         if (!text_ok(&t->message, "a message", err)) return NULL;
         if (t->message.bytes > MAX_LINE_BYTES) {
-            err_set(err, "a message is too long: expected at most %d bytes", MAX_LINE_BYTES);
+            err_as(err, QM_LIMIT, "a message is too long: expected at most %d bytes", MAX_LINE_BYTES);
             return NULL;
         }
         if (got == GOT_END || !goes_on(&t->message, from, &quoted)) break;
@@ -247,7 +247,7 @@ char *terminal_read(Terminal *t, size_t *bytes, Err *err) {
 Terminal *terminal_open(bool edit, Err *err) {
     Terminal *t = mem_new(1, sizeof *t, "terminal", err);
     if (t && edit && !edit_open(t)) {
-        err_set(err, "out of memory: line editing");
+        err_as(err, QM_MEMORY, "out of memory: line editing");
         terminal_close(t);
         return NULL;
     }

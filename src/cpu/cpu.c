@@ -183,8 +183,8 @@ static void step_run(Cpu *cpu) {
 static bool cpu_run(void *backend, Err *err) {
     Cpu *cpu = backend;
     if (cpu->step.rows > cpu->options.rows || cpu->step.logit_rows > cpu->options.rows)
-        return err_set(err, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
-                       (long long)cpu->options.rows);
+        return err_as(err, QM_LIMIT, "step of %lld rows: expected at most %lld", (long long)cpu->step.rows,
+                      (long long)cpu->options.rows);
     int before = cpu->sharing;
     cpu->sharing = step_workers(cpu);
     if (replica_bounds(cpu) || cpu->sharing != before) cpu_step_count(cpu); /* one decode step is like the last */
@@ -224,7 +224,7 @@ static bool step_new(Cpu *cpu, Err *err) {
     size_t bytes = (size_t)counter_count(cpu) * sizeof(Counter);
     cpu->counters = aligned_alloc(64, bytes);
     if (cpu->counters) memset(cpu->counters, 0, bytes);
-    else err_set(err, "out of memory: phase counters");
+    else err_as(err, QM_MEMORY, "out of memory: phase counters");
     if (cpu->options.phases)
         cpu->timed = mem_new((size_t)cpu->phase_count, sizeof *cpu->timed, "times of phases", err);
     return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->first_row[STEP_ROWS] && cpu->first_row[LOGIT_ROWS] &&
@@ -291,7 +291,7 @@ static const float *cpu_read(void *backend, Tensor t, Err *err) {
     const Node *n = graph_node(&cpu->program->graph, t);
     if (cpu->spread.ranks > 1 && n->split[0]) cpu_gather(cpu, n);
     if (cpu->offset[t.id] >= 0) return cpu->activations + cpu->offset[t.id];
-    err_set(err, "node %d has no value to read", t.id);
+    err_as(err, QM_INTERNAL, "node %d has no value to read", t.id);
     return NULL;
 }
 
@@ -300,8 +300,8 @@ static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->in
 static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err) {
     const KvCache *c = &((Cpu *)backend)->cache;
     if (positions > c->positions || from_slot >= c->slots || to_slot >= c->slots || from_slot < 0 || to_slot < 0)
-        return err_set(err, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
-                       (long long)positions, from_slot, to_slot, (long long)c->positions, (long long)c->slots);
+        return err_as(err, QM_LIMIT, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
+                      (long long)positions, from_slot, to_slot, (long long)c->positions, (long long)c->slots);
     if (from_slot != to_slot) cpu_copy_slot(backend, from_slot, to_slot, positions);
     return true;
 }

@@ -87,7 +87,7 @@ void cpu_step_count(Cpu *cpu);
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err);
 bool cpu_fill(Cpu *cpu, Weights *weights, Err *err);
 /* Uses, packed types and sizes of every weight of a graph, in list[graph->count]. quantise: as in BackendOptions. */
-bool cpu_hold(const Graph *graph, Weights *weights, PackedType quantise, LoadedWeight *list, bool quiet, Err *err);
+bool cpu_hold(const Graph *graph, Weights *weights, PackedType quantise, LoadedWeight *list, Err *err);
 static inline int64_t cpu_panels(const LoadedWeight *w) { return w->packed.panels; }
 void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error);
 bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many floats as the vector has */

@@ -124,11 +124,11 @@ const Kernels *kernels_select(const char *limit, Err *err) {
         if (usable[i]) return rows[i].take ? &tables[i] : rows[i].kernels;
         if (limit) {
             bool there = rows[i].on_this_cpu && rows[i].on_this_cpu(&features);
-            err_set(err, "kernels: this CPU has no %s%s", limit, there ? " that gives the bits expected" : "");
+            err_as(err, QM_USAGE, "kernels: this CPU has no %s%s", limit, there ? " that gives the bits expected" : "");
             return NULL;
         }
     }
-    err_set(err, "kernels: no instruction set is called '%s'; expected reference, avx2, avx512, avx512vnni or "
+    err_as(err, QM_USAGE, "kernels: no instruction set is called '%s'; expected reference, avx2, avx512, avx512vnni or "
                  "avx512bf16", limit);
     return NULL;
 }

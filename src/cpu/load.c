@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include "../base/watch.h"
 #include "../io/packed.h"
 #include "../model/checkpoint.h"
 #include "owners.h"
@@ -54,12 +55,12 @@ static bool hold_packed(LoadedWeight *w, Err *err) {
     return true;
 }
 
-bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeight *list, bool quiet, Err *err) {
+bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeight *list, Err *err) {
     const Packed *packed = weights_packed(weights);
     if (packed && strcmp(packed->layout, PACK_LAYOUT))
         return err_set(err, "%s: expected panels in the layout %s, got %.40s: pack the model again", packed->file.path,
                        PACK_LAYOUT, packed->layout);
-    if (!checkpoint_check(g, weights, quiet, err)) return false;
+    if (!checkpoint_check(g, weights, err)) return false;
     for (int id = 1; id < g->count; id++)
         if (g->nodes[id].kind == NODE_WEIGHT) list[id].tensor = weights_find(weights, g->nodes[id].name);
     mark_uses(g, list);
@@ -224,7 +225,7 @@ bool cpu_fill(Cpu *cpu, Weights *weights, Err *err) {
     PackJob job = {.cpu = cpu, .weights = weights, .total = total, .progress = &progress};
     job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
     if (!job.error) return false;
-    progress_start(&progress, "packing weights", total, cpu->options.quiet);
+    progress_start(&progress, "packing weights", total);
     workers_run(cpu->workers, pack_job, &job);
     progress_end(&progress);
     PackError all = {0};
@@ -247,7 +248,7 @@ bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
     const Packed *packed = weights_packed(weights);
     cpu->weights = mem_new((size_t)g->count, sizeof *cpu->weights, "weights", err);
     if (!cpu->weights || (packed && !packed_option(packed, cpu->options.weights, err)) ||
-        !cpu_hold(g, weights, cpu->options.quantise, cpu->weights, cpu->options.quiet, err) ||
+        !cpu_hold(g, weights, cpu->options.quantise, cpu->weights, err) ||
         !reserve(cpu, err))
         return false;
     for (int id = 1; id < g->count; id++) {

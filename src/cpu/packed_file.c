@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../io/model_file.h"
 #include "packed_file.h"
 
@@ -13,7 +14,7 @@ bool weights_option(const char *name, PackedType *out, Err *err) {
     if (!strcmp(name, "bf16")) *out = PACKED_BF16;
     else if (!strcmp(name, "8bit")) *out = PACKED_Q8G;
     else if (!strcmp(name, "4bit")) *out = PACKED_Q4G;
-    else return err_set(err, "weights: expected file, bf16, 8bit or 4bit, got '%.20s'", name);
+    else return err_as(err, QM_USAGE, "weights: expected file, bf16, 8bit or 4bit, got '%.20s'", name);
     return true;
 }
 
@@ -42,7 +43,7 @@ typedef struct PieceJob {
 
 static bool job_fail(PieceJob *job, const Err *why) {
     pthread_mutex_lock(&job->lock);
-    err_set(job->err, "%s", why->text);
+    err_from(job->err, why);
     pthread_mutex_unlock(&job->lock);
     atomic_store(&job->failed, true);
     return false;
@@ -82,7 +83,7 @@ static void write_pieces(void *argument, int worker) {
         int64_t at = atomic_fetch_add(&job->next, 1), left = at, section = 0;
         if (at >= job->total) break;
         if (job->stop && atomic_load(job->stop)) {
-            err_set(&err, "interrupted");
+            err_as(&err, QM_INTERRUPTED, "interrupted");
             job_fail(job, &err);
             break;
         }
@@ -106,26 +107,26 @@ static void verify_sections(void *argument, int worker) {
     }
 }
 
-static bool job_run(PieceJob *job, Workers *workers, void (*work)(void *, int), const char *what, bool quiet,
+static bool job_run(PieceJob *job, Workers *workers, void (*work)(void *, int), const char *what,
                     Err *err) {
     Progress progress;
     Err first = {0};
     job->err = &first;
     job->progress = &progress;
     pthread_mutex_init(&job->lock, NULL);
-    progress_start(&progress, what, job->total, quiet);
+    progress_start(&progress, what, job->total);
     workers_run(workers, work, job);
     progress_end(&progress);
     pthread_mutex_destroy(&job->lock);
-    return !first.set || err_set(err, "%s", first.text);
+    return !first.kind || err_from(err, &first);
 }
 
-bool packed_file_verify(const char *path, Workers *workers, bool quiet, int64_t *bytes, Err *err) {
+bool packed_file_verify(const char *path, Workers *workers, int64_t *bytes, Err *err) {
     Packed packed;
     if (!packed_open(&packed, path, err)) return false;
     PieceJob job = {.packed = &packed, .total = packed.count};
     *bytes = (int64_t)packed.file.bytes;
-    bool ok = job_run(&job, workers, verify_sections, "verifying", quiet, err);
+    bool ok = job_run(&job, workers, verify_sections, "verifying", err);
     packed_close(&packed);
     return ok;
 }
@@ -247,7 +248,7 @@ static bool write_all(Packing *p, const PackedJob *job, Workers *workers, Packed
     p->errors = pieces.errors = arena_new(&p->arena, (size_t)w->count, sizeof *p->errors, "errors", err);
     if (!p->errors) return false;
     for (int64_t i = 0; i < w->count; i++) pieces.total += (int64_t)packed_pieces(&w->sections[i]);
-    if (!job_run(&pieces, workers, write_pieces, "packing", job->quiet, err)) return false;
+    if (!job_run(&pieces, workers, write_pieces, "packing", err)) return false;
     report_fill(p, report);
     return packed_writer_finish(w, report->error, err);
 }
@@ -259,7 +260,7 @@ bool packed_file_write(const PackedJob *job, Workers *workers, PackedReport *rep
     bool ok = list && weights_option(job->how, &quantise, err);
     if (ok && weights_packed(job->weights))
         ok = err_set(err, "%s is a packed file already: pack the model it was packed from", job->model);
-    ok = ok && cpu_hold(job->graph, job->weights, quantise, list, job->quiet, err) &&
+    ok = ok && cpu_hold(job->graph, job->weights, quantise, list, err) &&
          packed_writer_open(&p.writer, job->out, err) && add_files(&p, job, err);
     for (int id = 1; ok && id < job->graph->count; id++)
         if (list[id].tensor) ok = add_weight(&p, &list[id], err);

@@ -30,12 +30,11 @@ typedef struct PackedJob {
     const char *model;        /* folder or .gguf file: where the small files are            */
     const char *how;          /* --weights                                                  */
     const char *out;
-    bool quiet;
     const atomic_bool *stop;  /* ends the work with "interrupted"; or NULL                  */
 } PackedJob;
 
 /* On any failure nothing is left at `out` that was not there before. */
 bool packed_file_write(const PackedJob *job, Workers *workers, PackedReport *report, Err *err);
 /* Whether every section of a packed file has the digest its header says; all workers. */
-bool packed_file_verify(const char *path, Workers *workers, bool quiet, int64_t *bytes, Err *err);
+bool packed_file_verify(const char *path, Workers *workers, int64_t *bytes, Err *err);
 #endif

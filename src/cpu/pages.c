@@ -11,8 +11,9 @@ bool pages_new(KvCache *c, Err *err) {
     if (!size_mul((size_t)c->slots, (size_t)c->blocks, &pages) || pages > INT32_MAX ||
         !size_mul(pages, (size_t)c->page_bytes, &bytes) ||
         !size_mul(bytes, (size_t)(c->layers * c->kv_heads), &bytes))
-        return err_set(err, "key/value cache: %lld positions x %lld slots are too many", (long long)c->positions,
-                       (long long)c->slots);
+        return err_as(err, QM_LIMIT, "key/value cache: %lld positions x %lld slots are too many",
+                      (long long)c->positions,
+                      (long long)c->slots);
     c->bytes = bytes;
     c->page = mem_new(pages, sizeof *c->page, "pages of the cache", err);
     c->users = mem_new(pages, sizeof *c->users, "pages of the cache", err);

@@ -107,7 +107,8 @@ void workers_barrier(Workers *w, int worker) {
  * job for more workers than the last wakes it. */
 static uint32_t wait_job(Workers *w, uint32_t old, int id) {
     for (;;) {
-        if ((int)(old & ACTIVE_MASK) <= id && old >> ACTIVE_BITS) futex(&w->job.word, FUTEX_WAIT_BITSET, old, bit_of(id));
+        if ((int)(old & ACTIVE_MASK) <= id && old >> ACTIVE_BITS) futex(&w->job.word, FUTEX_WAIT_BITSET, old,
+                                                                        bit_of(id));
         else if (!spin(w, &w->job, old)) sleep_until(&w->job, old, bit_of(id));
         uint32_t word = atomic_load(&w->job.word);
         if (word != old && id < (int)(word & ACTIVE_MASK)) return word;
@@ -201,16 +202,17 @@ Workers *workers_new(int count, bool pin, Err *err) {
     int places = cpu_places(place);
     if (count <= 0) count = cgroup_threads() < MAX_WORKERS ? cgroup_threads() : MAX_WORKERS;
     if (pin && count > places) {
-        err_set(err, "pinned threads: expected at most one for each of %d usable cores, got %d", places, count);
+        err_as(err, QM_LIMIT, "pinned threads: expected at most one for each of %d usable cores, got %d", places,
+               count);
         return NULL;
     }
     if (count > MAX_WORKERS) {
-        err_set(err, "too many threads: expected 1 to %d, got %d", MAX_WORKERS, count);
+        err_as(err, QM_LIMIT, "too many threads: expected 1 to %d, got %d", MAX_WORKERS, count);
         return NULL;
     }
     Workers *w = aligned_alloc(64, (sizeof *w + 63) / 64 * 64);
     if (!w) {
-        err_set(err, "out of memory: workers");
+        err_as(err, QM_MEMORY, "out of memory: workers");
         return NULL;
     }
     memset(w, 0, sizeof *w);
@@ -221,14 +223,14 @@ Workers *workers_new(int count, bool pin, Err *err) {
     for (int i = 1; i < count; i++) {
         int why = start_worker(w, i, pin);
         if (why) {
-            err_set(err, "cannot start thread %d of %d: %s", i, count, strerror(why));
+            err_as(err, QM_IO, "cannot start thread %d of %d: %s", i, count, strerror(why));
             workers_free(w);
             return NULL;
         }
         w->started++;
     }
     if (pin && !(w->pinned = cpu_keep(&w->place[0]))) {
-        err_set(err, "cannot pin a thread to core %d: the system refuses", w->place[0].cpu);
+        err_as(err, QM_DEVICE, "cannot pin a thread to core %d: the system refuses", w->place[0].cpu);
         workers_free(w);
         return NULL;
     }

@@ -103,7 +103,7 @@ static bool choose(Chooser *c, json_t *o, const char *where, double *acc, double
     return (json_object_set_new(o, "loglikelihoods", list) == 0 &&
             json_object_set_new(o, "acc", json_integer(*acc > 0)) == 0 &&
             json_object_set_new(o, "acc_norm", json_integer(*norm > 0)) == 0) ||
-           err_set(err, "out of memory: a result");
+           err_as(err, QM_MEMORY, "out of memory: a result");
 }
 
 static double error_of(double right, int64_t n) { /* sample deviation of zeros and ones over sqrt(n) */
@@ -123,7 +123,8 @@ bool choice_run(QmEngine *e, const QmTokenizer *t, const char *in, FILE *out, co
     while (ok && (!limit || tally->questions < limit) && lines_next(&lines, &line, err)) {
         double acc = 0, norm = 0;
         json_t *o = json_text(line.data, line.bytes, line.where, err);
-        ok = o && (!stop || !stop() || err_set(err, "interrupted")) && choose(&c, o, line.where, &acc, &norm, err);
+        ok = o && (!stop || !stop() || err_as(err, QM_INTERRUPTED, "interrupted")) && choose(&c, o, line.where, &acc,
+                                                                                             &norm, err);
         char *dump = ok && out ? json_dump(o, JSON_COMPACT, "a result", err) : NULL;
         if (dump) ok = file_put(out, dump, strlen(dump), out_path, err) && file_put(out, "\n", 1, out_path, err);
         free(dump);
@@ -136,7 +137,7 @@ bool choice_run(QmEngine *e, const QmTokenizer *t, const char *in, FILE *out, co
     qm_session_free(c.session);
     free(c.logits);
     free(c.held);
-    if (err->set) return false;
+    if (err->kind) return false;
     if (tally->questions == 0) return err_set(err, "%s holds no questions", in);
     tally->acc_error = error_of(tally->acc, tally->questions);
     tally->norm_error = error_of(tally->norm, tally->questions);

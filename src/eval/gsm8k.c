@@ -14,12 +14,12 @@ static bool problem_add(Problems *p, const json_t *o, const char *where, Err *er
     if (!json_get_text(o, "question", where, &question, err) || !json_get_text(o, "answer", where, &answer, err))
         return false;
     if (!question || !answer) return err_set(err, "%s: expected \"question\" and \"answer\"", where);
-    if (p->count == MAX_PROBLEMS) return err_set(err, "%s: more than %d questions", where, MAX_PROBLEMS);
+    if (p->count == MAX_PROBLEMS) return err_as(err, QM_LIMIT, "%s: more than %d questions", where, MAX_PROBLEMS);
     if (!mem_grow((void **)&p->item, &p->room, (size_t)p->count + 1, sizeof *p->item, "questions", err)) return false;
     Problem *q = &p->item[p->count];
     *q = (Problem){strdup(question), strdup(answer)};
     p->count++;
-    return (q->question && q->answer) || err_set(err, "out of memory: questions");
+    return (q->question && q->answer) || err_as(err, QM_MEMORY, "out of memory: questions");
 }
 
 bool problems_read(Problems *p, const char *path, Err *err) {
@@ -32,11 +32,11 @@ bool problems_read(Problems *p, const char *path, Err *err) {
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         if (o) problem_add(p, o, line.where, err);
         json_decref(o);
-        if (err->set) break;
+        if (err->kind) break;
     }
     lines_close(&lines);
-    if (!err->set && p->count == 0) err_set(err, "%s holds no questions", path);
-    return !err->set;
+    if (!err->kind && p->count == 0) err_set(err, "%s holds no questions", path);
+    return !err->kind;
 }
 
 void problems_free(Problems *p) {
@@ -190,14 +190,14 @@ static bool put_messages(json_t *list, Text *out, Err *err) {
     char *text = json_dumps(list, JSON_COMPACT);
     if (text) text_add(out, text, strlen(text));
     free(text);
-    return text ? text_ok(out, "prompt", err) : err_set(err, "out of memory: a prompt");
+    return text ? text_ok(out, "prompt", err) : err_as(err, QM_MEMORY, "out of memory: a prompt");
 }
 
 bool gsm8k_prompt(const Protocol *p, const Problems *train, const uint32_t *draws, int64_t shots, const char *question,
                   PromptForm form, Text *out, bool *chat, Err *err) {
     Text plain = {0};
     json_t *list = json_array();
-    bool ok = list || err_set(err, "out of memory: a prompt"), turns = form == FORM_TURNS && shots > 0;
+    bool ok = list || err_as(err, QM_MEMORY, "out of memory: a prompt"), turns = form == FORM_TURNS && shots > 0;
     *chat = form != FORM_PLAIN || (p->chat && shots == 0);
     if (ok && *chat && p->chat && p->system) ok = add_message(list, "system", p->system, err);
     for (int64_t i = 0; ok && i < shots; i++) {

@@ -41,7 +41,8 @@ static bool config_of(Gsm8kRun *run, const char *model, Err *err) {
     c->max_length = 0;
     generation_no_stops(c);
     if (search_wanted(c, false))
-        return err_set(err, "generation_config.json asks for a search (num_beams, num_return_sequences, penalty_alpha or "
+        return err_set(err,
+                       "generation_config.json asks for a search (num_beams, num_return_sequences, penalty_alpha or "
                             "prompt_lookup_num_tokens): expected one without, eval answers each question once");
     for (int i = 0; i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++) {
         if (o->shots == 0 && !strncmp(o->protocol->stop[i], "\n\n", 2)) continue; /* ends an example: there are none */
@@ -215,7 +216,8 @@ bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(vo
     *stats = (BatchStats){0};
     run->room = context - run->options.max_new_tokens;
     if (run->options.protocol->cuts && run->room < 1)
-        return err_set(err, "%lld new tokens leave no room for a prompt in a context of %lld: expected more --ctx or "
+        return err_as(err, QM_LIMIT,
+                      "%lld new tokens leave no room for a prompt in a context of %lld: expected more --ctx or "
                             "fewer --n-predict", (long long)run->options.max_new_tokens, (long long)context);
     if (!run->options.protocol->cuts && run->longest > context)
         return err_set(err, "a prompt has %lld tokens, the context %lld positions: fewer --shots, or more --ctx",
@@ -225,8 +227,7 @@ bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(vo
     run->right = run->first = 0;
     run->stop = stop;
     snprintf(run->label, sizeof run->label, "%s", run->options.protocol->task);
-    progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found,
-                   run->options.quiet);
+    progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found);
     bool ok = batch_run(engine, &calls, stats, err);
     progress_end(&run->progress);
     return results_sort(results, ok ? err : &(Err){0}) && ok;

@@ -1,6 +1,7 @@
 /* gsm8k_run.h: asks a model the questions of GSM8K by a protocol, all slots busy, every output on file as it comes. */
 #ifndef GSM8K_RUN_H
 #define GSM8K_RUN_H
+#include "../base/watch.h"
 #include "../infer/batch.h"
 #include "gsm8k.h"
 #include "results.h"
@@ -16,7 +17,6 @@ typedef struct Gsm8kOptions {
     double temperature;        /* 0: greedy                                           */
     double repetition_penalty; /* 0: the model's where the protocol leaves it, else 1 */
     PromptForm form;
-    bool quiet;                /* no progress bar                                     */
 } Gsm8kOptions;
 
 enum { MAX_SAMPLES = 1024 };

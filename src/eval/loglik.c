@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../infer/scores.h"
 #include "loglik.h"
 
@@ -38,7 +39,7 @@ static float *rows_new(const QmEngine *e, Err *err) {
 
 static bool stopped(bool (*stop)(void), Err *err) {
     if (!stop || !stop()) return false;
-    err_set(err, "interrupted");
+    err_as(err, QM_INTERRUPTED, "interrupted");
     return true;
 }
 
@@ -72,7 +73,7 @@ bool perplexity(QmEngine *e, const int32_t *ids, int64_t count, int64_t window, 
     double weighted = 0, total = 0;
     int64_t weight = 0, done = 0; /* done: tokens that windows have covered */
     Progress progress;
-    progress_start(&progress, "perplexity", count, false);
+    progress_start(&progress, "perplexity", count);
     bool ok = logits != NULL;
     for (int64_t begin = 0; ok && done < count; begin += stride) {
         int64_t end = begin + window < count ? begin + window : count, target = end - done;
@@ -168,7 +169,7 @@ bool compare_engines(QmEngine *a, QmEngine *b, const int32_t *ids, int64_t count
     Pair p = {.vocab = vocab, .out = out};
     p.rows_a = mem_new((size_t)window, (size_t)vocab * sizeof(float), "logits of a window", err);
     Progress progress;
-    progress_start(&progress, "comparing", count, false);
+    progress_start(&progress, "comparing", count);
     bool ok = sa && sb && logits && p.rows_a;
     for (int64_t n; ok && p.at + 1 < count; p.at += n) {
         n = count - p.at < window ? count - p.at : window;

@@ -77,7 +77,7 @@ static bool ask_all(const MeshReport *m, const Output *page, const char *results
 static bool mesh_run(const MeshReport *m, const Output *page, const char *results_path, MeshRow *row, Err *err) {
     int pipes[2], status;
     struct rusage usage;
-    if (pipe(pipes) != 0) return err_set(err, "cannot start mesh %s: %s", row->mesh, strerror(errno));
+    if (pipe(pipes) != 0) return err_as(err, QM_IO, "cannot start mesh %s: %s", row->mesh, strerror(errno));
     fflush(NULL);
     pid_t child = fork();
     if (child == 0) {
@@ -96,7 +96,7 @@ static bool mesh_run(const MeshReport *m, const Output *page, const char *result
         if (n > 0) got += (size_t)n;
     }
     close(pipes[0]);
-    if (child < 0) return err_set(err, "cannot start mesh %s: %s", row->mesh, strerror(why));
+    if (child < 0) return err_as(err, QM_IO, "cannot start mesh %s: %s", row->mesh, strerror(why));
     while (wait4(child, &status, 0, &usage) < 0 && errno == EINTR) {}
     if (got != sizeof back || !WIFEXITED(status) || WEXITSTATUS(status) != 0)
         return err_set(err, "mesh %s: its process ended early (status %d)", row->mesh, status);
@@ -205,15 +205,15 @@ bool mesh_report(const MeshReport *m, FILE *out, bool *same, Err *err) {
     char path[2][64];
     int count = 0;
     Output page = {0};
-    bool ok = rows && (list || err_set(err, "out of memory: meshes"));
+    bool ok = rows && (list || err_as(err, QM_MEMORY, "out of memory: meshes"));
     *same = true;
-    if (ok && !mkdtemp(folder)) ok = err_set(err, "cannot make a folder in /tmp: %s", strerror(errno));
+    if (ok && !mkdtemp(folder)) ok = err_as(err, QM_IO, "cannot make a folder in /tmp: %s", strerror(errno));
     bool made = ok;
     if (ok && m->html) ok = output_open(&page, m->html, err);
     for (int k = 0; k < 2; k++) snprintf(path[k], sizeof path[k], "%s/%s", folder, k ? "other" : "first");
     for (char *mesh = ok ? strtok_r(list, ",", &save) : NULL; ok && mesh; mesh = strtok_r(NULL, ",", &save)) {
         if (count == MAX_MESHES) {
-            ok = err_set(err, "meshes: expected at most %d", MAX_MESHES);
+            ok = err_as(err, QM_LIMIT, "meshes: expected at most %d", MAX_MESHES);
             break;
         }
         MeshRow *r = &rows[count];

@@ -37,7 +37,7 @@ static bool read_verdict(Report *r, Verdicts *all, const json_t *o, const char *
                            r->protocol->name);
         if (!text || (none && !strcmp(text, none))) r->rule[i].invalid++;
         v.correct[i] = json_is_true(correct);
-        if (!(v.extracted[i] = strdup(text ? text : ""))) return err_set(err, "out of memory: answers");
+        if (!(v.extracted[i] = strdup(text ? text : ""))) return err_as(err, QM_MEMORY, "out of memory: answers");
     }
     if (!mem_grow((void **)&all->item, &all->room, all->count + 1, sizeof v, "answers", err)) return false;
     all->item[all->count++] = v;
@@ -99,7 +99,7 @@ bool report_read(Report *r, const Protocol *p, Lines *lines, int64_t questions, 
     Verdicts all = {0};
     Line line;
     *r = (Report){.protocol = p, .shots = -1};
-    while (!err->set && lines_next(lines, &line, err)) {
+    while (!err->kind && lines_next(lines, &line, err)) {
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         const json_t *run = json_object_get(o, "run");
         const char *model = json_string_value(json_object_get(run, "model"));
@@ -118,7 +118,7 @@ bool report_read(Report *r, const Protocol *p, Lines *lines, int64_t questions, 
     for (size_t i = 0; i < all.count; i++)
         for (int k = 0; k < MAX_RULES; k++) free(all.item[i].extracted[k]);
     free(all.item);
-    return !err->set;
+    return !err->kind;
 }
 
 static void row(const Report *r, int rule, bool first, const char *metric, double value, double deviation, FILE *out) {

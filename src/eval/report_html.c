@@ -98,14 +98,14 @@ bool report_html(const Report *r, Lines *lines, const char *path, Err *err) {
     if (!output_open(&out, path, err)) return false;
     text_add(&text, head, sizeof head - 1);
     add_summary(r, &text);
-    while (!err->set && lines_next(lines, &line, err)) {
+    while (!err->kind && lines_next(lines, &line, err)) {
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         if (o && json_object_get(o, "output")) add_result(r, o, number++, &text);
         json_decref(o);
         if (text_ok(&text, "a page", err)) file_put(out.file, text.data ? text.data : "", text.bytes, path, err);
         text.bytes = 0;
     }
-    if (!err->set) file_put(out.file, tail, sizeof tail - 1, path, err);
+    if (!err->kind) file_put(out.file, tail, sizeof tail - 1, path, err);
     text_free(&text);
-    return output_end(&out, !err->set, err);
+    return output_end(&out, !err->kind, err);
 }

@@ -93,12 +93,12 @@ static bool read_back(Results *r, const json_t *run, int64_t *keep, Err *err) {
             }
         }
         json_decref(o);
-        if (err->set) break;
+        if (err->kind) break;
         *keep = lines.at;
     }
     lines_close(&lines);
-    if (err->set) err_prefix(err, "cannot resume");
-    return !err->set;
+    if (err->kind) err_prefix(err, "cannot resume");
+    return !err->kind;
 }
 
 /* The file, locked: two runs must not mix their lines. Without `resume` it must be new. */
@@ -111,10 +111,10 @@ static bool open_alone(Results *r, bool resume, Err *err) {
     if (fd < 0 && r->path && errno == EEXIST) fd = open(r->path, O_RDWR | O_CLOEXEC);
     if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
         close(fd);
-        return err_set(err, "cannot write %s: another run writes it", r->path);
+        return err_as(err, QM_IO, "cannot write %s: another run writes it", r->path);
     }
     if (fd >= 0 && !(r->file = fdopen(fd, "r+"))) close(fd);
-    return r->file || err_set(err, "cannot write %s: %s", name_of(r), strerror(errno));
+    return r->file || err_as(err, QM_IO, "cannot write %s: %s", name_of(r), strerror(errno));
 }
 
 bool results_open(Results *r, const char *path, bool resume, const json_t *run, int64_t questions, int64_t samples,
@@ -124,10 +124,10 @@ bool results_open(Results *r, const char *path, bool resume, const json_t *run, 
     if (!(r->done = mem_new((size_t)(questions * samples), 1, "results", err))) return false;
     if (!open_alone(r, resume, err) || (path && resume && !read_back(r, run, &kept, err))) return false;
     if (path && resume && (ftruncate(fileno(r->file), kept) != 0 || fseeko(r->file, kept, SEEK_SET) != 0))
-        return err_set(err, "cannot cut %s at byte %lld: %s", path, (long long)kept, strerror(errno));
+        return err_as(err, QM_IO, "cannot cut %s at byte %lld: %s", path, (long long)kept, strerror(errno));
     if (kept > 0) return true;
     json_t *header = json_pack("{s:O}", "run", run);
-    bool ok = header ? results_add(r, header, err) : err_set(err, "out of memory: a header");
+    bool ok = header ? results_add(r, header, err) : err_as(err, QM_MEMORY, "out of memory: a header");
     json_decref(header);
     return ok;
 }
@@ -159,12 +159,12 @@ static bool place_lines(Results *r, Placed **list, size_t *count, bool *sorted, 
         json_t *o = json_text(line.data, line.bytes, line.where, err);
         int64_t place = !o ? 0 : *count == 0 ? -1 : place_of(r, o, line.where, err);
         json_decref(o);
-        if (err->set || !mem_grow((void **)list, &room, *count + 1, sizeof **list, "order of results", err)) break;
+        if (err->kind || !mem_grow((void **)list, &room, *count + 1, sizeof **list, "order of results", err)) break;
         if (*count && place < (*list)[*count - 1].place) *sorted = false;
         (*list)[(*count)++] = (Placed){place, line.start, (int64_t)line.bytes};
     }
     lines_close(&lines);
-    return !err->set;
+    return !err->kind;
 }
 
 static bool copy_lines(Results *r, const Placed *list, size_t count, FILE *to, const char *path, Err *err) {
@@ -181,9 +181,10 @@ static bool copy_lines(Results *r, const Placed *list, size_t count, FILE *to, c
             left -= (int64_t)n;
         }
         text_add(&text, "\n", 1);
-        if (!ok) err_set(err, "cannot read %s: %s", name_of(r), strerror(errno));
+        if (!ok) err_as(err, QM_IO, "cannot read %s: %s", name_of(r), strerror(errno));
         ok = ok && text_ok(&text, "a result", err) && (fwrite(text.data, 1, text.bytes, to) == text.bytes ||
-                                                        err_set(err, "cannot write %s: %s", path, strerror(errno)));
+                                                        err_as(err, QM_IO, "cannot write %s: %s", path,
+                                                               strerror(errno)));
     }
     text_free(&text);
     return ok;
@@ -197,10 +198,10 @@ bool results_sort(Results *r, Err *err) {
     if (ok && !sorted) {
         qsort(list, count, sizeof *list, by_place);
         if (r->path) ok = output_open(&to, r->path, err);
-        else if (!(to.file = tmpfile())) ok = err_set(err, "cannot write %s: %s", name_of(r), strerror(errno));
+        else if (!(to.file = tmpfile())) ok = err_as(err, QM_IO, "cannot write %s: %s", name_of(r), strerror(errno));
         ok = ok && copy_lines(r, list, count, to.file, name_of(r), err) &&
              (r->path ? output_commit(&to, err)
-                      : fflush(to.file) == 0 || err_set(err, "cannot write %s: %s", name_of(r), strerror(errno)));
+                      : fflush(to.file) == 0 || err_as(err, QM_IO, "cannot write %s: %s", name_of(r), strerror(errno)));
         if (ok) {
             fclose(r->file);
             r->file = to.file;
@@ -235,14 +236,14 @@ bool results_judge(const Protocol *p, json_t *line, const char *where, Err *err)
         if (ok && p->rules > 1)
             ok = (json_object_set_new(extracted, rule->name, text) == 0 &&
                   json_object_set_new(correct, rule->name, json_boolean(j.correct)) == 0) ||
-                 err_set(err, "out of memory: a result");
+                 err_as(err, QM_MEMORY, "out of memory: a result");
         else if (ok) extracted = text, correct = json_boolean(j.correct);
         text_free(&want);
         text_free(&got);
     }
     if (ok) {
         bool set = json_object_set(line, "extracted", extracted) == 0 && json_object_set(line, "correct", correct) == 0;
-        if (!set) ok = err_set(err, "out of memory: a result");
+        if (!set) ok = err_as(err, QM_MEMORY, "out of memory: a result");
     }
     json_decref(extracted);
     json_decref(correct);
@@ -256,16 +257,16 @@ bool results_rescore(const Protocol *p, const char *in, const char *out, Err *er
     int64_t count = 0;
     if (!output_apart(in, out, err) || !lines_open(&lines, in, err)) return false;
     bool ok = output_open(&to, out, err);
-    while (ok && !err->set && lines_next(&lines, &line, err)) {
+    while (ok && !err->kind && lines_next(&lines, &line, err)) {
         json_t *o = json_text(line.data, line.bytes, line.where, err), *run = json_object_get(o, "run");
         if (o && !json_is_object(o)) err_set(err, "%s: expected an object", line.where);
         else if (o && json_is_object(run) && !json_object_get(o, "output"))
             json_object_set_new(run, "protocol", json_string(p->name));
         else if (o && results_judge(p, o, line.where, err)) count++;
-        if (!err->set) write_json(to.file, o, out, err);
+        if (!err->kind) write_json(to.file, o, out, err);
         json_decref(o);
     }
-    if (!err->set && count == 0) err_set(err, "%s holds no outputs", in);
+    if (!err->kind && count == 0) err_set(err, "%s holds no outputs", in);
     lines_close(&lines);
-    return output_end(&to, !err->set, err);
+    return output_end(&to, !err->kind, err);
 }

@@ -18,7 +18,6 @@ typedef struct BackendOptions {
     const char *program_cache; /* PJRT: folder of compiled programs; NULL: none       */
     bool pin;                  /* CPU: the caller stays on a core too             */
     bool phases;              /* CPU: time the phases of steps                    */
-    bool quiet, verbose;
 } BackendOptions;
 
 typedef struct BackendInfo {

@@ -51,7 +51,7 @@ static bool shape_parse(const Graph *g, const char *axes, Shape *out) {
 static Tensor leaf(Graph *g, NodeKind kind, const char *name, const char *axes) {
     Node n = {.kind = kind};
     snprintf(n.name, sizeof n.name, "%s", name);
-    if (!shape_parse(g, axes, &n.shape)) err_set(&g->err, "graph: bad axes '%s' of %s", axes, name);
+    if (!shape_parse(g, axes, &n.shape)) err_as(&g->err, QM_INTERNAL, "graph: bad axes '%s' of %s", axes, name);
     return graph_copy(g, &n);
 }
 
@@ -74,7 +74,8 @@ Tensor graph_op(Graph *g, const OpRow *op, const Node *proto) {
     n.op = op;
     snprintf(n.name, sizeof n.name, "%s", op->name);
     while (n.inputs < MAX_INPUTS && n.in[n.inputs].id) n.inputs++;
-    if (n.inputs == 0 || !g->count) return err_set(&g->err, "graph: %s without inputs", op->name), NO_TENSOR;
+    if (n.inputs == 0 || !g->count) return err_as(&g->err, QM_INTERNAL, "graph: %s without inputs",
+                                                  op->name), NO_TENSOR;
     if (!op->shape(g, &n, &n.shape, &g->err)) n.shape = graph_node(g, n.in[0])->shape;
     return graph_copy(g, &n);
 }
@@ -150,7 +151,7 @@ bool factors_parse(const char *text, Factors *out, Err *err) {
     int value = 0;
     for (const char *p = text; p && *p;) {
         if (*p == ',') {
-            if (right || ++value >= MAX_INPUTS) return err_set(err, "factors '%s': too many values", text);
+            if (right || ++value >= MAX_INPUTS) return err_as(err, QM_INTERNAL, "factors '%s': too many values", text);
             p++;
         } else if (p[0] == '-' && p[1] == '>') {
             out->inputs = value + 1;
@@ -158,10 +159,11 @@ bool factors_parse(const char *text, Factors *out, Err *err) {
             right = true;
             p += 2;
         } else {
-            if (out->rank[value] == MAX_RANK) return err_set(err, "factors '%s': rank over %d", text, MAX_RANK);
+            if (out->rank[value] == MAX_RANK) return err_as(err, QM_INTERNAL, "factors '%s': rank over %d", text,
+                                                            MAX_RANK);
             p = factor_dim(p, &out->dim[value][out->rank[value]++]);
-            if (!p) return err_set(err, "factors '%s': expected a letter, ! or (letters)", text);
+            if (!p) return err_as(err, QM_INTERNAL, "factors '%s': expected a letter, ! or (letters)", text);
         }
     }
-    return right || err_set(err, "factors '%s': no ->", text);
+    return right || err_as(err, QM_INTERNAL, "factors '%s': no ->", text);
 }

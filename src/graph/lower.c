@@ -50,7 +50,7 @@ void lower_line(Lower *l, const char *format, ...) {
     int n = vsnprintf(line, sizeof line, format, args);
     va_end(args);
     if (n < 0 || (size_t)n >= sizeof line - 1) {
-        err_set(&l->err, "lowering: a line of text is too long");
+        err_as(&l->err, QM_INTERNAL, "lowering: a line of text is too long");
         return;
     }
     text_add(&l->body, line, (size_t)n);
@@ -510,14 +510,14 @@ static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *
                  .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
     for (int id = l->last - 1; id >= l->first; id--)
         if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->in_cache) l->layer = g->nodes[id].layer;
-    return program->partition->uniform || err_set(err, "lowering: expected a partition of uniform shards");
+    return program->partition->uniform || err_as(err, QM_INTERNAL, "lowering: expected a partition of uniform shards");
 }
 
 static bool finish(Lower *l, Text *text, Err *err) {
     sort_roles(l->arguments, l->argument_count);
     sort_roles(l->results, l->result_count);
     module_text(l, text);
-    if (l->err.set) return err_set(err, "%s", l->err.text);
+    if (l->err.kind) return err_from(err, &l->err);
     return text_ok(&l->body, "program text", err) && text_ok(&l->functions, "program text", err) &&
            text_ok(text, "program text", err);
 }
@@ -536,7 +536,7 @@ bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text
     for (int id = l->first; id < l->last; id++) {
         const Node *n = &program->graph.nodes[id];
         if (n->kind != NODE_OP) continue;
-        if (!n->op->stablehlo) return err_set(err, "%s has no StableHLO: %s", n->op->name, n->op->none);
+        if (!n->op->stablehlo) return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none);
         n->op->stablehlo(l, n);
         if (n->op->in_cache) caches_declare(l, n);
         if (n->keep) results_declare(l, n, ROLE_RESULT);

@@ -43,6 +43,7 @@ bool mesh_parse(Mesh *mesh, const char *text, Err *err) {
         ok = !*p && mesh->tp > 0;
     }
     if (ok && strlen(text ? text : "") < sizeof mesh->text && (int64_t)mesh->dp * mesh->tp <= MAX_DEVICES) return true;
-    return err_set(err, "bad mesh '%.40s': expected XxY, N or dpA,tpB with 1 to %d devices, as in 2x4, 8 or dp2,tp4",
-                   text, MAX_DEVICES);
+    return err_as(err, QM_USAGE,
+                  "bad mesh '%.40s': expected XxY, N or dpA,tpB with 1 to %d devices, as in 2x4, 8 or dp2,tp4",
+                  text, MAX_DEVICES);
 }

@@ -36,8 +36,9 @@ static bool bind_input(const Program *p, const Node *user, int i, const Factors 
             int at = factor_of(fd, l, (int)strlen(letters)), factor = fd->letters[at] & 127;
             if (!letter_split(in, letters[l], fd->whole[at])) continue;
             if (fd->whole[at])
-                return err_set(err, "%s: dimension %c of input %d must stay whole but %c is split", user->op->name,
-                               fd->letters[at], i, letters[l]);
+                return err_as(err, QM_INTERNAL, "%s: dimension %c of input %d must stay whole but %c is split",
+                              user->op->name,
+                              fd->letters[at], i, letters[l]);
             letters_add(b->split[factor], letters[l]);
             b->picked[factor] |= fd->picked[at];
         }
@@ -66,7 +67,7 @@ static bool propagate(const Program *p, Node *n, Err *err) {
             else letters_add(n->split, *s);
         }
     return !n->partial[0] || n->op->finish ||
-           err_set(err, "%s: its result would be a partial sum, which it cannot be", n->op->name);
+           err_as(err, QM_INTERNAL, "%s: its result would be a partial sum, which it cannot be", n->op->name);
 }
 
 bool program_new(Program *p, const Graph *graph, const Partition *partition, Err *err) {
@@ -93,8 +94,8 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
         }
         p->map[id] = t;
     }
-    if (p->graph.err.set) {
-        err_set(err, "%s", p->graph.err.text);
+    if (p->graph.err.kind) {
+        err_from(err, &p->graph.err);
         goto failed;
     }
     return true;

@@ -19,7 +19,8 @@ static bool tree_new(Tree *tree, int levels, Err *err) {
 bool tree_grid(Tree *tree, int64_t outer, int64_t inner, int64_t each, Err *err) {
     int lo = log2_ceil(outer), li = log2_ceil(inner);
     if (lo + li > TREE_MAX_LEVELS)
-        return err_set(err, "%lld parts of a sum: expected at most 2^%d", (long long)(outer * inner), TREE_MAX_LEVELS);
+        return err_as(err, QM_LIMIT, "%lld parts of a sum: expected at most 2^%d", (long long)(outer * inner),
+                      TREE_MAX_LEVELS);
     if (!tree_new(tree, lo + li, err)) return false;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t i = 0; i < inner; i++) {
@@ -50,7 +51,7 @@ bool tree_panels(Tree *tree, int64_t columns, int64_t panel, Err *err) {
     int64_t panels = (columns + panel - 1) / panel;
     int levels = log2_ceil(panels);
     if (levels > TREE_MAX_LEVELS)
-        return err_set(err, "%lld parts of a sum: expected at most 2^%d", (long long)panels, TREE_MAX_LEVELS);
+        return err_as(err, QM_LIMIT, "%lld parts of a sum: expected at most 2^%d", (long long)panels, TREE_MAX_LEVELS);
     if (!tree_new(tree, levels, err)) return false;
     for (int64_t i = 0; i < (int64_t)1 << levels; i++) {
         int64_t first = (i * panels >> levels) * panel, last = ((i + 1) * panels >> levels) * panel;

@@ -7,16 +7,16 @@
 enum { LAST_CODE = 0x10FFFF, DEAD = -1 };
 
 static bool spend(AutomatonShop *s, int64_t work) {
-    if (s->err->set) return false;
+    if (s->err->kind) return false;
     return (s->work += work) <= MAX_AUTOMATON_WORK ||
-           err_set(s->err, "grammar: patterns, lengths and bounds are too large together");
+           err_as(s->err, QM_LIMIT, "grammar: patterns, lengths and bounds are too large together");
 }
 
 /* ---- Drafts ------------------------------------------------------------------------------------------------------ */
 
 int32_t draft_state(AutomatonShop *s, AutomatonDraft *d, bool accepts) {
     if (d->states == MAX_AUTOMATON_STATES) {
-        err_set(s->err, "grammar: expected at most %d states of a string", MAX_AUTOMATON_STATES);
+        err_as(s->err, QM_LIMIT, "grammar: expected at most %d states of a string", MAX_AUTOMATON_STATES);
         return DEAD;
     }
     if (!spend(s, 1) ||
@@ -103,7 +103,7 @@ const Automaton *draft_finish(AutomatonShop *s, AutomatonDraft *d) {
     }
     free(first), free(number), free(order), free(from), free(live), free(d->edge), free(d->state);
     *d = (AutomatonDraft){0};
-    return s->err->set ? NULL : a;
+    return s->err->kind ? NULL : a;
 }
 
 /* ---- Simple ones ------------------------------------------------------------------------------------------------- */
@@ -115,8 +115,8 @@ const Automaton *automaton_length(AutomatonShop *s, int64_t least, int64_t most)
         return err_set(s->err, "grammar: expected a length below %d beside other conditions", MAX_AUTOMATON_STATES),
                NULL;
     for (int64_t i = 0; i <= count; i++) draft_state(s, &d, i >= least);
-    for (int64_t i = 0; i < count && !s->err->set; i++) draft_edge(s, &d, (int32_t)i, 0, LAST_CODE, (int32_t)i + 1);
-    if (most < 0 && !s->err->set) draft_edge(s, &d, (int32_t)count, 0, LAST_CODE, (int32_t)count);
+    for (int64_t i = 0; i < count && !s->err->kind; i++) draft_edge(s, &d, (int32_t)i, 0, LAST_CODE, (int32_t)i + 1);
+    if (most < 0 && !s->err->kind) draft_edge(s, &d, (int32_t)count, 0, LAST_CODE, (int32_t)count);
     return draft_finish(s, &d);
 }
 
@@ -210,7 +210,7 @@ static int32_t edge_at(const Automaton *a, int32_t state, int32_t *at, int32_t c
 }
 
 static const Automaton *joined(AutomatonShop *s, const Automaton *a, const Automaton *b, Joining how) {
-    if (!a || !b || s->err->set) return NULL;
+    if (!a || !b || s->err->kind) return NULL;
     Pairs p = {.shop = s, .how = how, .a = a, .b = b};
     bool ok = (p.bucket = mem_new(PAIR_BUCKETS, sizeof *p.bucket, "automaton", s->err)) != NULL;
     if (ok) memset(p.bucket, 0xFF, PAIR_BUCKETS * sizeof *p.bucket);

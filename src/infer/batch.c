@@ -49,7 +49,7 @@ static bool batch_open(Batch *b, QmEngine *e, const BatchCalls *calls, Err *err)
         b->slot[b->slots].next.work = &b->work;
     engine_leave(e);
     if (b->slots < idle) return false;
-    return b->slots > 0 || err_set(err, "all %lld slots are taken", (long long)e->info.slots);
+    return b->slots > 0 || err_as(err, QM_LIMIT, "all %lld slots are taken", (long long)e->info.slots);
 }
 
 static void batch_close(Batch *b) {
@@ -247,7 +247,7 @@ bool batch_run(QmEngine *e, const BatchCalls *calls, BatchStats *stats, Err *err
     double start = clock_seconds();
     bool ok = batch_open(&b, e, calls, err);
     while (ok && (ok = fill(&b, err)) && b.running > 0) {
-        if (calls->stop && calls->stop(calls->user)) ok = err_set(err, "interrupted");
+        if (calls->stop && calls->stop(calls->user)) ok = err_as(err, QM_INTERRUPTED, "interrupted");
         else ok = step(&b, err);
     }
     b.stats.seconds = clock_seconds() - start;

@@ -5,6 +5,7 @@
 #include "../cpu/cpu.h"
 #include "../cpu/packed_file.h"
 #include "../base/transport.h"
+#include "../base/watch.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
 #include "follow.h"
@@ -26,7 +27,7 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     if (context == 0) context = c->max_positions < DEFAULT_CONTEXT ? c->max_positions : DEFAULT_CONTEXT;
     int64_t candidates = -1;
     if (o->candidates && !parse_int(o->candidates, 0, MAX_CANDIDATES, &candidates))
-        return err_set(err, "candidates: expected 0 to %d, got '%.20s'", MAX_CANDIDATES, o->candidates);
+        return err_as(err, QM_USAGE, "candidates: expected 0 to %d, got '%.20s'", MAX_CANDIDATES, o->candidates);
     *out = (BackendOptions){.threads = o->threads,
                             .candidates = (int)candidates,
                             .slots = o->slots ? o->slots : 1,
@@ -37,26 +38,24 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
                             .phases = o->phases,
                             .weights = o->weights,
                             .plugin = o->plugin,
-                            .program_cache = o->program_cache,
-                            .quiet = o->quiet,
-                            .verbose = o->verbose};
+                            .program_cache = o->program_cache};
     if (context < 1 || context > ((int64_t)1 << 31))
-        return err_set(err, "context: expected 1 to 2^31 positions, got %lld", (long long)context);
+        return err_as(err, QM_USAGE, "context: expected 1 to 2^31 positions, got %lld", (long long)context);
     if (out->slots < 1 || out->slots > MAX_SLOTS)
-        return err_set(err, "slots: expected 1 to %d, got %lld", MAX_SLOTS, (long long)out->slots);
+        return err_as(err, QM_USAGE, "slots: expected 1 to %d, got %lld", MAX_SLOTS, (long long)out->slots);
     if (out->rows < 1 || out->rows > MAX_ROWS)
-        return err_set(err, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
-    if (o->threads < 0) return err_set(err, "threads: expected 0 or more, got %d", o->threads);
+        return err_as(err, QM_USAGE, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
+    if (o->threads < 0) return err_as(err, QM_USAGE, "threads: expected 0 or more, got %d", o->threads);
     while (o->kv_cache && out->cache < CACHE_COUNT && strcmp(o->kv_cache, cache_names[out->cache])) out->cache++;
     if (out->cache == CACHE_COUNT)
-        return err_set(err, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
+        return err_as(err, QM_USAGE, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
     out->act_given = o->act != NULL;
     out->act_auto = o->act && !strcmp(o->act, "auto");
     while (o->act && !out->act_auto && out->act < ACT_COUNT && strcmp(o->act, act_names[out->act])) out->act++;
     if (out->act == ACT_COUNT)
-        return err_set(err, "activations: expected auto, f32, int8 or bf16, got '%.20s'", o->act);
+        return err_as(err, QM_USAGE, "activations: expected auto, f32, int8 or bf16, got '%.20s'", o->act);
     if (o->backend && !strcmp(o->backend, "pjrt")) /* which types of weights its devices take, the backend says */
-        return out->cache != CACHE_Q8 || err_set(err, "cache type: 8bit is for the cpu backend only");
+        return out->cache != CACHE_Q8 || err_as(err, QM_USAGE, "cache type: 8bit is for the cpu backend only");
     return weights_option(o->weights, &out->quantise, err);
 }
 
@@ -113,7 +112,7 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
     DType dtype = DTYPE_F32;
     while (dtype < DTYPE_COUNT && strcasecmp(dtype_row(dtype)->name, type)) dtype++;
     if (dtype == DTYPE_COUNT) {
-        err_set(err, "generated weights: expected f32, bf16, f16, q8_0, q4_0, ..., got '%.20s'", type);
+        err_as(err, QM_USAGE, "generated weights: expected f32, bf16, f16, q8_0, q4_0, ..., got '%.20s'", type);
         return NULL;
     }
     WeightTensor *list = mem_new((size_t)g->count, sizeof *list, "generated weights", err);
@@ -133,7 +132,8 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
 /* All but the backend, which with several ranks is opened once every rank has come as far. */
 static bool engine_plan(QmEngine *e, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
     Mesh mesh;
-    if (!o->model) return err_set(err, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
+    if (!o->model) return err_as(err, QM_USAGE,
+                                 "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
     return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
            options_check(o, &e->config, b, err) &&
            (o->random ||
@@ -160,8 +160,9 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
     if (!e) return NULL;
     e->lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
     e->spread_number = spread_number;
+    if (o->watch) e->own_watch = *o->watch, e->watch = &e->own_watch;
     e->backend = backend_named(o->backend);
-    if (!e->backend) err_set(err, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
+    if (!e->backend) err_as(err, QM_USAGE, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
     else {
         follow_open(e, o);
         bool planned = engine_plan(e, o, &b, err);
@@ -173,7 +174,9 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
 
 QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
     pthread_mutex_lock(&process);
+    const QmWatch *before = watch_use(o->watch);
     QmEngine *e = engine_open_as(o, 0, err);
+    watch_use(before);
     pthread_mutex_unlock(&process);
     return e;
 }
@@ -181,8 +184,10 @@ QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
 void qm_engine_close(QmEngine *e) {
     if (!e) return;
     pthread_mutex_lock(&process);
+    const QmWatch *before = watch_use(e->watch);
     follow_close(e);
     if (e->state) e->backend->close(e->state);
+    watch_use(before);
     program_free(&e->program);
     partition_free(&e->partition);
     model_graph_free(&e->model);
@@ -227,7 +232,7 @@ QmSession *qm_session_new(QmEngine *e, QmErr *err) {
     engine_leave(e);
     if (room) return s;
     free(s);
-    err_set(err, "all %lld slots are taken", (long long)e->info.slots);
+    err_as(err, QM_LIMIT, "all %lld slots are taken", (long long)e->info.slots);
     return NULL;
 }
 
@@ -243,7 +248,8 @@ int64_t qm_session_length(const QmSession *s) { return s->length; }
 
 bool qm_session_crop(QmSession *s, int64_t length, QmErr *err) {
     if (length < 0 || length > s->length)
-        return err_set(err, "crop: expected 0 to %lld tokens, got %lld", (long long)s->length, (long long)length);
+        return err_as(err, QM_USAGE, "crop: expected 0 to %lld tokens, got %lld", (long long)s->length,
+                      (long long)length);
     s->length = length;
     s->rope_length = length;
     return true;
@@ -251,11 +257,12 @@ bool qm_session_crop(QmSession *s, int64_t length, QmErr *err) {
 
 bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err) {
     QmEngine *e = from->engine;
-    if (to->engine != e) return err_set(err, "copy: the sessions are of different engines");
+    if (to->engine != e) return err_as(err, QM_USAGE, "copy: the sessions are of different engines");
     if (length < 0 || length > from->length)
-        return err_set(err, "copy: expected 0 to %lld tokens, got %lld", (long long)from->length, (long long)length);
+        return err_as(err, QM_USAGE, "copy: expected 0 to %lld tokens, got %lld", (long long)from->length,
+                      (long long)length);
     if (to == from) return qm_session_crop(to, length, err);
-    if (!e->backend->copy) return err_set(err, "copy: the %s backend cannot copy caches", e->backend->name);
+    if (!e->backend->copy) return err_as(err, QM_USAGE, "copy: the %s backend cannot copy caches", e->backend->name);
     engine_enter(e);
     follow_copy(e, from->slot, to->slot, length);
     bool copied = e->backend->copy(e->state, from->slot, to->slot, length, err);

@@ -17,6 +17,8 @@ struct QmEngine {
     const Backend *backend;
     void *state;
     QmModelInfo info;
+    QmWatch own_watch;
+    const QmWatch *watch;    /* own_watch, or NULL: the process's */
     struct QmSession **slot; /* [slots], NULL: free */
     int32_t *row_entry;      /* [rows] of the step under way: whose entry's row it is,           */
     int64_t *row_token;      /* [rows] which token of it,                                        */

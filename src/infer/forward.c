@@ -1,22 +1,25 @@
 /* forward.c: entries of a batch cut into steps of rows, and results handed back. */
 #include <math.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "follow.h"
 
 /* Everything that can be wrong is found before anything runs. */
 static bool entries_check(const QmEngine *e, const QmAppend *entries, int count, Err *err) {
     for (int i = 0; i < count; i++) {
         const QmAppend *a = &entries[i];
-        if (!a->session || a->session->engine != e) return err_set(err, "entry %d: no session of this engine", i);
-        if (a->count < 1) return err_set(err, "entry %d: expected 1 token or more, got %lld", i, (long long)a->count);
+        if (!a->session || a->session->engine != e) return err_as(err, QM_USAGE, "entry %d: no session of this engine",
+                                                                  i);
+        if (a->count < 1) return err_as(err, QM_USAGE, "entry %d: expected 1 token or more, got %lld", i,
+                                        (long long)a->count);
         if (a->count > e->info.context - a->session->length)
-            return err_set(err, "entry %d: %lld tokens after %lld do not fit the context of %lld", i,
-                           (long long)a->count, (long long)a->session->length, (long long)e->info.context);
+            return err_as(err, QM_LIMIT, "entry %d: %lld tokens after %lld do not fit the context of %lld", i,
+                          (long long)a->count, (long long)a->session->length, (long long)e->info.context);
         if (a->logits_from < 0 || a->logits_from > a->count)
-            return err_set(err, "entry %d: logits of %lld rows, of %lld", i, (long long)a->logits_from,
-                           (long long)a->count);
+            return err_as(err, QM_USAGE, "entry %d: logits of %lld rows, of %lld", i, (long long)a->logits_from,
+                          (long long)a->count);
         if (a->hidden && !e->model.hidden_count)
-            return err_set(err, "entry %d: hidden states were not asked for at open", i);
+            return err_as(err, QM_USAGE, "entry %d: hidden states were not asked for at open", i);
         for (int64_t t = 0; t < a->count; t++) {
             if (a->tokens[t] < 0 || a->tokens[t] >= e->config.vocab)
                 return err_set(err, "entry %d, token %lld: id %d is outside the vocabulary of %lld", i, (long long)t,
@@ -25,7 +28,8 @@ static bool entries_check(const QmEngine *e, const QmAppend *entries, int count,
                 return err_set(err, "entry %d, token %lld: negative position", i, (long long)t);
         }
         for (int j = 0; j < i; j++)
-            if (entries[j].session == a->session) return err_set(err, "entries %d and %d share a session", j, i);
+            if (entries[j].session == a->session) return err_as(err, QM_USAGE, "entries %d and %d share a session", j,
+                                                                i);
     }
     return true;
 }
@@ -137,7 +141,7 @@ static bool steps_run(QmEngine *e, QmAppend *entries, int count, unsigned interr
     for (Cursor at = {0};;) {
         step_fill(e, entries, count, &at, s);
         if (s->rows == 0) return true;
-        if (atomic_load(&e->interrupts) != interrupts) return err_set(err, "interrupted");
+        if (atomic_load(&e->interrupts) != interrupts) return err_as(err, QM_INTERRUPTED, "interrupted");
         follow_step(e);
         if (!e->backend->run(e->state, err)) return false;
         if (!step_results(e, entries, s, err)) return false;
@@ -148,7 +152,9 @@ bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
     unsigned interrupts = atomic_load(&e->interrupts);
     if (!entries_check(e, entries, count, err)) return false;
     engine_enter(e);
+    const QmWatch *before = watch_use(e->watch);
     bool ok = steps_run(e, entries, count, interrupts, err);
+    watch_use(before);
     engine_leave(e);
     for (int i = 0; ok && i < count; i++) {
         entries[i].session->rope_length = rope_length(&entries[i]);

@@ -87,12 +87,12 @@ static bool follow_grammar(Generation *g, int32_t id) {
     g->state = piece && g->fault == MATCH_SOUND
                    ? matcher_read(g->matcher, g->state, (const uint8_t *)piece, bytes, &failed)
                    : MATCH_DEAD;
-    if (failed.set) g->fault = matcher_fault(g->matcher), g->state = MATCH_DEAD;
+    if (failed.kind) g->fault = matcher_fault(g->matcher), g->state = MATCH_DEAD;
     return matcher_ended(g->matcher, g->state);
 }
 
 bool generation_has_memory(const Generation *g, Err *err) {
-    return g->fault != MATCH_STARVED || err_set(err, "out of memory: states of a grammar");
+    return g->fault != MATCH_STARVED || err_as(err, QM_MEMORY, "out of memory: states of a grammar");
 }
 
 bool generation_push(Generation *g, int32_t id, const char **text, size_t *bytes, Err *err) {

@@ -13,7 +13,7 @@ enum { MAX_GENERATION_CONFIG = 1 << 20, MOST = 1 << 30 };
 static bool eos_from_json(GenerationConfig *c, const json_t *ids, const char *where, Err *err) {
     size_t n = json_is_array(ids) ? json_array_size(ids) : 1;
     if (n > MAX_STOP_IDS)
-        return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_STOP_IDS, n);
+        return err_as(err, QM_LIMIT, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_STOP_IDS, n);
     c->eos_count = 0;
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_is_array(ids) ? json_array_get(ids, i) : ids;
@@ -159,7 +159,7 @@ static bool searches_from_json(GenerationConfig *c, const json_t *o, const char 
 }
 
 bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err) {
-    if (err->set) return err_prefix(err, "%s", where), false;
+    if (err->kind) return err_prefix(err, "%s", where), false;
     grammar_release(c->grammar);
     c->grammar = grammar;
     return true;
@@ -252,8 +252,9 @@ bool generation_greedy(const GenerationConfig *c) { return !c->do_sample || c->t
 static bool searches_check(const GenerationConfig *c, Err *err) {
     int64_t best_of = c->best_of ? c->best_of : c->num_return_sequences;
     if (c->num_beams > 1 && c->num_return_sequences > c->num_beams)
-        return err_set(err, "num_return_sequences: expected at most num_beams, %lld, got %lld", (long long)c->num_beams,
-                       (long long)c->num_return_sequences);
+        return err_as(err, QM_LIMIT, "num_return_sequences: expected at most num_beams, %lld, got %lld",
+                      (long long)c->num_beams,
+                      (long long)c->num_return_sequences);
     if (c->num_beams % c->num_beam_groups)
         return err_set(err, "num_beam_groups: expected a divisor of num_beams, %lld, got %lld", (long long)c->num_beams,
                        (long long)c->num_beam_groups);
@@ -268,7 +269,8 @@ static bool searches_check(const GenerationConfig *c, Err *err) {
         return err_set(err, "best_of: expected num_return_sequences, %lld, or more, got %lld",
                        (long long)c->num_return_sequences, (long long)c->best_of);
     if (c->penalty_alpha > 0 && c->top_k > MAX_BEAMS)
-        return err_set(err, "top_k: expected at most %d with penalty_alpha, got %lld", MAX_BEAMS, (long long)c->top_k);
+        return err_as(err, QM_LIMIT, "top_k: expected at most %d with penalty_alpha, got %lld", MAX_BEAMS,
+                      (long long)c->top_k);
     return true;
 }
 

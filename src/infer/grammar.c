@@ -28,7 +28,7 @@ bool builder_fail(Builder *b, const char *format, ...) {
 }
 
 static int expr_new(Builder *b, Expr e) {
-    if (b->err->set) return -1;
+    if (b->err->kind) return -1;
     if (b->exprs >= MAX_EXPRESSIONS) return builder_fail(b, "expected at most %d expressions", MAX_EXPRESSIONS), -1;
     if (!mem_grow((void **)&b->expr, &b->expr_room, b->exprs + 1, sizeof *b->expr, "grammar", b->err)) return -1;
     b->expr[b->exprs] = e;
@@ -107,7 +107,7 @@ int builder_automaton(Builder *b, const Automaton *automaton, bool json) {
 /* ---- Rules ------------------------------------------------------------------------------------------------------- */
 
 int builder_rule(Builder *b) {
-    if (b->err->set) return -1;
+    if (b->err->kind) return -1;
     if (b->rules >= MAX_RULES) return builder_fail(b, "expected at most %d rules", MAX_RULES), -1;
     if (!mem_grow((void **)&b->rule, &b->rule_room, b->rules + 1, sizeof *b->rule, "grammar", b->err)) return -1;
     b->rule[b->rules] = (Rule){NULL, -1, -1, 0};
@@ -145,7 +145,7 @@ static bool rules_defined(Builder *b) {
 }
 
 Grammar *builder_finish(Builder *b, int root) {
-    Grammar *g = root < 0 || b->err->set ? NULL : mem_new(1, sizeof *g, "grammar", b->err);
+    Grammar *g = root < 0 || b->err->kind ? NULL : mem_new(1, sizeof *g, "grammar", b->err);
     bool ok = g && rules_defined(b) && grammar_expand(b) && (b->forward || grammar_check_left(b));
     for (size_t i = 0; ok && i < b->nodes; i++)
         if (b->node[i].kind == GRAMMAR_CALL) b->node[i].other = b->rule[b->node[i].other].start;

@@ -29,7 +29,7 @@ enum { SET_BUCKETS = 1 << 12 };
 
 static int32_t place_new(Places *p, Place place) {
     if (p->places == MAX_PLACES || ++p->shop->work > MAX_AUTOMATON_WORK)
-        return err_set(p->shop->err, "grammar: pattern too large after repetitions are written out"), -1;
+        return err_as(p->shop->err, QM_LIMIT, "grammar: pattern too large after repetitions are written out"), -1;
     if (!mem_grow((void **)&p->place, &p->room, p->places + 1, sizeof *p->place, "pattern", p->shop->err)) return -1;
     p->place[p->places] = place;
     return (int32_t)p->places++;
@@ -145,7 +145,7 @@ static bool set_edges(Places *p, int32_t state) {
     struct Set set = p->set[state];
     size_t ends = 0, room = 0;
     int32_t *end = NULL;
-    for (int32_t i = 0; i < set.count && !p->shop->err->set; i++) {
+    for (int32_t i = 0; i < set.count && !p->shop->err->kind; i++) {
         const Place *n = &p->place[set.place[i]];
         if (n->kind != PLACE_CLASS) continue;
         if (!mem_grow((void **)&end, &room, ends + 2 * (size_t)n->count + 1, sizeof *end, "pattern", p->shop->err))
@@ -154,7 +154,7 @@ static bool set_edges(Places *p, int32_t state) {
             end[ends++] = p->b->range[k].low, end[ends++] = p->b->range[k].high + 1;
     }
     if (ends) qsort(end, ends, sizeof *end, code_order);
-    bool ok = !p->shop->err->set;
+    bool ok = !p->shop->err->kind;
     for (size_t i = 0; ok && i + 1 < ends; i++) {
         int32_t low = end[i], high = end[i + 1] - 1;
         if (low > high) continue;
@@ -170,9 +170,9 @@ static bool set_edges(Places *p, int32_t state) {
                 }
         }
         int32_t to = state_of_found(p);
-        ok = !p->shop->err->set && (to < 0 || draft_edge(p->shop, &p->draft, state, low, high, to));
+        ok = !p->shop->err->kind && (to < 0 || draft_edge(p->shop, &p->draft, state, low, high, to));
         if (p->shop->work > MAX_AUTOMATON_WORK)
-            ok = err_set(p->shop->err, "grammar: patterns, lengths and bounds are too large together");
+            ok = err_as(p->shop->err, QM_LIMIT, "grammar: patterns, lengths and bounds are too large together");
     }
     free(end);
     return ok;
@@ -185,7 +185,7 @@ static const Automaton *automaton_found(AutomatonShop *s, Builder *b, int expr) 
     int all = builder_then(b, builder_then(b, any, expr), any);
     int32_t done = all < 0 ? -1 : place_new(&p, (Place){.kind = PLACE_DONE});
     int32_t start = done < 0 ? -1 : places_of(&p, all, done);
-    bool ok = start >= 0 && !s->err->set;
+    bool ok = start >= 0 && !s->err->kind;
     if (ok) {
         p.bucket = mem_new(SET_BUCKETS, sizeof *p.bucket, "pattern", s->err);
         p.todo = mem_new(2 * p.places + 2, sizeof *p.todo, "pattern", s->err);
@@ -240,7 +240,7 @@ const Automaton *automaton_pattern(AutomatonShop *s, const char *pattern, size_t
     bool first = true, start = bytes > 0 && pattern[0] == '^';
     size_t at = start;
     while (start && bytes - at > 3 && pattern[at] == '(' && pattern[at + 1] == '?' &&
-           (pattern[at + 2] == '!' || pattern[at + 2] == '=') && !s->err->set) {
+           (pattern[at + 2] == '!' || pattern[at + 2] == '=') && !s->err->kind) {
         size_t from = at + 3, length = group_end(pattern + from, bytes - from);
         if (from + length == bytes) break;
         if (first) all = automaton_any(s), first = false;

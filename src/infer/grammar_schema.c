@@ -134,7 +134,7 @@ static int either(Builder *b, int all, int one) { return all == -2 ? one : build
 
 /* A value of a list that the form takes, beside `all`. */
 static int listed_value(Schema *s, const Form *form, const json_t *value, Listed *l, int all) {
-    if (!form_takes(s, form, value)) return s->b->err->set ? -1 : all;
+    if (!form_takes(s, form, value)) return s->b->err->kind ? -1 : all;
     if (json_is_object(value) || json_is_array(value)) return either(s->b, all, literal_expr(s, value));
     return listed_add(s, l, value) ? all : -1;
 }
@@ -170,7 +170,7 @@ static int form_expr(Schema *s, const Form *form, Listed *l, int all) {
     if (all != -1 && form->types & TYPE_STRING) all = either(b, all, string_expr(s, form));
     if (all != -1 && form->types & TYPE_ARRAY) all = either(b, all, array_expr(s, form));
     if (all != -1 && form->types & TYPE_OBJECT) all = either(b, all, object_expr(s, form));
-    return b->err->set ? -1 : all;
+    return b->err->kind ? -1 : all;
 }
 
 static int need_body(Schema *s, Need *need) {
@@ -203,7 +203,7 @@ Grammar *grammar_json_schema(const json_t *schema, Err *err) {
             s->at = need;
             ok = builder_define(b, need->rule, need_body(s, need));
         }
-        if (!ok && !err->set) builder_fail(b, "the schema could not be used");
+        if (!ok && !err->kind) builder_fail(b, "the schema could not be used");
         g = builder_finish(b, ok ? root : -1);
         arena_free(&s->shop.arena);
     }
@@ -213,7 +213,7 @@ Grammar *grammar_json_schema(const json_t *schema, Err *err) {
 
 Grammar *grammar_json_object(Err *err) {
     json_t *schema = json_pack("{s:s}", "type", "object");
-    Grammar *g = schema ? grammar_json_schema(schema, err) : (err_set(err, "out of memory: schema"), NULL);
+    Grammar *g = schema ? grammar_json_schema(schema, err) : (err_as(err, QM_MEMORY, "out of memory: schema"), NULL);
     json_decref(schema);
     return g;
 }

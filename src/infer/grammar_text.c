@@ -173,14 +173,14 @@ static int repeats(Reader *r, int of) {
         if (take(r, '+')) least = 1;
         else if (take(r, '?')) most = 1;
         else if (!take(r, '*') && !counts(r, &least, &most)) break;
-        of = r->b->err->set ? -1 : builder_repeat(r->b, of, least, most);
+        of = r->b->err->kind ? -1 : builder_repeat(r->b, of, least, most);
         if (r->gbnf) continue;
         take(r, '?');
         if (is(r, '*') || is(r, '+') || is(r, '?') || counts(r, &least, &most))
             return wrong(r, "no repetition of a repetition, and none that is possessive");
         break;
     }
-    return r->b->err->set ? -1 : of;
+    return r->b->err->kind ? -1 : of;
 }
 
 /* ---- Regular expressions ----------------------------------------------------------------------------------------- */

@@ -14,7 +14,7 @@ static bool bad(const Reader *r, const char *expected) {
 static bool ids_new(const Reader *r, IdList *out, int64_t count) {
     TokenLists *l = r->lists;
     if (count > MAX_LIST_IDS - l->total)
-        return err_set(r->err, "%s: %s: expected at most %d ids in all lists", r->where, r->key, MAX_LIST_IDS);
+        return err_as(r->err, QM_LIMIT, "%s: %s: expected at most %d ids in all lists", r->where, r->key, MAX_LIST_IDS);
     l->total += count;
     out->count = count;
     out->ids = arena_new(&l->arena, (size_t)count, sizeof *out->ids, "lists of ids", r->err);

@@ -105,7 +105,7 @@ static bool config_new(Matcher *m, Config c) {
 static bool follow(Matcher *m, Config from, Err *err) {
     int32_t top = 0;
     if (config_new(m, from)) m->todo[top++] = from;
-    while (top && !err->set) {
+    while (top && !err->kind) {
         Config c = m->todo[--top], ways[2];
         const GrammarNode *n = &m->grammar->node[c.node];
         int count = 0;
@@ -124,7 +124,7 @@ static bool follow(Matcher *m, Config from, Err *err) {
         for (int i = 0; i < count; i++)
             if (config_new(m, ways[i])) m->todo[top++] = ways[i];
     }
-    return !err->set;
+    return !err->kind;
 }
 
 static void closure_start(Matcher *m) {

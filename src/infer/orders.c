@@ -36,7 +36,7 @@ bool open_order_read(const OpenOrder *open, QmEngineOptions *options, Err *err) 
     size_t at = 0;
     *options = (QmEngineOptions){.slots = open->slots, .rows = open->rows, .threads = open->threads,
                                  .context = open->context, .hidden = open->hidden != 0,
-                                 .pin = open->pin != 0, .quiet = true};
+                                 .pin = open->pin != 0};
     texts_of(options, text);
     for (int i = 0; i < ORDER_TEXTS; i++) {
         if (!open->has[i]) continue;
@@ -155,7 +155,7 @@ static bool obey_read(const Follower *f, const Order *o, Err *err) {
     if (!g->nodes[o->number[0]].keep)
         return err_set(err, "order to read: node %lld is no result", (long long)o->number[0]);
     e->backend->read(e->state, (Tensor){(int)o->number[0]}, err);
-    return !err->set;
+    return !err->kind;
 }
 
 bool follower_obey(Follower *f, const Order *o, Hear *hear, void *owner, Err *err) {

@@ -197,7 +197,7 @@ static void grammar_apply(ProcessorCall *c) {
     const uint8_t *mask = c->state >= 0 ? matcher_mask(c->matcher, c->state, &err) : NULL;
     int64_t known = mask ? matcher_tokens(c->matcher) : 0;
     float ends[MAX_STOP_IDS];
-    if (err.set) *c->fault = matcher_fault(c->matcher);
+    if (err.kind) *c->fault = matcher_fault(c->matcher);
     for (int i = 0; i < c->config->eos_count; i++)
         ends[i] = score_of(c, c->config->eos[i]) ? *score_of(c, c->config->eos[i]) : 0;
     for (int64_t i = 0; i < c->scores->count; i++)

@@ -167,7 +167,7 @@ static int unique_expr(Schema *s, const Items *t, const Atom *unique) {
             else value[n++] = v;
         }
     }
-    if (s->b->err->set) return -1;
+    if (s->b->err->kind) return -1;
     if (!lists)
         return schema_refuse(s, unique->holder->schema, "uniqueItems",
                              "is kept only where items are an enum of at most %d values, or at most one item may be",

@@ -207,7 +207,7 @@ static const Automaton *multiple_automaton(Schema *s, const json_t *of) {
     for (int64_t k = 0; k <= places + 1; k++)
         for (int64_t r = 0; r < n; r++)
             draft_state(&s->shop, &m.draft, k > 0 && scaled(&m, r, k > places ? 0 : places - k) == 0);
-    bool ok = !s->b->err->set && draft_edge(&s->shop, &m.draft, 0, '-', '-', 1);
+    bool ok = !s->b->err->kind && draft_edge(&s->shop, &m.draft, 0, '-', '-', 1);
     for (int32_t from = 0; ok && from < 2; from++)
         ok = draft_edge(&s->shop, &m.draft, from, '0', '0', 2) && digits(&m, from, 0, 1, m.whole);
     ok = ok && draft_edge(&s->shop, &m.draft, 2, '.', '.', m.behind);
@@ -240,7 +240,7 @@ static const Automaton *atom_automaton(Schema *s, const Automaton *all, const At
         all = without_number(s, all, json_array_get(a->value, i));
     if (a->kind != ATOM_MULTIPLE) return all;
     const Automaton *multiples = multiple_automaton(s, a->value);
-    if (!multiples && !s->b->err->set)
+    if (!multiples && !s->b->err->kind)
         schema_refuse(s, a->holder->schema, "multipleOf", "expected at most %d, and few digits after the point",
                       MAX_MULTIPLE);
     return automaton_both(&s->shop, all, multiples);
@@ -264,8 +264,8 @@ const Automaton *number_automaton(Schema *s, const Form *form, int types, bool *
     snprintf(pattern, sizeof pattern, "^-?(0|[1-9][0-9]{0,%d})%s$", most,
              types == TYPE_INTEGER ? "" : types == TYPE_FRACTION ? "\\.[0-9]*[1-9][0-9]*" : "(\\.[0-9]+)?");
     const Automaton *all = automaton_pattern(&s->shop, pattern, strlen(pattern));
-    for (const Atom *a = form->atoms; a && all && !s->b->err->set; a = a->next) all = atom_automaton(s, all, a, most);
-    return s->b->err->set ? NULL : all;
+    for (const Atom *a = form->atoms; a && all && !s->b->err->kind; a = a->next) all = atom_automaton(s, all, a, most);
+    return s->b->err->kind ? NULL : all;
 }
 
 int number_expr(Schema *s, const Form *form) {
@@ -273,7 +273,7 @@ int number_expr(Schema *s, const Form *form) {
     int types = form->types & TYPE_NUMBER;
     const Automaton *a = number_automaton(s, form, types, &plain);
     if (plain) return types == TYPE_INTEGER ? s->rule.integer : s->rule.number;
-    for (const Atom *atom = form->atoms; s->b->err->set && atom; atom = atom->next)
+    for (const Atom *atom = form->atoms; s->b->err->kind && atom; atom = atom->next)
         if (atom->kind == ATOM_LOW || atom->kind == ATOM_HIGH)
             return schema_refused(s, atom->holder->schema, atom->kind == ATOM_LOW ? "minimum" : "maximum"), -1;
     return builder_automaton(s->b, a, false);

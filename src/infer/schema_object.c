@@ -47,7 +47,7 @@ static bool holder_claims(Schema *s, const Holder *h, const MemberName *n, Claim
         *looked = true;
         if (!add(s, claims, (Claim){schema, false})) return false;
     }
-    if (*looked || !(more = json_object_get(h->schema, "additionalProperties"))) return !s->b->err->set;
+    if (*looked || !(more = json_object_get(h->schema, "additionalProperties"))) return !s->b->err->kind;
     *looked = true;
     return add(s, claims, (Claim){more, false});
 }
@@ -184,7 +184,7 @@ static const Automaton *other_names(Schema *s, const Form *form, const Members *
     if (m->count && word && bytes)
         all = automaton_without(&s->shop, all, automaton_words(&s->shop, word, bytes, m->count));
     free(word), free(bytes);
-    for (const Atom *a = form->atoms; a && !s->b->err->set; a = a->next)
+    for (const Atom *a = form->atoms; a && !s->b->err->kind; a = a->next)
         if (a->kind == ATOM_NAMES) all = automaton_both(&s->shop, all, names_automaton(s, a));
     return all;
 }
@@ -282,7 +282,7 @@ static int further_expr(Schema *s, const Form *form, Members *m) {
         if (one < 0) return -1;
         all = all == -2 ? one : builder_or(s->b, all, one);
     }
-    return s->b->err->set ? -1 : all;
+    return s->b->err->kind ? -1 : all;
 }
 
 /* After `done` members, all declared: one or more further ones. Of two with one name the last is the one that counts,
@@ -342,7 +342,7 @@ static int outside_expr(Schema *s, Members *m, const Atom *a, int further) {
     int all = -2;
     for (size_t i = 0; i < m->count; i++)
         if (m->member[i].required && outside(s, a, m->member[i].name)) return members_expr(s, m, further);
-    for (size_t i = 0; i < m->count && !s->b->err->set; i++) {
+    for (size_t i = 0; i < m->count && !s->b->err->kind; i++) {
         if (!outside(s, a, m->member[i].name)) continue;
         m->member[i].required = true;
         int one = members_expr(s, m, further);

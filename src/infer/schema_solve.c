@@ -5,7 +5,7 @@
 #include "schema.h"
 
 void *schema_new(Schema *s, size_t count, size_t size) {
-    return s->b->err->set ? NULL : arena_new(&s->shop.arena, count, size, "schema", s->b->err);
+    return s->b->err->kind ? NULL : arena_new(&s->shop.arena, count, size, "schema", s->b->err);
 }
 
 bool schema_refuse(Schema *s, const json_t *schema, const char *keyword, const char *format, ...) {
@@ -28,7 +28,7 @@ bool schema_too_much(Schema *s, const char *format, ...) {
 }
 
 bool schema_refused(Schema *s, const json_t *schema, const char *keyword) {
-    if (s->b->err->set && !strstr(s->b->err->text, "schema: '"))
+    if (s->b->err->kind && !strstr(s->b->err->text, "schema: '"))
         err_prefix(s->b->err, "schema: '%s' at '%.200s'", keyword, schema_path(s, schema));
     return false;
 }
@@ -115,7 +115,7 @@ static bool claim_object(Schema *s, Branch *b, const Holder *h) {
         if (!k || (alone && strcmp(key, "$ref") != 0)) continue;
         if (k->kind == KEYWORD_NEVER_KEPT) return schema_refuse(s, h->schema, k->name, "is not supported");
         if (!(h->not ? deny_keyword(s, b, h, k, value) : k->take(s, b, h, value)))
-            return s->b->err->set ? false : builder_fail(s->b, "schema: out of memory");
+            return s->b->err->kind ? false : builder_fail(s->b, "schema: out of memory");
     }
     if (!h->not) return true;
     if (!b->denied) b->form.types = 0; /* it holds for every value */
@@ -125,7 +125,7 @@ static bool claim_object(Schema *s, Branch *b, const Holder *h) {
 /* Takes one claim into the branch. False on error. */
 static bool claim_take(Schema *s, Branch *b, Claim claim, const Holder *parent) {
     bool known = false;
-    if (s->b->err->set) return false;
+    if (s->b->err->kind) return false;
     if (++s->claims_seen > MAX_CLAIMS_SEEN) return schema_too_much(s, "too many ways to combine its parts");
     if (json_is_boolean(claim.schema)) {
         if (json_is_true(claim.schema) == claim.not) b->form.types = 0;
@@ -188,7 +188,7 @@ static bool solve(Schema *s, Branch b, Forms *out) {
 }
 
 bool need_solve(Schema *s, Need *need) {
-    if (!need || s->b->err->set) return false;
+    if (!need || s->b->err->kind) return false;
     if (need->solved == NEED_SOLVED) return true;
     if (need->solved == NEED_UNDER_WAY) /* only a oneOf asks before the end, of itself */
         return schema_too_much(s, "a oneOf that is told apart by itself is not supported");
@@ -249,7 +249,7 @@ Need *schema_need(Schema *s, const Claim *claims, int count) {
 }
 
 int need_expr(Schema *s, Need *need) {
-    if (!need || s->b->err->set) return -1;
+    if (!need || s->b->err->kind) return -1;
     if (need->claims == 0) return s->rule.value;
     if (need->rule < 0) {
         if ((need->rule = builder_rule(s->b)) < 0) return -1;

@@ -9,7 +9,7 @@ enum { COUNTED_STATES = 24000 };
 const Automaton *schema_pattern(Schema *s, const char *text, size_t bytes) {
     for (const SchemaPattern *p = s->pattern; p; p = p->next)
         if (p->bytes == bytes && !memcmp(p->text, text, bytes)) return p->automaton;
-    const Automaton *a = s->b->err->set ? NULL : automaton_pattern(&s->shop, text, bytes);
+    const Automaton *a = s->b->err->kind ? NULL : automaton_pattern(&s->shop, text, bytes);
     SchemaPattern *p = a ? schema_new(s, 1, sizeof *p) : NULL;
     if (!p) return NULL;
     *p = (SchemaPattern){text, bytes, a, s->pattern};
@@ -51,7 +51,7 @@ const Automaton *string_automaton(Schema *s, const Form *form, bool *plain, int6
     size_bounds(form, ATOM_LENGTH, least, most);
     for (const Atom *a = form->atoms; a; a = a->next)
         if (a->kind == ATOM_WORD) all = all ? automaton_both(&s->shop, all, a->automaton) : a->automaton;
-    for (const Atom *a = form->atoms; a && !s->b->err->set; a = a->next) {
+    for (const Atom *a = form->atoms; a && !s->b->err->kind; a = a->next) {
         bool word = a->kind == ATOM_NOT_WORD, one = a->kind == ATOM_NOT_CONST && json_is_string(a->value);
         if (!word && !one && a->kind != ATOM_NOT_ENUM) continue;
         if (!all) all = automaton_any(&s->shop);
@@ -79,12 +79,12 @@ int string_expr(Schema *s, const Form *form) {
     int64_t least, most;
     Builder *b = s->b;
     const Automaton *a = string_automaton(s, form, &plain, &least, &most);
-    if (b->err->set) return string_refused(s, form), -1;
+    if (b->err->kind) return string_refused(s, form), -1;
     if (plain && least == 0 && most < 0) return s->rule.string;
     int quote = text_of(s, "\"");
     if (!plain) return then3(b, quote, builder_automaton(b, a, true), quote);
     if (most >= 0 && least > most) return builder_never(b);
     int body = builder_repeat(b, s->rule.character, least, most);
-    if (b->err->set) string_refused(s, form);
+    if (b->err->kind) string_refused(s, form);
     return then3(b, quote, body, quote);
 }

@@ -130,7 +130,7 @@ static bool atom_takes(Schema *s, const Atom *a, const json_t *value, int type) 
 
 bool form_takes(Schema *s, const Form *form, const json_t *value) {
     int type = type_of(value);
-    if (!(form->types & type) || s->b->err->set) return false;
+    if (!(form->types & type) || s->b->err->kind) return false;
     if (s->claims_seen > MAX_CLAIMS_SEEN) return schema_too_much(s, "too many values in enum and const");
     for (const Atom *a = form->atoms; a; a = a->next)
         if (!atom_takes(s, a, value, type)) return false;
@@ -141,7 +141,7 @@ bool form_takes(Schema *s, const Form *form, const json_t *value) {
             if (!need_takes(s, member_need(s, form, key), member)) return false;
     for (size_t i = 0; type == TYPE_ARRAY && i < json_array_size(value); i++)
         if (!need_takes(s, item_need(s, form, (int64_t)i), json_array_get(value, i))) return false;
-    return !s->b->err->set;
+    return !s->b->err->kind;
 }
 
 bool need_takes(Schema *s, Need *need, const json_t *value) {
@@ -229,7 +229,7 @@ bool need_empty(Schema *s, Need *need) {
     bool narrowed = s->narrowed, empty = need_solve(s, need);
     s->narrowed = false;
     for (int i = 0; empty && i < need->forms; i++) empty = form_empty(s, &need->form[i]);
-    if (need->narrowed || s->narrowed || s->b->err->set) empty = false;
+    if (need->narrowed || s->narrowed || s->b->err->kind) empty = false;
     s->narrowed = narrowed;
     s->depth--;
     need->empty = empty ? EMPTY_YES : EMPTY_NO;

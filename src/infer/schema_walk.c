@@ -20,7 +20,7 @@ const char *schema_path(const Schema *s, const json_t *schema) {
 }
 
 static char *text_copy(Schema *s, const char *text, size_t bytes) {
-    return s->b->err->set ? NULL : arena_text(&s->shop.arena, text, bytes, s->b->err);
+    return s->b->err->kind ? NULL : arena_text(&s->shop.arena, text, bytes, s->b->err);
 }
 
 /* path/key, with ~ and / of the key as RFC 6901 writes them. */
@@ -97,7 +97,8 @@ static bool is_names(const json_t *value) {
 static bool is_type(const json_t *value) {
     if (json_is_text(value)) return type_bits(json_string_value(value)) != 0;
     for (size_t i = 0; i < json_array_size(value); i++)
-        if (!json_is_text(json_array_get(value, i)) || !type_bits(json_string_value(json_array_get(value, i)))) return false;
+        if (!json_is_text(json_array_get(value, i)) || !type_bits(json_string_value(json_array_get(value,
+                                                                                                   i)))) return false;
     return json_array_size(value) > 0 && is_names(value);
 }
 
@@ -209,7 +210,7 @@ static bool walk_names(Schema *s, const json_t *schema, const char **base) {
 static bool walk(Schema *s, const json_t *schema, const char *path, const char *base) {
     const char *key;
     json_t *value;
-    if (!path || s->b->err->set) return false;
+    if (!path || s->b->err->kind) return false;
     if (json_is_boolean(schema)) return true;
     if (!json_is_object(schema))
         return builder_fail(s->b, "schema: at '%.200s': expected an object, true or false", path);

@@ -19,7 +19,7 @@ bool sample_work_new(SampleWork *w, int64_t vocab, Err *err) {
     w->sum = mem_new(blocks, sizeof *w->sum, "sampling", err);
     w->moment = mem_new(blocks, sizeof *w->moment, "sampling", err);
     w->mass = mem_new(SELECT_MASS, sizeof *w->mass, "sampling", err);
-    return !err->set;
+    return !err->kind;
 }
 
 void sample_work_free(SampleWork *w) {
@@ -163,7 +163,8 @@ float select_threshold(const float *key, const float *weight, int64_t n, double 
         low = key[i] < low && key[i] > -INFINITY ? key[i] : low;
     }
     Steps s = {high, (float)(BUCKETS - 1) / (high - low)};
-    if (!(high < INFINITY) || !(s.scale > 0 && s.scale < INFINITY)) return select_radix(key, weight, n, target, 0, w->mass);
+    if (!(high < INFINITY) || !(s.scale > 0 && s.scale < INFINITY)) return select_radix(key, weight, n, target, 0,
+                                                                                        w->mass);
     steps_fill(s, key, weight, n, mass);
     for (int at = 0; at < BUCKETS; at++) {
         double here = (mass[at][0] + mass[at][1]) + (mass[at][2] + mass[at][3]);

@@ -21,7 +21,7 @@ Stops *stops_add(const Stops *base, const char *text, size_t bytes, Err *err) {
     int n = stops_count(base);
     if (bytes < 1 || bytes >= MAX_STOP_BYTES)
         return err_set(err, "stop string: expected 1 to %d bytes, got %zu", MAX_STOP_BYTES - 1, bytes), NULL;
-    if (n == MAX_STOPS) return err_set(err, "stop strings: expected at most %d", MAX_STOPS), NULL;
+    if (n == MAX_STOPS) return err_as(err, QM_LIMIT, "stop strings: expected at most %d", MAX_STOPS), NULL;
     Stops *s = mem_new(1, sizeof *s + (size_t)(n + 1) * sizeof *s->stop, "stop strings", err);
     if (!s) return NULL;
     atomic_init(&s->users, 1);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "config.h"
 #include "config_check.h"
 #include "gguf.h"
@@ -51,7 +52,7 @@ static int32_t read_id(const json_t *value, int64_t vocab) {
 static bool read_eos(ModelConfig *c, const json_t *value, const char *where, Err *err) {
     size_t count = json_is_array(value) ? json_array_size(value) : value && !json_is_null(value) ? 1 : 0;
     if (count > MAX_EOS)
-        return err_set(err, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_EOS, count);
+        return err_as(err, QM_LIMIT, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_EOS, count);
     c->eos_count = 0;
     for (size_t i = 0; i < count; i++) {
         const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
@@ -281,9 +282,9 @@ void config_untie(ModelConfig *config, Weights *weights) {
     if (!weights_packed(weights)) { /* packing kept the head only if it differed */
         if (head->dtype == embed->dtype && head->bytes == embed->bytes && !memcmp(head->data, embed->data, head->bytes))
             return;
-        fprintf(stderr,
-                "qwenmesh: warning: tie_word_embeddings is true, but lm_head.weight differs from the embedding: it is "
-                "used, and they are not tied\n");
+        watch_say(QM_WARNING,
+                  "tie_word_embeddings is true, but lm_head.weight differs from the embedding: it is "
+                  "used, and they are not tied");
     }
     config->tied = false;
 }

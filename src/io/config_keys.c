@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "config_check.h"
 #include "json.h"
 
@@ -122,7 +123,7 @@ static bool check_default(const char *name, const char *values, const json_t *va
     json_t *allowed = json_loads(values, JSON_DECODE_ANY, NULL), *item;
     bool good = false;
     size_t i;
-    if (!allowed) return err_set(err, "out of memory: %s", name);
+    if (!allowed) return err_as(err, QM_MEMORY, "out of memory: %s", name);
     json_array_foreach(allowed, i, item) good = good || json_equal(item, value);
     char *text = good ? NULL : json_dump(value, JSON_ENCODE_ANY | JSON_COMPACT, where, NULL);
     char *first = good ? NULL : json_dumps(json_array_get(allowed, 0), JSON_ENCODE_ANY | JSON_COMPACT);
@@ -168,7 +169,7 @@ void config_keys_warn(const json_t *root, const char *where) {
         if (++count <= 8) text_line(&list, "%s%s", count > 1 ? ", " : "", name_text(name, strlen(name)).text);
     }
     if (count && list.data && !atomic_exchange(&said, true))
-        fprintf(stderr, "qwenmesh: warning: %s: not known and not used: %s%s\n", where, list.data,
-                count > 8 ? ", ..." : "");
+        watch_say(QM_WARNING, "%s: not known and not used: %s%s", where, list.data,
+                  count > 8 ? ", ..." : "");
     text_free(&list);
 }

@@ -7,6 +7,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../base/watch.h"
 #include "../base/output.h"
 #include "download.h"
 
@@ -35,22 +36,22 @@ static void hash_text(EVP_MD_CTX *hash, char text[HUB_HASH_TEXT]) {
 }
 
 /* Adds the first `bytes` of an open file to the hash. */
-static bool hash_file(EVP_MD_CTX *hash, int fd, int64_t bytes, const char *path, bool quiet, Err *err) {
+static bool hash_file(EVP_MD_CTX *hash, int fd, int64_t bytes, const char *path, Err *err) {
     uint8_t *chunk = mem_new(CHUNK, 1, "hash", err);
     if (!chunk) return false;
     Progress progress;
     int64_t done = 0;
-    progress_start(&progress, "verifying", bytes, quiet || bytes < 64 * CHUNK);
+    progress_start(&progress, "verifying", bytes < 64 * CHUNK ? 0 : bytes);
     while (done < bytes) {
         size_t want = bytes - done < CHUNK ? (size_t)(bytes - done) : CHUNK;
         ssize_t n = pread(fd, chunk, want, done);
         if (n < 0 && errno == EINTR) continue;
         if (n <= 0) {
-            err_set(err, "cannot read %s: %s", path, n ? strerror(errno) : "it became shorter");
+            err_as(err, QM_IO, "cannot read %s: %s", path, n ? strerror(errno) : "it became shorter");
             break;
         }
         if (EVP_DigestUpdate(hash, chunk, (size_t)n) != 1) {
-            err_set(err, "cannot hash %s", path);
+            err_as(err, QM_IO, "cannot hash %s", path);
             break;
         }
         done += n;
@@ -62,12 +63,12 @@ static bool hash_file(EVP_MD_CTX *hash, int fd, int64_t bytes, const char *path,
 }
 
 /* Whether `path` is there as the hub has it. Anything else is simply not it. */
-static bool already_right(EVP_MD_CTX *hash, const HubFile *file, const char *path, bool quiet) {
+static bool already_right(EVP_MD_CTX *hash, const HubFile *file, const char *path) {
     struct stat st;
     char got[HUB_HASH_TEXT];
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     bool right = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == file->bytes &&
-                 hash_start(hash, file, NULL) && hash_file(hash, fd, file->bytes, path, quiet, NULL);
+                 hash_start(hash, file, NULL) && hash_file(hash, fd, file->bytes, path, NULL);
     if (fd >= 0) close(fd);
     if (!right) return false;
     hash_text(hash, got);
@@ -88,24 +89,24 @@ typedef struct Part {
 
 static bool part_clear(Part *part, Err *err) {
     part->bytes = 0;
-    if (ftruncate(part->fd, 0) != 0) return err_set(err, "cannot empty %s: %s", part->path, strerror(errno));
+    if (ftruncate(part->fd, 0) != 0) return err_as(err, QM_IO, "cannot empty %s: %s", part->path, strerror(errno));
     return hash_start(part->hash, part->file, err);
 }
 
 /* Opens the part, alone, and hashes what it holds. */
-static bool part_open(Part *part, bool quiet, Err *err) {
+static bool part_open(Part *part, Err *err) {
     struct stat st;
     part->fd = open(part->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (part->fd < 0) return err_set(err, "cannot write %s: %s", part->path, strerror(errno));
+    if (part->fd < 0) return err_as(err, QM_IO, "cannot write %s: %s", part->path, strerror(errno));
     if (flock(part->fd, LOCK_EX | LOCK_NB) != 0)
-        return err_set(err, "cannot write %s: %s", part->path,
-                       errno == EWOULDBLOCK ? "another download has it" : strerror(errno));
+        return err_as(err, QM_IO, "cannot write %s: %s", part->path,
+                      errno == EWOULDBLOCK ? "another download has it" : strerror(errno));
     if (fstat(part->fd, &st) != 0 || !S_ISREG(st.st_mode))
-        return err_set(err, "cannot write %s: expected a regular file", part->path);
+        return err_as(err, QM_IO, "cannot write %s: expected a regular file", part->path);
     if (st.st_size > part->file->bytes) return part_clear(part, err);
     part->bytes = st.st_size;
     return hash_start(part->hash, part->file, err) &&
-           hash_file(part->hash, part->fd, part->bytes, part->path, quiet, err);
+           hash_file(part->hash, part->fd, part->bytes, part->path, err);
 }
 
 /* HttpSink: writes a piece behind the last one. */
@@ -118,19 +119,20 @@ static bool part_take(void *context, int64_t at, const uint8_t *data, size_t byt
     for (size_t done = 0; done < bytes;) {
         ssize_t n = pwrite(part->fd, data + done, bytes - done, part->bytes + (int64_t)done);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return err_set(err, "cannot write %s: %s", part->path, n ? strerror(errno) : "nothing was written");
+        if (n <= 0) return err_as(err, QM_IO, "cannot write %s: %s", part->path,
+                                  n ? strerror(errno) : "nothing was written");
         done += (size_t)n;
     }
-    if (EVP_DigestUpdate(part->hash, data, bytes) != 1) return err_set(err, "cannot hash %s", part->path);
+    if (EVP_DigestUpdate(part->hash, data, bytes) != 1) return err_as(err, QM_IO, "cannot hash %s", part->path);
     part->bytes += (int64_t)bytes;
     progress_show(&part->progress, part->bytes - part->resumed);
     return true;
 }
 
 /* Attempts until the part is as long as the file, or nothing more comes. */
-static bool part_fill(Part *part, Http *http, const char *url, bool quiet, Err *err) {
+static bool part_fill(Part *part, Http *http, const char *url, Err *err) {
     part->resumed = part->bytes;
-    progress_start(&part->progress, part->file->path, part->file->bytes - part->bytes, quiet);
+    progress_start(&part->progress, part->file->path, part->file->bytes - part->bytes);
     bool ok = true;
     for (int idle = 0; ok && part->bytes < part->file->bytes;) {
         Err why = {0};
@@ -142,7 +144,7 @@ static bool part_fill(Part *part, Http *http, const char *url, bool quiet, Err *
             err_set(&why, "expected %lld bytes, got %lld", (long long)part->file->bytes, (long long)part->bytes);
         idle = part->bytes - before >= PROGRESS_BYTES ? 1 : idle + 1;
         ok = outcome != HTTP_FAILED && idle < ATTEMPTS && http_wait(http, idle, &why);
-        if (!ok) err_set(err, "%s", why.text);
+        if (!ok) err_from(err, &why);
     }
     progress_end(&part->progress);
     return ok;
@@ -157,20 +159,20 @@ static bool part_accept(Part *part, const char *path, Err *err) {
         return err_set(err, "expected the %s hash %s, got %s; the file is removed",
                        part->file->kind == HUB_SHA256 ? "SHA-256" : "git SHA-1", part->file->hash, got);
     }
-    if (fsync(part->fd) != 0) return err_set(err, "cannot write %s: %s", part->path, strerror(errno));
-    if (rename(part->path, path) != 0) return err_set(err, "cannot rename %s: %s", part->path, strerror(errno));
-    return folder_sync(path) || err_set(err, "cannot write %s: its folder: %s", path, strerror(errno));
+    if (fsync(part->fd) != 0) return err_as(err, QM_IO, "cannot write %s: %s", part->path, strerror(errno));
+    if (rename(part->path, path) != 0) return err_as(err, QM_IO, "cannot rename %s: %s", part->path, strerror(errno));
+    return folder_sync(path) || err_as(err, QM_IO, "cannot write %s: its folder: %s", path, strerror(errno));
 }
 
-Downloaded download_file(Http *http, const char *url, const HubFile *file, const char *path, bool quiet, Err *err) {
+Downloaded download_file(Http *http, const char *url, const HubFile *file, const char *path, Err *err) {
     Text name = {0};
     text_line(&name, "%s.part", path);
     EVP_MD_CTX *hash = EVP_MD_CTX_new();
     Part part = {.file = file, .path = name.data, .fd = -1, .hash = hash};
     Downloaded result = DOWNLOAD_FAILED;
-    if (!hash || !text_ok(&name, "path", NULL)) err_set(err, "out of memory: %s", path);
-    else if (already_right(hash, file, path, quiet)) result = DOWNLOAD_KEPT;
-    else if (part_open(&part, quiet, err) && part_fill(&part, http, url, quiet, err) && part_accept(&part, path, err))
+    if (!hash || !text_ok(&name, "path", NULL)) err_as(err, QM_MEMORY, "out of memory: %s", path);
+    else if (already_right(hash, file, path)) result = DOWNLOAD_KEPT;
+    else if (part_open(&part, err) && part_fill(&part, http, url, err) && part_accept(&part, path, err))
         result = DOWNLOAD_DONE;
     if (result == DOWNLOAD_FAILED) err_prefix(err, "%s", file->path);
     if (part.fd >= 0) close(part.fd);

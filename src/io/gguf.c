@@ -140,7 +140,7 @@ static bool take_tensor(Cursor *c, GgufTensor *t, uint64_t i, uint64_t *offset, 
                            (unsigned long long)n);
         t->dim[d] = (int64_t)n;
         if (__builtin_mul_overflow(elements, t->dim[d], &elements))
-            return err_set(err, "%s: %s: the number of elements does not fit 63 bits", c->path, what);
+            return err_as(err, QM_LIMIT, "%s: %s: the number of elements does not fit 63 bits", c->path, what);
     }
     if (!take_u32(c, &type, what, err) || !take_u64(c, offset, what, err)) return false;
     if (!dtype_of(type, &t->dtype)) {
@@ -335,7 +335,7 @@ bool gguf_int(const Gguf *gguf, const char *key, int64_t *out, Err *err) {
     for (uint64_t i = 0; i < v->count; i++) {
         int64_t item;
         if (!integer_at(v, i, &item))
-            return v->item_type == GGUF_U64 ? err_set(err, "GGUF key %s: expected at most 2^63 - 1", key)
+            return v->item_type == GGUF_U64 ? err_as(err, QM_LIMIT, "GGUF key %s: expected at most 2^63 - 1", key)
                                             : wrong_type(v, key, "an integer", err);
         if (i > 0 && item != *out)
             return err_set(err, "GGUF key %s: expected the same value for all layers, got %lld and %lld", key,

@@ -37,7 +37,7 @@ static bool origin_of(const char *url, Origin *o, Err *err) {
     curl_url_cleanup(parts);
     if (ok) return true;
     origin_free(o);
-    return err_set(err, "expected a URL that begins with https:// or http://, got '%.100s'", url);
+    return err_as(err, QM_IO, "expected a URL that begins with https:// or http://, got '%.100s'", url);
 }
 
 static bool origin_equal(const Origin *a, const Origin *b) {
@@ -72,11 +72,11 @@ Http *http_new(const HttpOptions *options, Err *err) {
     if (!http) return NULL;
     http->options = *options;
     bool ok = text_is_plain(options->endpoint) ||
-              err_set(err, "expected a URL without spaces, got '%.100s'", options->endpoint);
+              err_as(err, QM_IO, "expected a URL without spaces, got '%.100s'", options->endpoint);
     ok = ok && origin_of(options->endpoint, &http->origin, err);
     if (!ok) err_prefix(err, "endpoint");
     if (ok && options->token && !text_is_plain(options->token))
-        ok = err_set(err, "token: expected one line of printable characters");
+        ok = err_as(err, QM_IO, "token: expected one line of printable characters");
     if (ok && options->token) {
         Text line = {0};
         text_line(&line, "Authorization: Bearer %s", options->token);
@@ -85,7 +85,7 @@ Http *http_new(const HttpOptions *options, Err *err) {
         text_free(&line);
     }
     if (ok && (!(http->curl = curl_easy_init()) || (options->token && !http->bearer)))
-        ok = err_set(err, "out of memory: HTTP client");
+        ok = err_as(err, QM_MEMORY, "out of memory: HTTP client");
     if (!ok) {
         http_free(http);
         return NULL;
@@ -140,7 +140,8 @@ static const char *header_value(const char *line, size_t bytes, const char *name
 bool http_head_line(HttpHead *head, const char *line, size_t bytes, Err *err) {
     size_t length;
     head->bytes += bytes;
-    if (head->bytes > HEADER_LIMIT) return err_set(err, "the server's header is larger than %d bytes", HEADER_LIMIT);
+    if (head->bytes > HEADER_LIMIT) return err_as(err, QM_IO, "the server's header is larger than %d bytes",
+                                                  HEADER_LIMIT);
     const char *value = header_value(line, bytes, "Content-Range", &length);
     if (value) {
         char text[64];
@@ -167,8 +168,8 @@ static size_t take_body(char *data, size_t size, size_t count, void *context) {
     if (status != 200 && status != 206) return bytes; /* pages that explain an error or a redirect */
     if (status == 206 && answer->head.range != answer->from) {
         answer->refused = true;
-        err_set(answer->err, "expected the bytes from %lld on, got those from %lld", (long long)answer->from,
-                (long long)answer->head.range);
+        err_as(answer->err, QM_IO, "expected the bytes from %lld on, got those from %lld", (long long)answer->from,
+               (long long)answer->head.range);
         return 0;
     }
     if (answer->at < 0) answer->at = status == 206 ? answer->from : 0;
@@ -191,19 +192,19 @@ static HttpOutcome explain_status(const Http *http, long status, Err *err) {
     case 429: why = "too many requests"; break;
     default: why = status >= 500 ? "the server failed" : "unexpected"; break;
     }
-    err_set(err, "the server answered %ld: %s", status, why);
+    err_as(err, QM_IO, "the server answered %ld: %s", status, why);
     return status == 408 || status == 429 || status >= 500 ? HTTP_AGAIN : HTTP_FAILED;
 }
 
 /* What libcurl could not do. Most failures of a network pass; a certificate or a bad URL does not change by waiting. */
 static HttpOutcome explain_failure(const Http *http, CURLcode code, const char *detail, Err *err) {
     if (interrupted(http)) {
-        err_set(err, "interrupted");
+        err_as(err, QM_INTERRUPTED, "interrupted");
         return HTTP_FAILED;
     }
     if (code == CURLE_OPERATION_TIMEDOUT)
-        err_set(err, "the server stalled for %lld s", (long long)http->options.stall_seconds);
-    else err_set(err, "%s", detail[0] ? detail : curl_easy_strerror(code));
+        err_as(err, QM_IO, "the server stalled for %lld s", (long long)http->options.stall_seconds);
+    else err_as(err, QM_IO, "%s", detail[0] ? detail : curl_easy_strerror(code));
     switch (code) {
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
@@ -226,7 +227,7 @@ static HttpOutcome one_hop(Answer *answer, const char *url, char **next) {
     bool downgrade = !strcmp(http->origin.scheme, "https") && strcmp(origin.scheme, "https") != 0;
     origin_free(&origin);
     if (downgrade) {
-        err_set(err, "refused: redirected from https to http");
+        err_as(err, QM_IO, "refused: redirected from https to http");
         return HTTP_FAILED;
     }
     snprintf(range, sizeof range, "%lld-", (long long)answer->from);
@@ -255,19 +256,19 @@ HttpOutcome http_get(Http *http, const char *url, int64_t from, HttpSink sink, v
     Answer answer = {.http = http, .sink = sink, .context = context, .from = from, .err = err};
     char *at = strdup(url);
     HttpOutcome outcome = HTTP_OK;
-    if (!at) err_set(err, "out of memory: URL");
+    if (!at) err_as(err, QM_MEMORY, "out of memory: URL");
     for (int hop = 0; at; hop++) {
         char *next = NULL, *copy = NULL;
         outcome = one_hop(&answer, at, &next);
         if (outcome == HTTP_OK && next) {
-            if (hop >= REDIRECT_LIMIT) err_set(err, "more than %d redirects", REDIRECT_LIMIT);
-            else if (!(copy = strdup(next))) err_set(err, "out of memory: URL");
+            if (hop >= REDIRECT_LIMIT) err_as(err, QM_IO, "more than %d redirects", REDIRECT_LIMIT);
+            else if (!(copy = strdup(next))) err_as(err, QM_MEMORY, "out of memory: URL");
         }
         free(at);
         at = copy;
     }
     text_free(&answer.head.link);
-    return outcome == HTTP_OK && err->set ? HTTP_FAILED : outcome;
+    return outcome == HTTP_OK && err->kind ? HTTP_FAILED : outcome;
 }
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
@@ -278,7 +279,7 @@ static bool page_take(void *context, int64_t at, const uint8_t *data, size_t byt
     Page *page = context;
     (void)at;
     if (page->text.bytes + bytes > page->limit)
-        return err_set(err, "the server's answer is larger than %zu bytes", page->limit);
+        return err_as(err, QM_IO, "the server's answer is larger than %zu bytes", page->limit);
     if (!page->link.bytes) text_add(&page->link, link, strlen(link));
     text_add(&page->text, (const char *)data, bytes);
     return text_ok(&page->text, "answer", err) && text_ok(&page->link, "answer", err);
@@ -299,7 +300,7 @@ char *http_get_text(Http *http, const char *url, size_t limit, size_t *bytes, ch
         text_free(&page.text);
         text_free(&page.link);
         if (outcome != HTTP_AGAIN || attempt == TEXT_ATTEMPTS || !http_wait(http, attempt, &why)) {
-            err_set(err, "%s", why.text);
+            err_from(err, &why);
             return NULL;
         }
     }
@@ -311,7 +312,7 @@ bool http_wait(const Http *http, int number, Err *err) {
     while (clock_seconds() < end) {
         if (interrupted(http)) {
             *err = (Err){0};
-            return err_set(err, "interrupted");
+            return err_as(err, QM_INTERRUPTED, "interrupted");
         }
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }

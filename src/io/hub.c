@@ -86,7 +86,8 @@ static bool file_add(HubFiles *files, const json_t *entry, const char *path, Err
         return err_set(err, "refused: the repository names a file that is not below its folder, or not plain: '%s'",
                        shown);
     }
-    if (files->count >= FILES_LIMIT) return err_set(err, "expected at most %d files in a repository", FILES_LIMIT);
+    if (files->count >= FILES_LIMIT) return err_as(err, QM_LIMIT, "expected at most %d files in a repository",
+                                                   FILES_LIMIT);
     if (!mem_grow((void **)&files->file, &files->capacity, files->count + 1, sizeof *files->file, "files", err))
         return false;
     HubFile file = {.path = arena_text(&files->arena, path, strlen(path), err)};
@@ -134,7 +135,7 @@ char *hub_next_page(const char *link, Err *err) {
         const char *rel = strstr(close, "rel=\"next\"");
         if (rel && rel < close + parameters) {
             char *url = strndup(open + 1, (size_t)(close - open - 1));
-            if (!url) err_set(err, "out of memory: next page");
+            if (!url) err_as(err, QM_MEMORY, "out of memory: next page");
             return url;
         }
         link = close + parameters;

@@ -78,7 +78,7 @@ static bool unmark(json_t *value, const char *mark, const char *where, Err *err)
     Text wide = {0};
     text_line(&wide, "%c%s", wide_mark, text + skip);
     ok = text_ok(&wide, where, err) && (json_string_setn_nocheck(value, wide.data, wide.bytes) == 0 ||
-                                        err_set(err, "out of memory: %s", where));
+                                        err_as(err, QM_MEMORY, "out of memory: %s", where));
     text_free(&wide);
     return ok;
 }
@@ -134,7 +134,7 @@ char *json_dump(const json_t *value, size_t flags, const char *what, Err *err) {
         free(text);
         text = dump_marked(value, flags, mark);
     }
-    if (!text) return err_set(err, "out of memory: %s", what), NULL;
+    if (!text) return err_as(err, QM_MEMORY, "out of memory: %s", what), NULL;
     size_t skip = strlen(mark);
     for (from = to = text; *from;) {
         bool is = skip && *from == '"' && !strncmp(from + 1, mark, skip);

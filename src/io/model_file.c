@@ -24,7 +24,7 @@ bool model_exists(const char *path, Err *err) {
     else if (repo)
         err_set(err, "no file or folder %s: 'qwenmesh pull %s' brings it from the Hugging Face hub, then -m models%s",
                 path, path, slash);
-    else err_set(err, "cannot open %s: %s", path, strerror(why));
+    else err_as(err, QM_IO, "cannot open %s: %s", path, strerror(why));
     text_free(&owner);
     text_free(&here);
     return false;
@@ -35,7 +35,8 @@ static bool read_packed(ModelFile *file, const char *model, const char *name, si
     if (!packed_open(&packed, model, err)) return false;
     const PackedSection *s = packed_find(&packed, SECTION_FILE, name);
     bool ok = !s || s->bytes <= limit ||
-              err_set(err, "%s: %s is too large: expected at most %zu bytes, got %zu", model, name, limit, s->bytes);
+              err_as(err, QM_LIMIT, "%s: %s is too large: expected at most %zu bytes, got %zu", model, name, limit,
+                     s->bytes);
     if (s && ok) {
         ok = (file->data = mem_new(s->bytes + 1, 1, name, err)) != NULL;
         if (ok) memcpy(file->data, s->data, s->bytes);

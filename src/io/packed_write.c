@@ -15,7 +15,7 @@ bool packed_writer_open(PackedWriter *w, const char *path, Err *err) {
     *w = (PackedWriter){.fd = -1};
     if (lstat(path, &st) == 0 && !packed_is(path))
         return err_set(err, "%s is there and is no packed file: remove it first, or choose another name", path);
-    if (!(w->path = strdup(path))) return err_set(err, "out of memory: path %s", path);
+    if (!(w->path = strdup(path))) return err_as(err, QM_MEMORY, "out of memory: path %s", path);
     if (!output_open(&w->out, path, err)) return false;
     w->fd = fileno(w->out.file);
     return true;
@@ -74,7 +74,8 @@ static bool put_at(const PackedWriter *w, const void *data, size_t bytes, size_t
     while (bytes > 0) {
         ssize_t n = pwrite(w->fd, from, bytes, (off_t)at);
         if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return err_set(err, "cannot write %s: %s", w->path, n ? strerror(errno) : "nothing was taken");
+        if (n <= 0) return err_as(err, QM_IO, "cannot write %s: %s", w->path,
+                                  n ? strerror(errno) : "nothing was taken");
         from += n;
         at += (size_t)n;
         bytes -= (size_t)n;
@@ -106,11 +107,12 @@ bool packed_writer_start(PackedWriter *w, const char *layout, const char *weight
         if (!(w->digests[i] = arena_new(&w->arena, packed_pieces(s), SHA_BYTES, "digests", err))) return false;
     }
     int why = posix_fallocate(w->fd, 0, (off_t)w->bytes);
-    return !why || err_set(err, "cannot write %s: %.1f MiB: %s", w->path, (double)w->bytes / (1 << 20), strerror(why));
+    return !why || err_as(err, QM_IO, "cannot write %s: %.1f MiB: %s", w->path, (double)w->bytes / (1 << 20),
+                          strerror(why));
 }
 
 static bool hashed(const PackedWriter *w, bool ok, Err *err) {
-    return ok || err_set(err, "cannot write %s: its SHA-256 is not to be had", w->path);
+    return ok || err_as(err, QM_IO, "cannot write %s: its SHA-256 is not to be had", w->path);
 }
 
 bool packed_writer_put(PackedWriter *w, int64_t section, size_t piece, const void *data, Err *err) {

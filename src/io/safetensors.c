@@ -41,7 +41,7 @@ static bool read_tensor(SafeTensor *t, const json_t *entry, const char *where, c
     if (t->rank < 0) return false;
     for (int i = 0; i < t->rank; i++)
         if (__builtin_mul_overflow(elements, t->dim[i], &elements))
-            return err_set(err, "%s: shape: the number of elements does not fit 63 bits", where);
+            return err_as(err, QM_LIMIT, "%s: shape: the number of elements does not fit 63 bits", where);
     if (!dtype_bytes(t->dtype, elements, &need))
         return err_set(err, "%s: the number of bytes does not fit 64 bits", where);
     int n = read_integers(json_object_get(entry, "data_offsets"), 2, offsets, where, "data_offsets", err);
@@ -95,7 +95,8 @@ static bool read_header(SafeTensors *st, json_t *header, const uint8_t *data, si
                         Err *err) {
     size_t count = json_object_size(header);
     if (!json_is_object(header)) return err_set(err, "%s: header: expected a JSON object", path);
-    if (count > TENSOR_LIMIT) return err_set(err, "%s: %zu tensors, expected at most %d", path, count, TENSOR_LIMIT);
+    if (count > TENSOR_LIMIT) return err_as(err, QM_LIMIT, "%s: %zu tensors, expected at most %d", path, count,
+                                            TENSOR_LIMIT);
     st->tensors = arena_new(&st->arena, count, sizeof *st->tensors, "list of tensors", err);
     st->index = arena_new(&st->arena, count, sizeof *st->index, "index of tensors", err);
     if (!st->tensors || !st->index) return false;
@@ -130,8 +131,8 @@ bool safetensors_parse(SafeTensors *st, const uint8_t *data, size_t bytes, const
     data += sizeof length;
     bytes -= sizeof length;
     if (length > HEADER_LIMIT)
-        return err_set(err, "%s: not a safetensors file: header length %llu, expected at most %d", path,
-                       (unsigned long long)length, HEADER_LIMIT);
+        return err_as(err, QM_LIMIT, "%s: not a safetensors file: header length %llu, expected at most %d", path,
+                      (unsigned long long)length, HEADER_LIMIT);
     if (length > bytes)
         return err_set(err, "%s is cut short: a header of %llu bytes, but only %zu bytes follow", path,
                        (unsigned long long)length, bytes);

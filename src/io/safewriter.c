@@ -49,13 +49,13 @@ static bool declare(SafeWriter *w, json_t *header, const SafeTensor *t, Err *err
 /* Length, header, and spaces that align the data to 8 bytes. */
 static bool write_header(SafeWriter *w, const json_t *header, Err *err) {
     char *text = json_dumps(header, JSON_COMPACT);
-    if (!text) return err_set(err, "out of memory: header of %s", w->path);
+    if (!text) return err_as(err, QM_MEMORY, "out of memory: header of %s", w->path);
     size_t bytes = strlen(text), spaces = (8 - bytes % 8) % 8;
     uint64_t length = bytes + spaces;
     bool ok = fwrite(&length, sizeof length, 1, w->out.file) == 1 && fwrite(text, 1, bytes, w->out.file) == bytes &&
               fwrite("       ", 1, spaces, w->out.file) == spaces;
     free(text);
-    return ok || err_set(err, "cannot write %s: %s", w->path, strerror(errno));
+    return ok || err_as(err, QM_IO, "cannot write %s: %s", w->path, strerror(errno));
 }
 
 SafeWriter *safewriter_open(const char *path, const SafeTensor *tensors, int64_t count, Err *err) {
@@ -63,7 +63,7 @@ SafeWriter *safewriter_open(const char *path, const SafeTensor *tensors, int64_t
     if (!w) return NULL;
     json_t *header = json_pack("{s:{s:s}}", "__metadata__", "format", "pt"); /* transformers asks for this key */
     bool ok = header && (w->path = strdup(path));
-    if (!ok) err_set(err, "out of memory: header of %s", path);
+    if (!ok) err_as(err, QM_MEMORY, "out of memory: header of %s", path);
     for (int64_t i = 0; ok && i < count; i++) ok = declare(w, header, &tensors[i], err);
     ok = ok && output_open(&w->out, path, err);
     ok = ok && write_header(w, header, err);
@@ -80,7 +80,7 @@ bool safewriter_data(SafeWriter *w, const void *data, size_t bytes, Err *err) {
     }
     if (bytes && fwrite(data, 1, bytes, w->out.file) != bytes) {
         w->failed = true;
-        return err_set(err, "cannot write %s: %s", w->path, strerror(errno));
+        return err_as(err, QM_IO, "cannot write %s: %s", w->path, strerror(errno));
     }
     w->done += bytes;
     return true;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "../base/watch.h"
 #include "gguf.h"
 #include "json.h"
 #include "model_file.h"
@@ -31,8 +32,8 @@ struct Weights {
 
 static bool add_safetensor(Weights *w, const SafeTensor *t, const char *file, Err *err) {
     if (t->rank > RANK_LIMIT)
-        return err_set(err, "%s: tensor %s: expected at most %d dimensions, got %d", file,
-                       name_text(t->name, strlen(t->name)).text, RANK_LIMIT, t->rank);
+        return err_as(err, QM_LIMIT, "%s: tensor %s: expected at most %d dimensions, got %d", file,
+                      name_text(t->name, strlen(t->name)).text, RANK_LIMIT, t->rank);
     WeightTensor *out = &w->tensors[w->count++];
     *out = (WeightTensor){
         .name = t->name, .file = file, .dtype = t->dtype, .rank = t->rank, .data = t->data, .bytes = t->bytes};
@@ -120,15 +121,16 @@ static bool add_mapped(Weights *w, const json_t *map, const Name *shards, int64_
         for (int64_t f = 0; !found && f < w->file_count; f++) found = safetensors_find(&w->files[f], key) != NULL;
         const char *shard = json_string_value(value);
         if (!found && !w->files[names_find(shards, distinct, shard, strlen(shard))].file.path)
-            return err_set(err, "cannot open %s, where %s puts %s: %s", name_text(shard, strlen(shard)).text, path,
-                           name_text(key, strlen(key)).text, strerror(ENOENT));
+            return err_as(err, QM_IO, "cannot open %s, where %s puts %s: %s", name_text(shard, strlen(shard)).text,
+                          path,
+                          name_text(key, strlen(key)).text, strerror(ENOENT));
         if (!found)
             return err_set(err, "%s: tensor %s is not in %s/%s, where the index puts it, nor in the other files", path,
                            name_text(key, strlen(key)).text, folder, name_text(shard, strlen(shard)).text);
     }
     if (odd)
-        fprintf(stderr, "qwenmesh: warning: %s is stale: %s is not where it says; the files count\n", path,
-                name_text(odd, strlen(odd)).text);
+        watch_say(QM_WARNING, "%s is stale: %s is not where it says; the files count", path,
+                  name_text(odd, strlen(odd)).text);
     return true;
 }
 
@@ -231,7 +233,7 @@ static bool add_gguf(Weights *w, const GgufTensor *t, int64_t q_heads, int64_t k
 
 static bool open_gguf(Weights *w, const char *path, Err *err) {
     int64_t q_heads, k_heads, parts = 1;
-    if (!(w->gguf_path = strdup(path))) return err_set(err, "out of memory: path %s", path);
+    if (!(w->gguf_path = strdup(path))) return err_as(err, QM_MEMORY, "out of memory: path %s", path);
     if (!gguf_open(&w->gguf, path, err)) return false;
     bool ok = permuted(&w->gguf, &q_heads, &k_heads, err);
     if (ok && gguf_find(&w->gguf, "split.count")) ok = gguf_int(&w->gguf, "split.count", &parts, err);
@@ -401,7 +403,7 @@ static bool random_map(Weights *w, DType type, size_t bytes, Err *err) {
     }
     for (size_t at = 0; ok && at < w->random_bytes; at += block)
         ok = mmap(w->random + at, block, PROT_READ, MAP_SHARED | MAP_FIXED, fd, 0) != MAP_FAILED;
-    if (!ok) err_set(err, "generated weights: cannot map %zu bytes: %s", w->random_bytes, strerror(errno));
+    if (!ok) err_as(err, QM_IO, "generated weights: cannot map %zu bytes: %s", w->random_bytes, strerror(errno));
     if (fd >= 0) close(fd);
     return ok && (known || err_set(err, "generated weights: %s is no weight type", dtype_row(type)->name));
 }

@@ -1,5 +1,6 @@
 /* checkpoint.c: weights found by name, checked by shape; what is wrong is one list. */
 #include <string.h>
+#include "../base/watch.h"
 #include "checkpoint.h"
 
 enum { MAX_LISTED = 12 };
@@ -33,7 +34,7 @@ static void tensor_text(const WeightTensor *t, char *out, size_t size) {
     if (n < size) snprintf(out + n, size - n, "]");
 }
 
-bool checkpoint_check(const Graph *g, Weights *weights, bool quiet, Err *err) {
+bool checkpoint_check(const Graph *g, Weights *weights, Err *err) {
     Text list = {0};
     int wrong = 0, unexpected = 0;
     for (int id = 1; id < g->count; id++) {
@@ -65,9 +66,9 @@ bool checkpoint_check(const Graph *g, Weights *weights, bool quiet, Err *err) {
     if (wrong)
         err_set(err, "checkpoint does not fit the model: %d missing or wrong, %d unexpected%s", wrong, unexpected,
                 list.data);
-    else if (unexpected && !quiet)
-        fprintf(stderr, "qwenmesh: warning: %d tensors of the checkpoint are not used%s\n", unexpected,
-                list.data ? list.data : "");
+    else if (unexpected)
+        watch_say(QM_WARNING, "%d tensors of the checkpoint are not used%s", unexpected,
+                  list.data ? list.data : "");
     text_free(&list);
     return wrong == 0;
 }

@@ -6,5 +6,5 @@
 
 /* Every weight of the graph is there, in its shape and a weight type; all that is missing, misshapen or left over is
  * named in one list. What is left over only warns. */
-bool checkpoint_check(const Graph *graph, Weights *weights, bool quiet, Err *err);
+bool checkpoint_check(const Graph *graph, Weights *weights, Err *err);
 #endif

@@ -61,7 +61,7 @@ bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t cont
         Node *n = graph_node(g, i ? m->best : m->logits);
         if (n) n->keep = true;
     }
-    if (!g->err.set) return true;
+    if (!g->err.kind) return true;
     err_set(err, "model graph: %s", g->err.text);
     model_graph_free(m);
     return false;

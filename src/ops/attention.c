@@ -15,7 +15,7 @@
 static bool cache_update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *k = &graph_node(g, n->in[0])->shape, *v = &graph_node(g, n->in[1])->shape;
     *out = (Shape){.rank = 2, .dim = {{.letters = "s", .size = graph_size(g, AXIS_POSITION)}, k->dim[1]}};
-    return shape_same(k, v) || err_set(err, "cache_update: keys and values of different shapes");
+    return shape_same(k, v) || err_as(err, QM_INTERNAL, "cache_update: keys and values of different shapes");
 }
 
 /* A row of one head as position p of a page's keys (stride K_BLOCK between channels) or values (stride 1). */
@@ -185,7 +185,7 @@ static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err)
     const Shape *q = &graph_node(g, n->in[0])->shape, *cache = &graph_node(g, n->in[1])->shape;
     *out = *q;
     if (q->rank == 2 && q->dim[1].size % cache->dim[1].size == 0) return true;
-    return err_set(err, "attention: query heads are no multiple of key/value heads");
+    return err_as(err, QM_INTERNAL, "attention: query heads are no multiple of key/value heads");
 }
 
 /* Blocks of a row that one worker does: fewer cost more in parts than they gain in even shares. */

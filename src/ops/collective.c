@@ -15,7 +15,7 @@ static Cost collective_cost(const Graph *g, const Node *n) {
 
 static bool all_reduce_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;
-    return out->rank == 2 || err_set(err, "all_reduce: expected [t,d]");
+    return out->rank == 2 || err_as(err, QM_INTERNAL, "all_reduce: expected [t,d]");
 }
 
 static int64_t chunks(const Call *c) { return (c->out_width + REDUCE_CHUNK - 1) / REDUCE_CHUNK; }
@@ -57,13 +57,14 @@ const OpRow all_reduce_row = {
     .stablehlo = all_reduce_stablehlo, .none = "gradient: the program does not train; finish: the result is whole",
 };
 
-/* ---- argmax: logits [r,v] -> (max, id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24). A NaN
+/* ---- argmax: logits [r,v] -> (max,
+                                 id) of each device's vocabulary shard, id as f32 (exact: ids are below 2^24). A NaN
  * anywhere makes it (NaN, -1): what is computed from damage has no largest. ---------------------------------------- */
 
 static bool argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
     *out = (Shape){.rank = 1, .dim = {x->dim[0]}};
-    return x->rank == 2 || err_set(err, "argmax: expected [r,v]");
+    return x->rank == 2 || err_as(err, QM_INTERNAL, "argmax: expected [r,v]");
 }
 
 static bool has_nan(const float *x, int64_t n) {
@@ -189,7 +190,7 @@ const OpRow argmax_row = {
 
 static bool reduce_argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;
-    return out->rank == 1 || err_set(err, "reduce_argmax: expected [r]");
+    return out->rank == 1 || err_as(err, QM_INTERNAL, "reduce_argmax: expected [r]");
 }
 
 enum { IDS = 1 << 24 }; /* more than any vocabulary has */

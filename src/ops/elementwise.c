@@ -20,7 +20,7 @@ static bool same_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     shape_text(a, &text);
     text_line(&text, " and ");
     shape_text(b, &text);
-    err_set(err, "%s: shapes differ: %s", n->name, text.data ? text.data : "");
+    err_as(err, QM_INTERNAL, "%s: shapes differ: %s", n->name, text.data ? text.data : "");
     text_free(&text);
     return false;
 }
@@ -83,7 +83,7 @@ const OpRow add_row = {
 static bool select_rows_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape, *which = &graph_node(g, n->in[1])->shape;
     *out = *x;
-    if (which->rank != 1 || x->rank != 2) return err_set(err, "select_rows: expected [t,d] and [r]");
+    if (which->rank != 1 || x->rank != 2) return err_as(err, QM_INTERNAL, "select_rows: expected [t,d] and [r]");
     out->dim[0] = which->dim[0];
     return true;
 }

@@ -5,7 +5,8 @@
 
 static bool embed_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *tokens = &graph_node(g, n->in[0])->shape, *table = &graph_node(g, n->in[1])->shape;
-    if (tokens->rank != 1 || table->rank != 2) return err_set(err, "embed: expected tokens [t] and table [v,d]");
+    if (tokens->rank != 1 || table->rank != 2) return err_as(err, QM_INTERNAL,
+                                                             "embed: expected tokens [t] and table [v,d]");
     *out = (Shape){.rank = 2, .dim = {tokens->dim[0], table->dim[1]}};
     return true;
 }

@@ -13,9 +13,10 @@ static bool linear_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape, *w = &graph_node(g, n->in[1])->shape;
     const Node *bias = graph_node(g, n->in[2]);
     if (x->rank != 2 || w->rank != 2 || strcmp(x->dim[1].letters, w->dim[1].letters))
-        return err_set(err, "linear: rows of %s against weights over %s", x->dim[x->rank - 1].letters,
-                       w->dim[w->rank - 1].letters);
-    if (bias && strcmp(bias->shape.dim[0].letters, w->dim[0].letters)) return err_set(err, "linear: bias is not [o]");
+        return err_as(err, QM_INTERNAL, "linear: rows of %s against weights over %s", x->dim[x->rank - 1].letters,
+                      w->dim[w->rank - 1].letters);
+    if (bias && strcmp(bias->shape.dim[0].letters, w->dim[0].letters)) return err_as(err, QM_INTERNAL,
+                                                                                     "linear: bias is not [o]");
     *out = (Shape){.rank = 2, .dim = {x->dim[0], w->dim[0]}};
     return true;
 }

@@ -10,8 +10,8 @@ static bool rms_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) 
     const Shape *x = &graph_node(g, n->in[0])->shape, *gain = &graph_node(g, n->in[1])->shape;
     *out = *x;
     if (gain->rank == 1 && gain->dim[0].size == x->dim[x->rank - 1].size) return true;
-    return err_set(err, "rms_norm: gain of %lld does not fit rows of %lld", (long long)gain->dim[0].size,
-                   (long long)x->dim[x->rank - 1].size);
+    return err_as(err, QM_INTERNAL, "rms_norm: gain of %lld does not fit rows of %lld", (long long)gain->dim[0].size,
+                  (long long)x->dim[x->rank - 1].size);
 }
 
 static void rms_norm_reference(const Call *c, int64_t first, int64_t last) {

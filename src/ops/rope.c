@@ -55,7 +55,7 @@ float rope_frequency(const Rope *r, int64_t i, int64_t length) {
 
 static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *p = &graph_node(g, n->in[0])->shape;
-    if (p->rank != 1) return err_set(err, "rope_table: expected positions [t]");
+    if (p->rank != 1) return err_as(err, QM_INTERNAL, "rope_table: expected positions [t]");
     *out = (Shape){.rank = 2, .dim = {p->dim[0], {.letters = "c", .size = graph_size(g, AXIS_CHANNEL)}}};
     return true;
 }
@@ -103,8 +103,8 @@ static bool rope_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
     *out = *x;
     if (x->rank == 2 && x->dim[1].size % graph_size(g, AXIS_CHANNEL) == 0) return true;
-    return err_set(err, "rope: expected rows of whole heads of %lld channels",
-                   (long long)graph_size(g, AXIS_CHANNEL));
+    return err_as(err, QM_INTERNAL, "rope: expected rows of whole heads of %lld channels",
+                  (long long)graph_size(g, AXIS_CHANNEL));
 }
 
 static void rope_reference(const Call *c, int64_t first, int64_t last) {

@@ -27,11 +27,11 @@ static PjrtBuffer *from_host(PjrtClient *client, int device, PjrtType type, cons
                              const void *data, int semantics, PjrtEvent **done, Err *err) {
     size_t bytes;
     if (device < 0 || device >= client->info.devices) {
-        err_set(err, "upload: expected a device from 0 to %d, got %d", client->info.devices - 1, device);
+        err_as(err, QM_DEVICE, "upload: expected a device from 0 to %d, got %d", client->info.devices - 1, device);
     } else if (!type_bytes((int)type)) {
-        err_set(err, "upload: unknown type %d", (int)type);
+        err_as(err, QM_DEVICE, "upload: unknown type %d", (int)type);
     } else if (rank < 0 || rank > RANK_MAX || !array_bytes((int)type, dim, (size_t)rank, &bytes)) {
-        err_set(err, "upload: expected 0 to %d dimensions of at least 0 each, got %d", RANK_MAX, rank);
+        err_as(err, QM_DEVICE, "upload: expected 0 to %d dimensions of at least 0 each, got %d", RANK_MAX, rank);
     } else {
         int64_t none = 0;
         PjrtFromHostArgs args = {.client = client->client,
@@ -48,7 +48,7 @@ static PjrtBuffer *from_host(PjrtClient *client, int device, PjrtType type, cons
             PjrtEventArgs event = {.event = args.done};
             PLUGIN_CALL(&client->plugin, Event_Destroy, event, NULL);
         }
-        if (!args.buffer) err_set(err, "PJRT_Client_BufferFromHostBuffer gave no buffer and no error");
+        if (!args.buffer) err_as(err, QM_DEVICE, "PJRT_Client_BufferFromHostBuffer gave no buffer and no error");
         return args.buffer;
     }
     return NULL;
@@ -81,7 +81,7 @@ bool pjrt_lends(PjrtClient *client, bool *lends, Err *err) {
         client->lends = buffer && loan && PLUGIN_CALL(&client->plugin, Event_IsReady, args, err) == PJRT_OK &&
                         !args.ready;
         pjrt_buffer_free(client, buffer);
-        if (!plugin_await(&client->plugin, loan, err) || err->set) return false;
+        if (!plugin_await(&client->plugin, loan, err) || err->kind) return false;
     }
     client->lends_known = true;
     *lends = client->lends;
@@ -96,8 +96,10 @@ bool pjrt_download(PjrtClient *client, PjrtBuffer *buffer, void *dst, size_t byt
         return false;
     size_t expected;
     if (!type_bytes(type.type) || shape.rank > RANK_MAX || !array_bytes(type.type, shape.dim, shape.rank, &expected))
-        return err_set(err, "download: an array of type %d and %zu dimensions is none of ours", type.type, shape.rank);
-    if (bytes != expected) return err_set(err, "download: expected room for %zu bytes, got %zu", expected, bytes);
+        return err_as(err, QM_DEVICE, "download: an array of type %d and %zu dimensions is none of ours", type.type,
+                      shape.rank);
+    if (bytes != expected) return err_as(err, QM_DEVICE, "download: expected room for %zu bytes, got %zu", expected,
+                                         bytes);
     int64_t order[RANK_MAX], none = 0; /* row-major: the last dimension varies fastest, not as the device has it */
     for (size_t i = 0; i < shape.rank; i++) order[i] = (int64_t)(shape.rank - 1 - i);
     PjrtLayout layout = {.struct_size = sizeof layout, .type = PJRT_LAYOUT_TILED};

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+#include "../base/watch.h"
 #include "cache.h"
 
 static const char magic[8] = {'Q', 'M', 'P', 'J', 'R', 'T', '1', '\n'};
@@ -22,8 +23,7 @@ __attribute__((format(printf, 2, 3))) static void warn(ProgramCache *cache, cons
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    text_printable(text);
-    fprintf(stderr, "qwenmesh: warning: %s\n", text);
+    watch_say(QM_WARNING, "%s", text);
 }
 
 /* ---- Folder ------------------------------------------------------------------------------------------------------ */
@@ -131,7 +131,7 @@ bool cache_key(const CachePart *parts, int count, CacheKey *out, Err *err) {
     }
     ok = ok && EVP_DigestFinal_ex(hash, out->byte, NULL) == 1;
     EVP_MD_CTX_free(hash);
-    return ok || err_set(err, "cannot hash a program: SHA-256 is not available");
+    return ok || err_as(err, QM_IO, "cannot hash a program: SHA-256 is not available");
 }
 
 static char *path_of(const ProgramCache *cache, const CacheKey *key) {

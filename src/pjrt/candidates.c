@@ -18,7 +18,7 @@ static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
     const Compiled *c = &p->compiled[w->bucket];
     const Lower *l = &c->piece[c->pieces - 1].lower;
     const Result result = {c->pieces - 1, candidates_at(l)};
-    if (result.at == l->result_count) return err_set(err, "program has no result " LOWER_CANDIDATES);
+    if (result.at == l->result_count) return err_as(err, QM_DEVICE, "program has no result " LOWER_CANDIDATES);
     const LowerArgument *r = wave_result(p, w, result);
     if (!p->candidate && p->node == 0) {
         p->candidate_width = r->dim[1];
@@ -48,8 +48,8 @@ static float join(const Pjrt *p, const float *list, Range shard, float *out, Err
         if (list[i] <= padding) continue;
         float id = list[k + i];
         if (!(id >= (float)shard.first && id < (float)shard.last)) {
-            err_set(err, "candidates: expected an id from %lld to %lld, got %g", (long long)shard.first,
-                    (long long)shard.last - 1, (double)id);
+            err_as(err, QM_DEVICE, "candidates: expected an id from %lld to %lld, got %g", (long long)shard.first,
+                   (long long)shard.last - 1, (double)id);
             return INFINITY;
         }
         out[(int64_t)id] = list[i];
@@ -74,5 +74,5 @@ bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor,
         float least = join(p, list, partition_range(p->program->partition, AXIS_VOCAB, d), out, err);
         if (least > *floor) *floor = least;
     }
-    return !err->set;
+    return !err->kind;
 }

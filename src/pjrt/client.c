@@ -27,7 +27,7 @@ static int by_id(const void *a, const void *b) {
 /* The devices of `args`, sorted; NULL on error. */
 static Numbered *sorted_devices(PjrtClient *client, const PjrtDevicesArgs *args, Err *err) {
     if (args->count > 65536) {
-        err_set(err, "%s: expected at most 65536 devices, got %zu", client->plugin.file.path, args->count);
+        err_as(err, QM_DEVICE, "%s: expected at most 65536 devices, got %zu", client->plugin.file.path, args->count);
         return NULL;
     }
     Numbered *list = mem_new(args->count + 1, sizeof *list, "devices", err);
@@ -49,12 +49,12 @@ static bool devices_dealt(const PjrtClient *client, const Numbered *own, size_t 
                           size_t all_count, size_t wanted, Err *err) {
     size_t nodes = (size_t)client->nodes, first = (size_t)client->node * wanted;
     if (own_count != wanted || all_count != nodes * wanted)
-        return err_set(err, "%s: expected %zu devices of node %d and %zu of all %zu, got %zu and %zu",
-                       client->plugin.file.path, wanted, client->node, nodes * wanted, nodes, own_count, all_count);
+        return err_as(err, QM_DEVICE, "%s: expected %zu devices of node %d and %zu of all %zu, got %zu and %zu",
+                      client->plugin.file.path, wanted, client->node, nodes * wanted, nodes, own_count, all_count);
     for (size_t i = 0; i < own_count; i++)
         if (own[i].id != all[first + i].id)
-            return err_set(err, "%s: expected device %lld, number %zu of all, to be one of node %d",
-                           client->plugin.file.path, (long long)all[first + i].id, first + i, client->node);
+            return err_as(err, QM_DEVICE, "%s: expected device %lld, number %zu of all, to be one of node %d",
+                          client->plugin.file.path, (long long)all[first + i].id, first + i, client->node);
     return true;
 }
 
@@ -63,8 +63,8 @@ static bool find_devices(PjrtClient *client, int wanted, Err *err) {
     if (PLUGIN_CALL(&client->plugin, Client_AddressableDevices, own, err) != PJRT_OK) return false;
     if (PLUGIN_CALL(&client->plugin, Client_Devices, all, err) != PJRT_OK) return false;
     if (own.count < (size_t)wanted || own.count == 0)
-        return err_set(err, "%s: expected %d devices, got %zu%s", client->plugin.file.path, wanted, own.count,
-                       client->plugin.file.kind == PLUGIN_CPU ? " (plugins before mid-2025 always make 4)" : "");
+        return err_as(err, QM_DEVICE, "%s: expected %d devices, got %zu%s", client->plugin.file.path, wanted, own.count,
+                      client->plugin.file.kind == PLUGIN_CPU ? " (plugins before mid-2025 always make 4)" : "");
     Numbered *a = sorted_devices(client, &own, err), *b = a ? sorted_devices(client, &all, err) : NULL;
     bool ok = b && (client->nodes < 2 || devices_dealt(client, a, own.count, b, all.count, (size_t)wanted, err));
     client->device = ok ? mem_new(own.count, sizeof *client->device, "devices", err) : NULL;
@@ -160,12 +160,13 @@ bool pjrt_memory(PjrtClient *client, int device, int64_t *in_use, int64_t *peak,
 /* ---- Opening and closing ----------------------------------------------------------------------------------------- */
 
 static bool check_options(const PjrtOptions *o, Err *err) {
-    if (o->devices < 1 || o->devices > 4096) return err_set(err, "devices: expected 1 to 4096, got %d", o->devices);
-    if (o->nodes < 0 || o->nodes > 4096) return err_set(err, "nodes: expected 1 to 4096, got %d", o->nodes);
+    if (o->devices < 1 || o->devices > 4096) return err_as(err, QM_DEVICE, "devices: expected 1 to 4096, got %d",
+                                                           o->devices);
+    if (o->nodes < 0 || o->nodes > 4096) return err_as(err, QM_DEVICE, "nodes: expected 1 to 4096, got %d", o->nodes);
     if (o->nodes > 1 && (o->node < 0 || o->node >= o->nodes))
-        return err_set(err, "node: expected 0 to %d, got %d", o->nodes - 1, o->node);
+        return err_as(err, QM_DEVICE, "node: expected 0 to %d, got %d", o->nodes - 1, o->node);
     if (o->nodes > 1 && (!o->store || !o->secret))
-        return err_set(err, "%d nodes: expected HOST:PORT of their store, got none", o->nodes);
+        return err_as(err, QM_DEVICE, "%d nodes: expected HOST:PORT of their store, got none", o->nodes);
     return true;
 }
 
@@ -191,7 +192,8 @@ static bool create(PjrtClient *client, const PjrtOptions *options, Err *err) {
     }
     if (PLUGIN_CALL(&client->plugin, Client_Create, args, err) != PJRT_OK) return false;
     client->client = args.client;
-    return args.client || err_set(err, "%s: PJRT_Client_Create gave no client and no error", client->plugin.file.path);
+    return args.client || err_as(err, QM_DEVICE, "%s: PJRT_Client_Create gave no client and no error",
+                                 client->plugin.file.path);
 }
 
 static int tt_clients; /* the tt plugin ends the process when it is asked for a second one */
@@ -202,7 +204,7 @@ static PjrtClient *load(const PjrtOptions *options, Err *err) {
     if (!check_options(options, err) || !plugin_find(options->plugin ? options->plugin : "cpu", &file, err))
         return NULL;
     if (file.kind == PLUGIN_TT && tt_clients) {
-        err_set(err, "%s: expected one client in a process, got a second", file.path);
+        err_as(err, QM_DEVICE, "%s: expected one client in a process, got a second", file.path);
         return NULL;
     }
     PjrtClient *client = mem_new(1, sizeof *client, "PJRT client", err);

@@ -141,10 +141,10 @@ static bool not_found(PluginKind kind, Err *err) {
     for (int i = 0; place && i < places.count; i++, place += strlen(place) + 1) text_line(&text, " %s", place);
     Text names = {0};
     for (int f = 0; f < FILES && k->package[f]; f++) text_line(&names, "%s%s", f ? ", " : "", k->package[f]);
-    err_set(err,
-            "no PJRT plugin for %s: %s. Looked for %s (in plugins/ by its last part) in:%s, and at %s, which is %s",
-            k->name, k->get, names.data ? names.data : "it", text.data ? text.data : "", k->variable,
-            getenv(k->variable) ? "set" : "not set");
+    err_as(err, QM_USAGE,
+           "no PJRT plugin for %s: %s. Looked for %s (in plugins/ by its last part) in:%s, and at %s, which is %s",
+           k->name, k->get, names.data ? names.data : "it", text.data ? text.data : "", k->variable,
+           getenv(k->variable) ? "set" : "not set");
     text_free(&places.list);
     text_free(&names);
     text_free(&text);
@@ -155,17 +155,18 @@ bool plugin_find(const char *name, PluginFile *out, Err *err) {
     size_t n = strlen(name);
     if (strchr(name, '/') || (n > 3 && !strcmp(name + n - 3, ".so"))) {
         if (n + 2 >= sizeof out->path)
-            return err_set(err, "a PJRT plugin's path: expected less than %zu bytes, got %zu", sizeof out->path - 2, n);
+            return err_as(err, QM_USAGE, "a PJRT plugin's path: expected less than %zu bytes, got %zu",
+                          sizeof out->path - 2, n);
         return take_file(name, kind_of(name), out) ||
-               err_set(err, "no PJRT plugin at %s%s: expected a file", strchr(name, '/') ? "" : "./", name);
+               err_as(err, QM_USAGE, "no PJRT plugin at %s%s: expected a file", strchr(name, '/') ? "" : "./", name);
     }
     for (int kind = PLUGIN_CPU; kind < KINDS; kind++) {
         if (strcmp(name, kinds[kind].name) != 0) continue;
         const char *named = getenv(kinds[kind].variable);
         if (named && *named)
             return take_file(named, (PluginKind)kind, out) ||
-                   err_set(err, "%s: expected a plugin's file, got %s", kinds[kind].variable, named);
+                   err_as(err, QM_USAGE, "%s: expected a plugin's file, got %s", kinds[kind].variable, named);
         return list_kind((PluginKind)kind, out, 0, 1) == 1 || not_found((PluginKind)kind, err);
     }
-    return err_set(err, "unknown PJRT plugin '%s': expected cpu, tt, cuda, tpu or a plugin's file", name);
+    return err_as(err, QM_USAGE, "unknown PJRT plugin '%s': expected cpu, tt, cuda, tpu or a plugin's file", name);
 }

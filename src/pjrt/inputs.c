@@ -37,7 +37,7 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
                 else ((float *)work)[i * width + c] = from[c];
             }
         }
-    } else return err_set(err, "program argument %s: nothing to feed it", a->name);
+    } else return err_as(err, QM_INTERNAL, "program argument %s: nothing to feed it", a->name);
     return true;
 }
 
@@ -121,7 +121,7 @@ static bool arguments_new(Pjrt *p, Piece *piece, Err *err) {
         PjrtBuffer **from = a->role == ROLE_WEIGHT ? weight_placed(p, a) : a->role == ROLE_SHARD ? p->shard : NULL;
         if (a->role == ROLE_WEIGHT && !from) {
             free(list);
-            return err_set(err, "program argument %s: no such weight was placed", a->name);
+            return err_as(err, QM_INTERNAL, "program argument %s: no such weight was placed", a->name);
         }
         for (size_t d = 0; from && d < (size_t)p->own; d++) list[d * count + i] = from[d];
     }
@@ -154,7 +154,7 @@ bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results,
         else if (a->role == ROLE_CACHE) from = p->cache + a->cache * p->own;
         else if (a->role == ROLE_VALUE) from = value_of(p, c, piece, a->node, results, &stride);
         else continue;
-        if (!from) return err_set(err, "program argument %s: no earlier piece gives it", a->name);
+        if (!from) return err_as(err, QM_INTERNAL, "program argument %s: no earlier piece gives it", a->name);
         for (int d = 0; d < p->own; d++) of->arguments[d * l->argument_count + i] = from[d * stride];
     }
     return true;

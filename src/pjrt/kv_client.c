@@ -20,7 +20,7 @@ struct addrinfo *kv_resolve(const char *address, bool passive, Err *err) {
     size_t bytes = colon ? (size_t)(colon - address) : 0;
     if (bytes > 2 && address[0] == '[' && colon[-1] == ']') address++, bytes -= 2;
     if (!colon || bytes == 0 || bytes >= sizeof host || !parse_int(colon + 1, 0, 65535, &port)) {
-        err_set(err, "expected HOST:PORT, got '%s'", address);
+        err_as(err, QM_DEVICE, "expected HOST:PORT, got '%s'", address);
         return NULL;
     }
     memcpy(host, address, bytes);
@@ -28,7 +28,7 @@ struct addrinfo *kv_resolve(const char *address, bool passive, Err *err) {
     struct addrinfo *list = NULL;
     int code = getaddrinfo(host, colon + 1, &hints, &list);
     if (code == 0) return list;
-    err_set(err, "cannot resolve %s: %s", host, code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
+    err_as(err, QM_IO, "cannot resolve %s: %s", host, code == EAI_SYSTEM ? strerror(errno) : gai_strerror(code));
     return NULL;
 }
 
@@ -41,7 +41,7 @@ KvClient *kv_client_new(const char *address, const uint8_t secret[KV_SECRET], Er
     if (client && !(client->address = strdup(address))) {
         free(client);
         client = NULL;
-        err_set(err, "out of memory: %s", address);
+        err_as(err, QM_MEMORY, "out of memory: %s", address);
     }
     return client;
 }
@@ -87,7 +87,7 @@ static int connect_until(const char *address, double deadline, Err *err) {
         freeaddrinfo(list);
         if (fd >= 0) return fd;
         if (clock_seconds() + 0.1 >= deadline) {
-            err_set(err, "no key-value store at %s: %s", address, strerror(why));
+            err_as(err, QM_IO, "no key-value store at %s: %s", address, strerror(why));
             return -1;
         }
         nanosleep(&(struct timespec){.tv_nsec = 100000000}, NULL);
@@ -141,22 +141,22 @@ static PjrtCode ask(KvClient *client, const Asked *q, char **value, size_t *valu
     if (!ok || status != PJRT_OK || !value) free(data);
     else *value = data, *value_bytes = bytes;
     if (!ok) {
-        err_set(err, "the key-value store at %s broke off", client->address);
+        err_as(err, QM_DEVICE, "the key-value store at %s broke off", client->address);
         return PJRT_UNAVAILABLE;
     }
     if (status == PJRT_DEADLINE_EXCEEDED || status == PJRT_NOT_FOUND)
-        err_set(err, "no key '%.*s' in the store at %s after %u ms",
-                (int)(q->head.key_bytes > 200 ? 200 : q->head.key_bytes), q->key, client->address, q->head.timeout_ms);
+        err_as(err, QM_DEVICE, "no key '%.*s' in the store at %s after %u ms",
+               (int)(q->head.key_bytes > 200 ? 200 : q->head.key_bytes), q->key, client->address, q->head.timeout_ms);
     else if (status == PJRT_UNAUTHENTICATED)
-        err_set(err, "the key-value store at %s has another secret", client->address);
-    else if (status != PJRT_OK) err_set(err, "the key-value store at %s is full", client->address);
+        err_as(err, QM_DEVICE, "the key-value store at %s has another secret", client->address);
+    else if (status != PJRT_OK) err_as(err, QM_DEVICE, "the key-value store at %s is full", client->address);
     return status;
 }
 
 static bool sizes_fit(size_t key_bytes, size_t value_bytes, Err *err) {
     return (key_bytes <= KV_KEY_MAX && value_bytes <= KV_VALUE_MAX) ||
-           err_set(err, "key-value store: expected at most %d bytes of key and %d of value, got %zu and %zu",
-                   KV_KEY_MAX, KV_VALUE_MAX, key_bytes, value_bytes);
+           err_as(err, QM_DEVICE, "key-value store: expected at most %d bytes of key and %d of value, got %zu and %zu",
+                  KV_KEY_MAX, KV_VALUE_MAX, key_bytes, value_bytes);
 }
 
 PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes,
@@ -168,7 +168,8 @@ PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout
 
 PjrtCode kv_put(KvClient *client, const char *key, size_t key_bytes, const char *value, size_t value_bytes, Err *err) {
     if (!sizes_fit(key_bytes, value_bytes, err)) return PJRT_INVALID_ARGUMENT;
-    return ask(client, &(Asked){{KV_PUT, (uint32_t)key_bytes, (uint32_t)value_bytes, 0, {0}}, key, value}, NULL, NULL, err);
+    return ask(client, &(Asked){{KV_PUT, (uint32_t)key_bytes, (uint32_t)value_bytes, 0, {0}}, key, value}, NULL, NULL,
+               err);
 }
 
 /* ---- Callbacks --------------------------------------------------------------------------------------------------- */

@@ -110,7 +110,7 @@ static int listen_on(const char *address, int *port, Err *err) {
     }
     if (list) freeaddrinfo(list);
     if (fd < 0) {
-        err_set(err, "cannot listen on %s: %s", address, strerror(why));
+        err_as(err, QM_IO, "cannot listen on %s: %s", address, strerror(why));
         return -1;
     }
     struct sockaddr_storage bound;
@@ -131,7 +131,7 @@ KvServer *kv_server_start(const char *address, const uint8_t secret[KV_SECRET], 
     int why = 0;
     if (s->listener >= 0 && pipe2(s->wake, O_CLOEXEC) == 0 && (why = pthread_create(&s->thread, NULL, serve, s)) == 0)
         return s;
-    err_set(err, "cannot start the key-value store at %s: %s", address, strerror(why ? why : errno));
+    err_as(err, QM_IO, "cannot start the key-value store at %s: %s", address, strerror(why ? why : errno));
     if (s->listener >= 0) close(s->listener);
     if (s->wake[0] >= 0) close(s->wake[0]), close(s->wake[1]);
     free(s);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include "../base/watch.h"
 #include "../base/transport.h"
 #include "kv.h"
 #include "state.h"
@@ -73,8 +74,7 @@ bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err) {
     snprintf(p->store, sizeof p->store, "%.*s", STORE_BYTES - 1, all[0].store);
     memcpy(p->secret, all[0].secret, sizeof p->secret);
     free(all);
-    if (ok && p->options.verbose)
-        fprintf(stderr, "ranks: %d of %d devices each, key-value store at %s\n", p->nodes, p->own, p->store);
+    if (ok) watch_say(QM_DETAIL, "ranks: %d of %d devices each, key-value store at %s", p->nodes, p->own, p->store);
     o->node = p->node, o->nodes = p->nodes, o->store = p->store, o->secret = p->secret;
     return transport_agree(ok, "the key-value store", err);
 }

@@ -5,6 +5,7 @@
  * read. */
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "pjrt.h"
 #include "state.h"
 
@@ -102,9 +103,10 @@ static void host_run(Pjrt *p) {
 static bool pjrt_run(void *backend, Err *err) {
     Pjrt *p = backend;
     StepRows *s = &p->step;
-    if (p->lost) return err_set(err, LOST);
+    if (p->lost) return err_as(err, QM_DEVICE, LOST);
     if (s->rows > p->options.rows || s->logit_rows > p->options.rows)
-        return err_set(err, "step of %lld rows: expected at most %lld", (long long)s->rows, (long long)p->options.rows);
+        return err_as(err, QM_LIMIT, "step of %lld rows: expected at most %lld", (long long)s->rows,
+                      (long long)p->options.rows);
     waves_clear(p);
     p->candidates_read = false;
     for (int64_t r = 0; r < s->rows; r++) p->row_logit[r] = -1;
@@ -149,8 +151,8 @@ static bool step_new(Pjrt *p, Err *err) {
 static void pjrt_close_backend(void *backend) {
     Pjrt *p = backend;
     if (!p) return;
-    if (p->options.verbose && p->info.read_bytes)
-        fprintf(stderr, "read back from the devices: %lld bytes\n", (long long)p->info.read_bytes);
+    if (p->info.read_bytes)
+        watch_say(QM_DETAIL, "read back from the devices: %lld bytes", (long long)p->info.read_bytes);
     waves_free(p);
     pjrt_unplace(p);
     if (p->client) pjrt_close(p->client);
@@ -180,13 +182,14 @@ static bool type_choose(Pjrt *p, Err *err) {
     const char *asked = p->options.weights;
     bool cpu = !strcmp(pjrt_info(p->client)->platform, "cpu");
     if (p->options.act != ACT_F32)
-        return err_set(err, "activations on a PJRT device: expected f32 or auto, got '%s'", act_names[p->options.act]);
+        return err_as(err, QM_USAGE, "activations on a PJRT device: expected f32 or auto, got '%s'",
+                      act_names[p->options.act]);
     if (asked && strcmp(asked, "f32") && strcmp(asked, "bf16"))
-        return err_set(err, "weights on a PJRT device: expected f32 or bf16, got '%.20s'", asked);
+        return err_as(err, QM_USAGE, "weights on a PJRT device: expected f32 or bf16, got '%.20s'", asked);
     snprintf(p->type, sizeof p->type, "%s", asked ? asked : cpu ? "f32" : "bf16");
     if (p->options.cache != CACHE_F32 && strcmp(p->type, cache_names[p->options.cache]))
-        return err_set(err, "cache type on a PJRT device: expected that of its weights, %s, got %s", p->type,
-                       cache_names[p->options.cache]);
+        return err_as(err, QM_USAGE, "cache type on a PJRT device: expected that of its weights, %s, got %s", p->type,
+                      cache_names[p->options.cache]);
     return true;
 }
 

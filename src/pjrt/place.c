@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../model/checkpoint.h"
 #include "state.h"
 
@@ -84,10 +85,10 @@ static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err
     c->ready = true;
     if (cached) p->info.programs_loaded++;
     else p->info.programs_compiled++;
-    if (p->options.verbose)
-        fprintf(stderr, "program %s on %d devices: %s in %.2f s as %d in %d pieces (%d compiled, %d from the cache)\n",
-                name, p->devices, cached ? "loaded" : "compiled", clock_seconds() - start, programs, c->pieces,
-                p->info.programs_compiled, p->info.programs_loaded);
+    watch_say(QM_DETAIL, "program %s on %d devices: %s in %.2f s as %d in %d pieces (%d compiled, %d from the cache)",
+              name,
+              p->devices, cached ? "loaded" : "compiled", clock_seconds() - start, programs, c->pieces,
+              p->info.programs_compiled, p->info.programs_loaded);
     return true;
 }
 
@@ -116,18 +117,20 @@ bool pjrt_copier(Pjrt *p, Err *err) {
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 /* The first bucket's compilation, on a thread of its own. */
-typedef struct FirstJob { Pjrt *p; Text *text; Err err; } FirstJob;
+typedef struct FirstJob { Pjrt *p; const QmWatch *watch; Text *text; Err err; } FirstJob;
 
 static void *first_compile(void *argument) {
     FirstJob *job = argument;
+    const QmWatch *before = watch_use(job->watch);
     bucket_compile(job->p, 0, job->text, &job->err);
+    watch_use(before);
     return NULL;
 }
 
 /* Compiles the first bucket and places the weights: at the same time where memory is lent, since such a plugin's client
  * is made for calls from several threads. */
 static bool first_and_weights(Pjrt *p, Err *err) {
-    FirstJob job = {.p = p};
+    FirstJob job = {.p = p, .watch = watch_used()};
     pthread_t thread;
     bool lends = false;
     job.text = bucket_write(p, 0, err);
@@ -137,16 +140,16 @@ static bool first_and_weights(Pjrt *p, Err *err) {
     }
     bool apart = lends && pthread_create(&thread, NULL, first_compile, &job) == 0;
     if (!apart) first_compile(&job);
-    bool ok = (apart || !job.err.set) && pjrt_upload_all(p, lends, err);
+    bool ok = (apart || !job.err.kind) && pjrt_upload_all(p, lends, err);
     if (apart) pthread_join(thread, NULL);
-    if (job.err.set) err_set(err, "%s", job.err.text);
-    return ok && !job.err.set;
+    if (job.err.kind) err_from(err, &job.err);
+    return ok && !job.err.kind;
 }
 
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err) {
     const Graph *g = &p->program->graph;
     p->tensor = mem_new((size_t)g->count, sizeof *p->tensor, "weights", err);
-    if (!p->tensor || !checkpoint_check(g, weights, p->options.quiet, err)) return false;
+    if (!p->tensor || !checkpoint_check(g, weights, err)) return false;
     for (int id = 1; id < g->count; id++)
         if (g->nodes[id].kind == NODE_WEIGHT) p->tensor[id] = weights_find(weights, g->nodes[id].name);
     return first_and_weights(p, err);

@@ -12,14 +12,14 @@
 /* ---- Environment ------------------------------------------------------------------------------------------------- */
 
 static bool set(const char *name, const char *value, bool overwrite, Err *err) {
-    return setenv(name, value, overwrite) == 0 || err_set(err, "cannot set %s: %s", name, strerror(errno));
+    return setenv(name, value, overwrite) == 0 || err_as(err, QM_IO, "cannot set %s: %s", name, strerror(errno));
 }
 
 /* Sets a variable until platform_restore. */
 static bool set_for_client(PluginSetting *setting, const char *name, const char *value, Err *err) {
     const char *old = getenv(name);
     char *copy = old ? strdup(old) : NULL;
-    if (old && !copy) return err_set(err, "out of memory: %s", name);
+    if (old && !copy) return err_as(err, QM_MEMORY, "out of memory: %s", name);
     snprintf(setting->variable[setting->count].name, sizeof setting->variable->name, "%s", name);
     setting->variable[setting->count++].old = copy;
     return set(name, value, true, err);
@@ -59,7 +59,7 @@ static bool tt_folder(PluginSetting *setting, Err *err) {
     setting->folder = path_join(parent && *parent ? parent : "/tmp", "qwenmesh-tt-XXXXXX", err);
     if (!setting->folder) return false;
     if (!mkdtemp(setting->folder)) {
-        err_set(err, "cannot make the folder %s: %s", setting->folder, strerror(errno));
+        err_as(err, QM_IO, "cannot make the folder %s: %s", setting->folder, strerror(errno));
         free(setting->folder);
         setting->folder = NULL;
         return false;
@@ -142,7 +142,7 @@ static bool cuda_data(const char *site, Err *err) {
     bool ok = true;
     snprintf(pattern, sizeof pattern, "%s/nvidia/*/nvvm/libdevice", site);
     int code = glob(pattern, 0, NULL, &found);
-    if (code == GLOB_NOSPACE) return err_set(err, "out of memory: %s", pattern);
+    if (code == GLOB_NOSPACE) return err_as(err, QM_MEMORY, "out of memory: %s", pattern);
     if (code == 0) {
         char folder[512];
         if (folder_above(found.gl_pathv[0], 2, folder, sizeof folder))

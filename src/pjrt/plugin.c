@@ -50,12 +50,12 @@ static PjrtCode take_error(const Plugin *plugin, PjrtSlot slot, PjrtError *error
     if (code.code == PJRT_RESOURCE_EXHAUSTED) hint = "out of memory on the device: ";
     bool bare =
         plugin->file.kind == PLUGIN_TT && bytes < 32 && bytes > 10 && !strncmp(message.message, "Error code", 10);
-    err_set(err, "%s failed (%s): %s%.*s%s", slot_name(slot), code_name(code.code), hint,
-            (int)(bytes > 800 ? 800 : bytes), bytes ? message.message : "",
-            bare
+    err_as(err, QM_DEVICE, "%s failed (%s): %s%.*s%s", slot_name(slot), code_name(code.code), hint,
+           (int)(bytes > 800 ? 800 : bytes), bytes ? message.message : "",
+           bare
                 ? ": the reason is in what the plugin wrote on standard error (all of it with TTXLA_LOGGER_LEVEL=DEBUG)"
-            : bytes > 800 ? "..."
-            : bytes       ? ""
+           : bytes > 800 ? "..."
+           : bytes       ? ""
                           : "the plugin gives no reason");
     plugin->api->slot[PJRT_SLOT_Error_Destroy](&destroy);
     if (again) {
@@ -67,7 +67,7 @@ static PjrtCode take_error(const Plugin *plugin, PjrtSlot slot, PjrtError *error
 
 PjrtCode plugin_call(const Plugin *plugin, PjrtSlot slot, void *args, size_t bytes, Err *err) {
     if (!plugin_has(plugin, slot)) {
-        err_set(err, "%s has no %s", plugin->file.path, slot_name(slot));
+        err_as(err, QM_DEVICE, "%s has no %s", plugin->file.path, slot_name(slot));
         return PJRT_UNIMPLEMENTED;
     }
     ((Head *)args)->struct_size = bytes;
@@ -90,16 +90,18 @@ static bool check_api(Plugin *plugin, Err *err) {
     const PjrtApi *api = plugin->api;
     const char *path = plugin->file.path;
     if (api->struct_size < offsetof(PjrtApi, slot))
-        return err_set(err, "%s: expected a table of PJRT functions, got one of %zu bytes", path, api->struct_size);
+        return err_as(err, QM_DEVICE, "%s: expected a table of PJRT functions, got one of %zu bytes", path,
+                      api->struct_size);
     if (api->version.major != PJRT_MAJOR || api->version.minor < PJRT_MINOR_OLDEST)
-        return err_set(err, "%s: expected PJRT API %d.%d or newer of major version %d, got %d.%d", path, PJRT_MAJOR,
-                       PJRT_MINOR_OLDEST, PJRT_MAJOR, api->version.major, api->version.minor);
+        return err_as(err, QM_DEVICE, "%s: expected PJRT API %d.%d or newer of major version %d, got %d.%d", path,
+                      PJRT_MAJOR,
+                      PJRT_MINOR_OLDEST, PJRT_MAJOR, api->version.major, api->version.minor);
     size_t slots = (api->struct_size - offsetof(PjrtApi, slot)) / sizeof *api->slot;
     plugin->slots = slots > 4096 ? 4096 : (int)slots;
 #define X(name, number, needed)                                                                                       \
     if ((needed) && !plugin_has(plugin, PJRT_SLOT_##name))                                                            \
-        return err_set(err, "%s: PJRT API %d.%d with %d functions, but without PJRT_" #name ", which is needed", path, \
-                       api->version.major, api->version.minor, plugin->slots);
+        return err_as(err, QM_DEVICE, "%s: PJRT API %d.%d with %d functions, but without PJRT_" #name ", which is needed", path, \
+                      api->version.major, api->version.minor, plugin->slots);
     PJRT_SLOTS(X)
 #undef X
     return true;
@@ -117,7 +119,8 @@ static bool initialize(const Plugin *plugin, Err *err) {
         done[i] = plugin->api;
         return true;
     }
-    return err_set(err, "expected at most %d different plugins in one process, got %s", MOST, plugin->file.path);
+    return err_as(err, QM_DEVICE, "expected at most %d different plugins in one process, got %s", MOST,
+                  plugin->file.path);
 }
 
 /* tt has a thread to join before the process ends; the handler runs before the plugin's own destructors. */
@@ -128,7 +131,7 @@ static bool shut_down_at_exit(void *library, Err *err) {
     memcpy(&shutdown, &symbol, sizeof symbol);
     if (!symbol || symbol == known) return true;
     known = symbol;
-    return atexit(shutdown) == 0 || err_set(err, "out of memory: exit handler of a plugin");
+    return atexit(shutdown) == 0 || err_as(err, QM_MEMORY, "out of memory: exit handler of a plugin");
 }
 
 static bool load(Plugin *plugin, const PluginFile *file, Err *err) {
@@ -136,13 +139,13 @@ static bool load(Plugin *plugin, const PluginFile *file, Err *err) {
     guard_loading(file->path);
     void *library = dlopen(file->path, RTLD_NOW | RTLD_LOCAL);
     guard_loading(NULL);
-    if (!library) return err_set(err, "cannot load the PJRT plugin %s: %s", file->path, dlerror());
+    if (!library) return err_as(err, QM_DEVICE, "cannot load the PJRT plugin %s: %s", file->path, dlerror());
     void *symbol = dlsym(library, "GetPjrtApi");
-    if (!symbol) return err_set(err, "%s is no PJRT plugin: it has no GetPjrtApi", file->path);
+    if (!symbol) return err_as(err, QM_DEVICE, "%s is no PJRT plugin: it has no GetPjrtApi", file->path);
     const PjrtApi *(*get)(void);
     memcpy(&get, &symbol, sizeof get); /* POSIX: a symbol's address is its function's */
     plugin->api = get();
-    if (!plugin->api) return err_set(err, "%s: GetPjrtApi returned no table of functions", file->path);
+    if (!plugin->api) return err_as(err, QM_DEVICE, "%s: GetPjrtApi returned no table of functions", file->path);
     return check_api(plugin, err) && shut_down_at_exit(library, err) && initialize(plugin, err);
 }
 

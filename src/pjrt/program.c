@@ -50,7 +50,7 @@ static PjrtLoaded *compile(PjrtClient *client, const char *text, size_t bytes, c
     PjrtCompileArgs args = {
         .client = client->client, .program = &program, .options = options->data, .option_bytes = options->bytes};
     if (PLUGIN_CALL(&client->plugin, Client_Compile, args, err) != PJRT_OK) return NULL;
-    if (!args.loaded) err_set(err, "PJRT_Client_Compile gave no program and no error");
+    if (!args.loaded) err_as(err, QM_DEVICE, "PJRT_Client_Compile gave no program and no error");
     return args.loaded;
 }
 
@@ -73,8 +73,8 @@ static bool find_rows(PjrtProgram *program, Err *err) {
     if (PLUGIN_CALL(&client->plugin, LoadedExecutable_AddressableDevices, args, err) != PJRT_OK) return false;
     int least = client->nodes > 1 ? client->info.devices : 1;
     if (args.count < (size_t)least || args.count > (size_t)client->info.devices)
-        return err_set(err, "expected a program for %d to %d devices of this process, got %zu", least,
-                       client->info.devices, args.count);
+        return err_as(err, QM_DEVICE, "expected a program for %d to %d devices of this process, got %zu", least,
+                      client->info.devices, args.count);
     program->rows = (int)args.count;
     program->row_device = mem_new(args.count, sizeof *program->row_device, "program", err);
     program->result_row = program->row_device ? mem_new(args.count, sizeof *program->result_row, "program", err) : NULL;
@@ -83,8 +83,8 @@ static bool find_rows(PjrtProgram *program, Err *err) {
         int d = 0;
         while (d < client->info.devices && client->device[d] != args.devices[r]) d++;
         if (d >= program->rows)
-            return err_set(err, "expected the program to run on devices 0 to %d, but row %d is elsewhere",
-                           program->rows - 1, r);
+            return err_as(err, QM_DEVICE, "expected the program to run on devices 0 to %d, but row %d is elsewhere",
+                          program->rows - 1, r);
         program->row_device[r] = d;
     }
     return true;
@@ -98,7 +98,7 @@ static bool read_program(PjrtProgram *program, Err *err) {
     PjrtOutputsArgs outputs = {.executable = program->executable};
     if (PLUGIN_CALL(plugin, Executable_NumOutputs, outputs, err) != PJRT_OK) return false;
     if (outputs.count > 65536)
-        return err_set(err, "expected at most 65536 results of a program, got %zu", outputs.count);
+        return err_as(err, QM_DEVICE, "expected at most 65536 results of a program, got %zu", outputs.count);
     program->results = (int)outputs.count;
     if (!find_rows(program, err)) return false;
     size_t cells = outputs.count * (size_t)program->rows;
@@ -146,7 +146,7 @@ PjrtProgram *pjrt_compile(PjrtClient *client, const char *text, size_t bytes, in
     if (from_cache) *from_cache = false;
     int least = client->nodes > 1 ? client->ids : 1;
     if (partitions < least || partitions > client->ids) {
-        err_set(err, "expected a program for %d to %d devices, got %d", least, client->ids, partitions);
+        err_as(err, QM_DEVICE, "expected a program for %d to %d devices, got %d", least, client->ids, partitions);
         return NULL;
     }
     Text options = {0};
@@ -205,7 +205,8 @@ bool pjrt_program_memory(const PjrtProgram *program, PjrtProgramMemory *out) {
 /* The plugin wants a list of arguments for each row; allocated at the first run, then kept. */
 static bool argument_room(PjrtProgram *program, int count, Err *err) {
     size_t cells;
-    if (!size_mul((size_t)program->rows, (size_t)count, &cells)) return err_set(err, "too many arguments: %d", count);
+    if (!size_mul((size_t)program->rows, (size_t)count, &cells)) return err_as(err, QM_DEVICE,
+                                                                               "too many arguments: %d", count);
     if (!program->argument_row)
         program->argument_row = mem_new((size_t)program->rows, sizeof *program->argument_row, "arguments", err);
     return program->argument_row && mem_grow((void **)&program->argument, &program->argument_capacity, cells + 1,
@@ -215,15 +216,16 @@ static bool argument_room(PjrtProgram *program, int count, Err *err) {
 bool pjrt_execute(PjrtClient *client, PjrtProgram *program, PjrtBuffer *const *arguments, int argument_count,
                   PjrtBuffer **results, int result_count, Err *err) {
     if (result_count != program->results)
-        return err_set(err, "execute: expected room for %d results, got %d", program->results, result_count);
+        return err_as(err, QM_DEVICE, "execute: expected room for %d results, got %d", program->results, result_count);
     if (argument_count < 0 || !argument_room(program, argument_count, err))
-        return err_set(err, "execute: %d arguments", argument_count);
+        return err_as(err, QM_DEVICE, "execute: %d arguments", argument_count);
     size_t count = (size_t)argument_count, outputs = (size_t)result_count;
     for (size_t r = 0; r < (size_t)program->rows; r++) {
         PjrtBuffer *const *from = arguments + (size_t)program->row_device[r] * count;
         for (size_t i = 0; i < count; i++) {
             if (!from[i])
-                return err_set(err, "execute: argument %zu of device %d is missing", i, program->row_device[r]);
+                return err_as(err, QM_DEVICE, "execute: argument %zu of device %d is missing", i,
+                              program->row_device[r]);
             program->argument[r * count + i] = from[i];
         }
         program->argument_row[r] = program->argument + r * count;

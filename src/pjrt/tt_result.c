@@ -224,7 +224,7 @@ static bool op_count(TtReport *r, const char *name, Err *err) {
     TtOp *op = &r->op[r->ops++];
     *op = (TtOp){.count = 1};
     memcpy(op->name, name, TT_NAME);
-    return r->ops <= 4096 || err_set(err, "TTNN text: expected at most 4096 kinds of operations");
+    return r->ops <= 4096 || err_as(err, QM_LIMIT, "TTNN text: expected at most 4096 kinds of operations");
 }
 
 const char *tt_collective_name(TtCollective c) {

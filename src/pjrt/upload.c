@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../base/cpu.h"
 #include "shards.h"
 #include "state.h"
@@ -75,7 +76,7 @@ static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
         p->info.cache_bytes += (int64_t)bytes;
     }
     mem_pages_free(zeros, bytes);
-    return !err->set;
+    return !err->kind;
 }
 
 static bool copy_all(Pjrt *p, Err *err) {
@@ -87,7 +88,7 @@ static bool copy_all(Pjrt *p, Err *err) {
     }
     void *work = mem_pages_new((size_t)most, "weights", err);
     Progress progress;
-    progress_start(&progress, "uploading weights", weight_count, p->options.quiet);
+    progress_start(&progress, "uploading weights", weight_count);
     bool ok = work != NULL;
     for (int i = 0; ok && i < p->kept_count; i++) {
         const LowerArgument *a = &p->kept[i];
@@ -132,7 +133,7 @@ static const void *in_file(const Pjrt *p, const LowerArgument *a, int device) {
 static bool part_place(Part *part, int64_t bytes, size_t *used, Err *err) {
     size_t end;
     if (!size_add(*used, (size_t)bytes, &end) || !size_add(end, PJRT_LENT_ALIGN - 1, &end))
-        return err_set(err, "out of memory: weights");
+        return err_as(err, QM_MEMORY, "out of memory: weights");
     part->fill = true;
     part->at = *used;
     *used = end / PJRT_LENT_ALIGN * PJRT_LENT_ALIGN;
@@ -164,14 +165,14 @@ static Part *parts_new(const Pjrt *p, int *count, size_t *bytes, Err *err) {
 static void *fill(void *argument) {
     FillThread *t = argument;
     Filling *f = t->filling;
-    for (int i; !t->err.set && (i = atomic_fetch_add(&f->next, 1)) < f->count;) {
+    for (int i; !t->err.kind && (i = atomic_fetch_add(&f->next, 1)) < f->count;) {
         const Part *part = &f->part[f->order[i]];
         const LowerArgument *a = part->argument;
         uint8_t *to = (uint8_t *)f->p->lent + part->at;
         if (!shard_fill(f->p->program, a, f->p->tensor[a->node], part->device, to, &t->err))
             atomic_store(&f->next, f->count);
         int done = atomic_fetch_add(&f->done, 1) + 1;
-        if (f->progress.on && pthread_equal(t->thread, pthread_self())) progress_show(&f->progress, done);
+        if (pthread_equal(t->thread, pthread_self())) progress_show(&f->progress, done);
     }
     return NULL;
 }
@@ -192,7 +193,7 @@ static bool fill_all(Pjrt *p, Part *part, int count, Err *err) {
     for (int i = 0; ok && i < count; i++)
         if (part[i].fill) f.order[f.count++] = i;
     if (ok) qsort_r(f.order, (size_t)f.count, sizeof *f.order, by_bytes, part);
-    progress_start(&f.progress, "preparing weights", f.count, p->options.quiet);
+    progress_start(&f.progress, "preparing weights", f.count);
     int started = 1; /* the caller is the first */
     for (int i = 0; ok && i < threads; i++) list[i].filling = &f;
     while (ok && started < threads && started < f.count &&
@@ -201,12 +202,12 @@ static bool fill_all(Pjrt *p, Part *part, int count, Err *err) {
     if (ok) list[0].thread = pthread_self(), fill(&list[0]);
     for (int i = 0; ok && i < started; i++) {
         if (i) pthread_join(list[i].thread, NULL);
-        if (list[i].err.set) err_set(err, "%s", list[i].err.text);
+        if (list[i].err.kind) err_from(err, &list[i].err);
     }
     progress_end(&f.progress);
     free(f.order);
     free(list);
-    return ok && !err->set;
+    return ok && !err->kind;
 }
 
 /* Lends memory to a buffer of an argument on a device. */
@@ -260,7 +261,7 @@ static bool lend_caches(Pjrt *p, Err *err) {
             if (a->role != ROLE_CACHE) continue;
             if (pass && !lend_cache(p, a, at, err)) return false;
             if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->own, &all) || !size_add(at, all, &at))
-                return err_set(err, "out of memory: key/value cache");
+                return err_as(err, QM_MEMORY, "out of memory: key/value cache");
         }
         if (pass) break;
         p->lent_cache_bytes = at;

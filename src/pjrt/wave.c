@@ -25,7 +25,7 @@ Wave *wave_new(Pjrt *p, int bucket, Err *err) {
     if (p->wave_count == p->wave_made && !wave_make(p, err)) return NULL;
     Wave *w = &p->waves[p->wave_count];
     if (!w->row || !w->logit || !w->results) { /* there was no memory for it once */
-        err_set(err, "out of memory: step");
+        err_as(err, QM_MEMORY, "out of memory: step");
         return NULL;
     }
     p->wave_count++;
@@ -117,7 +117,8 @@ bool wave_run(Pjrt *p, Wave *w, Err *err) {
     if (!pjrt_bucket(p, w->bucket, err)) return false;
     Compiled *c = &p->compiled[w->bucket];
     if (c->results != p->compiled[0].results)
-        return err_set(err, "expected programs of equal results, got %d and %d", p->compiled[0].results, c->results);
+        return err_as(err, QM_DEVICE, "expected programs of equal results, got %d and %d", p->compiled[0].results,
+                      c->results);
     return execute(p, c, w, NULL, w->results, err);
 }
 
@@ -126,10 +127,10 @@ bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err
     Pjrt *p = backend;
     if (from_slot < 0 || to_slot < 0 || from_slot >= p->options.slots || to_slot >= p->options.slots || positions < 0 ||
         positions > p->options.context)
-        return err_set(err, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
-                       (long long)positions, from_slot, to_slot, (long long)p->options.context,
-                       (long long)p->options.slots);
-    if (p->lost) return err_set(err, LOST);
+        return err_as(err, QM_DEVICE, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
+                      (long long)positions, from_slot, to_slot, (long long)p->options.context,
+                      (long long)p->options.slots);
+    if (p->lost) return err_as(err, QM_DEVICE, LOST);
     if (from_slot == to_slot || positions == 0) return true;
     if (!pjrt_copier(p, err)) return nodes_failed(p, err);
     size_t results = (size_t)(p->own * p->copier.results);
@@ -209,7 +210,7 @@ static bool result_of(const Compiled *c, int node, Result *out) {
 static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
     Result at;
     if (!result_of(&p->compiled[w->bucket], (int)(n - p->program->graph.nodes), &at))
-        return err_set(err, "program has no result %s", n->name);
+        return err_as(err, QM_DEVICE, "program has no result %s", n->name);
     const LowerArgument *r = wave_result(p, w, at);
     for (int replica = 0; replica < p->dp; replica++) {
         if (!wave_asked(p, w, shape_rows(&n->shape) == LOGIT_ROWS, replica)) continue;

@@ -128,7 +128,8 @@ static Candidate heap_pop(Bpe *bpe) {
 }
 
 static bool merge_long(Bpe *bpe, const Vocab *vocab, const uint8_t *word, size_t bytes, Ids *out, Err *err) {
-    if (bytes > INT32_MAX) return err_set(err, "word of %zu bytes is too long: expected at most %d", bytes, INT32_MAX);
+    if (bytes > INT32_MAX) return err_as(err, QM_LIMIT, "word of %zu bytes is too long: expected at most %d", bytes,
+                                         INT32_MAX);
     if (!mem_grow((void **)&bpe->symbol, &bpe->symbol_room, bytes, sizeof *bpe->symbol, "word", err)) return false;
     Symbol *symbol = bpe->symbol;
     int32_t count = 0;

@@ -17,7 +17,8 @@ double split_deadline(size_t bytes) { return clock_seconds() + SECONDS_AT_LEAST 
 
 struct Regex *regex_new(const char *pattern, size_t bytes, Err *err) {
     if (bytes > 10000) {
-        err_set(err, "pre_tokenizer: Split: pattern is too long: expected at most 10000 bytes, got %zu", bytes);
+        err_as(err, QM_LIMIT, "pre_tokenizer: Split: pattern is too long: expected at most 10000 bytes, got %zu",
+               bytes);
         return NULL;
     }
     Text text = {0};
@@ -35,7 +36,7 @@ struct Regex *regex_new(const char *pattern, size_t bytes, Err *err) {
                                         &why, &at, lines);
         pcre2_compile_context_free(lines);
         if (!lines) {
-            err_set(err, "out of memory: pattern");
+            err_as(err, QM_MEMORY, "out of memory: pattern");
         } else if (regex->code) {
             pcre2_jit_compile(regex->code, PCRE2_JIT_COMPLETE); /* without it matching is slower, no more */
         } else {
@@ -104,7 +105,7 @@ bool regex_split(const struct Regex *regex, const uint8_t *text, size_t bytes, d
     pcre2_match_data *match = pcre2_match_data_create_from_pattern(regex->code, NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
     bool ok = match && limits;
-    if (!ok) err_set(err, "out of memory: pattern matching");
+    if (!ok) err_as(err, QM_MEMORY, "out of memory: pattern matching");
     if (ok) {
         pcre2_set_match_limit(limits, MATCH_STEPS);
         pcre2_set_heap_limit(limits, MATCH_KIBIBYTES);

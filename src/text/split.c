@@ -19,7 +19,8 @@ const char *split_pattern(SplitKind kind) {
 }
 
 bool splitter_add(Splitter *splitter, SplitKind kind, Err *err) {
-    if (splitter->count == SPLIT_STEPS) return err_set(err, "pre_tokenizer has more than %d steps", SPLIT_STEPS);
+    if (splitter->count == SPLIT_STEPS) return err_as(err, QM_LIMIT, "pre_tokenizer has more than %d steps",
+                                                      SPLIT_STEPS);
     splitter->step[splitter->count++] = kind;
     return true;
 }

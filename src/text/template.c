@@ -189,7 +189,7 @@ static bool starts(const Text *text, size_t at, const char *with) {
 static bool keep_system(ChatTemplate *chat, ChatKind kind, const char *system, size_t bytes, Err *err) {
     chat->kind = kind;
     chat->system = strndup(system, bytes);
-    return chat->system || err_set(err, "out of memory: chat template");
+    return chat->system || err_as(err, QM_MEMORY, "out of memory: chat template");
 }
 
 /* Plain ChatML: every message as a turn, with or without a system message for those who give none. */

@@ -55,7 +55,7 @@ static bool family_of(const char *model, char **family, Err *err) {
     bool ok = model_file_read(&file, model, "config.json", FILE_LIMIT, err);
     json_t *root = ok && file.data ? json_text(file.data, file.bytes, file.where, err) : NULL;
     if (ok && file.data) ok = root && json_get_text(root, "model_type", file.where, &type, err);
-    if (ok && type && !(*family = strdup(type))) ok = err_set(err, "out of memory: model_type");
+    if (ok && type && !(*family = strdup(type))) ok = err_as(err, QM_MEMORY, "out of memory: model_type");
     json_decref(root);
     model_file_free(&file);
     return ok;
@@ -67,7 +67,7 @@ static QmTokenizer *open_files(const char *model, Err *err) {
     ModelFile json = {0}, config = {0}, jinja = {0};
     char *family = NULL;
     bool ok = t && model_file_read(&json, model, "tokenizer.json", (size_t)256 << 20, err) &&
-              (json.data || err_set(err, "cannot open %s: the model has no such file", json.where)) &&
+              (json.data || err_as(err, QM_IO, "cannot open %s: the model has no such file", json.where)) &&
               tokenizer_load_json(t, (const uint8_t *)json.data, json.bytes, json.where, err) &&
               family_of(model, &family, err) &&
               model_file_read(&config, model, "tokenizer_config.json", FILE_LIMIT, err) &&

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/watch.h"
 #include "../io/json.h"
 #include "tokenizer.h"
 
@@ -79,8 +80,8 @@ static bool take_token(const Config *c, NewToken *token, bool flags) {
                            ", but is not in tokenizer.json, whose next free id is %d: the two files disagree",
                            c->where, name.text, token->declared, (int)id);
     } else if (token->declared >= 0 && token->declared != id) {
-        fprintf(stderr, "qwenmesh: warning: %s: '%s' has id %" PRId64 " there and %d in tokenizer.json, which counts\n",
-                c->where, name.text, token->declared, (int)id);
+        watch_say(QM_WARNING, "%s: '%s' has id %" PRId64 " there and %d in tokenizer.json, which counts",
+                  c->where, name.text, token->declared, (int)id);
     }
     token->added.id = id;
     if (id < t->vocab.count && t->vocab.piece[id].added) {

@@ -1,5 +1,6 @@
 /* tokenizer_gguf.c: the tokenizer in the metadata of a GGUF file (keys: github.com/ggml-org/ggml, docs/gguf.md). */
 #include <inttypes.h>
+#include "../base/watch.h"
 #include "../io/names.h"
 #include "tokenizer.h"
 #include "unicode.h"
@@ -46,11 +47,11 @@ static GgufText guess_pre(const Gguf *gguf, Err *err) {
     const char *name = text_equal(architecture, "qwen2")                                        ? "qwen2"
                        : text_equal(architecture, "llama") && tokens && tokens->count >= 128000 ? "llama-bpe"
                                                                                                 : "gpt-2";
-    fprintf(stderr,
-            "qwenmesh: warning: tokenizer.ggml.pre is %s: taking %s for the architecture %s; if that is not how "
-            "the model was trained, its answers will be worse\n",
-            gguf_find(gguf, "tokenizer.ggml.pre") ? "default" : "missing", name,
-            architecture.bytes ? name_text(architecture.data, architecture.bytes).text : "(none)");
+    watch_say(QM_WARNING,
+              "tokenizer.ggml.pre is %s: taking %s for the architecture %s; if that is not how "
+              "the model was trained, its answers will be worse",
+              gguf_find(gguf, "tokenizer.ggml.pre") ? "default" : "missing", name,
+              architecture.bytes ? name_text(architecture.data, architecture.bytes).text : "(none)");
     return (GgufText){name, strlen(name)};
 }
 
@@ -64,7 +65,7 @@ static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
                        name_text(model.data, model.bytes).text);
     if (space) return err_set(err, "tokenizer.ggml.add_space_prefix true is not supported with byte-level BPE");
     if (!pre.data || text_equal(pre, "default")) pre = guess_pre(gguf, err);
-    if (err->set) return false;
+    if (err->kind) return false;
     for (size_t i = 0; i < sizeof known_pre / sizeof *known_pre; i++) {
         if (!text_equal(pre, known_pre[i].name)) continue;
         t->nfc = known_pre[i].nfc;
@@ -137,14 +138,14 @@ static bool load_vocab(QmTokenizer *t, const Gguf *gguf, Err *err) {
     const GgufValue *types = merges ? find_array(gguf, "tokenizer.ggml.token_type", GGUF_I32, false, err) : NULL;
     if (!merges || (!types && gguf_find(gguf, "tokenizer.ggml.token_type"))) return false;
     if (!types)
-        fprintf(stderr, "qwenmesh: warning: tokenizer.ggml.token_type is missing: taking tokens spelled <|...|> for "
-                        "control tokens, and all others for text\n");
+        watch_say(QM_WARNING, "tokenizer.ggml.token_type is missing: taking tokens spelled <|...|> for "
+                        "control tokens, and all others for text");
     if (types && types->count != tokens->count)
         return err_set(err, "tokenizer.ggml.token_type: expected %" PRIu64 " items, one for each token, got %" PRIu64,
                        tokens->count, types->count);
     if (tokens->count > VOCAB_MOST_IDS)
-        return err_set(err, "tokenizer.ggml.tokens: expected at most %d items, got %" PRIu64, VOCAB_MOST_IDS,
-                       tokens->count);
+        return err_as(err, QM_LIMIT, "tokenizer.ggml.tokens: expected at most %d items, got %" PRIu64, VOCAB_MOST_IDS,
+                      tokens->count);
     if (!load_tokens(t, tokens, types, false, err) || !vocab_index(&t->vocab, err)) return false;
     const uint8_t *cursor = merges->data;
     GgufText line;

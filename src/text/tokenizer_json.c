@@ -90,7 +90,7 @@ static bool template_bos(const json_t *p, int64_t *bos, Err *err) {
     const json_t *last = count ? json_array_get(single, count - 1) : NULL;
     *bos = -1;
     if (!json_object_get(last, "Sequence") || count > 2)
-        return err_set(err, "post_processor TemplateProcessing: expected at most one token, before the text");
+        return err_as(err, QM_LIMIT, "post_processor TemplateProcessing: expected at most one token, before the text");
     if (count == 1) return true;
     const json_t *first = json_object_get(json_array_get(single, 0), "SpecialToken");
     const char *name = json_string_value(json_object_get(first, "id"));

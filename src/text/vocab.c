@@ -69,7 +69,8 @@ static bool reserve(Vocab *vocab, int64_t id, Err *err) {
 /* Ends a piece whose bytes were appended from `start` on. */
 static bool place(Vocab *vocab, int64_t id, size_t start, PieceKind kind, bool special, Err *err) {
     if (!text_ok(&vocab->bytes, "vocabulary", err)) return false;
-    if (vocab->bytes.bytes > UINT32_MAX) return err_set(err, "vocabulary is too large: more than 4 GiB of tokens");
+    if (vocab->bytes.bytes > UINT32_MAX) return err_as(err, QM_LIMIT,
+                                                       "vocabulary is too large: more than 4 GiB of tokens");
     vocab->piece[id] = (Piece){.start = (uint32_t)start,
                                .bytes = (uint32_t)(vocab->bytes.bytes - start),
                                .kind = (uint8_t)kind,

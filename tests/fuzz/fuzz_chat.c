@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     check(chat_recognise(&chat, (const char *)data, first, &err));
     if (chat.kind == CHAT_UNKNOWN) check(chat_choose(&chat, bytes % 2 ? "qwen2.5" : "chatml", &err));
     bool ok = chat_render(&chat, (const char *)data + rest, bytes - rest, true, &prompt, &err);
-    check(ok != err.set);
+    check(ok != err.kind);
     if (ok) check(utf8_valid((const uint8_t *)prompt.text.data, prompt.text.bytes));
     for (size_t i = 0, last = 0; i < prompt.open_count; i++) {
         check(prompt.open[i].start >= last && prompt.open[i].end > prompt.open[i].start &&

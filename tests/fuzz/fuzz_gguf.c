@@ -38,7 +38,7 @@ static void read_value(const Gguf *gguf, const GgufValue *v) {
 static void read_tokenizer(const Gguf *gguf) {
     Err err = {0};
     QmTokenizer *t = tokenizer_new(&err);
-    if (!t || tokenizer_load_gguf(t, gguf, &err) == err.set) abort();
+    if (!t || tokenizer_load_gguf(t, gguf, &err) == err.kind) abort();
     qm_tokenizer_close(t);
 }
 
@@ -70,12 +70,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     ModelConfig config;
     Err err = {0};
     if (!gguf_parse(&gguf, data, bytes, "input", &err)) {
-        if (!err.set) abort();
+        if (!err.kind) abort();
         return 0;
     }
     for (uint64_t i = 0; i < gguf.value_count; i++) read_value(&gguf, &gguf.values[i]);
-    if (config_from_gguf(&config, &gguf, &err) == err.set) abort();
-    if (!err.set && config_parameters(&config) <= 0) abort();
+    if (config_from_gguf(&config, &gguf, &err) == err.kind) abort();
+    if (!err.kind && config_parameters(&config) <= 0) abort();
     read_tokenizer(&gguf);
     gguf_close(&gguf);
     read_weights(data, bytes);

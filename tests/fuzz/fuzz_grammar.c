@@ -13,19 +13,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     size_t first = nul ? (size_t)(nul - data) : bytes, rest = nul ? first + 1 : bytes;
     const char *text = (const char *)data;
     json_t *schema = kind == 2 ? json_text(text, first, "schema", &err) : NULL;
-    Grammar *g = err.set     ? NULL
+    Grammar *g = err.kind     ? NULL
                  : kind == 0 ? grammar_gbnf(text, first, &err)
                  : kind == 1 ? grammar_regex(text, first, &err)
                              : grammar_json_schema(schema, &err);
     json_decref(schema);
-    if (!g != err.set) abort();
+    if (!g != err.kind) abort();
     Matcher *m = g ? matcher_new(g, NULL, &err) : NULL;
     if (m) {
         size_t half = (bytes - rest) / 2;
         int32_t whole = matcher_read(m, 0, data + rest, bytes - rest, &err);
-        int32_t part = err.set ? -2 : matcher_read(m, 0, data + rest, half, &err);
-        part = err.set ? -2 : matcher_read(m, part, data + rest + half, bytes - rest - half, &err);
-        if (!err.set && whole != part) abort();
+        int32_t part = err.kind ? -2 : matcher_read(m, 0, data + rest, half, &err);
+        part = err.kind ? -2 : matcher_read(m, part, data + rest + half, bytes - rest - half, &err);
+        if (!err.kind && whole != part) abort();
     }
     matcher_release(m);
     grammar_release(g);

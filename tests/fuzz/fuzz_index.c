@@ -52,7 +52,7 @@ static void choose(const char *index, size_t bytes) {
     Err err = {0};
     bool has;
     if (!hub_files_add(&files, list, sizeof list - 1, all, 1, &err)) abort();
-    if (hub_choose(&files, index, bytes, &has, &err) == err.set || files.count > 2) abort();
+    if (hub_choose(&files, index, bytes, &has, &err) == err.kind || files.count > 2) abort();
     hub_files_free(&files);
 }
 
@@ -61,7 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (folder[strlen(folder) - 1] == 'X') folder_make();
     put("model.safetensors.index.json", data, bytes);
     Weights *w = weights_open(folder, &err);
-    if (!w == !err.set) abort();
+    if (!w == !err.kind) abort();
     for (int64_t i = 0; w && i < weights_count(w); i++) {
         WeightTensor *t = weights_at(w, i);
         if (strncmp(t->file, folder, strlen(folder)) || t->bytes != 1 || weights_find(w, t->name) != t) abort();

@@ -58,7 +58,7 @@ static bool run(QmEngine *e, float *logits, int32_t best[TOKENS + 1]) {
     a[0] = (QmAppend){.session = s, .tokens = ids + 1, .count = 1, .logits_from = 1, .argmax = best + TOKENS};
     a[1] = (QmAppend){.session = other, .tokens = ids, .count = 2};
     ok = ok && qm_forward(e, a, 2, &err);
-    if (!ok && !err.set) abort();
+    if (!ok && !err.kind) abort();
     qm_session_free(s);
     qm_session_free(other);
     return ok;
@@ -68,7 +68,7 @@ static bool run(QmEngine *e, float *logits, int32_t best[TOKENS + 1]) {
 static bool open_run(const QmEngineOptions *o, float **logits, int32_t best[TOKENS + 1]) {
     QmErr err = {0};
     QmEngine *e = qm_engine_open(o, &err);
-    if (!e && !err.set) abort();
+    if (!e && !err.kind) abort();
     bool ok = e && qm_engine_info(e)->vocab <= MOST_VOCAB;
     if (ok) {
         *logits = calloc((size_t)qm_engine_info(e)->vocab * TOKENS, sizeof **logits);
@@ -88,7 +88,7 @@ static bool same(const float *a, const float *b, int64_t n) {
 static void check(const char *path, uint8_t types, uint8_t way) {
     float *want = NULL, *got = NULL;
     int32_t best[2][TOKENS + 1];
-    QmEngineOptions o = {.model = path, .threads = 1, .slots = 2, .context = 70, .rows = 64, .quiet = true,
+    QmEngineOptions o = {.model = path, .threads = 1, .slots = 2, .context = 70, .rows = 64,
                          .act = acts[types & 3], .kv_cache = caches[types >> 2 & 3], .weights = weights[types >> 4 & 3],
                          .hidden = types >> 6 & 1};
     bool ok = open_run(&o, &want, best[0]);

@@ -29,7 +29,7 @@ static void check_hellos(Bytes b) {
     bool crowded;
     memset(all, 0, sizeof all);
     memcpy(all, b.at, b.left < sizeof all ? b.left : sizeof all);
-    if (hellos_agree(all, RANKS, &err) == err.set) abort();
+    if (hellos_agree(all, RANKS, &err) == err.kind) abort();
     for (int rank = 0; rank < RANKS; rank++)
         if (hello_share(all, RANKS, rank, &share, &crowded) && CPU_COUNT(&share) < 1) abort();
 }
@@ -40,7 +40,7 @@ static void check_open(Bytes b) {
     Err err = {0};
     if (!hear(&b, &open, sizeof open, &err)) return;
     if (!open_order_read(&open, &o, &err)) {
-        if (!err.set) abort();
+        if (!err.kind) abort();
         return;
     }
     if (!open_order_write(&again, &o, &err)) abort(); /* texts that were read fit */
@@ -76,7 +76,7 @@ static void check_orders(Bytes b, bool four) {
     Follower f;
     Order o;
     QmEngineOptions options = {.model = model_path(), .random = "f32", .mesh = four ? "dp2,tp2" : "1x1", .threads = 1,
-                               .slots = 3, .rows = 12, .context = 130, .hidden = true, .quiet = true};
+                               .slots = 3, .rows = 12, .context = 130, .hidden = true};
     QmEngine *e = qm_engine_open(&options, &err);
     if (!e || !follower_new(&f, e, &err)) {
         fprintf(stderr, "%s\n", err.text);
@@ -84,7 +84,7 @@ static void check_orders(Bytes b, bool four) {
     }
     for (int i = 0; i < ORDERS_MOST && hear(&b, &o, sizeof o, &err); i++) {
         if (!follower_obey(&f, &o, hear, &b, &err)) {
-            if (!err.set) abort();
+            if (!err.kind) abort();
             break;
         }
         if (o.kind == ORDER_STEP) check_result(e);

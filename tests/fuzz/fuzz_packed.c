@@ -13,7 +13,7 @@ static void check(const uint8_t *data, size_t bytes) {
     Err err = {0};
     bool found;
     if (!packed_parse(&p, data, bytes, "input", &err)) {
-        if (!err.set) abort();
+        if (!err.kind) abort();
         return;
     }
     const uint8_t *at = data;
@@ -29,7 +29,7 @@ static void check(const uint8_t *data, size_t bytes) {
         if (whole != s->bytes) abort();
         at = s->data + s->bytes;
         Err damaged = {0};
-        if (!packed_verify(&p, s, &damaged) && !damaged.set) abort();
+        if (!packed_verify(&p, s, &damaged) && !damaged.kind) abort();
     }
     if (packed_gguf(&p, &gguf, &found, &err) && found) gguf_close(&gguf);
     packed_close(&p);

@@ -16,7 +16,7 @@ static GenerationConfig base;
 static void open_all(void) {
     Err err = {0};
     QmEngineOptions o = {.model = "tests/golden/tiny", .threads = 1, .slots = MOST_BEAMS + 2, .context = 24, .rows = 8,
-                         .quiet = true, .hidden = true, .isa = "reference"};
+                         .hidden = true, .isa = "reference"};
     engine = qm_engine_open(&o, &err);
     tokenizer = qm_tokenizer_open("tests/data/bytes", &err);
     if (!engine || !tokenizer || !generation_defaults(&base, "tests/golden/tiny", &err)) {
@@ -56,7 +56,7 @@ static uint64_t answer(const GenerationConfig *c, const int32_t *ids, int64_t n,
         if (*ok && (!g->finish || g->count > g->prompt + MOST_NEW)) abort();
         for (int64_t k = 0; k < g->count; k++) hash = (hash ^ (uint64_t)g->ids[k]) * 1099511628211u;
     }
-    if (*ok == err.set) abort();
+    if (*ok == err.kind) abort();
     sequences_free(&found);
     search_free(&s);
     generation_free(&one.item.g);
@@ -74,10 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         return 0;
     }
     bool known = parameters_known(o, more, "input", &err);
-    if (known == err.set) abort();
+    if (known == err.kind) abort();
     Err ignored = {0}; /* names that are not known must not keep values from being tried */
     bool ok = generation_from_json(&c, &base, o, "input", &ignored) && generation_check(&c, 512, &ignored);
-    if (ok == ignored.set) abort();
+    if (ok == ignored.kind) abort();
     int32_t ids[MOST_PROMPT] = {5, 6};
     int64_t n = 0;
     const json_t *list = json_object_get(o, "ids");

@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         if (!results_open(&r, path, true, run, 4, 2, &err) || r.found != found || found > 8) abort();
         results_close(&r, &err);
     } else {
-        if (!err.set) abort();
+        if (!err.kind) abort();
         results_close(&r, NULL);
         is(path, data, bytes);
     }

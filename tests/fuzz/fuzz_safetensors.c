@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     SafeTensors st;
     Err err = {0};
     if (!safetensors_parse(&st, data, bytes, "input", &err)) {
-        if (!err.set) abort();
+        if (!err.kind) abort();
         return 0;
     }
     const uint8_t *at = NULL;

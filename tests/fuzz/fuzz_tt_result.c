@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     TtReport r;
     Err err = {0};
     if (!tt_result_read(data, bytes, &result, &err) || !tt_report_read(&result, &r, &err)) {
-        if (!err.set || !err.text[0]) abort();
+        if (!err.kind || !err.text[0]) abort();
         return 0;
     }
     if (r.argument_bytes < 0 || r.prepared_bytes < 0 || r.temporary_bytes < 0 || r.relayout_bytes < 0 ||
