@@ -80,6 +80,33 @@ printf '{"messages":[{"role":"user","content":"x"}],"tools":[{"maximum":18446744
 run generate -m "$model" --chat-template qwen2.5 --in "$work/one.jsonl" --out "$work/res"
 check "tools with a number beyond 64 bits" 'is 0' 'no_err memory'
 
+# ---- Many requests with one schema: it is kept once, and what reads by it only for those that run
+schema='{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string","format":"date-time"}},"required":["a","b"]}'
+seq 1000 | sed "s/.*/{\"prompt\":\"a\",\"max_new_tokens\":1,\"json_schema\":$schema}/" >"$work/many.jsonl"
+case $QWENMESH in
+*/asan/*) skip "a thousand requests with one schema take little memory" "the sanitizer needs more than the test leaves" ;;
+*)
+    status=0
+    (ulimit -v 120000 && exec "$QWENMESH" generate -m "$model" --in "$work/many.jsonl" --out "$work/res" -c 64 --slots 1 --threads 1) \
+        >"$work/out" 2>"$work/err" || status=$?
+    check "a thousand requests with one schema take little memory" 'is 0' '[ "$(wc -l <"$work/res")" = 1000 ]'
+    ;;
+esac
+{
+    for type in integer boolean integer null; do
+        printf '{"prompt":"a","max_new_tokens":5,"num_beams":2,"json_schema":{"type":"%s"}}\n' $type
+        printf '{"prompt":"a","max_new_tokens":5,"response_format":{"type":"json_schema","schema":{"type":"%s"}}}\n' $type
+    done
+    printf '{"prompt":"a","max_new_tokens":5,"regex":"b+"}\n{"prompt":"a","max_new_tokens":5}\n'
+} >"$work/mixed.jsonl"
+run generate -m "$model" --in "$work/mixed.jsonl" --out "$work/res"
+while read -r line; do
+    echo "$line" >"$work/one.jsonl"
+    "$QWENMESH" generate -m "$model" --in "$work/one.jsonl" --out -
+done <"$work/mixed.jsonl" >"$work/alone" 2>"$work/err"
+check "schemas that change from request to request: each has its own" 'is 0' 'cmp "$work/res" "$work/alone"' \
+    'sed -n 9p "$work/res" | grep -q "\"text\":\"b"' '! sed -n 10p "$work/res" | grep -q "\"text\":\"b"'
+
 # ---- Full contexts and lengths
 run run -m "$model" -p abcd -c 16 -n 100 --ignore-eos
 check "run: a full context ends the answer" 'is 0' 'no_err error'

@@ -23,6 +23,10 @@ typedef struct Request {
     char *failed;             /* why it has no answer; NULL: it has */
 } Request;
 
+/* Grammars of requests so far, by the members that ask for one: requests that ask for the same share it. */
+enum { MEMOS = 16 };
+typedef struct GrammarMemo { json_t *asked; Grammar *grammar; } GrammarMemo;
+
 typedef struct Job {
     QmEngine *engine, *draft;
     QmTokenizer *tokenizer;   /* NULL when the model has none: requests then give ids */
@@ -34,11 +38,41 @@ typedef struct Job {
     int64_t slots;            /* that the searches among them need   */
     bool hidden;              /* whether these need hidden states    */
     int warned;               /* of parameters without effect        */
+    GrammarMemo memo[MEMOS];  /* the one at `memos` % MEMOS is the oldest */
+    int64_t memos;
     Progress progress;
 } Job;
 
 /* What a request may have beside generation parameters. */
 static const char *const prompt_names[] = {"prompt", "ids", "messages", "tools", "attention_mask", NULL};
+
+/* A request's parameters. */
+static bool request_config(Job *job, const json_t *o, const char *where, GenerationConfig *c, Err *err) {
+    static const char *const names[] = {"grammar", "regex", "json_schema", "response_format"};
+    json_t *asked = json_object(), *rest = json_copy((json_t *)(uintptr_t)o);
+    bool ok = (asked && rest) || err_set(err, "out of memory: a request");
+    for (int i = 0; ok && i < 4; i++) {
+        json_t *value = json_object_get(o, names[i]);
+        if (value && json_object_set(asked, names[i], value)) ok = err_set(err, "out of memory: a request");
+        json_object_del(rest, names[i]);
+    }
+    const GrammarMemo *known = NULL;
+    for (int i = 0; ok && i < MEMOS && json_object_size(asked); i++)
+        if (job->memo[i].asked && json_equal(job->memo[i].asked, asked)) known = &job->memo[i];
+    GenerationConfig base = job->base; /* borrows all it shares */
+    *c = (GenerationConfig){0};
+    if (known) base.grammar = known->grammar;
+    ok = ok && generation_from_json(c, &base, known ? rest : o, where, err);
+    if (ok && !known && json_object_size(asked)) {
+        GrammarMemo *memo = &job->memo[job->memos++ % MEMOS];
+        json_decref(memo->asked);
+        grammar_release(memo->grammar);
+        *memo = (GrammarMemo){json_incref(asked), grammar_share(c->grammar)};
+    }
+    json_decref(asked);
+    json_decref(rest);
+    return ok;
+}
 
 /* Whether a line's members are known and go together: found before a model is opened. */
 static bool request_check(Job *job, const json_t *o, const char *where, Err *err) {
@@ -46,7 +80,7 @@ static bool request_check(Job *job, const json_t *o, const char *where, Err *err
     GenerationConfig c = {0};
     if (!json_is_object(o)) return err_set(err, "%s: expected an object", where);
     if (!parameters_known(o, prompt_names, where, err)) return false;
-    bool ok = generation_from_json(&c, &job->base, o, where, err) && generation_check(&c, 0, err);
+    bool ok = request_config(job, o, where, &c, err) && generation_check(&c, 0, err);
     if (!ok) err_prefix(err, "%s", where);
     if (search_slots(&c) > job->slots) job->slots = search_slots(&c);
     job->hidden = job->hidden || search_hidden(&c);
@@ -135,11 +169,11 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
 }
 
 /* A request's generation, ready to begin. */
-static bool request_start(const Job *job, Request *r, const char *where, Err *err) {
+static bool request_start(Job *job, Request *r, const char *where, Err *err) {
     const QmModelInfo *info = qm_engine_info(job->engine);
     GenerationConfig c;
     int32_t *ids = NULL;
-    int64_t n = generation_from_json(&c, &job->base, r->json, where, err) && generation_check(&c, info->vocab, err)
+    int64_t n = request_config(job, r->json, where, &c, err) && generation_check(&c, info->vocab, err)
                     ? prompt_of(job, r->json, &ids, where, err)
                     : -1;
     if (n >= 0 && json_object_get(r->json, "messages")) generation_turn_ends(&c, job->tokenizer);
@@ -166,6 +200,7 @@ static bool prepare(Job *job, const char *path, Err *err) {
         const json_t *seed = json_object_get(r->json, "seed");
         r->item.sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)i;
         if (!request_start(job, r, where, err)) return err_prefix(err, "%s", where), false;
+        generation_rest(&r->item.g);
         json_decref(r->json);
         r->json = NULL;
     }
@@ -235,12 +270,14 @@ static bool run_searches(Job *job, Err *err) {
         if (!search_wanted(&r->item.g.config, job->draft)) continue;
         if (!s.engine && !search_new(&s, job->engine, job->draft, err)) ok = false;
         s.sequence = r->item.sequence;
+        ok = ok && generation_wake(&r->item.g, err);
         if (ok && !search_run(&s, &r->item.g, &r->found, err)) {
             sequences_free(&r->found);
             Err why = *err;
             if (s.invalid) *err = (Err){0};
             ok = s.invalid && request_fail(job, r, &why, err);
         } else if (ok) r->item.g.finish = r->found.list->finish;
+        generation_rest(&r->item.g);
         if (!ok) err_prefix(err, "line %lld", (long long)r->line);
     }
     search_free(&s);
@@ -249,10 +286,11 @@ static bool run_searches(Job *job, Err *err) {
 
 static bool next_request(void *user, BatchItem **item, Err *err) {
     Job *job = user;
-    (void)err;
     if (job->next < job->written) job->next = job->written; /* searches come in finished */
-    if (job->next < job->count) *item = &job->requests[job->next++].item;
-    return true;
+    if (job->next == job->count) return true;
+    Request *r = &job->requests[job->next++];
+    *item = &r->item;
+    return r->item.g.finish || generation_wake(&r->item.g, err);
 }
 
 /* Results are in request order: this one waits for those before it. */
@@ -263,6 +301,7 @@ static bool request_done(void *user, BatchItem *item, Err *err) {
     if (!r->failed && !generation_sound(&item->g, &why)) {
         if (!request_fail(job, r, &why, err)) return false;
     }
+    generation_rest(&item->g);
     while (job->written < job->count && job->requests[job->written].item.g.finish) {
         r = &job->requests[job->written++];
         if (!write_result(r, job->out.file, job->out.path, err)) return false;
@@ -295,6 +334,7 @@ static void job_free(Job *job) {
         free(job->requests[i].failed);
     }
     free(job->requests);
+    for (int i = 0; i < MEMOS; i++) json_decref(job->memo[i].asked), grammar_release(job->memo[i].grammar);
     generation_config_free(&job->base);
     qm_tokenizer_close(job->tokenizer);
     qm_engine_close(job->draft);

@@ -19,6 +19,16 @@ bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenize
     return true;
 }
 
+void generation_rest(Generation *g) {
+    matcher_release(g->matcher);
+    g->matcher = NULL;
+}
+
+bool generation_wake(Generation *g, Err *err) {
+    return !g->config.grammar || g->matcher ||
+           (g->matcher = matcher_new(g->config.grammar, g->stream.tokenizer, err)) != NULL;
+}
+
 bool generation_copy(Generation *to, const Generation *from, Err *err) {
     size_t told = from->logprobs ? (size_t)(from->count - from->prompt) * (size_t)(1 + from->config.logprobs) : 0;
     *to = *from;

@@ -113,6 +113,10 @@ typedef struct Generation {
 /* Copies the config. */
 bool generation_start(Generation *g, const GenerationConfig *c, const QmTokenizer *t, const int32_t *prompt,
                       int64_t count, Err *err);
+/* Before the first token: without the matcher of its grammar (tens of KiB), for one that waits for its turn; and with
+ * it again. */
+void generation_rest(Generation *g);
+bool generation_wake(Generation *g, Err *err);
 /* A second generation that goes on from here by itself. */
 bool generation_copy(Generation *to, const Generation *from, Err *err);
 /* Whether the next token, not every later one, is simply the largest logit: then no logits leave the devices. */
