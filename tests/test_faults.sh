@@ -24,6 +24,7 @@ cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
 cp tests/data/bytes/tokenizer.json "$model"
 data=$(realpath tests/data)
 golden=$(realpath tests/golden)
+corpus=$(realpath tests/fuzz/corpus)
 cd "$work" || exit 1
 printf '%s\n' '{"ids":[5,6,7],"max_new_tokens":4,"eos_token_id":null,"logprobs":2}' \
     '{"prompt":"hi","max_new_tokens":3,"do_sample":true,"seed":5,"stop":["q"]}' \
@@ -33,6 +34,24 @@ printf '%s\n' '{"ids":[5,6,7],"max_new_tokens":4,"eos_token_id":null,"logprobs":
 printf '{"context":"a b","choices":["c","d e"],"gold":0}\n' >choice.jsonl
 printf '"some text"\n"more of it"\n' >texts.jsonl
 printf 'Some words to read, and some more.\n' >text
+le64() {
+    local v=$1 i s=
+    for i in 1 2 3 4 5 6 7 8; do s+=$(printf '\\x%02x' $((v & 255))) v=$((v >> 8)); done
+    # shellcheck disable=SC2059 # bytes
+    printf "$s"
+}
+# gguf_model KEYS TENSORS: a GGUF file with the keys of both and the tensors of one, which a text keeps aligned.
+gguf_model() {
+    local pad=$(((32 - ($(stat -c %s "$1") - 1) % 32) % 32))
+    head -c 16 "$2"
+    le64 $(($(od -An -t u8 -j 16 -N 8 "$1") + $(od -An -t u8 -j 16 -N 8 "$2") + 1))
+    tail -c +25 "$1"
+    le64 3 && printf 'pad\10\0\0\0' && le64 $pad && printf '%*s' $pad ''
+    tail -c +25 "$2"
+}
+tail -c +3 "$corpus/model/gguf" >tensors.gguf
+gguf_model "$corpus/tokenizer/gguf" tensors.gguf >model.gguf
+echo '{"prompt":"ab","max_new_tokens":3}' >prompt.jsonl
 "$q" pack "$model" -o packed.qm >/dev/null || exit 1
 
 # position N COMMAND...: runs it with call N failing; what it left is in out/, its words in words.
@@ -43,7 +62,7 @@ position() {
     timeout -s KILL 120 env FAULT_AT="$n" FAULT_CALLS="$kind" FAULT_COUNT="$work/count" LD_PRELOAD="$library" \
         "$q" "$@" >out/stdout 2>words </dev/null
     code=$?
-    sed -i '/^this run: /d; s/ in [0-9.]* s$//' out/stdout # times
+    sed -i '/^this run: /d; s/ in [0-9.]* s$//; /^"model[.a-z]*",/s/,[0-9.]*/,/g' out/stdout # times
 }
 
 # Why what is there is not as it should be; nothing if it is.
@@ -135,5 +154,8 @@ sweep gsm8k eval gsm8k -m "$model" --data "$data/gsm8k" --limit 2 --shots 0 -n 2
 sweep choice eval choice -m "$model" --in choice.jsonl -o out/scored.jsonl --threads 1
 sweep perplexity eval perplexity -m "$model" -f text --threads 1
 sweep compare eval compare -m "$model" -f text --act-b int8 --threads 1
+sweep gguf generate -m model.gguf --in prompt.jsonl --out out/res.jsonl --threads 2
+sweep pack-gguf pack model.gguf -o out/p.qm --threads 1
+sweep bench bench -m model.gguf -p 4 -n 2 -r 1 -o csv --threads 2
 sweep export export "$model" --mesh 2x2 -o out/programs
 finish
