@@ -191,7 +191,7 @@ bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, con
     }
     const json_t *eos = json_object_get(o, "eos_token_id");
     if (eos) c->eos_given = true;
-    if (eos && json_is_null(eos)) c->eos_count = 0;
+    if (json_is_null(eos)) c->eos_count = 0;
     else if (eos && !eos_from_json(c, eos, where, err)) return false;
     return stops_from_json(c, o, where, err) && lengths_from_json(c, o, where, err) &&
            filters_from_json(c, o, where, err) && penalties_from_json(c, o, where, err) &&

@@ -39,8 +39,7 @@ static const Family *find_family(const char *name) {
 }
 
 static bool is_null(const json_t *root, const char *key) {
-    const json_t *value = json_object_get(root, key);
-    return value && json_is_null(value);
+    return json_is_null(json_object_get(root, key));
 }
 
 /* A token id, or -1 for none: null, absent, negative, or past the vocabulary, where no token can ever be. */

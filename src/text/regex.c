@@ -22,8 +22,8 @@ struct Regex *regex_new(const char *pattern, size_t bytes, Err *err) {
         return NULL;
     }
     Text text = {0};
-    int why;
-    PCRE2_SIZE at;
+    int why = 0;
+    PCRE2_SIZE at = 0;
     Regex *regex = mem_new(1, sizeof *regex, "pattern", err);
     if (regex && pattern_translate(pattern, bytes, &text, err)) {
         /* In Oniguruma's Ruby syntax ^ and $ stand at every line, and lines end in LF alone. Two
