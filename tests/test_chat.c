@@ -329,7 +329,8 @@ static void numbers_as_spelled(void **state) {
     (void)state;
     static const char request[] =
         "{\"messages\": [" USER "], \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", "
-        "\"parameters\": {\"maximum\": 18446744073709551615, \"multipleOf\": 0.1, \"minimum\": -9223372036854775809}}}]}";
+        "\"parameters\": {\"maximum\": 18446744073709551615, \"multipleOf\": 0.1, \"minimum\": "
+        "-9223372036854775809}}}]}";
     Err err = {0};
     int32_t *ids = NULL;
     char *text = NULL;
@@ -419,7 +420,8 @@ int main(void) {
         cmocka_unit_test(json_as_python),      cmocka_unit_test(content_never_controls),
         cmocka_unit_test(roles_never_control), cmocka_unit_test(recognition),
         cmocka_unit_test(qwen_variants),       cmocka_unit_test(no_template),
-        cmocka_unit_test(numbers_as_spelled), cmocka_unit_test(bad_requests),        cmocka_unit_test(control_tokens_missing),
+        cmocka_unit_test(numbers_as_spelled), cmocka_unit_test(bad_requests),
+        cmocka_unit_test(control_tokens_missing),
     };
     return cmocka_run_group_tests(tests, open_qwen, close_qwen);
 }

@@ -119,8 +119,8 @@ static void told_progress(void *owner, const char *what, int64_t done, int64_t t
 static void odd_model(const char *folder) {
     char command[512];
     snprintf(command, sizeof command,
-             "mkdir -p %s && cp " TINY "/* %s/ && sed -i '0,/{/s//{\"flux_capacitor\": 1,/' %s/config.json", folder, folder,
-             folder);
+             "mkdir -p %s && cp " TINY "/* %s/ && sed -i '0,/{/s//{\"flux_capacitor\": 1,/' %s/config.json", folder,
+             folder, folder);
     assert_int_equal(system(command), 0);
 }
 
@@ -161,7 +161,8 @@ static void watches_are_told(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kinds_of_opening),  cmocka_unit_test(kinds_of_sessions), cmocka_unit_test(interrupts_have_a_kind),
+        cmocka_unit_test(kinds_of_opening), cmocka_unit_test(kinds_of_sessions),
+        cmocka_unit_test(interrupts_have_a_kind),
         cmocka_unit_test(exit_codes_follow), cmocka_unit_test(watches_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

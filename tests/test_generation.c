@@ -236,8 +236,8 @@ static void response_formats(void **state) {
 static void unsampled(void **state) {
     (void)state;
     Err err = {0};
-    json_t *o = json_text("{\"temperature\":50}", 18, "o", &err), *zero = json_text("{\"temperature\":0,\"top_p\":0.5}", 29,
-                                                                                      "o", &err);
+    json_t *o = json_text("{\"temperature\":50}", 18, "o", &err);
+    json_t *zero = json_text("{\"temperature\":0,\"top_p\":0.5}", 29, "o", &err);
     assert_string_equal(parameters_unsampled(o), "temperature");
     assert_null(parameters_unsampled(zero));
     json_decref(o), json_decref(zero);

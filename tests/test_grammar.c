@@ -412,7 +412,8 @@ static void order_kept(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(regexes), cmocka_unit_test(gbnf), cmocka_unit_test(schemas), cmocka_unit_test(schemas_kept),
-        cmocka_unit_test(schema_ways), cmocka_unit_test(schema_budgets), cmocka_unit_test(long_texts), cmocka_unit_test(budgets),
+        cmocka_unit_test(schema_ways), cmocka_unit_test(schema_budgets), cmocka_unit_test(long_texts),
+        cmocka_unit_test(budgets),
         cmocka_unit_test(whole_and_ended),
         cmocka_unit_test_setup_teardown(masks, open_qwen, close_qwen),
         cmocka_unit_test_setup_teardown(order_kept, open_qwen, close_qwen),

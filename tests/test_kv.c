@@ -249,7 +249,8 @@ static void a_secret_is_needed(void **state) {
     holds("hidden", "x", 1);
 }
 
-/* However many replies are on their way, a value is there once; one that was replaced counts until the last has left. */
+/* However many replies are on their way, a value is there once; one that was replaced counts until the last has
+ * left. */
 static void replies_are_bounded(void **state) {
     (void)state;
     enum { WAITING = 200, BYTES = KV_VALUE_MAX };

@@ -174,7 +174,8 @@ static void random_ids(void **state) {
     }
 }
 
-/* Ids outside the vocabulary are errors that say its size; in a stream, where a model may draw one, they add no text. */
+/* Ids outside the vocabulary are errors that say its size; in a stream, where a model may draw one, they add no
+ * text. */
 static void unknown_ids(void **state) {
     (void)state;
     static const int32_t wrong[] = {-1, 151665, INT32_MAX, INT32_MIN};

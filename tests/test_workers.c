@@ -1,4 +1,5 @@
-/* test_workers.c: workers meet, sleep and are woken; how many decode beside other programs; quotas of control groups. */
+/* test_workers.c: workers meet, sleep and are woken; how many decode beside other programs; quotas of control
+ * groups. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -7,7 +7,8 @@ static const char pointer[] = "version https://git-lfs.github.com/spec/";
 
 bool file_is_pointer(const void *data, size_t bytes, const char *path, Err *err) {
     return bytes >= sizeof pointer - 1 && !memcmp(data, pointer, sizeof pointer - 1) &&
-           !err_set(err, "%s is a Git LFS pointer, not the file itself: git lfs pull brings it, or qwenmesh pull", path);
+           !err_set(err, "%s is a Git LFS pointer, not the file itself: git lfs pull brings it, or qwenmesh pull",
+                    path);
 }
 
 bool file_is_other(const void *data, size_t bytes, const char *path, Err *err) {

@@ -1,5 +1,6 @@
 /* transport.h: messages between the processes (ranks) that share one mesh. A process that no MPI launcher started is
- * rank 0 of 1 and never loads an MPI library. All of it is one thread's at a time; a rank that fails or falls silent ends all. */
+ * rank 0 of 1 and never loads an MPI library. All of it is one thread's at a time; a rank that fails or falls silent
+ * ends all. */
 #ifndef TRANSPORT_H
 #define TRANSPORT_H
 #include "base.h"

@@ -55,8 +55,8 @@ struct Bench {
 /* The list of tests: every prompt and every gen, at every depth, gens also at every batch. False when it is empty. */
 bool bench_tests(Bench *b, const int64_t *prompt, int prompts, const int64_t *gen, int gens, const int64_t *depth,
                  int depths, const int64_t *batch, int batches, Err *err);
-/* Runs everything, and says on standard error what it is doing and how long that may take. All engines are open at once if `together` and memory allows, so that repetitions alternate between
- * them; else one after another. */
+/* Runs everything, and says on standard error what it is doing and how long that may take. All engines are open at
+ * once if `together` and memory allows, so that repetitions alternate between them; else one after another. */
 bool bench_run(Bench *b, bool together, Err *err);
 void bench_free(Bench *b);
 

@@ -88,8 +88,8 @@ static bool timed(QmEngine *e, QmSession **s, const BenchTest *t, double *second
     *seconds = clock_seconds() - start;
     for (int64_t i = 0; ok && i < t->batch; i++)
         if (best[i] < 0)
-            ok = err_set(err, "the logits are not numbers (NaN or infinite): a damaged checkpoint, or an overflow; what "
-                              "they take says nothing");
+            ok = err_set(err, "the logits are not numbers (NaN or infinite): a damaged checkpoint, or an overflow; "
+                              "what they take says nothing");
     free(a);
     free(ids);
     free(best);

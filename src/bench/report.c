@@ -31,7 +31,7 @@ static void report_phases(const Bench *b, Text *out) {
     }
 }
 
-/* ---- The table for people: columns as wide as their widest field, for rows that are not there yet, too ------------ */
+/* ---- The table for people: columns as wide as their widest field, for rows that are not there yet, too ----------- */
 
 enum { COLUMNS = 11, FIELD = 320 };
 typedef struct Row { char field[COLUMNS][FIELD]; } Row;

@@ -116,12 +116,12 @@ static bool answer(Chat *c, Err *err) {
     int64_t context = qm_engine_info(c->engine)->context;
     if (ok && count > context)
         ok = err_set(err,
-                     "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new one, "
-                          "--ctx N at the start makes room", (long long)count, (long long)context);
+                     "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new "
+                     "one, --ctx N at the start makes room", (long long)count, (long long)context);
     else if (ok && g.finish)
         ok = err_set(err,
                      "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
-                          "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count);
+                     "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count);
     c->pace = (Pace){.prompt = count};
     while (ok && !g.finish && !interrupted()) {
         const char *text;
@@ -211,7 +211,8 @@ typedef struct ChatCommand {
 } ChatCommand;
 static const ChatCommand chat_commands[] = {
     {"/help", "", help, "this list"},
-    {"/set", "[NAME VALUE]", set_value, "a parameter, as requests name it: /set temperature 0.5; alone: those in force"},
+    {"/set", "[NAME VALUE]", set_value,
+     "a parameter, as requests name it: /set temperature 0.5; alone: those in force"},
     {"/system", "[TEXT]", system_message, "the system message; default: the template's own; alone: shows it"},
     {"/clear", "", clear, "forgets what was said"},
     {"/regen", "", again, "another answer to the last message"},

@@ -205,7 +205,8 @@ int eval_choice(int argc, char **argv) {
     if (!e) return output_close(&to), code;
     QmTokenizer *t = model_tokenizer(&m, &err);
     interrupt_stops(e);
-    bool ok = t && (!out || output_allowed(&to, &err)) && choice_run(e, t, in, to.file, out, limit, interrupted, &c, &err), console = to.file == stdout;
+    bool console = to.file == stdout, ok = t && (!out || output_allowed(&to, &err)) &&
+                                           choice_run(e, t, in, to.file, out, limit, interrupted, &c, &err);
     interrupt_stops(NULL);
     ok = output_end(&to, ok, &err);
     if (ok) {

@@ -166,8 +166,8 @@ int cmd_forward(int argc, char **argv) {
         MODEL_OPTIONS(m),
     };
     int code = options_parse(argc, argv, "forward -m MODEL --in FILE --out FILE [options]",
-                             "Logits that are not numbers (NaN or infinite) are written too, and end it with exit code 1.", options,
-                             (int)(sizeof options / sizeof *options), NULL);
+                             "Logits that are not numbers (NaN or infinite) are written, and end it with exit code 1.",
+                             options,                             (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!in || !out) return usage_error("forward", "expected --in FILE and --out FILE");
     Err err = {0};

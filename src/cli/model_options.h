@@ -24,7 +24,8 @@ typedef struct ModelOptions {
          "(default elsewhere); int8: where weights are quantised; bf16: where they are bf16"),                         \
     TEXT("weights", 0, &(m).weights, "file|bf16|8bit|4bit",                                                            \
          "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16"),                                \
-    TEXT("isa", 0, &(m).isa, "NAME", "no better kernels than these (default: this CPU's best): reference, avx2, avx512, avx512vnni, avx512bf16"), \
+    TEXT("isa", 0, &(m).isa, "NAME",                                                                                   \
+         "no better kernels than these (default: this CPU's best): reference, avx2, avx512, avx512vnni, avx512bf16"),  \
     TEXT("backend", 0, &(m).backend, "cpu|pjrt", "cpu (default) or pjrt"),                                             \
     TEXT("plugin", 0, &(m).plugin, "FILE|cpu|tt|cuda|tpu",                                                             \
          "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda"),                   \
@@ -71,10 +72,13 @@ typedef struct SampleOptions {
 
 #define SAMPLE_OPTIONS(s)                                                                                              \
     INT("n-predict", 'n', &(s).n, 0, 1 << 30, "N", "new tokens at most (default 256)", &(s).has_n),                    \
-    FLOAT("temp", 0, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy (default: the model's)", &(s).has_temperature), \
-    INT("top-k", 0, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off (default: the model's)", &(s).has_top_k), \
+    FLOAT("temp", 0, &(s).temperature, 0, 1e6, "T", "temperature; 0 is greedy (default: the model's)",                 \
+          &(s).has_temperature),                                                                                       \
+    INT("top-k", 0, &(s).top_k, 0, 1 << 30, "K", "keep the K likeliest; 0 is off (default: the model's)",              \
+        &(s).has_top_k),                                                                                               \
     FLOAT("top-p", 0, &(s).top_p, 0, 1, "P", "keep the likeliest of mass P (default: the model's)", &(s).has_top_p),   \
-    FLOAT("min-p", 0, &(s).min_p, 0, 1, "P", "drop below P times the likeliest (default: the model's)", &(s).has_min_p), \
+    FLOAT("min-p", 0, &(s).min_p, 0, 1, "P", "drop below P times the likeliest (default: the model's)",                \
+          &(s).has_min_p),                                                                                             \
     FLOAT("repeat-penalty", 0, &(s).repeat_penalty, 1e-6, 1e6, "R",                                                    \
           "penalty of ids already there (default: the model's)", &(s).has_repeat_penalty),                             \
     INT("seed", 's', &(s).seed, 0, 9e18, "N", "seed of the draws (default 0)", &(s).has_seed),                         \

@@ -89,7 +89,7 @@ static void print_help(const char *usage, const char *notes, const Option *optio
     if (notes) printf("\n"), print_wrapped(notes, 0, 0);
 }
 
-/* ---- What may have been meant ------------------------------------------------------------------------------------- */
+/* ---- What may have been meant ------------------------------------------------------------------------------------ */
 
 /* Spellings of other programs (llama.cpp, transformers, vLLM), each with what it is called here; in capitals: the name
  * of an option that the command has to have for the hint to be given. */
@@ -181,7 +181,7 @@ static const char *foreign_word(int argc, char **argv, const Option *options, in
     return NULL;
 }
 
-/* ---- Parsing ------------------------------------------------------------------------------------------------------ */
+/* ---- Parsing ----------------------------------------------------------------------------------------------------- */
 
 static int bad_number(const char *command, const Option *o, const char *text) {
     if (o->kind == OPTION_INT)

@@ -53,10 +53,11 @@ static int heads(const Picture *p, int device, int x, int y, bool draw) {
         for (int64_t i = 0; i < each; i++) {
             if (i && i % fit == 0) line++;
             if (draw)
-                fprintf(p->file, "<rect x=\"%lld\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"><title>key/value head "
-                        "%lld, query head %lld of its group</title></rect>\n",
-                        (long long)(x + at + LABEL + i % fit * HEAD), y + line * LINE + 1, HEAD - 2, HEAD - 2, HEAD_COLOUR,
-                        (long long)k, (long long)(group.first + i));
+                fprintf(p->file,
+                        "<rect x=\"%lld\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"><title>key/value head %lld, "
+                        "query head %lld of its group</title></rect>\n",
+                        (long long)(x + at + LABEL + i % fit * HEAD), y + line * LINE + 1, HEAD - 2, HEAD - 2,
+                        HEAD_COLOUR, (long long)k, (long long)(group.first + i));
         }
         at += width;
     }
@@ -96,7 +97,8 @@ static void device(const Picture *p, int d, int x, int y) {
     for (int i = 0; i < 3; i++) {
         double w = bar * parts[i] / p->most, size = nice_bytes(parts[i], &unit);
         fprintf(p->file,
-                "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"10\" fill=\"%s\"><title>%s: %.2f %s</title></rect>\n",
+                "<rect x=\"%.1f\" y=\"%d\" width=\"%.1f\" height=\"10\" fill=\"%s\"><title>%s: %.2f %s</title>"
+                "</rect>\n",
                 x + PAD + from, at, w, memory_kinds[i].colour, memory_kinds[i].name, size, unit);
         from += w;
     }
@@ -107,15 +109,16 @@ static void legend(const Picture *p, int y) {
     int bar = p->wide - 2 * PAD, x = LEFT + PAD;
     const char *unit;
     double most = nice_bytes(p->most, &unit);
-    fprintf(p->file, "<text x=\"%d\" y=\"%d\">0</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.*f %s</text>\n", x,
-            y, x + bar, y, most < 10 ? 2 : 0, most, unit);
+    fprintf(p->file, "<text x=\"%d\" y=\"%d\">0</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"end\">%.*f %s</text>\n",
+            x, y, x + bar, y, most < 10 ? 2 : 0, most, unit);
     fprintf(p->file, "<path d=\"M%d %dv8M%d %dv5M%d %dv8M%d %dh%d\" stroke=\"#333\" fill=\"none\"/>\n", x, y + 4,
             x + bar / 2, y + 7, x + bar, y + 4, x, y + 12, bar);
     fprintf(p->file, "<text x=\"%d\" y=\"%d\">scale of the bars: memory of a device, the fullest one's at full length"
             "</text>\n", x + bar + 12, y + 10);
     y += 36;
     for (int i = 0; i < 3; i++, x += 130)
-        fprintf(p->file, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">%s</text>\n",
+        fprintf(p->file, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">%s"
+                "</text>\n",
                 x, y - 10, memory_kinds[i].colour, x + 17, y, memory_kinds[i].name);
     fprintf(p->file, "<text x=\"%d\" y=\"%d\">k0</text><rect x=\"%d\" y=\"%d\" width=\"%d\" height=\"%d\" fill=\"%s\"/>"
             "<text x=\"%d\" y=\"%d\">a key/value head and the query heads that read it there</text>\n",

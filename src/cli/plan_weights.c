@@ -82,7 +82,8 @@ bool plan_weights(Plan *p, const char *model, const char *asked, Err *err) {
     const Graph *g = &p->program.graph;
     Types types = {0};
     Weights *weights = NULL;
-    if (!strcmp(p->cache, "8bit")) p->cache_bits = 8 + 32.0 / (double)p->config.head_dim; /* a scale a position and head */
+    if (!strcmp(p->cache, "8bit")) /* a scale a position and head */
+        p->cache_bits = 8 + 32.0 / (double)p->config.head_dim;
     if (!(p->bits = mem_new((size_t)g->count, sizeof *p->bits, "plan", err))) return false;
     if (has_weights(model) && !(weights = weights_open(model, err))) return false;
     bool ok = true;
@@ -99,7 +100,7 @@ bool plan_weights(Plan *p, const char *model, const char *asked, Err *err) {
     return ok;
 }
 
-/* ---- What a device holds ------------------------------------------------------------------------------------------ */
+/* ---- What a device holds ----------------------------------------------------------------------------------------- */
 
 static double local_elements(const Plan *p, const Node *n, const char *split, int device) {
     Node as_used = *n;

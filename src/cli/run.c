@@ -38,9 +38,9 @@ static int64_t prompt_ids(const QmTokenizer *t, const Prompt *p, int32_t **ids, 
     return n;
 }
 
-/* The prompt's text from where it was said to be: -p TEXT, -f FILE, or standard input for -p -, -f - and where it comes
- * from a pipe. One line end at its end is not part of it, as editors and echo put one there. Returns an exit code, or -1
- * to go on. */
+/* The prompt's text from where it was said to be: -p TEXT, -f FILE, or standard input for -p -, -f - and where it
+ * comes from a pipe. One line end at its end is not part of it, as editors and echo put one there. Returns an exit
+ * code, or -1 to go on. */
 static int prompt_read(Prompt *p, const char *text, const char *file, Err *err) {
     bool input = text ? !strcmp(text, "-") : file ? !strcmp(file, "-") : !isatty(STDIN_FILENO);
     if (text && file) return usage_error("run", "expected -p or -f, not both");
@@ -91,7 +91,8 @@ static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, E
         if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
         else time->decode += now - start, time->decoded++;
         int32_t id;
-        ok = hash_logits(hash, next.logits, vocab, err) && next_token_take(&next, 0, &id, err) && generation_push(g, id, &text, &bytes, err);
+        ok = hash_logits(hash, next.logits, vocab, err) && next_token_take(&next, 0, &id, err) &&
+             generation_push(g, id, &text, &bytes, err);
         ok = ok && file_put(stdout, text, bytes, "standard output", err);
         a.tokens = &g->ids[g->count - 1];
         a.count = 1;

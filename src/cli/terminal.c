@@ -22,7 +22,7 @@ struct Terminal {
     Text message;       /* so far                       */
 };
 
-/* ---- At a terminal ------------------------------------------------------------------------------------------------ */
+/* ---- At a terminal ----------------------------------------------------------------------------------------------- */
 
 static char *prompt_of(EditLine *edit) {
     Terminal *t = NULL;
@@ -176,7 +176,7 @@ static Got edit_line(Terminal *t) {
     return GOT_LINE;
 }
 
-/* ---- From a pipe -------------------------------------------------------------------------------------------------- */
+/* ---- From a pipe ------------------------------------------------------------------------------------------------- */
 
 static Got plain_line(Terminal *t, Err *err) {
     Line line;
@@ -185,7 +185,7 @@ static Got plain_line(Terminal *t, Err *err) {
     return GOT_LINE;
 }
 
-/* ---- Messages ------------------------------------------------------------------------------------------------------ */
+/* ---- Messages ---------------------------------------------------------------------------------------------------- */
 
 /* Whether the message, to which a line from byte `from` on was just added, goes on. Takes away what says so. */
 static bool goes_on(Text *m, size_t from, bool *quoted) {

@@ -14,7 +14,7 @@ Terminal *terminal_open(bool edit, Err *err);
 char *terminal_read(Terminal *terminal, size_t *bytes, Err *err);
 void terminal_close(Terminal *terminal);
 
-/* ---- Messages of earlier chats: $XDG_STATE_HOME/qwenmesh/history, else ~/.local/state/qwenmesh/history ------------- */
+/* ---- Messages of earlier chats: $XDG_STATE_HOME/qwenmesh/history, else ~/.local/state/qwenmesh/history ----------- */
 
 enum { HISTORY_LINES = 1000, HISTORY_LINE_BYTES = 64 << 10 };
 

@@ -202,7 +202,9 @@ int cmd_tokenize(int argc, char **argv) {
     if (wrong) return usage_error(argv[0], "%s", wrong);
     o.tokenizer = qm_tokenizer_open(o.model, &err);
     bool ok = o.tokenizer && (!o.chat_template || qm_tokenizer_set_chat(o.tokenizer, o.chat_template, &err)) &&
-              (o.chat ? chat_one(&o, &err) : o.jsonl ? json_lines_answer(answer_line, &o, &err) : plain(&o, argc - first, argv + first, &err));
+              (o.chat    ? chat_one(&o, &err)
+               : o.jsonl ? json_lines_answer(answer_line, &o, &err)
+                         : plain(&o, argc - first, argv + first, &err));
     qm_tokenizer_close(o.tokenizer);
     Err written = {0}; /* what was written before an error is flushed too */
     bool flushed = file_finish(stdout, "standard output", &written);

@@ -227,8 +227,8 @@ static bool step_new(Cpu *cpu, Err *err) {
     else err_as(err, QM_MEMORY, "out of memory: phase counters");
     if (cpu->options.phases)
         cpu->timed = mem_new((size_t)cpu->phase_count, sizeof *cpu->timed, "times of phases", err);
-    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->first_row[STEP_ROWS] && cpu->first_row[LOGIT_ROWS] &&
-           cpu->scratch && cpu->counters && (cpu->timed || !cpu->options.phases);
+    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->first_row[STEP_ROWS] &&
+           cpu->first_row[LOGIT_ROWS] && cpu->scratch && cpu->counters && (cpu->timed || !cpu->options.phases);
 }
 
 static void cpu_close(void *backend) {

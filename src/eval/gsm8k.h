@@ -30,7 +30,7 @@ struct Protocol {
     int rules;
     bool draws;                        /* examples are drawn from train.jsonl, by lm-eval's generator */
     bool chat;                         /* zero-shot prompts go through the chat template              */
-    bool model_config;                 /* what it does not set is the model's generation_config.json's, as lm-eval has it */
+    bool model_config;                 /* what it does not set is generation_config.json's, as lm-eval has it */
     bool cuts;                         /* a prompt too long for the context loses its beginning       */
     /* Appends one question as it is asked, with its answer for an example (NULL: the question to be answered). */
     void (*ask)(const char *question, const char *answer, Text *out);

@@ -24,7 +24,7 @@ static int64_t lookup(Drafter *d, const Generation *g, int64_t most, int32_t *ou
     if (!mem_grow((void **)&d->repeats, &d->room, (size_t)g->count, sizeof *d->repeats, "repeats", err)) return -1;
     repeats_of_end(g->ids, g->count, d->repeats);
     for (int64_t j = 1; j < g->count; j++) {
-        int64_t n = d->repeats[j] < g->config.max_matching_ngram_size ? d->repeats[j] : g->config.max_matching_ngram_size;
+        int64_t size = g->config.max_matching_ngram_size, n = d->repeats[j] < size ? d->repeats[j] : size;
         if (n > 0 && n >= longest) longest = n, at = j;
     }
     if (longest == 0) return 0;

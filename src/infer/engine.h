@@ -35,8 +35,9 @@ struct QmSession {
     int64_t rope_length; /* largest rotary position so far + 1: dynamic and longrope */
 };
 
-/* Whoever works on an engine, its sessions' caches or its table of slots does it between these two: one thread at a time,
- * which may enter again. Over several processes it is one thread for all engines: their messages share one way. */
+/* Whoever works on an engine, its sessions' caches or its table of slots does it between these two: one thread at a
+ * time, which may enter again. Over several processes it is one thread for all engines: their messages share one
+ * way. */
 void engine_enter(const QmEngine *engine);
 void engine_leave(const QmEngine *engine);
 

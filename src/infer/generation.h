@@ -135,8 +135,9 @@ bool next_token_ask(NextToken *n, QmAppend *entry, Err *err);
 bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err);
 /* Instead of a token: none is allowed; the logits are not numbers. generation_push takes either as the end. */
 enum { TOKEN_NONE = -1, TOKEN_INVALID = -2 };
-/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. A draw is a function of (seed, sequence, position), so a
- * choice does not depend on what else is being generated (counter-based: Salmon et al. 2011). */
+/* Chooses the next token from logits [vocab], which it overwrites, and keeps its log-probability if wanted. A draw
+ * is a function of (seed, sequence, position), so a choice does not depend on what else is being generated
+ * (counter-based: Salmon et al. 2011). */
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *work, int32_t *id, Err *err);
 /* Whether generation_choose gives the same from a row of only the largest logits: see QmAppend.enough. */
 bool generation_enough(Generation *g, const float *logits, float floor, SampleWork *work);

@@ -1,5 +1,5 @@
-/* orders.h: the messages by which rank 0 leads the others, as they travel: what a rank makes of them, which checks every
- * number and text in them first. Whatever another process sends, a rank obeys or says what is wrong with it. */
+/* orders.h: the messages by which rank 0 leads the others, as they travel: what a rank makes of them, which checks
+ * every number and text in them first. Whatever another process sends, a rank obeys or says what is wrong with it. */
 #ifndef ORDERS_H
 #define ORDERS_H
 #include "engine.h"

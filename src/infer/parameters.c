@@ -149,7 +149,9 @@ bool parameters_known(const json_t *object, const char *const *more, const char 
     return true;
 }
 
-bool parameters_of_file(const json_t *object, const char *where, Err *err) { return absent_refused(object, where, err); }
+bool parameters_of_file(const json_t *object, const char *where, Err *err) {
+    return absent_refused(object, where, err);
+}
 
 bool members_known(const json_t *object, const char *const *list, const char *where, const char *what, Err *err) {
     const char *name;

@@ -148,7 +148,8 @@ bool next_token_ask(NextToken *n, QmAppend *entry, Err *err) {
 }
 
 bool next_token_take(NextToken *n, uint64_t sequence, int32_t *id, Err *err) {
-    if (!generation_argmax(n->generation)) return generation_choose(n->generation, n->logits, sequence, n->work, id, err);
+    if (!generation_argmax(n->generation))
+        return generation_choose(n->generation, n->logits, sequence, n->work, id, err);
     *id = n->best < 0 ? TOKEN_INVALID : n->best;
     return true;
 }

@@ -134,7 +134,9 @@ static bool take_one(Schema *s, Branch *b, const Holder *h, const json_t *value)
 static bool deny_one(Schema *s, Branch *b, const Holder *h, const json_t *value) {
     size_t n = json_array_size(value);
     if (!deny_any(s, b, h, value)) return false;
-    if (n > 16) return schema_refuse(s, h->schema, "oneOf", "where it must not hold, in not, if or another oneOf: expected at most 16 schemas");
+    if (n > 16)
+        return schema_refuse(s, h->schema, "oneOf", "where it must not hold, in not, if or another oneOf: expected at "
+                             "most 16 schemas");
     for (size_t i = 0; i < n; i++)
         for (size_t k = i + 1; k < n; k++) {
             struct Alternative *a = alternative_new(s, TYPE_ALL);
@@ -331,8 +333,8 @@ static bool take_contains(Schema *s, Branch *b, const Holder *h, const json_t *v
 static bool deny_contains(Schema *s, Branch *b, const Holder *h, const json_t *value) {
     if (json_object_get(h->schema, "minContains") || json_object_get(h->schema, "maxContains"))
         return schema_refuse(s, h->schema, "contains",
-                             "with minContains or maxContains is not supported where it must not hold: in not, if, or where "
-                             "other schemas of a oneOf may");
+                             "with minContains or maxContains is not supported where it must not hold: in not, if, or "
+                             "where other schemas of a oneOf may");
     return deny(s, b, TYPE_ARRAY, (Atom){.kind = ATOM_EVERY, .claim = fails(value), .holder = h});
 }
 static bool take_unique(Schema *s, Branch *b, const Holder *h, const json_t *value) {

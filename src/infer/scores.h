@@ -57,7 +57,8 @@ double scores_weights(const float *value, int64_t n, float largest, SampleWork *
 void scores_keep(Scores *s, const float *key, float least, const float *top);
 
 /* The greatest t such that the keys >= t weigh `target` or more together; -inf when all of them weigh less. weight
- * NULL: each weighs 1, so that t is the target-th largest key. O(n). `room`: 2 n floats, apart from key and weight; uses work->mass. */
+ * NULL: each weighs 1, so that t is the target-th largest key. O(n). `room`: 2 n floats, apart from key and weight;
+ * uses work->mass. */
 float select_threshold(const float *key, const float *weight, int64_t n, double target, float *room, SampleWork *work);
 
 /* The k-th largest key, or -inf with fewer. For small k a bound from the largest of each block comes first, and only

@@ -129,7 +129,8 @@ bool sample_several(Search *s, const Generation *start, Sequences *out, Err *err
     QmAppend *entry = mem_new((size_t)wave, sizeof *entry, "samples", err);
     QmAppend prompt = {
         .session = root, .tokens = start->ids, .count = start->prompt, .logits_from = 1, .logits = first};
-    bool ok = root && first && logits && entry && (out->list = mem_new((size_t)n, sizeof *out->list, "sequences", err)) &&
+    bool ok = root && first && logits && entry &&
+              (out->list = mem_new((size_t)n, sizeof *out->list, "sequences", err)) &&
               qm_forward(s->engine, &prompt, 1, err);
     for (int64_t i = 0; ok && i < n; i++) {
         ok = generation_copy(&out->list[out->count++], start, err);

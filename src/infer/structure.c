@@ -62,7 +62,8 @@ bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where
     int named = !!s.gbnf + !!s.regex + !!schema + !!format;
     if (named == 0) return true;
     if (named > 1)
-        return err_set(err, "%s: expected one of grammar, regex, json_schema and response_format, got %d", where, named);
+        return err_set(err, "%s: expected one of grammar, regex, json_schema and response_format, got %d", where,
+                       named);
     const json_t *only = s.gbnf ? s.gbnf : s.regex ? s.regex : schema ? schema : format;
     if (json_is_null(only)) return generation_grammar(c, NULL, where, err);
     if (schema && !(s.schema = schema_inside(schema, where, "json_schema", err))) return false;

@@ -38,8 +38,9 @@ bool hub_commit(const char *json, size_t bytes, char commit[HUB_COMMIT_TEXT], Er
 bool hub_files_add(HubFiles *files, const char *json, size_t bytes, const char *const *globs, size_t glob_count,
                    Err *err);
 /* Leaves the files that the loaders read: the small ones, and model.safetensors, else what the index names, else the
- * only *.gguf. `index`: the text of model.safetensors.index.json, which is there if hub_needs_index; NULL: none. False
- * and an error when the index names a file that is not there, or GGUF files are several. *has_weights: there are any. */
+ * only *.gguf. `index`: the text of model.safetensors.index.json, which is there if hub_needs_index; NULL: none.
+ * False and an error when the index names a file that is not there, or GGUF files are several. *has_weights: there
+ * are any. */
 bool hub_needs_index(const HubFiles *files);
 bool hub_choose(HubFiles *files, const char *index, size_t bytes, bool *has_weights, Err *err);
 void hub_files_free(HubFiles *files);

@@ -7,8 +7,8 @@
 /* NULL and an error on bad JSON (duplicate keys refused, depth limited by jansson). Free with json_decref. */
 json_t *json_file(const char *path, size_t limit, Err *err);
 json_t *json_text(const char *data, size_t bytes, const char *where, Err *err);
-/* Its text, malloc'ed; flags as json_dumps. Numbers of any width come out as they came in. NULL and an error, of `what`,
- * where memory ends. */
+/* Its text, malloc'ed; flags as json_dumps. Numbers of any width come out as they came in. NULL and an error, of
+ * `what`, where memory ends. */
 char *json_dump(const json_t *value, size_t flags, const char *what, Err *err);
 
 /* The digits of a number that neither an int64 nor a double holds (it is kept as a string that no text can hold, so

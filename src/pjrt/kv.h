@@ -22,8 +22,9 @@ void kv_server_stop(KvServer *server); /* NULL is fine */
 KvClient *kv_client_new(const char *address, const uint8_t secret[KV_SECRET], Err *err);
 void kv_client_free(KvClient *client); /* NULL is fine */
 
-/* Waits up to `timeout_ms` for the key; *value is malloc'ed. OK, DEADLINE_EXCEEDED, INVALID_ARGUMENT, UNAUTHENTICATED, UNAVAILABLE (no
- * server there within that time, or it broke off). With a timeout of 0 a missing key is NOT_FOUND at once. */
+/* Waits up to `timeout_ms` for the key; *value is malloc'ed. OK, DEADLINE_EXCEEDED, INVALID_ARGUMENT,
+ * UNAUTHENTICATED, UNAVAILABLE (no server there within that time, or it broke off). With a timeout of 0 a missing
+ * key is NOT_FOUND at once. */
 PjrtCode kv_get(KvClient *client, const char *key, size_t key_bytes, int timeout_ms, char **value, size_t *value_bytes,
                 Err *err);
 /* OK, INVALID_ARGUMENT (too large), RESOURCE_EXHAUSTED (the store is full), UNAVAILABLE. Replaces an old value. */

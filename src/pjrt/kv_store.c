@@ -182,7 +182,8 @@ void kv_peer_feed(KvPeer *peer, KvStore *store, const uint8_t *data, size_t byte
         peer->state = KV_BROKEN;
     } else if (peer->in_bytes == whole && head->op == KV_PUT) {
         const uint8_t *key = peer->in + KV_REQUEST_HEAD;
-        reply(peer, store, kv_store_put(store, key, head->key_bytes, key + head->key_bytes, head->value_bytes), NULL, now);
+        reply(peer, store, kv_store_put(store, key, head->key_bytes, key + head->key_bytes, head->value_bytes), NULL,
+              now);
     } else if (peer->in_bytes == whole) {
         peer->state = KV_WAITING;
         peer->deadline = now + head->timeout_ms / 1000.0;

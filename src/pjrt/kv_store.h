@@ -45,7 +45,8 @@ void kv_peer_start(KvPeer *peer, double now);
 void kv_peer_free(KvPeer *peer, KvStore *store);
 /* What of the reply comes after `sent` bytes, in one piece. */
 const uint8_t *kv_peer_out(const KvPeer *peer, size_t sent, size_t *bytes);
-/* Bytes came in. Without the store's secret the answer is UNAUTHENTICATED, before key and value. A request cannot be pipelined: anything after it breaks the connection. */
+/* Bytes came in. Without the store's secret the answer is UNAUTHENTICATED, before key and value. A request cannot be
+ * pipelined: anything after it breaks the connection. */
 void kv_peer_feed(KvPeer *peer, KvStore *store, const uint8_t *data, size_t bytes, double now);
 /* Time passed, or the store changed: answers a waiting get whose key is there now or whose time is up. */
 void kv_peer_check(KvPeer *peer, KvStore *store, double now);

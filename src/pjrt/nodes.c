@@ -101,8 +101,9 @@ bool nodes_same(const Pjrt *p, bool ok, Err *err) {
     for (int r = 1; ok && r < p->nodes; r++)
         if (memcmp(&all[r], &all[0], sizeof *all))
             ok = err_set(err, "rank %d has another plugin: expected %.63s %.255s, API %d.%d, devices %.63s as on rank "
-                         "0, got %.63s %.255s, %d.%d, %.63s", r, all[0].platform, all[0].version, all[0].major, all[0].minor,
-                         all[0].kind, all[r].platform, all[r].version, all[r].major, all[r].minor, all[r].kind);
+                         "0, got %.63s %.255s, %d.%d, %.63s", r, all[0].platform, all[0].version, all[0].major,
+                         all[0].minor, all[0].kind, all[r].platform, all[r].version, all[r].major, all[r].minor,
+                         all[r].kind);
     free(all);
     return ok;
 }

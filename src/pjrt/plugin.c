@@ -100,7 +100,8 @@ static bool check_api(Plugin *plugin, Err *err) {
     plugin->slots = slots > 4096 ? 4096 : (int)slots;
 #define X(name, number, needed)                                                                                       \
     if ((needed) && !plugin_has(plugin, PJRT_SLOT_##name))                                                            \
-        return err_as(err, QM_DEVICE, "%s: PJRT API %d.%d with %d functions, but without PJRT_" #name ", which is needed", path, \
+        return err_as(err, QM_DEVICE,                                                                                 \
+                      "%s: PJRT API %d.%d with %d functions, but without PJRT_" #name ", which is needed", path,      \
                       api->version.major, api->version.minor, plugin->slots);
     PJRT_SLOTS(X)
 #undef X

@@ -22,8 +22,8 @@ bool tt_desc_find(const char *name, char *out, size_t size, Err *err) {
         if ((size_t)snprintf(out, size, "%s%s/%s.ttsys", places[i][0], places[i][1], name) < size && file_exists(out))
             return true;
     return err_set(err,
-                   "no system description '%s': expected a file, or %s.ttsys in %.300s/tests/data/tt, ./tests/data/tt or "
-                   "%.300s/../share/qwenmesh/tt (known: n150, n300, n300-llmbox, p150, galaxy-32)",
+                   "no system description '%s': expected a file, or %s.ttsys in %.300s/tests/data/tt, ./tests/data/tt "
+                   "or %.300s/../share/qwenmesh/tt (known: n150, n300, n300-llmbox, p150, galaxy-32)",
                    name, name, program, program);
 }
 

@@ -1,6 +1,7 @@
-/* fuzz_orders.c: messages from other ranks as arbitrary bytes. The first byte chooses what they are: 0 mod 4: the hellos
- * of two ranks; 1: options of an engine to open; else orders to an engine on one device (2) or on four (3), each with
- * the messages that belong to it, until one is refused. What is obeyed runs, and its results are as any other's. */
+/* fuzz_orders.c: messages from other ranks as arbitrary bytes. The first byte chooses what they are: 0 mod 4: the
+ * hellos of two ranks; 1: options of an engine to open; else orders to an engine on one device (2) or on four (3),
+ * each with the messages that belong to it, until one is refused. What is obeyed runs, and its results are as any
+ * other's. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* fuzz_request.c: a request of `generate`: its names, its parameters, then a few tokens by whatever search it asks for, on
- * a model of three layers. A request is refused with an error, or it ends with a reason; the same request again ends the
- * same. */
+/* fuzz_request.c: a request of `generate`: its names, its parameters, then a few tokens by whatever search it asks
+ * for, on a model of three layers. A request is refused with an error, or it ends with a reason; the same request
+ * again ends the same. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/infer/batch.h"
@@ -46,7 +46,8 @@ static uint64_t answer(const GenerationConfig *c, const int32_t *ids, int64_t n,
         *ok = search_new(&s, engine, NULL, &err) && search_run(&s, &one.item.g, &found, &err);
         for (int64_t i = 0; *ok && i < found.count; i++) {
             if (!found.list[i].finish) abort();
-            for (int64_t k = 0; k < found.list[i].count; k++) hash = (hash ^ (uint64_t)found.list[i].ids[k]) * 1099511628211u;
+            for (int64_t k = 0; k < found.list[i].count; k++)
+                hash = (hash ^ (uint64_t)found.list[i].ids[k]) * 1099511628211u;
         }
         if (*ok && (found.count < 1 || found.count > c->num_return_sequences)) abort();
     } else if (*ok) {

@@ -1,5 +1,5 @@
-/* fuzz_results.c: files of results as arbitrary bytes, to be gone on with, sorted and scored. What is refused stays as it
- * was, to the byte; what is taken can be taken again, with as many outputs in it. */
+/* fuzz_results.c: files of results as arbitrary bytes, to be gone on with, sorted and scored. What is refused stays
+ * as it was, to the byte; what is taken can be taken again, with as many outputs in it. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
