@@ -272,6 +272,92 @@ static void sums_are_completed(void **state) {
     }
 }
 
+/* An op with two results: a sum over what is split, and what it is the sum of. */
+static bool pair_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    (void)err;
+    *out = graph_node(g, n->in[0])->shape;
+    if (n->result == 0) out->dim[1] = graph_node(g, n->in[1])->shape.dim[0];
+    return true;
+}
+static const OpRow two_row = {.name = "two", .factors = "tf,df,?d->td,tf", .shape = pair_shape, .finish = all_reduce,
+                              .results = 1};
+
+static void further_results(void **state) {
+    (void)state;
+    ModelConfig c;
+    Partition p;
+    Graph g;
+    Program program;
+    Mesh mesh;
+    Err err = {0};
+    config_of(&c, 4, 7);
+    assert_true(mesh_parse(&mesh, "2x3", &err) && partition_new(&p, &c, &mesh, false, &err));
+    graph_init(&g, &c, 8, 64);
+    Tensor x = embed(&g, input(&g, "tokens", "t"), weight(&g, "vd", "embed"));
+    Tensor up = linear(&g, x, weight(&g, "fd", "up"), NO_TENSOR), w = weight(&g, "df", "down");
+    Tensor sum = graph_op(&g, &two_row, &(Node){.in = {up, w}}), rest = graph_result(&g, sum, 1);
+    Tensor last = add(&g, rest, up);
+    assert_true(!g.err.kind && program_new(&program, &g, &p, &err));
+    const Node *whole = graph_node(&program.graph, program_tensor(&program, sum));
+    const Node *other = graph_node(&program.graph, program_tensor(&program, rest));
+    assert_true(whole->op == &all_reduce_row && other->kind == NODE_RESULT && other->op == &two_row);
+    assert_ptr_equal(graph_node(&program.graph, other->in[0])->op, &two_row);
+    assert_string_equal(graph_node(&program.graph, other->in[0])->partial, "f");
+    assert_string_equal(other->split, "f");
+    assert_string_equal(other->partial, "");
+    assert_int_equal(other->shape.dim[1].size, c.ffn);
+    const Node *reader = graph_node(&program.graph, program_tensor(&program, last));
+    assert_ptr_equal(graph_node(&program.graph, reader->in[0]), other);
+    assert_int_equal(graph_result(&g, sum, 2).id, 0);
+    assert_non_null(strstr(g.err.text, "two has no result 2"));
+    program_free(&program);
+    graph_free(&g);
+    partition_free(&p);
+}
+
+/* Only what a row marks as optional may be missing, in the middle too. */
+static const OpRow middle_row = {.name = "middle", .factors = "td,?d,td->td", .shape = pair_shape};
+
+static void missing_inputs(void **state) {
+    (void)state;
+    ModelConfig c;
+    Graph g;
+    config_of(&c, 4, 7);
+    graph_init(&g, &c, 8, 64);
+    Tensor x = embed(&g, input(&g, "tokens", "t"), weight(&g, "vd", "embed"));
+    Node *n = graph_node(&g, graph_op(&g, &middle_row, &(Node){.in = {x, NO_TENSOR, x}, .result = 1}));
+    assert_true(n && n->inputs == 3 && !g.err.kind);
+    assert_int_equal(graph_op(&g, &middle_row, &(Node){.in = {x}}).id, 0);
+    assert_string_equal(g.err.text, "graph: middle: input 2 is missing");
+    g.err = (Err){0};
+    assert_int_equal(graph_op(&g, &middle_row, &(Node){.in = {x, x, x, x}}).id, 0);
+    assert_string_equal(g.err.text, "graph: middle: expected at most 3 inputs, got 4");
+    graph_free(&g);
+}
+
+/* A state is one of its name, outside the numbers of nodes; what writes it is it. */
+static void states(void **state_) {
+    (void)state_;
+    ModelConfig c;
+    Graph g;
+    config_of(&c, 4, 7);
+    graph_init(&g, &c, 8, 64);
+    Tensor x = embed(&g, input(&g, "tokens", "t"), weight(&g, "vd", "embed"));
+    Tensor kept = state(&g, "s(kc)", TYPE_CACHE, "cache.%d", 0), sums = state(&g, "d", TYPE_F32, "sums");
+    assert_int_equal(kept.id, state(&g, "s(kc)", TYPE_CACHE, "cache.%d", 0).id);
+    Tensor k = linear(&g, x, weight(&g, "(kc)d", "k"), NO_TENSOR);
+    Tensor after = cache_update(&g, k, k, kept);
+    assert_true(!g.err.kind && graph_state(&g, after) == graph_node(&g, kept) && !graph_state(&g, k));
+    assert_int_equal(graph_node(&g, kept)->state, 0);
+    assert_int_equal(graph_node(&g, sums)->state, 2);
+    assert_int_equal(g.states, 3);
+    assert_int_equal(graph_node(&g, k)->number, k.id - 2);
+    assert_int_equal(graph_node(&g, sums)->value, VALUE_VECTOR);
+    cache_update(&g, k, k, sums);
+    assert_non_null(strstr(g.err.text, "expected a cache"));
+    graph_free(&g);
+}
+
 /* Every letter has one row; those that devices share have a way to be dealt and a sum that they are in. */
 static void axes(void **state) {
     (void)state;
@@ -304,7 +390,8 @@ static void bad_meshes(void **state) {
 
 static void bad_factors(void **state) {
     (void)state;
-    static const char *const bad[] = {"ti,oi", "t(i->t", "T->t", "abc->a", "t,i,o,d,e->t"};
+    static const char *const bad[] = {"ti,oi", "t(i->t", "T->t", "abc->a", "t,i,o,d,e,f,g,h,i->t",
+                                      "t->a,b,c,d,e", "t?->t"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         Factors f;
         Err err = {0};
@@ -316,7 +403,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(table_walk),       cmocka_unit_test(collectives),
                                        cmocka_unit_test(partitions_cover), cmocka_unit_test(trees_finish),
                                        cmocka_unit_test(argmax_ties),      cmocka_unit_test(bad_meshes),
-                                       cmocka_unit_test(axes), cmocka_unit_test(sums_same_bits),
+                                       cmocka_unit_test(further_results), cmocka_unit_test(missing_inputs),
+                                       cmocka_unit_test(states), cmocka_unit_test(axes),
+                                       cmocka_unit_test(sums_same_bits),
                                        cmocka_unit_test(sums_are_completed),
                                        cmocka_unit_test(bad_factors)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,8 @@ static Tensor projected(Graph *g, const char *axes, const char *name) {
 }
 static Tensor table_of(Graph *g) { return rope_table(g, input(g, "positions", "t"), &config.rope); }
 static Tensor cache_of(Graph *g) {
-    return cache_update(g, 0, projected(g, "(kc)d", "k_proj"), projected(g, "(kc)d", "v_proj"));
+    return cache_update(g, projected(g, "(kc)d", "k_proj"), projected(g, "(kc)d", "v_proj"),
+                        state(g, "s(kc)", TYPE_CACHE, "cache"));
 }
 static Tensor logits_of(Graph *g) {
     return linear(g, select_rows(g, rows_of(g), input(g, "logit_rows", "r")), weight(g, "vd", "head"), NO_TENSOR);
@@ -42,8 +43,8 @@ static Tensor of_linear(Graph *g) {
     return linear(g, rows_of(g), weight(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "q_bias"));
 }
 static Tensor of_rope(Graph *g) { return rope(g, projected(g, "(kgc)d", "q_proj"), table_of(g)); }
-static Tensor of_attention(Graph *g) { return attention(g, 0, projected(g, "(kgc)d", "q_proj"), cache_of(g), 0); }
-static Tensor of_window(Graph *g) { return attention(g, 0, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
+static Tensor of_attention(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 0); }
+static Tensor of_window(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
 static Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
 static Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
 static Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "logit_rows", "r")); }
@@ -95,7 +96,7 @@ static int lowered(const Case *c, Text *text) {
     if (c->build) {
         graph_init(&model.graph, &config, ROWS, CONTEXT);
         Node *last = graph_node(&model.graph, c->build(&model.graph));
-        if (last) last->keep = !last->op->in_cache;
+        if (last) last->keep = node_computed(last);
         if (model.graph.err.kind) fail_msg("%s: %s", c->name, model.graph.err.text);
     } else if (!model_graph(&model, &config, ROWS, CONTEXT, false, &err)) fail_msg("%s", err.text);
     const LowerOptions o = {.type = c->type, .cache_slots = c->slots, .positions = bucket_positions(CONTEXT),
@@ -200,7 +201,7 @@ static void pieces_have_equal_texts(void **state) {
         if (!lower_program(&l[i], &program, &o, &text[i], &err)) fail_msg("%s", err.text);
         assert_int_equal(count_role(l[i].results, l[i].result_count, ROLE_VALUE), i < 3);
         assert_int_equal(count_role(l[i].arguments, l[i].argument_count, ROLE_VALUE), i < 3 ? 2 : 1); /* rope's table */
-        assert_int_equal(count_role(l[i].arguments, l[i].argument_count, ROLE_CACHE), i < 3 ? 2 : 0);
+        assert_int_equal(count_role(l[i].arguments, l[i].argument_count, ROLE_STATE), i < 3 ? 2 : 0);
     }
     assert_string_equal(text[0].data, text[1].data);
     assert_string_not_equal(text[1].data, text[2].data);
@@ -209,7 +210,7 @@ static void pieces_have_equal_texts(void **state) {
         const LowerArgument *a = &l[0].arguments[i], *b = &l[1].arguments[i];
         const Graph *g = &program.graph;
         assert_string_equal(a->name, b->name);
-        if (a->role == ROLE_CACHE) assert_int_equal(b->cache, a->cache + 2);
+        if (a->role == ROLE_STATE) assert_int_equal(b->state, a->state + 2);
         if (a->role != ROLE_WEIGHT) continue;
         const char *of = g->nodes[a->node].name, *to = g->nodes[b->node].name; /* model.layers.0.NAME */
         assert_true(!strncmp(of, "model.layers.0.", 15) && !strncmp(to, "model.layers.1.", 15));

@@ -55,15 +55,14 @@ static Case *case_new(CacheType type) {
         for (int block = 0; block < BLOCKS; block++) pages_own(&c->cache, slot, block);
     pages_share(&c->cache, 1, 2, BLOCKS / 2 * ATTENTION_BLOCK);
     cache_fill(&c->cache);
-    c->graph.size['k'] = KV;
-    c->graph.size['g'] = GROUP;
-    c->node.layer = 1;
+    c->graph.size[AXIS_KV_HEAD] = KV;
+    c->graph.size[AXIS_GROUP] = GROUP;
     assert_true(step_rows_new(&c->step, STATIC_ROWS, &err));
     c->scratch = aligned_alloc(64, (size_t)(attention_scratch(GROUP, CHANNELS) * 4 + 63) / 64 * 64);
     c->parts.bytes = STATIC_ROWS * KV * GROUP * BLOCKS * (size_t)attention_part(1, CHANNELS) * sizeof(float);
     c->parts.data = aligned_alloc(64, (c->parts.bytes + 63) / 64 * 64);
     c->parts.done = calloc(STATIC_ROWS * KV * GROUP, sizeof *c->parts.done);
-    c->call = (Call){.graph = &c->graph, .node = &c->node, .cache = &c->cache, .step = &c->step, .in = {c->q},
+    c->call = (Call){.graph = &c->graph, .node = &c->node, .cache = &c->cache, .layer = 1, .step = &c->step, .in = {c->q},
                      .in_width = {WIDTH}, .out_width = WIDTH, .scratch = c->scratch};
     return c;
 }

@@ -11,7 +11,7 @@ typedef struct Export { Programs programs; const char *folder; json_t *buckets; 
 
 static json_t *arguments_json(const Lower *l, const LowerArgument *list, int count) {
     static const char *const roles[] = {[ROLE_STEP] = "step",     [ROLE_VALUE] = "value",   [ROLE_SHARD] = "shard",
-                                        [ROLE_WEIGHT] = "weight", [ROLE_RESULT] = "result", [ROLE_CACHE] = "cache"};
+                                        [ROLE_WEIGHT] = "weight", [ROLE_RESULT] = "result", [ROLE_STATE] = "cache"};
     static const char *const splits[] = {"", "dp", "tp", "dp,tp"};
     json_t *out = json_array();
     for (int i = 0; i < count; i++) {
@@ -26,7 +26,7 @@ static json_t *arguments_json(const Lower *l, const LowerArgument *list, int cou
                               "shape", global, "local_shape", local, "split", split);
         const Node *n = &l->program->graph.nodes[a->node];
         if (o && a->node && n->kind == NODE_WEIGHT) json_object_set_new(o, "weight", json_string(n->name));
-        if (o && a->node && n->kind == NODE_OP && a->role != ROLE_CACHE)
+        if (o && a->node && n->kind == NODE_OP && a->role != ROLE_STATE)
             json_object_set_new(o, "value_of", json_string(n->op->name));
         json_array_append_new(out, o);
     }

@@ -133,7 +133,7 @@ DeviceBytes plan_bytes(const Plan *p, int device) {
     double widest = 0;
     for (int id = 1; id < p->program.graph.count; id++) {
         const Node *n = &p->program.graph.nodes[id];
-        if (n->kind != NODE_OP || n->op->in_cache || n->shape.rank < 2) continue;
+        if (!node_computed(n) || n->shape.rank < 2) continue;
         double w = (double)program_local(&p->program, n, 1, device);
         if (w > widest) widest = w;
     }

@@ -204,7 +204,7 @@ static bool cache_new(Cpu *cpu, Err *err) {
     *c = (KvCache){.type = cpu->options.cache, .kv_heads = graph_size(g, AXIS_KV_HEAD),
                    .channels = graph_size(g, AXIS_CHANNEL), .slots = cpu->options.slots,
                    .positions = cpu->options.context};
-    for (int i = 1; i < g->count; i++) c->layers += g->nodes[i].kind == NODE_OP && g->nodes[i].op->in_cache;
+    c->layers = cpu_cache_number(g, NULL);
     if (!pages_new(c, err)) {
         err_prefix(err, "lower --ctx or --slots");
         return false;

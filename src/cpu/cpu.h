@@ -97,6 +97,7 @@ void cpu_acts_choose(Cpu *cpu);
 ActType cpu_act(const Cpu *cpu, const Node *n);
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
+int64_t cpu_cache_number(const Graph *g, const Node *state); /* caches before it; NULL: all there are */
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
 /* key_bias.c: a cache in 8 bits. Chooses the biases that it leaves out (ops/key_bias.h), once weights are there; freed
  * with key_bias_free, after failure too. */

@@ -19,7 +19,7 @@ void cpu_exchange(Cpu *cpu, int phase) {
     int tp = cpu->program->partition->mesh.tp;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP || !n->partial[0] || cpu->node_phase[id] != phase) continue;
+        if (!n->op || !n->partial[0] || cpu->node_phase[id] != phase) continue;
         for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
             Range rows = rows_of(cpu, n, replica);
             if (rows.first == rows.last) continue;
@@ -41,9 +41,9 @@ void cpu_bring_home(Cpu *cpu) {
     if (cpu->spread.ranks == 1 || dp == 1) return;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP || !n->keep || n->split[0] || n->partial[0] || !value_of(cpu, n)) continue;
+        if (!n->op || !n->keep || n->split[0] || n->partial[0] || !value_of(cpu, n)) continue;
         for (int replica = 0; replica < dp; replica++)
-            spread_home(&cpu->spread, replica, value_of(cpu, n), n->shape.rank > 1 ? n->shape.dim[1].size : 2,
+            spread_home(&cpu->spread, replica, value_of(cpu, n), node_width(n),
                         rows_of(cpu, n, replica));
     }
 }

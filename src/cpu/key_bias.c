@@ -83,12 +83,13 @@ static bool pairs_new(KeyBias *b, const float *bias, int64_t channels, int64_t h
 
 static bool bias_of(Cpu *cpu, const Node *update, int64_t head, Err *err) {
     KvCache *c = &cpu->cache;
-    KeyBias *b = &c->bias[update->layer * c->kv_heads + head];
+    const Graph *g = &cpu->program->graph;
+    KeyBias *b = &c->bias[cpu_cache_number(g, graph_state(g, update->in[2])) * c->kv_heads + head];
     int64_t from = head * c->channels;
     double content;
     for (int i = 0; i < 2; i++) {
         CacheSource s;
-        if (!cache_source(&cpu->program->graph, update, i, &s)) continue;
+        if (!cache_source(g, update, i, &s)) continue;
         const float *bias = cpu->weights[s.bias.id].vector + from;
         if (!content_of(cpu, &s, from, c->channels, &content, err)) return false;
         if (s.rope) {
@@ -110,7 +111,8 @@ bool key_bias_new(Cpu *cpu, Err *err) {
     c->at = mem_new(pages * ATTENTION_BLOCK, sizeof *c->at, "positions of the cache", err);
     if (!c->bias || !c->at) return false;
     for (int id = 1; id < g->count; id++) {
-        if (g->nodes[id].kind != NODE_OP || !g->nodes[id].op->in_cache) continue;
+        const Node *state = graph_state(g, (Tensor){id});
+        if (!state || state->type != TYPE_CACHE || g->nodes[id].kind != NODE_OP) continue;
         for (int64_t head = 0; head < c->kv_heads; head++) {
             bool held = false;
             for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++)

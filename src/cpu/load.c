@@ -19,7 +19,7 @@ static void mark_uses(const Graph *g, LoadedWeight *list) {
             const Node *in = graph_node(g, n->in[i]);
             LoadedWeight *w = &list[n->in[i].id];
             if (!in || in->kind != NODE_WEIGHT) continue;
-            if (in->shape.rank == 1) w->as_vector = true;
+            if (in->value == VALUE_VECTOR) w->as_vector = true;
             else if (n->op->table) w->as_table = true;
             else w->as_matrix = true;
         }

@@ -4,12 +4,11 @@
 #include "cpu.h"
 
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
-    const Partition *p = cpu->program->partition;
-    int64_t rows = cpu->options.rows, width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
-    if (n->op->in_cache) return 0;
-    if (n->shape.rank == 1) return rows * 2 * (n->partial[0] ? p->mesh.tp : 1); /* (max, id) pairs */
-    if (!program_sum(cpu->program, n)) return rows * width;
-    return block_step(rows, width) * spread_most(&cpu->spread, n->partial);
+    int64_t rows = n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : cpu->options.rows;
+    int64_t width = node_width(n);
+    if (!node_computed(n)) return 0;
+    if (program_sum(cpu->program, n)) return block_step(rows, width) * spread_most(&cpu->spread, n->partial);
+    return rows * width * (n->partial[0] ? cpu->program->partition->mesh.tp : 1); /* pairs: one of each device */
 }
 
 /* ---- Items ------------------------------------------------------------------------------------------------------- */
@@ -120,20 +119,30 @@ static bool parts_new(Cpu *cpu, Err *err) {
     return cpu->parts.data && cpu->parts.done;
 }
 
+int64_t cpu_cache_number(const Graph *g, const Node *state) {
+    int64_t number = 0;
+    for (const Node *n = g->nodes + 1; n < (state ? state : g->nodes + g->count); n++)
+        number += n->kind == NODE_STATE && n->type == TYPE_CACHE;
+    return number;
+}
+
 /* A Call with everything that does not change from step to step. */
 static Call call_of(Cpu *cpu, const Node *n, int replica) {
     const Graph *g = &cpu->program->graph;
     Call c = {.graph = g, .node = n, .partition = cpu->program->partition, .kernels = cpu->kernels, .step = &cpu->step,
               .blocking = &cpu->blocking, .cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL,
               .devices = cpu->program->partition->mesh.tp};
-    c.out_width = n->shape.rank > 1 ? n->shape.dim[1].size : 2;
+    c.out_width = node_width(n);
     c.columns = (Range){0, c.out_width};
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(g, n->in[i]);
         const LoadedWeight *w = &cpu->weights[n->in[i].id];
-        c.in_width[i] = in->shape.rank > 1 ? in->shape.dim[1].size : 1;
+        const Node *state = graph_state(g, n->in[i]);
+        if (!in) continue;
+        c.in_width[i] = node_width(in);
+        if (state && state->type == TYPE_CACHE) c.layer = cpu_cache_number(g, state);
         if (in->kind == NODE_WEIGHT) {
-            if (in->shape.rank == 1) c.vector = w->vector;
+            if (in->value == VALUE_VECTOR) c.vector = w->vector;
             else if (n->op->table) c.table = w->tensor, c.weight = &w->packed;
             else c.weight = &w->packed;
         } else if (program_sum(cpu->program, in)) {
@@ -186,11 +195,13 @@ static int phases_assign(Cpu *cpu) {
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         int phase = 0;
-        if (n->kind != NODE_OP) continue;
-        for (int i = 0; i < n->inputs; i++) {
+        if (!n->op) continue;
+        for (int i = 0; n->kind == NODE_OP && i < n->inputs; i++) {
+            const Node *in = graph_node(g, n->in[i]);
             int ready = cpu->node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
-            if (graph_node(g, n->in[i])->kind == NODE_OP && ready > phase) phase = ready;
+            if (in && in->op && ready > phase) phase = ready;
         }
+        if (n->kind == NODE_RESULT) phase = cpu->node_phase[n->in[0].id];
         cpu->node_phase[id] = phase;
         if (phase >= count) count = phase + 1;
     }
@@ -217,8 +228,8 @@ static void life_place(Life *life, int *lives, Life v, int64_t *offset, int64_t 
 
 /* Little work that needs nobody else's: whole rows, no matrix, no cache, nothing partial. */
 static bool repeatable(const Node *n) {
-    return !n->op->unit_cost && !n->op->in_cache && !n->partial[0] && n->shape.rank == 2 &&
-           n->shape.dim[1].size <= REPEAT_WIDTH;
+    return !n->op->unit_cost && !n->op->results && node_computed(n) && !n->partial[0] && n->value == VALUE_ROWS &&
+           node_width(n) <= REPEAT_WIDTH;
 }
 
 /* Which phases hold nothing else, and which make values for other ranks. */
@@ -227,10 +238,10 @@ static void phases_repeat(Cpu *cpu) {
     for (int p = 0; p < cpu->phase_count; p++) cpu->phases[p].repeat = true;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP) continue;
+        if (!n->op) continue;
         if (n->partial[0] && cpu->spread.ranks > 1) cpu->phases[cpu->node_phase[id]].exchange = true;
         if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
-        if (n->shape.rank == 2 && n->shape.dim[1].size > REPEAT_WIDTH && quantise_of(cpu, id))
+        if (node_width(n) > REPEAT_WIDTH && quantise_of(cpu, id))
             cpu->phases[cpu->node_phase[id] + 1].repeat = false;
     }
 }
@@ -248,19 +259,19 @@ static bool memory_plan(Cpu *cpu, Err *err) {
         const Node *n = &g->nodes[id];
         for (int half = 0; half < 2; half++)
             cpu->offset[half * g->count + id] = cpu->own_offset[half * g->count + id] = -1;
-        if (n->kind != NODE_OP || cpu_value_floats(cpu, n) == 0) continue;
+        if (cpu_value_floats(cpu, n) == 0) continue;
         bool other = quantise_of(cpu, id);
         int made = cpu->node_phase[id];
         Life v[2] = {{.first = made, .last = made + other, .size = cpu_value_floats(cpu, n)},
                      {.first = made + 1, .last = made + 1, .size = other ? acts_floats(cpu, n, cpu->options.rows) : 0}};
         for (int u = id + 1; u < g->count; u++)
             for (int i = 0; i < g->nodes[u].inputs; i++) {
-                if (g->nodes[u].in[i].id != id) continue;
+                if (g->nodes[u].in[i].id != id || g->nodes[u].kind == NODE_RESULT) continue;
                 Life *read = &v[other && i == 0 && wants_other(cpu, &g->nodes[u])];
                 if (cpu->node_phase[u] > read->last) read->last = cpu->node_phase[u];
             }
         for (int half = 0; half < 1 + other; half++) {
-            int64_t width = n->shape.rank > 1 ? n->shape.dim[1].size : 1;
+            int64_t width = node_width(n);
             Life mine = v[half], shared = v[half];
             mine.size = half ? acts_floats(cpu, n, few) : few * width;
             if (cpu->phases[made + half].repeat)
@@ -304,9 +315,14 @@ static void item_bind(Cpu *cpu, Item *item) {
     }
     if (cpu->offset[id] >= 0) c->out = cpu->activations + cpu->offset[id];
     item->own_out = cpu->own_offset[id];
+    for (int u = id + 1; u < cpu->program->graph.count && c->node->op->results; u++) {
+        const Node *more = &cpu->program->graph.nodes[u];
+        if (more->kind == NODE_RESULT && more->in[0].id == id)
+            c->more[more->result - 1] = cpu->activations + cpu->offset[u];
+    }
     for (int i = 0; i < c->node->inputs; i++) {
         int in = c->node->in[i].id;
-        if (cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
+        if (in && cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
         item->own_in[i] = cpu->own_offset[in];
     }
     c->act = cpu_act(cpu, c->node);

@@ -10,7 +10,7 @@ void graph_init(Graph *g, const ModelConfig *config, int64_t rows, int64_t conte
         g->size[a->letter & 127] = a->size ? a->size(config) : a->role == AXIS_ROWS ? rows : context;
     }
     if (mem_grow((void **)&g->nodes, &g->capacity, 64, sizeof(Node), "graph", &g->err))
-        g->count = 1, g->nodes[0] = (Node){0};
+        g->count = g->numbers = 1, g->nodes[0] = (Node){0};
 }
 
 void graph_free(Graph *g) {
@@ -24,7 +24,11 @@ Tensor graph_copy(Graph *g, const Node *node) {
     if (g->count == 0 ||
         !mem_grow((void **)&g->nodes, &g->capacity, (size_t)g->count + 1, sizeof(Node), "graph", &g->err))
         return NO_TENSOR;
-    g->nodes[g->count] = *node;
+    Node *n = &g->nodes[g->count];
+    *n = *node;
+    n->number = g->numbers;
+    if (n->kind == NODE_STATE) n->state = g->states, g->states += state_buffers(n->type);
+    else g->numbers++;
     return (Tensor){g->count++};
 }
 
@@ -48,14 +52,23 @@ static bool shape_parse(const Graph *g, const char *axes, Shape *out) {
     return out->rank > 0;
 }
 
-static Tensor leaf(Graph *g, NodeKind kind, const char *name, const char *axes) {
-    Node n = {.kind = kind};
-    snprintf(n.name, sizeof n.name, "%s", name);
+static ValueKind kind_of(const Shape *s) {
+    return shape_rows(s) ? VALUE_ROWS : s->rank == 1 ? VALUE_VECTOR : VALUE_MATRIX;
+}
+
+/* One of a name: a tied weight is one node, and so is a state that several ops use. */
+static Tensor leaf(Graph *g, NodeKind kind, ValueType type, const char *name, const char *axes) {
+    Node n = {.kind = kind, .type = type};
+    for (int i = 1; kind != NODE_INPUT && i < g->count; i++)
+        if (g->nodes[i].kind == kind && !strcmp(g->nodes[i].name, name)) return (Tensor){i};
+    if ((size_t)snprintf(n.name, sizeof n.name, "%s", name) >= sizeof n.name)
+        err_as(&g->err, QM_INTERNAL, "graph: the name %s is too long", name);
     if (!shape_parse(g, axes, &n.shape)) err_as(&g->err, QM_INTERNAL, "graph: bad axes '%s' of %s", axes, name);
+    n.value = kind_of(&n.shape);
     return graph_copy(g, &n);
 }
 
-Tensor input(Graph *g, const char *name, const char *axes) { return leaf(g, NODE_INPUT, name, axes); }
+Tensor input(Graph *g, const char *name, const char *axes) { return leaf(g, NODE_INPUT, TYPE_I32, name, axes); }
 
 Tensor weight(Graph *g, const char *axes, const char *name, ...) {
     char full[96];
@@ -63,9 +76,44 @@ Tensor weight(Graph *g, const char *axes, const char *name, ...) {
     va_start(args, name);
     vsnprintf(full, sizeof full, name, args);
     va_end(args);
-    for (int i = 1; i < g->count; i++) /* a tied weight is one node */
-        if (g->nodes[i].kind == NODE_WEIGHT && !strcmp(g->nodes[i].name, full)) return (Tensor){i};
-    return leaf(g, NODE_WEIGHT, full, axes);
+    return leaf(g, NODE_WEIGHT, TYPE_F32, full, axes);
+}
+
+Tensor state(Graph *g, const char *axes, ValueType type, const char *name, ...) {
+    char full[96];
+    va_list args;
+    va_start(args, name);
+    vsnprintf(full, sizeof full, name, args);
+    va_end(args);
+    return leaf(g, NODE_STATE, type, full, axes);
+}
+
+const Node *graph_state(const Graph *g, Tensor t) {
+    const Node *n = graph_node(g, t), *found = NULL;
+    if (n && n->kind == NODE_STATE) return n;
+    for (int i = 0; n && n->kind == NODE_OP && n->op->writes_state && !found && i < n->inputs; i++)
+        found = graph_state(g, n->in[i]);
+    return found;
+}
+
+/* Those that the row's factors want are there, and no more. */
+static bool inputs_there(Graph *g, const Node *n) {
+    Factors f;
+    if (!factors_parse(n->op->factors, &f, &g->err)) return false;
+    for (int i = 0; i < n->inputs || i < f.inputs; i++) {
+        if (i >= f.inputs)
+            return err_as(&g->err, QM_INTERNAL, "graph: %s: expected at most %d inputs, got %d", n->op->name, f.inputs,
+                          n->inputs);
+        if (!n->in[i].id && !f.optional[i])
+            return err_as(&g->err, QM_INTERNAL, "graph: %s: input %d is missing", n->op->name, i);
+    }
+    return true;
+}
+
+static Tensor op_node(Graph *g, Node *n) {
+    if (!n->op->shape(g, n, &n->shape, &g->err)) n->shape = graph_node(g, n->in[0])->shape;
+    n->value = n->op->pairs ? VALUE_PAIR : kind_of(&n->shape);
+    return graph_copy(g, n);
 }
 
 Tensor graph_op(Graph *g, const OpRow *op, const Node *proto) {
@@ -73,10 +121,26 @@ Tensor graph_op(Graph *g, const OpRow *op, const Node *proto) {
     n.kind = NODE_OP;
     n.op = op;
     snprintf(n.name, sizeof n.name, "%s", op->name);
-    while (n.inputs < MAX_INPUTS && n.in[n.inputs].id) n.inputs++;
-    if (n.inputs == 0 || !g->count) return err_as(&g->err, QM_INTERNAL, "graph: %s without inputs",
-                                                  op->name), NO_TENSOR;
-    if (!op->shape(g, &n, &n.shape, &g->err)) n.shape = graph_node(g, n.in[0])->shape;
+    for (int i = 0; i < MAX_INPUTS; i++)
+        if (n.in[i].id) n.inputs = i + 1;
+    if (!g->count || !inputs_there(g, &n)) return NO_TENSOR;
+    return op_node(g, &n);
+}
+
+Tensor graph_result(Graph *g, Tensor of, int number) {
+    const Node *op = graph_node(g, of);
+    if (!op || op->kind != NODE_OP || number < 1 || number > op->op->results)
+        return err_as(&g->err, QM_INTERNAL, "graph: %s has no result %d", op ? op->name : "nothing", number), NO_TENSOR;
+    Node n = *op, as = *op; /* its shape is computed as the op's, by the number of the result */
+    as.result = number;
+    if (!as.op->shape(g, &as, &n.shape, &g->err)) return NO_TENSOR;
+    n.kind = NODE_RESULT;
+    n.result = number;
+    n.value = n.op->pairs ? VALUE_PAIR : kind_of(&n.shape);
+    n.inputs = 1;
+    memset(n.in, 0, sizeof n.in);
+    n.in[0] = of;
+    n.keep = false;
     return graph_copy(g, &n);
 }
 
@@ -91,11 +155,11 @@ Tensor rope_table(Graph *g, Tensor positions, const Rope *rope) {
     return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .rope = rope});
 }
 Tensor rope(Graph *g, Tensor x, Tensor table) { return graph_op(g, &rope_row, &(Node){.in = {x, table}}); }
-Tensor cache_update(Graph *g, int layer, Tensor k, Tensor v) {
-    return graph_op(g, &cache_update_row, &(Node){.in = {k, v}, .layer = layer});
+Tensor cache_update(Graph *g, Tensor k, Tensor v, Tensor cache) {
+    return graph_op(g, &cache_update_row, &(Node){.in = {k, v, cache}});
 }
-Tensor attention(Graph *g, int layer, Tensor q, Tensor cache, int64_t window) {
-    return graph_op(g, &attention_row, &(Node){.in = {q, cache}, .layer = layer, .window = window});
+Tensor attention(Graph *g, Tensor q, Tensor cache, int64_t window) {
+    return graph_op(g, &attention_row, &(Node){.in = {q, cache}, .window = window});
 }
 Tensor silu_mul(Graph *g, Tensor gate, Tensor up) { return graph_op(g, &silu_mul_row, &(Node){.in = {gate, up}}); }
 Tensor add(Graph *g, Tensor a, Tensor b) { return graph_op(g, &add_row, &(Node){.in = {a, b}}); }
@@ -151,13 +215,17 @@ bool factors_parse(const char *text, Factors *out, Err *err) {
     int value = 0;
     for (const char *p = text; p && *p;) {
         if (*p == ',') {
-            if (right || ++value >= MAX_INPUTS) return err_as(err, QM_INTERNAL, "factors '%s': too many values", text);
+            if (++value >= (right ? MAX_INPUTS + MAX_RESULTS : MAX_INPUTS))
+                return err_as(err, QM_INTERNAL, "factors '%s': too many values", text);
             p++;
         } else if (p[0] == '-' && p[1] == '>') {
             out->inputs = value + 1;
             value = MAX_INPUTS;
             right = true;
             p += 2;
+        } else if (*p == '?' && !right && !out->rank[value]) {
+            out->optional[value] = true;
+            p++;
         } else {
             if (out->rank[value] == MAX_RANK) return err_as(err, QM_INTERNAL, "factors '%s': rank over %d", text,
                                                             MAX_RANK);
@@ -165,5 +233,6 @@ bool factors_parse(const char *text, Factors *out, Err *err) {
             if (!p) return err_as(err, QM_INTERNAL, "factors '%s': expected a letter, ! or (letters)", text);
         }
     }
+    out->results = value - MAX_INPUTS + 1;
     return right || err_as(err, QM_INTERNAL, "factors '%s': no ->", text);
 }

@@ -11,7 +11,9 @@
 #include "axis.h"
 #include "../ops/kernels.h"
 
-enum { MAX_INPUTS = 4, MAX_RANK = 2, MAX_LETTERS = 4 };
+/* MAX_RANK is a law: a value has rows and columns, and products of letters do the rest. So there is one way to split,
+ * pack, place and print any of them. */
+enum { MAX_INPUTS = 8, MAX_RESULTS = 4, MAX_RANK = 2, MAX_LETTERS = 4 };
 
 /* A dimension is one letter or a product of letters: "(kgc)" is all query channels. */
 typedef struct Dim { char letters[MAX_LETTERS]; int64_t size; } Dim;
@@ -20,18 +22,30 @@ typedef struct Shape { int rank; Dim dim[MAX_RANK]; } Shape;
 typedef struct Tensor { int id; } Tensor; /* a node of the graph; 0 means none */
 static const Tensor NO_TENSOR = {0};
 
-typedef enum NodeKind { NODE_INPUT, NODE_WEIGHT, NODE_OP } NodeKind;
+/* What a value is. ROWS: one row, or one number, for each of the step's; VECTOR: [columns]; MATRIX: rows and columns
+ * that are no step's; PAIR: for each of the step's rows the largest number of some, and its id as f32. */
+typedef enum ValueKind { VALUE_ROWS, VALUE_VECTOR, VALUE_MATRIX, VALUE_PAIR } ValueKind;
+/* TYPE_F32: of weights, in whatever type they are stored. TYPE_CACHE: of states: keys and values at the positions of
+ * every slot, in the type the engine's options say. */
+typedef enum ValueType { TYPE_F32, TYPE_I32, TYPE_CACHE } ValueType;
+
+/* NODE_STATE: what outlives a step. NODE_RESULT: a further result of an op, which its in[0] is: it has no work. */
+typedef enum NodeKind { NODE_INPUT, NODE_WEIGHT, NODE_STATE, NODE_OP, NODE_RESULT } NodeKind;
 
 typedef struct OpRow OpRow;
 typedef struct Node {
     NodeKind kind;
-    const OpRow *op;       /* of NODE_OP */
-    char name[96];         /* checkpoint name of a weight, name of an input, else the op's */
-    Tensor in[MAX_INPUTS];
-    int inputs;
+    const OpRow *op;       /* of NODE_OP and NODE_RESULT */
+    char name[96];         /* checkpoint name of a weight, name of an input or a state, else the op's */
+    Tensor in[MAX_INPUTS]; /* an optional one may be NO_TENSOR */
+    int inputs;            /* up to the last that is there */
+    int result;            /* NODE_RESULT: which, from 1 on */
+    int state;             /* NODE_STATE: its first buffer among those of all states; a cache has keys and values */
+    int number;            /* in texts: states, which have names, are not counted */
+    ValueKind value;
+    ValueType type;
     Shape shape;
     float epsilon;         /* rms_norm */
-    int layer;             /* cache_update, attention */
     int64_t window;        /* attention: sliding window, 0 = full */
     const Rope *rope;      /* rope_table */
     bool keep;             /* read by the host after the step: never overwritten within it */
@@ -47,6 +61,7 @@ typedef struct Graph {
     Node *nodes;           /* [0] is no node */
     int count;
     size_t capacity;
+    int numbers, states;   /* nodes that have a number; buffers of states */
     int64_t size[128];     /* of each letter */
     Err err;               /* the first wrong shape; building goes on, so callers check once */
 } Graph;
@@ -61,14 +76,21 @@ Tensor graph_copy(Graph *g, const Node *node); /* for program.c: appends a copy 
 
 Tensor input(Graph *g, const char *name, const char *axes);
 Tensor weight(Graph *g, const char *axes, const char *name, ...) __attribute__((format(printf, 3, 4)));
+/* What a backend keeps from step to step, zero when it is opened. One of a name. */
+Tensor state(Graph *g, const char *axes, ValueType type, const char *name, ...) __attribute__((format(printf, 4, 5)));
+/* Result `number`, from 1 on, of an op with several; the op's own tensor is result 0. */
+Tensor graph_result(Graph *g, Tensor of, int number);
+/* The state that a tensor is, as it is or as an op left it; NULL: it is none. */
+const Node *graph_state(const Graph *g, Tensor t);
+static inline int state_buffers(ValueType type) { return type == TYPE_CACHE ? 2 : 1; }
 
 Tensor embed(Graph *g, Tensor tokens, Tensor table);                  /* [t], [v,d]               -> [t,d]       */
 Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon);     /* [t,d], [d]               -> [t,d]       */
 Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias);             /* [t,i], [o,i], [o] | none -> [t,o]       */
 Tensor rope_table(Graph *g, Tensor positions, const Rope *rope);      /* [t]                      -> [t,c]       */
 Tensor rope(Graph *g, Tensor x, Tensor table);                        /* [t,hc], [t,c]            -> [t,hc]      */
-Tensor cache_update(Graph *g, int layer, Tensor k, Tensor v);         /* [t,kc], [t,kc]           -> cache [s,kc] */
-Tensor attention(Graph *g, int layer, Tensor q, Tensor cache, int64_t window); /* [t,kgc], [s,kc] -> [t,kgc]     */
+Tensor cache_update(Graph *g, Tensor k, Tensor v, Tensor cache);      /* [t,kc], [t,kc], [s,kc]   -> [s,kc]      */
+Tensor attention(Graph *g, Tensor q, Tensor cache, int64_t window);   /* [t,kgc], [s,kc]          -> [t,kgc]     */
 Tensor silu_mul(Graph *g, Tensor gate, Tensor up);                    /* [t,f], [t,f]             -> [t,f]       */
 Tensor add(Graph *g, Tensor a, Tensor b);                             /* [t,d], [t,d] or [d]      -> [t,d]       */
 Tensor select_rows(Graph *g, Tensor x, Tensor which);                 /* [t,d], [r]               -> [r,d]       */
@@ -90,7 +112,8 @@ struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */
     const char *factors; /* sharding rule. A dimension is a letter or (letters); `!` = must stay whole; a letter missing
                             on the right is reduced: if it is split, the result is a partial sum. `~`: it is picked
-                            from or put to, row by row within a replica, and nothing is reduced */
+                            from or put to, row by row within a replica, and nothing is reduced. An input after `?`
+                            may be missing. */
     bool (*shape)(const Graph *g, const Node *n, Shape *out, Err *err);
     int64_t (*units)(const struct Call *call); /* independent pieces of work of one call */
     void (*reference)(const struct Call *call, int64_t first, int64_t last); /* runs units [first, last) */
@@ -103,7 +126,9 @@ struct OpRow {
                      Tensor partial); /* the collective that completes a partial result; NULL: never partial */
     const OpRow *quantise; /* turns input 0 into 8 bits or bf16 where the engine wants it so; NULL: it stays f32 */
     bool collective;
-    bool in_cache;         /* the result is the key/value cache itself: no value of its own    */
+    int results;           /* further ones, NODE_RESULT; in `factors` after the first, with commas */
+    bool pairs;            /* the results are pairs */
+    bool writes_state;     /* the result is the state among the inputs as it is then: no value of its own */
     bool on_host;          /* of a lowered program: the reference runs on the host, every step */
     bool table;            /* its weight matrix is looked up row by row, as stored, never packed */
     const char *none;      /* why a facet is NULL; NULL when none is */
@@ -121,16 +146,27 @@ typedef struct FactorDim {
     bool whole[MAX_LETTERS], picked[MAX_LETTERS];
     int count;
 } FactorDim;
+/* Results come after MAX_INPUTS inputs. */
 typedef struct Factors {
-    int inputs;
-    int rank[MAX_INPUTS + 1];
-    FactorDim dim[MAX_INPUTS + 1][MAX_RANK];
-} Factors; /* last: result */
+    int inputs, results;
+    bool optional[MAX_INPUTS];
+    int rank[MAX_INPUTS + MAX_RESULTS];
+    FactorDim dim[MAX_INPUTS + MAX_RESULTS][MAX_RANK];
+} Factors;
 bool factors_parse(const char *text, Factors *out, Err *err);
 
 /* The op's node with its inputs bound; computes the shape by the row. For the functions above. */
 Tensor graph_op(Graph *g, const OpRow *op, const Node *proto);
 bool shape_same(const Shape *a, const Shape *b);
+/* Whether it is computed in a step and lies somewhere: a result of an op that is no state. */
+static inline bool node_computed(const Node *n) {
+    return (n->kind == NODE_OP && !n->op->writes_state) || n->kind == NODE_RESULT;
+}
+/* Numbers of a row; of a vector: of all. */
+static inline int64_t node_width(const Node *n) {
+    if (n->value == VALUE_PAIR) return 2;
+    return n->value == VALUE_VECTOR ? n->shape.dim[0].size : n->shape.rank > 1 ? n->shape.dim[1].size : 1;
+}
 /* Which list of the step's rows it has a row for. */
 RowKind shape_rows(const Shape *s);
 /* "[t=128,(kgc)=3584]" */

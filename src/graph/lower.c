@@ -118,18 +118,22 @@ static void result_add(Lower *l, const LowerArgument *a) {
 
 static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program->graph.nodes); }
 
-/* Numbers of nodes and layers count from the piece's first, so that equal pieces have equal texts. */
-static int node_number(const Lower *l, int id) { return id - l->first + 1; }
+/* Numbers of nodes and states count from the piece's first, so that equal pieces have equal texts. */
+static int node_number(const Lower *l, int id) {
+    const Node *nodes = l->program->graph.nodes;
+    return nodes[id].number - nodes[l->first].number + 1;
+}
 
 const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_number(l, node_id(l, n))); }
 
-static void cache_name(const Lower *l, int layer, int v, char out[LOWER_NAME]) {
-    snprintf(out, LOWER_NAME, "%s%d", v ? "v" : "k", layer - l->layer);
+static void state_name(const Lower *l, int state, char out[LOWER_NAME]) {
+    snprintf(out, LOWER_NAME, "%s%d", (state - l->state) % 2 ? "v" : "k", (state - l->state) / 2);
 }
 
 static void weight_name(const Lower *l, const LowerArgument *a, char out[LOWER_NAME]) {
     bool own = a->node >= l->first; /* else it stands before all pieces: a tied head */
-    snprintf(out, LOWER_NAME, "w%s%d%s", own ? "" : "_", own ? node_number(l, a->node) : a->node,
+    int number = own ? node_number(l, a->node) : l->program->graph.nodes[a->node].number;
+    snprintf(out, LOWER_NAME, "w%s%d%s", own ? "" : "_", number,
              a->weight_split[0] ? "s" : "");
 }
 
@@ -187,16 +191,20 @@ static const char *value_argument(Lower *l, const Node *n) {
 
 const char *lower_in(Lower *l, const Node *n, int i) {
     const Node *in = graph_node(&l->program->graph, n->in[i]);
+    if (in->kind == NODE_STATE) {
+        err_as(&l->err, QM_INTERNAL, "lowering: %s reads a state as a value", n->name);
+        return "%?";
+    }
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
     if (in->kind == NODE_INPUT)
         return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);
     return n->in[i].id < l->first ? value_argument(l, in) : lower_out(l, in);
 }
 
-const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t channels) {
-    LowerArgument a = {.role = ROLE_CACHE, .rank = 4, .dim = {l->cache_slots, kv_heads, l->positions, channels},
-                       .split = {SPLIT_DP, SPLIT_TP}, .cache = 2 * layer + v};
-    cache_name(l, layer, v, a.name);
+const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, int64_t channels) {
+    LowerArgument a = {.role = ROLE_STATE, .rank = 4, .dim = {l->cache_slots, kv_heads, l->positions, channels},
+                       .split = {SPLIT_DP, SPLIT_TP}, .state = state->state + v};
+    state_name(l, a.state, a.name);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
     return word(l, "%%%s", a.name);
@@ -204,7 +212,8 @@ const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t ch
 
 static const char *result_name(Lower *l, const LowerArgument *a) {
     if (!a->node) return word(l, "%%%s", a->name);
-    return word(l, "%%n%d%s", node_number(l, a->node), a->role != ROLE_CACHE ? "" : a->cache % 2 ? "v" : "k");
+    const char *which = a->role != ROLE_STATE ? "" : (a->state - l->state) % 2 ? "v" : "k";
+    return word(l, "%%n%d%s", node_number(l, a->node), which);
 }
 
 void lower_result(Lower *l, const char *name, int64_t columns) {
@@ -221,7 +230,7 @@ static void results_declare(Lower *l, const Node *n, LowerRole role) {
     snprintf(a.type, sizeof a.type, "%s", l->type);
     a.dim[0] = local_size(l, &n->shape.dim[0], "");
     if (n->shape.rank == 2) a.dim[1] = lower_dim(l, n, 1), a.split[1] = n->split[0] ? SPLIT_TP : SPLIT_NONE;
-    if (n->shape.rank == 1) { /* (max, id) pairs of all devices */
+    if (n->value == VALUE_PAIR) { /* of all devices */
         a.rank = 2;
         a.dim[1] = 2 * l->program->partition->mesh.tp;
         snprintf(a.type, sizeof a.type, "f32");
@@ -229,10 +238,12 @@ static void results_declare(Lower *l, const Node *n, LowerRole role) {
     result_add(l, &a);
 }
 
-static void caches_declare(Lower *l, const Node *n) {
-    for (int v = 0; v < 2; v++) {
+/* The state that an op writes, as it is then. */
+static void states_declare(Lower *l, const Node *n) {
+    const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, n)});
+    for (int v = 0; v < state_buffers(state->type); v++) {
         char name[LOWER_NAME];
-        cache_name(l, n->layer, v, name);
+        state_name(l, state->state + v, name);
         const LowerArgument *cache = argument_find(l, name);
         if (!cache) continue;
         LowerArgument a = *cache;
@@ -378,8 +389,8 @@ static void sort_roles(LowerArgument *list, int count) {
 }
 
 static int alias_of(const Lower *l, const LowerArgument *a) {
-    for (int i = 0; a->role == ROLE_CACHE && i < l->result_count; i++)
-        if (l->results[i].role == ROLE_CACHE && l->results[i].cache == a->cache) return i;
+    for (int i = 0; a->role == ROLE_STATE && i < l->result_count; i++)
+        if (l->results[i].role == ROLE_STATE && l->results[i].state == a->state) return i;
     return -1;
 }
 
@@ -509,7 +520,8 @@ static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *
                  .first = o->last ? o->first : 1, .last = o->last ? o->last : g->count, .type = o->type,
                  .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
     for (int id = l->last - 1; id >= l->first; id--)
-        if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->in_cache) l->layer = g->nodes[id].layer;
+        if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->writes_state)
+            l->state = graph_state(g, (Tensor){id})->state;
     return program->partition->uniform || err_as(err, QM_INTERNAL, "lowering: expected a partition of uniform shards");
 }
 
@@ -538,7 +550,7 @@ bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text
         if (n->kind != NODE_OP) continue;
         if (!n->op->stablehlo) return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none);
         n->op->stablehlo(l, n);
-        if (n->op->in_cache) caches_declare(l, n);
+        if (n->op->writes_state) states_declare(l, n);
         if (n->keep) results_declare(l, n, ROLE_RESULT);
         if (used_later(l, id)) results_declare(l, n, ROLE_VALUE);
     }
@@ -582,7 +594,8 @@ static void copy_cache(Lower *l, const Node *update, int v) {
     char out[LOWER_NAME];
     int64_t c = graph_size(&l->program->graph, AXIS_CHANNEL);
     snprintf(out, sizeof out, "%s%s", lower_out(l, update), v ? "v" : "k");
-    const char *cache = lower_cache(l, update->layer, v, lower_dim(l, update, 1) / c, c);
+    const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, update)});
+    const char *cache = lower_cache(l, state, v, lower_dim(l, update, 1) / c, c);
     const LowerArgument *found = argument_find(l, cache + 1);
     if (!found) return;
     LowerArgument a = *found;
@@ -604,9 +617,10 @@ bool lower_copy(Lower *l, const Program *program, const LowerOptions *o, Text *t
     copy_slots(l, "to");
     for (int id = 1; id < program->graph.count; id++) {
         const Node *n = &program->graph.nodes[id];
-        if (n->kind != NODE_OP || !n->op->in_cache) continue;
+        const Node *state = graph_state(&program->graph, (Tensor){id});
+        if (n->kind != NODE_OP || !state || state->type != TYPE_CACHE) continue;
         for (int v = 0; v < 2; v++) copy_cache(l, n, v);
-        caches_declare(l, n);
+        states_declare(l, n);
     }
     return finish(l, text, err);
 }

@@ -21,7 +21,7 @@ typedef enum LowerRole {
     ROLE_SHARD,                 /* from the host, once, another value on every device: where its shard lies      */
     ROLE_WEIGHT,                /* uploaded once                                                                 */
     ROLE_RESULT,                /* for the host                                                                  */
-    ROLE_CACHE,                 /* kept between steps: consumed and given back                                   */
+    ROLE_STATE,                 /* kept between steps: consumed and given back                                   */
 } LowerRole;
 
 /* Over which devices a dimension lies: none, the replicas, the devices of a replica, or all of them. */
@@ -38,14 +38,14 @@ typedef struct LowerArgument {
     LowerSplit split[LOWER_MAX_RANK];
     int node;                   /* of the program: the weight, host-computed op or kept result; 0: none          */
     char weight_split[MAX_LETTERS + 1]; /* ROLE_WEIGHT: letters of the weight that are split here                */
-    int cache;                  /* ROLE_CACHE: 2 * layer + (0 keys, 1 values)                                    */
+    int state;                  /* ROLE_STATE: which buffer of all states: Node.state + (0 keys, 1 values)       */
 } LowerArgument;
 
 typedef struct Lower {
     const Program *program;
     Bucket bucket;
     int first, last;            /* nodes [first, last) are lowered                                               */
-    int layer;                  /* of the first cache among them                                                 */
+    int state;                  /* first buffer of the first state that they write                               */
     int64_t cache_slots, positions; /* of one replica; the last position of a slot is scratch for rows not in use */
     const char *type;           /* of activations, weights and cache: "f32" or "bf16"                            */
     int mesh[2];                /* sizes of the two mesh axes                                                    */
@@ -86,8 +86,8 @@ const char *lower_step_input(Lower *l, const char *name, const char *type, int64
 const char *lower_shard_input(Lower *l);
 /* A result of this device alone, f32 [logit rows, columns], whose value is %<name>. */
 void lower_result(Lower *l, const char *name, int64_t columns);
-/* The cache of a layer as it stands now, flat [slots * key/value heads * positions, channels]; v: 0 keys, 1 values. */
-const char *lower_cache(Lower *l, int layer, int v, int64_t kv_heads, int64_t channels);
+/* A cache as it stands before the step, [slots, key/value heads, positions, channels]; v: 0 keys, 1 values. */
+const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, int64_t channels);
 /* all_reduce (sum) or all_gather of a value over every tensor-parallel mesh axis, or, of a sum over rows, over that of
  * the replicas; one collective an axis; returns the result's name. partial: Node.partial of the value. all_gather joins
  * along the last dimension of [rows, columns]; *columns grows. */

@@ -19,15 +19,17 @@ static int factor_of(const FactorDim *f, int i, int n) {
     return i <= extra ? 0 : i - extra;
 }
 
-/* Whether devices or replicas share a letter of an input. A weight may be shared by its axis, unless the op needs it
- * whole; rows are, wherever they come from. */
+/* Whether devices or replicas share a letter of an input. Weights and states are shared by their axes, unless the op
+ * needs them whole; rows are, wherever they come from. */
 static bool letter_split(const Node *in, char letter, bool whole) {
     if (axis_is_rows(letter)) return in->kind == NODE_INPUT || in->dealt == letter;
-    return in->kind == NODE_WEIGHT ? axis_is_split(letter) && !whole : strchr(in->split, letter) != NULL;
+    bool kept = in->kind == NODE_WEIGHT || in->kind == NODE_STATE;
+    return kept ? axis_is_split(letter) && !whole : strchr(in->split, letter) != NULL;
 }
 
 static bool bind_input(const Program *p, const Node *user, int i, const Factors *f, Binding *b, Err *err) {
     const Node *in = graph_node(&p->graph, user->in[i]);
+    if (!in) return true;
     if (i < f->inputs && f->rank[i] != in->shape.rank) return true; /* e.g. a bias of rank 1 where none is written */
     for (int d = 0; d < in->shape.rank; d++) {
         const char *letters = in->shape.dim[d].letters;
@@ -46,28 +48,42 @@ static bool bind_input(const Program *p, const Node *user, int i, const Factors 
     return true;
 }
 
-static bool on_result(const Factors *f, char letter) {
-    for (int d = 0; d < f->rank[MAX_INPUTS]; d++)
-        if (memchr(f->dim[MAX_INPUTS][d].letters, letter, (size_t)f->dim[MAX_INPUTS][d].count)) return true;
+static bool on_result(const Factors *f, int result, char letter) {
+    int at = MAX_INPUTS + result;
+    for (int d = 0; d < f->rank[at]; d++)
+        if (memchr(f->dim[at][d].letters, letter, (size_t)f->dim[at][d].count)) return true;
     return false;
 }
 
-/* Sets split, dealt and partial of one op node. */
-static bool propagate(const Program *p, Node *n, Err *err) {
+/* Sets split, dealt and partial of a result of an op: the op's own node, or a further one's. */
+static bool propagate(const Program *p, const Node *op, Node *n, Err *err) {
     Factors f;
     Binding b = {0};
     n->split[0] = n->partial[0] = n->dealt = 0;
-    if (!factors_parse(n->op->factors, &f, err)) return false;
-    for (int i = 0; i < n->inputs && i < f.inputs; i++)
-        if (!bind_input(p, n, i, &f, &b, err)) return false;
+    if (!factors_parse(op->op->factors, &f, err)) return false;
+    for (int i = 0; i < op->inputs && i < f.inputs; i++)
+        if (!bind_input(p, op, i, &f, &b, err)) return false;
     for (int c = 'a'; c <= 'z'; c++)
         for (const char *s = b.split[c]; *s; s++) {
-            if (!on_result(&f, (char)c) && !b.picked[c]) letters_add(n->partial, *s);
-            else if (axis_is_rows(*s)) n->dealt = on_result(&f, (char)c) ? *s : n->dealt;
+            bool there = on_result(&f, n->result, (char)c);
+            if (!there && !b.picked[c]) letters_add(n->partial, *s);
+            else if (axis_is_rows(*s)) n->dealt = there ? *s : n->dealt;
             else letters_add(n->split, *s);
         }
     return !n->partial[0] || n->op->finish ||
            err_as(err, QM_INTERNAL, "%s: its result would be a partial sum, which it cannot be", n->op->name);
+}
+
+/* What stands for a node of the model's graph: itself, or the collective that completes it. */
+static Tensor append(Program *p, const Node *n) {
+    Tensor t = graph_copy(&p->graph, n);
+    Node *part = graph_node(&p->graph, t);
+    if (!part || !n->partial[0]) return t;
+    part->keep = false;
+    t = n->op->finish(&p->graph, t);
+    Node *whole = graph_node(&p->graph, t);
+    if (whole) whole->keep = n->keep, whole->dealt = n->dealt, memcpy(whole->split, n->split, sizeof n->split);
+    return t;
 }
 
 bool program_new(Program *p, const Graph *graph, const Partition *partition, Err *err) {
@@ -75,31 +91,33 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
     p->graph.nodes = NULL;
     memcpy(p->graph.size, graph->size, sizeof p->graph.size);
     p->map = mem_new((size_t)graph->count, sizeof *p->map, "program", err);
-    if (!p->map ||
+    Tensor *made = mem_new((size_t)graph->count, sizeof *made, "program", err); /* before any collective */
+    if (!p->map || !made ||
         !mem_grow((void **)&p->graph.nodes, &p->graph.capacity, (size_t)graph->count * 2, sizeof(Node), "program", err))
         goto failed;
     p->graph.nodes[0] = (Node){0};
-    p->graph.count = 1;
+    p->graph.count = p->graph.numbers = 1;
     for (int id = 1; id < graph->count; id++) {
         Node n = graph->nodes[id];
-        for (int i = 0; i < n.inputs; i++) n.in[i] = p->map[n.in[i].id];
-        if (n.kind == NODE_OP && !propagate(p, &n, err)) goto failed;
-        Tensor t = graph_copy(&p->graph, &n);
-        if (n.kind == NODE_OP && n.partial[0]) {
-            Node *part = graph_node(&p->graph, t);
-            if (part) part->keep = false;
-            t = n.op->finish(&p->graph, t);
-            Node *whole = graph_node(&p->graph, t);
-            if (whole) whole->keep = n.keep, whole->dealt = n.dealt, memcpy(whole->split, n.split, sizeof n.split);
-        }
-        p->map[id] = t;
+        const Node *op = &n;
+        if (n.kind == NODE_RESULT) { /* of the op itself, complete or not */
+            n.in[0] = made[n.in[0].id];
+            op = graph_node(&p->graph, n.in[0]);
+        } else
+            for (int i = 0; i < n.inputs; i++) n.in[i] = p->map[n.in[i].id];
+        if ((n.kind == NODE_OP || n.kind == NODE_RESULT) && !propagate(p, op, &n, err)) goto failed;
+        made[id] = (Tensor){p->graph.count};
+        p->map[id] = append(p, &n);
     }
+    free(made);
+    made = NULL;
     if (p->graph.err.kind) {
         err_from(err, &p->graph.err);
         goto failed;
     }
     return true;
 failed:
+    free(made);
     program_free(p);
     return false;
 }
@@ -134,7 +152,7 @@ int64_t program_local(const Program *p, const Node *n, int dim, int device) {
 }
 
 const SumTree *program_sum(const Program *p, const Node *n) {
-    return n->shape.rank == 2 ? partition_sum(p->partition, n->partial) : NULL;
+    return n->value == VALUE_PAIR ? NULL : partition_sum(p->partition, n->partial);
 }
 
 int program_collectives(const Program *p, const char *op) {
@@ -146,11 +164,13 @@ int program_collectives(const Program *p, const char *op) {
     return count;
 }
 
-static void node_text(const Program *p, const Node *n, int id, int device, Text *out) {
-    text_line(out, "%s%%%d = %s", n->op->collective ? "== " : "   ", id, n->op->name);
+static void node_text(const Program *p, const Node *n, int device, Text *out) {
+    text_line(out, "%s%%%d = %s", n->op->collective ? "== " : "   ", n->number, n->op->name);
+    if (n->kind == NODE_RESULT) text_line(out, " result %d of", n->result);
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(&p->graph, n->in[i]);
-        if (in->kind == NODE_OP) text_line(out, " %%%d", n->in[i].id);
+        if (!in || in->kind == NODE_STATE) continue;
+        if (in->op) text_line(out, " %%%d", in->number);
         else text_line(out, " %s", in->name);
     }
     text_line(out, " -> [");
@@ -161,5 +181,5 @@ static void node_text(const Program *p, const Node *n, int id, int device, Text 
 
 void program_text(const Program *p, int device, Text *out) {
     for (int id = 1; id < p->graph.count; id++)
-        if (p->graph.nodes[id].kind == NODE_OP) node_text(p, &p->graph.nodes[id], id, device, out);
+        if (p->graph.nodes[id].op) node_text(p, &p->graph.nodes[id], device, out);
 }

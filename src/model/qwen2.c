@@ -12,8 +12,8 @@ static Tensor attention_block(Graph *g, const ModelConfig *c, int layer, Tensor 
     Tensor q = linear(g, h, W("self_attn.q_proj", "(kgc)d"), B("self_attn.q_proj", "(kgc)", c->qkv_bias));
     Tensor k = linear(g, h, W("self_attn.k_proj", "(kc)d"), B("self_attn.k_proj", "(kc)", c->qkv_bias));
     Tensor v = linear(g, h, W("self_attn.v_proj", "(kc)d"), B("self_attn.v_proj", "(kc)", c->qkv_bias));
-    Tensor cache = cache_update(g, layer, rope(g, k, table), v);
-    Tensor a = attention(g, layer, rope(g, q, table), cache, c->window[layer]);
+    Tensor cache = cache_update(g, rope(g, k, table), v, state(g, "s(kc)", TYPE_CACHE, "cache.%d", layer));
+    Tensor a = attention(g, rope(g, q, table), cache, c->window[layer]);
     Tensor o = linear(g, a, W("self_attn.o_proj", "d(kgc)"), NO_TENSOR); /* partial sums: all-reduce 1 */
     if (c->o_bias) o = add(g, o, B("self_attn.o_proj", "d", true));
     return add(g, x, o);

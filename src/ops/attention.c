@@ -14,8 +14,11 @@
 
 static bool cache_update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *k = &graph_node(g, n->in[0])->shape, *v = &graph_node(g, n->in[1])->shape;
-    *out = (Shape){.rank = 2, .dim = {{.letters = "s", .size = graph_size(g, AXIS_POSITION)}, k->dim[1]}};
-    return shape_same(k, v) || err_as(err, QM_INTERNAL, "cache_update: keys and values of different shapes");
+    const Node *cache = graph_state(g, n->in[2]);
+    *out = graph_node(g, n->in[2])->shape;
+    if (!cache || cache->type != TYPE_CACHE) return err_as(err, QM_INTERNAL, "cache_update: expected a cache, a state");
+    return (shape_same(k, v) && !strcmp(k->dim[1].letters, out->dim[1].letters)) ||
+           err_as(err, QM_INTERNAL, "cache_update: keys, values and cache of different shapes");
 }
 
 /* A row of one head as position p of a page's keys (stride K_BLOCK between channels) or values (stride 1). */
@@ -60,9 +63,9 @@ static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
         int64_t p = c->step->index[t] % ATTENTION_BLOCK;
         int32_t page = cache_pages(cache, c->step->slot[t])[c->step->index[t] / ATTENTION_BLOCK];
         for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
-            uint8_t *k = cache_head(cache, c->node->layer, at / channels) + page * cache->page_bytes;
+            uint8_t *k = cache_head(cache, c->layer, at / channels) + page * cache->page_bytes;
             uint8_t *v = k + cache->page_bytes / 2;
-            const KeyBias *b = cache->bias ? &cache->bias[c->node->layer * cache->kv_heads + at / channels] : NULL;
+            const KeyBias *b = cache->bias ? &cache->bias[c->layer * cache->kv_heads + at / channels] : NULL;
             int32_t position = b ? cache->at[page * ATTENTION_BLOCK + p] : -1;
             const float *key = without_bias(cache, b, false, c->in[0] + t * w + at, position, c->scratch);
             put(cache->type, k, p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, K_BLOCK, key, channels,
@@ -90,7 +93,7 @@ bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out) {
 }
 
 static Cost cache_update_cost(const Graph *g, const Node *n) {
-    double size = (double)graph_size(g, AXIS_STEP_ROW) * (double)n->shape.dim[1].size;
+    double size = (double)graph_node(g, n->in[0])->shape.dim[0].size * (double)n->shape.dim[1].size;
     return (Cost){.flops = 0, .bytes = 16 * size};
 }
 
@@ -161,7 +164,8 @@ static void cache_update_stablehlo(Lower *l, const Node *n) {
     for (int v = 0; v < 2; v++) {
         char out[LOWER_NAME];
         snprintf(out, sizeof out, "%s%s", lower_out(l, n), v ? "v" : "k");
-        const char *cache = lower_cache(l, n->layer, v, heads, c), *rows = lower_in(l, n, v);
+        const char *cache = lower_cache(l, graph_state(&l->program->graph, n->in[2]), v, heads, c);
+        const char *rows = lower_in(l, n, v);
         if (l->cache_slots == 1 && lower_rows(l) == 1) scatter_one(l, out, cache, rows, heads, c);
         else scatter_rows(l, out, cache, rows, heads, c);
     }
@@ -169,8 +173,8 @@ static void cache_update_stablehlo(Lower *l, const Node *n) {
 
 const OpRow cache_update_row = {
     .name = "cache_update",
-    .factors = "~t(k!c),~t(k!c)->!s(k!c)",
-    .in_cache = true,
+    .factors = "~t(k!c),~t(k!c),!s(k!c)->!s(k!c)",
+    .writes_state = true,
     .shape = cache_update_shape,
     .units = call_rows,
     .reference = cache_update_reference,
@@ -223,7 +227,7 @@ static AttentionRow row_of(const Call *c, int64_t t) {
 /* Of the key/value head of a call's columns; NULL: none. */
 static const KeyBias *bias_of(const Call *c) {
     int64_t head = c->columns.first / c->cache->channels / graph_size(c->graph, AXIS_GROUP);
-    return c->cache->bias ? &c->cache->bias[c->node->layer * c->cache->kv_heads + head] : NULL;
+    return c->cache->bias ? &c->cache->bias[c->layer * c->cache->kv_heads + head] : NULL;
 }
 
 /* What values lack is the same at all positions, whose weights add up to 1. */
@@ -262,7 +266,7 @@ static void attention_reference(const Call *c, int64_t first, int64_t last) {
     AttentionCall a = {
         .row = row,
         .heads = (int)((c->columns.last - c->columns.first) / channels),
-        .cache = cache_head(c->cache, c->node->layer, head / group),
+        .cache = cache_head(c->cache, c->layer, head / group),
         .channels = channels,
         .scale = 1.0f / sqrtf((float)channels),
         .scratch = c->scratch,

@@ -84,7 +84,7 @@ typedef struct Call {
     int64_t row0, row1;          /* rows of this data-parallel replica                                      */
     Range columns;               /* of the result, this shard's; heads for ops on heads                     */
     const float *in[MAX_INPUTS]; /* activations, row-major at their global width                            */
-    float *out;
+    float *out, *more[MAX_RESULTS - 1]; /* of results from 1 on; NULL: nobody reads it                      */
     int64_t in_width[MAX_INPUTS], out_width;
     const Blocking *blocking;    /* linear */
     const PackedWeight *weight;  /* linear; embed: where the table has no rows of its own */
@@ -95,6 +95,7 @@ typedef struct Call {
     const float *vector;         /* bias or gain, f32 */
     const WeightTensor *table;   /* embed: the table as stored */
     KvCache *cache;
+    int64_t layer;               /* of the cache: its number among the caches */
     Parts *parts;                /* attention: where workers may share rows, else NULL                       */
     const Tree *tree;            /* linear with a partial result: the tree ...                              */
     const TreeNode *nodes;       /* ... and its subtrees, each a [rows][width] block of the partial value   */

@@ -6,7 +6,7 @@
 #include "call.h"
 
 static Cost collective_cost(const Graph *g, const Node *n) {
-    double size = (double)n->shape.dim[0].size * (n->shape.rank > 1 ? (double)n->shape.dim[1].size : 2);
+    double size = (double)n->shape.dim[0].size * (double)node_width(n);
     (void)g;
     return (Cost){.flops = size, .bytes = 8 * size};
 }
@@ -177,6 +177,7 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
 const OpRow argmax_row = {
     .name = "argmax",
     .factors = "rv->r",
+    .pairs = true,
     .shape = argmax_shape,
     .units = call_rows,
     .reference = argmax_reference,
@@ -223,7 +224,7 @@ static void reduce_argmax_stablehlo(Lower *l, const Node *n) {
 }
 
 const OpRow reduce_argmax_row = {
-    .name = "reduce_argmax", .factors = "r->r", .collective = true,
+    .name = "reduce_argmax", .factors = "r->r", .pairs = true, .collective = true,
     .shape = reduce_argmax_shape, .units = call_rows, .reference = reduce_argmax_reference, .cost = collective_cost,
     .stablehlo = reduce_argmax_stablehlo, .none = "gradient: the choice has none; finish: the result is whole",
 };

@@ -264,7 +264,7 @@ static void linear_stablehlo(Lower *l, const Node *n) {
 
 const OpRow linear_row = {
     .name = "linear",
-    .factors = "ti,oi,o->to",
+    .factors = "ti,oi,?o->to",
     .shape = linear_shape,
     .units = linear_units,
     .reference = linear_reference,
@@ -281,7 +281,7 @@ int64_t call_scratch(const Graph *graph, const Partition *partition, const Block
     int64_t levels = 0, nodes = 0;
     for (int id = 1; id < graph->count; id++) {
         const SumTree *sum = partition_sum(partition, graph->nodes[id].partial);
-        if (!sum || graph->nodes[id].shape.rank != 2) continue;
+        if (!sum || graph->nodes[id].value == VALUE_PAIR) continue;
         if (sum->tree.levels > levels) levels = sum->tree.levels;
         if (sum->count > nodes) nodes = sum->count;
     }

@@ -151,7 +151,7 @@ bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results,
         PjrtBuffer *const *from = NULL;
         int stride = 1;
         if (from_host(p, a)) from = input_find(p, c, a)->buffer;
-        else if (a->role == ROLE_CACHE) from = p->cache + a->cache * p->own;
+        else if (a->role == ROLE_STATE) from = p->state + a->state * p->own;
         else if (a->role == ROLE_VALUE) from = value_of(p, c, piece, a->node, results, &stride);
         else continue;
         if (!from) return err_as(err, QM_INTERNAL, "program argument %s: no earlier piece gives it", a->name);

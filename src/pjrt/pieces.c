@@ -50,7 +50,7 @@ bool pieces_cut(Pjrt *p, Err *err) {
 static bool is_kept(const Pjrt *p, const LowerArgument *a) {
     for (int i = 0; i < p->kept_count; i++) {
         const LowerArgument *old = &p->kept[i];
-        if (old->role == a->role && old->cache == a->cache && old->node == a->node &&
+        if (old->role == a->role && old->state == a->state && old->node == a->node &&
             !strcmp(old->weight_split, a->weight_split))
             return true;
     }
@@ -62,7 +62,7 @@ bool pieces_kept(Pjrt *p, const Compiled *c, Err *err) {
         const Lower *l = &c->piece[i].lower;
         for (int j = 0; j < l->argument_count; j++) {
             const LowerArgument *a = &l->arguments[j];
-            if ((a->role != ROLE_WEIGHT && a->role != ROLE_CACHE) || is_kept(p, a)) continue;
+            if ((a->role != ROLE_WEIGHT && a->role != ROLE_STATE) || is_kept(p, a)) continue;
             if (!mem_grow((void **)&p->kept, &p->kept_capacity, (size_t)p->kept_count + 1, sizeof *p->kept, "weights",
                           err))
                 return false;

@@ -65,8 +65,8 @@ typedef struct Pjrt {
     int weight_count;
     size_t weight_capacity;
     PjrtBuffer **shard;         /* [own device] */
-    PjrtBuffer **cache;         /* [cache * own + own device] */
-    int caches;
+    PjrtBuffer **state;         /* [buffer of a state * own + own device] */
+    int states;
     void *lent, *lent_cache;    /* memory that weights and caches stand on, or NULL */
     size_t lent_bytes, lent_cache_bytes;
     PjrtLoan **loan;            /* [loan_count]: NULL entries are none */

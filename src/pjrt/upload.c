@@ -67,9 +67,9 @@ static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
     void *zeros = mem_pages_new(bytes, "key/value cache", err);
     for (int d = 0; zeros && d < p->own; d++) {
-        p->cache[a->cache * p->own + d] =
+        p->state[a->state * p->own + d] =
             pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, zeros, err);
-        if (!p->cache[a->cache * p->own + d]) {
+        if (!p->state[a->state * p->own + d]) {
             err_prefix(err, "key/value cache: lower --ctx or --slots");
             break;
         }
@@ -93,7 +93,7 @@ static bool copy_all(Pjrt *p, Err *err) {
     for (int i = 0; ok && i < p->kept_count; i++) {
         const LowerArgument *a = &p->kept[i];
         if (a->role == ROLE_WEIGHT) ok = copy_weight(p, a, work, err);
-        if (a->role == ROLE_CACHE) ok = copy_cache(p, a, err);
+        if (a->role == ROLE_STATE) ok = copy_cache(p, a, err);
         progress_show(&progress, p->weight_count);
     }
     progress_end(&progress);
@@ -242,7 +242,7 @@ static bool lend_weights(Pjrt *p, const Part *part, int count, Err *err) {
 static bool lend_cache(Pjrt *p, const LowerArgument *a, size_t at, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
     for (int d = 0; d < p->own; d++) {
-        PjrtBuffer **to = &p->cache[a->cache * p->own + d];
+        PjrtBuffer **to = &p->state[a->state * p->own + d];
         *to = lend(p, a, d, (uint8_t *)p->lent_cache + at + (size_t)d * bytes, true, err);
         if (!*to) {
             err_prefix(err, "key/value cache");
@@ -258,7 +258,7 @@ static bool lend_caches(Pjrt *p, Err *err) {
         size_t at = 0, all;
         for (int i = 0; i < p->kept_count; i++) {
             const LowerArgument *a = &p->kept[i];
-            if (a->role != ROLE_CACHE) continue;
+            if (a->role != ROLE_STATE) continue;
             if (pass && !lend_cache(p, a, at, err)) return false;
             if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->own, &all) || !size_add(at, all, &at))
                 return err_as(err, QM_MEMORY, "out of memory: key/value cache");
@@ -296,9 +296,9 @@ static bool place_shards(Pjrt *p, Err *err) {
 }
 
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
-    for (int i = 0; i < p->kept_count; i++) p->caches += p->kept[i].role == ROLE_CACHE;
-    p->cache = mem_new((size_t)(p->caches * p->own) + 1, sizeof *p->cache, "key/value cache", err);
-    bool ok = p->cache && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
+    for (int i = 0; i < p->kept_count; i++) p->states += p->kept[i].role == ROLE_STATE;
+    p->state = mem_new((size_t)(p->states * p->own) + 1, sizeof *p->state, "key/value cache", err);
+    bool ok = p->state && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
     p->info.decode_bytes = p->info.weight_bytes;
     return ok;
 }
@@ -308,12 +308,12 @@ void pjrt_upload_free(Pjrt *p) {
         for (int d = 0; d < p->own; d++) pjrt_buffer_free(p->client, p->weights[i].buffer[d]);
         free(p->weights[i].buffer);
     }
-    for (int i = 0; p->cache && i < p->caches * p->own; i++) pjrt_buffer_free(p->client, p->cache[i]);
+    for (int i = 0; p->state && i < p->states * p->own; i++) pjrt_buffer_free(p->client, p->state[i]);
     for (int d = 0; p->shard && d < p->own; d++) pjrt_buffer_free(p->client, p->shard[d]);
     for (int i = 0; i < p->loan_count; i++) pjrt_returned(p->client, p->loan[i]);
     free(p->loan);
     free(p->weights);
-    free(p->cache);
+    free(p->state);
     free(p->shard);
 }
 

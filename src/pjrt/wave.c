@@ -58,15 +58,15 @@ void waves_free(Pjrt *p) {
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
 
-/* Caches of a piece's results take the places of those it consumed. */
-static void caches_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
+/* States among a piece's results take the places of those it consumed. */
+static void states_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
     for (int i = 0; i < l->result_count; i++) {
-        if (l->results[i].role != ROLE_CACHE) continue;
+        if (l->results[i].role != ROLE_STATE) continue;
         for (int d = 0; d < p->own; d++) {
-            PjrtBuffer **cache = &p->cache[l->results[i].cache * p->own + d],
+            PjrtBuffer **state = &p->state[l->results[i].state * p->own + d],
                        **result = &results[d * l->result_count + i];
-            pjrt_buffer_free(p->client, *cache);
-            *cache = *result;
+            pjrt_buffer_free(p->client, *state);
+            *state = *result;
             *result = NULL;
         }
     }
@@ -106,7 +106,7 @@ static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Pj
                                 err);
         ok = ran && (i + 1 < c->pieces || ended(p, out, l->result_count, err));
         p->lost = !ok;
-        if (ran) caches_move(p, l, out);
+        if (ran) states_move(p, l, out);
     }
     values_free(p, c, results);
     inputs_free(p, c);
