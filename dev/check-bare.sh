@@ -37,7 +37,7 @@ cat >"$root/tmp/user.c" <<'C'
 #include <stdio.h>
 int main(void) {
     QmErr err = {{0}, false};
-    QmEngineOptions o = {.model = "/tmp/tiny"};
+    QmEngineOptions o = {.size = sizeof o, .model = "/tmp/tiny"};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) return printf("%s\n", err.text), 1;
     printf("%s, %d layers\n", qm_version(), (int)qm_engine_info(e)->layers);

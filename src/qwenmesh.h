@@ -68,34 +68,40 @@ QM_API void qm_watch(const QmWatch *watch);
 
 typedef struct QmEngine QmEngine;
 
+/* Filled by qm_engine_options first; 0, NULL or false is the default, too. An option that the backend does not know is an
+ * error, not ignored. */
 typedef struct QmEngineOptions {
+    size_t size;          /* of this struct, as the caller knows it                                        */
     const char *model;    /* Hugging Face folder, .gguf file or packed file                                */
-    const char *mesh;     /* "1x1", "2x4", "8", "dp2,tp4"; NULL: one device                                */
-    int threads;          /* workers; 0: one per core this process may use, or its CPU quota               */
-    int slots;            /* sequences that can be held at once; 0: 1                                      */
+    const char *mesh;     /* "1x1", "2x4", "8", "dp2,tp4"; default: one device                             */
+    int64_t threads;      /* cpu: workers; 0: one per core this process may use, or its CPU quota          */
+    bool pin;             /* cpu: the calling thread stays on a core of its own too, until qm_engine_close */
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */
-    int rows;             /* most rows of one step, the chunk of a prefill; 0: 128                         */
-    const char *kv_cache; /* "f32", "bf16" or "8bit" (cpu backend only); NULL: f32                          */
-    bool pin;             /* the calling thread stays on a core of its own too, until qm_engine_close       */
-    const char *isa;      /* "reference", "avx2", "avx512", "avx512vnni", "avx512bf16": use no better kernels than
-                             these; NULL: the best                                                         */
+    int64_t rows;         /* most rows of one step, the chunk of a prefill; default 128                    */
+    const char *kv_cache; /* "f32" (default), "bf16" or "8bit" (cpu backend only)                          */
     const char *act;      /* activations of linears: "f32", "int8" (where weights are quantised), "bf16" (where
                              weights are bf16), or "auto": int8 if any weights are quantised, else f32, which is what
                              run, chat, generate and bench ask for; NULL: f32, whose logits are those of the weights'
                              own values. pjrt: f32 or auto, which is f32 there                              */
-    const char *backend;  /* "cpu", or "pjrt": the devices of a PJRT plugin; NULL: cpu                     */
-    const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
-    const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others; "0": none;
-                               NULL: the backend's choice                                          */
-    const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere                */
     const char *weights;  /* "bf16", "8bit", "4bit": what matrices become at load; pjrt: "f32", "bf16"; NULL or "file":
                              as stored */
-    bool hidden;          /* keep hidden states of every layer (qm_engine_hidden)                          */
+    const char *isa;      /* cpu: "reference", "avx2", "avx512", "avx512vnni", "avx512bf16": use no better kernels than
+                             these; NULL: the best                                                         */
+    const char *backend;  /* "cpu" (default), or "pjrt": the devices of a PJRT plugin                      */
+    const char *plugin;   /* pjrt: the plugin's file, or cpu, tt, cuda, tpu, looked for in known places; NULL: cpu */
+    const char *program_cache; /* pjrt: folder where compiled programs are kept; NULL: nowhere             */
+    const char *candidates; /* pjrt: logits that a device tells of a row when a choice needs no others; "0": none;
+                               NULL: the backend's choice                                                  */
+    int64_t slots;        /* sequences that can be held at once; default 1                                 */
+    bool hidden;          /* keep hidden states of every layer (QmAppend.hidden)                           */
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */
+    bool phases;          /* cpu: time the phases of steps (qm_engine_phases)                              */
     const QmWatch *watch; /* told what this engine does, in place of qm_watch's; read at open; NULL: none of its own */
-    bool phases;          /* time the phases of steps (qm_engine_phases; cpu backend only)                 */
 } QmEngineOptions;
+
+/* The defaults of this library. */
+QM_API void qm_engine_options(QmEngineOptions *options);
 
 typedef struct QmModelInfo {
     char architecture[32];
@@ -114,7 +120,7 @@ typedef struct QmModelInfo {
     double weight_error;                     /* of quantising at load: root mean square, relative; 0: none */
 } QmModelInfo;
 
-/* Opens a model. NULL on error. Free with qm_engine_close; sessions must be closed before. */
+/* Opens a model; the options are not needed afterwards. NULL on error. Free with qm_engine_close; sessions must be closed before. */
 QM_API QmEngine *qm_engine_open(const QmEngineOptions *options, QmErr *err);
 QM_API void qm_engine_close(QmEngine *engine);
 QM_API const QmModelInfo *qm_engine_info(const QmEngine *engine);

@@ -32,10 +32,61 @@ static void kinds_of_opening(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         QmErr err = {0};
-        QmEngine *e = qm_engine_open(&refused[i].options, &err);
+        QmEngineOptions o = refused[i].options;
+        o.size = sizeof o;
+        QmEngine *e = qm_engine_open(&o, &err);
         if (e || err.kind != refused[i].kind)
             fail_msg("%s: expected kind %d, got %d: %s", refused[i].what, refused[i].kind, err.kind, err.text);
     }
+}
+
+/* An option that the backend does not know is an error, not ignored; whose default is given is none. */
+static void options_of_the_other_backend(void **state) {
+    (void)state;
+    const struct { QmEngineOptions o; const char *field; } cases[] = {
+        {{.model = TINY, .backend = "pjrt", .isa = "avx2"}, "isa"},
+        {{.model = TINY, .backend = "pjrt", .pin = true}, "pin"},
+        {{.model = TINY, .backend = "pjrt", .phases = true}, "phases"},
+        {{.model = TINY, .backend = "pjrt", .threads = 2}, "threads"},
+        {{.model = TINY, .plugin = "cpu"}, "plugin"},
+        {{.model = TINY, .candidates = "8", .backend = "cpu"}, "candidates"},
+        {{.model = TINY, .program_cache = "/tmp"}, "program_cache"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        QmEngineOptions o = cases[i].o;
+        QmErr err = {0};
+        o.size = sizeof o;
+        assert_null(qm_engine_open(&o, &err));
+        if (err.kind != QM_USAGE || strncmp(err.text, cases[i].field, strlen(cases[i].field))) fail_msg("%s", err.text);
+    }
+}
+
+/* Callers of another version know fewer options, or more. */
+static void options_of_other_sizes(void **state) {
+    (void)state;
+    struct { QmEngineOptions o; int64_t more[2]; } newer = {0};
+    QmErr err = {0};
+    qm_engine_options(&newer.o);
+    assert_true(newer.o.size == sizeof newer.o && newer.o.rows == 128 && newer.o.slots == 1 && !newer.o.threads);
+    assert_string_equal(newer.o.mesh, "1x1");
+    newer.o.model = TINY;
+    newer.o.context = 16;
+    newer.o.size = sizeof newer;
+    QmEngine *e = qm_engine_open(&newer.o, &err);
+    assert_non_null(e);
+    qm_engine_close(e);
+    newer.more[1] = 7;
+    assert_null(qm_engine_open(&newer.o, &err));
+    assert_int_equal(err.kind, QM_USAGE);
+    err = (QmErr){0};
+    newer.o.size = 0;
+    assert_null(qm_engine_open(&newer.o, &err));
+    assert_non_null(strstr(err.text, "qm_engine_options"));
+    err = (QmErr){0};
+    newer.o.isa = "none such"; /* beyond what this caller knows */
+    newer.o.size = offsetof(QmEngineOptions, isa);
+    assert_non_null(e = qm_engine_open(&newer.o, &err));
+    qm_engine_close(e);
 }
 
 /* ---- What an engine refuses -------------------------------------------------------------------------------------- */
@@ -44,7 +95,8 @@ static void kinds_of_sessions(void **state) {
     (void)state;
     QmErr err = {0};
     int32_t ids[40] = {1, 2, 3}, outside = 1 << 20;
-    QmEngine *e = qm_engine_open(&(QmEngineOptions){.model = TINY, .context = 32}, &err);
+    QmEngine *e = qm_engine_open(&(QmEngineOptions){.size = sizeof(QmEngineOptions), .model = TINY, .context = 32},
+                                 &err);
     assert_non_null(e);
     QmSession *s = qm_session_new(e, &err);
     assert_int_equal(err.kind, QM_OK);
@@ -77,7 +129,8 @@ static void interrupts_have_a_kind(void **state) {
     (void)state;
     QmErr err = {0};
     int32_t ids[256] = {0};
-    Stopper stopper = {.engine = qm_engine_open(&(QmEngineOptions){.model = TINY, .context = 256, .rows = 1}, &err)};
+    Stopper stopper = {.engine = qm_engine_open(&(QmEngineOptions){.size = sizeof(QmEngineOptions), .model = TINY,
+                                                .context = 256, .rows = 1}, &err)};
     QmSession *s = qm_session_new(stopper.engine, &err);
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, stop, &stopper), 0);
@@ -137,8 +190,9 @@ static void watches_are_told(void **state) {
     char said[8];
     assert_int_equal(pipe(pipes), 0);
     dup2(pipes[1], STDERR_FILENO);
-    QmEngine *silent = qm_engine_open(&(QmEngineOptions){.model = folder, .watch = &of_engine}, &err);
-    QmEngine *plain = qm_engine_open(&(QmEngineOptions){.model = folder}, &err);
+    QmEngine *silent = qm_engine_open(&(QmEngineOptions){.size = sizeof(QmEngineOptions), .model = folder,
+                                      .watch = &of_engine}, &err);
+    QmEngine *plain = qm_engine_open(&(QmEngineOptions){.size = sizeof(QmEngineOptions), .model = folder}, &err);
     dup2(saved, STDERR_FILENO);
     close(saved);
     close(pipes[1]);
@@ -164,6 +218,7 @@ int main(void) {
         cmocka_unit_test(kinds_of_opening), cmocka_unit_test(kinds_of_sessions),
         cmocka_unit_test(interrupts_have_a_kind),
         cmocka_unit_test(exit_codes_follow), cmocka_unit_test(watches_are_told),
+        cmocka_unit_test(options_of_the_other_backend), cmocka_unit_test(options_of_other_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

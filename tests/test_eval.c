@@ -350,7 +350,7 @@ static void perplexities(void **state) {
     Err err = {0};
     int32_t ids[TOKENS];
     for (int i = 0; i < TOKENS; i++) ids[i] = (i * 7919 + 13) % 512;
-    QmEngineOptions o = {.model = "tests/golden/tiny", .context = 64, .slots = 2};
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .context = 64, .slots = 2};
     QmEngine *e = qm_engine_open(&o, &err);
     assert_non_null(e);
     static const int64_t strides[] = {WINDOW, 7, 15, 2};
@@ -374,7 +374,7 @@ static void compared(void **state) {
     Err err = {0};
     int32_t ids[TOKENS];
     for (int i = 0; i < TOKENS; i++) ids[i] = (i * 7919 + 13) % 512;
-    QmEngineOptions o = {.model = "tests/golden/tiny", .context = 64};
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .context = 64};
     QmEngine *a = qm_engine_open(&o, &err);
     o.mesh = "2x4";
     QmEngine *mesh = qm_engine_open(&o, &err);
@@ -397,7 +397,7 @@ static void compared(void **state) {
     assert_true(compare_engines(a, cache, ids, TOKENS, WINDOW, WINDOW - 1, NULL, &c, &err) && c.tokens > 0);
     assert_false(compare_engines(a, cache, ids, TOKENS, WINDOW, WINDOW, NULL, &c, &err));
     err = (Err){0};
-    o = (QmEngineOptions){.model = "tests/golden/sliding", .context = 64};
+    o = (QmEngineOptions){.size = sizeof(QmEngineOptions), .model = "tests/golden/sliding", .context = 64};
     QmEngine *other = qm_engine_open(&o, &err);
     assert_true(other && compare_engines(a, other, ids, TOKENS, TOKENS, 1, NULL, &c, &err));
     assert_true(c.first_top >= 1 && c.same_top < c.tokens && c.top_a != c.top_b);

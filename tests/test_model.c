@@ -19,7 +19,7 @@ static const char *act, *weights_as; /* of every engine opened; a test that sets
 
 static QmEngine *engine(const char *model, const char *mesh, int threads, int rows, const char *cache, bool hidden) {
     QmErr err = {0};
-    QmEngineOptions o = {.model = model,
+    QmEngineOptions o = {.size = sizeof o, .model = model,
                          .mesh = mesh,
                          .threads = threads,
                          .slots = 4,
@@ -350,7 +350,7 @@ static void bits_smollm2_act(const char *type, const char *weights, const char *
     float *logits[3] = {NULL};
     const char *const tables[] = {NULL, "avx2", "avx512"};
     for (int i = 0; i < 3; i++) {
-        QmEngineOptions o = {.model = smollm_path(), .act = act, .weights = weights_as, .isa = tables[i],
+        QmEngineOptions o = {.size = sizeof o, .model = smollm_path(), .act = act, .weights = weights_as, .isa = tables[i],
                              .context = 64};
         QmErr err = {0};
         QmEngine *e = qm_engine_open(&o, &err);

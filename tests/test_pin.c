@@ -114,7 +114,7 @@ static void the_caller_is_kept_and_released(void **state) {
 
 static QmEngine *open_engine(const char *model, const char *mesh, int threads, bool pin) {
     QmErr err = {0};
-    QmEngineOptions o = {.model = model, .mesh = mesh, .threads = threads, .context = 64, .pin = pin};
+    QmEngineOptions o = {.size = sizeof o, .model = model, .mesh = mesh, .threads = threads, .context = 64, .pin = pin};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     return e;
@@ -201,7 +201,7 @@ static void two_nodes_have_the_same_bits(void **state) {
 
 static void more_pinned_threads_than_cores(void **state) {
     QmErr err = {0};
-    QmEngineOptions o = {.model = "tests/golden/tiny", .threads = cpu_cores_usable() + 1, .pin = true};
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .threads = cpu_cores_usable() + 1, .pin = true};
     (void)state;
     assert_null(qm_engine_open(&o, &err));
     assert_non_null(strstr(err.text, "at most one for each of"));

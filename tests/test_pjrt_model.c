@@ -30,7 +30,7 @@ static QmEngine *engine_of(const char *name, const char *backend, const char *me
     char path[200];
     QmErr err = {0};
     snprintf(path, sizeof path, "tests/golden/%s", name);
-    QmEngineOptions o = {.model = path, .mesh = mesh, .threads = 2, .slots = slots, .context = 64, .rows = 40,
+    QmEngineOptions o = {.size = sizeof o, .model = path, .mesh = mesh, .threads = backend ? 0 : 2, .slots = slots, .context = 64, .rows = 40,
                          .backend = backend, .plugin = backend ? PLUGIN : NULL};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s on %s: %s", name, mesh, err.text);
@@ -100,7 +100,7 @@ static void same_hidden(const char *mesh) {
     int64_t d = 0;
     for (int k = 0; k < 2; k++) {
         QmErr err = {0};
-        QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = mesh, .context = 64, .rows = 16, .hidden = true,
+        QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/sliding", .mesh = mesh, .context = 64, .rows = 16, .hidden = true,
                              .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
@@ -165,7 +165,7 @@ static void long_prompt(void **state) {
     float *logits[3]; /* CPU engine; PJRT with one slot, and with two */
     int64_t vocab = 0;
     for (int k = 0; k < 3; k++) {
-        QmEngineOptions o = {.model = "tests/golden/heads14-2", .mesh = "1x2", .slots = k ? k : 1, .context = 1200,
+        QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/heads14-2", .mesh = "1x2", .slots = k ? k : 1, .context = 1200,
                              .rows = 256, .backend = k ? "pjrt" : NULL, .plugin = k ? PLUGIN : NULL};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
@@ -209,7 +209,7 @@ static void weights_in_bf16(void **state) {
         snprintf(model, sizeof model, "tests/golden/%s", cases[i]);
         snprintf(path, sizeof path, "%s/golden.safetensors", model);
         assert_true(safetensors_open(&st, path, &err));
-        QmEngineOptions o = {.model = model, .mesh = i % 2 ? "8x4" : "2x4", .slots = 1, .context = 64, .rows = LENGTH,
+        QmEngineOptions o = {.size = sizeof o, .model = model, .mesh = i % 2 ? "8x4" : "2x4", .slots = 1, .context = 64, .rows = LENGTH,
                              .backend = "pjrt", .plugin = PLUGIN, .weights = "bf16"};
         QmEngine *e = qm_engine_open(&o, &err);
         if (!e) fail_msg("%s", err.text);
@@ -238,7 +238,7 @@ static void weights_in_bf16(void **state) {
 static void real_model_on(const char *mesh, const json_t *cases) {
     enum { PROMPTS = 5, STEPS = 24 };
     QmErr err = {0};
-    QmEngineOptions o = {.model = smollm_path(), .mesh = mesh, .slots = PROMPTS, .context = 128, .rows = 32,
+    QmEngineOptions o = {.size = sizeof o, .model = smollm_path(), .mesh = mesh, .slots = PROMPTS, .context = 128, .rows = 32,
                          .backend = "pjrt", .plugin = PLUGIN};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
@@ -348,7 +348,7 @@ static void many_runs(void **state) {
     enum { SLOTS = 24, COPIES = 3 * SLOTS, TOKENS = 20, PATIENCE = 300 };
     QmErr err = {0};
     alarm(PATIENCE);
-    QmEngineOptions o = {.model = "tests/golden/sliding", .mesh = "2x4", .slots = SLOTS, .context = 64,
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/sliding", .mesh = "2x4", .slots = SLOTS, .context = 64,
                          .rows = SLOTS * TOKENS, .backend = "pjrt", .plugin = PLUGIN};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
@@ -420,7 +420,7 @@ static void same_candidates(const QmEngine *e, const Told *told, const float *lo
 static void candidates_on(const char *mesh, const char *k, int slots) {
     QmErr err = {0};
     char what[64];
-    QmEngineOptions o = {.model = "tests/golden/llama-9-3", .mesh = mesh, .slots = slots, .context = 64, .rows = 40,
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/llama-9-3", .mesh = mesh, .slots = slots, .context = 64, .rows = 40,
                          .backend = "pjrt", .plugin = PLUGIN, .candidates = k};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
@@ -469,7 +469,7 @@ static void bad_options(void **state) {
                  {"Makefile", NULL, "Makefile"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         QmErr err = {0};
-        QmEngineOptions o = {.model = "tests/golden/tiny",
+        QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny",
                              .backend = "pjrt",
                              .plugin = cases[i].plugin,
                              .weights = cases[i].weights};

@@ -240,7 +240,7 @@ static void orders(void **state) {
         {{ORDER_KINDS, 1, {0}, {{0}}}, "expected one of "},
     };
     Err err = {0};
-    QmEngineOptions o = {.model = models[0], .threads = 1, .slots = 3, .rows = 12, .context = 64};
+    QmEngineOptions o = {.size = sizeof o, .model = models[0], .threads = 1, .slots = 3, .rows = 12, .context = 64};
     QmEngine *e = qm_engine_open(&o, &err);
     assert_non_null(e);
     for (size_t i = 0; i < sizeof list / sizeof *list; i++) {
@@ -260,7 +260,7 @@ static void orders(void **state) {
 static void endless_texts(void **state) {
     (void)state;
     static Hello all[2];
-    OpenOrder open = {.has = {1}};
+    OpenOrder open = {.number = {1}};
     QmEngineOptions o;
     Err err = {0};
     char *argv[] = {"qwenmesh", "run", NULL};
@@ -276,7 +276,7 @@ static void endless_texts(void **state) {
     err = (Err){0};
     memset(open.text, 'x', sizeof open.text);
     assert_false(open_order_read(&open, &o, &err));
-    assert_non_null(strstr(err.text, "text 1 of"));
+    assert_non_null(strstr(err.text, "the text of model has no end"));
 }
 
 int main(void) {

@@ -18,8 +18,6 @@ static bool parse_list(const char *text, int64_t low, int64_t high, int64_t out[
 
 typedef struct Owner {
     ModelOptions *model;
-    const char *random;
-    bool phases;
     bool noted;
     const char *format;
     bool begun;         /* the head is printed */
@@ -41,13 +39,11 @@ static bool print_row(void *owner, const Bench *b, int i, Err *err) {
 static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t context, Err *err) {
     Owner *o = owner;
     ModelOptions m = *o->model;
-    m.mesh = mesh;
-    m.slots = slots;
-    if (m.context == 0) m.context = context;
+    m.engine.mesh = mesh;
+    m.engine.slots = slots;
+    if (m.engine.context == 0) m.engine.context = context;
     char folder[FOLDER_BYTES];
     QmEngineOptions options = model_engine_options(&m, folder);
-    options.random = o->random;
-    options.phases = o->phases;
     QmEngine *e = qm_engine_open(&options, err);
     if (e && !o->noted) model_note_idle(&m, qm_engine_info(e)); /* of one mesh as of all */
     o->noted = o->noted || e;
@@ -71,11 +67,12 @@ static bool meshes_of(Bench *b, const char *list) {
 }
 
 int cmd_bench(int argc, char **argv) {
-    ModelOptions m = {.act = ACT_DEFAULT};
+    ModelOptions m = {.engine.act = ACT_DEFAULT};
     int64_t repeats = 5;
     const char *prompt = "512", *gen = "128", *depth = "0", *batch = "1", *format = "md", *config = NULL,
                *type = "bf16";
-    bool apart = false, phases = false;
+    bool apart = false;
+    const bool *phases = &m.engine.phases;
     MeshEval eval = {.limit = 50};
     const Option options[] = {
         TEXT("n-prompt", 'p', &prompt, "N,...", "tokens of prefill tests (default 512; 0: none)"),
@@ -87,7 +84,7 @@ int cmd_bench(int argc, char **argv) {
         TEXT("random", 0, &config, "CONFIG", "the shape of this config.json with generated weights"),
         TEXT("random-type", 0, &type, "TYPE", "their type: bf16 (default), f32, q8_0, q4_0, q4_k, ..."),
         FLAG("apart", 0, &apart, "one mesh after another, even where memory holds all"),
-        FLAG("phases", 0, &phases, "time of every phase of a step (CPU engine; md, json)"),
+        FLAG("phases", 0, &m.engine.phases, "time of every phase of a step (CPU engine; md, json)"),
         MESH_EVAL_OPTIONS(eval),
         MODEL_OPTIONS(m),
         CHAT_TEMPLATE_OPTION(m),
@@ -100,8 +97,9 @@ int cmd_bench(int argc, char **argv) {
     if (code >= 0) return code;
     if (!eval.task && (eval.html || eval.data || eval.protocol || m.chat_template))
         return usage_error("bench", "--html, --data, --protocol and --chat-template: expected --eval with them");
-    if (eval.task && (phases || strcmp(format, "md")))
-        return usage_error("bench", "--eval: expected neither --phases nor -o %s with it", phases ? "FORMAT" : format);
+    if (eval.task && (*phases || strcmp(format, "md")))
+        return usage_error("bench", "--eval: expected neither --phases nor -o %s with it",
+                           *phases ? "FORMAT" : format);
     if (eval.task) return bench_meshes(&m, &eval);
     int64_t list[4][BENCH_LIST];
     int count[4];
@@ -111,23 +109,24 @@ int cmd_bench(int argc, char **argv) {
             return usage_error("bench", "%s: expected up to %d numbers with commas between, got '%.60s'", names[i],
                                BENCH_LIST, texts[i]);
     if (!bench_format(format)) return usage_error("bench", "-o: expected md, csv, json or svg, got '%.20s'", format);
-    if (phases && strcmp(format, "md") && strcmp(format, "json"))
+    if (*phases && strcmp(format, "md") && strcmp(format, "json"))
         return usage_error("bench", "--phases: expected -o md or json, got '%.20s'", format);
-    if (m.model && config) return usage_error("bench", "expected -m or --random, not both");
-    if (config) m.model = config;
-    if (!m.model) return usage_error("bench", "no model: expected -m DIR, -m FILE or --random CONFIG");
-    if (m.mesh && strlen(m.mesh) >= 256) return usage_error("bench", "--mesh: the list is longer than 255 bytes");
+    if (m.engine.model && config) return usage_error("bench", "expected -m or --random, not both");
+    if (config) m.engine.model = config, m.engine.random = type;
+    if (!m.engine.model) return usage_error("bench", "no model: expected -m DIR, -m FILE or --random CONFIG");
+    if (m.engine.mesh && strlen(m.engine.mesh) >= 256) return usage_error("bench",
+                                                                          "--mesh: the list is longer than 255 bytes");
     Err err = {0};
     Text text = {0};
-    Owner owner = {.model = &m, .random = config ? type : NULL, .phases = phases, .format = format};
+    Owner owner = {.model = &m, .format = format};
     Bench *b = mem_new(1, sizeof *b, "bench", &err);
     if (!b) return fail(&err);
-    *b = (Bench){.repeats = (int)repeats, .warm_whole = m.plugin || (m.backend && !strcmp(m.backend, "pjrt")),
+    *b = (Bench){.repeats = (int)repeats, .warm_whole = m.engine.plugin || (m.engine.backend && !strcmp(m.engine.backend, "pjrt")),
                  .open = open_mesh, .done = print_row, .owner = &owner};
-    const char *slash = strrchr(m.model, '/');
-    const char *last = slash && slash[1] ? slash + 1 : m.model;
+    const char *slash = strrchr(m.engine.model, '/');
+    const char *last = slash && slash[1] ? slash + 1 : m.engine.model;
     snprintf(b->model, sizeof b->model, "%s%s", config ? "random " : "", name_text(last, strlen(last)).text);
-    if (!meshes_of(b, m.mesh)) code = usage_error("bench", "--mesh: expected 1 to %d meshes", BENCH_MESHES);
+    if (!meshes_of(b, m.engine.mesh)) code = usage_error("bench", "--mesh: expected 1 to %d meshes", BENCH_MESHES);
     else if (!bench_tests(b, list[0], count[0], list[1], count[1], list[2], count[2], list[3], count[3], &err))
         code = usage_error("bench", "nothing to measure: -p and -n are both 0");
     else {

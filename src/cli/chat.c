@@ -298,7 +298,7 @@ static void talk(Chat *c, Terminal *terminal, Err *err) {
 }
 
 int cmd_chat(int argc, char **argv) {
-    ModelOptions m = {.act = ACT_DEFAULT};
+    ModelOptions m = {.engine.act = ACT_DEFAULT};
     SampleOptions s = {0};
     Chat c = {0};
     const char *system = NULL;
@@ -324,7 +324,7 @@ int cmd_chat(int argc, char **argv) {
               (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err) &&
               (terminal = terminal_open(c.terminal, &err));
     if (ok) generation_turn_ends(&c.config, c.tokenizer);
-    if (ok && c.terminal) banner(&c, m.model);
+    if (ok && c.terminal) banner(&c, m.engine.model);
     if (ok) talk(&c, terminal, &err);
     terminal_close(terminal);
     code = err.kind ? fail(&err) : c.failed ? EXIT_FAILED : EXIT_OK;

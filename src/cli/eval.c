@@ -46,9 +46,9 @@ static int rescore(const Gsm8kCommand *c, Err *err) {
 /* The context every question fits in, unless one is given. */
 static bool context_for(Gsm8kCommand *c, const Gsm8kRun *run, Err *err) {
     ModelConfig *config = mem_new(1, sizeof *config, "config", err);
-    bool ok = config && config_load(config, c->m.model, err);
+    bool ok = config && config_load(config, c->m.engine.model, err);
     int64_t need = gsm8k_context(run);
-    if (ok && c->m.context == 0) c->m.context = need < config->max_positions ? need : config->max_positions;
+    if (ok && c->m.engine.context == 0) c->m.engine.context = need < config->max_positions ? need : config->max_positions;
     free(config);
     return ok;
 }
@@ -69,9 +69,9 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
     json_t *header = NULL;
     QmEngine *e = NULL;
     QmTokenizer *t = model_tokenizer(&c->m, err);
-    bool ok = t && gsm8k_open(&run, &c->o, c->m.model, t, err) && context_for(c, &run, err);
+    bool ok = t && gsm8k_open(&run, &c->o, c->m.engine.model, t, err) && context_for(c, &run, err);
     if (ok && !(e = model_open("eval", &c->m, false, &code))) ok = false;
-    ok = ok && (header = gsm8k_header(&run, c->m.model, qm_engine_info(e), err)) &&
+    ok = ok && (header = gsm8k_header(&run, c->m.engine.model, qm_engine_info(e), err)) &&
          results_open(&results, c->out, c->resume, header, run.options.limit, run.options.samples, err);
     if (ok) {
         interrupt_stops(e);
@@ -96,7 +96,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
 
 static int eval_gsm8k(int argc, char **argv) {
     Gsm8kCommand c = {
-        .m = {.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
+        .m = {.engine.slots = 8}, .o = {.shots = -1, .samples = 1, .fewshot_seed = FEWSHOT_SEED}, .protocol = "lm-eval"};
     bool chat = false, turns = false;
     const Option options[] = {
         TEXT("protocol", 0, &c.protocol, "NAME", "one of those below (default lm-eval)"),
@@ -113,7 +113,7 @@ static int eval_gsm8k(int argc, char **argv) {
         INT("n-predict", 'n', &c.o.max_new_tokens, 1, 1 << 20, "N", "new tokens at most (default: the protocol's)"),
         FLAG("chat", 0, &chat, "a plain prompt as one user message (lm-eval's --apply_chat_template)"),
         FLAG("multiturn", 0, &turns, "with --chat: examples as turns of the conversation (its --fewshot_as_multiturn)"),
-        INT("slots", 0, &c.m.slots, 1, 1024, "N", "questions at once (default 8)"),
+        INT("slots", 0, &c.m.engine.slots, 1, 1024, "N", "questions at once (default 8)"),
         TEXT("out", 'o', &c.out, "FILE", "every prompt, output and verdict, JSON lines"),
         FLAG("resume", 0, &c.resume, "go on with FILE, whatever stopped it"),
         TEXT("rescore", 0, &c.rescore, "FILE", "score these outputs into --out, with no model"),
@@ -135,11 +135,12 @@ static int eval_gsm8k(int argc, char **argv) {
     if (!(c.o.protocol = protocol_find(c.protocol, &err))) return usage_error(argv[0], "%s", err.text);
     if (turns && !chat) return usage_error(argv[0], "--multiturn: expected --chat with it");
     c.o.form = turns ? FORM_TURNS : chat ? FORM_CHAT : FORM_PLAIN;
-    if (c.rescore && (!c.out || c.m.model)) return usage_error(argv[0], "--rescore: expected --out FILE, and no model");
+    if (c.rescore && (!c.out || c.m.engine.model)) return usage_error(argv[0],
+                                                                      "--rescore: expected --out FILE, and no model");
     if (c.resume && !c.out) return usage_error(argv[0], "--resume: expected the file as --out FILE");
     if (!can_read(c.rescore, &err) || !can_write(c.out, &err) || !can_write(c.html, &err)) return fail(&err);
     if (c.rescore) return rescore(&c, &err);
-    if (!c.m.model) return usage_error(argv[0], "no model: expected -m DIR or -m FILE.gguf");
+    if (!c.m.engine.model) return usage_error(argv[0], "no model: expected -m DIR or -m FILE.gguf");
     if (c.o.samples > 1 && !c.has_temperature) c.o.temperature = 0.2; /* lm-eval's gsm8k-cot-self-consistency */
     return run_gsm8k(&c, &err);
 }

@@ -50,8 +50,8 @@ int eval_perplexity(int argc, char **argv) {
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
     if (!file) return usage_error(argv[0], "no text: expected -f FILE");
-    if (m.context == 0) m.context = window ? window : DEFAULT_WINDOW;
-    if (window == 0) window = m.context < DEFAULT_WINDOW ? m.context : DEFAULT_WINDOW;
+    if (m.engine.context == 0) m.engine.context = window ? window : DEFAULT_WINDOW;
+    if (window == 0) window = m.engine.context < DEFAULT_WINDOW ? m.engine.context : DEFAULT_WINDOW;
     if (stride == 0) stride = window;
     Err err = {0};
     if (!can_read(file, &err)) return fail(&err);
@@ -117,46 +117,26 @@ int eval_compare(int argc, char **argv) {
     const char *file = NULL;
     int64_t window = 0, from = 1, limit = 0;
     const Option options[] = {
-        TEXT("model-b", 0, &b.model, "DIR|FILE", "B's model (default: A's; so with the options below)"),
-        TEXT("mesh-b", 0, &b.mesh, "MESH", "B's mesh"),
-        INT("threads-b", 0, &b.threads, 1, 256, "N", "B's workers"),
-        INT("rows-b", 0, &b.rows, 1, 8192, "N", "B's rows of a step"),
-        TEXT("cache-type-b", 0, &b.kv_cache, "f32|bf16|8bit", "B's key/value cache"),
-        TEXT("backend-b", 0, &b.backend, "cpu|pjrt", "B's backend"),
-        TEXT("plugin-b", 0, &b.plugin, "FILE|cpu|tt|cuda|tpu", "B's PJRT plugin"),
-        TEXT("weights-b", 0, &b.weights, "file|bf16|8bit|4bit", "type B's weights are held in"),
-        TEXT("isa-b", 0, &b.isa, "NAME", "B's kernels"),
-        TEXT("act-b", 0, &b.act, "auto|f32|int8|bf16", "B's activations"),
         TEXT("file", 'f', &file, "FILE", "the text"),
         INT("window", 0, &window, 2, 1 << 20, "N", "tokens of a window (default: the context, 512 at most)"),
         INT("from", 0, &from, 1, 1 << 20, "N",
             "first token of a window that is compared (default 1; llama-perplexity's: half the window + 1)"),
         INT("limit", 0, &limit, 2, 1 << 30, "N", "the first N tokens only"),
         MODEL_OPTIONS(a),
+        TWIN_OPTIONS(b)
     };
     int first = 0, code = options_parse(argc, argv, "eval compare A [B] -f FILE [options]",
                                         "A and B: models; or -m and --model-b.", options,
                                         (int)(sizeof options / sizeof *options), &first);
     if (code >= 0) return code;
-    if (first < argc && !a.model) a.model = argv[first++];
-    if (first < argc && !b.model) b.model = argv[first++];
+    if (first < argc && !a.engine.model) a.engine.model = argv[first++];
+    if (first < argc && !b.engine.model) b.engine.model = argv[first++];
     if (first < argc) return usage_error(argv[0], "unexpected argument '%s'", argv[first]);
     if (!file) return usage_error(argv[0], "no text: expected -f FILE");
-    if (!b.model) b.model = a.model;
-    if (!b.mesh) b.mesh = a.mesh;
-    if (!b.threads) b.threads = a.threads;
-    if (!b.rows) b.rows = a.rows;
-    if (!b.kv_cache) b.kv_cache = a.kv_cache;
-    if (!b.isa) b.isa = a.isa;
-    if (!b.act) b.act = a.act;
-    if (!b.backend && !b.plugin) b.backend = a.backend, b.plugin = a.plugin;
-    if (!b.weights) b.weights = a.weights;
-    b.program_cache = a.program_cache;
-    if (!b.candidates) b.candidates = a.candidates;
+    if (a.engine.context == 0) a.engine.context = window ? window : DEFAULT_WINDOW;
+    if (window == 0) window = a.engine.context < DEFAULT_WINDOW ? a.engine.context : DEFAULT_WINDOW;
+    engine_options_inherit(&b.engine, &a.engine);
     b.verbose = a.verbose;
-    if (a.context == 0) a.context = window ? window : DEFAULT_WINDOW;
-    if (window == 0) window = a.context < DEFAULT_WINDOW ? a.context : DEFAULT_WINDOW;
-    b.context = a.context;
     Err err = {0};
     if (!can_read(file, &err)) return fail(&err);
     int32_t *ids = NULL;
@@ -234,7 +214,7 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     const Protocol *p = protocol_find(eval->protocol ? eval->protocol : "lm-eval-cot", &err);
     if (strcmp(eval->task, "gsm8k")) return usage_error("bench", "--eval: expected gsm8k, got '%.40s'", eval->task);
     if (!p) return usage_error("bench", "%s", err.text);
-    if (!m->model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
+    if (!m->engine.model) return usage_error("bench", "no model: expected -m DIR or -m FILE.gguf");
     char folder[FOLDER_BYTES];
     MeshReport report = {.engine = model_engine_options(m, folder),
                          .chat_template = m->chat_template,
@@ -244,7 +224,7 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
                                    .limit = eval->limit,
                                    .samples = 1,
                                    .fewshot_seed = FEWSHOT_SEED},
-                         .meshes = m->mesh ? m->mesh : "1x1",
+                         .meshes = m->engine.mesh ? m->engine.mesh : "1x1",
                          .html = eval->html};
     if (!report.engine.slots) report.engine.slots = 8;
     bool ok = mesh_report(&report, stdout, &same, &err) && file_finish(stdout, "standard output", &err);

@@ -14,7 +14,7 @@ typedef struct MeshEval { const char *task, *data, *protocol, *html; int64_t lim
     INT("limit", 0, &(e).limit, 1, 1 << 20, "N", "with --eval: questions (default 50)"),                               \
     TEXT("protocol", 0, &(e).protocol, "NAME", "with --eval: as in eval gsm8k (default lm-eval-cot)"),                 \
     TEXT("data", 0, &(e).data, "DIR", "with --eval: folder of the data set"),                                          \
-    INT("slots", 0, &m.slots, 1, 1024, "N", "with --eval: questions at once (default 8)"),                             \
+    INT("slots", 0, &m.engine.slots, 1, 1024, "N", "with --eval: questions at once (default 8)"),                             \
     TEXT("html", 0, &(e).html, "FILE", "with --eval: also a page with pictures")
 int bench_meshes(const ModelOptions *m, const MeshEval *eval);
 #endif

@@ -178,8 +178,8 @@ int cmd_forward(int argc, char **argv) {
     bool ok = batch_read(&batch, &st, &err);
     safetensors_close(&st);
     if (!ok) err_prefix(&err, "%s", in);
-    m.slots = 1;
-    if (ok && m.context == 0) m.context = batch.s;
+    m.engine.slots = 1;
+    if (ok && m.engine.context == 0) m.engine.context = batch.s;
     QmEngine *e = ok ? model_open("forward", &m, want_hidden, &code) : NULL;
     if (ok && !e) return batch_free(&batch), code;
     const QmModelInfo *info = e ? qm_engine_info(e) : NULL;

@@ -351,14 +351,14 @@ static bool has_tokenizer(const char *model) {
 }
 
 int cmd_generate(int argc, char **argv) {
-    ModelOptions m = {.act = ACT_DEFAULT, .slots = 8};
+    ModelOptions m = {.engine.act = ACT_DEFAULT, .engine.slots = 8};
     SampleOptions s = {0};
     DraftOptions d = {0};
     const char *in = NULL, *out = NULL;
     const Option options[] = {
         TEXT("in", 'i', &in, "FILE", "requests, one JSON object a line; - is standard input"),
         TEXT("out", 'o', &out, "FILE", "results, one a line, in request order; - is standard output"),
-        INT("slots", 0, &m.slots, 1, 1024, "N", "requests run at once (default 8)"),
+        INT("slots", 0, &m.engine.slots, 1, 1024, "N", "requests run at once (default 8)"),
         DRAFT_OPTIONS(d),
         SAMPLE_OPTIONS(s),
         MODEL_OPTIONS(m),
@@ -378,18 +378,18 @@ int cmd_generate(int argc, char **argv) {
     Err err = {0};
     if (!can_read(in, &err) || !can_write(out, &err)) return fail(&err);
     Job job = {0};
-    bool ok = !m.model || sample_options_config(&s, &m, &job.base, &err);
+    bool ok = !m.engine.model || sample_options_config(&s, &m, &job.base, &err);
     if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;
-    ok = ok && (!m.model || (read_requests(&job, in, &err) && output_apart(in, out, &err) &&
+    ok = ok && (!m.engine.model || (read_requests(&job, in, &err) && output_apart(in, out, &err) &&
                              output_open(&job.out, out, &err)));
-    if (job.slots > m.slots) m.slots = job.slots;
+    if (job.slots > m.engine.slots) m.engine.slots = job.slots;
     ModelOptions guess = m;
-    guess.model = d.model;
-    guess.slots = 1;
+    guess.engine.model = d.model;
+    guess.engine.slots = 1;
     if (ok && (!(job.engine = model_open("generate", &m, job.hidden, &code)) ||
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
         return job_free(&job), code;
-    if (ok && has_tokenizer(m.model)) ok = (job.tokenizer = model_tokenizer(&m, &err)) != NULL;
+    if (ok && has_tokenizer(m.engine.model)) ok = (job.tokenizer = model_tokenizer(&m, &err)) != NULL;
     ok = ok && output_allowed(&job.out, &err) && prepare(&job, in, &err);
     interrupt_stops(job.engine);
     ok = ok && generate_all(&job, &err);

@@ -52,21 +52,12 @@ static const char *program_cache(const char *asked, char *out, size_t size) {
 }
 
 QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]) {
-    return (QmEngineOptions){.model = m->model,
-                         .mesh = m->mesh,
-                         .threads = (int)m->threads,
-                         .pin = m->pin,
-                         .slots = (int)m->slots,
-                         .context = m->context,
-                         .rows = (int)m->rows,
-                         .kv_cache = m->kv_cache,
-                         .act = m->act,
-                         .isa = m->isa,
-                         .backend = m->backend ? m->backend : m->plugin ? "pjrt" : NULL,
-                         .plugin = m->plugin,
-                         .program_cache = program_cache(m->program_cache, folder, FOLDER_BYTES),
-                         .weights = m->weights,
-                         .candidates = m->candidates};
+    QmEngineOptions o = m->engine;
+    o.size = sizeof o;
+    if (o.plugin && !o.backend) o.backend = "pjrt";
+    if ((o.backend && !strcmp(o.backend, "pjrt")) || o.program_cache)
+        o.program_cache = program_cache(o.program_cache, folder, FOLDER_BYTES);
+    return o;
 }
 
 void model_in_force(const QmModelInfo *i, FILE *out) {
@@ -75,13 +66,14 @@ void model_in_force(const QmModelInfo *i, FILE *out) {
 }
 
 void model_note_idle(const ModelOptions *m, const QmModelInfo *i) {
-    if (m->act && strcmp(m->act, ACT_DEFAULT) && strcmp(m->act, i->act))
-        fprintf(stderr, "note: --act %s changes nothing in %s: activations are %s (%s)\n", m->act, m->model, i->act,
+    const char *act = m->engine.act;
+    if (act && strcmp(act, ACT_DEFAULT) && strcmp(act, i->act))
+        fprintf(stderr, "note: --act %s changes nothing in %s: activations are %s (%s)\n", act, m->engine.model, i->act,
                 i->act_why);
 }
 
 QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err) {
-    QmTokenizer *t = qm_tokenizer_open(m->model, err);
+    QmTokenizer *t = qm_tokenizer_open(m->engine.model, err);
     if (!t || !m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err)) return t;
     qm_tokenizer_close(t);
     return NULL;
@@ -90,7 +82,7 @@ QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err) {
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};
     char folder[FOLDER_BYTES];
-    if (!m->model) {
+    if (!m->engine.model) {
         *code = usage_error(command, "no model: expected -m DIR or -m FILE.gguf");
         return NULL;
     }
@@ -146,7 +138,7 @@ static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err
 }
 
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {
-    if (!generation_defaults(c, m->model, err)) return false;
+    if (!generation_defaults(c, m->engine.model, err)) return false;
     if (s->has_n) c->max_new_tokens = s->n, c->max_length = 0;
     if (s->has_temperature) c->temperature = s->temperature, c->do_sample = s->temperature > 0;
     if (s->has_top_k) c->top_k = s->top_k;

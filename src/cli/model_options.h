@@ -1,39 +1,29 @@
 /* model_options.h: what every command with a model takes, and the sampling options on top of a model's own. */
 #ifndef MODEL_OPTIONS_H
 #define MODEL_OPTIONS_H
+#include "../base/engine_options.h"
 #include "../infer/generation.h"
 #include "cli.h"
 
 typedef struct ModelOptions {
-    const char *model, *mesh, *kv_cache, *isa, *act, *backend, *plugin, *program_cache, *weights, *candidates;
+    QmEngineOptions engine; /* the model among them */
     const char *chat_template;
-    int64_t threads, context, slots, rows;
-    bool verbose, pin;
+    bool verbose;
 } ModelOptions;
 
 #define MODEL_OPTIONS(m)                                                                                               \
-    TEXT("model", 'm', &(m).model, "DIR|FILE", "Hugging Face folder, .gguf or packed file"),                           \
-    TEXT("mesh", 0, &(m).mesh, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)"),                                     \
-    INT("threads", 't', &(m).threads, 0, 256, "N", "workers (default 0: one per core, or the CPU quota)"),             \
-    FLAG("pin", 0, &(m).pin, "every worker stays on a core; second threads of a core come last"),                      \
-    INT("ctx", 'c', &(m).context, 0, 2147483648.0, "N", "cache positions per sequence (default: 4096 at most)"),       \
-    INT("rows", 0, &(m).rows, 0, 8192, "N", "rows of a step, the chunk of a prefill (default 128)"),                   \
-    TEXT("cache-type", 0, &(m).kv_cache, "f32|bf16|8bit", "key/value cache: f32 (default), bf16 or 8bit"),             \
-    TEXT("act", 0, &(m).act, "auto|f32|int8|bf16",                                                                     \
-         "activations: auto (default of run, chat, generate, bench): int8 if weights are quantised, else f32; f32 "    \
-         "(default elsewhere); int8: where weights are quantised; bf16: where they are bf16"),                         \
-    TEXT("weights", 0, &(m).weights, "file|bf16|8bit|4bit",                                                            \
-         "file (default), or convert them at load: bf16, 8bit, 4bit; PJRT: f32, bf16"),                                \
-    TEXT("isa", 0, &(m).isa, "NAME",                                                                                   \
-         "no better kernels than these (default: this CPU's best): reference, avx2, avx512, avx512vnni, avx512bf16"),  \
-    TEXT("backend", 0, &(m).backend, "cpu|pjrt", "cpu (default) or pjrt"),                                             \
-    TEXT("plugin", 0, &(m).plugin, "FILE|cpu|tt|cuda|tpu",                                                             \
-         "PJRT plugin: a file, or cpu, tt, cuda, tpu (implies --backend pjrt); under mpirun: cuda"),                   \
-    TEXT("program-cache", 0, &(m).program_cache, "DIR",                                                                \
-         "compiled PJRT programs (default ~/.cache/qwenmesh; none: off)"),                                             \
-    TEXT("candidates", 0, &(m).candidates, "N",                                                                        \
-         "logits a PJRT device tells of a row sampled by top-k (default 64; XLA CPU, tt: 0, whole rows)"),             \
+    ENGINE_OPTIONS_OF_COMMANDS(ENGINE_OPTION_ROW, m)                                                                   \
     FLAG("verbose", 'v', &(m).verbose, "show the model and the effective values")
+#define ENGINE_OPTION_ROW(m, field, type, standard, backends, n, l, lowest, highest, a, h)                             \
+    OPTION_ROW(n, l, OPTION_OF_##type, &(m).engine.field, lowest, highest, a, h),
+#define OPTION_OF_TEXT OPTION_TEXT
+#define OPTION_OF_NUMBER OPTION_INT
+#define OPTION_OF_FLAG OPTION_FLAG
+
+/* The same options of a second engine; each is the first one's unless given. */
+#define TWIN_OPTIONS(m) ENGINE_OPTIONS_OF_COMMANDS(ENGINE_TWIN_ROW, m)
+#define ENGINE_TWIN_ROW(m, field, type, standard, backends, n, l, lowest, highest, a, h)                               \
+    OPTION_ROW(n "-b", 0, OPTION_OF_##type, &(m).engine.field, lowest, highest, a, "B's --" n),
 
 /* Where messages are rendered. */
 #define CHAT_TEMPLATE_OPTION(m)                                                                                        \

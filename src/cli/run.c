@@ -163,7 +163,7 @@ static bool print_stats(const QmEngine *e, const Timing *t, EVP_MD_CTX *hash, do
 }
 
 int cmd_run(int argc, char **argv) {
-    ModelOptions m = {.act = ACT_DEFAULT};
+    ModelOptions m = {.engine.act = ACT_DEFAULT};
     SampleOptions s = {0};
     DraftOptions d = {0};
     const char *text = NULL, *file = NULL;
@@ -186,7 +186,7 @@ int cmd_run(int argc, char **argv) {
     if (code >= 0) return code;
     double start = clock_seconds();
     Err err = {0};
-    if (!m.model) return usage_error("run", "no model: expected -m DIR or -m FILE.gguf");
+    if (!m.engine.model) return usage_error("run", "no model: expected -m DIR or -m FILE.gguf");
     if ((code = prompt_read(&prompt, text, file, &err)) >= 0) return free(prompt.read), code;
     prompt.chat = prompt.chat || prompt.system;
     GenerationConfig config = {0};
@@ -194,8 +194,8 @@ int cmd_run(int argc, char **argv) {
         return generation_config_free(&config), free(prompt.read), fail(&err);
     if (d.has_lookup) config.prompt_lookup_num_tokens = d.lookup;
     ModelOptions guess = m;
-    guess.model = d.model;
-    m.slots = search_slots(&config);
+    guess.engine.model = d.model;
+    m.engine.slots = search_slots(&config);
     QmEngine *e = model_open("run", &m, search_hidden(&config), &code), *draft = NULL;
     if (!e || (d.model && !(draft = model_open("run", &guess, false, &code)))) {
         qm_engine_close(e);

@@ -174,9 +174,9 @@ static bool write_page(const MeshReport *m, const MeshRow *rows, int count, FILE
     html_add(&t, m->engine.model, strlen(m->engine.model));
     text_line(
         &t,
-        ", GSM8K by protocol %s, %lld questions, %d at once. Answers are compared byte by byte with those of %s.</p>"
+        ", GSM8K by protocol %s, %lld questions, %lld at once. Answers are compared byte by byte with those of %s.</p>"
         "<p>In force: %s.</p><table><tr><th>mesh</th><th>devices</th>",
-        m->gsm8k.protocol->name, (long long)rows[0].outputs, m->engine.slots, rows[0].mesh, rows[0].in_force);
+        m->gsm8k.protocol->name, (long long)rows[0].outputs, (long long)m->engine.slots, rows[0].mesh, rows[0].in_force);
     for (int k = 0; k < m->gsm8k.protocol->rules; k++) text_line(&t, "<th>%s</th>", m->gsm8k.protocol->rule[k]->name);
     text_line(&t, "<th>answers</th><th>tokens/s</th><th>first token ms</th><th>start s</th><th>peak MiB</th>"
                   "<th>all_reduce</th><th>reduce_argmax</th></tr>\n");

@@ -1,9 +1,11 @@
 /* engine.c: opens a model on a mesh; hands out sessions. */
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "../cpu/cpu.h"
 #include "../cpu/packed_file.h"
+#include "../base/engine_options.h"
 #include "../base/transport.h"
 #include "../base/watch.h"
 #include "../pjrt/pjrt.h"
@@ -28,7 +30,7 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     int64_t candidates = -1;
     if (o->candidates && !parse_int(o->candidates, 0, MAX_CANDIDATES, &candidates))
         return err_as(err, QM_USAGE, "candidates: expected 0 to %d, got '%.20s'", MAX_CANDIDATES, o->candidates);
-    *out = (BackendOptions){.threads = o->threads,
+    *out = (BackendOptions){.threads = (int)o->threads,
                             .candidates = (int)candidates,
                             .slots = o->slots ? o->slots : 1,
                             .rows = o->rows ? o->rows : DEFAULT_ROWS,
@@ -45,7 +47,8 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
         return err_as(err, QM_USAGE, "slots: expected 1 to %d, got %lld", MAX_SLOTS, (long long)out->slots);
     if (out->rows < 1 || out->rows > MAX_ROWS)
         return err_as(err, QM_USAGE, "rows: expected 1 to %d, got %lld", MAX_ROWS, (long long)out->rows);
-    if (o->threads < 0) return err_as(err, QM_USAGE, "threads: expected 0 or more, got %d", o->threads);
+    if (o->threads < 0 || o->threads > INT_MAX)
+        return err_as(err, QM_USAGE, "threads: expected 0 or more, got %lld", (long long)o->threads);
     while (o->kv_cache && out->cache < CACHE_COUNT && strcmp(o->kv_cache, cache_names[out->cache])) out->cache++;
     if (out->cache == CACHE_COUNT)
         return err_as(err, QM_USAGE, "cache type: expected f32, bf16 or 8bit, got '%.20s'", o->kv_cache);
@@ -163,7 +166,7 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
     if (o->watch) e->own_watch = *o->watch, e->watch = &e->own_watch;
     e->backend = backend_named(o->backend);
     if (!e->backend) err_as(err, QM_USAGE, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
-    else {
+    else if (engine_options_known(o, e->backend == &backend_cpu ? ON_CPU : ON_PJRT, e->backend->name, err)) {
         follow_open(e, o);
         bool planned = engine_plan(e, o, &b, err);
         if (follow_agree(e, &b, planned, err) && follow_opened(e, engine_start(e, &b, err), err)) return e;
@@ -172,10 +175,12 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
     return NULL;
 }
 
-QmEngine *qm_engine_open(const QmEngineOptions *o, QmErr *err) {
+QmEngine *qm_engine_open(const QmEngineOptions *given, QmErr *err) {
+    QmEngineOptions o;
+    if (!engine_options_take(&o, given, err)) return NULL;
     pthread_mutex_lock(&process);
-    const QmWatch *before = watch_use(o->watch);
-    QmEngine *e = engine_open_as(o, 0, err);
+    const QmWatch *before = watch_use(o.watch);
+    QmEngine *e = engine_open_as(&o, 0, err);
     watch_use(before);
     pthread_mutex_unlock(&process);
     return e;

@@ -5,44 +5,37 @@
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
-/* Fields of QmEngineOptions that are text. */
-static void texts_of(QmEngineOptions *o, const char **text[ORDER_TEXTS]) {
-    const char **all[ORDER_TEXTS] = {&o->model, &o->mesh, &o->kv_cache, &o->isa, &o->act, &o->weights, &o->random,
-                                      &o->backend, &o->plugin, &o->candidates, &o->program_cache};
-    memcpy(text, all, sizeof all);
-}
-
 bool open_order_write(OpenOrder *open, const QmEngineOptions *options, Err *err) {
-    QmEngineOptions o = *options;
-    const char **text[ORDER_TEXTS];
     size_t at = 0;
     memset(open, 0, sizeof *open);
-    open->slots = o.slots, open->rows = o.rows, open->threads = o.threads, open->context = o.context;
-    open->hidden = o.hidden, open->pin = o.pin;
-    texts_of(&o, text);
-    for (int i = 0; i < ORDER_TEXTS; i++) {
-        if (!(open->has[i] = *text[i] != NULL)) continue;
-        size_t bytes = strlen(*text[i]) + 1;
+    for (int i = 0; i < ENGINE_OPTION_COUNT; i++) {
+        const EngineOption *row = &engine_options[i];
+        const void *value = engine_option_value(row, options);
+        const char *text = row->type == TYPE_TEXT ? *(const char *const *)value : NULL;
+        if (row->type == TYPE_NUMBER) open->number[i] = *(const int64_t *)value;
+        else open->number[i] = row->type == TYPE_FLAG ? *(const bool *)value : text != NULL;
+        if (!text) continue;
+        size_t bytes = strlen(text) + 1;
         if (bytes > sizeof open->text - at)
-            return err_set(err, "the options of the engine are longer than %d", ORDER_TEXT_BYTES);
-        memcpy(open->text + at, *text[i], bytes);
+            return err_as(err, QM_LIMIT, "the options of the engine are longer than %d", ORDER_TEXT_BYTES);
+        memcpy(open->text + at, text, bytes);
         at += bytes;
     }
     return true;
 }
 
 bool open_order_read(const OpenOrder *open, QmEngineOptions *options, Err *err) {
-    const char **text[ORDER_TEXTS];
     size_t at = 0;
-    *options = (QmEngineOptions){.slots = open->slots, .rows = open->rows, .threads = open->threads,
-                                 .context = open->context, .hidden = open->hidden != 0,
-                                 .pin = open->pin != 0};
-    texts_of(options, text);
-    for (int i = 0; i < ORDER_TEXTS; i++) {
-        if (!open->has[i]) continue;
+    *options = (QmEngineOptions){.size = sizeof *options};
+    for (int i = 0; i < ENGINE_OPTION_COUNT; i++) {
+        const EngineOption *row = &engine_options[i];
+        void *value = engine_option_value(row, options);
+        if (row->type == TYPE_NUMBER) *(int64_t *)value = open->number[i];
+        if (row->type == TYPE_FLAG) *(bool *)value = open->number[i] != 0;
+        if (row->type != TYPE_TEXT || !open->number[i]) continue;
         const char *end = memchr(open->text + at, 0, sizeof open->text - at);
-        if (!end) return err_set(err, "the order to open an engine: text %d of %d has no end", i + 1, ORDER_TEXTS);
-        *text[i] = open->text + at;
+        if (!end) return err_set(err, "the order to open an engine: the text of %s has no end", row->name);
+        *(const char **)value = open->text + at;
         at = (size_t)(end - open->text) + 1;
     }
     return true;

@@ -2,6 +2,7 @@
  * every number and text in them first. Whatever another process sends, a rank obeys or says what is wrong with it. */
 #ifndef ORDERS_H
 #define ORDERS_H
+#include "../base/engine_options.h"
 #include "engine.h"
 
 typedef enum OrderKind {
@@ -16,7 +17,7 @@ typedef enum OrderKind {
 } OrderKind;
 
 /* Rows of a decode step travel in the order itself: one message. */
-enum { ORDER_ROWS = 8, ORDER_MORE_ROWS = 256, ORDER_TEXT_BYTES = 4096, ORDER_TEXTS = 11, MAX_ENGINES = 16 };
+enum { ORDER_ROWS = 8, ORDER_MORE_ROWS = 256, ORDER_TEXT_BYTES = 4096, MAX_ENGINES = 16 };
 
 typedef struct OrderRow { int64_t index, length; int32_t token, slot, position, logit_row; } OrderRow;
 typedef struct Order {
@@ -25,11 +26,10 @@ typedef struct Order {
     OrderRow row[ORDER_ROWS];
 } Order;
 
-/* Options as one message. Texts lie in `text` behind each other, each with its NUL; of one that is NULL `has` is 0. */
+/* Options as one message, in the order of engine_options. Texts lie in `text` behind each other, each with its NUL: their
+ * number is 1, of one that is NULL 0. */
 typedef struct OpenOrder {
-    int32_t slots, rows, threads;
-    int64_t context;
-    uint8_t hidden, pin, has[ORDER_TEXTS];
+    int64_t number[ENGINE_OPTION_COUNT];
     char text[ORDER_TEXT_BYTES];
 } OpenOrder;
 

@@ -88,7 +88,7 @@ static bool same(const float *a, const float *b, int64_t n) {
 static void check(const char *path, uint8_t types, uint8_t way) {
     float *want = NULL, *got = NULL;
     int32_t best[2][TOKENS + 1];
-    QmEngineOptions o = {.model = path, .threads = 1, .slots = 2, .context = 70, .rows = 64,
+    QmEngineOptions o = {.size = sizeof o, .model = path, .threads = 1, .slots = 2, .context = 70, .rows = 64,
                          .act = acts[types & 3], .kv_cache = caches[types >> 2 & 3], .weights = weights[types >> 4 & 3],
                          .hidden = types >> 6 & 1};
     bool ok = open_run(&o, &want, best[0]);

@@ -66,7 +66,7 @@ static const char *model_path(void) {
 static QmEngine *engine_of(bool four) {
     static QmEngine *engine[2];
     Err err = {0};
-    QmEngineOptions options = {.model = model_path(), .random = "f32", .mesh = four ? "dp2,tp2" : "1x1", .threads = 1,
+    QmEngineOptions options = {.size = sizeof options, .model = model_path(), .random = "f32", .mesh = four ? "dp2,tp2" : "1x1", .threads = 1,
                                .slots = 3, .rows = 12, .context = 130, .hidden = true};
     if (!engine[four] && !(engine[four] = qm_engine_open(&options, &err))) {
         fprintf(stderr, "%s\n", err.text);
