@@ -149,6 +149,18 @@ run plan $tiny --svg "$none"
 check "plan: a picture that cannot be" 'is 1' 'err "cannot write $none"' '[ ! -s "$work/out" ]'
 run env --no-bandwidth --system-desc n15O
 check "env: names of chips as compile takes them" 'is 1' 'err "n15O"'
+run run -m $tiny/model-00001-of-00006.safetensors -p hi
+check "a file of weights alone: what is wanted instead" 'is 1' 'err "expected the folder that has its config.json"'
+run run -m $tiny/config.json -p hi
+check "a config.json alone, likewise" 'is 1' 'err "config.json holds no weights: expected its folder"'
+run run -m "$(printf 'p%.0s' $(seq 5000))" -p hi
+check "a name too long for a message: what is wrong with it stands there" 'is 1' 'err " ... "' 'err ": File name too long"'
+run bench -m $tiny -b 1025
+check "bench: a number out of range" 'is 2' 'err "from 1 to 1024"'
+run bench -m $tiny -p 8 -n 1 -r 1 --ctx 7
+check "bench: a context too small for the tests" 'is 2' 'err "--ctx 7: the tests need a context of 8"'
+run bench -m $tiny -p 8 -n 1 -r 1 --ctx 8 --candidates 5
+check "bench: one that is enough; an option of the other backend is named" 'is 0' 'err "note: --candidates changes nothing on the cpu backend"'
 status=0
 { "$QWENMESH" plan $tiny --program; echo $? >"$work/status"; } 2>"$work/err" | head -n 0
 check "a reader that left: silence" '[ ! -s "$work/err" ]'

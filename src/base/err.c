@@ -6,9 +6,19 @@
 
 const char *qm_version(void) { return QM_VERSION; }
 
+/* Of a text that is too long, as a path makes it, the middle is left out: what was wrong stands at the end. */
+static void shorten(char *out, size_t size, const char *text) {
+    static const char between[] = " ... ";
+    size_t bytes = strlen(text), tail = size / 2, head = size - tail - sizeof between;
+    if (bytes < size) memcpy(out, text, bytes + 1);
+    else snprintf(out, size, "%.*s%s%s", (int)head, text, between, text + bytes - tail);
+}
+
 static void fill(Err *err, QmErrKind kind, const char *format, va_list args) {
     if (!err || err->kind) return;
-    vsnprintf(err->text, sizeof err->text, format, args);
+    char text[16 * sizeof err->text];
+    vsnprintf(text, sizeof text, format, args);
+    shorten(err->text, sizeof err->text, text);
     text_printable(err->text);
     err->kind = kind;
 }

@@ -5,6 +5,7 @@
 #include "../base/base.h"
 
 enum { BENCH_REPEATS = 100, BENCH_LIST = 32, BENCH_MESHES = 32, BENCH_PHASES = 32 };
+enum { BENCH_WARM = 16 }; /* rows at most of a step before the timed ones; the context has room for as many more */
 
 /* A prefill of `prompt` tokens, or `gen` decoded ones of `batch` sequences together, after `depth` tokens each. */
 typedef struct BenchTest { int64_t prompt, gen, depth, batch; } BenchTest;

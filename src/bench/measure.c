@@ -27,7 +27,6 @@ static void note_end(void) {
 }
 
 static const double READ_SECONDS = 0.1, PEAK_SECONDS = 0.1; /* of one measurement of a limit */
-enum { WARM_ROWS = 16 };
 
 void bench_test_name(const BenchTest *t, char *out, size_t size) {
     char depth[32] = "", batch[32] = "";
@@ -172,7 +171,7 @@ static bool mesh_open(Bench *b, BenchMesh *m, Err *err) {
     int64_t slots = 1, context = 1;
     for (int i = 0; i < b->test_count; i++) {
         const BenchTest *t = &b->tests[i];
-        int64_t need = t->depth + (t->prompt ? t->prompt : t->gen) + WARM_ROWS;
+        int64_t need = t->depth + (t->prompt ? t->prompt : t->gen) + BENCH_WARM;
         if (need > context) context = need;
         if (t->batch > slots) slots = t->batch;
     }
@@ -239,7 +238,7 @@ static bool run_test(Bench *b, int test, int from, int to, Err *err) {
     double best = 0, peak = 0, before = 0, seconds;
     bool ok = reader && peak_raise(info, &peak, err);
     BenchTest warm = *t;
-    if (warm.prompt > WARM_ROWS && !b->warm_whole) warm.prompt = WARM_ROWS;
+    if (warm.prompt > BENCH_WARM && !b->warm_whole) warm.prompt = BENCH_WARM;
     if (warm.gen > 2) warm.gen = 2;
     char name[64];
     bench_test_name(t, name, sizeof name);

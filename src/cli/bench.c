@@ -42,6 +42,9 @@ static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t
     m.engine.mesh = mesh;
     m.engine.slots = slots;
     if (m.engine.context == 0) m.engine.context = context;
+    if (m.engine.context < context - BENCH_WARM)
+        return err_as(err, QM_USAGE, "--ctx %lld: the tests need a context of %lld", (long long)m.engine.context,
+                      (long long)context - BENCH_WARM), NULL;
     char folder[FOLDER_BYTES];
     QmEngineOptions options = model_engine_options(&m, folder);
     QmEngine *e = qm_engine_open(&options, err);
@@ -106,8 +109,8 @@ int cmd_bench(int argc, char **argv) {
     const char *texts[] = {prompt, gen, depth, batch}, *names[] = {"-p", "-n", "-d", "-b"};
     for (int i = 0; i < 4; i++)
         if (!parse_list(texts[i], i == 3, i == 3 ? 1024 : 1 << 20, list[i], &count[i]))
-            return usage_error("bench", "%s: expected up to %d numbers with commas between, got '%.60s'", names[i],
-                               BENCH_LIST, texts[i]);
+            return usage_error("bench", "%s: expected up to %d numbers from %d to %d with commas between, got '%.60s'",
+                               names[i], BENCH_LIST, i == 3, i == 3 ? 1024 : 1 << 20, texts[i]);
     if (!bench_format(format)) return usage_error("bench", "-o: expected md, csv, json or svg, got '%.20s'", format);
     if (*phases && strcmp(format, "md") && strcmp(format, "json"))
         return usage_error("bench", "--phases: expected -o md or json, got '%.20s'", format);

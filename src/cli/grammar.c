@@ -19,6 +19,7 @@ static Grammar *grammar_of(const GrammarCommand *o, Err *err) {
     json_t *schema = text && o->schema ? json_text(text, bytes, file, err) : NULL;
     if (text && o->gbnf) file_is_other(text, bytes, file, err);
     Grammar *g = err->kind ? NULL : o->schema ? grammar_json_schema(schema, err) : grammar_gbnf(text, bytes, err);
+    if (!g && o->gbnf) err_prefix(err, "%s", file);
     json_decref(schema);
     free(text);
     return g;

@@ -47,7 +47,8 @@ static bool window_check(const QmEngine *e, int64_t count, int64_t window, Err *
     if (window < 2 || window > qm_engine_info(e)->context)
         return err_set(err, "window: expected 2 to %lld tokens, the context, got %lld",
                        (long long)qm_engine_info(e)->context, (long long)window);
-    return count >= 2 || err_set(err, "the text has %lld tokens: expected 2 or more", (long long)count);
+    return count >= 2 || err_set(err, "the text has %lld token%s: expected 2 or more", (long long)count,
+                                 count == 1 ? "" : "s");
 }
 
 /* ---- Perplexity -------------------------------------------------------------------------------------------------- */

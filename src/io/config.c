@@ -10,6 +10,7 @@
 #include "gguf.h"
 #include "json.h"
 #include "model_file.h"
+#include "safetensors.h"
 #include "weights.h"
 
 enum { FILE_LIMIT = 16 << 20 };
@@ -267,6 +268,8 @@ bool config_load(ModelConfig *config, const char *path, Err *err) {
     return folder_exists(path) ? load_folder(config, path, err)
            : packed_is(path)   ? load_packed(config, path, err)
            : gguf_is(path)     ? load_gguf(config, path, err)
+           : safetensors_is(path)
+               ? err_set(err, "%s holds weights alone (safetensors): expected the folder that has its config.json", path)
                                : load_json(config, path, err);
 }
 

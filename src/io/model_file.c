@@ -12,6 +12,7 @@ const char *const model_files[MODEL_FILES] = {"config.json", "generation_config.
 bool model_exists(const char *path, Err *err) {
     struct stat st;
     Err ignored = {0};
+    if (!*path) return err_set(err, "no model: the name is empty");
     if (stat(path, &st) == 0) return true;
     int why = errno;
     const char *slash = strchr(path, '/');

@@ -307,6 +307,11 @@ static bool index_names(Weights *w, const char *path, Err *err) {
     return !twin || err_set(err, "%s: two tensors are called %s", path, name_text(twin->data, twin->bytes).text);
 }
 
+static bool is_json(const char *path) {
+    const char *dot = strrchr(path, '.');
+    return dot && !strcmp(dot, ".json");
+}
+
 Weights *weights_open(const char *path, Err *err) {
     Weights *w = mem_new(1, sizeof *w, "weights", err);
     if (!w) return NULL;
@@ -314,7 +319,9 @@ Weights *weights_open(const char *path, Err *err) {
               : folder_exists(path)    ? open_folder(w, path, err)
               : packed_is(path)        ? open_packed(w, path, err)
               : gguf_is(path)          ? open_gguf(w, path, err)
-                                       : open_single(w, path, err);
+              : is_json(path)
+                  ? err_set(err, "%s holds no weights: expected its folder, a .gguf or a packed file", path)
+                  : open_single(w, path, err);
     if (ok && index_names(w, path, err)) return w;
     weights_close(w);
     return NULL;
