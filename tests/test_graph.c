@@ -16,13 +16,11 @@ static void table_walk(void **state) {
         const OpRow *r = op_table[i];
         Factors f;
         Err err = {0};
-        assert_true(r->name && r->factors && r->shape && r->units && r->reference && r->cost);
+        assert_true(r->name && r->factors && r->shape && r->units && r->run && r->reference && r->cost);
         if (!factors_parse(r->factors, &f, &err)) fail_msg("%s: %s", r->name, err.text);
-        if (!r->gradient && (!r->none || !strstr(r->none, "gradient")))
-            fail_msg("%s: no gradient and no reason", r->name);
-        if (!r->stablehlo && (!r->none || !strstr(r->none, "stablehlo")))
-            fail_msg("%s: no lowering and no reason", r->name);
-        if (!r->finish && (!r->none || !strstr(r->none, "finish"))) fail_msg("%s: no finish and no reason", r->name);
+        for (int a = 0; a < FACETS; a++)
+            if (op_has(r, (Facet)a) == (r->none[a] != NULL))
+                fail_msg("%s: %s %s", r->name, facet_names[a], r->none[a] ? "and a reason why not" : "is missing");
         for (int j = 0; j < i; j++) assert_string_not_equal(r->name, op_table[j]->name);
     }
 }
@@ -130,8 +128,8 @@ static void argmax_ties(void **state) {
     (void)state;
     const float pairs[] = {2, 7, 5, 90, 5, 101, 9, -1, /* row 1 */ -3, 4, -8, 60, -3, 110, -9, -1};
     float out[4];
-    Call c = {.in = {pairs}, .out = out, .row1 = 2, .devices = 4};
-    reduce_argmax_row.reference(&c, 0, reduce_argmax_row.units(&c));
+    Call c = {.in = {pairs}, .out = out, .row1 = 2, .pairs.devices = 4};
+    reduce_argmax_row.run(&c, 0, reduce_argmax_row.units(&c));
     assert_true(out[0] == 5 && out[1] == 90 && out[2] == -3 && out[3] == 4);
 }
 

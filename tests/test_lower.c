@@ -13,45 +13,14 @@
 #include "../src/pjrt/buckets.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
+#include "op_cases.h"
 
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libtt.so\nleak:pjrt_c_api_cpu_plugin.so\n"; }
 
 /* ---- The programs ------------------------------------------------------------------------------------------------ */
 
-static const ModelConfig config = {.architecture = "qwen2", .layers = 1, .hidden = 64, .ffn = 64, .vocab = 64,
-                                   .heads = 4, .kv_heads = 2, .head_dim = 16, .max_positions = 64,
-                                   .rms_norm_eps = 1e-6, .qkv_bias = true,
-                                   .rope = {.theta = 1e4, .dim = 16, .factor = 1, .attention_factor = 1}};
 enum { ROWS = 8, CONTEXT = 63, SLOTS = 2 };
-
-static Tensor rows_of(Graph *g) { return embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed")); }
-static Tensor projected(Graph *g, const char *axes, const char *name) {
-    return linear(g, rows_of(g), weight(g, axes, "%s", name), NO_TENSOR);
-}
-static Tensor table_of(Graph *g) { return rope_table(g, input(g, "positions", "t"), &config.rope); }
-static Tensor cache_of(Graph *g) {
-    return cache_update(g, projected(g, "(kc)d", "k_proj"), projected(g, "(kc)d", "v_proj"),
-                        state(g, "s(kc)", TYPE_CACHE, "cache"));
-}
-static Tensor logits_of(Graph *g) {
-    return linear(g, select_rows(g, rows_of(g), input(g, "logit_rows", "r")), weight(g, "vd", "head"), NO_TENSOR);
-}
-
-static Tensor of_rms_norm(Graph *g) { return rms_norm(g, rows_of(g), weight(g, "d", "gain"), 1e-6); }
-static Tensor of_linear(Graph *g) {
-    return linear(g, rows_of(g), weight(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "q_bias"));
-}
-static Tensor of_rope(Graph *g) { return rope(g, projected(g, "(kgc)d", "q_proj"), table_of(g)); }
-static Tensor of_attention(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 0); }
-static Tensor of_window(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
-static Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
-static Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
-static Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "logit_rows", "r")); }
-static Tensor of_argmax(Graph *g) { return argmax(g, logits_of(g)); }
-static Tensor of_all_reduce(Graph *g) { /* a sum over split columns, which the partitioner finishes */
-    return linear(g, of_silu_mul(g), weight(g, "df", "down"), NO_TENSOR);
-}
 
 typedef struct Case {
     const char *name;   /* of the file; the op's, or the op's and what is special after a '-' */

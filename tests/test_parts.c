@@ -21,6 +21,7 @@ enum { SLOTS = 3, BLOCKS = 11, CHANNELS = 24, KV = 2, GROUP = 3, WIDTH = KV * GR
 typedef struct Case {
     Graph graph;
     Node node;
+    AttentionAttributes attributes;
     KvCache cache;
     StepRows step;
     Parts parts;
@@ -61,9 +62,10 @@ static Case *case_new(CacheType type) {
     c->scratch = aligned_alloc(64, (size_t)(attention_scratch(GROUP, CHANNELS) * 4 + 63) / 64 * 64);
     c->parts.bytes = STATIC_ROWS * KV * GROUP * BLOCKS * (size_t)attention_part(1, CHANNELS) * sizeof(float);
     c->parts.data = aligned_alloc(64, (c->parts.bytes + 63) / 64 * 64);
+    c->node.attributes = &c->attributes;
     c->parts.done = calloc(STATIC_ROWS * KV * GROUP, sizeof *c->parts.done);
-    c->call = (Call){.graph = &c->graph, .node = &c->node, .cache = &c->cache, .layer = 1, .step = &c->step, .in = {c->q},
-                     .in_width = {WIDTH}, .out_width = WIDTH, .scratch = c->scratch};
+    c->call = (Call){.graph = &c->graph, .node = &c->node, .cache = {&c->cache, 1, NULL}, .step = &c->step,
+                     .in = {c->q}, .in_width = {WIDTH}, .out_width = WIDTH, .scratch = c->scratch};
     return c;
 }
 
@@ -85,7 +87,7 @@ static void case_draw(Case *c) {
         c->step.slot[t] = (int32_t)random_below(SLOTS);
         c->step.index[t] = random_below(2) && edge >= 0 ? edge : random_below(BLOCKS * ATTENTION_BLOCK);
     }
-    c->node.window = windows[random_below(7)];
+    c->attributes.window = windows[random_below(7)];
     c->call.columns.first = (kv * GROUP + head) * CHANNELS;
     c->call.columns.last = (kv * GROUP + head + 1 + (int)random_below((uint32_t)(GROUP - head))) * CHANNELS;
     for (int i = 0; i < STATIC_ROWS * WIDTH; i++) c->q[i] = random_part();
@@ -103,7 +105,7 @@ static void pieces_run(Case *c, int64_t units) {
     for (int64_t left = pieces; left > 0;) {
         int64_t i = random_below((uint32_t)pieces);
         if (done[i]) continue;
-        attention_row.reference(&c->call, cut[i], cut[i + 1]);
+        attention_row.run(&c->call, cut[i], cut[i + 1]);
         done[i] = true;
         left--;
     }
@@ -116,16 +118,16 @@ static void check_cuts(CacheType type, const Kernels *kernels) {
         case_draw(c);
         c->call.kernels = &kernels_reference;
         c->call.out = c->whole;
-        c->call.parts = NULL;
+        c->call.cache.parts = NULL;
         memset(c->whole, 0, sizeof c->whole);
         memset(c->out, 0, sizeof c->out);
         memset(c->parts.data, 0xFF, c->parts.bytes); /* NaN: what nobody wrote must not count */
         int64_t rows = attention_row.units(&c->call);
         assert_int_equal(rows, c->call.row1 - c->call.row0);
-        attention_row.reference(&c->call, 0, rows);
+        attention_row.run(&c->call, 0, rows);
         c->call.kernels = kernels;
         c->call.out = c->out;
-        c->call.parts = &c->parts;
+        c->call.cache.parts = &c->parts;
         int64_t units = attention_row.units(&c->call);
         assert_true(units >= rows && units <= rows * BLOCKS);
         cut += units > rows;
@@ -152,10 +154,10 @@ static void any_cut(void **state) {
 static void units_last_a_block(void **state) {
     (void)state;
     Case *c = case_new(CACHE_BF16);
-    c->call.parts = &c->parts;
+    c->call.cache.parts = &c->parts;
     c->call.row1 = c->step.rows = 1;
     c->call.columns.last = CHANNELS;
-    for (c->node.window = 0; c->node.window < 300; c->node.window += 7)
+    for (c->attributes.window = 0; c->attributes.window < 300; c->attributes.window += 7)
         for (int64_t p = 0; p < BLOCKS * ATTENTION_BLOCK; p++) {
             c->step.index[0] = p;
             int64_t units = attention_row.units(&c->call);

@@ -90,7 +90,7 @@ static void check_weights(const Placed *p, int ranks) {
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         const Node *w = n->inputs > 1 ? graph_node(g, n->in[1]) : NULL;
-        if (n->kind != NODE_OP || n->op->table || !w || w->kind != NODE_WEIGHT || w->shape.rank != 2) continue;
+        if (n->kind != NODE_OP || n->op->binds == BINDS_TABLE || !w || w->kind != NODE_WEIGHT || w->shape.rank != 2) continue;
         char *seen = calloc((size_t)(w->shape.dim[0].size + w->shape.dim[1].size), 1);
         assert_non_null(seen);
         for (int rank = 0; rank < ranks; rank++) {

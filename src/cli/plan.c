@@ -98,7 +98,7 @@ static double rank_weights(const Plan *p, const Spread *s) {
             const Node *in = graph_node(g, n->in[i]);
             if (in->kind != NODE_WEIGHT) continue;
             Range rows = {0, in->shape.dim[0].size}, k = {0, in->shape.rank > 1 ? in->shape.dim[1].size : 1};
-            bool matrix = i == 1 && in->shape.rank == 2 && !n->op->table;
+            bool matrix = i == 1 && in->shape.rank == 2 && n->op->binds != BINDS_TABLE;
             if (matrix) rows = k = (Range){0, 0}, spread_weight(s, g, n, &rows, &k);
             bytes += (double)(rows.last - rows.first) * (double)(k.last - k.first) *
                      (in->shape.rank == 1 ? 32 : p->bits[n->in[i].id]) / 8;

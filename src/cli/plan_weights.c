@@ -120,7 +120,7 @@ static double device_weights(const Plan *p, int device) {
             const Node *in = graph_node(g, n->in[i]);
             char split[MAX_LETTERS + 1];
             if (in->kind != NODE_WEIGHT || !program_weight_split(&p->program, n, i, split, NULL)) continue;
-            if (n->op->table && p->config.tied && p->partition.mesh.tp == 1) continue;
+            if (n->op->binds == BINDS_TABLE && p->config.tied && p->partition.mesh.tp == 1) continue;
             bytes += local_elements(p, in, split, device) * (in->shape.rank == 1 ? 32 : p->bits[n->in[i].id]) / 8;
         }
     }

@@ -26,8 +26,9 @@ void cpu_step_count(Cpu *cpu) {
             item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
-            bool matrix = item->call.weight && !item->call.table;
-            if (matrix) bytes += item->units * item->call.weight->panel_bytes;
+            const PackedWeight *weight = cpu_matrix(item);
+            bool matrix = weight != NULL;
+            if (matrix) bytes += item->units * weight->panel_bytes;
             matrices &= matrix;
         }
         phase->weight_bytes = (double)bytes;
@@ -41,10 +42,10 @@ void cpu_step_count(Cpu *cpu) {
 /* Points a call at the copies of one worker. */
 static void call_own(const Cpu *cpu, const Item *item, int worker, Call *call) {
     float *own = cpu->own + (worker - 1) * cpu->own_floats;
-    for (int i = 0; i < MAX_INPUTS; i++)
+    for (int i = 0; i < call->node->inputs; i++)
         if (item->own_in[i] >= 0) call->in[i] = own + item->own_in[i];
     if (item->own_out >= 0) call->out = own + item->own_out;
-    if (item->own_acts >= 0) call->acts = own + item->own_acts;
+    if (item->own_acts >= 0) call->matrix.acts = own + item->own_acts;
 }
 
 /* Runs units of an item; `own`: the worker whose copies it reads and makes, 0: the shared ones. */
@@ -53,7 +54,7 @@ static void item_run(const Cpu *cpu, const Item *item, int64_t first, int64_t la
     Call call = item->call;
     call.scratch = scratch;
     if (own) call_own(cpu, item, own, &call);
-    item->op->reference(&call, first, last);
+    item->op->run(&call, first, last);
 }
 
 /* Units [from, to) of a phase, item after item. */
@@ -218,7 +219,7 @@ static bool step_new(Cpu *cpu, Err *err) {
     cpu->first_row[STEP_ROWS] = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->first_row[LOGIT_ROWS] = mem_new(parts, sizeof(int64_t), "step", err);
     cpu->scratch_floats =
-        (call_scratch(&cpu->program->graph, cpu->program->partition, &cpu->blocking, cpu->options.rows) + 15) / 16 * 16;
+        (program_scratch(cpu->program, &cpu->blocking, cpu->options.rows) + 15) / 16 * 16;
     cpu->scratch = mem_pages_new((size_t)cpu->scratch_floats * sizeof(float) * (size_t)workers_count(cpu->workers),
                                  "scratch", err);
     size_t bytes = (size_t)counter_count(cpu) * sizeof(Counter);
@@ -227,13 +228,15 @@ static bool step_new(Cpu *cpu, Err *err) {
     else err_as(err, QM_MEMORY, "out of memory: phase counters");
     if (cpu->options.phases)
         cpu->timed = mem_new((size_t)cpu->phase_count, sizeof *cpu->timed, "times of phases", err);
-    return step_rows_new(&cpu->step, cpu->options.rows, err) && cpu->first_row[STEP_ROWS] &&
+    return cpu->first_row[STEP_ROWS] &&
            cpu->first_row[LOGIT_ROWS] && cpu->scratch && cpu->counters && (cpu->timed || !cpu->options.phases);
 }
 
 static void cpu_close(void *backend) {
     Cpu *cpu = backend;
     if (!cpu) return;
+    for (int id = 0; cpu->state && id < cpu->program->graph.count; id++) free(cpu->state[id]);
+    free(cpu->state);
     for (int id = 0; cpu->weights && id < cpu->program->graph.count; id++) free(cpu->weights[id].vector);
     free(cpu->weights);
     mem_pages_free(cpu->packed, cpu->packed_bytes);
@@ -272,7 +275,8 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->sharing = cpu->workers ? workers_count(cpu->workers) : 1;
     crowd_init(&cpu->crowd, cpu->sharing);
     if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
-        cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) && cpu_plan(cpu, err) &&
+        cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) &&
+        step_rows_new(&cpu->step, cpu->options.rows, err) && cpu_plan(cpu, err) &&
         step_new(cpu, err) && cpu_fill(cpu, weights, err) && key_bias_new(cpu, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);

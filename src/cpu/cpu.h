@@ -63,6 +63,7 @@ typedef struct Cpu {
     size_t activation_bytes;
     int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
     int *node_phase;        /* [node id] */
+    float **state;          /* [node id] of states that are no caches; NULL: it is none */
     Item *items;
     int item_count;
     size_t item_capacity;
@@ -80,6 +81,10 @@ typedef struct Cpu {
     BackendInfo info;
 } Cpu;
 
+/* The matrix of a product; NULL: it is another op. */
+static inline const PackedWeight *cpu_matrix(const Item *item) {
+    return item->op->binds == BINDS_MATRIX && item->op == item->call.node->op ? item->call.matrix.weight : NULL;
+}
 /* Gives every item the rows of this step, and counts the work. */
 void cpu_step_count(Cpu *cpu);
 /* load.c: finds and checks every weight, and makes room for panels; all that is missing, misshapen or left over is

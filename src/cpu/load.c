@@ -20,7 +20,7 @@ static void mark_uses(const Graph *g, LoadedWeight *list) {
             LoadedWeight *w = &list[n->in[i].id];
             if (!in || in->kind != NODE_WEIGHT) continue;
             if (in->value == VALUE_VECTOR) w->as_vector = true;
-            else if (n->op->table) w->as_table = true;
+            else if (n->op->binds == BINDS_TABLE) w->as_table = true;
             else w->as_matrix = true;
         }
     }
@@ -165,7 +165,7 @@ static void slice(const Cpu *cpu, int id, PackedWeight *w) {
     Range rows = {0, 0}, k = {0, 0};
     if (cpu->spread.ranks == 1 || w->data) return;
     for (int u = id + 1; u < g->count; u++)
-        if (g->nodes[u].inputs > 1 && g->nodes[u].in[1].id == id && !g->nodes[u].op->table)
+        if (g->nodes[u].inputs > 1 && g->nodes[u].in[1].id == id && g->nodes[u].op->binds != BINDS_TABLE)
             spread_weight(&cpu->spread, g, &g->nodes[u], &rows, &k);
     w->first_panel = rows.first / PANEL;
     w->panels = (rows.last + PANEL - 1) / PANEL - w->first_panel;

@@ -7,15 +7,15 @@ enum { PAGE = 4096 };
 
 /* Columns of the weight that a call reads. */
 static Range call_columns(const Call *c) {
-    Range r = {0, c->weight->k};
-    if (!c->tree) return r;
-    r = (Range){c->weight->k, 0};
-    for (int n = c->node_first; n < c->node_last; n++) {
-        const TreeNode *node = &c->nodes[n];
+    Range r = {0, c->matrix.weight->k};
+    if (!c->matrix.tree) return r;
+    r = (Range){c->matrix.weight->k, 0};
+    for (int n = c->matrix.node_first; n < c->matrix.node_last; n++) {
+        const TreeNode *node = &c->matrix.nodes[n];
         for (int64_t i = node->index << node->level; i < (node->index + 1) << node->level; i++) {
-            if (c->tree->first[i] == c->tree->last[i]) continue;
-            if (c->tree->first[i] < r.first) r.first = c->tree->first[i];
-            if (c->tree->last[i] > r.last) r.last = c->tree->last[i];
+            if (c->matrix.tree->first[i] == c->matrix.tree->last[i]) continue;
+            if (c->matrix.tree->first[i] < r.first) r.first = c->matrix.tree->first[i];
+            if (c->matrix.tree->last[i] > r.last) r.last = c->matrix.tree->last[i];
         }
     }
     return r;
@@ -29,11 +29,11 @@ void owner_pieces(Cpu *cpu, int worker, void (*visit)(void *, uint8_t *, size_t)
         double at = 0;
         for (int i = phase->first; i < phase->last && at < share.end; i++) {
             const Item *item = &cpu->items[i];
-            const PackedWeight *w = item->call.weight;
+            const PackedWeight *w = cpu_matrix(item);
             int64_t first, last;
             share_units(at, item->unit_cost, item->units, share.begin, share.end, &first, &last);
             at += (double)item->units * item->unit_cost;
-            if (!w || item->call.table || first >= last) continue;
+            if (!w || first >= last) continue;
             Range k = call_columns(&item->call);
             int64_t panel0 = item->call.columns.first / PANEL - w->first_panel,
                     begin = w->panel_bytes * (k.first - w->first_k) / w->columns,

@@ -7,7 +7,7 @@ static void item_name(const Item *item, char *out, size_t size) {
     const Call *call = &item->call;
     const char *from = item->op->name;
     int length = (int)strlen(from);
-    if (call->weight && !call->table) {
+    if (item->op->binds == BINDS_MATRIX && item->op == call->node->op) {
         const char *name = graph_node(call->graph, call->node->in[1])->name, *end = strrchr(name, '.');
         if (!end) end = name + strlen(name);
         for (from = end; from > name && from[-1] != '.';) from--;

@@ -19,11 +19,11 @@ static double unit_cost(const OpRow *op, const Call *c) {
     return cost < 1 ? 1 : cost;
 }
 
-static bool item_add(Cpu *cpu, const Call *call, int replica, Err *err) {
+static bool item_add(Cpu *cpu, const OpRow *op, const Call *call, int replica, Err *err) {
     if (!mem_grow((void **)&cpu->items, &cpu->item_capacity, (size_t)cpu->item_count + 1, sizeof(Item), "work items",
                   err))
         return false;
-    Item item = {.call = *call, .op = call->node->op, .replica = replica};
+    Item item = {.call = *call, .op = op, .replica = replica};
     item.call.replica = replica;
     item.unit_cost = unit_cost(item.op, call);
     cpu->items[cpu->item_count++] = item;
@@ -67,13 +67,12 @@ static bool item_join(Cpu *cpu, Call *call, Range columns, int64_t cut, int repl
         return true;
     }
     call->columns = columns;
-    return item_add(cpu, call, replica, err);
+    return item_add(cpu, call->node->op, call, replica, err);
 }
 
 static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int replica, int from, Err *err) {
     Segments mine = {0};
-    bool ok = partition_segments(call->partition, n->shape.dim[1].letters, n->split, device, &mine, err);
-    call->device = device;
+    bool ok = partition_segments(cpu->program->partition, n->shape.dim[1].letters, n->split, device, &mine, err);
     for (int i = 0; ok && i < mine.count; i++) {
         Range columns = {mine.list[i].from, mine.list[i].from + mine.list[i].count};
         ok = item_join(cpu, call, columns, mine.apart, replica, from, err);
@@ -88,20 +87,20 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
     const SumTree *sum = program_sum(cpu->program, n);
     if (!sum) { /* a value per device, none of them a sum */
         Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
-        for (call->device = (int)mine.first; call->device < mine.last; call->device++) {
-            call->columns = partition_hull(p, in->shape.dim[1].letters, in->split, call->device);
-            if (!item_add(cpu, call, replica, err)) return false;
+        for (call->pairs.device = (int)mine.first; call->pairs.device < mine.last; call->pairs.device++) {
+            call->columns = partition_hull(p, in->shape.dim[1].letters, in->split, call->pairs.device);
+            if (!item_add(cpu, call->node->op, call, replica, err)) return false;
         }
         return true;
     }
     const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
-    call->tree = &sum->tree;
-    call->nodes = sums->nodes;
+    call->matrix.tree = &sum->tree;
+    call->matrix.nodes = sums->nodes;
     Range mine = spread_blocks(&cpu->spread, sums);
-    call->node_first = (int)mine.first;
-    call->node_last = (int)mine.last;
+    call->matrix.node_first = (int)mine.first;
+    call->matrix.node_last = (int)mine.last;
     call->columns = (Range){0, call->out_width};
-    return mine.first == mine.last || item_add(cpu, call, replica, err);
+    return mine.first == mine.last || item_add(cpu, call->node->op, call, replica, err);
 }
 
 /* Room for all rows of all query heads; only what is written takes memory: rows that workers share in a step. */
@@ -126,36 +125,55 @@ int64_t cpu_cache_number(const Graph *g, const Node *state) {
     return number;
 }
 
+/* What the row of an op says it binds. */
+static void call_bind(Cpu *cpu, Call *c, int replica) {
+    const Graph *g = c->graph;
+    const Node *n = c->node, *in = graph_node(g, n->in[0]);
+    const LoadedWeight *w = &cpu->weights[n->in[1].id];
+    switch (n->op->binds) {
+    case BINDS_NOTHING: break;
+    case BINDS_MATRIX: c->matrix = (MatrixBinding){.weight = &w->packed, .blocking = &cpu->blocking}; break;
+    case BINDS_TABLE: c->table = (TableBinding){.table = w->tensor, .packed = &w->packed}; break;
+    case BINDS_PAIRS: c->pairs = (PairsBinding){.devices = cpu->program->partition->mesh.tp}; break;
+    case BINDS_REDUCE: {
+        const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
+        c->reduce = (ReduceBinding){.finish = sums->finish, .finish_count = sums->finish_count};
+        break;
+    }
+    case BINDS_CACHE:
+        c->cache = (CacheBinding){.cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL};
+        for (int i = 0; i < n->inputs; i++)
+            if (graph_state(g, n->in[i])) c->cache.layer = cpu_cache_number(g, graph_state(g, n->in[i]));
+        break;
+    }
+}
+
 /* A Call with everything that does not change from step to step. */
 static Call call_of(Cpu *cpu, const Node *n, int replica) {
     const Graph *g = &cpu->program->graph;
-    Call c = {.graph = g, .node = n, .partition = cpu->program->partition, .kernels = cpu->kernels, .step = &cpu->step,
-              .blocking = &cpu->blocking, .cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL,
-              .devices = cpu->program->partition->mesh.tp};
-    c.out_width = node_width(n);
+    Call c = {.graph = g, .node = n, .kernels = cpu->kernels, .step = &cpu->step, .out_width = node_width(n)};
     c.columns = (Range){0, c.out_width};
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(g, n->in[i]);
-        const LoadedWeight *w = &cpu->weights[n->in[i].id];
-        const Node *state = graph_state(g, n->in[i]);
         if (!in) continue;
         c.in_width[i] = node_width(in);
-        if (state && state->type == TYPE_CACHE) c.layer = cpu_cache_number(g, state);
-        if (in->kind == NODE_WEIGHT) {
-            if (in->value == VALUE_VECTOR) c.vector = w->vector;
-            else if (n->op->table) c.table = w->tensor, c.weight = &w->packed;
-            else c.weight = &w->packed;
-        } else if (program_sum(cpu->program, in)) {
-            const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
-            c.finish = sums->finish;
-            c.finish_count = sums->finish_count;
-        }
+        if (in->kind == NODE_WEIGHT && in->value == VALUE_VECTOR) c.in[i] = cpu->weights[n->in[i].id].vector;
+        if (graph_state(g, n->in[i])) c.in[i] = cpu->state[graph_state(g, n->in[i]) - g->nodes];
+        if (in->kind == NODE_INPUT) c.ids = step_input(&cpu->step, in->name);
     }
+    const Node *written = n->op->writes_state ? graph_state(g, (Tensor){(int)(n - g->nodes)}) : NULL;
+    if (written) c.out = cpu->state[written - g->nodes];
+    if (n->kind == NODE_OP) call_bind(cpu, &c, replica);
     return c;
 }
 
 static bool items_of(Cpu *cpu, const Node *n, Err *err) {
     const Partition *p = cpu->program->partition;
+    for (int i = 0; i < n->inputs; i++) {
+        const Node *in = graph_node(&cpu->program->graph, n->in[i]);
+        if (in && in->kind == NODE_INPUT && !step_input(&cpu->step, in->name))
+            return err_as(err, QM_INTERNAL, "%s: a step has no input %s", n->name, in->name);
+    }
     for (int replica = 0; replica < p->mesh.dp; replica++) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
@@ -166,7 +184,7 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
             Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
             for (int64_t d = mine.first; d < mine.last; d++)
                 if (!items_split(cpu, &c, n, (int)d, replica, from, err)) return false;
-        } else if (!item_add(cpu, &c, replica, err)) return false;
+        } else if (!item_add(cpu, n->op, &c, replica, err)) return false;
     }
     return true;
 }
@@ -177,25 +195,40 @@ static bool items_quantise(Cpu *cpu, const Node *n, const OpRow *op, Err *err) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
         c.in_width[0] = c.out_width;
-        c.act = cpu->options.act;
+        c.matrix = (MatrixBinding){0};
+        c.matrix.act = cpu->options.act;
         c.columns = (Range){0, c.out_width};
-        if (!item_add(cpu, &c, replica, err)) return false;
-        Item *item = &cpu->items[cpu->item_count - 1];
-        item->op = op;
-        item->unit_cost = unit_cost(op, &c);
+        if (!item_add(cpu, op, &c, replica, err)) return false;
     }
     return true;
 }
 
 /* ---- Phases and memory ------------------------------------------------------------------------------------------- */
 
+/* An op sees a state as the ops before it left it, and leaves it to those after it. */
+static int phase_of_states(const Cpu *cpu, int id) {
+    const Graph *g = &cpu->program->graph;
+    const Node *n = &g->nodes[id];
+    int phase = 0;
+    for (int i = 0; i < n->inputs; i++) {
+        const Node *state = graph_state(g, n->in[i]);
+        for (int u = 1; state && u < id; u++) {
+            const Node *before = &g->nodes[u];
+            bool writes = before->kind == NODE_OP && (before->op->writes_state || n->op->writes_state), touches = false;
+            for (int k = 0; writes && k < before->inputs; k++) touches |= graph_state(g, before->in[k]) == state;
+            if (touches && cpu->node_phase[u] + 1 > phase) phase = cpu->node_phase[u] + 1;
+        }
+    }
+    return phase;
+}
+
 static int phases_assign(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
     int count = 0;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        int phase = 0;
         if (!n->op) continue;
+        int phase = n->kind == NODE_OP ? phase_of_states(cpu, id) : 0;
         for (int i = 0; n->kind == NODE_OP && i < n->inputs; i++) {
             const Node *in = graph_node(g, n->in[i]);
             int ready = cpu->node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
@@ -297,8 +330,8 @@ static bool memory_plan(Cpu *cpu, Err *err) {
 /* Points an item at the other form of the value of a node. */
 static void bind_acts(const Cpu *cpu, Item *item, int id) {
     const Graph *g = &cpu->program->graph;
-    item->call.acts = cpu->activations + cpu->offset[g->count + id];
-    item->call.acts_step = acts_step(cpu, &g->nodes[id]);
+    item->call.matrix.acts = cpu->activations + cpu->offset[g->count + id];
+    item->call.matrix.acts_step = acts_step(cpu, &g->nodes[id]);
     item->own_acts = cpu->own_offset[g->count + id];
 }
 
@@ -325,8 +358,24 @@ static void item_bind(Cpu *cpu, Item *item) {
         if (in && cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
         item->own_in[i] = cpu->own_offset[in];
     }
-    c->act = cpu_act(cpu, c->node);
-    if (c->act != ACT_F32) bind_acts(cpu, item, c->node->in[0].id);
+    if (c->node->op->binds != BINDS_MATRIX) return;
+    c->matrix.act = cpu_act(cpu, c->node);
+    if (c->matrix.act != ACT_F32) bind_acts(cpu, item, c->node->in[0].id);
+}
+
+/* Memory of the states that are no caches: sizes of the model, none of the step. */
+static bool states_new(Cpu *cpu, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    cpu->state = mem_new((size_t)g->count, sizeof *cpu->state, "states", err);
+    for (int id = 1; cpu->state && id < g->count; id++) {
+        const Node *n = &g->nodes[id];
+        if (n->kind != NODE_STATE || n->type == TYPE_CACHE) continue;
+        int64_t size = n->shape.dim[0].size * (n->shape.rank > 1 ? n->shape.dim[1].size : 1);
+        if (n->value == VALUE_ROWS) return err_as(err, QM_INTERNAL, "state %s: has rows of a step", n->name);
+        cpu->state[id] = mem_new((size_t)size, sizeof(float), n->name, err);
+        if (!cpu->state[id]) return false;
+    }
+    return cpu->state != NULL;
 }
 
 bool cpu_plan(Cpu *cpu, Err *err) {
@@ -334,7 +383,8 @@ bool cpu_plan(Cpu *cpu, Err *err) {
     cpu->offset = mem_new(2 * (size_t)g->count, sizeof *cpu->offset, "plan", err);
     cpu->own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->own_offset, "plan", err);
     cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
-    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !parts_new(cpu, err)) return false;
+    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !parts_new(cpu, err) || !states_new(cpu, err))
+        return false;
     cpu->phase_count = phases_assign(cpu);
     cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
     if (!cpu->phases) return false;

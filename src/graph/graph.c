@@ -14,6 +14,7 @@ void graph_init(Graph *g, const ModelConfig *config, int64_t rows, int64_t conte
 }
 
 void graph_free(Graph *g) {
+    for (int i = 0; i < g->count; i++) free((void *)(uintptr_t)g->nodes[i].attributes);
     free(g->nodes);
     *g = (Graph){0};
 }
@@ -26,6 +27,12 @@ Tensor graph_copy(Graph *g, const Node *node) {
         return NO_TENSOR;
     Node *n = &g->nodes[g->count];
     *n = *node;
+    n->attributes = NULL;
+    if (node->attributes && n->op && n->op->attributes) {
+        void *own = mem_new(1, n->op->attributes, "graph", &g->err);
+        if (!own) return NO_TENSOR;
+        n->attributes = memcpy(own, node->attributes, n->op->attributes);
+    }
     n->number = g->numbers;
     if (n->kind == NODE_STATE) n->state = g->states, g->states += state_buffers(n->type);
     else g->numbers++;
@@ -143,32 +150,6 @@ Tensor graph_result(Graph *g, Tensor of, int number) {
     n.keep = false;
     return graph_copy(g, &n);
 }
-
-Tensor embed(Graph *g, Tensor tokens, Tensor table) { return graph_op(g, &embed_row, &(Node){.in = {tokens, table}}); }
-Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon) {
-    return graph_op(g, &rms_norm_row, &(Node){.in = {x, gain}, .epsilon = (float)epsilon});
-}
-Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias) {
-    return graph_op(g, &linear_row, &(Node){.in = {x, w, bias}});
-}
-Tensor rope_table(Graph *g, Tensor positions, const Rope *rope) {
-    return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .rope = rope});
-}
-Tensor rope(Graph *g, Tensor x, Tensor table) { return graph_op(g, &rope_row, &(Node){.in = {x, table}}); }
-Tensor cache_update(Graph *g, Tensor k, Tensor v, Tensor cache) {
-    return graph_op(g, &cache_update_row, &(Node){.in = {k, v, cache}});
-}
-Tensor attention(Graph *g, Tensor q, Tensor cache, int64_t window) {
-    return graph_op(g, &attention_row, &(Node){.in = {q, cache}, .window = window});
-}
-Tensor silu_mul(Graph *g, Tensor gate, Tensor up) { return graph_op(g, &silu_mul_row, &(Node){.in = {gate, up}}); }
-Tensor add(Graph *g, Tensor a, Tensor b) { return graph_op(g, &add_row, &(Node){.in = {a, b}}); }
-Tensor select_rows(Graph *g, Tensor x, Tensor which) {
-    return graph_op(g, &select_rows_row, &(Node){.in = {x, which}});
-}
-Tensor argmax(Graph *g, Tensor logits) { return graph_op(g, &argmax_row, &(Node){.in = {logits}}); }
-Tensor all_reduce(Graph *g, Tensor x) { return graph_op(g, &all_reduce_row, &(Node){.in = {x}}); }
-Tensor reduce_argmax(Graph *g, Tensor pairs) { return graph_op(g, &reduce_argmax_row, &(Node){.in = {pairs}}); }
 
 bool shape_same(const Shape *a, const Shape *b) {
     if (a->rank != b->rank) return false;

@@ -45,9 +45,7 @@ typedef struct Node {
     ValueKind value;
     ValueType type;
     Shape shape;
-    float epsilon;         /* rms_norm */
-    int64_t window;        /* attention: sliding window, 0 = full */
-    const Rope *rope;      /* rope_table */
+    const void *attributes; /* OpRow.attributes bytes, the op's own struct; the graph's */
     bool keep;             /* read by the host after the step: never overwritten within it */
     bool cut;              /* the last of a layer: a lowered program may end here          */
     /* Filled by program_new: */
@@ -107,7 +105,21 @@ typedef struct Cost {
 } Cost; /* of the whole op at its global shape with t rows, f32 activations */
 
 struct Call;
+struct PlainCall;
 struct Lower;
+struct Program;
+struct Blocking;
+
+/* What a row may have of an op. Of all up to FACET_FINISH there is one, or a reason why not. */
+typedef enum Facet {
+    FACET_SHAPE, FACET_UNITS, FACET_RUN, FACET_REFERENCE, FACET_GRADIENT, FACET_STABLEHLO, FACET_COST, FACET_FINISH,
+    FACETS,
+} Facet;
+extern const char *const facet_names[FACETS];
+
+/* What a call of it is given beside values: see call.h. */
+typedef enum Binds { BINDS_NOTHING, BINDS_MATRIX, BINDS_TABLE, BINDS_CACHE, BINDS_REDUCE, BINDS_PAIRS } Binds;
+
 struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */
     const char *factors; /* sharding rule. A dimension is a letter or (letters); `!` = must stay whole; a letter missing
@@ -116,23 +128,30 @@ struct OpRow {
                             may be missing. */
     bool (*shape)(const Graph *g, const Node *n, Shape *out, Err *err);
     int64_t (*units)(const struct Call *call); /* independent pieces of work of one call */
-    void (*reference)(const struct Call *call, int64_t first, int64_t last); /* runs units [first, last) */
+    void (*run)(const struct Call *call, int64_t first, int64_t last); /* units [first, last), by kernels */
+    void (*reference)(const struct PlainCall *call); /* all of it in plain f32: what `run` gives, to rounding */
     void (*gradient)(Graph *g, const Node *n, Tensor dy, Tensor *dinputs);
     void (*stablehlo)(struct Lower *l, const Node *n); /* writes the op onto a program's text: lower.h */
     Cost (*cost)(const Graph *g, const Node *n);
-    double (*unit_cost)(
-        const struct Call *call); /* bytes one unit moves, to share work evenly; NULL: its columns in f32 */
-    Tensor (*finish)(Graph *g,
-                     Tensor partial); /* the collective that completes a partial result; NULL: never partial */
+    /* Bytes one unit moves, to share work evenly; NULL: its columns in f32. */
+    double (*unit_cost)(const struct Call *call);
+    Tensor (*finish)(Graph *g, Tensor partial); /* the collective that completes a partial result */
+    /* Floats of scratch that a call needs in a step of `rows` rows; NULL: none. */
+    int64_t (*scratch)(const struct Program *p, const Node *n, const struct Blocking *blocking, int64_t rows);
     const OpRow *quantise; /* turns input 0 into 8 bits or bf16 where the engine wants it so; NULL: it stays f32 */
     bool collective;
     int results;           /* further ones, NODE_RESULT; in `factors` after the first, with commas */
     bool pairs;            /* the results are pairs */
     bool writes_state;     /* the result is the state among the inputs as it is then: no value of its own */
-    bool on_host;          /* of a lowered program: the reference runs on the host, every step */
-    bool table;            /* its weight matrix is looked up row by row, as stored, never packed */
-    const char *none;      /* why a facet is NULL; NULL when none is */
+    bool on_host;          /* of a lowered program: it runs on the host, every step */
+    Binds binds;           /* BINDS_TABLE: a weight matrix is looked up row by row, as stored, never packed */
+    size_t attributes;     /* bytes of Node.attributes */
+    const char *none[FACETS]; /* why a facet is NULL; NULL: it is not */
 };
+
+#define NOT_TRAINED "the program does not train"
+#define NOTHING_REDUCED "nothing is reduced"
+bool op_has(const OpRow *row, Facet facet);
 
 /* THE TABLE, ended by NULL. */
 extern const OpRow *const op_table[];
@@ -155,7 +174,8 @@ typedef struct Factors {
 } Factors;
 bool factors_parse(const char *text, Factors *out, Err *err);
 
-/* The op's node with its inputs bound; computes the shape by the row. For the functions above. */
+/* The op's node with its inputs and a copy of its attributes; computes the shape by the row. For the functions above,
+ * which stand in their op's file. */
 Tensor graph_op(Graph *g, const OpRow *op, const Node *proto);
 bool shape_same(const Shape *a, const Shape *b);
 /* Whether it is computed in a step and lies somewhere: a result of an op that is no state. */

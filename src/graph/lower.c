@@ -548,7 +548,8 @@ bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text
     for (int id = l->first; id < l->last; id++) {
         const Node *n = &program->graph.nodes[id];
         if (n->kind != NODE_OP) continue;
-        if (!n->op->stablehlo) return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none);
+        if (!n->op->stablehlo)
+            return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none[FACET_STABLEHLO]);
         n->op->stablehlo(l, n);
         if (n->op->writes_state) states_declare(l, n);
         if (n->keep) results_declare(l, n, ROLE_RESULT);

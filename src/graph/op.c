@@ -1,7 +1,24 @@
 /* op.c: THE TABLE of operations. A new op is one row here and one region in one file of src/ops. */
+#include <string.h>
 #include "graph.h"
 
 const OpRow *const op_table[] = {
     &embed_row, &rms_norm_row, &linear_row, &rope_table_row, &rope_row, &cache_update_row, &attention_row,
     &silu_mul_row, &add_row, &select_rows_row, &argmax_row, &all_reduce_row, &reduce_argmax_row, NULL,
 };
+
+const char *const facet_names[FACETS] = {"shape", "units", "run", "reference", "gradient", "stablehlo", "cost",
+                                         "finish"};
+
+bool op_has(const OpRow *row, Facet facet) {
+    switch (facet) {
+    case FACET_SHAPE: return row->shape;
+    case FACET_UNITS: return row->units;
+    case FACET_RUN: return row->run;
+    case FACET_REFERENCE: return row->reference;
+    case FACET_GRADIENT: return row->gradient;
+    case FACET_STABLEHLO: return row->stablehlo;
+    case FACET_COST: return row->cost;
+    default: return row->finish;
+    }
+}

@@ -6,6 +6,7 @@
  * kernels.h has the order of every sum. Query heads are ordered (k, g): head h = k * group + g.
  */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
@@ -56,16 +57,34 @@ static const float *without_bias(const KvCache *cache, const KeyBias *b, bool va
     return work;
 }
 
-static void cache_update_reference(const Call *c, int64_t first, int64_t last) {
-    const KvCache *cache = c->cache;
+Tensor cache_update(Graph *g, Tensor k, Tensor v, Tensor cache) {
+    return graph_op(g, &cache_update_row, &(Node){.in = {k, v, cache}});
+}
+
+static void cache_update_reference(const PlainCall *c) {
+    int64_t w = c->width[0];
+    for (int64_t t = 0; t < c->rows; t++) {
+        int64_t place = (c->step->slot[t] * c->positions + c->step->index[t]) * w;
+        memcpy(c->keys + place, c->in[0] + t * w, (size_t)w * sizeof(float));
+        memcpy(c->values + place, c->in[1] + t * w, (size_t)w * sizeof(float));
+    }
+}
+
+static int64_t cache_update_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    (void)n, (void)blocking, (void)rows;
+    return graph_size(&p->graph, AXIS_CHANNEL); /* a key without its bias */
+}
+
+static void cache_update_run(const Call *c, int64_t first, int64_t last) {
+    const KvCache *cache = c->cache.cache;
     int64_t channels = cache->channels, w = c->in_width[0], scales = ATTENTION_BLOCK * channels;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         int64_t p = c->step->index[t] % ATTENTION_BLOCK;
         int32_t page = cache_pages(cache, c->step->slot[t])[c->step->index[t] / ATTENTION_BLOCK];
         for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
-            uint8_t *k = cache_head(cache, c->layer, at / channels) + page * cache->page_bytes;
+            uint8_t *k = cache_head(cache, c->cache.layer, at / channels) + page * cache->page_bytes;
             uint8_t *v = k + cache->page_bytes / 2;
-            const KeyBias *b = cache->bias ? &cache->bias[c->layer * cache->kv_heads + at / channels] : NULL;
+            const KeyBias *b = cache->bias ? &cache->bias[c->cache.layer * cache->kv_heads + at / channels] : NULL;
             int32_t position = b ? cache->at[page * ATTENTION_BLOCK + p] : -1;
             const float *key = without_bias(cache, b, false, c->in[0] + t * w + at, position, c->scratch);
             put(cache->type, k, p / K_BLOCK * K_BLOCK * channels + p % K_BLOCK, K_BLOCK, key, channels,
@@ -80,7 +99,7 @@ bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out) {
     const Node *n = graph_node(g, update->in[i]);
     *out = (CacheSource){0};
     if (n && n->op == &rope_row) {
-        out->rope = graph_node(g, n->in[1])->rope;
+        out->rope = ((const RopeAttributes *)n->attributes)->rope;
         n = graph_node(g, n->in[0]);
     }
     if (!n || n->op != &linear_row || !n->in[2].id || (i == 0) != (out->rope != NULL)) return false;
@@ -175,12 +194,14 @@ const OpRow cache_update_row = {
     .name = "cache_update",
     .factors = "~t(k!c),~t(k!c),!s(k!c)->!s(k!c)",
     .writes_state = true,
+    .binds = BINDS_CACHE,
+    .scratch = cache_update_scratch,
     .shape = cache_update_shape,
     .units = call_rows,
-    .reference = cache_update_reference,
+    .run = cache_update_run, .reference = cache_update_reference,
     .cost = cache_update_cost,
     .stablehlo = cache_update_stablehlo,
-    .none = "gradient: the program does not train; finish: nothing is reduced",
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
 };
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
@@ -192,17 +213,56 @@ static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err)
     return err_as(err, QM_INTERNAL, "attention: query heads are no multiple of key/value heads");
 }
 
+static int64_t window_of(const Node *n) { return ((const AttentionAttributes *)n->attributes)->window; }
+
+Tensor attention(Graph *g, Tensor q, Tensor cache, int64_t window) {
+    return graph_op(g, &attention_row, &(Node){.in = {q, cache}, .attributes = &(AttentionAttributes){window}});
+}
+
+/* One row and head. e: room for a slot's positions. */
+static void attend_plainly(const PlainCall *c, int64_t t, int64_t head, double *e) {
+    int64_t n = graph_size(c->graph, AXIS_CHANNEL), kv = head / graph_size(c->graph, AXIS_GROUP) * n;
+    int64_t last = c->step->index[t], window = window_of(c->node), first = window ? last - window + 1 : 0;
+    const float *q = c->in[0] + t * c->width[0] + head * n;
+    const float *keys = c->keys + c->step->slot[t] * c->positions * c->width[1] + kv;
+    const float *values = c->values + c->step->slot[t] * c->positions * c->width[1] + kv;
+    double sum = 0;
+    for (int64_t p = first = first < 0 ? 0 : first; p <= last; p++) {
+        double score = 0;
+        for (int64_t i = 0; i < n; i++) score += (double)q[i] * (double)keys[p * c->width[1] + i];
+        sum += e[p] = exp(score / sqrt((double)n));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double out = 0;
+        for (int64_t p = first; p <= last; p++) out += e[p] / sum * (double)values[p * c->width[1] + i];
+        c->out[t * c->out_width + head * n + i] = (float)out;
+    }
+}
+
+static void attention_reference(const PlainCall *c) {
+    double *e = malloc((size_t)c->positions * sizeof *e);
+    int64_t heads = c->out_width / graph_size(c->graph, AXIS_CHANNEL);
+    for (int64_t t = 0; e && t < c->rows; t++)
+        for (int64_t head = 0; head < heads; head++) attend_plainly(c, t, head, e);
+    free(e);
+}
+
+static int64_t attention_op_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    (void)n, (void)blocking, (void)rows;
+    return attention_scratch(graph_size(&p->graph, AXIS_GROUP), graph_size(&p->graph, AXIS_CHANNEL));
+}
+
 /* Blocks of a row that one worker does: fewer cost more in parts than they gain in even shares. */
 enum { UNIT_BLOCKS = 2 };
 
 /* Whether a unit is UNIT_BLOCKS blocks of a row, so that rows are cut where a worker's share ends; else it is a row. */
-static bool rows_shared(const Call *c) { return c->parts && c->step->rows <= STATIC_ROWS; }
+static bool rows_shared(const Call *c) { return c->cache.parts && c->step->rows <= STATIC_ROWS; }
 
 /* Units of a row from the block *first on. They depend only on the block the row is in, so that work need not be shared
  * out anew for every token: with a window, the first block is what the earliest row in there would see. */
 static int64_t row_units(const Call *c, int64_t t, int64_t *first) {
-    int64_t last = c->step->index[t] / ATTENTION_BLOCK, lowest = last * ATTENTION_BLOCK - c->node->window + 1;
-    *first = c->node->window > 0 && lowest > 0 ? lowest / ATTENTION_BLOCK : 0;
+    int64_t last = c->step->index[t] / ATTENTION_BLOCK, lowest = last * ATTENTION_BLOCK - window_of(c->node) + 1;
+    *first = window_of(c->node) > 0 && lowest > 0 ? lowest / ATTENTION_BLOCK : 0;
     return (last - *first) / UNIT_BLOCKS + 1;
 }
 
@@ -214,11 +274,11 @@ static int64_t attention_units(const Call *c) {
 }
 
 static AttentionRow row_of(const Call *c, int64_t t) {
-    int64_t p = c->step->index[t], window = c->node->window;
+    int64_t p = c->step->index[t], window = window_of(c->node);
     return (AttentionRow){
         .q = c->in[0] + t * c->in_width[0] + c->columns.first,
         .out = c->out + t * c->out_width + c->columns.first,
-        .page = cache_pages(c->cache, c->step->slot[t]),
+        .page = cache_pages(c->cache.cache, c->step->slot[t]),
         .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0,
         .last = p + 1,
     };
@@ -226,8 +286,8 @@ static AttentionRow row_of(const Call *c, int64_t t) {
 
 /* Of the key/value head of a call's columns; NULL: none. */
 static const KeyBias *bias_of(const Call *c) {
-    int64_t head = c->columns.first / c->cache->channels / graph_size(c->graph, AXIS_GROUP);
-    return c->cache->bias ? &c->cache->bias[c->layer * c->cache->kv_heads + head] : NULL;
+    int64_t head = c->columns.first / c->cache.cache->channels / graph_size(c->graph, AXIS_GROUP);
+    return c->cache.cache->bias ? &c->cache.cache->bias[c->cache.layer * c->cache.cache->kv_heads + head] : NULL;
 }
 
 /* What values lack is the same at all positions, whose weights add up to 1. */
@@ -244,35 +304,35 @@ static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, in
     int64_t start, units = row_units(c, t, &start), base = whole.first / ATTENTION_BLOCK;
     int64_t from = (start + first * UNIT_BLOCKS) * ATTENTION_BLOCK, to = (start + last * UNIT_BLOCKS) * ATTENTION_BLOCK;
     int64_t at = (t * c->out_width + c->columns.first) / a.channels;
-    float *parts = c->parts->data + at * c->cache->blocks * attention_part(1, a.channels);
+    float *parts = c->cache.parts->data + at * c->cache.cache->blocks * attention_part(1, a.channels);
     if (from > piece.first) piece.first = from;
     if (to < piece.last) piece.last = to;
     a.row = &piece;
     a.rows = 1;
     a.parts = parts + (piece.first / ATTENTION_BLOCK - base) * attention_part(a.heads, a.channels);
-    if (piece.first < piece.last) c->kernels->attention[c->cache->type](&a);
-    if (atomic_fetch_add(&c->parts->done[at], (int)(last - first)) + last - first < units) return;
-    atomic_store(&c->parts->done[at], 0);
+    if (piece.first < piece.last) c->kernels->attention[c->cache.cache->type](&a);
+    if (atomic_fetch_add(&c->cache.parts->done[at], (int)(last - first)) + last - first < units) return;
+    atomic_store(&c->cache.parts->done[at], 0);
     c->kernels->merge(parts, (whole.last - 1) / ATTENTION_BLOCK - base + 1, a.heads, a.channels, whole.out);
     add_value_bias(c, &a, &whole);
 }
 
 /* columns: the query channels of heads (k, g0..g1) of one key/value head. Rows are taken as many at a time as a call
  * allows: those of one slot, and those of slots that share pages, read keys and values once. */
-static void attention_reference(const Call *c, int64_t first, int64_t last) {
-    int64_t channels = c->cache->channels, group = graph_size(c->graph, AXIS_GROUP);
+static void attention_run(const Call *c, int64_t first, int64_t last) {
+    int64_t channels = c->cache.cache->channels, group = graph_size(c->graph, AXIS_GROUP);
     int64_t head = c->columns.first / channels;
     AttentionRow row[ATTENTION_HEADS];
     AttentionCall a = {
         .row = row,
         .heads = (int)((c->columns.last - c->columns.first) / channels),
-        .cache = cache_head(c->cache, c->layer, head / group),
+        .cache = cache_head(c->cache.cache, c->cache.layer, head / group),
         .channels = channels,
         .scale = 1.0f / sqrtf((float)channels),
         .scratch = c->scratch,
     };
     const KeyBias *b = bias_of(c);
-    if (b && b->pairs) a.bias = b, a.turns = c->cache->turns, a.at = c->cache->at;
+    if (b && b->pairs) a.bias = b, a.turns = c->cache.cache->turns, a.at = c->cache.cache->at;
     bool shared = rows_shared(c);
     for (int64_t t = c->row0, at = 0, units, block; at < last; t++, at += units) {
         units = shared ? row_units(c, t, &block) : 1;
@@ -280,7 +340,7 @@ static void attention_reference(const Call *c, int64_t first, int64_t last) {
         if (from < to && to - from < units) attend_piece(c, &a, t, from, to);
         else if (from < to) row[a.rows++] = row_of(c, t);
         if (!a.rows || ((a.rows + 1) * a.heads <= ATTENTION_HEADS && at + units < last)) continue;
-        c->kernels->attention[c->cache->type](&a);
+        c->kernels->attention[c->cache.cache->type](&a);
         for (int r = 0; r < a.rows; r++) add_value_bias(c, &a, &row[r]);
         a.rows = 0;
     }
@@ -293,7 +353,7 @@ static Cost attention_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 4 * t * s * q, .bytes = 8 * s * kv + 8 * t * q};
 }
 
-static double attention_unit_cost(const Call *c) { return (double)c->cache->page_bytes; }
+static double attention_unit_cost(const Call *c) { return (double)c->cache.cache->page_bytes; }
 
 /* Positions that a bucket's attention looks at. */
 static int64_t seen(const Lower *l) { return l->bucket.seen ? l->bucket.seen : l->positions; }
@@ -402,7 +462,7 @@ static void attention_stablehlo(Lower *l, const Node *n) {
     snprintf(cache, sizeof cache, "%s", lower_in(l, n, 1));
     snprintf(k, sizeof k, "%sk", cache);
     snprintf(v, sizeof v, "%sv", cache);
-    mask(l, n->window, sees, sizeof sees);
+    mask(l, window_of(n), sees, sizeof sees);
     if (l->bucket.slots != l->cache_slots || seen(l) != l->positions) {
         char name[LOWER_NAME + 4];
         snprintf(name, sizeof name, "%s_k", out);
@@ -428,6 +488,9 @@ static void attention_stablehlo(Lower *l, const Node *n) {
 
 const OpRow attention_row = {
     .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c)", .unit_cost = attention_unit_cost,
-    .shape = attention_shape, .units = attention_units, .reference = attention_reference, .cost = attention_cost,
-    .stablehlo = attention_stablehlo, .none = "gradient: the program does not train; finish: a slot's cache is whole",
+    .shape = attention_shape, .units = attention_units, .cost = attention_cost,
+    .run = attention_run, .reference = attention_reference,
+    .stablehlo = attention_stablehlo, .scratch = attention_op_scratch, .binds = BINDS_CACHE,
+    .attributes = sizeof(AttentionAttributes),
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "a slot's cache is whole"},
 };

@@ -18,19 +18,32 @@ static bool all_reduce_shape(const Graph *g, const Node *n, Shape *out, Err *err
     return out->rank == 2 || err_as(err, QM_INTERNAL, "all_reduce: expected [t,d]");
 }
 
+Tensor all_reduce(Graph *g, Tensor x) { return graph_op(g, &all_reduce_row, &(Node){.in = {x}}); }
+
+/* Plain values are whole: there is nothing to add. */
+static void all_reduce_reference(const PlainCall *c) {
+    memcpy(c->out, c->in[0], (size_t)(c->rows * c->out_width) * sizeof(float));
+}
+
+static int64_t all_reduce_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    const SumTree *sum = program_sum(p, graph_node(&p->graph, n->in[0]));
+    (void)blocking, (void)rows;
+    return sum ? (sum->tree.levels + 2) * REDUCE_CHUNK : 0;
+}
+
 static int64_t chunks(const Call *c) { return (c->out_width + REDUCE_CHUNK - 1) / REDUCE_CHUNK; }
 static int64_t all_reduce_units(const Call *c) { return call_rows(c) * chunks(c); }
 
-static void all_reduce_reference(const Call *c, int64_t first, int64_t last) {
+static void all_reduce_run(const Call *c, int64_t first, int64_t last) {
     int64_t step = block_step(c->step->rows, c->out_width);
     for (int64_t u = first; u < last; u++) {
         int64_t t = c->row0 + u / chunks(c), from = u % chunks(c) * REDUCE_CHUNK, w = c->out_width;
         int64_t n = w - from < REDUCE_CHUNK ? w - from : REDUCE_CHUNK;
         const float *stack[TREE_MAX_LEVELS + 2];
         int top = 0;
-        for (int s = 0; s < c->finish_count; s++) {
-            if (c->finish[s] >= 0) {
-                stack[top++] = c->in[0] + c->finish[s] * step + t * w + from;
+        for (int s = 0; s < c->reduce.finish_count; s++) {
+            if (c->reduce.finish[s] >= 0) {
+                stack[top++] = c->in[0] + c->reduce.finish[s] * step + t * w + from;
                 continue;
             }
             float *sum = c->scratch + (top - 2) * REDUCE_CHUNK;
@@ -53,8 +66,10 @@ static void all_reduce_stablehlo(Lower *l, const Node *n) {
 
 const OpRow all_reduce_row = {
     .name = "all_reduce", .factors = "td->td", .collective = true,
-    .shape = all_reduce_shape, .units = all_reduce_units, .reference = all_reduce_reference, .cost = collective_cost,
-    .stablehlo = all_reduce_stablehlo, .none = "gradient: the program does not train; finish: the result is whole",
+    .shape = all_reduce_shape, .units = all_reduce_units, .cost = collective_cost,
+    .run = all_reduce_run, .reference = all_reduce_reference,
+    .stablehlo = all_reduce_stablehlo, .scratch = all_reduce_scratch, .binds = BINDS_REDUCE,
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "the result is whole"},
 };
 
 /* ---- argmax: logits [r,v] -> (max,
@@ -65,6 +80,22 @@ static bool argmax_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
     *out = (Shape){.rank = 1, .dim = {x->dim[0]}};
     return x->rank == 2 || err_as(err, QM_INTERNAL, "argmax: expected [r,v]");
+}
+
+Tensor argmax(Graph *g, Tensor logits) { return graph_op(g, &argmax_row, &(Node){.in = {logits}}); }
+
+static void argmax_reference(const PlainCall *c) {
+    for (int64_t r = 0; r < c->rows; r++) {
+        const float *x = c->in[0] + r * c->width[0];
+        int64_t best = 0;
+        bool damaged = false;
+        for (int64_t v = 0; v < c->width[0]; v++) {
+            if (x[v] > x[best]) best = v;
+            damaged |= x[v] != x[v];
+        }
+        c->out[2 * r] = damaged ? NAN : x[best];
+        c->out[2 * r + 1] = damaged ? -1 : (float)best;
+    }
 }
 
 static bool has_nan(const float *x, int64_t n) {
@@ -80,9 +111,9 @@ static bool has_nan(const float *x, int64_t n) {
     return any;
 }
 
-static void argmax_reference(const Call *c, int64_t first, int64_t last) {
+static void argmax_run(const Call *c, int64_t first, int64_t last) {
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
-        float best = -INFINITY, *pair = c->out + (r * c->devices + c->device) * 2;
+        float best = -INFINITY, *pair = c->out + (r * c->pairs.devices + c->pairs.device) * 2;
         int64_t n = c->columns.last - c->columns.first;
         int64_t id = n ? c->kernels->argmax(c->in[0] + r * c->in_width[0] + c->columns.first, n, &best) : -1;
         bool damaged = has_nan(c->in[0] + r * c->in_width[0] + c->columns.first, n);
@@ -174,17 +205,19 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
     if (l->candidates) candidates_stablehlo(l, out, r, v);
 }
 
+#define NO_CHOICE "a choice has none"
 const OpRow argmax_row = {
     .name = "argmax",
     .factors = "rv->r",
     .pairs = true,
     .shape = argmax_shape,
     .units = call_rows,
-    .reference = argmax_reference,
+    .run = argmax_run, .reference = argmax_reference,
     .cost = collective_cost,
     .finish = argmax_finish,
     .stablehlo = argmax_stablehlo,
-    .none = "gradient: the choice has none",
+    .binds = BINDS_PAIRS,
+    .none = {[FACET_GRADIENT] = NO_CHOICE},
 };
 
 /* ---- reduce_argmax: the largest of the devices' pairs, ties to the lowest id; NaN as above ---------------------- */
@@ -194,15 +227,22 @@ static bool reduce_argmax_shape(const Graph *g, const Node *n, Shape *out, Err *
     return out->rank == 1 || err_as(err, QM_INTERNAL, "reduce_argmax: expected [r]");
 }
 
+Tensor reduce_argmax(Graph *g, Tensor pairs) { return graph_op(g, &reduce_argmax_row, &(Node){.in = {pairs}}); }
+
+/* Of a plain value there is one pair a row. */
+static void reduce_argmax_reference(const PlainCall *c) {
+    memcpy(c->out, c->in[0], (size_t)(2 * c->rows) * sizeof(float));
+}
+
 enum { IDS = 1 << 24 }; /* more than any vocabulary has */
 
 /* A pair without an id has one below 0; a lowered program's, where logits are NaN, one that no vocabulary has. */
-static void reduce_argmax_reference(const Call *c, int64_t first, int64_t last) {
+static void reduce_argmax_run(const Call *c, int64_t first, int64_t last) {
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
-        const float *pairs = c->in[0] + r * c->devices * 2;
+        const float *pairs = c->in[0] + r * c->pairs.devices * 2;
         float best = -INFINITY, id = -1;
         bool damaged = false;
-        for (int d = 0; d < c->devices; d++) {
+        for (int d = 0; d < c->pairs.devices; d++) {
             float top = pairs[2 * d], at = pairs[2 * d + 1];
             if (at >= 0 && at < IDS && (id < 0 || top > best)) best = top, id = at;
             damaged |= top != top;
@@ -225,6 +265,8 @@ static void reduce_argmax_stablehlo(Lower *l, const Node *n) {
 
 const OpRow reduce_argmax_row = {
     .name = "reduce_argmax", .factors = "r->r", .pairs = true, .collective = true,
-    .shape = reduce_argmax_shape, .units = call_rows, .reference = reduce_argmax_reference, .cost = collective_cost,
-    .stablehlo = reduce_argmax_stablehlo, .none = "gradient: the choice has none; finish: the result is whole",
+    .shape = reduce_argmax_shape, .units = call_rows, .cost = collective_cost,
+    .run = reduce_argmax_run, .reference = reduce_argmax_reference,
+    .stablehlo = reduce_argmax_stablehlo, .binds = BINDS_PAIRS,
+    .none = {[FACET_GRADIENT] = NO_CHOICE, [FACET_FINISH] = "the result is whole"},
 };

@@ -1,10 +1,11 @@
 /* elementwise.c: operations whose every result element depends on one place of each input: silu_mul, add,
  * select_rows. */
+#include <math.h>
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
 
-#define NONE_ELEMENTWISE "gradient: the program does not train; finish: nothing is reduced"
+#define NONE_ELEMENTWISE {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED}
 
 static Cost elementwise_cost(const Graph *g, const Node *n) {
     double size = (double)n->shape.dim[0].size * (double)n->shape.dim[1].size;
@@ -27,7 +28,16 @@ static bool same_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
 
 /* ---- silu_mul: y = gate / (1 + e^-gate) * up (Shazeer 2020, SwiGLU without its matrices) ------------------------- */
 
-static void silu_mul_reference(const Call *c, int64_t first, int64_t last) {
+Tensor silu_mul(Graph *g, Tensor gate, Tensor up) { return graph_op(g, &silu_mul_row, &(Node){.in = {gate, up}}); }
+
+static void silu_mul_reference(const PlainCall *c) {
+    for (int64_t i = 0; i < c->rows * c->out_width; i++) {
+        double gate = (double)c->in[0][i];
+        c->out[i] = (float)(gate / (1 + exp(-gate)) * (double)c->in[1][i]);
+    }
+}
+
+static void silu_mul_run(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->out_width, n = c->columns.last - c->columns.first;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         int64_t at = t * w + c->columns.first;
@@ -45,17 +55,29 @@ static void silu_mul_stablehlo(Lower *l, const Node *n) {
 
 const OpRow silu_mul_row = {
     .name = "silu_mul", .factors = "tf,tf->tf",
-    .shape = same_shape, .units = call_rows, .reference = silu_mul_reference, .cost = elementwise_cost,
+    .shape = same_shape, .units = call_rows, .cost = elementwise_cost,
+    .run = silu_mul_run, .reference = silu_mul_reference,
     .stablehlo = silu_mul_stablehlo, .none = NONE_ELEMENTWISE,
 };
 
 /* ---- add: y = a + b; b may be one vector for all rows (a bias after an all-reduce) ------------------------------- */
 
-static void add_reference(const Call *c, int64_t first, int64_t last) {
+Tensor add(Graph *g, Tensor a, Tensor b) { return graph_op(g, &add_row, &(Node){.in = {a, b}}); }
+
+static bool one_for_all(const Graph *g, const Node *n) { return graph_node(g, n->in[1])->value == VALUE_VECTOR; }
+
+static void add_reference(const PlainCall *c) {
+    int64_t w = c->out_width;
+    for (int64_t i = 0; i < c->rows * w; i++)
+        c->out[i] = c->in[0][i] + c->in[1][one_for_all(c->graph, c->node) ? i % w : i];
+}
+
+static void add_run(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->out_width, n = c->columns.last - c->columns.first;
+    bool one = one_for_all(c->graph, c->node);
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         int64_t at = t * w + c->columns.first;
-        const float *b = c->vector ? c->vector + c->columns.first : c->in[1] + at;
+        const float *b = c->in[1] + (one ? c->columns.first : at);
         c->kernels->add(c->in[0] + at, b, n, c->out + at);
     }
 }
@@ -63,7 +85,7 @@ static void add_reference(const Call *c, int64_t first, int64_t last) {
 static void add_stablehlo(Lower *l, const Node *n) {
     int64_t w = lower_dim(l, n, 1);
     const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_rows(l), w), *b = lower_in(l, n, 1);
-    if (graph_node(&l->program->graph, n->in[1])->shape.rank == 1) {
+    if (one_for_all(&l->program->graph, n)) {
         lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, b,
                    lower_type(l, NULL, 1, w), type);
         lower_line(l, "%s = stablehlo.add %s, %s_b : %s", out, lower_in(l, n, 0), out, type);
@@ -74,7 +96,8 @@ static void add_stablehlo(Lower *l, const Node *n) {
 
 const OpRow add_row = {
     .name = "add", .factors = "td,td->td",
-    .shape = same_shape, .units = call_rows, .reference = add_reference, .cost = elementwise_cost,
+    .shape = same_shape, .units = call_rows, .cost = elementwise_cost,
+    .run = add_run, .reference = add_reference,
     .stablehlo = add_stablehlo, .none = NONE_ELEMENTWISE,
 };
 
@@ -88,10 +111,19 @@ static bool select_rows_shape(const Graph *g, const Node *n, Shape *out, Err *er
     return true;
 }
 
-static void select_rows_reference(const Call *c, int64_t first, int64_t last) {
+Tensor select_rows(Graph *g, Tensor x, Tensor which) {
+    return graph_op(g, &select_rows_row, &(Node){.in = {x, which}});
+}
+
+static void select_rows_reference(const PlainCall *c) {
+    for (int64_t r = 0; r < c->rows; r++)
+        memcpy(c->out + r * c->out_width, c->in[0] + c->ids[r] * c->out_width, (size_t)c->out_width * sizeof(float));
+}
+
+static void select_rows_run(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->out_width;
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
-        memcpy(c->out + r * w, c->in[0] + c->step->logit_row[r] * w, (size_t)w * sizeof(float));
+        memcpy(c->out + r * w, c->in[0] + c->ids[r] * w, (size_t)w * sizeof(float));
 }
 
 static void select_rows_stablehlo(Lower *l, const Node *n) {
@@ -109,6 +141,7 @@ static void select_rows_stablehlo(Lower *l, const Node *n) {
 
 const OpRow select_rows_row = {
     .name = "select_rows", .factors = "~t!d,r->r!d",
-    .shape = select_rows_shape, .units = call_rows, .reference = select_rows_reference, .cost = elementwise_cost,
+    .shape = select_rows_shape, .units = call_rows, .cost = elementwise_cost,
+    .run = select_rows_run, .reference = select_rows_reference,
     .stablehlo = select_rows_stablehlo, .none = NONE_ELEMENTWISE,
 };

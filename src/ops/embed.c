@@ -1,20 +1,28 @@
-/* embed.c: y[t] = table[token[t]]. The table is read as stored, row by row: only rows in use are touched. Of a packed
+/* embed.c: y[t] = table[ids[t]]. The table is read as stored, row by row: only rows in use are touched. Of a packed
  * file with tied embeddings, whose only copy is the panels of the head, a row is one lane of its panel. */
+#include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
 
 static bool embed_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *tokens = &graph_node(g, n->in[0])->shape, *table = &graph_node(g, n->in[1])->shape;
     if (tokens->rank != 1 || table->rank != 2) return err_as(err, QM_INTERNAL,
-                                                             "embed: expected tokens [t] and table [v,d]");
+                                                             "embed: expected ids [t] and table [v,d]");
     *out = (Shape){.rank = 2, .dim = {tokens->dim[0], table->dim[1]}};
     return true;
+}
+
+Tensor embed(Graph *g, Tensor ids, Tensor table) { return graph_op(g, &embed_row, &(Node){.in = {ids, table}}); }
+
+static void embed_reference(const PlainCall *c) {
+    for (int64_t t = 0; t < c->rows; t++)
+        memcpy(c->out + t * c->out_width, c->in[1] + c->ids[t] * c->out_width, (size_t)c->out_width * sizeof(float));
 }
 
 enum { EMBED_KC = 256 }; /* whole groups of every packed type */
 
 static void embed_lane(const Call *c, int64_t row, float *out) {
-    const PackedWeight *w = c->weight;
+    const PackedWeight *w = c->table.packed;
     const uint8_t *panel = w->data + row / PANEL * w->panel_bytes;
     _Alignas(64) float columns[EMBED_KC * PANEL];
     for (int64_t at = 0; at < w->k; at += EMBED_KC) {
@@ -24,15 +32,15 @@ static void embed_lane(const Call *c, int64_t row, float *out) {
     }
 }
 
-static void embed_reference(const Call *c, int64_t first, int64_t last) {
-    if (!c->table->data) {
+static void embed_run(const Call *c, int64_t first, int64_t last) {
+    if (!c->table.table->data) {
         for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
-            embed_lane(c, c->step->token[t], c->out + t * c->out_width);
+            embed_lane(c, c->ids[t], c->out + t * c->out_width);
         return;
     }
-    const DTypeRow *type = dtype_row(c->table->dtype);
+    const DTypeRow *type = dtype_row(c->table.table->dtype);
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
-        type->read(weights_row(c->table, c->step->token[t]), 0, c->out_width, c->out + t * c->out_width);
+        type->read(weights_row(c->table.table, c->ids[t]), 0, c->out_width, c->out + t * c->out_width);
 }
 
 static Cost embed_cost(const Graph *g, const Node *n) {
@@ -50,12 +58,12 @@ static void embed_stablehlo(Lower *l, const Node *n) {
 const OpRow embed_row = {
     .name = "embed",
     .factors = "t,!v!d->t!d",
-    .table = true,
+    .binds = BINDS_TABLE,
     .on_host = true,
     .shape = embed_shape,
     .units = call_rows,
-    .reference = embed_reference,
+    .run = embed_run, .reference = embed_reference,
     .cost = embed_cost,
     .stablehlo = embed_stablehlo,
-    .none = "gradient: the program does not train; finish: the table must stay whole",
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "the table must stay whole"},
 };

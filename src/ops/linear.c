@@ -21,6 +21,21 @@ static bool linear_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return true;
 }
 
+Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias) {
+    return graph_op(g, &linear_row, &(Node){.in = {x, w, bias}});
+}
+
+static void linear_reference(const PlainCall *c) {
+    int64_t k = c->width[0], o = c->out_width;
+    for (int64_t t = 0; t < c->rows; t++)
+        for (int64_t row = 0; row < o; row++) {
+            const float *x = c->in[0] + t * k, *w = c->in[1] + row * k;
+            double sum = c->in[2] ? (double)c->in[2][row] : 0;
+            for (int64_t i = 0; i < k; i++) sum += (double)x[i] * (double)w[i];
+            c->out[t * o + row] = (float)sum;
+        }
+}
+
 static int64_t linear_units(const Call *c) {
     if (c->row0 == c->row1 || c->columns.first == c->columns.last) return 0;
     return (c->columns.last + PANEL - 1) / PANEL - c->columns.first / PANEL;
@@ -56,14 +71,15 @@ typedef struct Sum {
 
 /* Rows of a block of sums: quads are summed whole. */
 static int64_t acc_rows(const Call *c, bool lone) {
-    return c->act == ACT_INT8 && !lone ? quad_rows(call_rows(c)) : call_rows(c);
+    return c->matrix.act == ACT_INT8 && !lone ? quad_rows(call_rows(c)) : call_rows(c);
 }
 
 /* Many rows go over a piece of the panel that stays in the L1 cache; pieces end where weight groups do. */
 static void sum_quads(const Sum *s, const Leaves *leaves, float *acc) {
-    const PackedWeight *w = s->call->weight;
+    const PackedWeight *w = s->call->matrix.weight;
     const Act *acts = (const Act *)call_quads(s->call) + w->first_k / ACT_GROUP * (s->lone ? 1 : QUAD);
-    int64_t x_step = s->lone ? 0 : s->call->acts_step, most = s->call->blocking->quads, last = leaves->last[0];
+    int64_t x_step = s->lone ? 0 : s->call->matrix.acts_step, most = s->call->matrix.blocking->quads;
+    int64_t last = leaves->last[0];
     if (s->rows <= ROWS_DIRECT) {
         s->call->kernels->dot[w->type](s->panel, w->panel_bytes, s->panels, leaves, acts, x_step, s->rows, acc);
         return;
@@ -78,9 +94,9 @@ static void sum_quads(const Sum *s, const Leaves *leaves, float *acc) {
 
 /* The same in bf16: a leaf begins at an even column and ends at one, or at the end of the matrix. */
 static void sum_pairs(const Sum *s, const Leaves *leaves, float *acc) {
-    const PackedWeight *w = s->call->weight;
+    const PackedWeight *w = s->call->matrix.weight;
     const Pair *pairs = call_pairs(s->call) + w->first_k / 2;
-    int64_t x_step = s->call->acts_step, most = s->call->blocking->pairs, last = leaves->last[0];
+    int64_t x_step = s->call->matrix.acts_step, most = s->call->matrix.blocking->pairs, last = leaves->last[0];
     if (s->rows <= ROWS_DIRECT) {
         s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, leaves, pairs, x_step, s->rows, acc);
         return;
@@ -95,17 +111,17 @@ static void sum_pairs(const Sum *s, const Leaves *leaves, float *acc) {
 
 /* Asks for the next piece while rows go over this one: waiting for it took a seventh of a prefill in f32. */
 static void ask_piece(const Sum *s, int64_t at, int64_t columns) {
-    const PackedWeight *w = s->call->weight;
+    const PackedWeight *w = s->call->matrix.weight;
     int64_t from = packed_panel_bytes(w->type, at), bytes = packed_panel_bytes(w->type, columns);
     for (int p = 0; p < s->panels; p++)
         for (int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(s->panel + p * w->panel_bytes + from + i, 0, 2);
 }
 
 static void sum_floats(const Sum *s, const Leaves *leaves, float *acc) {
-    const PackedWeight *w = s->call->weight;
+    const PackedWeight *w = s->call->matrix.weight;
     const Kernels *k = s->call->kernels;
     const float *x = s->x + w->first_k;
-    int64_t stride = s->call->in_width[0], most = s->call->blocking->floats, last = leaves->last[0];
+    int64_t stride = s->call->in_width[0], most = s->call->matrix.blocking->floats, last = leaves->last[0];
     if (s->rows <= ROWS_DIRECT) {
         k->rows[w->type](s->panel, w->panel_bytes, s->panels, leaves, x, stride, (int)s->rows, acc);
         return;
@@ -127,18 +143,18 @@ static void sum_floats(const Sum *s, const Leaves *leaves, float *acc) {
 /* acc = the sums of the leaves; one leaf if there are many rows. */
 static void sum_leaves(const Sum *s, const Leaves *leaves, float *acc) {
     memset(acc, 0, (size_t)((leaves->of[leaves->count - 1] + 1) * s->block) * sizeof(float));
-    if (s->call->act == ACT_INT8) sum_quads(s, leaves, acc);
-    else if (s->call->act == ACT_BF16) sum_pairs(s, leaves, acc);
+    if (s->call->matrix.act == ACT_INT8) sum_quads(s, leaves, acc);
+    else if (s->call->matrix.act == ACT_BF16) sum_pairs(s, leaves, acc);
     else sum_floats(s, leaves, acc);
 }
 
 /* Appends the leaves of a subtree that are not empty, and how they add up to sum `of`; false if there are none. */
 static bool leaves_append(Leaves *leaves, const Call *c, int of, int level, int64_t index) {
     if (level == 0) {
-        int64_t first = c->tree->first[index], last = c->tree->last[index];
+        int64_t first = c->matrix.tree->first[index], last = c->matrix.tree->last[index];
         if (first == last) return false;
-        leaves->first[leaves->count] = first - c->weight->first_k;
-        leaves->last[leaves->count] = last - c->weight->first_k;
+        leaves->first[leaves->count] = first - c->matrix.weight->first_k;
+        leaves->last[leaves->count] = last - c->matrix.weight->first_k;
         leaves->of[leaves->count] = (uint8_t)of;
         leaves->adds[leaves->count++] = 0;
         return true;
@@ -172,6 +188,7 @@ static inline void store_lanes(float *y, const float *a, const float *bias, int6
 
 /* Writes the lanes of `panels` panels, `step` rows of sums each, that lie in the shard's columns, into a block. */
 static void store(const Call *c, int block, int64_t panel, int panels, int64_t rows, int64_t step, const float *acc) {
+    const float *bias = c->in[2];
     float *out = c->out + block * block_step(c->step->rows, c->out_width);
     for (int p = 0; p < panels; p++) {
         int64_t base = (panel + p) * PANEL;
@@ -180,53 +197,54 @@ static void store(const Call *c, int block, int64_t panel, int panels, int64_t r
         for (int64_t r = 0; r < rows; r++) {
             float *y = out + (c->row0 + r) * c->out_width + base;
             const float *a = acc + (p * step + r) * PANEL;
-            if (hi - lo < PANEL) store_lanes(y, a, c->vector ? c->vector + base : NULL, lo - base, hi - base);
-            else store_lanes(y, a, c->vector ? c->vector + base : NULL, 0, PANEL);
+            if (hi - lo < PANEL) store_lanes(y, a, bias ? bias + base : NULL, lo - base, hi - base);
+            else store_lanes(y, a, bias ? bias + base : NULL, 0, PANEL);
         }
     }
 }
 
 static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
+    const PackedWeight *w = c->matrix.weight;
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL, sums = acc_rows(c, lone);
     /* Few rows: the kernel adds up all subtrees while a panel goes by, one stream from memory. Leaf by leaf over some
      * panels, streams would end every few KiB: 10 to 24 % of a decode step. */
-    bool cut = c->tree && (rows > ROWS_DIRECT || c->tree->levels > LEAVES_LEVELS);
+    bool cut = c->matrix.tree && (rows > ROWS_DIRECT || c->matrix.tree->levels > LEAVES_LEVELS);
     static const int many[ACT_COUNT] = {[ACT_F32] = TILE_PANELS, [ACT_BF16] = PAIR_PANELS, [ACT_INT8] = 1};
-    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : many[c->act];
+    int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : many[c->matrix.act];
     Leaves leaves;
     leaves.count = 0;
-    if (!c->tree) leaves_one(&leaves, 0, c->weight->k);
-    for (int n = c->node_first; !cut && n < c->node_last; n++)
-        leaves_append(&leaves, c, n - c->node_first, c->nodes[n].level, c->nodes[n].index);
+    if (!c->matrix.tree) leaves_one(&leaves, 0, w->k);
+    for (int n = c->matrix.node_first; !cut && n < c->matrix.node_last; n++)
+        leaves_append(&leaves, c, n - c->matrix.node_first, c->matrix.nodes[n].level, c->matrix.nodes[n].index);
     for (int64_t u = first; u < last;) {
         int panels = last - u < step ? (int)(last - u) : step;
         Sum s = {.call = c,
-                 .panel = c->weight->data + (panel0 + u - c->weight->first_panel) * c->weight->panel_bytes,
+                 .panel = w->data + (panel0 + u - w->first_panel) * w->panel_bytes,
                  .panels = panels,
                  .rows = rows,
                  .lone = lone,
                  .block = panels * sums * PANEL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
-                 .level = c->scratch + c->blocking->floats * TILE_PANELS * PANEL};
-        float *acc = s.level + (c->tree ? c->tree->levels : 0) * s.block;
+                 .level = c->scratch + c->matrix.blocking->floats * TILE_PANELS * PANEL};
+        float *acc = s.level + (c->matrix.tree ? c->matrix.tree->levels : 0) * s.block;
         leaves.sum_step = s.block;
         if (!cut) sum_leaves(&s, &leaves, acc);
-        for (int n = c->node_first; n < c->node_last; n++) {
-            if (cut) sum_tree(&s, c->nodes[n].level, c->nodes[n].index, acc);
-            store(c, n, panel0 + u, panels, rows, sums, acc + (cut ? 0 : (n - c->node_first) * s.block));
+        for (int n = c->matrix.node_first; n < c->matrix.node_last; n++) {
+            if (cut) sum_tree(&s, c->matrix.nodes[n].level, c->matrix.nodes[n].index, acc);
+            store(c, n, panel0 + u, panels, rows, sums, acc + (cut ? 0 : (n - c->matrix.node_first) * s.block));
         }
-        if (!c->tree) store(c, 0, panel0 + u, panels, rows, sums, acc);
+        if (!c->matrix.tree) store(c, 0, panel0 + u, panels, rows, sums, acc);
         u += panels;
     }
 }
 
 /* In 8 bits, many rows go in blocks of about equal size, whose quads stay in the level 2 cache while all panels pass.
  * Other forms gain nothing: pairs go over several panels at once, and in f32 every block unpacks the panels anew. */
-static void linear_reference(const Call *c, int64_t first, int64_t last) {
+static void linear_run(const Call *c, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), step = rows;
-    if (c->act == ACT_INT8) {
-        int64_t most = c->blocking->quad_bytes / (c->acts_step * (int64_t)sizeof(Quad) / QUAD);
+    if (c->matrix.act == ACT_INT8) {
+        int64_t most = c->matrix.blocking->quad_bytes / (c->matrix.acts_step * (int64_t)sizeof(Quad) / QUAD);
         if (most < BLOCK_ROWS) most = BLOCK_ROWS;
         int64_t blocks = (rows + most - 1) / most;
         step = quad_rows((rows + blocks - 1) / blocks);
@@ -243,7 +261,7 @@ static Cost linear_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 2 * t * o * i, .bytes = 2 * o * i + 4 * t * (o + i)};
 }
 
-static double linear_unit_cost(const Call *c) { return (double)c->weight->panel_bytes; }
+static double linear_unit_cost(const Call *c) { return (double)c->matrix.weight->panel_bytes; }
 
 static Tensor linear_finish(Graph *g, Tensor partial) { return all_reduce(g, partial); }
 
@@ -262,36 +280,27 @@ static void linear_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s = stablehlo.add %s_p, %s_b : %s", out, out, out, type);
 }
 
+_Static_assert(TILE_PANELS <= PAIR_PANELS, "scratch has room for PAIR_PANELS of many rows");
+static int64_t linear_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    const SumTree *sum = program_sum(p, n);
+    int64_t levels = sum ? sum->tree.levels : 0, blocks = sum ? sum->count : 1;
+    int64_t few = ROWS_DIRECT * LINEAR_PANELS * PANEL, many = quad_rows(rows) * PAIR_PANELS * PANEL;
+    if (quad_rows(rows) <= ROWS_DIRECT) many = few;
+    return blocking->floats * TILE_PANELS * PANEL + (levels + 1) * many + (blocks - 1) * few;
+}
+
 const OpRow linear_row = {
     .name = "linear",
     .factors = "ti,oi,?o->to",
     .shape = linear_shape,
     .units = linear_units,
-    .reference = linear_reference,
+    .run = linear_run, .reference = linear_reference,
     .cost = linear_cost,
     .unit_cost = linear_unit_cost,
     .finish = linear_finish,
     .stablehlo = linear_stablehlo,
     .quantise = &quantise_row,
-    .none = "gradient: the program does not train",
+    .scratch = linear_scratch,
+    .binds = BINDS_MATRIX,
+    .none = {[FACET_GRADIENT] = NOT_TRAINED},
 };
-
-_Static_assert(TILE_PANELS <= PAIR_PANELS, "scratch has room for PAIR_PANELS of many rows");
-int64_t call_scratch(const Graph *graph, const Partition *partition, const Blocking *blocking, int64_t rows) {
-    int64_t levels = 0, nodes = 0;
-    for (int id = 1; id < graph->count; id++) {
-        const SumTree *sum = partition_sum(partition, graph->nodes[id].partial);
-        if (!sum || graph->nodes[id].value == VALUE_PAIR) continue;
-        if (sum->tree.levels > levels) levels = sum->tree.levels;
-        if (sum->count > nodes) nodes = sum->count;
-    }
-    rows = quad_rows(rows);
-    int64_t few = ROWS_DIRECT * LINEAR_PANELS * PANEL, many = rows > ROWS_DIRECT ? rows * PAIR_PANELS * PANEL : few;
-    int64_t linear = blocking->floats * TILE_PANELS * PANEL + (levels + 1) * many + (nodes - 1) * few;
-    int64_t reduce = (levels + 2) * REDUCE_CHUNK;
-    int64_t attend = attention_scratch(graph_size(graph, AXIS_GROUP), graph_size(graph, AXIS_CHANNEL)),
-            table = graph_size(graph, AXIS_CHANNEL);
-    int64_t most = linear > attend ? linear : attend;
-    most = most > reduce ? most : reduce;
-    return (most > table ? most : table) + 64;
-}

@@ -3,6 +3,7 @@
  *     r[t]   = 1 / sqrt(mean over d of x[t,d]^2 + epsilon)
  *     y[t,d] = (x[t,d] r[t]) gain[d]                        (Zhang & Sennrich 2019; as in Qwen2, in
  * float32) */
+#include <math.h>
 #include "../graph/lower.h"
 #include "call.h"
 
@@ -14,10 +15,29 @@ static bool rms_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) 
                   (long long)x->dim[x->rank - 1].size);
 }
 
-static void rms_norm_reference(const Call *c, int64_t first, int64_t last) {
+typedef struct NormAttributes { float epsilon; } NormAttributes;
+static float epsilon_of(const Node *n) { return ((const NormAttributes *)n->attributes)->epsilon; }
+
+Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon) {
+    return graph_op(g, &rms_norm_row,
+                    &(Node){.in = {x, gain}, .attributes = &(NormAttributes){.epsilon = (float)epsilon}});
+}
+
+static void rms_norm_reference(const PlainCall *c) {
+    int64_t d = c->out_width;
+    for (int64_t t = 0; t < c->rows; t++) {
+        const float *x = c->in[0] + t * d;
+        double square = 0;
+        for (int64_t i = 0; i < d; i++) square += (double)x[i] * (double)x[i];
+        double r = 1 / sqrt(square / (double)d + (double)epsilon_of(c->node));
+        for (int64_t i = 0; i < d; i++) c->out[t * d + i] = (float)((double)x[i] * r * (double)c->in[1][i]);
+    }
+}
+
+static void rms_norm_run(const Call *c, int64_t first, int64_t last) {
     int64_t d = c->out_width;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
-        c->kernels->rms_norm(c->in[0] + t * d, c->vector, c->node->epsilon, d, c->out + t * d);
+        c->kernels->rms_norm(c->in[0] + t * d, c->in[1], epsilon_of(c->node), d, c->out + t * d);
 }
 
 static Cost rms_norm_cost(const Graph *g, const Node *n) {
@@ -59,18 +79,20 @@ static void rms_norm_stablehlo(Lower *l, const Node *n) {
     int64_t rows = lower_dim(l, n, 0), d = lower_dim(l, n, 1);
     char name[LOWER_NAME];
     snprintf(name, sizeof name, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
-    if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, n->epsilon);
+    if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, epsilon_of(n));
     const char *x = lower_in(l, n, 0), *gain = lower_in(l, n, 1), *type = lower_type(l, NULL, 2, rows, d);
     lower_line(
         l,
         "%s = stablehlo.composite \"tenstorrent.rms_norm\" %s, %s {composite_attributes = {epsilon = %.9e : f32, "
         "normalized_shape = dense<[%lld]> : tensor<1xi64>}, decomposition = @%s} : (%s, %s) -> %s",
-        lower_out(l, n), x, gain, (double)n->epsilon, (long long)d, name, type, lower_type(l, NULL, 1, d), type);
+        lower_out(l, n), x, gain, (double)epsilon_of(n), (long long)d, name, type, lower_type(l, NULL, 1, d), type);
 }
 
 const OpRow rms_norm_row = {
     .name = "rms_norm", .factors = "t!d,!d->t!d",
-    .shape = rms_norm_shape, .units = call_rows, .reference = rms_norm_reference, .cost = rms_norm_cost,
+    .shape = rms_norm_shape, .units = call_rows, .cost = rms_norm_cost,
+    .run = rms_norm_run, .reference = rms_norm_reference,
     .stablehlo = rms_norm_stablehlo,
-    .none = "gradient: the program does not train; finish: d must stay whole",
+    .attributes = sizeof(NormAttributes),
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "d must stay whole"},
 };

@@ -60,8 +60,30 @@ static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err
     return true;
 }
 
-static void rope_table_reference(const Call *c, int64_t first, int64_t last) {
-    const Rope *r = c->node->rope;
+static const Rope *rope_of(const Node *n) { return ((const RopeAttributes *)n->attributes)->rope; }
+
+Tensor rope_table(Graph *g, Tensor positions, const Rope *rope) {
+    return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .attributes = &(RopeAttributes){rope}});
+}
+
+static void rope_table_reference(const PlainCall *c) {
+    const Rope *r = rope_of(c->node);
+    int64_t half = r->dim / 2;
+    for (int64_t t = 0; t < c->rows; t++)
+        for (int64_t i = 0; i < half; i++) {
+            float *row = c->out + t * c->out_width, angle = (float)c->ids[t] * rope_frequency(r, i, c->step->length[t]);
+            row[i] = (float)(cos((double)angle) * r->attention_factor);
+            row[half + i] = (float)(sin((double)angle) * r->attention_factor);
+        }
+}
+
+static int64_t rope_table_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    (void)p, (void)blocking, (void)rows;
+    return rope_of(n)->dim; /* frequencies */
+}
+
+static void rope_table_run(const Call *c, int64_t first, int64_t last) {
+    const Rope *r = rope_of(c->node);
     int64_t half = r->dim / 2;
     float *frequency = c->scratch, scale = (float)r->attention_factor;
     int64_t length = -1;
@@ -72,7 +94,7 @@ static void rope_table_reference(const Call *c, int64_t first, int64_t last) {
         }
         float *row = c->out + t * c->out_width;
         for (int64_t i = 0; i < half; i++) {
-            float angle = (float)c->step->position[t] * frequency[i];
+            float angle = (float)c->ids[t] * frequency[i];
             row[i] = cosf(angle) * scale;
             row[half + i] = sinf(angle) * scale;
         }
@@ -93,8 +115,10 @@ static void rope_table_stablehlo(Lower *l, const Node *n) {
 
 const OpRow rope_table_row = {
     .name = "rope_table", .factors = "t->t!c", .on_host = true, .stablehlo = rope_table_stablehlo,
-    .shape = rope_table_shape, .units = call_rows, .reference = rope_table_reference, .cost = rope_cost,
-    .none = "gradient: positions have none; finish: nothing is reduced",
+    .shape = rope_table_shape, .units = call_rows, .cost = rope_cost,
+    .run = rope_table_run, .reference = rope_table_reference,
+    .scratch = rope_table_scratch, .attributes = sizeof(RopeAttributes),
+    .none = {[FACET_GRADIENT] = "positions have none", [FACET_FINISH] = NOTHING_REDUCED},
 };
 
 /* ---- rope -------------------------------------------------------------------------------------------------------- */
@@ -107,10 +131,27 @@ static bool rope_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
                   (long long)graph_size(g, AXIS_CHANNEL));
 }
 
-static void rope_reference(const Call *c, int64_t first, int64_t last) {
-    int64_t channels = graph_size(c->graph, AXIS_CHANNEL), table_width = c->in_width[1], half = 0;
-    const Node *table = graph_node(c->graph, c->node->in[1]);
-    half = table->rope->dim / 2;
+Tensor rope(Graph *g, Tensor x, Tensor table) {
+    const Node *turns = graph_node(g, table); /* they go by the same description */
+    return graph_op(g, &rope_row, &(Node){.in = {x, table}, .attributes = turns ? turns->attributes : NULL});
+}
+
+static void rope_reference(const PlainCall *c) {
+    int64_t channels = graph_size(c->graph, AXIS_CHANNEL), half = rope_of(c->node)->dim / 2;
+    for (int64_t t = 0; t < c->rows; t++)
+        for (int64_t i = 0; i < c->out_width; i++) {
+            const float *x = c->in[0] + t * c->out_width + i;
+            const float *cosine = c->in[1] + t * c->width[1], *sine = cosine + half;
+            int64_t at = i % channels;
+            c->out[t * c->out_width + i] = at >= 2 * half ? x[0]
+                                           : at < half    ? x[0] * cosine[at] - x[half] * sine[at]
+                                                          : x[0] * cosine[at - half] + x[-half] * sine[at - half];
+        }
+}
+
+static void rope_run(const Call *c, int64_t first, int64_t last) {
+    int64_t channels = graph_size(c->graph, AXIS_CHANNEL), table_width = c->in_width[1];
+    int64_t half = rope_of(c->node)->dim / 2;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
         const float *row = c->in[1] + t * table_width;
         for (int64_t at = c->columns.first; at < c->columns.last; at += channels) {
@@ -134,8 +175,7 @@ static void table_half(Lower *l, const char *table, const char *name, int64_t fr
 }
 
 static void rope_stablehlo(Lower *l, const Node *n) {
-    const Node *table = graph_node(&l->program->graph, n->in[1]);
-    int64_t t = lower_rows(l), c = lower_channels(l), w = lower_dim(l, n, 1), h = w / c, half = table->rope->dim / 2;
+    int64_t t = lower_rows(l), c = lower_channels(l), w = lower_dim(l, n, 1), h = w / c, half = rope_of(n)->dim / 2;
     const char *out = lower_out(l, n), *flat = lower_type(l, NULL, 2, t, w), *whole = lower_type(l, NULL, 3, t, h, c);
     const char *part = lower_type(l, NULL, 3, t, h, half), *rest = lower_type(l, NULL, 3, t, h, c - 2 * half);
     char cosine[LOWER_NAME], sine[LOWER_NAME];
@@ -171,8 +211,9 @@ const OpRow rope_row = {
     .factors = "t(h!c),t!c->t(h!c)",
     .shape = rope_shape,
     .units = call_rows,
-    .reference = rope_reference,
+    .run = rope_run, .reference = rope_reference,
     .cost = rope_cost,
     .stablehlo = rope_stablehlo,
-    .none = "gradient: the program does not train; finish: nothing is reduced",
+    .attributes = sizeof(RopeAttributes),
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
 };

@@ -1,5 +1,6 @@
-/* step.c: the rows of a step. */
+/* step.c: the rows of a step, and room for the ops that work on them. */
 #include <stdlib.h>
+#include <string.h>
 #include "call.h"
 
 bool step_rows_new(StepRows *s, int64_t rows, Err *err) {
@@ -17,4 +18,22 @@ bool step_rows_new(StepRows *s, int64_t rows, Err *err) {
 void step_rows_free(StepRows *s) {
     free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row);
     *s = (StepRows){0};
+}
+
+const int32_t *step_input(const StepRows *s, const char *name) {
+    const struct { const char *name; const int32_t *numbers; } inputs[] = {
+        {"tokens", s->token}, {"positions", s->position}, {"logit_rows", s->logit_row}};
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
+        if (!strcmp(inputs[i].name, name)) return inputs[i].numbers;
+    return NULL;
+}
+
+int64_t program_scratch(const Program *p, const Blocking *blocking, int64_t rows) {
+    int64_t most = 0;
+    for (int id = 1; id < p->graph.count; id++) {
+        const Node *n = &p->graph.nodes[id];
+        int64_t floats = n->kind == NODE_OP && n->op->scratch ? n->op->scratch(p, n, blocking, rows) : 0;
+        if (floats > most) most = floats;
+    }
+    return most + 64;
 }

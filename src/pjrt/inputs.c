@@ -19,9 +19,7 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
     const int32_t *row = w->row + replica * rows, *logit = w->logit + replica * b->logit_rows;
     int32_t *out = work;
     memset(work, 0, (size_t)lower_argument_bytes(a));
-    if (!strcmp(a->name, "tokens")) {
-        for (int64_t i = 0; i < rows; i++) out[i] = row[i] < 0 ? 0 : s->token[row[i]];
-    } else if (!strcmp(a->name, "index")) {
+    if (!strcmp(a->name, "index")) {
         for (int64_t i = 0; i < rows; i++) out[i] = row[i] < 0 ? (int32_t)p->positions - 1 : (int32_t)s->index[row[i]];
     } else if (!strcmp(a->name, "slot")) {
         out[0] = row[0] < 0 ? 0 : s->slot[row[0]] / p->dp;
@@ -37,6 +35,8 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
                 else ((float *)work)[i * width + c] = from[c];
             }
         }
+    } else if (step_input(s, a->name)) {
+        for (int64_t i = 0; i < rows; i++) out[i] = row[i] < 0 ? 0 : step_input(s, a->name)[row[i]];
     } else return err_as(err, QM_INTERNAL, "program argument %s: nothing to feed it", a->name);
     return true;
 }

@@ -86,17 +86,20 @@ static bool prefill_waves(Pjrt *p, Err *err) {
     return true;
 }
 
-/* Values that the host computes by the op's own reference, for every row of the step. */
+/* Values that the host computes as the op runs, for every row of the step. */
 static void host_run(Pjrt *p) {
     const Graph *g = &p->program->graph;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (!p->host[id]) continue;
-        Call c = {.graph = g, .node = n, .partition = p->program->partition, .step = &p->step, .row1 = p->step.rows,
-                  .out = p->host[id], .out_width = n->shape.dim[1].size, .scratch = p->scratch};
-        for (int i = 0; i < n->inputs; i++)
-            if (p->tensor[n->in[i].id]) c.table = p->tensor[n->in[i].id];
-        n->op->reference(&c, 0, n->op->units(&c));
+        Call c = {.graph = g, .node = n, .step = &p->step, .row1 = p->step.rows, .out = p->host[id],
+                  .out_width = n->shape.dim[1].size, .scratch = p->scratch};
+        for (int i = 0; i < n->inputs; i++) {
+            const Node *in = graph_node(g, n->in[i]);
+            if (in->kind == NODE_INPUT) c.ids = step_input(&p->step, in->name);
+            if (n->op->binds == BINDS_TABLE && p->tensor[n->in[i].id]) c.table.table = p->tensor[n->in[i].id];
+        }
+        n->op->run(&c, 0, n->op->units(&c));
     }
 }
 
@@ -132,7 +135,7 @@ static bool step_new(Pjrt *p, Err *err) {
     p->value = mem_new(nodes, sizeof *p->value, "step", err);
     p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
     Blocking blocking = linear_blocking(cpu_caches());
-    p->scratch = mem_new((size_t)call_scratch(g, p->program->partition, &blocking, p->options.rows), sizeof(float),
+    p->scratch = mem_new((size_t)program_scratch(p->program, &blocking, p->options.rows), sizeof(float),
                          "scratch", err);
     p->piece = mem_new((size_t)p->dp, sizeof *p->piece, "step", err);
     p->piece_at = mem_new((size_t)p->dp, sizeof *p->piece_at, "step", err);

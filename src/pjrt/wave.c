@@ -154,8 +154,8 @@ static bool scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const 
         if (to[i] < 0) continue;
         const float *from = local + i * r->dim[1];
         if (n->shape.rank == 1) {
-            Call c = {.node = n, .in = {from}, .devices = p->tp, .out = value + 2 * to[i], .row1 = 1};
-            n->op->reference(&c, 0, 1); /* of one row: the devices' pairs to the best of them */
+            Call c = {.node = n, .in = {from}, .pairs.devices = p->tp, .out = value + 2 * to[i], .row1 = 1};
+            n->op->run(&c, 0, 1); /* of one row: the devices' pairs to the best of them */
         } else {
             for (int s = 0; s < columns.count; s++)
                 memcpy(value + to[i] * n->shape.dim[1].size + columns.list[s].from, from + columns.list[s].to,
