@@ -22,7 +22,7 @@ check "csv: a header and a line a test, all with as many fields" 'is 0' '[ "$(wc
 run bench --random tests/golden/heads28-4/config.json -p 8 -n 2 -r 1 --act bf16 && tight
 check "md: says which activations" 'is 0' 'out " act bf16 | "'
 run bench -m $tiny --act bf8 && tight
-check "activations that do not exist" 'is 1' 'err "activations: expected auto, f32, int8 or bf16, got '"'"'bf8'"'"'"'
+check "activations that do not exist" 'is 2' 'err "activations: expected auto, f32, int8 or bf16, got '"'"'bf8'"'"'"'
 run bench -m $tiny -p 8 -n 2 -r 3 -o json --mesh 1x1,2x4
 check "json: samples of every test" 'is 0' 'out "\"samples_ts\": ["' '[ "$(grep -c n_prompt "$work/out")" = 4 ]'
 if [ -n "$python" ]; then
@@ -76,7 +76,7 @@ done
 run bench --random $tiny/config.json --random-type i32 -p 4 -n 0 -r 1 && tight
 check "generated weights: no weight type" 'is 1' 'err "i32"'
 run bench --random $tiny/config.json --random-type none -p 4 -n 0 -r 1 && tight
-check "generated weights: no type" 'is 1' 'err "expected f32, bf16"'
+check "generated weights: no type" 'is 2' 'err "expected f32, bf16"'
 run bench --random $tiny/config.json -m $tiny && tight
 check "a model and a shape" 'is 2' 'err "not both"'
 for bad in "-p x" "-p 1,,2" "-n 5," "-d -1" "-b 0" "-b 2000" "-o pdf" "-o csv --phases" "-o svg --phases" "--mesh ,"; do

@@ -159,8 +159,10 @@ run bench -m $tiny -b 1025
 check "bench: a number out of range" 'is 2' 'err "from 1 to 1024"'
 run bench -m $tiny -p 8 -n 1 -r 1 --ctx 7
 check "bench: a context too small for the tests" 'is 2' 'err "--ctx 7: the tests need a context of 8"'
-run bench -m $tiny -p 8 -n 1 -r 1 --ctx 8 --candidates 5
-check "bench: one that is enough; an option of the other backend is named" 'is 0' 'err "note: --candidates changes nothing on the cpu backend"'
+run bench -m $tiny -p 8 -n 1 -r 1 --ctx 8
+check "bench: one that is enough" 'is 0'
+run run -m $tiny -p hi --candidates 5
+check "an option of the other backend is named" 'is 2' 'err "candidates: the cpu backend has no such option"'
 status=0
 { "$QWENMESH" plan $tiny --program; echo $? >"$work/status"; } 2>"$work/err" | head -n 0
 check "a reader that left: silence" '[ ! -s "$work/err" ]'

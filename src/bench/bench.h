@@ -16,7 +16,7 @@ typedef struct BenchMesh {
     QmEngine *engine;           /* NULL while closed                                                     */
     QmModelInfo info;
     double open_seconds, first_token_seconds;
-    int64_t peak_bytes;         /* resident memory gained at its highest, through the first token        */
+    int64_t peak_bytes;         /* resident memory gained at its highest, through the first token; 0: unknown */
 } BenchMesh;
 
 /* A test on a mesh. */

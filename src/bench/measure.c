@@ -191,7 +191,8 @@ static bool mesh_open(Bench *b, BenchMesh *m, Err *err) {
     bool ok = fill(m->engine, s, 1, 0, err) && timed(m->engine, s, &(BenchTest){.gen = 1, .batch = 1}, &seconds, err);
     qm_session_free(s[0]);
     m->first_token_seconds = clock_seconds() - start;
-    m->peak_bytes = status_bytes("VmHWM:") - before;
+    int64_t peak = status_bytes("VmHWM:");
+    m->peak_bytes = peak > before && before ? peak - before : 0;
     return ok;
 }
 

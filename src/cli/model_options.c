@@ -67,14 +67,6 @@ void model_in_force(const QmModelInfo *i, FILE *out) {
 
 void model_note_idle(const ModelOptions *m, const QmModelInfo *i) {
     const QmEngineOptions *o = &m->engine;
-    bool pjrt = !strcmp(i->backend, "pjrt");
-    const struct { bool idle; const char *name; } options[] = {{o->candidates && !pjrt, "--candidates"},
-                                                               {o->program_cache && !pjrt, "--program-cache"},
-                                                               {o->isa && pjrt, "--isa"},
-                                                               {o->pin && pjrt, "--pin"}};
-    for (size_t k = 0; k < sizeof options / sizeof *options; k++)
-        if (options[k].idle)
-            fprintf(stderr, "note: %s changes nothing on the %s backend\n", options[k].name, i->backend);
     if (o->act && strcmp(o->act, ACT_DEFAULT) && strcmp(o->act, i->act))
         fprintf(stderr, "note: --act %s changes nothing in %s: activations are %s (%s)\n", o->act, o->model, i->act,
                 i->act_why);
