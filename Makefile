@@ -103,7 +103,8 @@ FUZZ    := BUILD=build/fuzz CC=clang WARN= OPT="-O2 -g" SANITIZE="-fsanitize=fuz
 FUZZ_SECONDS ?= 60
 # The tests that start threads.
 TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/tsan/tests/test_kv \
-              build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts build/tsan/tests/test_threads
+              build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts build/tsan/tests/test_threads \
+              build/tsan/tests/test_source
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
 # Scripts run under the address sanitizer, but for those about builds and processes, and those that wait for compilers

@@ -26,6 +26,7 @@ packages() {
 # check: clang                  a second compiler, and the fuzzers
 # check: libclang-rt-dev        their run time
 # check: qemu-user              plays weaker CPUs
+# check: strace                 sees which files are opened
 
 missing=
 for package in $(for group in "$@"; do packages "$group"; done); do

@@ -3,7 +3,7 @@
 #include <unistd.h>
 #include "base/guard.h"
 #include "base/transport.h"
-#include "cli/cli.h"
+#include "cli/model_options.h"
 #include "cli/watch_terminal.h"
 #include "infer/follow.h"
 #include "io/libraries.h"
@@ -77,6 +77,7 @@ int main(int argc, char **argv) {
     watch_terminal(QM_WARNING);
     libraries_start();
     int code = transport_wanted() ? command_spread(argc, argv) : command(argc, argv);
+    model_sources_close();
     if (code != EXIT_OK || (file_finish(stdout, "standard output", &err) && files_unchanged(&err))) return code;
     return fail(&err);
 }

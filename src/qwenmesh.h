@@ -64,6 +64,16 @@ typedef struct QmWatch {
  * other threads call the library. */
 QM_API void qm_watch(const QmWatch *watch);
 
+/* ---- Source: a model's files ----------------------------------------------------------------------------------- */
+
+typedef struct QmSource QmSource;
+
+/* A Hugging Face folder, a .gguf file, a packed file, or a lone config.json or .safetensors file. Each file is opened
+ * and parsed at most once, when it is first needed: engines and tokenizers from one source share what was read. NULL on
+ * error. Whoever opened it closes it, at any time: what came from it keeps what it needs. */
+QM_API QmSource *qm_source_open(const char *path, QmErr *err);
+QM_API void qm_source_close(QmSource *source);
+
 /* ---- Engine: a model on a mesh ------------------------------------------------------------------------------- */
 
 typedef struct QmEngine QmEngine;
@@ -122,6 +132,8 @@ typedef struct QmModelInfo {
 
 /* Opens a model; the options are not needed afterwards. NULL on error. Free with qm_engine_close; sessions must be closed before. */
 QM_API QmEngine *qm_engine_open(const QmEngineOptions *options, QmErr *err);
+/* The same from files that are open: options->model is not looked at. */
+QM_API QmEngine *qm_engine_open_from(QmSource *source, const QmEngineOptions *options, QmErr *err);
 QM_API void qm_engine_close(QmEngine *engine);
 QM_API const QmModelInfo *qm_engine_info(const QmEngine *engine);
 
@@ -189,6 +201,7 @@ typedef struct QmTokenizer QmTokenizer;
 /* From a folder with tokenizer.json (and tokenizer_config.json, if there), a .gguf file or a packed file. NULL on
  * error. */
 QM_API QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err);
+QM_API QmTokenizer *qm_tokenizer_open_from(QmSource *source, QmErr *err);
 QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */

@@ -9,10 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include "../src/io/config.h"
 #include "../src/io/gguf.h"
 #include "../src/io/safetensors.h"
-#include "../src/io/weights.h"
+#include "at_path.h"
 
 #define MAYBE_UNUSED __attribute__((unused))
 
@@ -332,13 +331,13 @@ static void twin_rope_freqs(GgufWriter *w, const Rope *r) {
  * matrices in `type`. False on error, also for what GGUF cannot say (dynamic rope, sliding windows). */
 MAYBE_UNUSED static bool twin_gguf(const char *folder, DType type, const char *path, Err *err) {
     ModelConfig c;
-    if (!config_load(&c, folder, err)) return false;
+    if (!config_at(&c, folder, err)) return false;
     const char *arch = !strcmp(c.architecture, "qwen2") ? "qwen2" : "llama";
     for (int64_t l = 0; l < c.layers; l++)
         if (c.window[l]) return err_set(err, "%s: GGUF cannot say that a layer slides", folder);
     if (c.rope.type == ROPE_DYNAMIC || c.rope.type == ROPE_LONGROPE)
         return err_set(err, "%s: this rope has no GGUF twin", folder);
-    Weights *weights = weights_open(folder, err);
+    Weights *weights = weights_from(folder, err);
     if (!weights) return false;
     GgufWriter w = {0};
     twin_keys(&w, &c, arch);
@@ -379,7 +378,7 @@ static bool copy_file(const char *folder, const char *name, const char *to, Err 
 
 /* Writes the folder `to`: the same config.json, and the values of twin_gguf's tensors as f32 in Hugging Face order. */
 MAYBE_UNUSED static bool twin_folder(const char *folder, DType type, const char *to, Err *err) {
-    Weights *weights = weights_open(folder, err);
+    Weights *weights = weights_from(folder, err);
     if (!weights) return false;
     mkdir(to, 0777);
     int64_t n = weights_count(weights);

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "../src/infer/batch.h"
+#include "at_path.h"
 #include "fixture.h"
 
 enum { ITEMS = 13, NEW = 9, CONTEXT = 96, VOCAB = 128 };
@@ -51,7 +52,7 @@ static void fill_run(Run *r) {
         int64_t n = i == 5 ? CONTEXT - 3 : 1 + i * 5;
         for (int64_t t = 0; t < n; t++) ids[t] = (int32_t)(i / 3 * 31 + t * 7 + (t > 20 ? i : 0)) % VOCAB;
         GenerationConfig c;
-        assert_true(generation_defaults(&c, "tests/golden/tiny", &err));
+        assert_true(defaults_at(&c, "tests/golden/tiny", &err));
         c.eos_count = 0;
         c.max_new_tokens = i == 7 ? 0 : NEW;
         c.do_sample = i % 2;
@@ -147,7 +148,7 @@ static void copies_once(void **state) {
     BatchStats stats;
     QmEngine *e = engine_of("tests/golden/tiny", "1x1", SLOTS, 64);
     GenerationConfig c;
-    assert_true(generation_defaults(&c, "tests/golden/tiny", &err));
+    assert_true(defaults_at(&c, "tests/golden/tiny", &err));
     c.eos_count = 0;
     for (int i = 0; i < ITEMS; i++) {
         int32_t ids[SHARED + 10];

@@ -55,7 +55,7 @@ static void published_sizes(void **state) {
         ModelConfig c;
         Err err = {0};
         snprintf(path, sizeof path, "tests/golden/configs/%s.json", sizes[i].name);
-        if (!config_load(&c, path, &err)) fail_msg("%s", err.text);
+        if (!config_at(&c, path, &err)) fail_msg("%s", err.text);
         assert_int_equal(config_parameters(&c), sizes[i].parameters);
         assert_int_equal(12 * c.layers + 2 + !c.tied, sizes[i].tensors);
         assert_int_equal(2 * 2 * c.layers * c.kv_heads * c.head_dim, sizes[i].cache);
@@ -80,8 +80,8 @@ static void golden_checkpoints(void **state) {
         Err err = {0};
         int64_t elements = 0;
         snprintf(path, sizeof path, "tests/golden/%s", cases[i].name);
-        if (!config_load(&c, path, &err)) fail_msg("%s", err.text);
-        Weights *w = weights_open(path, &err);
+        if (!config_at(&c, path, &err)) fail_msg("%s", err.text);
+        Weights *w = weights_from(path, &err);
         for (int64_t k = 0; k < weights_count(w); k++) {
             const WeightTensor *t = weights_at(w, k);
             elements += t->dim[0] * (t->rank == 2 ? t->dim[1] : 1);
@@ -373,22 +373,22 @@ static void folders(void **state) {
     assert_non_null(mkdtemp(folder));
     char *config = path_join(folder, "config.json", &err),
          *generation = path_join(folder, "generation_config.json", &err);
-    assert_false(config_load(&c, folder, &err));
+    assert_false(config_at(&c, folder, &err));
     say(err.text, "config.json|*.gguf");
     err = (Err){0};
     const char *json = "{" QWEN2 "}", *eos = "{\"eos_token_id\":[5,6]}", *bad = "{\"eos_token_id\":{}}";
     assert_true(file_write(config, json, strlen(json), &err) && file_write(generation, eos, strlen(eos), &err));
-    assert_true(config_load(&c, folder, &err) && c.eos_count == 2 && c.eos[1] == 6);
+    assert_true(config_at(&c, folder, &err) && c.eos_count == 2 && c.eos[1] == 6);
     json = "{" QWEN2 ",\"eos_token_id\":9}";
     assert_true(file_write(config, json, strlen(json), &err));
-    assert_true(config_load(&c, folder, &err) && c.eos_count == 1 && c.eos[0] == 9);
+    assert_true(config_at(&c, folder, &err) && c.eos_count == 1 && c.eos[0] == 9);
     json = "{" QWEN2 "}";
     assert_true(file_write(config, json, strlen(json), &err) && file_write(generation, bad, strlen(bad), &err));
-    assert_false(config_load(&c, folder, &err));
+    assert_false(config_at(&c, folder, &err));
     say(err.text, "generation_config.json|eos_token_id");
     err = (Err){0};
     assert_true(file_write(config, "{", 1, &err));
-    assert_false(config_load(&c, folder, &err));
+    assert_false(config_at(&c, folder, &err));
     say(err.text, "config.json is not valid JSON");
     unlink(config), unlink(generation), rmdir(folder);
     free(config), free(generation);
@@ -511,8 +511,8 @@ static void gguf_llama3_twin(void **state) {
     ModelConfig a, b;
     char path[] = "/tmp/qwenmesh-test-XXXXXX";
     close(mkstemp(path));
-    if (!twin_gguf("tests/golden/llama3", DTYPE_F32, path, &err) || !config_load(&a, "tests/golden/llama3", &err) ||
-        !config_load(&b, path, &err))
+    if (!twin_gguf("tests/golden/llama3", DTYPE_F32, path, &err) || !config_at(&a, "tests/golden/llama3", &err) ||
+        !config_at(&b, path, &err))
         fail_msg("%s", err.text);
     unlink(path);
     assert_true(b.rope.type == ROPE_LONGROPE && b.rope.long_factor[0] == 1 &&
@@ -572,7 +572,7 @@ static void smollm2(void **state) {
     }
     ModelConfig c;
     Err err = {0};
-    if (!config_load(&c, path, &err)) fail_msg("%s", err.text);
+    if (!config_at(&c, path, &err)) fail_msg("%s", err.text);
     assert_string_equal(c.architecture, "llama");
     assert_int_equal(config_parameters(&c), 134515008);
     assert_true(c.heads == 9 && c.kv_heads == 3 && c.rope.theta == 100000 && c.tied && c.rms_norm_eps == (double)1e-5f);

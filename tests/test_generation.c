@@ -10,6 +10,7 @@
 #include "../src/infer/parameters.h"
 #include "../src/infer/processors.h"
 #include "../src/infer/repeats.h"
+#include "at_path.h"
 #include "fixture.h"
 
 enum { IM_END = 258 };
@@ -43,7 +44,7 @@ static Generation begin(const char *request) {
     Generation g;
     GenerationConfig base = {0}, c;
     json_t *o = json_text(request, strlen(request), "test", &err);
-    if (!o || !generation_defaults(&base, "tests/golden/tiny", &err) || !parameters_known(o, NULL, "test", &err) ||
+    if (!o || !defaults_at(&base, "tests/golden/tiny", &err) || !parameters_known(o, NULL, "test", &err) ||
         !generation_from_json(&c, &base, o, "test", &err) ||
         !generation_start(&g, &c, bytes_tokenizer, &(int32_t){65}, 1, &err))
         fail_msg("%s", err.text);
@@ -159,7 +160,7 @@ static void refused(const char *request, const char *says) {
     Err err = {0};
     GenerationConfig base = {0}, c = {0};
     json_t *o = json_text(request, strlen(request), "line 1", &err);
-    assert_true(o && generation_defaults(&base, "tests/golden/tiny", &err));
+    assert_true(o && defaults_at(&base, "tests/golden/tiny", &err));
     bool ok = parameters_known(o, more, "line 1", &err) && generation_from_json(&c, &base, o, "line 1", &err);
     if (says ? ok || !strstr(err.text, says) || !strstr(err.text, "line 1") : !ok)
         fail_msg("%s: expected '%s', got '%s'", request, says ? says : "no error", err.text);

@@ -261,14 +261,16 @@ static bool pack_model(const char *model, const char *how, const char *out, cons
     ModelGraph *graph = calloc(1, sizeof *graph);
     PackedReport report;
     Workers *workers = workers_new(3, false, err);
-    Weights *weights = weights_open(model, err);
-    PackedJob job = {.graph = &graph->graph, .weights = weights, .model = model, .how = how, .out = out,
+    Source *source = source_open(model, err);
+    Weights *weights = source ? weights_open(source, err) : NULL;
+    PackedJob job = {.graph = &graph->graph, .weights = weights, .source = source, .how = how, .out = out,
                      .stop = stop};
-    bool ok = weights && workers && config_load(config, model, err) && model_graph(graph, config, 1, 64, false, err) &&
+    bool ok = weights && workers && config_load(config, source, err) && model_graph(graph, config, 1, 64, false, err) &&
               packed_file_write(&job, workers, &report, err);
     if (ok && how && strcmp(how, "bf16")) assert_true(!strcmp(how, "file") ? report.error == 0 : report.error > 1e-4);
     model_graph_free(graph);
     weights_close(weights);
+    source_close(source);
     workers_free(workers);
     free(graph);
     free(config);

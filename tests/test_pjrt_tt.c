@@ -12,6 +12,7 @@
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
 #include "../src/pjrt/tt_result.h"
+#include "at_path.h"
 #include "stablehlo_text.h"
 
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
@@ -105,7 +106,7 @@ static void model_compiles(const char *desc, const char *mesh_text, int axes) {
     Program program;
     Mesh mesh;
     Bucket list[MAX_BUCKETS];
-    assert_true(mesh_parse(&mesh, mesh_text, &err) && config_load(config, "tests/golden/configs/7b.json", &err) &&
+    assert_true(mesh_parse(&mesh, mesh_text, &err) && config_at(config, "tests/golden/configs/7b.json", &err) &&
                 model_graph(&model, config, 128, 2047, false, &err) &&
                 partition_new(&partition, config, &mesh, true, &err) &&
                 program_new(&program, &model.graph, &partition, &err));

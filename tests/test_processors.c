@@ -11,6 +11,7 @@
 #include "../src/infer/lists.h"
 #include "../src/infer/processors.h"
 #include "../src/io/safetensors.h"
+#include "at_path.h"
 #include "fixture.h"
 
 enum { V = 512, ROWS = 3, HISTORY = 12 };
@@ -46,7 +47,7 @@ static GenerationConfig config_of(const char *text) {
     Err err = {0};
     GenerationConfig c = {0}, base = {0};
     json_t *o = json_loads(text, 0, NULL);
-    if (!generation_defaults(&base, "tests/golden/tiny", &err)) fail_msg("%s", err.text);
+    if (!defaults_at(&base, "tests/golden/tiny", &err)) fail_msg("%s", err.text);
     if (!o || !generation_from_json(&c, &base, o, "test", &err)) fail_msg("%s: %s", text, err.text);
     json_decref(o);
     generation_config_free(&base);
@@ -84,7 +85,7 @@ static void golden_case(const struct Case *one) {
     GenerationConfig base = {0}, c;
     const json_t *parameters = json_object_get(json_object_get(golden_json, "processors"), one->name);
     assert_non_null(parameters);
-    assert_true(generation_defaults(&base, "tests/golden/tiny", &err));
+    assert_true(defaults_at(&base, "tests/golden/tiny", &err));
     if (!generation_from_json(&c, &base, parameters, one->name, &err)) fail_msg("%s", err.text);
     int64_t prompt = prompt_of(parameters), applied = 0;
     if (c.max_length) c.max_new_tokens = c.max_length - prompt; /* as generation_start has it */
@@ -698,7 +699,7 @@ static void refused(const char *request, const char *why) {
     GenerationConfig c, base = {0};
     json_t *o = json_loads(request, 0, NULL);
     assert_non_null(o);
-    assert_true(generation_defaults(&base, "tests/golden/tiny", &err));
+    assert_true(defaults_at(&base, "tests/golden/tiny", &err));
     bool ok = generation_from_json(&c, &base, o, "test", &err) && generation_check(&c, V, &err);
     if (ok || !strstr(err.text, why)) fail_msg("%s: %s", request, ok ? "taken" : err.text);
     json_decref(o);
@@ -737,7 +738,7 @@ static void huge_lists(void **state) {
         for (int i = 0; i < MAX_LIST_IDS / 4 + extra; i++)
             json_array_append_new(words, json_pack("[iiii]", i % V, 1, 2, i % 7));
         json_object_set_new(o, "bad_words_ids", words);
-        assert_true(generation_defaults(&base, "tests/golden/tiny", &err));
+        assert_true(defaults_at(&base, "tests/golden/tiny", &err));
         bool ok = generation_from_json(&c, &base, o, "test", &err);
         assert_int_equal(ok, !extra);
         if (ok) assert_int_equal(c.lists->total, MAX_LIST_IDS);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 #include "../src/infer/choice.h"
 #include "../src/infer/search.h"
+#include "at_path.h"
 #include "fixture.h"
 
 enum { V = 512, D = 64, LAYERS = 16, MOST = 64, BEAMS = 8, PROMPTS = 4 };
@@ -209,7 +210,7 @@ static Sequences search(json_t *request, const int32_t *prompt, int count) {
     Generation g;
     Sequences found = {0};
     GenerationConfig base = {0}, c;
-    if (!generation_defaults(&base, tiny, &err)) fail_msg("%s", err.text);
+    if (!defaults_at(&base, tiny, &err)) fail_msg("%s", err.text);
     base.eos_count = 0;
     if (!generation_from_json(&c, &base, request, "test", &err) || !generation_check(&c, V, &err) ||
         !generation_start(&g, &c, bytes_tokenizer, prompt, count, &err) || !search_new(&s, mesh, NULL, &err) ||
@@ -370,7 +371,7 @@ static void shown(const char *request_text, const int32_t *ids, int count, char 
     int32_t prompt[] = {1, 2, 3};
     GenerationConfig base = {0}, c;
     json_t *request = json_loads(request_text, 0, NULL);
-    assert_true(generation_defaults(&base, tiny, &err) && generation_from_json(&c, &base, request, "test", &err) &&
+    assert_true(defaults_at(&base, tiny, &err) && generation_from_json(&c, &base, request, "test", &err) &&
                 generation_start(&g, &c, bytes_tokenizer, prompt, 3, &err));
     out[0] = 0;
     for (int i = 0; i < count && !g.finish; i++) {

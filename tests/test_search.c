@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include "../src/infer/prefix.h"
 #include "../src/infer/search.h"
+#include "at_path.h"
 #include "fixture.h"
 
 static const char *const tiny = "tests/golden/tiny";
@@ -27,7 +28,7 @@ static Generation start_of(const json_t *request, const int32_t *prompt, int64_t
     Err err = {0};
     Generation g = {0};
     GenerationConfig base = {0}, c;
-    if (!generation_defaults(&base, tiny, &err) || !generation_from_json(&c, &base, request, "test", &err) ||
+    if (!defaults_at(&base, tiny, &err) || !generation_from_json(&c, &base, request, "test", &err) ||
         !generation_check(&c, 512, &err) || !generation_start(&g, &c, NULL, prompt, count, &err))
         fail_msg("%s", err.text);
     generation_config_free(&base);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/io/json.h"
 #include "../src/text/tokenizer.h"
 #include "../src/text/unicode.h"
 #include "fixture.h"
@@ -363,6 +364,13 @@ static void cut_and_changed(void **state) {
     text_free(&json);
 }
 
+static bool load_config(QmTokenizer *t, const char *text, size_t bytes, const char *family, Err *err) {
+    json_t *root = json_text(text, bytes, "config", err);
+    bool ok = root && tokenizer_load_config(t, root, family, "config", err);
+    json_decref(root);
+    return ok;
+}
+
 /* tokenizer_config.json: what it may say, and errors. */
 static void config_files(void **state) {
     (void)state;
@@ -397,7 +405,7 @@ static void config_files(void **state) {
         const Parts usual = {0};
         QmTokenizer *t = small(&usual, &err);
         assert_non_null(t);
-        bool ok = tokenizer_load_config(t, cases[i].json, strlen(cases[i].json), NULL, "config", &err);
+        bool ok = load_config(t, cases[i].json, strlen(cases[i].json), NULL, &err);
         if (ok != !cases[i].says || (!ok && !strstr(err.text, cases[i].says)))
             fail_msg("%s: %s", cases[i].json, err.text);
         qm_tokenizer_close(t);
@@ -504,7 +512,7 @@ static void config_counts(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         Err err = {0};
         QmTokenizer *t = small(&cases[i].parts, &err);
-        if (!t || !tokenizer_load_config(t, cases[i].config, strlen(cases[i].config), cases[i].family, "config", &err))
+        if (!t || !load_config(t, cases[i].config, strlen(cases[i].config), cases[i].family, &err))
             fail_msg("%s: %s", cases[i].config, err.text);
         int32_t *ids;
         int64_t count = encode(t, cases[i].text, strlen(cases[i].text), true, &ids);

@@ -12,6 +12,7 @@
 #include "../src/cpu/spread.h"
 #include "../src/infer/orders.h"
 #include "../src/model/qwen2.h"
+#include "at_path.h"
 
 static const char *const models[] = {"tests/golden/heads28-4", "tests/golden/heads14-2", "tests/golden/llama-9-3",
                                      "tests/golden/tiny"};
@@ -24,7 +25,7 @@ static void placed_new(Placed *p, const char *model, const char *mesh_text) {
     Err err = {0};
     Mesh mesh;
     *p = (Placed){0};
-    if (!config_load(&p->config, model, &err) || !mesh_parse(&mesh, mesh_text, &err) ||
+    if (!config_at(&p->config, model, &err) || !mesh_parse(&mesh, mesh_text, &err) ||
         !partition_new(&p->partition, &p->config, &mesh, false, &err) ||
         !model_graph(&p->model, &p->config, 8, 64, false, &err) ||
         !program_new(&p->program, &p->model.graph, &p->partition, &err))

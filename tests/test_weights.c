@@ -40,14 +40,14 @@ static void put(const char *name, const char *text) {
 
 static Weights *open_good(const char *path) {
     Err err = {0};
-    Weights *w = weights_open(path, &err);
+    Weights *w = weights_from(path, &err);
     if (!w) fail_msg("%s", err.text);
     return w;
 }
 
 static void expect_error(const char *path, const char *words) {
     Err err = {0};
-    Weights *w = weights_open(path, &err);
+    Weights *w = weights_from(path, &err);
     if (w) fail_msg("accepted, expected '%s'", words);
     char list[160], *rest = NULL;
     snprintf(list, sizeof list, "%s", words);
@@ -158,10 +158,10 @@ static void other_files(void **state) {
     put("model.safetensors.index.json", lfs);
     expect_error(folder, "index.json,Git LFS pointer");
     Err err = {0}; /* nothing there: a repository's name says how to get it */
-    assert_null(weights_open("Qwen/Qwen2.5-0.5B", &err));
+    assert_null(weights_from("Qwen/Qwen2.5-0.5B", &err));
     assert_non_null(strstr(err.text, "'qwenmesh pull Qwen/Qwen2.5-0.5B'"));
     err = (Err){0};
-    assert_null(weights_open("tests/no-such-model", &err));
+    assert_null(weights_from("tests/no-such-model", &err));
     assert_null(strstr(err.text, "pull"));
 }
 

@@ -47,7 +47,8 @@ static QmEngine *open_mesh(void *owner, const char *mesh, int64_t slots, int64_t
                       (long long)context - BENCH_WARM), NULL;
     char folder[FOLDER_BYTES];
     QmEngineOptions options = model_engine_options(&m, folder);
-    QmEngine *e = qm_engine_open(&options, err);
+    QmSource *source = model_source(m.engine.model, err);
+    QmEngine *e = source ? qm_engine_open_from(source, &options, err) : NULL;
     if (e && !o->noted) model_note_idle(&m, qm_engine_info(e)); /* of one mesh as of all */
     o->noted = o->noted || e;
     return e;

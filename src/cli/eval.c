@@ -46,7 +46,8 @@ static int rescore(const Gsm8kCommand *c, Err *err) {
 /* The context every question fits in, unless one is given. */
 static bool context_for(Gsm8kCommand *c, const Gsm8kRun *run, Err *err) {
     ModelConfig *config = mem_new(1, sizeof *config, "config", err);
-    bool ok = config && config_load(config, c->m.engine.model, err);
+    QmSource *source = config ? model_source(c->m.engine.model, err) : NULL;
+    bool ok = source && config_load(config, source, err);
     int64_t need = gsm8k_context(run);
     if (ok && c->m.engine.context == 0) c->m.engine.context = need < config->max_positions ? need : config->max_positions;
     free(config);
@@ -69,7 +70,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
     json_t *header = NULL;
     QmEngine *e = NULL;
     QmTokenizer *t = model_tokenizer(&c->m, err);
-    bool ok = t && gsm8k_open(&run, &c->o, c->m.engine.model, t, err) && context_for(c, &run, err);
+    bool ok = t && gsm8k_open(&run, &c->o, model_source(c->m.engine.model, err), t, err) && context_for(c, &run, err);
     if (ok && !(e = model_open("eval", &c->m, false, &code))) ok = false;
     ok = ok && (header = gsm8k_header(&run, c->m.engine.model, qm_engine_info(e), err)) &&
          results_open(&results, c->out, c->resume, header, run.options.limit, run.options.samples, err);

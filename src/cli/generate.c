@@ -9,7 +9,7 @@
 #include "../infer/batch.h"
 #include "../infer/parameters.h"
 #include "../infer/search.h"
-#include "../io/model_file.h"
+#include "../io/source.h"
 #include "../text/tokenizer.h"
 #include "model_options.h"
 
@@ -341,15 +341,6 @@ static void job_free(Job *job) {
     qm_engine_close(job->engine);
 }
 
-static bool has_tokenizer(const char *model) {
-    if (!folder_exists(model)) return true;
-    char *path = path_join(model, "tokenizer.json", NULL), *weights = path_join(model, MODEL_WEIGHTS, NULL),
-         *index = path_join(model, MODEL_INDEX, NULL);
-    bool has = path && weights && index && (file_exists(path) || (!file_exists(weights) && !file_exists(index)));
-    free(path), free(weights), free(index);
-    return has;
-}
-
 int cmd_generate(int argc, char **argv) {
     ModelOptions m = {.engine.act = ACT_DEFAULT, .engine.slots = 8};
     SampleOptions s = {0};
@@ -389,7 +380,8 @@ int cmd_generate(int argc, char **argv) {
     if (ok && (!(job.engine = model_open("generate", &m, job.hidden, &code)) ||
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
         return job_free(&job), code;
-    if (ok && has_tokenizer(m.engine.model)) ok = (job.tokenizer = model_tokenizer(&m, &err)) != NULL;
+    if (ok && source_has_tokenizer(model_source(m.engine.model, &err)))
+        ok = (job.tokenizer = model_tokenizer(&m, &err)) != NULL;
     ok = ok && output_allowed(&job.out, &err) && prepare(&job, in, &err);
     interrupt_stops(job.engine);
     ok = ok && generate_all(&job, &err);

@@ -72,8 +72,32 @@ void model_note_idle(const ModelOptions *m, const QmModelInfo *i) {
                 i->act_why);
 }
 
+/* ---- Files ------------------------------------------------------------------------------------------------------- */
+
+typedef struct Opened { struct Opened *next; QmSource *source; char path[]; } Opened;
+static Opened *opened; /* a command has one thread that opens files */
+
+QmSource *model_source(const char *path, Err *err) {
+    for (Opened *o = opened; o; o = o->next)
+        if (!strcmp(o->path, path)) return o->source;
+    Opened *o = mem_new(1, sizeof *o + strlen(path) + 1, "path of a model", err);
+    if (!o || !(o->source = qm_source_open(path, err))) return free(o), NULL;
+    memcpy(o->path, path, strlen(path) + 1);
+    o->next = opened;
+    opened = o;
+    return o->source;
+}
+
+void model_sources_close(void) {
+    for (Opened *o; (o = opened); free(o)) {
+        opened = o->next;
+        qm_source_close(o->source);
+    }
+}
+
 QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err) {
-    QmTokenizer *t = qm_tokenizer_open(m->engine.model, err);
+    QmSource *source = model_source(m->engine.model, err);
+    QmTokenizer *t = source ? qm_tokenizer_open_from(source, err) : NULL;
     if (!t || !m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err)) return t;
     qm_tokenizer_close(t);
     return NULL;
@@ -90,7 +114,8 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     QmEngineOptions o = model_engine_options(m, folder);
     o.hidden = hidden;
     double start = clock_seconds();
-    QmEngine *e = qm_engine_open(&o, &err);
+    QmSource *source = model_source(m->engine.model, &err);
+    QmEngine *e = source ? qm_engine_open_from(source, &o, &err) : NULL;
     if (!e) *code = fail(&err);
     else model_note_idle(m, qm_engine_info(e));
     if (e && m->verbose) {
@@ -138,7 +163,8 @@ static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err
 }
 
 bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {
-    if (!generation_defaults(c, m->engine.model, err)) return false;
+    QmSource *source = model_source(m->engine.model, err);
+    if (!source || !generation_defaults(c, source, err)) return false;
     if (s->has_n) c->max_new_tokens = s->n, c->max_length = 0;
     if (s->has_temperature) c->temperature = s->temperature, c->do_sample = s->temperature > 0;
     if (s->has_top_k) c->top_k = s->top_k;

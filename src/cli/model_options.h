@@ -40,6 +40,9 @@ QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_B
 void model_in_force(const QmModelInfo *info, FILE *out);
 /* A line on stderr where an option that changes numbers changes none in this model. */
 void model_note_idle(const ModelOptions *m, const QmModelInfo *info);
+/* The files at a path, opened at the first call and kept for this command, whoever else asks; NULL and an error. */
+QmSource *model_source(const char *path, Err *err);
+void model_sources_close(void); /* at the end of a command */
 /* The model's tokenizer, with the chat template that was asked for. NULL and an error. */
 QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err);
 /* NULL and a printed error; *code is the exit code then. */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../cpu/packed_file.h"
+#include "../io/source.h"
 #include "../model/qwen2.h"
 #include "cli.h"
 
@@ -25,18 +26,19 @@ static void report_print(const PackedReport *r, const char *out, double seconds)
     printf("%s: %.1f MiB in %.1f s\n", out, (double)r->bytes / (1 << 20), seconds);
 }
 
-static bool pack(PackedJob *job, Workers *workers, Err *err) {
+static bool pack(PackedJob *job, const char *path, Workers *workers, Err *err) {
     ModelConfig *config = mem_new(1, sizeof *config, "configuration", err);
     ModelGraph *model = mem_new(1, sizeof *model, "model", err);
     PackedReport report;
     double start = clock_seconds();
-    bool ok = config && model && config_load(config, job->model, err) &&
-              (job->weights = weights_open(job->model, err)) && (config_untie(config, job->weights), true) &&
+    bool ok = config && model && (job->source = source_open(path, err)) && config_load(config, job->source, err) &&
+              (job->weights = weights_open(job->source, err)) && (config_untie(config, job->weights), true) &&
               model_graph(model, config, 1, config->max_positions, false, err) &&
               (job->graph = &model->graph, packed_file_write(job, workers, &report, err));
     if (ok) report_print(&report, job->out, clock_seconds() - start);
     if (model) model_graph_free(model);
     weights_close(job->weights);
+    source_close(job->source);
     free(model);
     free(config);
     return ok && file_finish(stdout, "standard output", err);
@@ -44,12 +46,13 @@ static bool pack(PackedJob *job, Workers *workers, Err *err) {
 
 int cmd_pack(int argc, char **argv) {
     PackedJob job = {.stop = &stop};
+    const char *model = NULL;
     int64_t threads = 0, bytes = 0;
     bool verify = false;
     int first = 0;
     Err err = {0};
     const Option options[] = {
-        TEXT("model", 'm', &job.model, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)"),
+        TEXT("model", 'm', &model, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)"),
         TEXT("out", 'o', &job.out, "FILE", "the packed file"),
         TEXT("weights", 0, &job.how, "TYPE",
              "file (default); bf16: what matrices become; 8bit, 4bit: those that are not quantised"),
@@ -61,9 +64,9 @@ int cmd_pack(int argc, char **argv) {
                              "the same --weights.",
                              options, (int)(sizeof options / sizeof *options), &first);
     if (code >= 0) return code;
-    if (!job.model && first < argc) job.model = argv[first++];
+    if (!model && first < argc) model = argv[first++];
     if (first < argc) return usage_error("pack", "unexpected argument '%s'", argv[first]);
-    if (!job.model || !verify == !job.out) return usage_error("pack", "expected MODEL and -o FILE, or --verify FILE");
+    if (!model || !verify == !job.out) return usage_error("pack", "expected MODEL and -o FILE, or --verify FILE");
     if (!can_write(job.out, &err)) return fail(&err);
     PackedType type;
     if (!weights_option(job.how, &type, &err)) return usage_error("pack", "--%s", err.text);
@@ -71,8 +74,8 @@ int cmd_pack(int argc, char **argv) {
     if (!workers) return fail(&err);
     signal(SIGINT, on_signal);
     signal(SIGTERM, on_signal);
-    bool ok = verify ? packed_file_verify(job.model, workers, &bytes, &err) : pack(&job, workers, &err);
-    if (ok && verify) printf("%s: %.1f MiB, every section has its SHA-256\n", job.model, (double)bytes / (1 << 20));
+    bool ok = verify ? packed_file_verify(model, workers, &bytes, &err) : pack(&job, model, workers, &err);
+    if (ok && verify) printf("%s: %.1f MiB, every section has its SHA-256\n", model, (double)bytes / (1 << 20));
     workers_free(workers);
     return ok && (!verify || file_finish(stdout, "standard output", &err)) ? EXIT_OK : fail(&err);
 }

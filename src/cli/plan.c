@@ -172,11 +172,12 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--cache-type: expected bf16, f32 or 8bit, got '%s'", p->cache);
     if (code < 0) {
         Text text = {0};
-        bool ok = can_write(svg, &err) && config_load(&p->config, model, &err) && mesh_parse(&mesh, mesh_text, &err) &&
+        Source *source = can_write(svg, &err) ? source_open(model, &err) : NULL;
+        bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   partition_new(&p->partition, &p->config, &mesh, false, &err) &&
                   model_graph(&p->model, &p->config, p->rows, p->context, false, &err) &&
                   program_new(&p->program, &p->model.graph, &p->partition, &err) &&
-                  plan_weights(p, model, weights, &err) && print_plan(p, memory) &&
+                  plan_weights(p, source, weights, &err) && print_plan(p, memory) &&
                   (!p->ranks || print_ranks(p, &err));
         if (ok && show_program) {
             program_text(&p->program, 0, &text);
@@ -185,6 +186,7 @@ int cmd_plan(int argc, char **argv) {
         }
         ok = ok && (!svg || plan_picture(p, svg, &err)) && file_finish(stdout, "standard output", &err);
         text_free(&text);
+        source_close(source);
         code = ok ? EXIT_OK : fail(&err);
     }
     program_free(&p->program);

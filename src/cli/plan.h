@@ -2,6 +2,7 @@
 #ifndef PLAN_H
 #define PLAN_H
 #include "../graph/program.h"
+#include "../io/source.h"
 #include "../io/weights.h"
 #include "../model/qwen2.h"
 
@@ -21,7 +22,7 @@ typedef struct DeviceBytes { double weights, cache, activations; } DeviceBytes;
 
 /* How many bits the weights take: as they are in the model's files, if it has some, or bf16; `asked` changes them as
  * --weights does when a model is opened. */
-bool plan_weights(Plan *p, const char *model, const char *asked, Err *err);
+bool plan_weights(Plan *p, Source *source, const char *asked, Err *err);
 DeviceBytes plan_bytes(const Plan *p, int device);
 static inline double plan_all_bytes(DeviceBytes b) { return b.weights + b.cache + b.activations; }
 

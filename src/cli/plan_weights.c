@@ -56,36 +56,19 @@ static bool matrix_bits(Plan *p, int id, Weights *weights, const char *asked, Ty
     return true;
 }
 
-/* Whether a model brings weights, or is its configuration alone. */
-static bool has_weights(const char *model) {
-    size_t bytes = strlen(model);
-    static const char *const names[] = {"model.safetensors", "model.safetensors.index.json"};
-    if (!folder_exists(model)) return bytes < 5 || strcmp(model + bytes - 5, ".json") != 0;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char *path = path_join(model, names[i], NULL);
-        bool there = path && file_exists(path);
-        free(path);
-        if (there) return true;
-    }
-    char *config = path_join(model, "config.json", NULL);
-    bool gguf = config && !file_exists(config); /* a folder without configuration: its only GGUF file */
-    free(config);
-    return gguf;
-}
-
 static int more_numbers(const void *a, const void *b) {
     double x = ((const TypeCount *)a)->numbers, y = ((const TypeCount *)b)->numbers;
     return (x < y) - (x > y);
 }
 
-bool plan_weights(Plan *p, const char *model, const char *asked, Err *err) {
+bool plan_weights(Plan *p, Source *source, const char *asked, Err *err) {
     const Graph *g = &p->program.graph;
     Types types = {0};
     Weights *weights = NULL;
     if (!strcmp(p->cache, "8bit")) /* a scale a position and head */
         p->cache_bits = 8 + 32.0 / (double)p->config.head_dim;
     if (!(p->bits = mem_new((size_t)g->count, sizeof *p->bits, "plan", err))) return false;
-    if (has_weights(model) && !(weights = weights_open(model, err))) return false;
+    if (source_has_weights(source) && !(weights = weights_open(source, err))) return false;
     bool ok = true;
     for (int id = 1; ok && id < g->count; id++)
         if (g->nodes[id].kind == NODE_WEIGHT && g->nodes[id].shape.rank == 2)

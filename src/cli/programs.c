@@ -1,5 +1,6 @@
 /* programs.c: see programs.h. */
 #include <string.h>
+#include "../io/source.h"
 #include "programs.h"
 
 int programs_arguments(const char *command, ProgramsOptions *o, int argc, char **argv, int first) {
@@ -12,8 +13,10 @@ int programs_arguments(const char *command, ProgramsOptions *o, int argc, char *
 
 bool programs_open(Programs *p, const ProgramsOptions *o, Err *err) {
     Mesh mesh;
-    if (!mesh_parse(&mesh, o->mesh, err) || !config_load(&p->config, o->model, err) ||
-        !model_graph(&p->model, &p->config, o->rows, o->context, false, err) ||
+    Source *source = mesh_parse(&mesh, o->mesh, err) ? source_open(o->model, err) : NULL;
+    bool known = source && config_load(&p->config, source, err);
+    source_close(source);
+    if (!known || !model_graph(&p->model, &p->config, o->rows, o->context, false, err) ||
         !partition_new(&p->partition, &p->config, &mesh, true, err) ||
         !program_new(&p->program, &p->model.graph, &p->partition, err))
         return false;

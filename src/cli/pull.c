@@ -8,7 +8,7 @@
 #include <sys/statvfs.h>
 #include "../io/download.h"
 #include "../io/libraries.h"
-#include "../io/model_file.h"
+#include "../io/source.h"
 #include "cli.h"
 #include "watch_terminal.h"
 

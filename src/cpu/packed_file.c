@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/watch.h"
-#include "../io/model_file.h"
+#include "../io/source.h"
 #include "packed_file.h"
 
 bool weights_option(const char *name, PackedType *out, Err *err) {
@@ -21,16 +21,16 @@ bool weights_option(const char *name, PackedType *out, Err *err) {
 /* ---- Pieces, taken by workers ------------------------------------------------------------------------------------ */
 
 /* Where a section's bytes come from: data in memory, or a weight's panels. */
-typedef struct Source {
+typedef struct Origin {
     const LoadedWeight *weight;
     const uint8_t *data;
-} Source;
+} Origin;
 
 typedef struct PieceJob {
     PackedWriter *writer;      /* or NULL: verify `packed` */
     const Packed *packed;
     Weights *weights;
-    const Source *source;      /* [section] */
+    const Origin *source;      /* [section] */
     PackError *errors;         /* [section], under lock */
     const atomic_bool *stop;
     atomic_bool failed;
@@ -135,13 +135,13 @@ bool packed_file_verify(const char *path, Workers *workers, int64_t *bytes, Err 
 
 typedef struct Packing {
     PackedWriter writer;
-    Source *source;
+    Origin *source;
     size_t capacity;
     PackError *errors;
     Arena arena; /* vectors, files */
 } Packing;
 
-static bool add_section(Packing *p, PackedSection *s, Source source, Err *err) {
+static bool add_section(Packing *p, PackedSection *s, Origin source, Err *err) {
     if (!mem_grow((void **)&p->source, &p->capacity, (size_t)p->writer.count + 1, sizeof *p->source, "sections", err))
         return false;
     p->source[p->writer.count] = source;
@@ -152,7 +152,7 @@ static bool add_bytes(Packing *p, SectionKind kind, const char *name, const char
     if (!bytes) return true;
     char *copy = arena_text(&p->arena, data, bytes, err);
     PackedSection s = {.kind = kind, .name = name, .bytes = bytes};
-    return copy && add_section(p, &s, (Source){.data = (const uint8_t *)copy}, err);
+    return copy && add_section(p, &s, (Origin){.data = (const uint8_t *)copy}, err);
 }
 
 /* The small files, as they are. */
@@ -166,10 +166,10 @@ static bool add_files(Packing *p, const PackedJob *job, Err *err) {
         return ok;
     }
     for (size_t i = 0; i < MODEL_FILES; i++) {
-        ModelFile file;
-        bool ok = model_file_read(&file, job->model, model_files[i], (size_t)256 << 20, err) &&
+        SourceText file;
+        bool ok = source_text(job->source, model_files[i], (size_t)256 << 20, &file, err) &&
                   (!file.data || add_bytes(p, SECTION_FILE, model_files[i], file.data, file.bytes, err));
-        model_file_free(&file);
+        source_text_free(&file);
         if (!ok) return false;
     }
     return true;
@@ -180,7 +180,7 @@ static bool add_vector(Packing *p, const LoadedWeight *w, Err *err) {
     float *v = arena_new(&p->arena, (size_t)n, sizeof *v, w->tensor->name, err);
     PackedSection s = {.kind = SECTION_ROWS, .name = w->tensor->name, .stored = DTYPE_F32, .rank = 1, .dim = {n},
                        .bytes = (size_t)n * sizeof *v};
-    return v && cpu_vector(w, v, err) && add_section(p, &s, (Source){.data = (const uint8_t *)v}, err);
+    return v && cpu_vector(w, v, err) && add_section(p, &s, (Origin){.data = (const uint8_t *)v}, err);
 }
 
 static bool add_weight(Packing *p, const LoadedWeight *w, Err *err) {
@@ -192,13 +192,13 @@ static bool add_weight(Packing *p, const LoadedWeight *w, Err *err) {
         if (t->permuted_heads) return err_set(err, "%s: rows of a table are never permuted", t->name);
         s.kind = SECTION_ROWS;
         s.bytes = t->bytes;
-        if (!add_section(p, &s, (Source){.data = t->data}, err)) return false;
+        if (!add_section(p, &s, (Origin){.data = t->data}, err)) return false;
     }
     if (!w->as_matrix) return true;
     s.kind = SECTION_PANELS;
     s.type = packed_rows[w->packed.type].name;
     return size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &s.bytes)
-               ? add_section(p, &s, (Source){.weight = w}, err)
+               ? add_section(p, &s, (Origin){.weight = w}, err)
                : err_set(err, "%s: sizes wrap", t->name);
 }
 
@@ -259,7 +259,8 @@ bool packed_file_write(const PackedJob *job, Workers *workers, PackedReport *rep
     LoadedWeight *list = mem_new((size_t)job->graph->count, sizeof *list, "weights", err);
     bool ok = list && weights_option(job->how, &quantise, err);
     if (ok && weights_packed(job->weights))
-        ok = err_set(err, "%s is a packed file already: pack the model it was packed from", job->model);
+        ok = err_set(err, "%s is a packed file already: pack the model it was packed from",
+                     source_path(job->source));
     ok = ok && cpu_hold(job->graph, job->weights, quantise, list, err) &&
          packed_writer_open(&p.writer, job->out, err) && add_files(&p, job, err);
     for (int id = 1; ok && id < job->graph->count; id++)

@@ -27,7 +27,7 @@ typedef struct PackedReport {
 typedef struct PackedJob {
     const Graph *graph;       /* of the model; says how each weight is used                 */
     Weights *weights;
-    const char *model;        /* folder or .gguf file: where the small files are            */
+    QmSource *source;         /* of the model: where the small files are                    */
     const char *how;          /* --weights                                                  */
     const char *out;
     const atomic_bool *stop;  /* ends the work with "interrupted"; or NULL                  */

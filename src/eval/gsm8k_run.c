@@ -28,10 +28,10 @@ static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32
     return n;
 }
 
-static bool config_of(Gsm8kRun *run, const char *model, Err *err) {
+static bool config_of(Gsm8kRun *run, QmSource *source, Err *err) {
     const Gsm8kOptions *o = &run->options;
     GenerationConfig *c = &run->config;
-    if (!generation_defaults(c, model, err)) return false;
+    if (!generation_defaults(c, source, err)) return false;
     if (!o->protocol->model_config) generation_plain(c);
     c->do_sample = o->temperature > 0;
     c->temperature = o->temperature > 0 ? o->temperature : 1;
@@ -51,7 +51,8 @@ static bool config_of(Gsm8kRun *run, const char *model, Err *err) {
     return true;
 }
 
-bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, const char *model, const QmTokenizer *tokenizer, Err *err) {
+bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, QmSource *source, const QmTokenizer *tokenizer,
+                Err *err) {
     char path[512];
     *run = (Gsm8kRun){.options = *options, .tokenizer = tokenizer};
     Gsm8kOptions *o = &run->options;
@@ -59,7 +60,7 @@ bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, const char *model, c
     if (!o->max_new_tokens) o->max_new_tokens = o->protocol->max_new_tokens;
     if (o->shots > COT_SHOTS && !o->protocol->draws)
         return err_set(err, "--shots: %s has %d examples, got %lld", o->protocol->name, COT_SHOTS, (long long)o->shots);
-    if (!config_of(run, model, err) || !gsm8k_find(o->data, "test.jsonl", path, sizeof path, err) ||
+    if (!config_of(run, source, err) || !gsm8k_find(o->data, "test.jsonl", path, sizeof path, err) ||
         !problems_read(&run->test, path, err))
         return false;
     if (!o->limit || o->limit > run->test.count) o->limit = run->test.count;

@@ -39,8 +39,9 @@ typedef struct Gsm8kRun {
     double first;              /* sum of times to the first token                     */
 } Gsm8kRun;
 
-/* Reads the data, makes every prompt once. `model`: for its end-of-sequence ids. */
-bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, const char *model, const QmTokenizer *tokenizer, Err *err);
+/* Reads the data, makes every prompt once. `source`: for the model's end-of-sequence ids. */
+bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, QmSource *source, const QmTokenizer *tokenizer,
+                Err *err);
 void gsm8k_close(Gsm8kRun *run);
 /* Cache positions that every question needs at most. */
 int64_t gsm8k_context(const Gsm8kRun *run);

@@ -35,13 +35,14 @@ static bool ask_all(const MeshReport *m, const Output *page, const char *results
     QmEngine *e = NULL;
     o.mesh = row->mesh;
     double start = clock_seconds();
-    QmTokenizer *t = qm_tokenizer_open(o.model, err);
+    QmSource *source = qm_source_open(o.model, err);
+    QmTokenizer *t = source ? qm_tokenizer_open_from(source, err) : NULL;
     double tokenizer = clock_seconds() - start;
     bool ok = t && (!m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err)) &&
-              gsm8k_open(&run, &m->gsm8k, o.model, t, err);
+              gsm8k_open(&run, &m->gsm8k, source, t, err);
     if (ok && o.context == 0) o.context = gsm8k_context(&run);
     start = clock_seconds();
-    ok = ok && (e = qm_engine_open(&o, err));
+    ok = ok && (e = qm_engine_open_from(source, &o, err));
     row->opened = tokenizer + clock_seconds() - start;
     ok = ok && (!page || output_allowed(page, err)) &&
          (header = gsm8k_header(&run, o.model, qm_engine_info(e), err)) &&
@@ -70,6 +71,7 @@ static bool ask_all(const MeshReport *m, const Output *page, const char *results
     gsm8k_close(&run);
     qm_engine_close(e);
     qm_tokenizer_close(t);
+    qm_source_close(source);
     return ok;
 }
 

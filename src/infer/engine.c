@@ -8,6 +8,7 @@
 #include "../base/engine_options.h"
 #include "../base/transport.h"
 #include "../base/watch.h"
+#include "../io/source.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
 #include "follow.h"
@@ -133,14 +134,12 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
 }
 
 /* All but the backend, which with several ranks is opened once every rank has come as far. */
-static bool engine_plan(QmEngine *e, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
+static bool engine_plan(QmEngine *e, Source *source, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
     Mesh mesh;
-    if (!o->model) return err_as(err, QM_USAGE,
-                                 "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
-    return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, o->model, err) &&
+    return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, source, err) &&
            options_check(o, &e->config, b, err) &&
            (o->random ||
-            ((e->weights = weights_open(o->model, err)) && (config_untie(&e->config, e->weights), true))) &&
+            ((e->weights = weights_open(source, err)) && (config_untie(&e->config, e->weights), true))) &&
            model_graph(&e->model, &e->config, b->rows, b->context, o->hidden, err) &&
            (!o->random || (e->weights = random_weights(&e->model.graph, o->random, err))) &&
            partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
@@ -157,7 +156,15 @@ static bool engine_start(QmEngine *e, const BackendOptions *b, QmErr *err) {
     return e->row_settled != NULL;
 }
 
-QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err) {
+/* The files: those that are open, or those at options->model. */
+static Source *source_of(QmSource *source, const QmEngineOptions *o, QmErr *err) {
+    if (source) return source_keep(source);
+    if (o->model) return source_open(o->model, err);
+    err_as(err, QM_USAGE, "no model given: expected a Hugging Face folder, a .gguf file or a packed file");
+    return NULL;
+}
+
+QmEngine *engine_open_as(QmSource *given, const QmEngineOptions *o, int spread_number, QmErr *err) {
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
     BackendOptions b = {0};
     if (!e) return NULL;
@@ -167,20 +174,26 @@ QmEngine *engine_open_as(const QmEngineOptions *o, int spread_number, QmErr *err
     e->backend = backend_named(o->backend);
     if (!e->backend) err_as(err, QM_USAGE, "backend: expected cpu or pjrt, got '%.20s'", o->backend);
     else if (engine_options_known(o, e->backend == &backend_cpu ? ON_CPU : ON_PJRT, e->backend->name, err)) {
-        follow_open(e, o);
-        bool planned = engine_plan(e, o, &b, err);
+        QmEngineOptions told = *o;
+        if (given) told.model = source_path(given);
+        follow_open(e, &told);
+        Source *source = source_of(given, o, err);
+        bool planned = source && engine_plan(e, source, o, &b, err);
+        source_close(source);
         if (follow_agree(e, &b, planned, err) && follow_opened(e, engine_start(e, &b, err), err)) return e;
     }
     qm_engine_close(e);
     return NULL;
 }
 
-QmEngine *qm_engine_open(const QmEngineOptions *given, QmErr *err) {
+QmEngine *qm_engine_open(const QmEngineOptions *given, QmErr *err) { return qm_engine_open_from(NULL, given, err); }
+
+QmEngine *qm_engine_open_from(QmSource *source, const QmEngineOptions *given, QmErr *err) {
     QmEngineOptions o;
     if (!engine_options_take(&o, given, err)) return NULL;
     pthread_mutex_lock(&process);
     const QmWatch *before = watch_use(o.watch);
-    QmEngine *e = engine_open_as(&o, 0, err);
+    QmEngine *e = engine_open_as(source, &o, 0, err);
     watch_use(before);
     pthread_mutex_unlock(&process);
     return e;

@@ -41,6 +41,6 @@ struct QmSession {
 void engine_enter(const QmEngine *engine);
 void engine_leave(const QmEngine *engine);
 
-/* qm_engine_open with the number that rank 0 gave it; 0: none yet. */
-QmEngine *engine_open_as(const QmEngineOptions *options, int spread_number, QmErr *err);
+/* qm_engine_open_from, or qm_engine_open (source NULL), with the number that rank 0 gave it; 0: none yet. */
+QmEngine *engine_open_as(QmSource *source, const QmEngineOptions *options, int spread_number, QmErr *err);
 #endif

@@ -173,7 +173,7 @@ static bool obey_open(int number, Err *err) {
     hear(&open, sizeof open, PATIENCE_OPEN);
     if (engines[number]) return err_set(err, "order to open engine %d, which is open", number);
     if (!open_order_read(&open, &options, err)) return false;
-    engines[number] = engine_open_as(&options, number, &ignored);
+    engines[number] = engine_open_as(NULL, &options, number, &ignored);
     return !engines[number] || follower_new(&followers[number], engines[number], err);
 }
 

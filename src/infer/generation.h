@@ -57,8 +57,8 @@ typedef struct GenerationConfig {
     TokenLists *lists;         /* NULL: none                                                       */
 } GenerationConfig;
 
-/* Defaults, then generation_config.json of a model folder if there, then end-of-sequence ids of config.json or GGUF. */
-bool generation_defaults(GenerationConfig *c, const char *model, Err *err);
+/* Defaults, then generation_config.json of a model if there, then end-of-sequence ids of config.json or GGUF. */
+bool generation_defaults(GenerationConfig *c, QmSource *source, Err *err);
 /* Everything as it is without a model's generation_config.json, but the ends of sequences. */
 void generation_plain(GenerationConfig *c);
 /* *c becomes `base` with the members of a JSON object on top. "eos_token_id": null switches stopping off. To be freed

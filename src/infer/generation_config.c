@@ -3,12 +3,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../io/config.h"
-#include "../io/model_file.h"
+#include "../io/source.h"
 #include "../text/tokenizer.h"
 #include "lists.h"
 #include "parameters.h"
 
-enum { MAX_GENERATION_CONFIG = 1 << 20, MOST = 1 << 30 };
+enum { MOST = 1 << 30 };
 
 static bool eos_from_json(GenerationConfig *c, const json_t *ids, const char *where, Err *err) {
     size_t n = json_is_array(ids) ? json_array_size(ids) : 1;
@@ -224,26 +224,24 @@ void generation_plain(GenerationConfig *c) {
     *c = next;
 }
 
-bool generation_defaults(GenerationConfig *c, const char *model, Err *err) {
+bool generation_defaults(GenerationConfig *c, QmSource *source, Err *err) {
     ModelConfig *config = mem_new(1, sizeof *config, "config", err);
+    const json_t *root = NULL;
+    const char *where;
     *c = plain;
-    bool ok = config && config_load(config, model, err);
+    bool ok = config && config_load(config, source, err);
     for (int i = 0; ok && i < config->eos_count; i++) c->eos[c->eos_count++] = config->eos[i];
     free(config);
-    ModelFile file = {0};
-    ok = ok && model_file_read(&file, model, "generation_config.json", MAX_GENERATION_CONFIG, err);
-    if (file.data) {
-        json_t *root = json_text(file.data, file.bytes, file.where, err);
+    ok = ok && source_json(source, "generation_config.json", &root, &where, err);
+    if (ok && root) {
         int32_t eos[MAX_STOP_IDS];
         int eos_count = c->eos_count;
         memcpy(eos, c->eos, sizeof eos);
-        ok = root && parameters_of_file(root, file.where, err) && generation_from_json(c, c, root, file.where, err);
+        ok = parameters_of_file(root, where, err) && generation_from_json(c, c, root, where, err);
         c->eos_given = false;
         if (json_is_null(json_object_get(root, "eos_token_id")))
             memcpy(c->eos, eos, sizeof eos), c->eos_count = eos_count;
-        json_decref(root);
     }
-    model_file_free(&file);
     return ok;
 }
 

@@ -4,16 +4,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../base/watch.h"
 #include "config.h"
 #include "config_check.h"
-#include "gguf.h"
 #include "json.h"
-#include "model_file.h"
-#include "safetensors.h"
-#include "weights.h"
-
-enum { FILE_LIMIT = 16 << 20 };
 
 /* What a config.json of a family means where it is silent. Sizes have no defaults: a file without them is damaged. */
 typedef struct Family {
@@ -49,7 +42,7 @@ static int32_t read_id(const json_t *value, int64_t vocab) {
     return id >= 0 && id < vocab ? (int32_t)id : -1;
 }
 
-static bool read_eos(ModelConfig *c, const json_t *value, const char *where, Err *err) {
+bool config_read_eos(ModelConfig *c, const json_t *value, const char *where, Err *err) {
     size_t count = json_is_array(value) ? json_array_size(value) : value && !json_is_null(value) ? 1 : 0;
     if (count > MAX_EOS)
         return err_as(err, QM_LIMIT, "%s: eos_token_id: expected at most %d ids, got %zu", where, MAX_EOS, count);
@@ -79,7 +72,7 @@ static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const 
         c->eos[c->eos_count++] = f->eos;
         return true;
     }
-    return read_eos(c, eos, where, err);
+    return config_read_eos(c, eos, where, err);
 }
 
 static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
@@ -155,8 +148,9 @@ static bool check_features(const json_t *root, const char *where, Err *err) {
     return true;
 }
 
-static bool read_root(ModelConfig *c, const json_t *root, const char *where, Err *err) {
+bool config_from_root(ModelConfig *c, const json_t *root, const char *where, Err *err) {
     const char *type = NULL;
+    *c = (ModelConfig){0};
     if (!json_get_text(root, "model_type", where, &type, err)) return false;
     const Family *f = find_family(type);
     if (!f)
@@ -174,121 +168,11 @@ static bool read_root(ModelConfig *c, const json_t *root, const char *where, Err
            rope_from_json(&c->rope, root, c, where, err);
 }
 
-static bool from_text(ModelConfig *config, const char *data, size_t bytes, const char *where, bool warn, Err *err) {
-    *config = (ModelConfig){0};
-    json_t *root = json_text(data, bytes, where, err);
-    bool ok = root && read_root(config, root, where, err);
-    if (ok && warn) config_keys_warn(root, where);
-    json_decref(root);
-    return ok;
-}
-
 bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
-    return from_text(config, data, bytes, where, false, err);
-}
-
-static bool config_from_file(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
-    return from_text(config, data, bytes, where, true, err);
-}
-
-/* ---- Files ------------------------------------------------------------------------------------------------------ */
-
-static bool load_json(ModelConfig *config, const char *path, Err *err) {
-    size_t bytes;
-    char *data = file_read(path, FILE_LIMIT, &bytes, err);
-    bool ok = data && config_from_file(config, data, bytes, path, err);
-    free(data);
-    return ok;
-}
-
-static bool load_gguf(ModelConfig *config, const char *path, Err *err) {
-    Gguf gguf;
-    if (!gguf_open(&gguf, path, err)) return false;
-    bool ok = config_from_gguf(config, &gguf, err);
-    if (!ok) err_prefix(err, "%s", path);
-    gguf_close(&gguf);
-    return ok;
-}
-
-static bool add_generation_eos(ModelConfig *config, const ModelFile *file, Err *err) {
-    json_t *root = json_text(file->data, file->bytes, file->where, err);
-    bool ok = root && read_eos(config, json_object_get(root, "eos_token_id"), file->where, err);
+    json_t *root = json_text(data, bytes, where, err);
+    bool ok = root && config_from_root(config, root, where, err);
     json_decref(root);
     return ok;
-}
-
-/* config.json of a folder or a packed file. *found: it has one. */
-static bool load_config_json(ModelConfig *config, const char *model, bool *found, Err *err) {
-    ModelFile json, generation = {0};
-    bool ok = model_file_read(&json, model, "config.json", FILE_LIMIT, err);
-    *found = json.data != NULL;
-    if (ok && *found) {
-        ok = config_from_file(config, json.data, json.bytes, json.where, err);
-        if (ok && config->eos_count == 0)
-            ok = model_file_read(&generation, model, "generation_config.json", FILE_LIMIT, err) &&
-                 (!generation.data || add_generation_eos(config, &generation, err));
-    }
-    model_file_free(&json);
-    model_file_free(&generation);
-    return ok;
-}
-
-static bool load_folder(ModelConfig *config, const char *folder, Err *err) {
-    bool found = false, ok = load_config_json(config, folder, &found, err);
-    if (!ok || found) return ok;
-    char *gguf = gguf_in_folder(folder, err);
-    ok = gguf ? load_gguf(config, gguf, err)
-              : err_set(err, "%s holds no model: looked for config.json and *.gguf", folder);
-    free(gguf);
-    return ok;
-}
-
-static bool load_packed(ModelConfig *config, const char *path, Err *err) {
-    Packed packed;
-    Gguf gguf;
-    bool found = false;
-    if (!packed_open(&packed, path, err)) return false;
-    bool ok = packed_gguf(&packed, &gguf, &found, err);
-    if (ok && found) {
-        ok = config_from_gguf(config, &gguf, err);
-        if (!ok) err_prefix(err, "%s", path);
-        config->tied = !packed_find(&packed, SECTION_PANELS, "lm_head.weight"); /* the weights are not with the keys */
-        gguf_close(&gguf);
-    } else if (ok) {
-        ok = load_config_json(config, path, &found, err) &&
-             (found || err_set(err, "%s holds no configuration: looked for config.json and metadata.gguf", path));
-    }
-    packed_close(&packed);
-    return ok;
-}
-
-bool config_load(ModelConfig *config, const char *path, Err *err) {
-    *config = (ModelConfig){0};
-    if (!model_exists(path, err)) return false;
-    return folder_exists(path) ? load_folder(config, path, err)
-           : packed_is(path)   ? load_packed(config, path, err)
-           : gguf_is(path)     ? load_gguf(config, path, err)
-           : safetensors_is(path)
-               ? err_set(err, "%s holds weights alone (safetensors): expected the folder that has its config.json", path)
-                               : load_json(config, path, err);
-}
-
-void config_untie(ModelConfig *config, Weights *weights) {
-    WeightTensor *head = NULL, *embed = NULL;
-    for (int64_t i = 0; config->tied && i < weights_count(weights); i++) {
-        WeightTensor *t = weights_at(weights, i);
-        if (!strcmp(t->name, "lm_head.weight")) head = t;
-        if (!strcmp(t->name, "model.embed_tokens.weight")) embed = t;
-    }
-    if (!head || !embed || head->rank != embed->rank || memcmp(head->dim, embed->dim, sizeof head->dim)) return;
-    if (!weights_packed(weights)) { /* packing kept the head only if it differed */
-        if (head->dtype == embed->dtype && head->bytes == embed->bytes && !memcmp(head->data, embed->data, head->bytes))
-            return;
-        watch_say(QM_WARNING,
-                  "tie_word_embeddings is true, but lm_head.weight differs from the embedding: it is "
-                  "used, and they are not tied");
-    }
-    config->tied = false;
 }
 
 /* ---- What follows from a configuration -------------------------------------------------------------------------- */

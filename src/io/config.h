@@ -41,7 +41,8 @@ typedef struct ModelConfig {
 /* From a folder (config.json; eos also from generation_config.json when config.json has none), a config.json file, a
  * .gguf file, or a packed file. Refuses what would run wrongly: unknown architectures, activations other than silu,
  * rope types it does not know, keys that change the computation otherwise (config_keys.c). */
-bool config_load(ModelConfig *config, const char *path, Err *err);
+struct QmSource;
+bool config_load(ModelConfig *config, struct QmSource *source, Err *err);
 bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err);
 struct Gguf;
 bool config_from_gguf(ModelConfig *config, const struct Gguf *gguf, Err *err);

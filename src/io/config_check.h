@@ -7,6 +7,11 @@
 /* Sizes positive and within limits, heads divisible by key/value heads. */
 bool config_check(const ModelConfig *config, const char *where, Err *err);
 
+/* A parsed config.json. */
+bool config_from_root(ModelConfig *config, const json_t *root, const char *where, Err *err);
+/* An id, or a list of ids: what ends a sequence. The vocabulary is known. */
+bool config_read_eos(ModelConfig *config, const json_t *value, const char *where, Err *err);
+
 /* Refuses keys that change the computation in a way we do not have (config_keys.c has the table). */
 bool config_keys_check(const json_t *root, const char *where, Err *err);
 /* A word on stderr, once a run, about keys that are in no table. */

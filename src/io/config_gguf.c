@@ -6,27 +6,27 @@
 #include "gguf.h"
 
 /* A file and the prefix of its keys. */
-typedef struct Source { const Gguf *gguf; const char *architecture; } Source;
+typedef struct Keys { const Gguf *gguf; const char *architecture; } Keys;
 
 typedef struct Key { char text[96]; } Key;
-static Key key_of(const Source *s, const char *name) {
+static Key key_of(const Keys *s, const char *name) {
     Key key;
     snprintf(key.text, sizeof key.text, "%s.%s", s->architecture, name);
     return key;
 }
 
 /* The value of {architecture}.name, if it is there. */
-static bool maybe_int(const Source *s, const char *name, int64_t *out, Err *err) {
+static bool maybe_int(const Keys *s, const char *name, int64_t *out, Err *err) {
     Key key = key_of(s, name);
     return !gguf_find(s->gguf, key.text) || gguf_int(s->gguf, key.text, out, err);
 }
 
-static bool maybe_float(const Source *s, const char *name, double *out, Err *err) {
+static bool maybe_float(const Keys *s, const char *name, double *out, Err *err) {
     Key key = key_of(s, name);
     return !gguf_find(s->gguf, key.text) || gguf_float(s->gguf, key.text, out, err);
 }
 
-static bool need_int(const Source *s, const char *name, int64_t *out, Err *err) {
+static bool need_int(const Keys *s, const char *name, int64_t *out, Err *err) {
     return gguf_int(s->gguf, key_of(s, name).text, out, err);
 }
 
@@ -35,14 +35,14 @@ static bool is(GgufText text, const char *word) {
 }
 
 /* Ids past the vocabulary are none: no token can ever be one. */
-static bool maybe_id(const Source *s, const char *key, int64_t vocab, int32_t *out, Err *err) {
+static bool maybe_id(const Keys *s, const char *key, int64_t vocab, int32_t *out, Err *err) {
     int64_t id = -1;
     if (gguf_find(s->gguf, key) && !gguf_int(s->gguf, key, &id, err)) return false;
     *out = id >= 0 && id < vocab ? (int32_t)id : -1;
     return true;
 }
 
-static bool read_ids(ModelConfig *c, const Source *s, Err *err) {
+static bool read_ids(ModelConfig *c, const Keys *s, Err *err) {
     static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id"};
     for (int i = 0; i < 2; i++) {
         int32_t id;
@@ -54,7 +54,7 @@ static bool read_ids(ModelConfig *c, const Source *s, Err *err) {
 }
 
 /* The rows of the embedding: vocab_size and the list of tokens may lack the padding that the matrix has. */
-static bool read_vocab(ModelConfig *c, const Source *s, Err *err) {
+static bool read_vocab(ModelConfig *c, const Keys *s, Err *err) {
     const GgufTensor *embed = gguf_tensor(s->gguf, "token_embd.weight");
     const GgufValue *tokens = gguf_find(s->gguf, "tokenizer.ggml.tokens");
     if (embed && embed->rank == 2) c->vocab = embed->dim[0];
@@ -63,7 +63,7 @@ static bool read_vocab(ModelConfig *c, const Source *s, Err *err) {
     return true;
 }
 
-static bool read_sizes(ModelConfig *c, const Source *s, Err *err) {
+static bool read_sizes(ModelConfig *c, const Keys *s, Err *err) {
     int64_t value_length, experts = 0;
     if (!need_int(s, "block_count", &c->layers, err) || !need_int(s, "embedding_length", &c->hidden, err) ||
         !need_int(s, "feed_forward_length", &c->ffn, err) || !need_int(s, "context_length", &c->max_positions, err) ||
@@ -116,7 +116,7 @@ static bool read_divisor_tensors(Rope *rope, const Gguf *gguf, Err *err) {
 }
 
 /* A factor without a type is linear scaling; 0 means none. YaRN's attention factor multiplies the one it implies. */
-static bool read_scaling(Rope *rope, const Source *s, Err *err) {
+static bool read_scaling(Rope *rope, const Keys *s, Err *err) {
     GgufText type = {"", 0};
     Key key = key_of(s, "rope.scaling.type");
     double attention = 1, factor = 0;
@@ -142,7 +142,7 @@ static bool read_scaling(Rope *rope, const Source *s, Err *err) {
     return true;
 }
 
-static bool read_rope(ModelConfig *c, const Source *s, Err *err) {
+static bool read_rope(ModelConfig *c, const Keys *s, Err *err) {
     Rope *rope = &c->rope;
     *rope = (Rope){.type = ROPE_DEFAULT, .theta = 10000, .factor = 1, .dim = c->head_dim,
                    .max_positions = c->max_positions, .original_max = c->max_positions,
@@ -164,7 +164,7 @@ bool config_from_gguf(ModelConfig *c, const Gguf *gguf, Err *err) {
     if (gguf_find(gguf, "split.count") && !gguf_int(gguf, "split.count", &parts, err)) return false;
     if (parts > 1)
         return err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
-    Source s = {gguf, c->architecture};
+    Keys s = {gguf, c->architecture};
     if (!read_sizes(c, &s, err) || !config_check(c, "GGUF", err) || !read_ids(c, &s, err) || !read_rope(c, &s, err))
         return false;
     c->tied = !gguf_tensor(gguf, "output.weight");

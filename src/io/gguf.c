@@ -389,31 +389,23 @@ static bool ends_with_gguf(const char *path) {
     return n > 5 && !strcmp(path + n - 5, ".gguf");
 }
 
-bool gguf_is(const char *path) {
-    if (ends_with_gguf(path)) return true;
-    char magic[4] = {0};
-    FILE *file = file_exists(path) ? fopen(path, "rbe") : NULL;
-    bool is = file && fread(magic, 1, 4, file) == 4 && memcmp(magic, "GGUF", 4) == 0;
-    if (file) fclose(file);
-    return is;
-}
-
-char *gguf_in_folder(const char *folder, Err *err) {
+bool gguf_in_folder(const char *folder, char **path, Err *err) {
     DIR *dir = opendir(folder);
     char *found = NULL;
-    if (!dir) return NULL;
-    for (struct dirent *entry; (entry = readdir(dir));) {
+    bool ok = true;
+    *path = NULL;
+    if (!dir) return true;
+    for (struct dirent *entry; ok && (entry = readdir(dir));) {
         if (!ends_with_gguf(entry->d_name)) continue;
-        char *path = path_join(folder, entry->d_name, err);
-        if (found) err_set(err, "%s holds several .gguf files (%s and %s): name one", folder, found, path ? path : "");
-        if (found || !path) {
-            free(found);
-            free(path);
-            found = NULL;
-            break;
-        }
-        found = path;
+        char *next = path_join(folder, entry->d_name, err);
+        ok = next && !found;
+        if (next && found)
+            err_set(err, "%s holds several .gguf files (%s and %s): name one", folder, found, next);
+        if (ok) found = next;
+        else free(next);
     }
     closedir(dir);
-    return found;
+    if (ok) *path = found;
+    else free(found);
+    return ok;
 }

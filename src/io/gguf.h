@@ -57,8 +57,10 @@ bool gguf_text(const Gguf *gguf, const char *key, GgufText *out, Err *err);
 bool gguf_next_text(const GgufValue *value, const uint8_t **cursor, GgufText *out);
 
 const GgufTensor *gguf_tensor(const Gguf *gguf, const char *name);          /* NULL if absent */
-/* Is the file named *.gguf, or does it begin with the magic? */
-bool gguf_is(const char *path);
-/* The path of the only .gguf file of a folder, malloc'ed; NULL if there is none (no error) or several (an error). */
-char *gguf_in_folder(const char *folder, Err *err);
+/* The path of the only .gguf file of a folder, malloc'ed; NULL: there is none. Several are an error. */
+bool gguf_in_folder(const char *folder, char **path, Err *err);
+
+/* What configuration and tokenizer need of a GGUF file, as a GGUF file without the weights: the keys, and the vectors
+ * of rotary divisors and of block 0, whose presence says which biases the model has. */
+bool gguf_extract(const Gguf *gguf, Text *out, Err *err);
 #endif

@@ -1,10 +1,10 @@
-/* hub_weights.c: which files of a repository a model needs, by the same rule as the loaders (model_file.h). */
+/* hub_weights.c: which files of a repository a model needs, by the same rule as the loaders (source.h). */
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include "hub.h"
 #include "json.h"
-#include "model_file.h"
+#include "source.h"
 #include "names.h"
 
 static int64_t find(const HubFiles *files, const char *path) {

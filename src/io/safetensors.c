@@ -146,12 +146,8 @@ bool safetensors_parse(SafeTensors *st, const uint8_t *data, size_t bytes, const
     return ok;
 }
 
-bool safetensors_is(const char *path) {
-    char head[9] = {0};
-    FILE *file = file_exists(path) ? fopen(path, "rbe") : NULL;
-    bool is = file && fread(head, 1, sizeof head, file) == sizeof head && head[8] == '{' && !head[7] && !head[6];
-    if (file) fclose(file);
-    return is;
+bool safetensors_is(const uint8_t *data, size_t bytes) {
+    return bytes > 8 && data[8] == '{' && !data[7] && !data[6];
 }
 
 bool safetensors_open(SafeTensors *st, const char *path, Err *err) {

@@ -25,9 +25,10 @@ typedef struct WeightTensor {
 
 typedef struct Weights Weights;
 
-/* `path`: a folder (model.safetensors, else the shards of model.safetensors.index.json, else its only .gguf file), a
- * .safetensors file, a .gguf file, or a packed file. NULL on error. */
-Weights *weights_open(const char *path, Err *err);
+/* Of a folder (model.safetensors, else the shards of model.safetensors.index.json, else its only .gguf file), a
+ * .safetensors file, a .gguf file, or a packed file. Keeps the source. NULL on error. */
+struct QmSource;
+Weights *weights_open(struct QmSource *source, Err *err);
 /* From a list in memory: names are copied; data is borrowed and outlives the result. NULL on error (two of a name). */
 Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err);
 /* Generated values for the tensors of the list (name, rank and dim; the rest is filled in), for measuring speed:
@@ -42,7 +43,7 @@ WeightTensor *weights_find(Weights *weights, const char *name);
 /* Rows [first, last) are not needed soon: their pages leave this process's memory (not the page cache), and come back
  * when they are read. Nothing is done for weights that are not in a mapped file. */
 void weights_forget(const Weights *weights, const WeightTensor *tensor, int64_t first, int64_t last);
-/* The GGUF metadata, or NULL when the checkpoint is not GGUF. */
+/* The GGUF file, or NULL when the checkpoint is none. */
 const struct Gguf *weights_gguf(const Weights *weights);
 /* The packed file, or NULL when the checkpoint is none. */
 const struct Packed *weights_packed(const Weights *weights);

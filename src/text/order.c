@@ -41,8 +41,3 @@ const TokenOrder *tokenizer_order(const QmTokenizer *t, Err *err) {
     token_order_free(made); /* another thread was first */
     return known;
 }
-
-void token_order_free(TokenOrder *o) {
-    if (o) free(o->token);
-    free(o);
-}

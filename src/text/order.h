@@ -2,6 +2,7 @@
  * once. */
 #ifndef ORDER_H
 #define ORDER_H
+#include <stdlib.h>
 #include "../base/base.h"
 
 typedef struct OrderedToken {
@@ -15,5 +16,8 @@ typedef struct TokenOrder { OrderedToken *token; size_t count, longest; } TokenO
 
 /* Sorted at the first call and kept with the tokenizer, which it lives as long as. Any thread. NULL on error. */
 const TokenOrder *tokenizer_order(const QmTokenizer *tokenizer, Err *err);
-void token_order_free(TokenOrder *order);
+static inline void token_order_free(TokenOrder *order) {
+    if (order) free(order->token);
+    free(order);
+}
 #endif

@@ -1,9 +1,7 @@
 /* tokenizer.c: text to ids and back. Encoding: repair UTF-8; cut at added tokens; normalise; cut into words; merge. */
 #include <stdlib.h>
 #include <string.h>
-#include "../base/file_kind.h"
 #include "../io/json.h"
-#include "../io/model_file.h"
 #include "tokenizer.h"
 #include "unicode.h"
 
@@ -43,95 +41,6 @@ bool tokenizer_place(QmTokenizer *t, const Added *token, bool normalized, Err *e
 
 bool tokenizer_finish(QmTokenizer *t, Err *err) {
     return vocab_finish(&t->vocab, err) && added_set_finish(&t->raw, err) && added_set_finish(&t->normal, err);
-}
-
-enum { FILE_LIMIT = 16 << 20 };
-
-/* model_type of the model's config.json, if it has one: transformers goes by it. NULL, or malloc'ed. */
-static bool family_of(const char *model, char **family, Err *err) {
-    ModelFile file = {0};
-    const char *type = NULL;
-    *family = NULL;
-    bool ok = model_file_read(&file, model, "config.json", FILE_LIMIT, err);
-    json_t *root = ok && file.data ? json_text(file.data, file.bytes, file.where, err) : NULL;
-    if (ok && file.data) ok = root && json_get_text(root, "model_type", file.where, &type, err);
-    if (ok && type && !(*family = strdup(type))) ok = err_as(err, QM_MEMORY, "out of memory: model_type");
-    json_decref(root);
-    model_file_free(&file);
-    return ok;
-}
-
-/* The files of a folder or a packed file. */
-static QmTokenizer *open_files(const char *model, Err *err) {
-    QmTokenizer *t = tokenizer_new(err);
-    ModelFile json = {0}, config = {0}, jinja = {0};
-    char *family = NULL;
-    bool ok = t && model_file_read(&json, model, "tokenizer.json", (size_t)256 << 20, err) &&
-              (json.data || err_as(err, QM_IO, "cannot open %s: the model has no such file", json.where)) &&
-              tokenizer_load_json(t, (const uint8_t *)json.data, json.bytes, json.where, err) &&
-              family_of(model, &family, err) &&
-              model_file_read(&config, model, "tokenizer_config.json", FILE_LIMIT, err) &&
-              (!config.data || tokenizer_load_config(t, config.data, config.bytes, family, config.where, err)) &&
-              model_file_read(&jinja, model, "chat_template.jinja", (size_t)1 << 20, err);
-    if (ok && jinja.data) { /* where newer folders keep the template; it wins */
-        chat_free(&t->chat);
-        ok = !file_is_other(jinja.data, jinja.bytes, jinja.where, err) &&
-             chat_recognise(&t->chat, jinja.data, jinja.bytes, err);
-    }
-    model_file_free(&json);
-    model_file_free(&config);
-    model_file_free(&jinja);
-    free(family);
-    if (ok) return t;
-    qm_tokenizer_close(t);
-    return NULL;
-}
-
-static QmTokenizer *from_gguf(const Gguf *gguf, const char *path, Err *err) {
-    QmTokenizer *t = tokenizer_new(err);
-    if (!t || tokenizer_load_gguf(t, gguf, err)) return t;
-    err_prefix(err, "%s", path);
-    qm_tokenizer_close(t);
-    return NULL;
-}
-
-static QmTokenizer *open_packed(const char *path, Err *err) {
-    Packed packed;
-    Gguf gguf;
-    bool found = false;
-    if (!packed_open(&packed, path, err)) return NULL;
-    bool ok = packed_gguf(&packed, &gguf, &found, err);
-    QmTokenizer *t = ok && found ? from_gguf(&gguf, path, err) : NULL;
-    if (found) gguf_close(&gguf);
-    packed_close(&packed);
-    return ok && !found ? open_files(path, err) : t;
-}
-
-static QmTokenizer *open_gguf(const char *path, Err *err) {
-    Gguf gguf;
-    if (!gguf_open(&gguf, path, err)) return NULL;
-    QmTokenizer *t = from_gguf(&gguf, path, err);
-    gguf_close(&gguf);
-    return t;
-}
-
-/* A folder without tokenizer.json whose only GGUF file has a tokenizer. */
-static QmTokenizer *open_folder(const char *folder, Err *err) {
-    ModelFile json = {0};
-    Err several = {0};
-    bool ok = model_file_read(&json, folder, "tokenizer.json", (size_t)256 << 20, err);
-    char *gguf = ok && !json.data ? gguf_in_folder(folder, &several) : NULL;
-    QmTokenizer *t = !ok ? NULL : gguf ? open_gguf(gguf, err) : open_files(folder, err);
-    model_file_free(&json);
-    free(gguf);
-    return t;
-}
-
-QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err) {
-    if (!model_exists(path, err)) return NULL;
-    return folder_exists(path) ? open_folder(path, err)
-           : packed_is(path)   ? open_packed(path, err)
-                               : open_gguf(path, err);
 }
 
 void qm_tokenizer_close(QmTokenizer *t) {

@@ -39,8 +39,7 @@ QmTokenizer *tokenizer_new(Err *err);
 bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, const char *where, Err *err);
 /* tokenizer_config.json, after tokenizer_load_json; tokenizer_config.c says what is taken from it. `family`: model_type
  * of config.json, or NULL. */
-bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const char *family, const char *where,
-                           Err *err);
+bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const char *family, const char *where, Err *err);
 bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err);
 /* Takes up an added token that none is yet. */
 bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err);

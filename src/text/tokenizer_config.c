@@ -219,13 +219,9 @@ static bool load_template(const Config *c) {
     return chat_recognise(&c->tokenizer->chat, json_string_value(value), json_string_length(value), c->err);
 }
 
-bool tokenizer_load_config(QmTokenizer *t, const char *data, size_t bytes, const char *family, const char *where,
-                           Err *err) {
-    json_t *root = json_text(data, bytes, where, err);
+bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const char *family, const char *where, Err *err) {
     Config c = {t, root, where, err};
     int32_t bos = -1;
-    bool ok = root && (json_is_object(root) || err_set(err, "%s: expected an object", where)) && load_decoder(&c) &&
-              load_specials(&c, &bos) && load_flags(&c, family, bos) && load_template(&c);
-    json_decref(root);
-    return ok;
+    return (json_is_object(root) || err_set(err, "%s: expected an object", where)) && load_decoder(&c) &&
+           load_specials(&c, &bos) && load_flags(&c, family, bos) && load_template(&c);
 }

@@ -6,7 +6,7 @@
 #include <unistd.h>
 #include "../../src/io/config.h"
 #include "../../src/io/gguf.h"
-#include "../../src/io/weights.h"
+#include "../at_path.h"
 #include "../../src/text/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -50,7 +50,7 @@ static void read_weights(const uint8_t *data, size_t bytes) {
     int fd = memfd_create("gguf", 0);
     if (fd < 0 || write(fd, data, bytes) != (ssize_t)bytes) abort();
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    Weights *w = weights_open(path, NULL);
+    Weights *w = weights_from(path, NULL);
     for (int64_t i = 0; w && i < weights_count(w); i++) {
         const WeightTensor *t = weights_at(w, i);
         const DTypeRow *type = dtype_row(t->dtype);

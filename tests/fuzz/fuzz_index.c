@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "../../src/io/hub.h"
-#include "../../src/io/weights.h"
+#include "../at_path.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -60,7 +60,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     Err err = {0};
     if (folder[strlen(folder) - 1] == 'X') folder_make();
     put("model.safetensors.index.json", data, bytes);
-    Weights *w = weights_open(folder, &err);
+    Weights *w = weights_from(folder, &err);
     if (!w == !err.kind) abort();
     for (int64_t i = 0; w && i < weights_count(w); i++) {
         WeightTensor *t = weights_at(w, i);

@@ -2,7 +2,7 @@
  * a NUL with arbitrary data after it, under a header that is right. What is accepted lies in the file, in order. */
 #include <stdlib.h>
 #include "../../src/io/gguf.h"
-#include "../../src/io/model_file.h"
+#include "../../src/io/packed.h"
 #include "../pack_write.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
@@ -11,7 +11,6 @@ static void check(const uint8_t *data, size_t bytes) {
     Packed p;
     Gguf gguf;
     Err err = {0};
-    bool found;
     if (!packed_parse(&p, data, bytes, "input", &err)) {
         if (!err.kind) abort();
         return;
@@ -31,7 +30,8 @@ static void check(const uint8_t *data, size_t bytes) {
         Err damaged = {0};
         if (!packed_verify(&p, s, &damaged) && !damaged.kind) abort();
     }
-    if (packed_gguf(&p, &gguf, &found, &err) && found) gguf_close(&gguf);
+    const PackedSection *keys = packed_find(&p, SECTION_GGUF, "metadata.gguf");
+    if (keys && gguf_parse(&gguf, keys->data, keys->bytes, "keys", &err)) gguf_close(&gguf);
     packed_close(&p);
 }
 

@@ -6,6 +6,7 @@
 #include "../../src/infer/batch.h"
 #include "../../src/infer/parameters.h"
 #include "../../src/infer/search.h"
+#include "../at_path.h"
 
 enum { MOST_NEW = 5, MOST_BEAMS = 6, MOST_PROMPT = 12 };
 
@@ -19,7 +20,7 @@ static void open_all(void) {
                          .hidden = true, .isa = "reference"};
     engine = qm_engine_open(&o, &err);
     tokenizer = qm_tokenizer_open("tests/data/bytes", &err);
-    if (!engine || !tokenizer || !generation_defaults(&base, "tests/golden/tiny", &err)) {
+    if (!engine || !tokenizer || !defaults_at(&base, "tests/golden/tiny", &err)) {
         fprintf(stderr, "%s\n", err.text);
         exit(1); /* the files of the tests are not there: no finding */
     }

@@ -3,6 +3,7 @@
  * same at once and as a stream. */
 #include <stdlib.h>
 #include <string.h>
+#include "../../src/io/json.h"
 #include "../../src/text/stream.h"
 #include "../../src/text/tokenizer.h"
 #include "../../src/text/unicode.h"
@@ -43,6 +44,13 @@ static void encode_and_decode(const QmTokenizer *t, const char *text, size_t byt
     }
 }
 
+static bool load_config(QmTokenizer *t, const char *text, size_t bytes, const char *family, Err *err) {
+    json_t *root = json_text(text, bytes, "config", err);
+    bool ok = root && tokenizer_load_config(t, root, family, "config", err);
+    json_decref(root);
+    return ok;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     static const char sample[] = "Hello  world's 123\n\n <|im_end|>a\xCC\x81\xFF ab";
     const uint8_t *nul = bytes ? memchr(data, 0, bytes) : NULL;
@@ -61,8 +69,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         ok = tokenizer_load_json(t, data, nul ? (size_t)(nul - data) : bytes, "fuzz", &err);
     }
     if (ok && nul && nul + 1 < data + bytes && nul[1] == '{')
-        ok = tokenizer_load_config(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1),
-                                   bytes % 2 ? "qwen2" : NULL, "config", &err);
+        ok = load_config(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1), bytes % 2 ? "qwen2" : NULL, &err);
     check(ok != err.kind);
     if (ok) encode_and_decode(t, sample, strlen(sample));
     if (ok && nul) encode_and_decode(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1));

@@ -1,0 +1,58 @@
+/* tokenizer_open.c: the tokenizer of a model, whatever files it is made of. */
+#include "../base/file_kind.h"
+#include "../io/source.h"
+#include "tokenizer.h"
+
+enum { TOKENIZER_LIMIT = 256 << 20, TEMPLATE_LIMIT = 1 << 20 }; /* bytes */
+
+/* tokenizer_config.json; model_type of config.json, if there is one, counts too: transformers goes by it. */
+static bool load_config(QmTokenizer *t, Source *source, Err *err) {
+    const json_t *config, *model;
+    const char *family = NULL, *where, *model_where;
+    if (!source_json(source, "tokenizer_config.json", &config, &where, err)) return false;
+    if (!source_json(source, "config.json", &model, &model_where, err)) return false;
+    if (model && !json_get_text(model, "model_type", model_where, &family, err)) return false;
+    return !config || tokenizer_load_config(t, config, family, where, err);
+}
+
+/* Where newer folders keep the template; it wins. */
+static bool load_template(QmTokenizer *t, Source *source, Err *err) {
+    SourceText jinja;
+    bool ok = source_text(source, "chat_template.jinja", TEMPLATE_LIMIT, &jinja, err);
+    if (ok && jinja.data) {
+        chat_free(&t->chat);
+        ok = !file_is_other(jinja.data, jinja.bytes, jinja.where, err) &&
+             chat_recognise(&t->chat, jinja.data, jinja.bytes, err);
+    }
+    source_text_free(&jinja);
+    return ok;
+}
+
+static bool load_files(QmTokenizer *t, Source *source, Err *err) {
+    SourceText json;
+    bool ok = source_text(source, "tokenizer.json", TOKENIZER_LIMIT, &json, err) &&
+              (json.data || err_as(err, QM_IO, "cannot open %s: the model has no such file", json.where)) &&
+              tokenizer_load_json(t, (const uint8_t *)json.data, json.bytes, json.where, err);
+    source_text_free(&json);
+    return ok && load_config(t, source, err) && load_template(t, source, err);
+}
+
+QmTokenizer *qm_tokenizer_open_from(QmSource *source, QmErr *err) {
+    QmTokenizer *t = tokenizer_new(err);
+    const Gguf *gguf = NULL; /* a folder's counts where it has no tokenizer.json */
+    bool ok = t && (source_has(source, "tokenizer.json") || source_gguf(source, &gguf, err));
+    if (ok && gguf) {
+        ok = tokenizer_load_gguf(t, gguf, err);
+        if (!ok) err_prefix(err, "%s", gguf->file.path ? gguf->file.path : source_path(source));
+    } else ok = ok && load_files(t, source, err);
+    if (ok) return t;
+    qm_tokenizer_close(t);
+    return NULL;
+}
+
+QmTokenizer *qm_tokenizer_open(const char *path, QmErr *err) {
+    Source *source = source_open(path, err);
+    QmTokenizer *t = source ? qm_tokenizer_open_from(source, err) : NULL;
+    source_close(source);
+    return t;
+}
