@@ -205,6 +205,24 @@ else
         'err "\"guidance_scale\" is not supported"' 'err "/clear"'
 fi
 
+chat() { # LINES: a chat of them from a pipe
+    status=0
+    printf "$1" | "$QWENMESH" chat -m "$model" --chat-template chatml -n 4 --temp 0 >"$work/out" 2>"$work/err" || status=$?
+}
+chat '/set num_beams 4\nhi\n'
+check "chat: what it does not do is not set, and the talk goes on" 'is 1' 'err "num_beams, num_return_sequences, best_of"' '[ -s "$work/out" ]'
+chat '/set max_new_tokens 0\nhi\n'
+check "chat: no new tokens" 'is 1' 'err "max_new_tokens is 0"'
+for line in /regen /quitx "/clear x" /save; do
+    chat "$line\nhi\n"
+    check "chat from a pipe: $line could not be done, exit status 1" 'is 1' '[ -s "$work/out" ]'
+done
+chat 'hi\n/regen\n/stats\n/clear\n/set top_k 3\n/quit\n'
+check "chat from a pipe: all could be done" 'is 0'
+echo '{"num_beams": 4, "num_beam_groups": 2, "diversity_penalty": 0.5, "eos_token_id": 511}' >"$model/generation_config.json"
+chat 'hi\n/set top_k 3\n'
+check "chat: a search that the model asks for is left out, and that is said" 'is 0' 'err "the search of generation_config.json is left out"'
+
 # ---- What lm-eval leaves to the model
 echo '{"eos_token_id": 511, "repetition_penalty": 1.7, "top_k": 3}' >"$model/generation_config.json"
 for protocol in lm-eval openai; do

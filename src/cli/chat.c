@@ -4,6 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "../infer/parameters.h"
+#include "../infer/search.h"
 #include "conversation.h"
 #include "model_options.h"
 #include "terminal.h"
@@ -28,6 +29,24 @@ typedef struct Chat {
     Pace pace;
 } Chat;
 
+/* Says what was wrong with a command; the chat goes on, and where it is a pipe's, ends with exit code 1. */
+static void wrong(Chat *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void wrong(Chat *c, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fputc('\n', stderr);
+    c->failed = !c->terminal;
+}
+
+/* Whether a chat does what is set: an answer is shown as it comes, so nothing searches for it. */
+static bool settable(const GenerationConfig *c, Err *err) {
+    return !search_wanted(c, false) ||
+           err_set(err, "/set: a chat takes one token after the other: num_beams, num_return_sequences, best_of, "
+                        "penalty_alpha and prompt_lookup_num_tokens are for run and generate");
+}
+
 /* /set NAME VALUE, by the names of a request. */
 static void set(Chat *c, char *text) {
     char *save = NULL, *name = strtok_r(text, " \t", &save), *value = strtok_r(NULL, "", &save);
@@ -41,7 +60,7 @@ static void set(Chat *c, char *text) {
             json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
         if (parameters_known(object, NULL, "/set", &err) &&
             generation_from_json(&next, &c->config, object, "/set", &err) &&
-            generation_check(&next, qm_engine_info(c->engine)->vocab, &err)) {
+            generation_check(&next, qm_engine_info(c->engine)->vocab, &err) && settable(&next, &err)) {
             GenerationConfig before = c->config;
             c->config = next;
             next = before;
@@ -50,7 +69,7 @@ static void set(Chat *c, char *text) {
     } else if (name) {
         err_set(&err, "/set %.40s: expected a number, true, false or a JSON string", name);
     }
-    if (err.kind) fprintf(stderr, "%s\n", err.text), c->failed = !c->terminal;
+    if (err.kind) wrong(c, "%s", err.text);
     generation_text(&c->config, &shown);
     fprintf(stderr, "%s\n", shown.data ? shown.data : "");
     text_free(&shown);
@@ -119,9 +138,11 @@ static bool answer(Chat *c, Err *err) {
                      "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new "
                      "one, --ctx N at the start makes room", (long long)count, (long long)context);
     else if (ok && g.finish)
-        ok = err_set(err,
-                     "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
-                     "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count);
+        ok = c->config.max_length
+                 ? err_set(err,
+                           "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
+                           "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count)
+                 : err_set(err, "max_new_tokens is 0: /set max_new_tokens 256 allows an answer");
     c->pace = (Pace){.prompt = count};
     while (ok && !g.finish && !interrupted()) {
         const char *text;
@@ -158,7 +179,7 @@ static void again(Chat *c, char *rest, Err *err) {
     (void)rest;
     json_t *old = conversation_take_answer(&c->said);
     if (!old) {
-        fprintf(stderr, "nothing was answered yet\n");
+        wrong(c, "nothing was answered yet");
         return;
     }
     c->take++;
@@ -196,11 +217,13 @@ static void system_message(Chat *c, char *rest, Err *err) {
 }
 static void save(Chat *c, char *rest, Err *err) {
     if (conversation_save(&c->said, rest, err))
-        fprintf(stderr, "%zu messages in %s\n", json_array_size(c->said.messages), rest);
+        fprintf(stderr, "%zu message%s in %s\n", json_array_size(c->said.messages),
+                json_array_size(c->said.messages) == 1 ? "" : "s", rest);
 }
 static void load(Chat *c, char *rest, Err *err) {
     if (conversation_load(&c->said, rest, err))
-        fprintf(stderr, "%zu messages from %s\n", json_array_size(c->said.messages), rest);
+        fprintf(stderr, "%zu message%s from %s\n", json_array_size(c->said.messages),
+                json_array_size(c->said.messages) == 1 ? "" : "s", rest);
 }
 static void help(Chat *c, char *rest, Err *err);
 
@@ -245,14 +268,14 @@ static bool command(Chat *c, char *line, Err *err) {
     for (int i = 0; i < CHAT_COMMANDS; i++) {
         if (strncmp(chat_commands[i].name, line, bytes) || chat_commands[i].name[bytes]) continue;
         if (!chat_commands[i].run) return false;
-        if (*rest && !*chat_commands[i].argument) fprintf(stderr, "%s takes nothing after it\n", chat_commands[i].name);
+        if (*rest && !*chat_commands[i].argument) wrong(c, "%s takes nothing after it", chat_commands[i].name);
         else if (!*rest && *chat_commands[i].argument && *chat_commands[i].argument != '[')
-            fprintf(stderr, "%s: expected %s\n", chat_commands[i].name, chat_commands[i].argument);
+            wrong(c, "%s: expected %s", chat_commands[i].name, chat_commands[i].argument);
         else chat_commands[i].run(c, rest, err);
         return true;
     }
-    fprintf(stderr, "no command %s: /help lists them; a message that begins with / takes a space before it\n",
-            name_text(line, bytes).text);
+    wrong(c, "no command %s: /help lists them; a message that begins with / takes a space before it",
+          name_text(line, bytes).text);
     return true;
 }
 
@@ -324,6 +347,11 @@ int cmd_chat(int argc, char **argv) {
               (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err) &&
               (terminal = terminal_open(c.terminal, &err));
     if (ok) generation_turn_ends(&c.config, c.tokenizer);
+    if (ok && search_wanted(&c.config, false))
+        fprintf(stderr, "note: a chat takes one token after the other: the search of generation_config.json is left out\n");
+    c.config.num_beams = c.config.num_beam_groups = c.config.num_return_sequences = 1;
+    c.config.best_of = c.config.prompt_lookup_num_tokens = 0;
+    c.config.penalty_alpha = c.config.diversity_penalty = 0;
     if (ok && c.terminal) banner(&c, m.engine.model);
     if (ok) talk(&c, terminal, &err);
     terminal_close(terminal);
