@@ -11,7 +11,7 @@
 #include <immintrin.h>
 #endif
 #include "../src/base/cpu.h"
-#include "../src/cpu/kernels.h"
+#include "../src/cpu/kernels_select.h"
 #include "../src/ops/call.h"
 
 enum { K = 3584, THREADS = 2, BYTES = 96 << 20, PANELS = 4, REPETITIONS_MOST = 99 };

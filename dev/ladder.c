@@ -10,7 +10,7 @@
 #include <string.h>
 #include "../src/base/base.h"
 #include "../src/base/cpu.h"
-#include "../src/cpu/kernels.h"
+#include "../src/cpu/kernels_select.h"
 
 #define DECLARE(name) extern const Kernels kernels_##name;
 VARIANTS(DECLARE)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <cmocka.h>
-#include "../src/cpu/kernels.h"
+#include "../src/cpu/kernels_select.h"
 #define INLINE static inline
 #define UNROLL
 #include "simd16_plain.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "../src/cpu/cpu.h"
+#include "../src/cpu/cpu_engine.h"
 #include "fixture.h"
 #include "op_cases.h"
 

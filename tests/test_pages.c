@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "../src/cpu/pages.h"
+#include "../src/cpu/cache_pages.h"
 #include "../src/qwenmesh.h"
 
 static uint32_t seed = 1;

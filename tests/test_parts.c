@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "../src/cpu/pages.h"
-#include "../src/cpu/kernels.h"
+#include "../src/cpu/cache_pages.h"
+#include "../src/cpu/kernels_select.h"
 #include "../src/cpu/share.h"
 #include "../src/qwenmesh.h"
 #include "fixture.h"

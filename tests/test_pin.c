@@ -123,8 +123,8 @@ static QmEngine *open_engine(const char *model, const char *mesh, int threads, b
 typedef struct Seen { const Cpu *cpu; uint8_t *count; } Seen;
 static void see(void *context, uint8_t *from, size_t bytes) {
     Seen *seen = context;
-    size_t at = (size_t)(from - seen->cpu->packed);
-    assert_true(at < seen->cpu->packed_bytes && bytes <= seen->cpu->packed_bytes - at);
+    size_t at = (size_t)(from - seen->cpu->load.packed);
+    assert_true(at < seen->cpu->load.packed_bytes && bytes <= seen->cpu->load.packed_bytes - at);
     for (size_t i = 0; i < bytes; i++)
         if (seen->count[at + i] < 255) seen->count[at + i]++;
 }
@@ -137,18 +137,17 @@ static void owners_cover_all_weights(void **state) {
         for (int workers = 1; workers <= 3; workers++) {
             QmEngine *e = open_engine("tests/golden/heads28-4", meshes[m], workers, false);
             Cpu *cpu = e->state;
-            Seen seen = {cpu, calloc(cpu->packed_bytes, 1)};
-            cpu->replica_rows[1] = cpu->replica_logits[1] = 1;
-            for (int i = 2; i <= cpu->program->partition->mesh.dp; i++)
-                cpu->replica_rows[i] = cpu->replica_logits[i] = 1;
+            Seen seen = {cpu, calloc(cpu->load.packed_bytes, 1)};
+            for (int kind = STEP_ROWS; kind < ROW_KINDS; kind++)
+                for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->step.first_row[kind][i] = 1;
             cpu_step_count(cpu);
             for (int w = 0; w < workers; w++) owner_pieces(cpu, w, see, &seen);
             size_t twice = 0;
-            for (size_t i = 0; i < cpu->packed_bytes; i++) {
+            for (size_t i = 0; i < cpu->load.packed_bytes; i++) {
                 if (!seen.count[i]) fail_msg("mesh %s, %d workers: byte %zu has no owner", meshes[m], workers, i);
                 twice += seen.count[i] > 1;
             }
-            assert_true(twice < cpu->packed_bytes / 4); /* panels at the edge of two heads or shards */
+            assert_true(twice < cpu->load.packed_bytes / 4); /* panels at the edge of two heads or shards */
             free(seen.count);
             qm_engine_close(e);
         }

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "../src/pjrt/cache.h"
+#include "../src/pjrt/executable_cache.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
 #include "../src/qwenmesh.h"

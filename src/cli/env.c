@@ -12,7 +12,7 @@
 #include <pcre2.h>
 #include "../base/cgroup.h"
 #include "../base/cpu.h"
-#include "../cpu/kernels.h"
+#include "../cpu/kernels_select.h"
 #include "../pjrt/client.h"
 #include "../pjrt/plugin.h"
 #include "../pjrt/tt_desc.h"

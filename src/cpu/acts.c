@@ -1,7 +1,7 @@
 /* acts.c: in which form linears take their activations, and what is said of it. All of it follows from the file and the
  * options, nothing from the processor, the mesh or the rank: bits depend on it. */
 #include <stdlib.h>
-#include "cpu.h"
+#include "cpu_state.h"
 
 /* Why a linear keeps f32. */
 typedef enum Kept { KEPT_NOT, KEPT_WEIGHTS, KEPT_SUMS, KEPT_COUNT } Kept;
@@ -16,7 +16,7 @@ static bool leaves_whole(const Tree *tree, int64_t group, int64_t k) {
 /* In 8 bits if its weights are quantised, in bf16 if they are bf16, and if every sum is over whole groups, or over
  * whole pairs. */
 static Kept kept(const Cpu *cpu, const Node *n, ActType act) {
-    const PackedWeight *w = &cpu->weights[n->in[1].id].packed;
+    const PackedWeight *w = &cpu->load.weights[n->in[1].id].packed;
     const SumTree *sum = program_sum(cpu->program, n);
     if (act == ACT_INT8 ? !packed_quantised(w->type) : w->type != PACKED_BF16) return KEPT_WEIGHTS;
     if (act == ACT_INT8 && w->k % ACT_GROUP) return KEPT_SUMS;
@@ -24,7 +24,7 @@ static Kept kept(const Cpu *cpu, const Node *n, ActType act) {
 }
 
 static bool is_linear(const Cpu *cpu, const Node *n) {
-    return n->kind == NODE_OP && n->op->quantise && cpu->weights[n->in[1].id].as_matrix;
+    return n->kind == NODE_OP && n->op->quantise && cpu->load.weights[n->in[1].id].as_matrix;
 }
 
 ActType cpu_act(const Cpu *cpu, const Node *n) {

@@ -1,16 +1,16 @@
 /* exchange.c: which values of a step go from rank to rank, and when. */
 #include <string.h>
-#include "cpu.h"
-#include "pages.h"
+#include "cpu_state.h"
+#include "cache_pages.h"
 
 static float *value_of(const Cpu *cpu, const Node *n) {
-    int64_t at = cpu->offset[n - cpu->program->graph.nodes];
-    return at < 0 ? NULL : cpu->activations + at;
+    int64_t at = cpu->plan.offset[n - cpu->program->graph.nodes];
+    return at < 0 ? NULL : cpu->plan.activations + at;
 }
 
 /* Rows of this step that a replica has. */
 static Range rows_of(const Cpu *cpu, const Node *n, int replica) {
-    const int64_t *rows = cpu->first_row[shape_rows(&n->shape)];
+    const int64_t *rows = cpu->step.first_row[shape_rows(&n->shape)];
     return (Range){rows[replica], rows[replica + 1]};
 }
 
@@ -19,14 +19,14 @@ void cpu_exchange(Cpu *cpu, int phase) {
     int tp = cpu->program->partition->mesh.tp;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (!n->op || !n->partial[0] || cpu->node_phase[id] != phase) continue;
+        if (!n->op || !n->partial[0] || cpu->plan.node_phase[id] != phase) continue;
         for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
             Range rows = rows_of(cpu, n, replica);
             if (rows.first == rows.last) continue;
             if (program_sum(cpu->program, n)) {
                 int64_t width = n->shape.dim[1].size;
-                spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), block_step(cpu->step.rows, width),
-                              width, rows);
+                int64_t step = block_step(cpu->step.given.rows, width);
+                spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), step, width, rows);
             } else { /* (max, id) per device: wanted where the replica's results are */
                 int home = (int)spread_ranks(&cpu->spread, replica).first;
                 spread_gather(&cpu->spread, n, replica, home, value_of(cpu, n), 2 * tp, 2, rows);

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "cpu.h"
+#include "cpu_state.h"
 
 enum { MOST_POSITIONS = 1 << 20 };
 
@@ -44,8 +44,8 @@ static bool turns_new(KvCache *c, const Rope *r, Err *err) {
  * of root mean square 1. Sums in one order, so that every mesh leaves the same biases out. */
 static bool content_of(const Cpu *cpu, const CacheSource *s, int64_t first, int64_t rows, double *out, Err *err) {
     enum { COLUMNS = 256 };
-    const PackedWeight *w = &cpu->weights[s->weight.id].packed;
-    const float *gain = cpu->weights[s->gain.id].vector;
+    const PackedWeight *w = &cpu->load.weights[s->weight.id].packed;
+    const float *gain = cpu->load.weights[s->gain.id].vector;
     float *piece = mem_pages_new(COLUMNS * PANEL * sizeof *piece, "weights of keys", err);
     double square = 0;
     for (int64_t row = first; piece && row < first + rows;) {
@@ -90,7 +90,7 @@ static bool bias_of(Cpu *cpu, const Node *update, int64_t head, Err *err) {
     for (int i = 0; i < 2; i++) {
         CacheSource s;
         if (!cache_source(g, update, i, &s)) continue;
-        const float *bias = cpu->weights[s.bias.id].vector + from;
+        const float *bias = cpu->load.weights[s.bias.id].vector + from;
         if (!content_of(cpu, &s, from, c->channels, &content, err)) return false;
         if (s.rope) {
             if (!c->turns && !turns_new(c, s.rope, err)) return false;

@@ -131,7 +131,7 @@ static int64_t runs(const LoadedWeight *w) {
 }
 
 static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError *error) {
-    uint8_t *to = job->cpu->packed + (w->packed.data - job->cpu->packed);
+    uint8_t *to = job->cpu->load.packed + (w->packed.data - job->cpu->load.packed);
     int64_t each = run_panels(w), first = run * each, last = first + each;
     if (last > cpu_panels(w)) last = cpu_panels(w);
     if (w->tensor->panels)
@@ -148,7 +148,7 @@ static void pack_job(void *argument, int worker) {
     for (;;) {
         int64_t at = atomic_fetch_add(&job->next, 1), left = at;
         if (at >= job->total) break;
-        const LoadedWeight *w = job->cpu->weights;
+        const LoadedWeight *w = job->cpu->load.weights;
         for (int64_t n; left >= (n = runs(w)); w++) left -= n;
         pack_run(job, w, left, &error);
         if (worker == 0) progress_show(job->progress, at);
@@ -182,7 +182,7 @@ static bool reserve(Cpu *cpu, Err *err) {
     size_t bytes = 0;
     bool mapped = false;
     for (int id = 1; id < g->count; id++) {
-        LoadedWeight *w = &cpu->weights[id];
+        LoadedWeight *w = &cpu->load.weights[id];
         size_t size;
         if (!w->as_matrix) continue;
         slice(cpu, id, &w->packed);
@@ -201,12 +201,12 @@ static bool reserve(Cpu *cpu, Err *err) {
     /* Pages of a mapped file stay where they were first read: over several nodes, every worker gets a copy of its own
      * part beside it instead. */
     if (mapped && cpu->nodes == 1) return true;
-    cpu->packed_bytes = bytes ? bytes : PANEL; /* a rank may have no device */
-    cpu->packed = mem_pages_new(cpu->packed_bytes, "packed weights", err);
-    if (!cpu->packed) return false;
-    uint8_t *next = cpu->packed;
+    cpu->load.packed_bytes = bytes ? bytes : PANEL; /* a rank may have no device */
+    cpu->load.packed = mem_pages_new(cpu->load.packed_bytes, "packed weights", err);
+    if (!cpu->load.packed) return false;
+    uint8_t *next = cpu->load.packed;
     for (int id = 1; id < g->count; id++) {
-        LoadedWeight *w = &cpu->weights[id];
+        LoadedWeight *w = &cpu->load.weights[id];
         if (!w->as_matrix) continue;
         w->packed.data = next;
         next += cpu_panels(w) * w->packed.panel_bytes;
@@ -218,9 +218,9 @@ bool cpu_fill(Cpu *cpu, Weights *weights, Err *err) {
     const Packed *packed = weights_packed(weights);
     int64_t total = 0;
     if (packed) cpu->info.weight_error = packed->error;
-    if (!cpu->packed) return true;
+    if (!cpu->load.packed) return true;
     if (cpu->nodes > 1) owners_touch(cpu);
-    for (int id = 1; id < cpu->program->graph.count; id++) total += runs(&cpu->weights[id]);
+    for (int id = 1; id < cpu->program->graph.count; id++) total += runs(&cpu->load.weights[id]);
     Progress progress;
     PackJob job = {.cpu = cpu, .weights = weights, .total = total, .progress = &progress};
     job.error = mem_new((size_t)workers_count(cpu->workers), sizeof *job.error, "weights", err);
@@ -246,13 +246,13 @@ static bool packed_option(const Packed *packed, const char *asked, Err *err) {
 bool cpu_load(Cpu *cpu, Weights *weights, Err *err) {
     const Graph *g = &cpu->program->graph;
     const Packed *packed = weights_packed(weights);
-    cpu->weights = mem_new((size_t)g->count, sizeof *cpu->weights, "weights", err);
-    if (!cpu->weights || (packed && !packed_option(packed, cpu->options.weights, err)) ||
-        !cpu_hold(g, weights, cpu->options.quantise, cpu->weights, err) ||
+    cpu->load.weights = mem_new((size_t)g->count, sizeof *cpu->load.weights, "weights", err);
+    if (!cpu->load.weights || (packed && !packed_option(packed, cpu->options.weights, err)) ||
+        !cpu_hold(g, weights, cpu->options.quantise, cpu->load.weights, err) ||
         !reserve(cpu, err))
         return false;
     for (int id = 1; id < g->count; id++) {
-        LoadedWeight *w = &cpu->weights[id];
+        LoadedWeight *w = &cpu->load.weights[id];
         if (!w->as_vector) continue;
         w->vector = mem_new((size_t)w->tensor->dim[0], sizeof(float), w->tensor->name, err);
         if (!w->vector || !cpu_vector(w, w->vector, err)) return false;

@@ -1,5 +1,5 @@
-/* owners.c: see owners.h. The shares are those of step_job in cpu.c; a linear's units are panels, of which a part of a
- * split sum reads some columns only. */
+/* owners.c: see owners.h. The shares are those of step_job in cpu_step.c; a linear's units are panels, of which a part
+ * of a split sum reads some columns only. */
 #include <string.h>
 #include "owners.h"
 
@@ -23,12 +23,12 @@ static Range call_columns(const Call *c) {
 
 void owner_pieces(Cpu *cpu, int worker, void (*visit)(void *, uint8_t *, size_t), void *context) {
     int workers = workers_count(cpu->workers);
-    for (int p = 0; p < cpu->phase_count; p++) {
-        const Phase *phase = &cpu->phases[p];
+    for (int p = 0; p < cpu->plan.phase_count; p++) {
+        const Phase *phase = &cpu->plan.phases[p];
         SharePart share = share_part(phase->cost, workers, worker, 1, 0);
         double at = 0;
         for (int i = phase->first; i < phase->last && at < share.end; i++) {
-            const Item *item = &cpu->items[i];
+            const Item *item = &cpu->plan.items[i];
             const PackedWeight *w = cpu_matrix(item);
             int64_t first, last;
             share_units(at, item->unit_cost, item->units, share.begin, share.end, &first, &last);
@@ -55,7 +55,7 @@ static void touch_job(void *argument, int worker) { owner_pieces(argument, worke
 /* Every replica as if it had rows up to row `last`. */
 static void rows_set(Cpu *cpu, int64_t last) {
     for (int kind = STEP_ROWS; kind < ROW_KINDS; kind++)
-        for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->first_row[kind][i] = last;
+        for (int i = 1; i <= cpu->program->partition->mesh.dp; i++) cpu->step.first_row[kind][i] = last;
     cpu_step_count(cpu);
 }
 

@@ -1,7 +1,7 @@
 /* owners.h: which worker reads which weights in a decode step, and where their memory is. */
 #ifndef OWNERS_H
 #define OWNERS_H
-#include "cpu.h"
+#include "cpu_state.h"
 
 /* Calls visit(context, bytes from, bytes) for every piece of a weight matrix that a worker reads in a step of one row;
  * together the workers' pieces cover every matrix. After cpu_plan; not while a step runs. */

@@ -2,7 +2,7 @@
 #ifndef PACKED_FILE_H
 #define PACKED_FILE_H
 #include <stdatomic.h>
-#include "cpu.h"
+#include "cpu_state.h"
 
 /* --weights of the CPU engine: file (or NULL), bf16, 8bit, 4bit. */
 bool weights_option(const char *name, PackedType *out, Err *err);

@@ -1,6 +1,6 @@
 /* phases.c: what phases are called, and what they took. */
 #include <string.h>
-#include "cpu.h"
+#include "cpu_state.h"
 
 /* "model.layers.0.self_attn.q_proj.weight": q_proj; what has no matrix by its operation. */
 static void item_name(const Item *item, char *out, size_t size) {
@@ -29,7 +29,7 @@ static void phase_name(const Cpu *cpu, const Phase *phase, char *out, size_t siz
     size_t at = 0;
     out[0] = 0;
     for (int i = phase->first; i < phase->last; i++) {
-        item_name(&cpu->items[i], name, sizeof name);
+        item_name(&cpu->plan.items[i], name, sizeof name);
         if (at < size && !listed(out, name)) at += (size_t)snprintf(out + at, size - at, "%s%s", at ? ", " : "", name);
     }
 }
@@ -37,10 +37,10 @@ static void phase_name(const Cpu *cpu, const Phase *phase, char *out, size_t siz
 int cpu_phases(void *backend, QmPhase *out, int most) {
     Cpu *cpu = backend;
     int count = 0;
-    for (int p = 0; cpu->timed && p < cpu->phase_count; p++) {
-        QmPhase phase = {.seconds = cpu->timed[p].seconds, .weight_bytes = cpu->timed[p].weight_bytes};
-        cpu->timed[p] = (struct Timed){0};
-        phase_name(cpu, &cpu->phases[p], phase.name, sizeof phase.name);
+    for (int p = 0; cpu->step.timed && p < cpu->plan.phase_count; p++) {
+        QmPhase phase = {.seconds = cpu->step.timed[p].seconds, .weight_bytes = cpu->step.timed[p].weight_bytes};
+        cpu->step.timed[p] = (struct Timed){0};
+        phase_name(cpu, &cpu->plan.phases[p], phase.name, sizeof phase.name);
         int i = 0;
         while (i < count && strcmp(out[i].name, phase.name)) i++;
         if (i < count) {

@@ -1,7 +1,7 @@
 /* plan.c: which device does what in which phase, and where every activation lives. Nothing is allocated after this. */
 #include <stdlib.h>
 #include <string.h>
-#include "cpu.h"
+#include "cpu_state.h"
 
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     int64_t rows = n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : cpu->options.rows;
@@ -20,13 +20,14 @@ static double unit_cost(const OpRow *op, const Call *c) {
 }
 
 static bool item_add(Cpu *cpu, const OpRow *op, const Call *call, int replica, Err *err) {
-    if (!mem_grow((void **)&cpu->items, &cpu->item_capacity, (size_t)cpu->item_count + 1, sizeof(Item), "work items",
-                  err))
+    CpuPlan *plan = &cpu->plan;
+    if (!mem_grow((void **)&plan->items, &plan->item_capacity, (size_t)plan->item_count + 1, sizeof(Item),
+                  "work items", err))
         return false;
     Item item = {.call = *call, .op = op, .replica = replica};
     item.call.replica = replica;
     item.unit_cost = unit_cost(item.op, call);
-    cpu->items[cpu->item_count++] = item;
+    cpu->plan.items[cpu->plan.item_count++] = item;
     return true;
 }
 
@@ -57,13 +58,13 @@ static int64_t acts_floats(const Cpu *cpu, const Node *n, int64_t rows) {
  * computed once, columns that touch together, unless a multiple of `cut` lies between them (0: nowhere). */
 static bool item_join(Cpu *cpu, Call *call, Range columns, int64_t cut, int replica, int from, Err *err) {
     if (columns.first >= columns.last) return true;
-    for (int i = from; i < cpu->item_count; i++) {
-        Range *r = &cpu->items[i].call.columns;
-        if (cpu->items[i].replica != replica || columns.first > r->last || columns.last < r->first) continue;
+    for (int i = from; i < cpu->plan.item_count; i++) {
+        Range *r = &cpu->plan.items[i].call.columns;
+        if (cpu->plan.items[i].replica != replica || columns.first > r->last || columns.last < r->first) continue;
         if (cut && columns.first / cut != r->first / cut) continue;
         if (columns.first < r->first) r->first = columns.first;
         if (columns.last > r->last) r->last = columns.last;
-        cpu->items[i].unit_cost = unit_cost(cpu->items[i].op, &cpu->items[i].call);
+        cpu->plan.items[i].unit_cost = unit_cost(cpu->plan.items[i].op, &cpu->plan.items[i].call);
         return true;
     }
     call->columns = columns;
@@ -110,12 +111,12 @@ static bool parts_new(Cpu *cpu, Err *err) {
     size_t heads = (size_t)(rows * graph_size(g, AXIS_KV_HEAD) * graph_size(g, AXIS_GROUP));
     size_t part = (size_t)attention_part(1, graph_size(g, AXIS_CHANNEL)) * sizeof(float);
     if (workers_count(cpu->workers) < 2) return true;
-    if (!size_mul(heads, (size_t)cpu->cache.blocks, &cpu->parts.bytes) ||
-        !size_mul(cpu->parts.bytes, part, &cpu->parts.bytes))
+    if (!size_mul(heads, (size_t)cpu->cache.blocks, &cpu->plan.parts.bytes) ||
+        !size_mul(cpu->plan.parts.bytes, part, &cpu->plan.parts.bytes))
         return err_set(err, "attention: sizes wrap");
-    cpu->parts.data = mem_pages_new(cpu->parts.bytes, "attention", err);
-    cpu->parts.done = mem_new(heads, sizeof *cpu->parts.done, "attention", err);
-    return cpu->parts.data && cpu->parts.done;
+    cpu->plan.parts.data = mem_pages_new(cpu->plan.parts.bytes, "attention", err);
+    cpu->plan.parts.done = mem_new(heads, sizeof *cpu->plan.parts.done, "attention", err);
+    return cpu->plan.parts.data && cpu->plan.parts.done;
 }
 
 int64_t cpu_cache_number(const Graph *g, const Node *state) {
@@ -129,7 +130,7 @@ int64_t cpu_cache_number(const Graph *g, const Node *state) {
 static void call_bind(Cpu *cpu, Call *c, int replica) {
     const Graph *g = c->graph;
     const Node *n = c->node, *in = graph_node(g, n->in[0]);
-    const LoadedWeight *w = &cpu->weights[n->in[1].id];
+    const LoadedWeight *w = &cpu->load.weights[n->in[1].id];
     switch (n->op->binds) {
     case BINDS_NOTHING: break;
     case BINDS_MATRIX: c->matrix = (MatrixBinding){.weight = &w->packed, .blocking = &cpu->blocking}; break;
@@ -141,7 +142,7 @@ static void call_bind(Cpu *cpu, Call *c, int replica) {
         break;
     }
     case BINDS_CACHE:
-        c->cache = (CacheBinding){.cache = &cpu->cache, .parts = cpu->parts.bytes ? &cpu->parts : NULL};
+        c->cache = (CacheBinding){.cache = &cpu->cache, .parts = cpu->plan.parts.bytes ? &cpu->plan.parts : NULL};
         for (int i = 0; i < n->inputs; i++)
             if (graph_state(g, n->in[i])) c->cache.layer = cpu_cache_number(g, graph_state(g, n->in[i]));
         break;
@@ -151,18 +152,18 @@ static void call_bind(Cpu *cpu, Call *c, int replica) {
 /* A Call with everything that does not change from step to step. */
 static Call call_of(Cpu *cpu, const Node *n, int replica) {
     const Graph *g = &cpu->program->graph;
-    Call c = {.graph = g, .node = n, .kernels = cpu->kernels, .step = &cpu->step, .out_width = node_width(n)};
+    Call c = {.graph = g, .node = n, .kernels = cpu->kernels, .step = &cpu->step.given, .out_width = node_width(n)};
     c.columns = (Range){0, c.out_width};
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(g, n->in[i]);
         if (!in) continue;
         c.in_width[i] = node_width(in);
-        if (in->kind == NODE_WEIGHT && in->value == VALUE_VECTOR) c.in[i] = cpu->weights[n->in[i].id].vector;
-        if (graph_state(g, n->in[i])) c.in[i] = cpu->state[graph_state(g, n->in[i]) - g->nodes];
-        if (in->kind == NODE_INPUT) c.ids = step_input(&cpu->step, in->name);
+        if (in->kind == NODE_WEIGHT && in->value == VALUE_VECTOR) c.in[i] = cpu->load.weights[n->in[i].id].vector;
+        if (graph_state(g, n->in[i])) c.in[i] = cpu->plan.state[graph_state(g, n->in[i]) - g->nodes];
+        if (in->kind == NODE_INPUT) c.ids = step_input(&cpu->step.given, in->name);
     }
     const Node *written = n->op->writes_state ? graph_state(g, (Tensor){(int)(n - g->nodes)}) : NULL;
-    if (written) c.out = cpu->state[written - g->nodes];
+    if (written) c.out = cpu->plan.state[written - g->nodes];
     if (n->kind == NODE_OP) call_bind(cpu, &c, replica);
     return c;
 }
@@ -171,13 +172,13 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
     const Partition *p = cpu->program->partition;
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(&cpu->program->graph, n->in[i]);
-        if (in && in->kind == NODE_INPUT && !step_input(&cpu->step, in->name))
+        if (in && in->kind == NODE_INPUT && !step_input(&cpu->step.given, in->name))
             return err_as(err, QM_INTERNAL, "%s: a step has no input %s", n->name, in->name);
     }
     for (int replica = 0; replica < p->mesh.dp; replica++) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
-        int from = cpu->item_count;
+        int from = cpu->plan.item_count;
         if (n->partial[0]) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;
         } else if (n->split[0]) {
@@ -216,7 +217,7 @@ static int phase_of_states(const Cpu *cpu, int id) {
             const Node *before = &g->nodes[u];
             bool writes = before->kind == NODE_OP && (before->op->writes_state || n->op->writes_state), touches = false;
             for (int k = 0; writes && k < before->inputs; k++) touches |= graph_state(g, before->in[k]) == state;
-            if (touches && cpu->node_phase[u] + 1 > phase) phase = cpu->node_phase[u] + 1;
+            if (touches && cpu->plan.node_phase[u] + 1 > phase) phase = cpu->plan.node_phase[u] + 1;
         }
     }
     return phase;
@@ -231,11 +232,11 @@ static int phases_assign(Cpu *cpu) {
         int phase = n->kind == NODE_OP ? phase_of_states(cpu, id) : 0;
         for (int i = 0; n->kind == NODE_OP && i < n->inputs; i++) {
             const Node *in = graph_node(g, n->in[i]);
-            int ready = cpu->node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
+            int ready = cpu->plan.node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
             if (in && in->op && ready > phase) phase = ready;
         }
-        if (n->kind == NODE_RESULT) phase = cpu->node_phase[n->in[0].id];
-        cpu->node_phase[id] = phase;
+        if (n->kind == NODE_RESULT) phase = cpu->plan.node_phase[n->in[0].id];
+        cpu->plan.node_phase[id] = phase;
         if (phase >= count) count = phase + 1;
     }
     return count;
@@ -268,14 +269,14 @@ static bool repeatable(const Node *n) {
 /* Which phases hold nothing else, and which make values for other ranks. */
 static void phases_repeat(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
-    for (int p = 0; p < cpu->phase_count; p++) cpu->phases[p].repeat = true;
+    for (int p = 0; p < cpu->plan.phase_count; p++) cpu->plan.phases[p].repeat = true;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (!n->op) continue;
-        if (n->partial[0] && cpu->spread.ranks > 1) cpu->phases[cpu->node_phase[id]].exchange = true;
-        if (!repeatable(n)) cpu->phases[cpu->node_phase[id]].repeat = false;
+        if (n->partial[0] && cpu->spread.ranks > 1) cpu->plan.phases[cpu->plan.node_phase[id]].exchange = true;
+        if (!repeatable(n)) cpu->plan.phases[cpu->plan.node_phase[id]].repeat = false;
         if (node_width(n) > REPEAT_WIDTH && quantise_of(cpu, id))
-            cpu->phases[cpu->node_phase[id] + 1].repeat = false;
+            cpu->plan.phases[cpu->plan.node_phase[id] + 1].repeat = false;
     }
 }
 
@@ -291,48 +292,49 @@ static bool memory_plan(Cpu *cpu, Err *err) {
     for (int id = 1; life && own && id < g->count; id++) {
         const Node *n = &g->nodes[id];
         for (int half = 0; half < 2; half++)
-            cpu->offset[half * g->count + id] = cpu->own_offset[half * g->count + id] = -1;
+            cpu->plan.offset[half * g->count + id] = cpu->plan.own_offset[half * g->count + id] = -1;
         if (cpu_value_floats(cpu, n) == 0) continue;
         bool other = quantise_of(cpu, id);
-        int made = cpu->node_phase[id];
+        int made = cpu->plan.node_phase[id];
         Life v[2] = {{.first = made, .last = made + other, .size = cpu_value_floats(cpu, n)},
                      {.first = made + 1, .last = made + 1, .size = other ? acts_floats(cpu, n, cpu->options.rows) : 0}};
         for (int u = id + 1; u < g->count; u++)
             for (int i = 0; i < g->nodes[u].inputs; i++) {
                 if (g->nodes[u].in[i].id != id || g->nodes[u].kind == NODE_RESULT) continue;
                 Life *read = &v[other && i == 0 && wants_other(cpu, &g->nodes[u])];
-                if (cpu->node_phase[u] > read->last) read->last = cpu->node_phase[u];
+                if (cpu->plan.node_phase[u] > read->last) read->last = cpu->plan.node_phase[u];
             }
         for (int half = 0; half < 1 + other; half++) {
             int64_t width = node_width(n);
             Life mine = v[half], shared = v[half];
             mine.size = half ? acts_floats(cpu, n, few) : few * width;
-            if (cpu->phases[made + half].repeat)
-                life_place(own, &owns, mine, &cpu->own_offset[half * g->count + id], &cpu->own_floats);
-            while (shared.last + 1 < cpu->phase_count && cpu->phases[shared.last].repeat) shared.last++;
+            if (cpu->plan.phases[made + half].repeat)
+                life_place(own, &owns, mine, &cpu->plan.own_offset[half * g->count + id], &cpu->plan.own_floats);
+            while (shared.last + 1 < cpu->plan.phase_count && cpu->plan.phases[shared.last].repeat) shared.last++;
             if (n->keep && !half) shared.last = INT32_MAX;
-            life_place(life, &lives, shared, &cpu->offset[half * g->count + id], &total);
+            life_place(life, &lives, shared, &cpu->plan.offset[half * g->count + id], &total);
         }
     }
     bool ok = life && own;
     free(life);
     free(own);
     if (!ok) return false;
-    if (!size_mul((size_t)total, sizeof(float), &cpu->activation_bytes)) return err_set(err, "activations: sizes wrap");
+    if (!size_mul((size_t)total, sizeof(float), &cpu->plan.activation_bytes))
+        return err_set(err, "activations: sizes wrap");
     size_t copies = (size_t)workers_count(cpu->workers) - 1,
-           own_bytes = (size_t)cpu->own_floats * sizeof(float) * copies;
-    cpu->info.activation_bytes = (int64_t)(cpu->activation_bytes + own_bytes);
-    cpu->activations = mem_pages_new(cpu->activation_bytes, "activations", err);
-    cpu->own = own_bytes ? mem_pages_new(own_bytes, "activations", err) : NULL;
-    return cpu->activations && (cpu->own || !own_bytes);
+           own_bytes = (size_t)cpu->plan.own_floats * sizeof(float) * copies;
+    cpu->info.activation_bytes = (int64_t)(cpu->plan.activation_bytes + own_bytes);
+    cpu->plan.activations = mem_pages_new(cpu->plan.activation_bytes, "activations", err);
+    cpu->plan.own = own_bytes ? mem_pages_new(own_bytes, "activations", err) : NULL;
+    return cpu->plan.activations && (cpu->plan.own || !own_bytes);
 }
 
 /* Points an item at the other form of the value of a node. */
 static void bind_acts(const Cpu *cpu, Item *item, int id) {
     const Graph *g = &cpu->program->graph;
-    item->call.matrix.acts = cpu->activations + cpu->offset[g->count + id];
+    item->call.matrix.acts = cpu->plan.activations + cpu->plan.offset[g->count + id];
     item->call.matrix.acts_step = acts_step(cpu, &g->nodes[id]);
-    item->own_acts = cpu->own_offset[g->count + id];
+    item->own_acts = cpu->plan.own_offset[g->count + id];
 }
 
 static void item_bind(Cpu *cpu, Item *item) {
@@ -341,22 +343,22 @@ static void item_bind(Cpu *cpu, Item *item) {
     for (int i = 0; i < MAX_INPUTS; i++) item->own_in[i] = -1;
     item->own_out = item->own_acts = -1;
     if (item->op != c->node->op) {
-        c->in[0] = cpu->activations + cpu->offset[id];
-        item->own_in[0] = cpu->own_offset[id];
+        c->in[0] = cpu->plan.activations + cpu->plan.offset[id];
+        item->own_in[0] = cpu->plan.own_offset[id];
         bind_acts(cpu, item, id);
         return;
     }
-    if (cpu->offset[id] >= 0) c->out = cpu->activations + cpu->offset[id];
-    item->own_out = cpu->own_offset[id];
+    if (cpu->plan.offset[id] >= 0) c->out = cpu->plan.activations + cpu->plan.offset[id];
+    item->own_out = cpu->plan.own_offset[id];
     for (int u = id + 1; u < cpu->program->graph.count && c->node->op->results; u++) {
         const Node *more = &cpu->program->graph.nodes[u];
         if (more->kind == NODE_RESULT && more->in[0].id == id)
-            c->more[more->result - 1] = cpu->activations + cpu->offset[u];
+            c->more[more->result - 1] = cpu->plan.activations + cpu->plan.offset[u];
     }
     for (int i = 0; i < c->node->inputs; i++) {
         int in = c->node->in[i].id;
-        if (in && cpu->offset[in] >= 0) c->in[i] = cpu->activations + cpu->offset[in];
-        item->own_in[i] = cpu->own_offset[in];
+        if (in && cpu->plan.offset[in] >= 0) c->in[i] = cpu->plan.activations + cpu->plan.offset[in];
+        item->own_in[i] = cpu->plan.own_offset[in];
     }
     if (c->node->op->binds != BINDS_MATRIX) return;
     c->matrix.act = cpu_act(cpu, c->node);
@@ -366,41 +368,42 @@ static void item_bind(Cpu *cpu, Item *item) {
 /* Memory of the states that are no caches: sizes of the model, none of the step. */
 static bool states_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
-    cpu->state = mem_new((size_t)g->count, sizeof *cpu->state, "states", err);
-    for (int id = 1; cpu->state && id < g->count; id++) {
+    cpu->plan.state = mem_new((size_t)g->count, sizeof *cpu->plan.state, "states", err);
+    for (int id = 1; cpu->plan.state && id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (n->kind != NODE_STATE || n->type == TYPE_CACHE) continue;
         int64_t size = n->shape.dim[0].size * (n->shape.rank > 1 ? n->shape.dim[1].size : 1);
         if (n->value == VALUE_ROWS) return err_as(err, QM_INTERNAL, "state %s: has rows of a step", n->name);
-        cpu->state[id] = mem_new((size_t)size, sizeof(float), n->name, err);
-        if (!cpu->state[id]) return false;
+        cpu->plan.state[id] = mem_new((size_t)size, sizeof(float), n->name, err);
+        if (!cpu->plan.state[id]) return false;
     }
-    return cpu->state != NULL;
+    return cpu->plan.state != NULL;
 }
 
 bool cpu_plan(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
-    cpu->offset = mem_new(2 * (size_t)g->count, sizeof *cpu->offset, "plan", err);
-    cpu->own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->own_offset, "plan", err);
-    cpu->node_phase = mem_new((size_t)g->count, sizeof *cpu->node_phase, "plan", err);
-    if (!cpu->offset || !cpu->own_offset || !cpu->node_phase || !parts_new(cpu, err) || !states_new(cpu, err))
+    cpu->plan.offset = mem_new(2 * (size_t)g->count, sizeof *cpu->plan.offset, "plan", err);
+    cpu->plan.own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->plan.own_offset, "plan", err);
+    cpu->plan.node_phase = mem_new((size_t)g->count, sizeof *cpu->plan.node_phase, "plan", err);
+    if (!cpu->plan.offset || !cpu->plan.own_offset || !cpu->plan.node_phase || !parts_new(cpu, err) ||
+        !states_new(cpu, err))
         return false;
-    cpu->phase_count = phases_assign(cpu);
-    cpu->phases = mem_new((size_t)cpu->phase_count, sizeof *cpu->phases, "plan", err);
-    if (!cpu->phases) return false;
+    cpu->plan.phase_count = phases_assign(cpu);
+    cpu->plan.phases = mem_new((size_t)cpu->plan.phase_count, sizeof *cpu->plan.phases, "plan", err);
+    if (!cpu->plan.phases) return false;
     phases_repeat(cpu);
     if (!memory_plan(cpu, err)) return false;
-    for (int phase = 0; phase < cpu->phase_count; phase++) {
-        cpu->phases[phase].first = cpu->item_count;
+    for (int phase = 0; phase < cpu->plan.phase_count; phase++) {
+        cpu->plan.phases[phase].first = cpu->plan.item_count;
         for (int id = 1; id < g->count; id++)
-            if (g->nodes[id].kind == NODE_OP && cpu->node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err))
+            if (g->nodes[id].kind == NODE_OP && cpu->plan.node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err))
                 return false;
         for (int id = 1; id < g->count; id++)
-            if (cpu->offset[g->count + id] >= 0 && cpu->node_phase[id] + 1 == phase &&
+            if (cpu->plan.offset[g->count + id] >= 0 && cpu->plan.node_phase[id] + 1 == phase &&
                 !items_quantise(cpu, &g->nodes[id], quantise_of(cpu, id), err))
                 return false;
-        cpu->phases[phase].last = cpu->item_count;
+        cpu->plan.phases[phase].last = cpu->plan.item_count;
     }
-    for (int i = 0; i < cpu->item_count; i++) item_bind(cpu, &cpu->items[i]);
+    for (int i = 0; i < cpu->plan.item_count; i++) item_bind(cpu, &cpu->plan.items[i]);
     return true;
 }

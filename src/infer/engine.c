@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include "../cpu/cpu.h"
+#include "../cpu/cpu_engine.h"
 #include "../cpu/packed_file.h"
 #include "../base/engine_options.h"
 #include "../base/transport.h"

@@ -5,7 +5,7 @@
 #include "../graph/graph.h"
 #include "kernels.h"
 
-/* Keys and values of all layers and slots, in pages that slots may share (src/cpu/pages.h has who may write to which).
+/* Keys and values of all layers and slots, in pages that slots may share (src/cpu/cache_pages.h has who may write to which).
  * One (layer, head): all its pages, see kernels.h. A page has the same number in every layer and head. */
 typedef struct KvCache {
     CacheType type;

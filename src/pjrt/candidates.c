@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "state.h"
+#include "pjrt_state.h"
 
 static const float padding = -2.9e38f; /* above what argmax's lowering puts after a shard's end, rounded or not */
 
@@ -15,15 +15,15 @@ static int candidates_at(const Lower *l) {
 
 /* What the devices of a wave tell, to the rows of the step. */
 static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
-    const Compiled *c = &p->compiled[w->bucket];
+    const Compiled *c = &p->programs.compiled[w->bucket];
     const Lower *l = &c->piece[c->pieces - 1].lower;
     const Result result = {c->pieces - 1, candidates_at(l)};
     if (result.at == l->result_count) return err_as(err, QM_DEVICE, "program has no result " LOWER_CANDIDATES);
     const LowerArgument *r = wave_result(p, w, result);
-    if (!p->candidate && p->node == 0) {
-        p->candidate_width = r->dim[1];
-        p->candidate = mem_new((size_t)p->options.rows * (size_t)(p->tp * r->dim[1]), sizeof(float), "candidates", err);
-        if (!p->candidate) return false;
+    if (!p->top.row && p->node == 0) {
+        p->top.width = r->dim[1];
+        p->top.row = mem_new((size_t)p->options.rows * (size_t)(p->tp * r->dim[1]), sizeof(float), "candidates", err);
+        if (!p->top.row) return false;
     }
     for (int device = 0; device < p->devices; device++) {
         int replica = device / p->tp;
@@ -32,15 +32,15 @@ static bool wave_candidates(Pjrt *p, const Wave *w, Err *err) {
         const int32_t *to = w->logit + replica * r->dim[0];
         for (int64_t i = 0; p->node == 0 && i < r->dim[0]; i++)
             if (to[i] >= 0)
-                memcpy(p->candidate + (to[i] * p->tp + device % p->tp) * r->dim[1],
-                       (const float *)p->work + i * r->dim[1], (size_t)r->dim[1] * sizeof(float));
+                memcpy(p->top.row + (to[i] * p->tp + device % p->tp) * r->dim[1],
+                       (const float *)p->step.work + i * r->dim[1], (size_t)r->dim[1] * sizeof(float));
     }
     return true;
 }
 
 /* Puts a device's candidates into the row. Returns the largest that a logit of its shard not among them can be. */
 static float join(const Pjrt *p, const float *list, Range shard, float *out, Err *err) {
-    int64_t k = p->candidate_width / 2;
+    int64_t k = p->top.width / 2;
     float least = INFINITY;
     for (int64_t i = 0; i < k; i++) {
         if (list[i] != list[i]) return INFINITY;
@@ -59,18 +59,18 @@ static float join(const Pjrt *p, const float *list, Range shard, float *out, Err
 
 bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err) {
     Pjrt *p = backend;
-    for (int i = 0; i < p->wave_count && !p->candidates_read; i++)
-        if (!wave_candidates(p, &p->waves[i], err)) {
-            p->lost = true;
+    for (int i = 0; i < p->step.wave_count && !p->top.read; i++)
+        if (!wave_candidates(p, &p->step.waves[i], err)) {
+            p->step.lost = true;
             return nodes_failed(p, err);
         }
-    p->candidates_read = true;
+    p->top.read = true;
     if (p->node) return true;
     int64_t vocab = graph_size(&p->program->graph, AXIS_VOCAB);
     for (int64_t i = 0; i < vocab; i++) out[i] = -INFINITY;
     *floor = -INFINITY;
     for (int d = 0; d < p->tp; d++) {
-        const float *list = p->candidate + (logit_row * p->tp + d) * p->candidate_width;
+        const float *list = p->top.row + (logit_row * p->tp + d) * p->top.width;
         float least = join(p, list, partition_range(p->program->partition, AXIS_VOCAB, d), out, err);
         if (least > *floor) *floor = least;
     }

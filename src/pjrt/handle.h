@@ -1,7 +1,7 @@
 /* handle.h: what is behind the handles of client.h. */
 #ifndef PJRT_HANDLE_H
 #define PJRT_HANDLE_H
-#include "cache.h"
+#include "executable_cache.h"
 #include "client.h"
 #include "platform.h"
 #include "plugin.h"

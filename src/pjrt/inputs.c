@@ -2,19 +2,23 @@
  * caches, and values of earlier pieces. */
 #include <stdlib.h>
 #include <string.h>
-#include "state.h"
+#include "pjrt_state.h"
+
+bool work_room(Pjrt *p, size_t bytes, Err *err) {
+    return mem_grow(&p->step.work, &p->step.work_capacity, bytes, 1, "step", err);
+}
 
 /* ---- Of the step ------------------------------------------------------------------------------------------------- */
 
 /* Whether the host computes the argument for every step. */
 static bool from_host(const Pjrt *p, const LowerArgument *a) {
-    return a->role == ROLE_STEP || (a->role == ROLE_VALUE && p->host[a->node]);
+    return a->role == ROLE_STEP || (a->role == ROLE_VALUE && p->step.host[a->node]);
 }
 
 /* The rows of a replica as the argument wants them, into work. */
 static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int replica, void *work, Err *err) {
-    const Bucket *b = &p->bucket[w->bucket];
-    const StepRows *s = &p->step;
+    const Bucket *b = &p->programs.bucket[w->bucket];
+    const StepRows *s = &p->step.given;
     int64_t rows = b->slots * b->rows;
     const int32_t *row = w->row + replica * rows, *logit = w->logit + replica * b->logit_rows;
     int32_t *out = work;
@@ -25,11 +29,11 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
         out[0] = row[0] < 0 ? 0 : s->slot[row[0]] / p->dp;
     } else if (!strcmp(a->name, "logit_rows")) {
         for (int64_t i = 0; i < rows; i++)
-            if (row[i] >= 0 && logit[0] >= 0 && p->row_logit[row[i]] == logit[0]) out[0] = (int32_t)i;
-    } else if (a->node && p->host[a->node]) {
+            if (row[i] >= 0 && logit[0] >= 0 && p->step.row_logit[row[i]] == logit[0]) out[0] = (int32_t)i;
+    } else if (a->node && p->step.host[a->node]) {
         int64_t width = a->dim[1];
         for (int64_t i = 0; i < rows; i++) {
-            const float *from = row[i] < 0 ? NULL : p->host[a->node] + row[i] * width;
+            const float *from = row[i] < 0 ? NULL : p->step.host[a->node] + row[i] * width;
             for (int64_t c = 0; from && c < width; c++) {
                 if (a->type[0] == 'b') ((uint16_t *)work)[i * width + c] = f32_to_bf16(from[c]);
                 else ((float *)work)[i * width + c] = from[c];
@@ -49,7 +53,7 @@ static void copy_value(const Pjrt *p, const int32_t *copy, const LowerArgument *
 
 /* Pieces name what the host computes each in its own way. */
 static bool same_input(const Pjrt *p, const LowerArgument *a, const LowerArgument *b) {
-    bool computed = a->node && p->host[a->node];
+    bool computed = a->node && p->step.host[a->node];
     return computed ? a->node == b->node : !strcmp(a->name, b->name);
 }
 
@@ -85,9 +89,9 @@ bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err
         for (int d = 0; d < p->own; d++) {
             PjrtBuffer **to = &c->input[i].buffer[d];
             int device = mesh_device(p, d), replica = device / p->tp;
-            if (!w) copy_value(p, copy, a, replica, p->work);
-            else if ((d == 0 || device % p->tp == 0) && !step_value(p, w, a, replica, p->work, err)) return false;
-            *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->work, err);
+            if (!w) copy_value(p, copy, a, replica, p->step.work);
+            else if ((d == 0 || device % p->tp == 0) && !step_value(p, w, a, replica, p->step.work, err)) return false;
+            *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->step.work, err);
             if (!*to) return false;
         }
     }
@@ -106,8 +110,10 @@ void inputs_free(Pjrt *p, Compiled *c) {
 
 /* The placed weight; NULL: none. */
 static PjrtBuffer **weight_placed(const Pjrt *p, const LowerArgument *a) {
-    for (int i = 0; i < p->weight_count; i++)
-        if (p->weights[i].node == a->node && !strcmp(p->weights[i].split, a->weight_split)) return p->weights[i].buffer;
+    for (int i = 0; i < p->placed.weight_count; i++) {
+        const Placed *w = &p->placed.weights[i];
+        if (w->node == a->node && !strcmp(w->split, a->weight_split)) return w->buffer;
+    }
     return NULL;
 }
 
@@ -118,7 +124,9 @@ static bool arguments_new(Pjrt *p, Piece *piece, Err *err) {
     PjrtBuffer **list = mem_new((size_t)p->own * count + 1, sizeof *list, "arguments", err);
     for (size_t i = 0; list && i < count; i++) {
         const LowerArgument *a = &l->arguments[i];
-        PjrtBuffer **from = a->role == ROLE_WEIGHT ? weight_placed(p, a) : a->role == ROLE_SHARD ? p->shard : NULL;
+        PjrtBuffer **from = NULL;
+        if (a->role == ROLE_WEIGHT) from = weight_placed(p, a);
+        if (a->role == ROLE_SHARD) from = p->placed.shard;
         if (a->role == ROLE_WEIGHT && !from) {
             free(list);
             return err_as(err, QM_INTERNAL, "program argument %s: no such weight was placed", a->name);
@@ -151,7 +159,7 @@ bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results,
         PjrtBuffer *const *from = NULL;
         int stride = 1;
         if (from_host(p, a)) from = input_find(p, c, a)->buffer;
-        else if (a->role == ROLE_STATE) from = p->state + a->state * p->own;
+        else if (a->role == ROLE_STATE) from = p->placed.state + a->state * p->own;
         else if (a->role == ROLE_VALUE) from = value_of(p, c, piece, a->node, results, &stride);
         else continue;
         if (!from) return err_as(err, QM_INTERNAL, "program argument %s: no earlier piece gives it", a->name);

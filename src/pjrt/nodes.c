@@ -10,7 +10,7 @@
 #include "../base/watch.h"
 #include "../base/transport.h"
 #include "kv.h"
-#include "state.h"
+#include "pjrt_state.h"
 
 bool nodes_deal(Pjrt *p, Err *err) {
     p->node = transport_rank(), p->nodes = transport_ranks();
@@ -45,11 +45,11 @@ static bool store_start(Pjrt *p, bool one_host, const char *host, char *store, u
         return err_set(err, "QWENMESH_PJRT_COORDINATOR: expected HOST or HOST:PORT, got '%.200s'", host);
     snprintf(listen, sizeof listen, "%s:%s", host[0] == '[' ? "[::]" : is_told || !one_host ? "0.0.0.0" : host, port);
     if (getrandom(secret, KV_SECRET, 0) != KV_SECRET) return err_set(err, "cannot draw a secret for the store of keys");
-    if (!(p->server = kv_server_start(listen, secret, err))) {
+    if (!(p->met.server = kv_server_start(listen, secret, err))) {
         if (is_told) err_prefix(err, "QWENMESH_PJRT_COORDINATOR=%.200s", told);
         return false;
     }
-    snprintf(store, STORE_BYTES, "%.*s:%d", (int)bytes, host, kv_server_port(p->server));
+    snprintf(store, STORE_BYTES, "%.*s:%d", (int)bytes, host, kv_server_port(p->met.server));
     return true;
 }
 
@@ -71,15 +71,15 @@ bool nodes_meet(Pjrt *p, PjrtOptions *o, Err *err) {
     }
     if (p->node == 0) ok = store_start(p, one_host, mine->host, mine->store, mine->secret, err);
     transport_share(all, sizeof *all, PATIENCE_OPEN, "the key-value store");
-    snprintf(p->store, sizeof p->store, "%.*s", STORE_BYTES - 1, all[0].store);
-    memcpy(p->secret, all[0].secret, sizeof p->secret);
+    snprintf(p->met.store, sizeof p->met.store, "%.*s", STORE_BYTES - 1, all[0].store);
+    memcpy(p->met.secret, all[0].secret, sizeof p->met.secret);
     free(all);
-    if (ok) watch_say(QM_DETAIL, "ranks: %d of %d devices each, key-value store at %s", p->nodes, p->own, p->store);
-    o->node = p->node, o->nodes = p->nodes, o->store = p->store, o->secret = p->secret;
+    if (ok) watch_say(QM_DETAIL, "ranks: %d of %d devices each, key-value store at %s", p->nodes, p->own, p->met.store);
+    o->node = p->node, o->nodes = p->nodes, o->store = p->met.store, o->secret = p->met.secret;
     return transport_agree(ok, "the key-value store", err);
 }
 
-void nodes_part(Pjrt *p) { kv_server_stop(p->server); }
+void nodes_part(Pjrt *p) { kv_server_stop(p->met.server); }
 
 /* What the ranks' plugins must agree in. */
 typedef struct NodePlugin { int major, minor; char platform[64], version[256], kind[64]; } NodePlugin;

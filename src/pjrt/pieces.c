@@ -13,7 +13,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
-#include "state.h"
+#include "pjrt_state.h"
 
 /* A layer more takes 0.06 s on two cores. IN_FLIGHT is XLA's limit; SPARE is for executions whose results are there but
  * which XLA still counts, while their threads tidy up. */
@@ -35,21 +35,21 @@ bool pieces_cut(Pjrt *p, Err *err) {
         layers += g->nodes[id].cut;
         if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->on_host) given = id;
     }
-    p->cut = mem_new((size_t)layers + 2, sizeof *p->cut, "program", err);
-    if (!p->cut) return false;
+    p->programs.cut = mem_new((size_t)layers + 2, sizeof *p->programs.cut, "program", err);
+    if (!p->programs.cut) return false;
     bool whole = strcmp(pjrt_info(p->client)->platform, "cpu") != 0 || p->nodes > 1 || layers == 0;
     int each = piece_layers(layers), at = 0;
-    p->cut[0] = whole ? 1 : given + 1; /* the host's values come from outside */
+    p->programs.cut[0] = whole ? 1 : given + 1; /* the host's values come from outside */
     for (int id = 1, layer = 0; !whole && id < g->count; id++)
-        if (g->nodes[id].cut && ++layer % each == 0) p->cut[++at] = id + 1;
-    p->cut[++at] = g->count;
-    p->pieces = at;
+        if (g->nodes[id].cut && ++layer % each == 0) p->programs.cut[++at] = id + 1;
+    p->programs.cut[++at] = g->count;
+    p->programs.pieces = at;
     return true;
 }
 
 static bool is_kept(const Pjrt *p, const LowerArgument *a) {
-    for (int i = 0; i < p->kept_count; i++) {
-        const LowerArgument *old = &p->kept[i];
+    for (int i = 0; i < p->programs.kept_count; i++) {
+        const LowerArgument *old = &p->programs.kept[i];
         if (old->role == a->role && old->state == a->state && old->node == a->node &&
             !strcmp(old->weight_split, a->weight_split))
             return true;
@@ -63,10 +63,11 @@ bool pieces_kept(Pjrt *p, const Compiled *c, Err *err) {
         for (int j = 0; j < l->argument_count; j++) {
             const LowerArgument *a = &l->arguments[j];
             if ((a->role != ROLE_WEIGHT && a->role != ROLE_STATE) || is_kept(p, a)) continue;
-            if (!mem_grow((void **)&p->kept, &p->kept_capacity, (size_t)p->kept_count + 1, sizeof *p->kept, "weights",
-                          err))
+            PjrtPrograms *of = &p->programs;
+            if (!mem_grow((void **)&of->kept, &of->kept_capacity, (size_t)of->kept_count + 1, sizeof *of->kept,
+                          "weights", err))
                 return false;
-            p->kept[p->kept_count++] = *a;
+            of->kept[of->kept_count++] = *a;
         }
     }
     return true;

@@ -7,7 +7,7 @@
 #include <string.h>
 #include "../base/watch.h"
 #include "pjrt.h"
-#include "state.h"
+#include "pjrt_state.h"
 
 /* Candidates that each device tells of a row: more than the top_k of a model's generation_config.json (Qwen2.5: 20) and
  * of Hugging Face (50); 512 bytes a row. */
@@ -23,7 +23,7 @@ static int64_t piece_end(const StepRows *s, int64_t first) {
 }
 
 static bool decode_wave(Pjrt *p, Err *err) {
-    const StepRows *s = &p->step;
+    const StepRows *s = &p->step.given;
     Wave *w = NULL;
     for (int64_t r = 0, end; r < s->rows; r = end) {
         end = piece_end(s, r);
@@ -31,46 +31,47 @@ static bool decode_wave(Pjrt *p, Err *err) {
         if (!w && !(w = wave_new(p, 0, err))) return false;
         int64_t at = s->slot[r] % p->dp * p->slots + s->slot[r] / p->dp;
         w->row[at] = (int32_t)r;
-        w->logit[at] = p->row_logit[r];
+        w->logit[at] = p->step.row_logit[r];
     }
     return true;
 }
 
 static int64_t piece_logits(const Pjrt *p, int64_t first, int64_t last) {
     int64_t count = 0;
-    for (int64_t r = first; r < last; r++) count += p->row_logit[r] >= 0;
+    for (int64_t r = first; r < last; r++) count += p->step.row_logit[r] >= 0;
     return count;
 }
 
 /* The next piece of each replica, if it has one left, side by side. */
 static bool prefill_wave(Pjrt *p, Err *err) {
-    int64_t most = 0, end = 0, (*piece)[2] = p->piece;
+    int64_t most = 0, end = 0, (*piece)[2] = p->step.piece;
     bool all = false;
     for (int r = 0; r < p->dp; r++) {
         int64_t rows = piece[r][1] - piece[r][0];
         if (rows > most) most = rows;
-        if (rows && p->step.index[piece[r][1] - 1] + 1 > end) end = p->step.index[piece[r][1] - 1] + 1;
+        if (rows && p->step.given.index[piece[r][1] - 1] + 1 > end) end = p->step.given.index[piece[r][1] - 1] + 1;
         all |= piece_logits(p, piece[r][0], piece[r][1]) > 1;
     }
-    Wave *w = wave_new(p, bucket_prefill(p->bucket, p->buckets, most, end, all), err);
+    Wave *w = wave_new(p, bucket_prefill(p->programs.bucket, p->programs.buckets, most, end, all), err);
     if (!w) return false;
-    const Bucket *b = &p->bucket[w->bucket];
+    const Bucket *b = &p->programs.bucket[w->bucket];
     for (int r = 0; r < p->dp; r++)
         for (int64_t row = piece[r][0]; row < piece[r][1]; row++) {
             int64_t i = row - piece[r][0];
             w->row[r * b->rows + i] = (int32_t)row;
-            if (p->row_logit[row] >= 0) w->logit[r * b->logit_rows + (b->all_logits ? i : 0)] = p->row_logit[row];
+            int32_t logit = p->step.row_logit[row];
+            if (logit >= 0) w->logit[r * b->logit_rows + (b->all_logits ? i : 0)] = logit;
         }
     return true;
 }
 
 static bool prefill_waves(Pjrt *p, Err *err) {
-    const StepRows *s = &p->step;
-    for (int replica = 0; replica < p->dp; replica++) p->piece_at[replica] = 0;
+    const StepRows *s = &p->step.given;
+    for (int replica = 0; replica < p->dp; replica++) p->step.piece_at[replica] = 0;
     for (bool more = true; more;) {
         more = false;
         for (int replica = 0; replica < p->dp; replica++) { /* rows stand replica after replica */
-            int64_t *at = &p->piece_at[replica], *piece = p->piece[replica];
+            int64_t *at = &p->step.piece_at[replica], *piece = p->step.piece[replica];
             piece[0] = piece[1] = 0;
             while (*at < s->rows) {
                 int64_t first = *at, last = piece_end(s, first);
@@ -91,13 +92,14 @@ static void host_run(Pjrt *p) {
     const Graph *g = &p->program->graph;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (!p->host[id]) continue;
-        Call c = {.graph = g, .node = n, .step = &p->step, .row1 = p->step.rows, .out = p->host[id],
-                  .out_width = n->shape.dim[1].size, .scratch = p->scratch};
+        if (!p->step.host[id]) continue;
+        Call c = {.graph = g, .node = n, .step = &p->step.given, .row1 = p->step.given.rows, .out = p->step.host[id],
+                  .out_width = n->shape.dim[1].size, .scratch = p->step.scratch};
         for (int i = 0; i < n->inputs; i++) {
             const Node *in = graph_node(g, n->in[i]);
-            if (in->kind == NODE_INPUT) c.ids = step_input(&p->step, in->name);
-            if (n->op->binds == BINDS_TABLE && p->tensor[n->in[i].id]) c.table.table = p->tensor[n->in[i].id];
+            if (in->kind == NODE_INPUT) c.ids = step_input(&p->step.given, in->name);
+            const WeightTensor *t = p->placed.tensor[n->in[i].id];
+            if (n->op->binds == BINDS_TABLE && t) c.table.table = t;
         }
         n->op->run(&c, 0, n->op->units(&c));
     }
@@ -105,25 +107,25 @@ static void host_run(Pjrt *p) {
 
 static bool pjrt_run(void *backend, Err *err) {
     Pjrt *p = backend;
-    StepRows *s = &p->step;
-    if (p->lost) return err_as(err, QM_DEVICE, LOST);
+    StepRows *s = &p->step.given;
+    if (p->step.lost) return err_as(err, QM_DEVICE, LOST);
     if (s->rows > p->options.rows || s->logit_rows > p->options.rows)
         return err_as(err, QM_LIMIT, "step of %lld rows: expected at most %lld", (long long)s->rows,
                       (long long)p->options.rows);
     waves_clear(p);
-    p->candidates_read = false;
-    for (int64_t r = 0; r < s->rows; r++) p->row_logit[r] = -1;
-    for (int64_t i = 0; i < s->logit_rows; i++) p->row_logit[s->logit_row[i]] = (int32_t)i;
+    p->top.read = false;
+    for (int64_t r = 0; r < s->rows; r++) p->step.row_logit[r] = -1;
+    for (int64_t i = 0; i < s->logit_rows; i++) p->step.row_logit[s->logit_row[i]] = (int32_t)i;
     host_run(p);
     bool ok = decode_wave(p, err) && prefill_waves(p, err);
-    for (int i = 0; ok && i < p->wave_count; i++) ok = wave_run(p, &p->waves[i], err);
+    for (int i = 0; ok && i < p->step.wave_count; i++) ok = wave_run(p, &p->step.waves[i], err);
     return ok || nodes_failed(p, err);
 }
 
 static const float *pjrt_read(void *backend, Tensor t, Err *err) {
     Pjrt *p = backend;
-    if (p->host[t.id]) return p->host[t.id];
-    return waves_read(p, graph_node(&p->program->graph, t), err) ? p->value[t.id] : NULL;
+    if (p->step.host[t.id]) return p->step.host[t.id];
+    return waves_read(p, graph_node(&p->program->graph, t), err) ? p->step.value[t.id] : NULL;
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
@@ -131,22 +133,23 @@ static const float *pjrt_read(void *backend, Tensor t, Err *err) {
 static bool step_new(Pjrt *p, Err *err) {
     const Graph *g = &p->program->graph;
     size_t rows = (size_t)p->options.rows, nodes = (size_t)g->count;
-    p->host = mem_new(nodes, sizeof *p->host, "step", err);
-    p->value = mem_new(nodes, sizeof *p->value, "step", err);
-    p->row_logit = mem_new(rows, sizeof *p->row_logit, "step", err);
+    p->step.host = mem_new(nodes, sizeof *p->step.host, "step", err);
+    p->step.value = mem_new(nodes, sizeof *p->step.value, "step", err);
+    p->step.row_logit = mem_new(rows, sizeof *p->step.row_logit, "step", err);
     Blocking blocking = linear_blocking(cpu_caches());
-    p->scratch = mem_new((size_t)program_scratch(p->program, &blocking, p->options.rows), sizeof(float),
+    p->step.scratch = mem_new((size_t)program_scratch(p->program, &blocking, p->options.rows), sizeof(float),
                          "scratch", err);
-    p->piece = mem_new((size_t)p->dp, sizeof *p->piece, "step", err);
-    p->piece_at = mem_new((size_t)p->dp, sizeof *p->piece_at, "step", err);
-    if (!step_rows_new(&p->step, p->options.rows, err) || !p->host || !p->value || !p->row_logit || !p->piece ||
-        !p->piece_at || !p->scratch)
+    p->step.piece = mem_new((size_t)p->dp, sizeof *p->step.piece, "step", err);
+    p->step.piece_at = mem_new((size_t)p->dp, sizeof *p->step.piece_at, "step", err);
+    const PjrtStep *s = &p->step;
+    if (!step_rows_new(&p->step.given, p->options.rows, err) || !s->host || !s->value || !s->row_logit || !s->piece ||
+        !s->piece_at || !s->scratch)
         return false;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (n->kind != NODE_OP || !n->op->on_host) continue;
-        p->host[id] = mem_new(rows * (size_t)n->shape.dim[1].size, sizeof(float), n->name, err);
-        if (!p->host[id]) return false;
+        p->step.host[id] = mem_new(rows * (size_t)n->shape.dim[1].size, sizeof(float), n->name, err);
+        if (!p->step.host[id]) return false;
     }
     return true;
 }
@@ -162,21 +165,21 @@ static void pjrt_close_backend(void *backend) {
     nodes_part(p);
     pjrt_memory_free(p);
     for (int id = 0; id < p->program->graph.count; id++) {
-        if (p->host) free(p->host[id]);
-        if (p->value) free(p->value[id]);
+        if (p->step.host) free(p->step.host[id]);
+        if (p->step.value) free(p->step.value[id]);
     }
-    free(p->host);
-    free(p->value);
-    free(p->row_logit);
-    free(p->piece);
-    free(p->copied);
-    free(p->candidate);
-    free(p->cut);
-    free(p->kept);
-    free(p->piece_at);
-    free(p->work);
-    free(p->scratch);
-    step_rows_free(&p->step);
+    free(p->step.host);
+    free(p->step.value);
+    free(p->step.row_logit);
+    free(p->step.piece);
+    free(p->step.copied);
+    free(p->top.row);
+    free(p->programs.cut);
+    free(p->programs.kept);
+    free(p->step.piece_at);
+    free(p->step.work);
+    free(p->step.scratch);
+    step_rows_free(&p->step.given);
     free(p);
 }
 
@@ -201,19 +204,19 @@ static bool type_choose(Pjrt *p, Err *err) {
 static void candidates_choose(Pjrt *p) {
     const char *platform = pjrt_info(p->client)->platform;
     bool whole = !strcmp(platform, "cpu") || !strcmp(platform, "tt");
-    p->candidates = p->options.candidates >= 0 ? p->options.candidates : whole ? 0 : CANDIDATES;
-    p->info.candidates = p->candidates;
+    p->top.count = p->options.candidates >= 0 ? p->options.candidates : whole ? 0 : CANDIDATES;
+    p->info.candidates = p->top.count;
 }
 
 /* Tenstorrent's compiler takes minutes for a program, so there are few of them. */
 static void buckets_choose(Pjrt *p) {
     bool few = !strcmp(pjrt_info(p->client)->platform, "tt");
-    p->buckets = bucket_list(p->slots, p->options.rows, few ? 0 : p->positions, p->bucket);
-    for (int i = 0; i < p->buckets; i++) {
-        const Bucket *b = &p->bucket[i];
+    p->programs.buckets = bucket_list(p->slots, p->options.rows, few ? 0 : p->positions, p->programs.bucket);
+    for (int i = 0; i < p->programs.buckets; i++) {
+        const Bucket *b = &p->programs.bucket[i];
         size_t rows = (size_t)(p->dp * b->slots * b->rows), logits = (size_t)(p->dp * b->logit_rows);
-        if (rows > p->wave_rows) p->wave_rows = rows;
-        if (logits > p->wave_logits) p->wave_logits = logits;
+        if (rows > p->step.wave_rows) p->step.wave_rows = rows;
+        if (logits > p->step.wave_logits) p->step.wave_logits = logits;
     }
 }
 
@@ -252,7 +255,7 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     return NULL;
 }
 
-static StepRows *pjrt_rows(void *backend) { return &((Pjrt *)backend)->step; }
+static StepRows *pjrt_rows(void *backend) { return &((Pjrt *)backend)->step.given; }
 static const BackendInfo *pjrt_backend_info(void *backend) { return &((Pjrt *)backend)->info; }
 
 const Backend backend_pjrt = {

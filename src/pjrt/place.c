@@ -4,7 +4,7 @@
 #include <string.h>
 #include "../base/watch.h"
 #include "../model/checkpoint.h"
-#include "state.h"
+#include "pjrt_state.h"
 
 /* ---- Programs ---------------------------------------------------------------------------------------------------- */
 
@@ -36,14 +36,15 @@ static Text *pieces_new(Compiled *c, int pieces, Err *err) {
 
 /* The texts of a bucket's pieces; NULL on error. */
 static Text *bucket_write(Pjrt *p, int at, Err *err) {
-    Compiled *c = &p->compiled[at];
-    Text *text = pieces_new(c, p->pieces, err);
-    for (int i = 0; text && i < p->pieces; i++) {
-        LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[at],
-                          .first = p->cut[i], .last = p->cut[i + 1], .candidates = p->candidates};
+    Compiled *c = &p->programs.compiled[at];
+    Text *text = pieces_new(c, p->programs.pieces, err);
+    for (int i = 0; text && i < p->programs.pieces; i++) {
+        LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions,
+                          .bucket = p->programs.bucket[at], .first = p->programs.cut[i],
+                          .last = p->programs.cut[i + 1], .candidates = p->top.count};
         Piece *piece = &c->piece[i];
         if (lower_program(&piece->lower, p->program, &o, &text[i], err)) continue;
-        texts_free(text, p->pieces);
+        texts_free(text, p->programs.pieces);
         return NULL;
     }
     return text;
@@ -94,19 +95,20 @@ static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err
 
 static bool bucket_compile(Pjrt *p, int at, Text *text, Err *err) {
     char name[64];
-    bucket_name(&p->bucket[at], name, sizeof name);
-    return compile(p, &p->compiled[at], name, text, err);
+    bucket_name(&p->programs.bucket[at], name, sizeof name);
+    return compile(p, &p->programs.compiled[at], name, text, err);
 }
 
 bool pjrt_bucket(Pjrt *p, int at, Err *err) {
-    return p->compiled[at].ready || bucket_compile(p, at, bucket_write(p, at, err), err);
+    return p->programs.compiled[at].ready || bucket_compile(p, at, bucket_write(p, at, err), err);
 }
 
 bool pjrt_copier(Pjrt *p, Err *err) {
-    Compiled *c = &p->copier;
+    Compiled *c = &p->programs.copier;
     if (c->ready) return true;
     Text *text = pieces_new(c, 1, err);
-    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .bucket = p->bucket[0]};
+    LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions,
+                      .bucket = p->programs.bucket[0]};
     if (text && !lower_copy(&c->piece[0].lower, p->program, &o, text, err)) {
         texts_free(text, 1);
         text = NULL;
@@ -134,8 +136,8 @@ static bool first_and_weights(Pjrt *p, Err *err) {
     pthread_t thread;
     bool lends = false;
     job.text = bucket_write(p, 0, err);
-    if (!job.text || !pieces_kept(p, &p->compiled[0], err) || !pjrt_lends(p->client, &lends, err)) {
-        texts_free(job.text, p->pieces);
+    if (!job.text || !pieces_kept(p, &p->programs.compiled[0], err) || !pjrt_lends(p->client, &lends, err)) {
+        texts_free(job.text, p->programs.pieces);
         return false;
     }
     bool apart = lends && pthread_create(&thread, NULL, first_compile, &job) == 0;
@@ -148,16 +150,16 @@ static bool first_and_weights(Pjrt *p, Err *err) {
 
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err) {
     const Graph *g = &p->program->graph;
-    p->tensor = mem_new((size_t)g->count, sizeof *p->tensor, "weights", err);
-    if (!p->tensor || !checkpoint_check(g, weights, err)) return false;
+    p->placed.tensor = mem_new((size_t)g->count, sizeof *p->placed.tensor, "weights", err);
+    if (!p->placed.tensor || !checkpoint_check(g, weights, err)) return false;
     for (int id = 1; id < g->count; id++)
-        if (g->nodes[id].kind == NODE_WEIGHT) p->tensor[id] = weights_find(weights, g->nodes[id].name);
+        if (g->nodes[id].kind == NODE_WEIGHT) p->placed.tensor[id] = weights_find(weights, g->nodes[id].name);
     return first_and_weights(p, err);
 }
 
 void pjrt_unplace(Pjrt *p) {
-    for (int i = 0; i < p->buckets; i++) compiled_free(&p->compiled[i]);
-    compiled_free(&p->copier);
+    for (int i = 0; i < p->programs.buckets; i++) compiled_free(&p->programs.compiled[i]);
+    compiled_free(&p->programs.copier);
     pjrt_upload_free(p);
-    free(p->tensor);
+    free(p->placed.tensor);
 }

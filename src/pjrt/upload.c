@@ -10,22 +10,23 @@
 #include "../base/watch.h"
 #include "../base/cpu.h"
 #include "shards.h"
-#include "state.h"
+#include "pjrt_state.h"
 
 static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) {
     return mem_new((size_t)p->own, sizeof(PjrtBuffer *), "buffers", err);
 }
 
-/* The next entry of p->weights; NULL on error. */
+/* The next entry of p->placed.weights; NULL on error. */
 static Placed *placed_new(Pjrt *p, const LowerArgument *a, Err *err) {
-    if (!mem_grow((void **)&p->weights, &p->weight_capacity, (size_t)p->weight_count + 1, sizeof *p->weights, "weights",
-                  err))
+    PjrtPlaced *of = &p->placed;
+    if (!mem_grow((void **)&of->weights, &of->weight_capacity, (size_t)of->weight_count + 1, sizeof *of->weights,
+                  "weights", err))
         return NULL;
-    Placed *w = &p->weights[p->weight_count];
+    Placed *w = &of->weights[of->weight_count];
     *w = (Placed){.node = a->node, .buffer = buffers_new(p, err)};
     memcpy(w->split, a->weight_split, sizeof w->split);
     if (!w->buffer) return NULL;
-    p->weight_count++;
+    of->weight_count++;
     return w;
 }
 
@@ -34,7 +35,7 @@ static Placed *placed_new(Pjrt *p, const LowerArgument *a, Err *err) {
 /* The part of a weight on the tensor-parallel device d, in the file or cut into work, which holds that of *held (-1:
  * none). NULL on error. */
 static const void *part_cut(const Pjrt *p, const LowerArgument *a, int d, void *work, int *held, Err *err) {
-    const WeightTensor *t = p->tensor[a->node];
+    const WeightTensor *t = p->placed.tensor[a->node];
     const void *data = shard_in_file(p->program, a, t, d);
     if (data) return data;
     if (*held < 0 || !shard_same(p->program, a, d, *held)) {
@@ -55,7 +56,7 @@ static bool copy_weight(Pjrt *p, const LowerArgument *a, void *work, Err *err) {
         if (!data) return false;
         w->buffer[own] = pjrt_upload(p->client, own, pjrt_type_of(a->type), a->dim, a->rank, data, err);
         if (!w->buffer[own]) {
-            err_prefix(err, "uploading %s", p->tensor[a->node]->name);
+            err_prefix(err, "uploading %s", p->placed.tensor[a->node]->name);
             return false;
         }
         p->info.weight_bytes += lower_argument_bytes(a);
@@ -67,9 +68,9 @@ static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
     void *zeros = mem_pages_new(bytes, "key/value cache", err);
     for (int d = 0; zeros && d < p->own; d++) {
-        p->state[a->state * p->own + d] =
+        p->placed.state[a->state * p->own + d] =
             pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, zeros, err);
-        if (!p->state[a->state * p->own + d]) {
+        if (!p->placed.state[a->state * p->own + d]) {
             err_prefix(err, "key/value cache: lower --ctx or --slots");
             break;
         }
@@ -81,8 +82,8 @@ static bool copy_cache(Pjrt *p, const LowerArgument *a, Err *err) {
 
 static bool copy_all(Pjrt *p, Err *err) {
     int64_t most = 0, weight_count = 0;
-    for (int i = 0; i < p->kept_count; i++) {
-        const LowerArgument *a = &p->kept[i];
+    for (int i = 0; i < p->programs.kept_count; i++) {
+        const LowerArgument *a = &p->programs.kept[i];
         if (a->role == ROLE_WEIGHT && lower_argument_bytes(a) > most) most = lower_argument_bytes(a);
         weight_count += a->role == ROLE_WEIGHT;
     }
@@ -90,11 +91,11 @@ static bool copy_all(Pjrt *p, Err *err) {
     Progress progress;
     progress_start(&progress, "uploading weights", weight_count);
     bool ok = work != NULL;
-    for (int i = 0; ok && i < p->kept_count; i++) {
-        const LowerArgument *a = &p->kept[i];
+    for (int i = 0; ok && i < p->programs.kept_count; i++) {
+        const LowerArgument *a = &p->programs.kept[i];
         if (a->role == ROLE_WEIGHT) ok = copy_weight(p, a, work, err);
         if (a->role == ROLE_STATE) ok = copy_cache(p, a, err);
-        progress_show(&progress, p->weight_count);
+        progress_show(&progress, p->placed.weight_count);
     }
     progress_end(&progress);
     mem_pages_free(work, (size_t)most);
@@ -125,7 +126,7 @@ typedef struct FillThread { Filling *filling; pthread_t thread; Err err; } FillT
 
 /* Weights that are generated share a few pages: in place they would be read from the core's caches. */
 static const void *in_file(const Pjrt *p, const LowerArgument *a, int device) {
-    const WeightTensor *t = p->tensor[a->node];
+    const WeightTensor *t = p->placed.tensor[a->node];
     const void *data = t->generated ? NULL : shard_in_file(p->program, a, t, device);
     return (uintptr_t)data % PJRT_LENT_ALIGN ? NULL : data;
 }
@@ -142,10 +143,10 @@ static bool part_place(Part *part, int64_t bytes, size_t *used, Err *err) {
 
 /* The parts of all weights, [argument][device], with places in the mapping of those to be written. NULL on error. */
 static Part *parts_new(const Pjrt *p, int *count, size_t *bytes, Err *err) {
-    Part *list = mem_new((size_t)(p->kept_count * p->tp) + 1, sizeof *list, "weights", err);
+    Part *list = mem_new((size_t)(p->programs.kept_count * p->tp) + 1, sizeof *list, "weights", err);
     *count = 0;
-    for (int i = 0; list && i < p->kept_count; i++) {
-        const LowerArgument *a = &p->kept[i];
+    for (int i = 0; list && i < p->programs.kept_count; i++) {
+        const LowerArgument *a = &p->programs.kept[i];
         for (int d = 0; a->role == ROLE_WEIGHT && d < p->tp; d++) {
             Part *part = &list[(*count)++];
             *part = (Part){.argument = a, .device = d, .data = in_file(p, a, d)};
@@ -168,8 +169,8 @@ static void *fill(void *argument) {
     for (int i; !t->err.kind && (i = atomic_fetch_add(&f->next, 1)) < f->count;) {
         const Part *part = &f->part[f->order[i]];
         const LowerArgument *a = part->argument;
-        uint8_t *to = (uint8_t *)f->p->lent + part->at;
-        if (!shard_fill(f->p->program, a, f->p->tensor[a->node], part->device, to, &t->err))
+        uint8_t *to = (uint8_t *)f->p->placed.lent + part->at;
+        if (!shard_fill(f->p->program, a, f->p->placed.tensor[a->node], part->device, to, &t->err))
             atomic_store(&f->next, f->count);
         int done = atomic_fetch_add(&f->done, 1) + 1;
         if (pthread_equal(t->thread, pthread_self())) progress_show(&f->progress, done);
@@ -212,9 +213,10 @@ static bool fill_all(Pjrt *p, Part *part, int count, Err *err) {
 
 /* Lends memory to a buffer of an argument on a device. */
 static PjrtBuffer *lend(Pjrt *p, const LowerArgument *a, int device, const void *data, bool donated, Err *err) {
-    if (!mem_grow((void **)&p->loan, &p->loan_capacity, (size_t)p->loan_count + 1, sizeof *p->loan, "buffers", err))
+    PjrtPlaced *of = &p->placed;
+    if (!mem_grow((void **)&of->loan, &of->loan_capacity, (size_t)of->loan_count + 1, sizeof *of->loan, "buffers", err))
         return NULL;
-    PjrtLoan **loan = &p->loan[p->loan_count++];
+    PjrtLoan **loan = &of->loan[of->loan_count++];
     return pjrt_lend(p->client, device, pjrt_type_of(a->type), a->dim, a->rank, (void *)(uintptr_t)data, donated, loan,
                      err);
 }
@@ -225,10 +227,10 @@ static bool lend_weights(Pjrt *p, const Part *part, int count, Err *err) {
         Placed *w = placed_new(p, a, err);
         for (int device = 0; w && device < p->own; device++) {
             const Part *of = &part[i + mesh_device(p, device) % p->tp];
-            const void *data = of->data ? of->data : (const uint8_t *)p->lent + of->at;
+            const void *data = of->data ? of->data : (const uint8_t *)p->placed.lent + of->at;
             w->buffer[device] = lend(p, a, device, data, false, err);
             if (!w->buffer[device]) {
-                err_prefix(err, "placing %s", p->tensor[a->node]->name);
+                err_prefix(err, "placing %s", p->placed.tensor[a->node]->name);
                 return false;
             }
             p->info.weight_bytes += lower_argument_bytes(a);
@@ -242,8 +244,8 @@ static bool lend_weights(Pjrt *p, const Part *part, int count, Err *err) {
 static bool lend_cache(Pjrt *p, const LowerArgument *a, size_t at, Err *err) {
     size_t bytes = (size_t)lower_argument_bytes(a);
     for (int d = 0; d < p->own; d++) {
-        PjrtBuffer **to = &p->state[a->state * p->own + d];
-        *to = lend(p, a, d, (uint8_t *)p->lent_cache + at + (size_t)d * bytes, true, err);
+        PjrtBuffer **to = &p->placed.state[a->state * p->own + d];
+        *to = lend(p, a, d, (uint8_t *)p->placed.lent_cache + at + (size_t)d * bytes, true, err);
         if (!*to) {
             err_prefix(err, "key/value cache");
             return false;
@@ -256,16 +258,16 @@ static bool lend_cache(Pjrt *p, const LowerArgument *a, size_t at, Err *err) {
 static bool lend_caches(Pjrt *p, Err *err) {
     for (int pass = 0; pass < 2; pass++) {
         size_t at = 0, all;
-        for (int i = 0; i < p->kept_count; i++) {
-            const LowerArgument *a = &p->kept[i];
+        for (int i = 0; i < p->programs.kept_count; i++) {
+            const LowerArgument *a = &p->programs.kept[i];
             if (a->role != ROLE_STATE) continue;
             if (pass && !lend_cache(p, a, at, err)) return false;
             if (!size_mul((size_t)lower_argument_bytes(a), (size_t)p->own, &all) || !size_add(at, all, &at))
                 return err_as(err, QM_MEMORY, "out of memory: key/value cache");
         }
         if (pass) break;
-        p->lent_cache_bytes = at;
-        if (!(p->lent_cache = mem_pages_new(at, "key/value cache", err))) {
+        p->placed.lent_cache_bytes = at;
+        if (!(p->placed.lent_cache = mem_pages_new(at, "key/value cache", err))) {
             err_prefix(err, "lower --ctx or --slots");
             return false;
         }
@@ -275,8 +277,9 @@ static bool lend_caches(Pjrt *p, Err *err) {
 
 static bool lend_all(Pjrt *p, Err *err) {
     int count;
-    Part *part = parts_new(p, &count, &p->lent_bytes, err);
-    bool ok = part && (p->lent = mem_pages_new(p->lent_bytes, "weights", err)) && fill_all(p, part, count, err) &&
+    Part *part = parts_new(p, &count, &p->placed.lent_bytes, err);
+    bool ok = part && (p->placed.lent = mem_pages_new(p->placed.lent_bytes, "weights", err)) &&
+              fill_all(p, part, count, err) &&
               lend_weights(p, part, count, err) && lend_caches(p, err);
     free(part);
     return ok;
@@ -285,39 +288,40 @@ static bool lend_all(Pjrt *p, Err *err) {
 /* ---- Both -------------------------------------------------------------------------------------------------------- */
 
 static bool place_shards(Pjrt *p, Err *err) {
-    p->shard = buffers_new(p, err);
-    for (int d = 0; p->shard && d < p->own; d++) {
+    p->placed.shard = buffers_new(p, err);
+    for (int d = 0; p->placed.shard && d < p->own; d++) {
         Range v = partition_range(p->program->partition, AXIS_VOCAB, mesh_device(p, d) % p->tp);
         int32_t place[2] = {(int32_t)v.first, (int32_t)(v.last - v.first)};
-        p->shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){2}, 1, place, err);
-        if (!p->shard[d]) return false;
+        p->placed.shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){2}, 1, place, err);
+        if (!p->placed.shard[d]) return false;
     }
-    return p->shard != NULL;
+    return p->placed.shard != NULL;
 }
 
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
-    for (int i = 0; i < p->kept_count; i++) p->states += p->kept[i].role == ROLE_STATE;
-    p->state = mem_new((size_t)(p->states * p->own) + 1, sizeof *p->state, "key/value cache", err);
-    bool ok = p->state && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
+    for (int i = 0; i < p->programs.kept_count; i++) p->placed.states += p->programs.kept[i].role == ROLE_STATE;
+    p->placed.state = mem_new((size_t)(p->placed.states * p->own) + 1, sizeof *p->placed.state, "key/value cache", err);
+    bool ok = p->placed.state && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
     p->info.decode_bytes = p->info.weight_bytes;
     return ok;
 }
 
 void pjrt_upload_free(Pjrt *p) {
-    for (int i = 0; i < p->weight_count; i++) {
-        for (int d = 0; d < p->own; d++) pjrt_buffer_free(p->client, p->weights[i].buffer[d]);
-        free(p->weights[i].buffer);
+    for (int i = 0; i < p->placed.weight_count; i++) {
+        for (int d = 0; d < p->own; d++) pjrt_buffer_free(p->client, p->placed.weights[i].buffer[d]);
+        free(p->placed.weights[i].buffer);
     }
-    for (int i = 0; p->state && i < p->states * p->own; i++) pjrt_buffer_free(p->client, p->state[i]);
-    for (int d = 0; p->shard && d < p->own; d++) pjrt_buffer_free(p->client, p->shard[d]);
-    for (int i = 0; i < p->loan_count; i++) pjrt_returned(p->client, p->loan[i]);
-    free(p->loan);
-    free(p->weights);
-    free(p->state);
-    free(p->shard);
+    for (int i = 0; p->placed.state && i < p->placed.states * p->own; i++)
+        pjrt_buffer_free(p->client, p->placed.state[i]);
+    for (int d = 0; p->placed.shard && d < p->own; d++) pjrt_buffer_free(p->client, p->placed.shard[d]);
+    for (int i = 0; i < p->placed.loan_count; i++) pjrt_returned(p->client, p->placed.loan[i]);
+    free(p->placed.loan);
+    free(p->placed.weights);
+    free(p->placed.state);
+    free(p->placed.shard);
 }
 
 void pjrt_memory_free(Pjrt *p) {
-    if (p->lent) mem_pages_free(p->lent, p->lent_bytes);
-    if (p->lent_cache) mem_pages_free(p->lent_cache, p->lent_cache_bytes);
+    if (p->placed.lent) mem_pages_free(p->placed.lent, p->placed.lent_bytes);
+    if (p->placed.lent_cache) mem_pages_free(p->placed.lent_cache, p->placed.lent_cache_bytes);
 }

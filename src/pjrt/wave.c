@@ -1,44 +1,41 @@
 /* wave.c: one execution of a compiled bucket, piece by piece, and what comes back. */
 #include <stdlib.h>
 #include <string.h>
-#include "state.h"
+#include "pjrt_state.h"
 
 /* ---- Room -------------------------------------------------------------------------------------------------------- */
 
-bool work_room(Pjrt *p, size_t bytes, Err *err) {
-    return mem_grow(&p->work, &p->work_capacity, bytes, 1, "step", err);
-}
-
 /* Every bucket has the results of the first, which was compiled at open. */
 static bool wave_make(Pjrt *p, Err *err) {
-    size_t results = (size_t)(p->own * p->compiled[0].results);
-    if (!mem_grow((void **)&p->waves, &p->wave_capacity, (size_t)p->wave_made + 1, sizeof *p->waves, "step", err))
+    size_t results = (size_t)(p->own * p->programs.compiled[0].results);
+    PjrtStep *of = &p->step;
+    if (!mem_grow((void **)&of->waves, &of->wave_capacity, (size_t)of->wave_made + 1, sizeof *of->waves, "step", err))
         return false;
-    Wave *w = &p->waves[p->wave_made++];
-    *w = (Wave){.row = mem_new(p->wave_rows, sizeof *w->row, "step", err),
-                .logit = mem_new(p->wave_logits, sizeof *w->logit, "step", err),
+    Wave *w = &of->waves[of->wave_made++];
+    *w = (Wave){.row = mem_new(p->step.wave_rows, sizeof *w->row, "step", err),
+                .logit = mem_new(p->step.wave_logits, sizeof *w->logit, "step", err),
                 .results = mem_new(results + 1, sizeof *w->results, "step", err)};
     return w->row && w->logit && w->results;
 }
 
 Wave *wave_new(Pjrt *p, int bucket, Err *err) {
-    if (p->wave_count == p->wave_made && !wave_make(p, err)) return NULL;
-    Wave *w = &p->waves[p->wave_count];
+    if (p->step.wave_count == p->step.wave_made && !wave_make(p, err)) return NULL;
+    Wave *w = &p->step.waves[p->step.wave_count];
     if (!w->row || !w->logit || !w->results) { /* there was no memory for it once */
         err_as(err, QM_MEMORY, "out of memory: step");
         return NULL;
     }
-    p->wave_count++;
+    p->step.wave_count++;
     w->bucket = bucket;
-    memset(w->row, -1, p->wave_rows * sizeof *w->row);
-    memset(w->logit, -1, p->wave_logits * sizeof *w->logit);
+    memset(w->row, -1, p->step.wave_rows * sizeof *w->row);
+    memset(w->logit, -1, p->step.wave_logits * sizeof *w->logit);
     return w;
 }
 
 void waves_clear(Pjrt *p) {
-    int results = p->own * p->compiled[0].results;
-    for (; p->wave_count; p->wave_count--) {
-        PjrtBuffer **list = p->waves[p->wave_count - 1].results;
+    int results = p->own * p->programs.compiled[0].results;
+    for (; p->step.wave_count; p->step.wave_count--) {
+        PjrtBuffer **list = p->step.waves[p->step.wave_count - 1].results;
         for (int i = 0; i < results; i++) {
             pjrt_buffer_free(p->client, list[i]);
             list[i] = NULL;
@@ -48,12 +45,12 @@ void waves_clear(Pjrt *p) {
 
 void waves_free(Pjrt *p) {
     waves_clear(p);
-    for (int i = 0; i < p->wave_made; i++) {
-        free(p->waves[i].row);
-        free(p->waves[i].logit);
-        free(p->waves[i].results);
+    for (int i = 0; i < p->step.wave_made; i++) {
+        free(p->step.waves[i].row);
+        free(p->step.waves[i].logit);
+        free(p->step.waves[i].results);
     }
-    free(p->waves);
+    free(p->step.waves);
 }
 
 /* ---- Running ----------------------------------------------------------------------------------------------------- */
@@ -63,7 +60,7 @@ static void states_move(Pjrt *p, const Lower *l, PjrtBuffer **results) {
     for (int i = 0; i < l->result_count; i++) {
         if (l->results[i].role != ROLE_STATE) continue;
         for (int d = 0; d < p->own; d++) {
-            PjrtBuffer **state = &p->state[l->results[i].state * p->own + d],
+            PjrtBuffer **state = &p->placed.state[l->results[i].state * p->own + d],
                        **result = &results[d * l->result_count + i];
             pjrt_buffer_free(p->client, *state);
             *state = *result;
@@ -105,7 +102,7 @@ static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Pj
         bool ran = pjrt_execute(p->client, piece->program, piece->arguments, l->argument_count, out, l->result_count,
                                 err);
         ok = ran && (i + 1 < c->pieces || ended(p, out, l->result_count, err));
-        p->lost = !ok;
+        p->step.lost = !ok;
         if (ran) states_move(p, l, out);
     }
     values_free(p, c, results);
@@ -115,9 +112,10 @@ static bool execute(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Pj
 
 bool wave_run(Pjrt *p, Wave *w, Err *err) {
     if (!pjrt_bucket(p, w->bucket, err)) return false;
-    Compiled *c = &p->compiled[w->bucket];
-    if (c->results != p->compiled[0].results)
-        return err_as(err, QM_DEVICE, "expected programs of equal results, got %d and %d", p->compiled[0].results,
+    Compiled *c = &p->programs.compiled[w->bucket];
+    if (c->results != p->programs.compiled[0].results)
+        return err_as(err, QM_DEVICE, "expected programs of equal results, got %d and %d",
+                      p->programs.compiled[0].results,
                       c->results);
     return execute(p, c, w, NULL, w->results, err);
 }
@@ -130,12 +128,13 @@ bool pjrt_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err
         return err_as(err, QM_DEVICE, "copy of %lld positions from slot %d to %d: expected at most %lld of %lld slots",
                       (long long)positions, from_slot, to_slot, (long long)p->options.context,
                       (long long)p->options.slots);
-    if (p->lost) return err_as(err, QM_DEVICE, LOST);
+    if (p->step.lost) return err_as(err, QM_DEVICE, LOST);
     if (from_slot == to_slot || positions == 0) return true;
     if (!pjrt_copier(p, err)) return nodes_failed(p, err);
-    size_t results = (size_t)(p->own * p->copier.results);
-    if (!p->copied) p->copied = mem_new(results + 1, sizeof *p->copied, "copy", err);
-    return (p->copied && execute(p, &p->copier, NULL, (int32_t[]){from_slot, to_slot}, p->copied, err)) ||
+    size_t results = (size_t)(p->own * p->programs.copier.results);
+    if (!p->step.copied) p->step.copied = mem_new(results + 1, sizeof *p->step.copied, "copy", err);
+    const int32_t slots[] = {from_slot, to_slot};
+    return (p->step.copied && execute(p, &p->programs.copier, NULL, slots, p->step.copied, err)) ||
            nodes_failed(p, err);
 }
 
@@ -149,7 +148,7 @@ static bool scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const 
     if (n->shape.rank == 2 && !partition_segments(p->program->partition, n->shape.dim[1].letters, n->split, device,
                                                   &columns, err))
         return false;
-    float *value = p->value[n - p->program->graph.nodes];
+    float *value = p->step.value[n - p->program->graph.nodes];
     for (int64_t i = 0; i < r->dim[0]; i++) {
         if (to[i] < 0) continue;
         const float *from = local + i * r->dim[1];
@@ -167,7 +166,7 @@ static bool scatter_rows_out(const Pjrt *p, const Wave *w, const Node *n, const 
 }
 
 bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica) {
-    const Bucket *b = &p->bucket[w->bucket];
+    const Bucket *b = &p->programs.bucket[w->bucket];
     int64_t rows = by_logit ? b->logit_rows : b->slots * b->rows;
     for (int64_t i = 0; i < rows; i++)
         if ((by_logit ? w->logit : w->row)[replica * rows + i] >= 0) return true;
@@ -175,24 +174,24 @@ bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica) {
 }
 
 const LowerArgument *wave_result(const Pjrt *p, const Wave *w, Result r) {
-    return &p->compiled[w->bucket].piece[r.piece].lower.results[r.at];
+    return &p->programs.compiled[w->bucket].piece[r.piece].lower.results[r.at];
 }
 
 bool wave_download(Pjrt *p, const Wave *w, Result result, int device, Err *err) {
-    const Piece *piece = &p->compiled[w->bucket].piece[result.piece];
+    const Piece *piece = &p->programs.compiled[w->bucket].piece[result.piece];
     const LowerArgument *r = wave_result(p, w, result);
     PjrtBuffer **of = w->results + p->own * piece->first_result;
     size_t bytes = (size_t)lower_argument_bytes(r), values = (size_t)(r->dim[0] * r->dim[1]);
     int owner = device / p->own, own = device - p->first;
     if (!work_room(p, values * sizeof(float), err) ||
         (owner == p->node &&
-         !pjrt_download(p->client, of[own * piece->lower.result_count + result.at], p->work, bytes, err)))
+         !pjrt_download(p->client, of[own * piece->lower.result_count + result.at], p->step.work, bytes, err)))
         return false;
-    nodes_home(p, owner, p->work, bytes);
+    nodes_home(p, owner, p->step.work, bytes);
     if (p->node) return true;
-    float *local = p->work;
+    float *local = p->step.work;
     if (r->type[0] == 'b')
-        for (size_t i = values; i-- > 0;) local[i] = bf16_to_f32(((const uint16_t *)p->work)[i]);
+        for (size_t i = values; i-- > 0;) local[i] = bf16_to_f32(((const uint16_t *)p->step.work)[i]);
     p->info.read_bytes += (int64_t)bytes;
     return true;
 }
@@ -209,14 +208,14 @@ static bool result_of(const Compiled *c, int node, Result *out) {
 
 static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
     Result at;
-    if (!result_of(&p->compiled[w->bucket], (int)(n - p->program->graph.nodes), &at))
+    if (!result_of(&p->programs.compiled[w->bucket], (int)(n - p->program->graph.nodes), &at))
         return err_as(err, QM_DEVICE, "program has no result %s", n->name);
     const LowerArgument *r = wave_result(p, w, at);
     for (int replica = 0; replica < p->dp; replica++) {
         if (!wave_asked(p, w, shape_rows(&n->shape) == LOGIT_ROWS, replica)) continue;
         for (int d = 0; d < (n->split[0] && n->shape.rank == 2 ? p->tp : 1); d++) {
             if (!wave_download(p, w, at, replica * p->tp + d, err)) return false;
-            if (p->node == 0 && !scatter_rows_out(p, w, n, r, replica, d, p->work, err)) return false;
+            if (p->node == 0 && !scatter_rows_out(p, w, n, r, replica, d, p->step.work, err)) return false;
         }
     }
     return true;
@@ -225,12 +224,12 @@ static bool wave_read(Pjrt *p, const Wave *w, const Node *n, Err *err) {
 bool waves_read(Pjrt *p, const Node *n, Err *err) {
     int id = (int)(n - p->program->graph.nodes);
     size_t width = n->shape.rank == 1 ? 2 : (size_t)n->shape.dim[1].size;
-    if (!p->value[id] && p->node == 0 &&
-        !(p->value[id] = mem_new((size_t)p->options.rows * width, sizeof(float), n->name, err)))
+    if (!p->step.value[id] && p->node == 0 &&
+        !(p->step.value[id] = mem_new((size_t)p->options.rows * width, sizeof(float), n->name, err)))
         return nodes_failed(p, err);
-    for (int i = 0; i < p->wave_count; i++)
-        if (!wave_read(p, &p->waves[i], n, err)) {
-            p->lost = true;
+    for (int i = 0; i < p->step.wave_count; i++)
+        if (!wave_read(p, &p->step.waves[i], n, err)) {
+            p->step.lost = true;
             return nodes_failed(p, err);
         }
     return true;

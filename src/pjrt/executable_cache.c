@@ -1,4 +1,4 @@
-/* cache.c: compiled programs on disk. Whatever is wrong with a file, the program is compiled anew. */
+/* executable_cache.c: compiled programs on disk. Whatever is wrong with a file, the program is compiled anew. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include <time.h>
 #include <unistd.h>
 #include "../base/watch.h"
-#include "cache.h"
+#include "executable_cache.h"
 
 static const char magic[8] = {'Q', 'M', 'P', 'J', 'R', 'T', '1', '\n'};
 enum { HEAD_BYTES = (int)sizeof magic + CACHE_KEY_BYTES + 8 + 32 };

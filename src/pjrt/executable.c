@@ -1,4 +1,4 @@
-/* program.c: compiled programs: from text or from the cache, run, serialised. */
+/* executable.c: compiled programs: from text or from the cache, run, serialised. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

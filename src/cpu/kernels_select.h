@@ -1,8 +1,8 @@
-/* kernels.h: which table of kernels this CPU runs. Tables, weakest first: reference (plain C), avx2 (with FMA and
- * F16C), avx512 (F, BW, VL, DQ), avx512vnni (and VNNI), avx512bf16 (and BF16). All give the same bits; a weaker one is
- * asked for by tests and bug hunts. */
-#ifndef CPU_KERNELS_H
-#define CPU_KERNELS_H
+/* kernels_select.h: which table of kernels this CPU runs. Tables, weakest first: reference (plain C), avx2 (with FMA
+ * and F16C), avx512 (F, BW, VL, DQ), avx512vnni (and VNNI), avx512bf16 (and BF16). All give the same bits; a weaker one
+ * is asked for by tests and bug hunts. */
+#ifndef KERNELS_SELECT_H
+#define KERNELS_SELECT_H
 #include "../ops/kernels.h"
 
 /* Name of table i, weakest first; NULL past the last one. Names not on this CPU are listed too. */

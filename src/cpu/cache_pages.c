@@ -1,7 +1,8 @@
-/* pages.c: the pages of the key/value cache (Kwon et al. 2023, "PagedAttention"; here with room for every slot). */
+/* cache_pages.c: the pages of the key/value cache (Kwon et al. 2023, "PagedAttention"; here with room for every
+ * slot). */
 #include <stdlib.h>
 #include "../base/base.h"
-#include "pages.h"
+#include "cache_pages.h"
 
 bool pages_new(KvCache *c, Err *err) {
     size_t pages, bytes;

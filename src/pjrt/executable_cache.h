@@ -1,4 +1,4 @@
-/* cache.h: compiled programs on disk, one file each, named by a hash of all that the program depends on.
+/* executable_cache.h: compiled programs on disk, one file each, named by a hash of all that the program depends on.
  *
  * A file: 8 bytes "QMPJRT1\n", the 32 bytes of its name's hash, 8 bytes length of the program (little-endian), SHA-256
  * of the program, the program. Programs are native code: files and folders that others can write are not read. */

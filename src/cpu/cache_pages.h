@@ -1,6 +1,6 @@
-/* pages.h: which slot may write to which page of the key/value cache. A page of 64 positions is held by the slots whose
- * tables name it; a slot writes only to pages that it alone holds, and takes a copy of a shared one first. There are as
- * many pages as entries of tables, so that there is always one to take. */
+/* cache_pages.h: which slot may write to which page of the key/value cache. A page of 64 positions is held by the slots
+ * whose tables name it; a slot writes only to pages that it alone holds, and takes a copy of a shared one first. There
+ * are as many pages as entries of tables, so that there is always one to take. */
 #ifndef PAGES_H
 #define PAGES_H
 #include "../ops/call.h"

@@ -1,4 +1,4 @@
-/* state.h: within src/pjrt: an open PJRT backend. */
+/* pjrt_state.h: within src/pjrt: an open PJRT backend. */
 #ifndef PJRT_STATE_H
 #define PJRT_STATE_H
 #include "../graph/backend.h"
@@ -39,27 +39,19 @@ typedef struct Wave {
     PjrtBuffer **results;       /* of each piece [own device * results + i]; caches and values are moved out */
 } Wave;
 
-enum { STORE_BYTES = 320 };
-
-typedef struct Pjrt {
-    const Program *program;
-    BackendOptions options;
-    PjrtClient *client;
-    int devices, dp, tp;        /* of the mesh                                                          */
-    int node, nodes;            /* this process among those that share the mesh (nodes.c)               */
-    int first, own;             /* its devices: [first, first + own) of the mesh; buffers are of those  */
-    struct KvServer *server;    /* of rank 0 of several, or NULL                                        */
-    char store[STORE_BYTES];    /* its address                                                          */
-    uint8_t secret[KV_SECRET];  /* what it asks for                                                     */
-    char type[8];
-    int64_t slots, positions;   /* of a replica */
+/* place.c's and pieces.c's: what is compiled, and what it keeps on the devices. */
+typedef struct PjrtPrograms {
     Bucket bucket[MAX_BUCKETS];
     Compiled compiled[MAX_BUCKETS], copier;
     int buckets;
     int *cut, pieces;           /* piece i is nodes [cut[i], cut[i + 1]) of the program */
-    LowerArgument *kept;        /* weights and caches of all pieces */
+    LowerArgument *kept;        /* weights and states of all pieces */
     int kept_count;
     size_t kept_capacity;
+} PjrtPrograms;
+
+/* upload.c's: what lies on the devices. States: wave.c puts a step's in the places of the last step's. */
+typedef struct PjrtPlaced {
     const WeightTensor **tensor; /* [node id] of weights */
     Placed *weights;
     int weight_count;
@@ -67,12 +59,16 @@ typedef struct Pjrt {
     PjrtBuffer **shard;         /* [own device] */
     PjrtBuffer **state;         /* [buffer of a state * own + own device] */
     int states;
-    void *lent, *lent_cache;    /* memory that weights and caches stand on, or NULL */
+    void *lent, *lent_cache;    /* memory that weights and states stand on, or NULL */
     size_t lent_bytes, lent_cache_bytes;
     PjrtLoan **loan;            /* [loan_count]: NULL entries are none */
     int loan_count;
     size_t loan_capacity;
-    StepRows step;
+} PjrtPlaced;
+
+/* pjrt.c's, wave.c's and inputs.c's: the step at hand. */
+typedef struct PjrtStep {
+    StepRows given;
     float **host;               /* [node id] of on_host ops: rows of the step */
     float *scratch;
     Wave *waves;                /* [wave_made], of which the step has wave_count */
@@ -83,12 +79,40 @@ typedef struct Pjrt {
     size_t work_capacity;
     int32_t *row_logit;         /* [rows] logit row of a step row, -1: not asked                        */
     float **value;              /* [node id] of kept nodes, assembled for the host                      */
-    int candidates;             /* asked of every program; 0: none                                      */
-    float *candidate;           /* [logit row][tp][2 k] of the step, once it was read                  */
-    int64_t candidate_width;    /* 2 k                                                                  */
-    bool candidates_read;       /* for this step                                                        */
-    PjrtBuffer **copied;        /* results of a copy, moved to the caches at once                       */
-    bool lost;                  /* an execution failed: caches may be gone                              */
+    PjrtBuffer **copied;        /* results of a copy, moved to the states at once                       */
+    bool lost;                  /* an execution failed: states may be gone                              */
+} PjrtStep;
+
+/* candidates.c's. */
+typedef struct PjrtTop {
+    int count;                  /* asked of every program; 0: none                                      */
+    float *row;                 /* [logit row][tp][2 k] of the step, once it was read                   */
+    int64_t width;              /* 2 k                                                                  */
+    bool read;                  /* for this step                                                        */
+} PjrtTop;
+
+/* nodes.c's: how several processes meet. */
+enum { STORE_BYTES = 320 };
+typedef struct PjrtMet {
+    struct KvServer *server;    /* of rank 0 of several, or NULL                                        */
+    char store[STORE_BYTES];    /* its address                                                          */
+    uint8_t secret[KV_SECRET];  /* what it asks for                                                     */
+} PjrtMet;
+
+typedef struct Pjrt {
+    const Program *program;
+    BackendOptions options;
+    PjrtClient *client;
+    int devices, dp, tp;        /* of the mesh                                                          */
+    int node, nodes;            /* this process among those that share the mesh (nodes.c)               */
+    int first, own;             /* its devices: [first, first + own) of the mesh; buffers are of those  */
+    char type[8];
+    int64_t slots, positions;   /* of a replica */
+    PjrtPrograms programs;
+    PjrtPlaced placed;
+    PjrtStep step;
+    PjrtTop top;
+    PjrtMet met;
     BackendInfo info;
 } Pjrt;
 
@@ -99,7 +123,7 @@ bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
 bool pjrt_copier(Pjrt *p, Err *err); /* of a slot's caches: see lower_copy */
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
 void pjrt_unplace(Pjrt *p);
-/* upload.c: weights, caches and shard places, once: p->kept says which. */
+/* upload.c: weights, caches and shard places, once: p->programs.kept says which. */
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err);
 void pjrt_upload_free(Pjrt *p);
 void pjrt_memory_free(Pjrt *p); /* after the client is closed */
@@ -136,11 +160,11 @@ bool wave_asked(const Pjrt *p, const Wave *w, bool by_logit, int replica);
 /* A result of a program: of which piece, and where among its results. */
 typedef struct Result { int piece, at; } Result;
 const LowerArgument *wave_result(const Pjrt *p, const Wave *w, Result r);
-/* A result of a wave on a device of the mesh, in f32, into p->work of rank 0. */
+/* A result of a wave on a device of the mesh, in f32, into p->step.work of rank 0. */
 bool wave_download(Pjrt *p, const Wave *w, Result r, int device, Err *err);
-bool work_room(Pjrt *p, size_t bytes, Err *err); /* of p->work */
+bool work_room(Pjrt *p, size_t bytes, Err *err); /* of p->step.work */
 /* candidates.c */
 bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
-/* Results of all waves of the step, assembled into p->value[node]. */
+/* Results of all waves of the step, assembled into p->step.value[node]. */
 bool waves_read(Pjrt *p, const Node *n, Err *err);
 #endif

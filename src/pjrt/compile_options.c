@@ -1,4 +1,5 @@
-/* options.c: how a program is to be compiled, as a protocol buffer (xla/pjrt/proto/compile_options.proto), by hand. */
+/* compile_options.c: how a program is to be compiled, as a protocol buffer (xla/pjrt/proto/compile_options.proto), by
+ * hand. */
 #include "handle.h"
 
 /* Wire format: a field's number and kind, then a varint (0) or a length and bytes (2). */

@@ -1,9 +1,9 @@
-/* kernels.c: chooses the table of kernels at run time. Compiled for the weakest CPU of the architecture; the files of
- * stronger ones give data alone, or their code would run before the CPU is known (tests/test_isa.sh). */
+/* kernels_select.c: chooses the table of kernels at run time. Compiled for the weakest CPU of the architecture; the
+ * files of stronger ones give data alone, or their code would run before the CPU is known (tests/test_isa.sh). */
 #include <pthread.h>
 #include <string.h>
 #include "../base/cpu.h"
-#include "kernels.h"
+#include "kernels_select.h"
 
 static bool always(const CpuFeatures *f) { return f != NULL; }
 

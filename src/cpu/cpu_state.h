@@ -1,16 +1,12 @@
-/* cpu.h: the CPU engine: devices as lists of work, run phase by phase by workers. */
-#ifndef CPU_H
-#define CPU_H
+/* cpu_state.h: within src/cpu: an open CPU engine, in parts that each belong to one file. */
+#ifndef CPU_STATE_H
+#define CPU_STATE_H
 #include "../graph/backend.h"
 #include "crowd.h"
-#include "kernels.h"
+#include "kernels_select.h"
 #include "share.h"
 #include "spread.h"
 #include "workers.h"
-
-extern const Backend backend_cpu;
-
-/* ---- Within src/cpu ---------------------------------------------------------------------------------------------- */
 
 /* One device's share of one operation. */
 typedef struct Item {
@@ -43,41 +39,57 @@ typedef struct LoadedWeight {
     bool as_matrix, as_vector, as_table;
 } LoadedWeight;
 
+/* load.c's: the weights. */
+typedef struct CpuLoad {
+    LoadedWeight *weights;  /* [node id] */
+    uint8_t *packed;        /* all panels; NULL: they are in the mapped file */
+    size_t packed_bytes;
+} CpuLoad;
+
+/* plan.c's: who does what in which phase, and where everything lives. */
+typedef struct CpuPlan {
+    Item *items;
+    int item_count;
+    size_t item_capacity;
+    Phase *phases;
+    int phase_count;
+    int *node_phase;        /* [node id] */
+    float *activations;     /* worker 0's copy where there are several */
+    float *own;             /* [workers - 1] copies of what repeated phases make */
+    int64_t own_floats;     /* of one copy */
+    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
+    int64_t *own_offset;    /* [node id], [node count + id] as offset */
+    size_t activation_bytes;
+    float **state;          /* [node id] of states that are no caches; NULL: it is none */
+    Parts parts;            /* bytes 0: one worker, who shares nothing */
+} CpuPlan;
+
+/* cpu_step.c's: the step at hand. */
+typedef struct CpuStep {
+    StepRows given;
+    Crowd crowd;
+    int sharing;            /* workers that share the step */
+    float *scratch;         /* of all workers */
+    int64_t scratch_floats;
+    int64_t *first_row[ROW_KINDS]; /* [dp + 1] first row of each replica, of the last step; NO_ROWS: NULL */
+    int64_t row_block[STATIC_ROWS];         /* block of its sequence that each row of it was in */
+    struct Timed { double seconds, weight_bytes; } *timed; /* [phase count] since they were read; NULL: not timed */
+    struct Counter *counters; /* [phase count] of chunks, then [workers * SHARE_TURNS] of parts */
+} CpuStep;
+
+/* What each part has written, the others read. */
 typedef struct Cpu {
     const Program *program;
     BackendOptions options;
     const Kernels *kernels;
     Blocking blocking;
     Workers *workers;
-    Crowd crowd;
-    int sharing;            /* workers that share the step at hand */
     int nodes;              /* of memory under the workers */
-    LoadedWeight *weights;  /* [node id] */
-    uint8_t *packed;        /* all panels; NULL: they are in the mapped file */
-    size_t packed_bytes;
-    KvCache cache;
-    float *activations;     /* worker 0's copy where there are several */
-    float *own;             /* [workers - 1] copies of what repeated phases make */
-    int64_t own_floats;     /* of one copy */
-    int64_t *own_offset;    /* [node id], [node count + id] as offset */
-    size_t activation_bytes;
-    int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
-    int *node_phase;        /* [node id] */
-    float **state;          /* [node id] of states that are no caches; NULL: it is none */
-    Item *items;
-    int item_count;
-    size_t item_capacity;
-    Phase *phases;
-    int phase_count;
     Spread spread;          /* this rank's part of the mesh */
-    float *scratch;         /* of all workers */
-    int64_t scratch_floats;
-    Parts parts;            /* bytes 0: one worker, who shares nothing */
-    int64_t *first_row[ROW_KINDS]; /* [dp + 1] first row of each replica, of the last step; NO_ROWS: NULL */
-    int64_t row_block[STATIC_ROWS];         /* block of its sequence that each row of it was in */
-    StepRows step;
-    struct Timed { double seconds, weight_bytes; } *timed; /* [phase count] since they were read; NULL: not timed */
-    struct Counter *counters; /* [phase count] of chunks, then [workers * SHARE_TURNS] of parts */
+    KvCache cache;
+    CpuLoad load;
+    CpuPlan plan;
+    CpuStep step;
     BackendInfo info;
 } Cpu;
 
@@ -85,6 +97,10 @@ typedef struct Cpu {
 static inline const PackedWeight *cpu_matrix(const Item *item) {
     return item->op->binds == BINDS_MATRIX && item->op == item->call.node->op ? item->call.matrix.weight : NULL;
 }
+/* cpu_step.c: room for a step, after cpu_plan; given is there before. */
+bool cpu_step_new(Cpu *cpu, Err *err);
+void cpu_step_free(Cpu *cpu);
+bool cpu_step_run(Cpu *cpu, Err *err);
 /* Gives every item the rows of this step, and counts the work. */
 void cpu_step_count(Cpu *cpu);
 /* load.c: finds and checks every weight, and makes room for panels; all that is missing, misshapen or left over is
