@@ -80,6 +80,18 @@ printf '{"messages":[{"role":"user","content":"x"}],"tools":[{"maximum":18446744
 run generate -m "$model" --chat-template qwen2.5 --in "$work/one.jsonl" --out "$work/res"
 check "tools with a number beyond 64 bits" 'is 0' 'no_err memory'
 
+# ---- Temperatures whose quotients leave f32
+printf '{"prompt":"a","max_new_tokens":3}\n' >"$work/one.jsonl"
+run generate -m "$model" --in "$work/one.jsonl" --out "$work/res"
+printf '{"prompt":"a","max_new_tokens":3,"do_sample":true,"temperature":1e-30}\n' >"$work/one.jsonl"
+run generate -m "$model" --in "$work/one.jsonl" --out "$work/cold"
+check "the least temperature is as good as greedy" 'is 0' 'cmp "$work/res" "$work/cold"'
+printf '{"prompt":"a","max_new_tokens":3,"do_sample":true,"temperature":1e-45}\n' >"$work/one.jsonl"
+run generate -m "$model" --in "$work/one.jsonl" --out "$work/res"
+check "one below is refused" 'is 1' 'err "temperature: expected 0, which is greedy, or at least 1e-30"'
+run eval gsm8k -m "$model" --data tests/data/gsm8k --limit 1 --shots 0 -n 1 --temp 1e-45
+check "eval: likewise" 'is 1' 'err "temperature: expected 0"'
+
 # ---- Many requests with one schema: it is kept once, and what reads by it only for those that run
 schema='{"type":"object","properties":{"a":{"type":"integer"},"b":{"type":"string","format":"date-time"}},"required":["a","b"]}'
 seq 1000 | sed "s/.*/{\"prompt\":\"a\",\"max_new_tokens\":1,\"json_schema\":$schema}/" >"$work/many.jsonl"

@@ -48,7 +48,7 @@ static bool config_of(Gsm8kRun *run, QmSource *source, Err *err) {
         if (o->shots == 0 && !strncmp(o->protocol->stop[i], "\n\n", 2)) continue; /* ends an example: there are none */
         if (!generation_stop(c, o->protocol->stop[i], strlen(o->protocol->stop[i]), "protocol", err)) return false;
     }
-    return true;
+    return generation_check(c, 0, err);
 }
 
 bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, QmSource *source, const QmTokenizer *tokenizer,

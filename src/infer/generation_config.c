@@ -245,6 +245,9 @@ bool generation_defaults(GenerationConfig *c, QmSource *source, Err *err) {
     return ok;
 }
 
+/* Logits divided by less leave the numbers of f32: then the largest is one of many. */
+static const double LEAST_TEMPERATURE = 1e-30;
+
 bool generation_greedy(const GenerationConfig *c) { return !c->do_sample || c->temperature == 0; }
 
 static bool searches_check(const GenerationConfig *c, Err *err) {
@@ -273,6 +276,9 @@ static bool searches_check(const GenerationConfig *c, Err *err) {
 }
 
 bool generation_check(const GenerationConfig *c, int64_t vocab, Err *err) {
+    if (c->temperature > 0 && c->temperature < LEAST_TEMPERATURE)
+        return err_set(err, "temperature: expected 0, which is greedy, or at least %g, got %g", LEAST_TEMPERATURE,
+                       c->temperature);
     const TokenLists *l = c->lists;
     if (c->do_sample && c->top_p <= 0) return err_set(err, "top_p: expected above 0 to 1, got %g", c->top_p);
     if (c->do_sample && c->typical_p <= 0)
