@@ -33,10 +33,16 @@ mkdir -p "$deep/tests/data/tt"
 cp "$QWENMESH" "$deep/qwenmesh"
 cp tests/data/tt/n150.ttsys "$deep/tests/data/tt/of-its-own.ttsys"
 status=0
+mkdir "$deep/plugins" "$work/we[ir]d" "$work/we[ir]d/plugins"
+touch "$deep/plugins/pjrt_c_api_cpu_plugin.so" "$work/we[ir]d/plugins/pjrt_c_api_cpu_plugin.so"
+cp "$QWENMESH" "$work/we[ir]d/qwenmesh"
 "$deep/qwenmesh" env --no-bandwidth --system-desc of-its-own >"$work/out" 2>"$work/err" || status=$?
-check "what lies beside a program in a folder of more than 600 bytes is found" 'is 0' 'out "- CPU features: "'
+check "what lies beside a program in a folder of more than 600 bytes is found" 'is 0' 'out "- CPU features: "' \
+    'out "- PJRT plugins: cpu $deep/plugins/pjrt_c_api_cpu_plugin.so"'
+"$work/we[ir]d/qwenmesh" env --no-bandwidth >"$work/out" 2>"$work/err" || status=$?
+check "a folder's name is no pattern" 'is 0' 'out "- PJRT plugins: cpu $work/we[ir]d/plugins/pjrt_c_api_cpu_plugin.so"'
 run env --no-bandwidth --plugin gpu
-check "an unknown plugin is named" 'is 1' "err \"unknown PJRT plugin 'gpu': expected cpu, tt, cuda, tpu or a plugin's file\""
+check "an unknown plugin is named" 'is 2' "err \"unknown PJRT plugin 'gpu': expected cpu, tt, cuda, tpu or a plugin's file\""
 run env --help
 check "help goes to stdout" 'is 0' 'out "Usage: qwenmesh env"' 'out "--json"' '[ ! -s "$work/err" ]'
 run env --wrong

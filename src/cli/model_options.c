@@ -41,14 +41,14 @@ void interrupt_clear(void) {
     if (event >= 0 && eventfd_read(event, &count)) errno = 0; /* none had come */
 }
 
-/* Where compiled programs are kept: as asked, else the user's cache folder. NULL: nowhere. */
+/* Where compiled programs are kept: as asked, else the user's cache folder, which is no path from wherever one stands.
+ * NULL: nowhere. */
 static const char *program_cache(const char *asked, char *out, size_t size) {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (asked) return strcmp(asked, "none") ? asked : NULL;
-    if (xdg && *xdg) snprintf(out, size, "%s/qwenmesh", xdg);
-    else if (home && *home) snprintf(out, size, "%s/.cache/qwenmesh", home);
-    else return NULL;
-    return out;
+    bool is_xdg = xdg && *xdg == '/';
+    if (!is_xdg && (!home || *home != '/')) return NULL;
+    return snprintf(out, size, "%s/%sqwenmesh", is_xdg ? xdg : home, is_xdg ? "" : ".cache/") < (int)size ? out : NULL;
 }
 
 QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]) {

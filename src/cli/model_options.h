@@ -33,7 +33,7 @@ typedef struct ModelOptions {
 /* --act where answers are wanted, not numbers to compare with another implementation's. */
 #define ACT_DEFAULT "auto"
 
-enum { FOLDER_BYTES = 512 };
+enum { FOLDER_BYTES = 4096 };
 /* The engine's options; `folder` holds a path that they point to. */
 QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]);
 /* What is in force and why: "activations int8 (auto: weights are quantised), weights q4_1, ..."; no line end. */

@@ -47,10 +47,10 @@ void problems_free(Problems *p) {
 
 bool gsm8k_find(const char *data, const char *file, char *path, size_t bytes, Err *err) {
     static const char *const places[] = {"data/gsm8k", "tests/data/gsm8k"};
-    if (data && file_exists(data) && !strcmp(file, "test.jsonl")) return snprintf(path, bytes, "%s", data) > 0;
+    if (data && file_exists(data) && !strcmp(file, "test.jsonl")) return snprintf(path, bytes, "%s", data) < (int)bytes;
     for (size_t i = 0; i < (data ? 1 : sizeof places / sizeof *places); i++) {
-        snprintf(path, bytes, "%s/%s", data ? data : places[i], file);
-        if (file_exists(path)) return true;
+        int n = snprintf(path, bytes, "%s/%s", data ? data : places[i], file);
+        if (n < (int)bytes && file_exists(path)) return true;
     }
     return err_set(err, "no GSM8K %s in %s: expected --data FOLDER with the file of that name from "
                         "https://github.com/openai/grade-school-math (grade_school_math/data)",

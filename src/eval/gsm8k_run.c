@@ -53,7 +53,7 @@ static bool config_of(Gsm8kRun *run, QmSource *source, Err *err) {
 
 bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, QmSource *source, const QmTokenizer *tokenizer,
                 Err *err) {
-    char path[512];
+    char path[4096];
     *run = (Gsm8kRun){.options = *options, .tokenizer = tokenizer};
     Gsm8kOptions *o = &run->options;
     if (o->shots < 0) o->shots = o->protocol->shots;

@@ -24,7 +24,7 @@ typedef struct PjrtOptions {
 } PjrtOptions;
 
 typedef struct PjrtInfo {
-    char file[512], platform[64], version[256], device_kind[64]; /* platform: "cpu", "tt", "cuda", "tpu"              */
+    char file[4096], platform[64], version[256], device_kind[64]; /* platform: "cpu", "tt", "cuda", "tpu"             */
     int api_major, api_minor, slots;
     int devices;             /* addressable by this process                                                           */
     int all_devices;         /* of all processes                                                                      */

@@ -56,7 +56,11 @@ typedef struct Places { Text list; /* NUL-separated */ int count; } Places;
 
 static void add_place(Places *places, const char *start, const char *rest) {
     if (!start || *start != '/') return; /* relative to wherever one stands: not looked at */
-    text_line(&places->list, "%s%s", start, rest);
+    for (const char *p = start; *p; p++) { /* it is a path, no pattern */
+        if (strchr("*?[\\", *p)) text_add(&places->list, "\\", 1);
+        text_add(&places->list, p, 1);
+    }
+    text_add(&places->list, rest, strlen(rest));
     text_add(&places->list, "", 1);
     places->count++;
 }
@@ -70,8 +74,8 @@ static void python_places(Places *places) {
     add_place(places, getenv("VIRTUAL_ENV"), "/lib/python3*/site-packages");
     add_place(places, getenv("CONDA_PREFIX"), "/lib/python3*/site-packages");
     add_place(places, getenv("HOME"), "/.local/lib/python3*/site-packages");
-    add_place(places, "/usr/local/lib/python3*/", "*-packages");
-    add_place(places, "/usr/lib/python3*/", "*-packages");
+    add_place(places, "/usr/local/lib/", "python3*/*-packages");
+    add_place(places, "/usr/lib/", "python3*/*-packages");
 }
 
 static bool take_file(const char *path, PluginKind kind, PluginFile *out) {
@@ -88,7 +92,7 @@ static bool same_file(const char *a, const char *b) {
 
 /* Adds the files `place`/`name` (place: a pattern) that are not in the list yet. */
 static int add_files(const char *place, const char *name, PluginKind kind, PluginFile *out, int count, int max) {
-    char pattern[1024];
+    char pattern[2 * PROGRAM_FOLDER_BYTES];
     glob_t found = {0};
     if (snprintf(pattern, sizeof pattern, "%s/%s", place, name) >= (int)sizeof pattern) return count;
     int code = glob(pattern, 0, NULL, &found);

@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <glob.h>
+#include <limits.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -102,7 +103,7 @@ static bool tt_check_hardware(Err *err) {
 
 static bool tt_before_load(PluginSetting *setting, const PluginFile *file, const PjrtOptions *options, Err *err) {
     const char *desc = options->system_desc ? options->system_desc : getenv("TT_COMPILE_ONLY_SYSTEM_DESC");
-    char folder[512], metal[600];
+    char folder[PATH_MAX], metal[PATH_MAX + 16];
     if (desc ? !tt_check_desc(desc, err) : !tt_check_hardware(err)) return false;
     if (folder_above(file->path, 1, folder, sizeof folder)) {
         snprintf(metal, sizeof metal, "%s/tt-metal", folder);
@@ -123,7 +124,7 @@ static void cuda_libraries(const char *site) {
                                         "libnccl",      "libcupti",     "libcusparse", "libcusolver", "libcufft",
                                         "libnvshmem_host", "libcudnn"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char pattern[640];
+        char pattern[PATH_MAX + 64];
         glob_t found = {0};
         snprintf(pattern, sizeof pattern, "%s/nvidia/*/lib/%s.so*", site, names[i]);
         int code = glob(pattern, 0, NULL, &found);
@@ -137,14 +138,14 @@ static void cuda_libraries(const char *site) {
 
 /* XLA looks here for libdevice and ptxas. */
 static bool cuda_data(const char *site, Err *err) {
-    char pattern[640];
+    char pattern[PATH_MAX + 64];
     glob_t found = {0};
     bool ok = true;
     snprintf(pattern, sizeof pattern, "%s/nvidia/*/nvvm/libdevice", site);
     int code = glob(pattern, 0, NULL, &found);
     if (code == GLOB_NOSPACE) return err_as(err, QM_MEMORY, "out of memory: %s", pattern);
     if (code == 0) {
-        char folder[512];
+        char folder[PATH_MAX];
         if (folder_above(found.gl_pathv[0], 2, folder, sizeof folder))
             ok = add_xla_flag("xla_gpu_cuda_data_dir", folder, err);
     }
@@ -153,7 +154,7 @@ static bool cuda_data(const char *site, Err *err) {
 }
 
 static bool cuda_before_load(const PluginFile *file, Err *err) {
-    char site[512]; /* <site>/jax_plugins/xla_cuda13/xla_cuda_plugin.so */
+    char site[PATH_MAX]; /* <site>/jax_plugins/xla_cuda13/xla_cuda_plugin.so */
     if (!folder_above(file->path, 3, site, sizeof site)) return true;
     cuda_libraries(site);
     return cuda_data(site, err);

@@ -9,7 +9,7 @@ typedef enum PluginKind { PLUGIN_OTHER, PLUGIN_CPU, PLUGIN_TT, PLUGIN_CUDA, PLUG
 
 typedef struct PluginFile {
     PluginKind kind; /* OTHER: a file whose name says nothing; it gets no options */
-    char path[512];
+    char path[4096];
 } PluginFile;
 
 /* "cpu", "tt", "cuda", "tpu"; "other". */
