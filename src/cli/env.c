@@ -29,12 +29,13 @@ typedef struct Facts {
 /* Adds a fact; takes `value`. The text of the line is printf'ed. */
 __attribute__((format(printf, 5, 6))) static void fact(Facts *f, const char *key, json_t *value, const char *label,
                                                        const char *format, ...) {
-    char text[512];
+    char *text = NULL;
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    if (vasprintf(&text, format, args) < 0) text = NULL, f->failed = true;
     va_end(args);
-    text_line(&f->list, "- %s: %s\n", label, text);
+    text_line(&f->list, "- %s: %s\n", label, text ? text : "");
+    free(text);
     if (!value || json_object_set_new(f->object, key, value) != 0) f->failed = true;
 }
 
