@@ -49,7 +49,11 @@ typedef struct QmErr {
 
 /* ---- What the library tells while it works: it prints nothing itself --------------------------------------------- */
 
-typedef enum QmLevel { QM_DETAIL, QM_WARNING, QM_FATAL } QmLevel; /* fatal: the process ends (a rank under MPI is lost) */
+typedef enum QmLevel {
+    QM_DETAIL,
+    QM_WARNING,
+    QM_FATAL
+} QmLevel; /* fatal: the process ends (a rank under MPI is lost) */
 
 /* Called from any thread that works for the caller, one call at a time or not: keep them short and free of calls into the
  * library. A member may be NULL. */
@@ -160,7 +164,8 @@ typedef struct QmAppend {
     int64_t
         logits_from; /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
     float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
-    int32_t *argmax; /* out [logits_from]: id of the largest, ties to the lowest; -1: one is NaN or +inf, or all -inf; or NULL */
+    int32_t *
+        argmax; /* out [logits_from]: id of the largest, ties to the lowest; -1: one is NaN or +inf, or all -inf; or NULL */
     /* Whether a row of logits will do of which some of the largest are there, while the others are -INFINITY and in
      * truth at most `floor`. Asked once for a row where devices hand such rows out for less; if it will not do, or
      * `enough` is NULL, `logits` gets the whole row. */
@@ -210,6 +215,9 @@ QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the e
 /* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has, or by the template in a file: a
  * name with a slash or ending in .jinja. Not while another thread uses it. */
 QM_API bool qm_tokenizer_set_chat(QmTokenizer *tokenizer, const char *name, QmErr *err);
+/* A variable for the chat template from now on, as "NAME=JSON" ("enable_thinking=false"). Not while another thread uses
+ * it. */
+QM_API bool qm_tokenizer_set_chat_argument(QmTokenizer *tokenizer, const char *assignment, QmErr *err);
 
 /* Text (UTF-8, any bytes; invalid ones become U+FFFD as in Hugging Face) to ids. `parse_special`: text of added tokens
  * becomes that token. *ids is malloc'ed, the caller frees it. Returns the count, -1 on error. */

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/base/lines.h"
 #include "../src/io/json.h"
 #include "../src/text/tokenizer.h"
 #include "fixture.h"
@@ -17,7 +18,7 @@ static const char smollm[] =
     "message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}"
     "{{ '<|im_start|>assistant\n' }}{% endif %}";
 
-/* ---- To the letter ------------------------------------------------------------------------------------------- */
+/* ---- To the letter ---------------------------------------------------------------------------------------------- */
 
 static void golden_line(const json_t *line) {
     json_t *request =
@@ -72,8 +73,7 @@ static void smollm_prompts(void **state) {
     (void)state;
     ChatTemplate chat = {0};
     Err err = {0};
-    assert_true(chat_recognise(&chat, smollm, strlen(smollm), &err));
-    assert_int_equal(chat.kind, CHAT_CHATML);
+    assert_true(chat_take(&chat, smollm, strlen(smollm), false, &err));
     assert_prompt(&chat, "[{\"role\": \"user\", \"content\": \"hi\"}]", true,
                   "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
                   "<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n");
@@ -138,7 +138,7 @@ static void json_as_python(void **state) {
     }
 }
 
-/* ---- Messages and control tokens ----------------------------------------------------------------------------- */
+/* ---- Messages and control tokens -------------------------------------------------------------------------------- */
 
 /* Whatever stands in roles, contents, tools, calls and results, the control tokens are those of the template. */
 static void content_never_controls(void **state) {
@@ -198,130 +198,140 @@ static void roles_never_control(void **state) {
     chat_free(&chat);
 }
 
-/* ---- Templates ----------------------------------------------------------------------------------------------- */
+#define USER "{\"role\": \"user\", \"content\": \"x\"}"
 
-#define BODY "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}"
-#define END "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
-#define LOOP "{% for message in messages %}"
+/* ---- Templates -------------------------------------------------------------------------------------------------- */
 
-/* Ways to write ChatML, and templates that only look like it. */
-static void recognition(void **state) {
-    (void)state;
-    static const struct { const char *text; ChatKind kind; const char *system;
-    } cases[] = {
-        {LOOP BODY "{% endfor %}" END, CHAT_CHATML, NULL},
-        {LOOP BODY "{% endfor %}" END "\n", CHAT_CHATML, NULL},
-        {"{%- for message in messages -%}\n    {{- \"<|im_start|>\" + message.role + \"\\n\" -}}\n    {{- "
-         "message.content + "
-         "'<|im_end|>\n' -}}\n{%- endfor -%}\n{%- if add_generation_prompt -%}\n    {{- '<|im_start|>assistant\\n' "
-         "-}}\n{%- endif -%}\n",
-         CHAT_CHATML, NULL},
-        {"{# a comment #}\n{% for message in messages %}\n<|im_start|>{{ message['role'] }}\n\n{{ message['content'] }}"
-         "<|im_end|>\n\n{% endfor %}\n{% if add_generation_prompt %}\n<|im_start|>assistant\n\n{% endif %}",
-         CHAT_UNKNOWN, NULL},
-        {"{# a comment #}\n{% for message in messages %}\n<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
-         "<|im_end|>\n{% endfor %}\n  {% if add_generation_prompt %}\n<|im_start|>assistant\n{% endif %}",
-         CHAT_CHATML, NULL},
-        {"{% if not add_generation_prompt is defined %}{% set add_generation_prompt = false %}{% endif %}" LOOP BODY
-         "{% endfor %}" END,
-         CHAT_CHATML, NULL},
-        {LOOP "{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\\nYou are "
-              "\\'x\\'.<|im_end|>\\n' }}"
-              "{% endif %}" BODY "{% endfor %}" END,
-         CHAT_CHATML, "You are 'x'."},
-        {"{% for message in messages -%}\n    " BODY "{% endfor %}" END, CHAT_CHATML, NULL},
-        {"  " LOOP BODY "{% endfor %}" END, CHAT_CHATML, NULL},
-        {LOOP " " BODY "{% endfor %}" END, CHAT_UNKNOWN, NULL},
-        {LOOP BODY "{% endfor %}", CHAT_UNKNOWN, NULL},
-        {LOOP BODY "{% endfor %}" END "x", CHAT_UNKNOWN, NULL},
-        {LOOP "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] | trim + '<|im_end|>' + '\\n'}}{% "
-              "endfor %}" END,
-         CHAT_UNKNOWN, NULL},
-        {"{{ bos_token }}" LOOP BODY "{% endfor %}" END, CHAT_UNKNOWN, NULL},
-        {LOOP BODY "{{'x'}}{% endfor %}" END, CHAT_UNKNOWN, NULL},
-        {LOOP BODY "{% endfor %}"
-                   "{% if not add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
-         CHAT_UNKNOWN, NULL},
-        {"", CHAT_UNKNOWN, NULL},
-        {"{", CHAT_UNKNOWN, NULL},
-        {"{{", CHAT_UNKNOWN, NULL},
-        {"{% x", CHAT_UNKNOWN, NULL},
-        {"{{ 'a }}", CHAT_UNKNOWN, NULL},
-        {"{{ '\\x41' }}", CHAT_UNKNOWN, NULL},
-        {"{{ }}", CHAT_UNKNOWN, NULL},
-        {"{%%}", CHAT_UNKNOWN, NULL},
-        {"{{-}}", CHAT_UNKNOWN, NULL},
-        {"{{ + }}", CHAT_UNKNOWN, NULL},
-        {"\1\2\3", CHAT_UNKNOWN, NULL},
-        {"\xFF", CHAT_UNKNOWN, NULL},
-        {"{% for message in messages %}{% if message['role'] == 'user' %}[INST]{% endif %}{% endfor %}", CHAT_UNKNOWN,
-         NULL},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        ChatTemplate chat = {0};
-        Err err = {0};
-        assert_true(chat_recognise(&chat, cases[i].text, strlen(cases[i].text), &err));
-        if (chat.kind != cases[i].kind) fail_msg("case %zu is kind %d: %s", i, (int)chat.kind, cases[i].text);
-        assert_int_equal(!chat.system, !cases[i].system);
-        if (chat.system) assert_string_equal(chat.system, cases[i].system);
-        chat_free(&chat);
-    }
-}
-
-/* Qwen2.5's template is known by its text; another default system message is followed, any other change is not. */
-static void qwen_variants(void **state) {
+/* The built-in templates write what the models' own do; the second has tools. */
+static void builtin(void **state) {
     (void)state;
     Err err = {0};
+    Lines lines;
+    Line line;
+    ChatTemplate own = {0}, ours = {0}, chatml = {0};
     json_t *config = json_file("tests/data/qwen2.5/tokenizer_config.json", 1 << 20, &err);
-    if (!config) fail_msg("%s", err.text);
     const char *text = json_string_value(json_object_get(config, "chat_template"));
-    static const char system[] = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.";
-    ChatTemplate chat = {0};
-    Text other = {0}, changed = {0};
-    assert_true(chat_recognise(&chat, text, strlen(text), &err));
-    assert_int_equal(chat.kind, CHAT_QWEN25);
-    assert_string_equal(chat.system, system);
-    chat_free(&chat);
-    for (const char *p = text, *q; *p; p = q) {
-        q = strstr(p, system);
-        text_add(&other, p, q ? (size_t)(q - p) : strlen(p));
-        if (q) text_line(&other, "Please reason step by step.");
-        q = q ? q + strlen(system) : p + strlen(p);
+    static const char plain[] = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + "
+                                "message['content'] + '<|im_end|>' + '\n'}}"
+                                "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    assert_true(chat_take(&own, text, strlen(text), false, &err) && chat_choose(&ours, "qwen2.5", &err));
+    assert_true(chat_choose(&chatml, "chatml", &err));
+    int same = 0, rows = 0;
+    assert_true(lines_open(&lines, "tests/data/templates/requests.jsonl", &err));
+    for (; lines_next(&lines, &line, &err); rows++) {
+        json_t *root = json_text(line.data, line.bytes, line.where, &err);
+        Prompt a = {0}, b = {0};
+        Err why = {0};
+        bool theirs = chat_render_bare(&own, root, &a, &why);
+        why = (Err){0};
+        if (theirs && chat_render_bare(&ours, root, &b, &why)) { /* ours refuses roles that no template knows */
+            if (strcmp(a.text.data, b.text.data)) fail_msg("line %d:\n%s\n---\n%s", rows + 1, a.text.data, b.text.data);
+            assert_true(b.generation_count > 0 || !strstr(line.data, "assistant"));
+            same++;
+        }
+        prompt_free(&a);
+        prompt_free(&b);
+        json_decref(root);
     }
-    assert_true(chat_recognise(&chat, other.data, other.bytes, &err));
-    assert_int_equal(chat.kind, CHAT_QWEN25);
-    assert_string_equal(chat.system, "Please reason step by step.");
-    chat_free(&chat);
-    const char *at = strstr(text, "</tool_response>");
-    assert_non_null(at);
-    text_line(&changed, "%.*s</tool_answer>%s", (int)(at - text), text, at + strlen("</tool_response>"));
-    assert_true(chat_recognise(&chat, changed.data, changed.bytes, &err));
-    assert_int_equal(chat.kind, CHAT_UNKNOWN);
-    text_free(&other);
-    text_free(&changed);
+    lines_close(&lines);
+    assert_int_equal(rows, 82);
+    assert_true(same > 70);
+    chat_free(&own);
+    assert_true(chat_take(&own, plain, strlen(plain), false, &err));
+    static const char request[] =
+        "[{\"role\": \"a\", \"content\": \"b \"}, {\"role\": \"assistant\", \"content\": \"\"}]";
+    for (int generate = 0; generate < 2; generate++) {
+        Prompt a = {0};
+        assert_true(chat_render(&own, request, strlen(request), generate, &a, &err));
+        assert_prompt(&chatml, request, generate, a.text.data);
+        prompt_free(&a);
+    }
+    chat_free(&own);
+    chat_free(&ours);
+    chat_free(&chatml);
     json_decref(config);
 }
 
-/* No template, or one we do not know, is an error that names the ways out. */
-static void no_template(void **state) {
+/* No template, or one that cannot be read, is an error that names the ways out; which one a request takes. */
+static void choosing(void **state) {
     (void)state;
-    for (int unknown = 0; unknown < 2; unknown++) {
-        ChatTemplate chat = {.kind = unknown ? CHAT_UNKNOWN : CHAT_NONE};
-        Prompt prompt = {0};
-        Err err = {0};
-        assert_false(chat_render(&chat, "[]", 2, true, &prompt, &err));
-        assert_non_null(strstr(err.text, "--chat-template qwen2.5"));
-        prompt_free(&prompt);
-    }
     ChatTemplate chat = {0};
+    Prompt prompt = {0};
     Err err = {0};
+    assert_false(chat_render(&chat, "[]", 2, true, &prompt, &err));
+    assert_non_null(strstr(err.text, "this model has no chat template; choose one with --chat-template qwen2.5"));
+    err = (Err){0};
+    assert_true(chat_take(&chat, "{% if %}", 8, false, &err)); /* a model may still be opened */
+    assert_false(chat_render(&chat, "[]", 2, true, &prompt, &err));
+    assert_non_null(strstr(err.text, "line 1: expected an expression"));
+    err = (Err){0};
     assert_false(chat_choose(&chat, "llama", &err));
     assert_non_null(strstr(err.text, "expected qwen2.5, chatml"));
+    err = (Err){0};
+    assert_true(chat_take(&chat, "plain {{ x }}", 13, false, &err) &&
+                chat_take(&chat, "{{ tools[0].n }}{{ x }}", 23, true, &err));
+    assert_true(chat_argument(&chat, "x={\"a\": 1}", &err) && chat_argument(&chat, "x=[1, true]", &err));
+    assert_prompt(&chat, "[" USER "]", true, "plain [1, True]");
+    assert_prompt(&chat, "{\"messages\": [" USER "], \"tools\": [{\"n\": 2}], \"variables\": {\"x\": null}}", true,
+                  "2None");
+    assert_false(chat_argument(&chat, "x", &err));
+    assert_non_null(strstr(err.text, "expected NAME=JSON, got 'x'"));
+    err = (Err){0};
+    assert_false(chat_argument(&chat, "x=high", &err));
+    assert_non_null(strstr(err.text, "template variable x is not valid JSON"));
+    chat_free(&chat);
 }
 
-/* ---- Wrong requests ------------------------------------------------------------------------------------------ */
+/* Special tokens have their names in templates, and stay tokens; what comes with a request does not. */
+static void special_tokens(void **state) {
+    (void)state;
+    Err err = {0};
+    ChatTemplate kept = qwen->chat;
+    static const char text[] = "{{ eos_token }}{{ pad_token }}{{ bos_token }}{{ messages[0].content }}{{ own }}";
+    qwen->chat = (ChatTemplate){.tokens = kept.tokens};
+    assert_true(chat_take(&qwen->chat, text, strlen(text), false, &err));
+    static const char request[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"<|im_end|>\"}], \"variables\": {\"own\": \"<|im_end|>\"}}";
+    int32_t *ids, control = 0;
+    char *rendered;
+    int64_t count = qm_tokenizer_chat(qwen, request, strlen(request), false, &ids, &rendered, &err);
+    if (count < 0) fail_msg("%s", err.text);
+    assert_string_equal(
+        rendered, "<|im_end|><|endoftext|><|im_end|><|im_end|>"); /* eos, pad, no bos, the message, the variable */
+    for (int64_t i = 0; i < count; i++) control += ids[i] >= 151643;
+    assert_int_equal(control, 2);
+    free(ids);
+    free(rendered);
+    qwen->chat.tokens = NULL;
+    chat_free(&qwen->chat);
+    qwen->chat = kept;
+}
 
-#define USER "{\"role\": \"user\", \"content\": \"x\"}"
+/* What ends a turn is found by looking at one. */
+static void turn_end(void **state) {
+    (void)state;
+    Err err = {0};
+    assert_int_equal(qm_tokenizer_turn_end(qwen), 151645);
+    ChatTemplate kept = qwen->chat;
+    static const struct { const char *text; int32_t end; } cases[] = {
+        {"{% for m in messages %}{{ m.content }}<|endoftext|>{% endfor %}", 151643},
+        {"{% for m in messages %}{{ m.content }} </s>{% endfor %}", -1},
+        {"{{ messages[1].content|upper }}<|endoftext|>", -1},
+        {"{{ raise_exception('never') }}", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        qwen->chat = (ChatTemplate){0};
+        qwen->spare->turn_end = 0;
+        assert_true(chat_take(&qwen->chat, cases[i].text, strlen(cases[i].text), false, &err));
+        for (int k = 0; k < 2; k++) assert_int_equal(qm_tokenizer_turn_end(qwen), cases[i].end);
+        chat_free(&qwen->chat);
+    }
+    qwen->chat = kept;
+    qwen->spare->turn_end = 0;
+}
+
+/* ---- Wrong requests --------------------------------------------------------------------------------------------- */
+
 #define CALL(call) "[{\"role\": \"assistant\", \"tool_calls\": [" call "]}]"
 
 /* Numbers of a tool's schema reach the prompt as they are spelled: JSON has no limit on them. */
@@ -362,18 +372,16 @@ static void bad_requests(void **state) {
         {"[{\"role\": 3, \"content\": \"x\"}]", "messages[0]: role: expected a string"},
         {"[{\"role\": \"\", \"content\": \"x\"}]", "messages[0]: role: expected a string"},
         {"[{\"role\": \"user\\u0000\", \"content\": \"x\"}]", "NUL"},
-        {"[{\"role\": \"robot\", \"content\": \"x\"}]", "got 'robot'"},
-        {"[{\"role\": \"user\"}]", "content is missing"},
-        {"[{\"role\": \"user\", \"content\": null}]", "content is null"},
-        {"[{\"role\": \"user\", \"content\": 3}]", "content: expected a string"},
+        {"[{\"role\": \"user\"}]", "content is undefined"},
+        {"[{\"role\": \"user\", \"content\": null}]", "+: not for str and NoneType"},
+        {"[{\"role\": \"user\", \"content\": 3}]", "+: not for str and int"},
         {"[{\"role\": \"user\", \"content\": [{\"type\": \"image\"}]}]", "content[0]: expected"},
         {"[{\"role\": \"user\", \"content\": [\"x\"]}]", "content[0]: expected"},
-        {"[{\"role\": \"assistant\", \"content\": null}]", "content is null"},
+        {"[{\"role\": \"assistant\", \"content\": null}]", "+: not for str and NoneType"},
         {"[{\"role\": \"assistant\", \"tool_calls\": {}}]", "tool_calls: expected an array"},
-        {CALL("3"), "name: expected a string"},
-        {CALL("{\"name\": 3, \"arguments\": {}}"), "name: expected a string"},
-        {CALL("{\"name\": \"f\"}"), "arguments are missing"},
-        {CALL("{\"function\": {\"name\": \"f\"}}"), "arguments are missing"},
+        {CALL("3"), "tojson: a value of type Undefined"},
+        {CALL("{\"name\": \"f\"}"), "tojson: a value of type Undefined"},
+        {CALL("{\"function\": {\"name\": \"f\"}}"), "tojson: a value of type Undefined"},
         {"[{\"role\": \"user\", \"content\": \"x\", \"n\": 1e}]", "not valid JSON"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -407,20 +415,31 @@ static void control_tokens_missing(void **state) {
     (void)state;
     Err err = {0};
     AddedSet kept = qwen->raw;
+    ChatTemplate own = qwen->chat;
+    qwen->chat = (ChatTemplate){0};
+    assert_true(chat_choose(&qwen->chat, "qwen2.5", &err));
     qwen->raw = (AddedSet){0};
     int32_t *ids;
     assert_int_equal(qm_tokenizer_chat(qwen, "[" USER "]", strlen("[" USER "]"), true, &ids, NULL, &err), -1);
     assert_non_null(strstr(err.text, "needs the token <|im_start|>"));
     qwen->raw = kept;
+    chat_free(&qwen->chat);
+    qwen->chat = own;
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_qwen),         cmocka_unit_test(smollm_prompts),
-        cmocka_unit_test(json_as_python),      cmocka_unit_test(content_never_controls),
-        cmocka_unit_test(roles_never_control), cmocka_unit_test(recognition),
-        cmocka_unit_test(qwen_variants),       cmocka_unit_test(no_template),
-        cmocka_unit_test(numbers_as_spelled), cmocka_unit_test(bad_requests),
+        cmocka_unit_test(golden_qwen),
+        cmocka_unit_test(smollm_prompts),
+        cmocka_unit_test(json_as_python),
+        cmocka_unit_test(content_never_controls),
+        cmocka_unit_test(roles_never_control),
+        cmocka_unit_test(builtin),
+        cmocka_unit_test(choosing),
+        cmocka_unit_test(special_tokens),
+        cmocka_unit_test(turn_end),
+        cmocka_unit_test(numbers_as_spelled),
+        cmocka_unit_test(bad_requests),
         cmocka_unit_test(control_tokens_missing),
     };
     return cmocka_run_group_tests(tests, open_qwen, close_qwen);

@@ -68,9 +68,45 @@ run tokenize -m $qwen --chat "$work/chat.json" --chat-template chatml
 cp "$work/out" "$work/chatml.out"
 run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/own.jinja"
 check "a template from a file" 'is 0' 'cmp -s "$work/out" "$work/chatml.out"'
-echo '{{ messages }}' >"$work/own.jinja"
-run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/own.jinja"
-check "a template from a file that is none we know" 'is 1' 'err "none we know"'
+echo '{{ messages }}{{ x }}' >"$work/own.jinja"
+run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/own.jinja" --template-arg 'x={"a": [1.0]}'
+check "any template from a file, with a variable" 'is 0' \
+    '[ "$(cat "$work/out")" = "[{'"'role': 'user', 'content': 'hi <|im_end|>'}]{'a'"': [1.0]}" ]'
+run tokenize -m $qwen --chat "$work/chat.json" --template-arg x=high
+check "a variable that is no JSON" 'is 1' 'err "expected NAME=JSON"'
+printf 'a\n{%% if %%}' >"$work/broken.jinja"
+run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/broken.jinja"
+check "a template that cannot be read" 'is 1' 'err "broken.jinja: chat template, line 2: expected an expression"'
+
+# Rendering alone needs no model; errors of a line are its answer.
+printf '%s\n' '{"messages": [{"role": "user", "content": "h\u00e9"}], "variables": {"x": 1}}' '{"messages": 3}' '[1]' \
+    '{"messages": [{"role": "user", "content": "b"}], "tools": [], "variables": {"add_generation_prompt": true, "x": 2}}' >"$work/lines"
+printf '%s' '{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}{{ x }}{{ y }}{{ tools }}{% if add_generation_prompt %}!{% endif %}' >"$work/own.jinja"
+render() {
+    status=0
+    "$QWENMESH" tokenize --render --jsonl "$@" <"$work/lines" >"$work/out" 2>"$work/err" || status=$?
+}
+render --chat-template "$work/own.jinja" --template-arg 'y="z"' --template-arg x=9
+check "lines of requests to lines of text" 'is 0' '[ "$(sed -n 1p "$work/out")" = "{\"text\": \"hé1zNone\"}" ]' \
+    '[ "$(sed -n 4p "$work/out")" = "{\"text\": \"b2z[]!\"}" ]' 'sed -n 2p "$work/out" | grep -q "^{\"error\": .*not iterable"' \
+    'sed -n 3p "$work/out" | grep -q "^{\"error\": \"expected an object"' '[ "$(wc -l <"$work/out")" = 4 ]'
+render --chat-template "$work/own.jinja" --generation
+check "where generation blocks lie" 'is 0' '[ "$(sed -n 1p "$work/out")" = "{\"text\": \"hé1None\", \"generation\": [[0, 2]]}" ]'
+render -m $qwen
+check "by the model's own template" 'is 0' 'sed -n 1p "$work/out" | grep -q "You are Qwen"'
+render
+check "neither a model nor a template" 'is 2' 'err "expected --chat-template NAME or FILE, or -m"'
+printf '%s' '{{ strftime_now("%d %b %Y %H:%M:%S") }}' >"$work/now.jinja"
+echo '{"messages": []}' >"$work/lines"
+SOURCE_DATE_EPOCH=1767323045 TZ=America/New_York
+export SOURCE_DATE_EPOCH TZ
+render --chat-template "$work/now.jinja"
+check "the time of SOURCE_DATE_EPOCH, in UTC" 'is 0' 'out "02 Jan 2026 03:04:05"'
+unset SOURCE_DATE_EPOCH
+year=$(date +%Y)
+render --chat-template "$work/now.jinja"
+check "else the clock's" 'is 0' 'out " $year "'
+unset TZ
 run tokenize -m $qwen --chat "$work/chat.json" --chat-template "$work/gone/own"
 check "a template from a file that is not there" 'is 1' 'err "cannot open"'
 if gguf=$(ls models/*.gguf 2>/dev/null | head -n 1) && [ -n "$gguf" ]; then
@@ -102,7 +138,7 @@ check "no model" 'is 2' 'err "expected -m DIR"'
 run tokenize -m $qwen --decode twelve
 check "an id that is none" 'is 1' 'err "got '"'twelve'"'"'
 for clash in '--ids hi' '--jsonl hi' '--decode --pieces 1' '--skip-special hi' \
-    '--chat x --decode' '--chat x hi' '--decode --no-special 1'; do
+    '--chat x --decode' '--chat x hi' '--decode --no-special 1' '--render' '--generation' '--template-arg x=1 hi'; do
     # shellcheck disable=SC2086 # words
     run tokenize -m $qwen $clash
     check "refused together: $clash" 'is 2' '[ ! -s "$work/out" ]'

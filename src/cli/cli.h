@@ -33,13 +33,17 @@ int cmd_pages(int argc, char **argv);
 
 /* ---- Options: getopt_long behind one table per command ------------------------------------------------------- */
 
-typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_FLOAT } OptionKind;
+typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_FLOAT, OPTION_TEXTS } OptionKind;
+
+/* What an option that may be given several times was given. */
+enum { MOST_TEXTS = 64 };
+typedef struct Texts { const char *item[MOST_TEXTS]; int count; } Texts;
 
 typedef struct Option {
     const char *name;        /* long name, without dashes       */
     char letter;             /* short name, or 0                */
     OptionKind kind;
-    void *value;             /* bool*, const char **, int64_t *, double * */
+    void *value;             /* bool*, const char **, int64_t *, double *, Texts * */
     double low, high;        /* range of numbers                */
     const char *argument;    /* "DIR", "N", ...                 */
     const char *help;
@@ -49,6 +53,7 @@ typedef struct Option {
 /* Rows of a table; after the help of one with an argument may follow &given. */
 #define FLAG(n, l, v, h) {.name = n, .letter = l, .kind = OPTION_FLAG, .value = v, .help = h}
 #define TEXT(n, l, v, a, ...) OPTION_ROW(n, l, OPTION_TEXT, v, 0, 0, a, __VA_ARGS__)
+#define TEXTS(n, l, v, a, ...) OPTION_ROW(n, l, OPTION_TEXTS, v, 0, 0, a, __VA_ARGS__)
 #define INT(n, l, v, lowest, highest, a, ...) OPTION_ROW(n, l, OPTION_INT, v, lowest, highest, a, __VA_ARGS__)
 #define FLOAT(n, l, v, lowest, highest, a, ...) OPTION_ROW(n, l, OPTION_FLOAT, v, lowest, highest, a, __VA_ARGS__)
 #define OPTION_ROW(n, l, k, v, lowest, highest, a, ...)                                                                \

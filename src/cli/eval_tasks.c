@@ -218,6 +218,8 @@ int bench_meshes(const ModelOptions *m, const MeshEval *eval) {
     char folder[FOLDER_BYTES];
     MeshReport report = {.engine = model_engine_options(m, folder),
                          .chat_template = m->chat_template,
+                         .chat_arguments = m->template_args.item,
+                         .chat_argument_count = m->template_args.count,
                          .gsm8k = {.protocol = p,
                                    .data = eval->data,
                                    .shots = -1,

@@ -8,6 +8,7 @@
 typedef struct ModelOptions {
     QmEngineOptions engine; /* the model among them */
     const char *chat_template;
+    Texts template_args;
     bool verbose;
 } ModelOptions;
 
@@ -28,7 +29,9 @@ typedef struct ModelOptions {
 /* Where messages are rendered. */
 #define CHAT_TEMPLATE_OPTION(m)                                                                                        \
     TEXT("chat-template", 0, &(m).chat_template, "NAME|FILE",                                                          \
-         "qwen2.5, chatml, or a file (by a / or .jinja) that holds one of these; not the model's own")
+         "qwen2.5, chatml, or a Jinja file (by a / or .jinja), not the model's own"),                                  \
+        TEXTS("template-arg", 0, &(m).template_args, "NAME=JSON",                                                      \
+              "a variable of the chat template (enable_thinking=false); may be given again")
 
 /* --act where answers are wanted, not numbers to compare with another implementation's. */
 #define ACT_DEFAULT "auto"

@@ -184,6 +184,7 @@ static const char *foreign_word(int argc, char **argv, const Option *options, in
 /* ---- Parsing ----------------------------------------------------------------------------------------------------- */
 
 static int bad_number(const char *command, const Option *o, const char *text) {
+    if (o->kind == OPTION_TEXTS) return usage_error(command, "--%s: given more than %d times", o->name, MOST_TEXTS);
     if (o->kind == OPTION_INT)
         return usage_error(command, "--%s: expected a whole number from %lld to %lld, got '%s'", o->name,
                            (long long)o->low, (long long)o->high, text);
@@ -196,6 +197,12 @@ static bool option_store(const Option *o, const char *text) {
     switch (o->kind) {
     case OPTION_FLAG: *(bool *)o->value = true; return true;
     case OPTION_TEXT: *(const char **)o->value = text; return true;
+    case OPTION_TEXTS: {
+        Texts *list = o->value;
+        if (list->count == MOST_TEXTS) return false;
+        list->item[list->count++] = text;
+        return true;
+    }
     case OPTION_INT: return parse_int(text, (int64_t)o->low, (int64_t)o->high, o->value);
     case OPTION_FLOAT: return parse_float(text, o->low, o->high, o->value);
     }

@@ -3,15 +3,17 @@
 #include <string.h>
 #include "../base/lines.h"
 #include "../io/json.h"
-#include "../text/chat.h"
-#include "cli.h"
+#include "../text/tokenizer.h"
 #include "json_lines.h"
+#include "model_options.h"
+#include "render.h"
 
 enum { STDIN_LIMIT = 1 << 30 };
 
 typedef struct Tokenize {
-    const char *model, *chat, *chat_template;
-    bool pieces, jsonl, decode, no_special, skip_special, ids, no_generation_prompt;
+    ModelOptions m;      /* model, chat_template and template_args alone */
+    const char *chat;
+    bool pieces, jsonl, decode, no_special, skip_special, ids, no_generation_prompt, render, generation;
     QmTokenizer *tokenizer;
 } Tokenize;
 
@@ -157,24 +159,43 @@ static bool plain(const Tokenize *o, int argc, char **argv, Err *err) {
     return ok;
 }
 
+/* By the model's template, or without a model by the one that was named. */
+static bool render_all(const Tokenize *o, Err *err) {
+    ChatTemplate chat = {0};
+    if (o->tokenizer) return render_lines(&o->tokenizer->chat, o->generation, err);
+    bool ok = chat_choose(&chat, o->m.chat_template, err);
+    for (int i = 0; ok && i < o->m.template_args.count; i++) ok = chat_argument(&chat, o->m.template_args.item[i], err);
+    ok = ok && render_lines(&chat, o->generation, err);
+    chat_free(&chat);
+    return ok;
+}
+
 static const char notes[] =
     "Without TEXT, standard input is read, its last line end included. A folder needs only tokenizer.json, and\n"
     "tokenizer_config.json for chats. Examples:\n"
     "  qwenmesh tokenize -m DIR 'Hello, world!'\n"
     "  qwenmesh tokenize -m DIR --decode 9707 11 1879 0\n"
-    "  echo '[{\"role\": \"user\", \"content\": \"hi\"}]' | qwenmesh tokenize -m DIR --chat - --ids";
+    "  echo '[{\"role\": \"user\", \"content\": \"hi\"}]' | qwenmesh tokenize -m DIR --chat - --ids\n"
+    "  qwenmesh tokenize --chat-template F.jinja --render --jsonl <requests.jsonl";
 
 /* What goes together; NULL when all does. */
 static const char *clash(const Tokenize *o, int texts) {
-    if (!o->model) return "expected -m DIR or -m FILE.gguf";
+    if (o->render && (!o->jsonl || o->chat || o->decode || o->no_special || o->no_generation_prompt))
+        return "--render needs --jsonl, and goes with none of --chat, --decode, --no-special and "
+               "--no-generation-prompt";
+    if (o->generation && !o->render) return "--generation needs --render";
+    if (!o->m.engine.model && !o->render) return "expected -m DIR or -m FILE.gguf";
+    if (!o->m.engine.model && !o->m.chat_template)
+        return "--render: expected --chat-template NAME or FILE, or -m DIR or FILE.gguf";
     if (o->chat && (o->decode || o->jsonl || o->no_special || texts))
         return "--chat goes with none of --decode, --jsonl, --no-special and TEXT";
     if (o->jsonl && (o->pieces || texts))
         return "--jsonl reads standard input, and goes with neither --pieces nor TEXT";
     if (o->decode && (o->pieces || o->no_special)) return "--decode goes with neither --pieces nor --no-special";
     if (o->skip_special && !o->decode) return "--skip-special needs --decode";
-    if ((o->ids || o->no_generation_prompt || o->chat_template) && !o->chat)
-        return "--ids, --no-generation-prompt and --chat-template need --chat";
+    if ((o->ids || o->no_generation_prompt) && !o->chat) return "--ids and --no-generation-prompt need --chat";
+    if ((o->m.chat_template || o->m.template_args.count) && !o->chat && !o->render)
+        return "--chat-template and --template-arg need --chat or --render";
     return NULL;
 }
 
@@ -183,7 +204,7 @@ int cmd_tokenize(int argc, char **argv) {
     Err err = {0};
     int first = 0;
     const Option options[] = {
-        TEXT("model", 'm', &o.model, "PATH", "folder with tokenizer.json, or a .gguf file"),
+        TEXT("model", 'm', &o.m.engine.model, "PATH", "folder with tokenizer.json, or a .gguf file"),
         FLAG("pieces", 0, &o.pieces, "one id a line, with its piece"),
         FLAG("no-special", 0, &o.no_special, "text of special tokens is plain text"),
         FLAG("decode", 0, &o.decode, "ids to text"),
@@ -192,19 +213,22 @@ int cmd_tokenize(int argc, char **argv) {
         TEXT("chat", 0, &o.chat, "FILE", "render messages (JSON, - for standard input)"),
         FLAG("ids", 0, &o.ids, "with --chat: ids, not text"),
         FLAG("no-generation-prompt", 0, &o.no_generation_prompt, "with --chat: end after the last message"),
-        TEXT("chat-template", 0, &o.chat_template, "NAME|FILE",
-             "with --chat: qwen2.5, chatml or a .jinja file that holds one of these, not the model's own"),
+        FLAG("render", 0, &o.render,
+             "with --jsonl: an object with messages, tools, variables a line to its text; needs no model"),
+        FLAG("generation", 0, &o.generation,
+             "with --render: where the template's generation blocks lie, in characters"),
+        CHAT_TEMPLATE_OPTION(o.m),
     };
     int code = options_parse(argc, argv, "tokenize -m PATH [options] [TEXT...]", notes, options,
                              sizeof options / sizeof *options, &first);
     if (code >= 0) return code;
     const char *wrong = clash(&o, argc - first);
     if (wrong) return usage_error(argv[0], "%s", wrong);
-    o.tokenizer = qm_tokenizer_open(o.model, &err);
-    bool ok = o.tokenizer && (!o.chat_template || qm_tokenizer_set_chat(o.tokenizer, o.chat_template, &err)) &&
-              (o.chat    ? chat_one(&o, &err)
-               : o.jsonl ? json_lines_answer(answer_line, &o, &err)
-                         : plain(&o, argc - first, argv + first, &err));
+    bool ok = o.m.engine.model ? (o.tokenizer = model_tokenizer(&o.m, &err)) != NULL : true;
+    ok = ok && (o.render  ? render_all(&o, &err)
+                : o.chat  ? chat_one(&o, &err)
+                : o.jsonl ? json_lines_answer(answer_line, &o, &err)
+                          : plain(&o, argc - first, argv + first, &err));
     qm_tokenizer_close(o.tokenizer);
     Err written = {0}; /* what was written before an error is flushed too */
     bool flushed = file_finish(stdout, "standard output", &written);

@@ -38,8 +38,10 @@ static bool ask_all(const MeshReport *m, const Output *page, const char *results
     QmSource *source = qm_source_open(o.model, err);
     QmTokenizer *t = source ? qm_tokenizer_open_from(source, err) : NULL;
     double tokenizer = clock_seconds() - start;
-    bool ok = t && (!m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err)) &&
-              gsm8k_open(&run, &m->gsm8k, source, t, err);
+    bool ok = t && (!m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err));
+    for (int i = 0; ok && i < m->chat_argument_count; i++)
+        ok = qm_tokenizer_set_chat_argument(t, m->chat_arguments[i], err);
+    ok = ok && gsm8k_open(&run, &m->gsm8k, source, t, err);
     if (ok && o.context == 0) o.context = gsm8k_context(&run);
     start = clock_seconds();
     ok = ok && (e = qm_engine_open_from(source, &o, err));
@@ -178,7 +180,8 @@ static bool write_page(const MeshReport *m, const MeshRow *rows, int count, FILE
         &t,
         ", GSM8K by protocol %s, %lld questions, %lld at once. Answers are compared byte by byte with those of %s.</p>"
         "<p>In force: %s.</p><table><tr><th>mesh</th><th>devices</th>",
-        m->gsm8k.protocol->name, (long long)rows[0].outputs, (long long)m->engine.slots, rows[0].mesh, rows[0].in_force);
+        m->gsm8k.protocol->name, (long long)rows[0].outputs, (long long)m->engine.slots, rows[0].mesh,
+        rows[0].in_force);
     for (int k = 0; k < m->gsm8k.protocol->rules; k++) text_line(&t, "<th>%s</th>", m->gsm8k.protocol->rule[k]->name);
     text_line(&t, "<th>answers</th><th>tokens/s</th><th>first token ms</th><th>start s</th><th>peak MiB</th>"
                   "<th>all_reduce</th><th>reduce_argmax</th></tr>\n");

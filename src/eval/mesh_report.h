@@ -9,6 +9,8 @@ typedef struct MeshReport {
     const char *meshes;      /* "1x1,2x4,...": the first is what the others are held against */
     const char *html;        /* or NULL */
     const char *chat_template; /* as qm_tokenizer_set_chat takes it, or NULL: the model's own */
+    const char *const *chat_arguments; /* as qm_tokenizer_set_chat_argument takes them */
+    int chat_argument_count;
 } MeshReport;
 
 /* Prints a table as it goes, one process per mesh so that memory and start-up are each mesh's own. *same: every mesh

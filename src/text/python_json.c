@@ -21,7 +21,7 @@ void python_json_text(const char *text, size_t bytes, Text *out) {
     text_add(out, "\"", 1);
 }
 
-static void add_float(double value, Text *out) {
+void python_float(double value, char out[PYTHON_FLOAT_BYTES]) {
     char text[40], digits[20];
     int precision = 0, used = 0;
     do snprintf(text, sizeof text, "%.*e", precision, value);
@@ -30,18 +30,23 @@ static void add_float(double value, Text *out) {
     int point = atoi(exponent + 1) + 1; /* digits before the decimal point */
     for (const char *p = text; p < exponent; p++)
         if (*p >= '0' && *p <= '9') digits[used++] = *p;
-    if (text[0] == '-') text_add(out, "-", 1);
+    const char *sign = text[0] == '-' ? "-" : "";
     if (point > 16 || point < -3) {
-        text_add(out, digits, 1);
-        if (used > 1) text_line(out, ".%.*s", used - 1, digits + 1);
-        text_line(out, "e%c%02d", point > 0 ? '+' : '-', abs(point - 1));
+        snprintf(out, PYTHON_FLOAT_BYTES, "%s%c%s%.*se%c%02d", sign, digits[0], used > 1 ? "." : "", used - 1,
+                 digits + 1, point > 0 ? '+' : '-', abs(point - 1));
     } else if (point <= 0) {
-        text_line(out, "0.%.*s%.*s", -point, "000", used, digits);
+        snprintf(out, PYTHON_FLOAT_BYTES, "%s0.%.*s%.*s", sign, -point, "000", used, digits);
     } else {
         while (used < point) digits[used++] = '0';
-        text_line(out, "%.*s.%.*s", point, digits, used > point ? used - point : 1,
-                  used > point ? digits + point : "0");
+        snprintf(out, PYTHON_FLOAT_BYTES, "%s%.*s.%.*s", sign, point, digits, used > point ? used - point : 1,
+                 used > point ? digits + point : "0");
     }
+}
+
+static void add_float(double value, Text *out) {
+    char text[PYTHON_FLOAT_BYTES];
+    python_float(value, text);
+    text_add(out, text, strlen(text));
 }
 
 /* A whole number as it stands; a real one is an infinity to Python. */

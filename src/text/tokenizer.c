@@ -61,7 +61,15 @@ int32_t qm_tokenizer_vocab(const QmTokenizer *t) { return t->vocab.count; }
 
 int32_t qm_tokenizer_eos(const QmTokenizer *t) { return t->eos; }
 
-bool qm_tokenizer_set_chat(QmTokenizer *t, const char *name, QmErr *err) { return chat_choose(&t->chat, name, err); }
+bool qm_tokenizer_set_chat(QmTokenizer *t, const char *name, QmErr *err) {
+    t->spare->turn_end = 0;
+    return chat_choose(&t->chat, name, err);
+}
+
+bool qm_tokenizer_set_chat_argument(QmTokenizer *t, const char *assignment, QmErr *err) {
+    t->spare->turn_end = 0;
+    return chat_argument(&t->chat, assignment, err);
+}
 
 int32_t tokenizer_id(const QmTokenizer *t, const char *text, size_t bytes) {
     const Added *added = added_set_find(&t->raw, text, bytes);
@@ -179,13 +187,13 @@ int64_t tokenizer_chat(const QmTokenizer *t, const json_t *messages, bool add_ge
     Ids out = {0};
     bool ok =
         ids_reserve(&out, 1, err) && chat_render_value(&t->chat, messages, add_generation_prompt, &prompt, err);
-    for (int i = 0; ok && i < 2; i++) {
-        static const char *const control[] = {"<|im_start|>", "<|im_end|>"};
-        if (!added_set_find(&t->raw, control[i], strlen(control[i])))
-            ok = err_set(err, "the chat template needs the token %s, which this tokenizer lacks", control[i]);
+    for (const char *need = t->chat.needs; ok && need && *need;) {
+        size_t n = strcspn(need, " ");
+        if (!added_set_find(&t->raw, need, n))
+            ok = err_set(err, "the chat template needs the token %.*s, which this tokenizer lacks", (int)n, need);
+        need += n + (need[n] == ' ');
     }
-    ok = ok && tokenizer_encode(t, (const uint8_t *)prompt.text.data, prompt.text.bytes, prompt.open, prompt.open_count,
-                                &out, err);
+    ok = ok && tokenizer_prompt(t, &prompt, &out, err);
     if (ok && text) {
         *text = prompt.text.data;
         prompt.text = (Text){0};
@@ -196,9 +204,44 @@ int64_t tokenizer_chat(const QmTokenizer *t, const json_t *messages, bool add_ge
     return ok ? (int64_t)out.count : -1;
 }
 
+bool tokenizer_prompt(const QmTokenizer *t, const Prompt *prompt, Ids *out, Err *err) {
+    return tokenizer_encode(t, (const uint8_t *)prompt->text.data, prompt->text.bytes, prompt->open, prompt->open_count,
+                            out, err);
+}
+
+/* The first special token behind an answer: a chat is rendered and looked at. */
+static int32_t find_turn_end(const QmTokenizer *t) {
+    static const char answer[] = "An answer without an end.", user[] = "A question.";
+    Err err = {0};
+    Prompt prompt = {0};
+    Ids ids = {0};
+    int32_t found = -1;
+    json_t *messages =
+        json_pack("[{s:s,s:s},{s:s,s:s}]", "role", "user", "content", user, "role", "assistant", "content", answer);
+    bool ok = messages && (t->chat.usual || t->chat.with_tools) &&
+              chat_render_value(&t->chat, messages, false, &prompt, &err);
+    const char *at = ok ? memmem(prompt.text.data, prompt.text.bytes, answer, strlen(answer)) : NULL;
+    size_t from = at ? (size_t)(at - prompt.text.data) + strlen(answer) : 0;
+    Span *open = prompt.open;
+    for (size_t i = 0; at && i < prompt.open_count; i++) { /* what lies behind the answer, counted from there */
+        if (prompt.open[i].end <= from) continue;
+        size_t start = prompt.open[i].start > from ? prompt.open[i].start - from : 0;
+        *open++ = (Span){start, prompt.open[i].end - from};
+    }
+    if (at && tokenizer_encode(t, (const uint8_t *)prompt.text.data + from, prompt.text.bytes - from, prompt.open,
+                               (size_t)(open - prompt.open), &ids, &err))
+        for (size_t i = 0; found < 0 && i < ids.count; i++)
+            if (t->vocab.piece[ids.data[i]].added && t->vocab.piece[ids.data[i]].special) found = ids.data[i];
+    json_decref(messages);
+    prompt_free(&prompt);
+    free(ids.data);
+    return found;
+}
+
 int32_t qm_tokenizer_turn_end(const QmTokenizer *t) {
-    bool known = t->chat.kind == CHAT_CHATML || t->chat.kind == CHAT_QWEN25;
-    return known ? qm_tokenizer_id(t, "<|im_end|>") : -1;
+    int32_t known = t->spare->turn_end;
+    if (known == 0) t->spare->turn_end = known = 2 + find_turn_end(t);
+    return known - 2;
 }
 
 /* ---- Decoding ------------------------------------------------------------------------------------------------ */

@@ -15,6 +15,7 @@
 typedef struct Spare {
     _Atomic(Bpe *) bpe;
     _Atomic(TokenOrder *) order; /* once somebody asked for it */
+    _Atomic int32_t turn_end;    /* 2 + what qm_tokenizer_turn_end found; 0: not looked for yet */
 } Spare;
 
 struct QmTokenizer {
@@ -32,6 +33,8 @@ struct QmTokenizer {
 /* qm_tokenizer_chat of messages that are read already: numbers that no JSON library writes stay what they are. */
 int64_t tokenizer_chat(const QmTokenizer *t, const json_t *messages, bool add_generation_prompt, int32_t **ids,
                        char **text, Err *err);
+/* Appends the ids of a rendered prompt: control tokens where the template wrote them only. */
+bool tokenizer_prompt(const QmTokenizer *t, const Prompt *prompt, Ids *out, Err *err);
 
 /* ---- Loading: tokenizer_json.c and tokenizer_gguf.c fill an empty tokenizer ---------------------------------- */
 

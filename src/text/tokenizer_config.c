@@ -1,11 +1,10 @@
 /* tokenizer_config.c: what transformers takes from tokenizer_config.json where tokenizer.json is there too (5.24, and
- * 4.57 where that does the same):
- * - added_tokens_decoder: its tokens are added tokens, with its flags; a new one gets the next free id;
- * - bos_token, eos_token and the other special tokens, extra_special_tokens, additional_special_tokens and further keys
- *   that end in _token: become special added tokens if they are none;
- * - add_prefix_space: by Qwen2's and GPT-2's classes only, false if absent; the others go by tokenizer.json;
- * - add_bos_token: by Llama's class only (of 4.57); the others go by the post_processor of tokenizer.json;
- * - chat_template. */
+ * 4.57 where that does the same): - added_tokens_decoder: its tokens are added tokens, with its flags; a new one gets
+ * the next free id; - bos_token, eos_token and the other special tokens, extra_special_tokens,
+ * additional_special_tokens and further keys that end in _token: become special added tokens if they are none; -
+ * add_prefix_space: by Qwen2's and GPT-2's classes only, false if absent; the others go by tokenizer.json; -
+ * add_bos_token: by Llama's class only (of 4.57); the others go by the post_processor of tokenizer.json; -
+ * chat_template; and the texts of special tokens, which it sees under their names. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@ typedef struct Config {
     Err *err;
 } Config;
 
-/* ---- Added tokens ------------------------------------------------------------------------------------------------ */
+/* ---- Added tokens ----------------------------------------------------------------------------------------------- */
 
 typedef struct NewToken {
     Added added;
@@ -127,8 +126,9 @@ static bool load_decoder(const Config *c) {
     return ok;
 }
 
-/* A special token by name: a string, or an added token's object. *id is left alone when it is null or absent. */
-static bool load_special(const Config *c, const json_t *value, const char *what, int32_t *id) {
+/* A special token: a string, or an added token's object. *id is left alone when it is null or absent. `name`: under
+ * which chat templates see its text, or NULL. */
+static bool load_special(const Config *c, const json_t *value, const char *what, int32_t *id, const char *name) {
     NewToken token;
     if (!value || json_is_null(value)) return true;
     if (!read_token(c, value, what, &token)) return false;
@@ -137,7 +137,7 @@ static bool load_special(const Config *c, const json_t *value, const char *what,
     if (!json_is_object(value) || !json_object_get(value, "normalized")) token.normalized = false;
     if (!take_token(c, &token, json_is_object(value))) return false;
     if (id) *id = token.added.id;
-    return true;
+    return !name || chat_token(&c->tokenizer->chat, name, token.added.text, token.added.bytes, c->err);
 }
 
 static bool load_list(const Config *c, const char *key) {
@@ -146,11 +146,11 @@ static bool load_list(const Config *c, const char *key) {
     size_t i;
     if (!list || json_is_null(list)) return true;
     if (json_is_object(list)) {
-        json_object_foreach(list, name, item) if (!load_special(c, item, key, NULL)) return false;
+        json_object_foreach(list, name, item) if (!load_special(c, item, key, NULL, name)) return false;
         return true;
     }
     if (!json_is_array(list)) return err_set(c->err, "%s: %s: expected an array or an object", c->where, key);
-    json_array_foreach(list, i, item) if (!load_special(c, item, key, NULL)) return false;
+    json_array_foreach(list, i, item) if (!load_special(c, item, key, NULL, NULL)) return false;
     return true;
 }
 
@@ -162,19 +162,19 @@ static bool load_specials(const Config *c, int32_t *bos) {
     json_t *value;
     for (int i = 0; i < NAMES; i++) {
         int32_t *id = i == 0 ? bos : i == 1 ? &c->tokenizer->eos : NULL;
-        if (!load_special(c, json_object_get(c->root, names[i]), names[i], id)) return false;
+        if (!load_special(c, json_object_get(c->root, names[i]), names[i], id, names[i])) return false;
     }
     if (!load_list(c, "extra_special_tokens") || !load_list(c, "additional_special_tokens")) return false;
     json_object_foreach((json_t *)(uintptr_t)c->root, key, value) {
         size_t n = strlen(key);
         bool known = n <= 6 || strcmp(key + n - 6, "_token") != 0 || !json_is_string(value);
         for (int i = 0; i < NAMES; i++) known = known || !strcmp(key, names[i]);
-        if (!known && !load_special(c, value, name_text(key, n).text, NULL)) return false;
+        if (!known && !load_special(c, value, name_text(key, n).text, NULL, key)) return false;
     }
     return true;
 }
 
-/* ---- The rest ---------------------------------------------------------------------------------------------------- */
+/* ---- The rest --------------------------------------------------------------------------------------------------- */
 
 static bool is_class(const char *name, const char *family) {
     size_t n = strlen(family);
@@ -202,21 +202,26 @@ static bool load_flags(const Config *c, const char *family, int32_t bos) {
     return true;
 }
 
-/* The template: a string, or a list of {name, template} with one named "default". */
+/* The template: a string, or a list of {name, template} with "default" and maybe "tool_use", for requests with tools.
+ */
 static bool load_template(const Config *c) {
-    const json_t *value = json_object_get(c->root, "chat_template"), *item;
+    const json_t *value = json_object_get(c->root, "chat_template"), *tools = NULL, *item;
     size_t i;
     if (json_is_array(value)) {
         const json_t *list = value;
         value = NULL;
         json_array_foreach(list, i, item) {
-            const char *name = json_string_value(json_object_get(item, "name"));
-            if (name && !strcmp(name, "default")) value = json_object_get(item, "template");
+            if (json_is_word(json_object_get(item, "name"), "default")) value = json_object_get(item, "template");
+            if (json_is_word(json_object_get(item, "name"), "tool_use")) tools = json_object_get(item, "template");
         }
     }
-    if (!value || json_is_null(value)) return true;
-    if (!json_is_string(value)) return err_set(c->err, "%s: chat_template: expected a string", c->where);
-    return chat_recognise(&c->tokenizer->chat, json_string_value(value), json_string_length(value), c->err);
+    for (int k = 0; k < 2; k++) {
+        const json_t *one = k ? tools : value;
+        if (!one || json_is_null(one)) continue;
+        if (!json_is_string(one)) return err_set(c->err, "%s: chat_template: expected a string", c->where);
+        if (!chat_take(&c->tokenizer->chat, json_string_value(one), json_string_length(one), k, c->err)) return false;
+    }
+    return true;
 }
 
 bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const char *family, const char *where, Err *err) {

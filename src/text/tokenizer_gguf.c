@@ -168,19 +168,37 @@ static bool load_id(const QmTokenizer *t, const Gguf *gguf, const char *key, int
     return true;
 }
 
+/* Special tokens as chat templates see them, and the templates. */
+static bool load_chat(QmTokenizer *t, const Gguf *gguf, Err *err) {
+    static const char *const names[][2] = {{"tokenizer.ggml.bos_token_id", "bos_token"},
+                                           {"tokenizer.ggml.eos_token_id", "eos_token"},
+                                           {"tokenizer.ggml.unknown_token_id", "unk_token"},
+                                           {"tokenizer.ggml.padding_token_id", "pad_token"}};
+    GgufText chat = {0}, tools = {0};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        int64_t id = -1;
+        size_t bytes;
+        if (!find_int(gguf, names[i][0], &id, err)) return false;
+        const char *piece = id >= 0 && id < INT32_MAX ? qm_tokenizer_piece(t, (int32_t)id, &bytes, NULL) : NULL;
+        if (piece && utf8_valid((const uint8_t *)piece, bytes) && !chat_token(&t->chat, names[i][1], piece, bytes, err))
+            return false;
+    }
+    return find_text(gguf, "tokenizer.chat_template", &chat, err) &&
+           find_text(gguf, "tokenizer.chat_template.tool_use", &tools, err) &&
+           (!chat.data || chat_take(&t->chat, chat.data, chat.bytes, false, err)) &&
+           (!tools.data || chat_take(&t->chat, tools.data, tools.bytes, true, err));
+}
+
 bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err) {
-    GgufText chat = {0};
     bool add_eos = false;
     if (!load_pre(t, gguf, err) || !load_vocab(t, gguf, err)) return false;
     if (!load_id(t, gguf, "tokenizer.ggml.bos_token_id", &t->bos, err) ||
         !load_id(t, gguf, "tokenizer.ggml.eos_token_id", &t->eos, err) ||
         !find_bool(gguf, "tokenizer.ggml.add_bos_token", &t->add_bos, err) ||
-        !find_bool(gguf, "tokenizer.ggml.add_eos_token", &add_eos, err) ||
-        !find_text(gguf, "tokenizer.chat_template", &chat, err))
+        !find_bool(gguf, "tokenizer.ggml.add_eos_token", &add_eos, err))
         return false;
     if (add_eos) return err_set(err, "tokenizer.ggml.add_eos_token true is not supported");
     if (t->add_bos && t->bos < 0)
         return err_set(err, "tokenizer.ggml.add_bos_token is true, but there is no bos_token_id");
-    if (chat.data && !chat_recognise(&t->chat, chat.data, chat.bytes, err)) return false;
-    return tokenizer_finish(t, err);
+    return tokenizer_finish(t, err) && load_chat(t, gguf, err);
 }

@@ -3,7 +3,7 @@
 #include "../io/source.h"
 #include "tokenizer.h"
 
-enum { TOKENIZER_LIMIT = 256 << 20, TEMPLATE_LIMIT = 1 << 20 }; /* bytes */
+enum { TOKENIZER_LIMIT = 256 << 20 }; /* bytes */
 
 /* tokenizer_config.json; model_type of config.json, if there is one, counts too: transformers goes by it. */
 static bool load_config(QmTokenizer *t, Source *source, Err *err) {
@@ -15,16 +15,18 @@ static bool load_config(QmTokenizer *t, Source *source, Err *err) {
     return !config || tokenizer_load_config(t, config, family, where, err);
 }
 
-/* Where newer folders keep the template; it wins. */
+/* Where newer folders keep the template, which then wins, and one for requests with tools. */
 static bool load_template(QmTokenizer *t, Source *source, Err *err) {
-    SourceText jinja;
-    bool ok = source_text(source, "chat_template.jinja", TEMPLATE_LIMIT, &jinja, err);
-    if (ok && jinja.data) {
-        chat_free(&t->chat);
-        ok = !file_is_other(jinja.data, jinja.bytes, jinja.where, err) &&
-             chat_recognise(&t->chat, jinja.data, jinja.bytes, err);
+    static const char *const names[] = {"chat_template.jinja", "additional_chat_templates/tool_use.jinja"};
+    bool ok = true;
+    for (int i = 0; ok && i < 2; i++) {
+        SourceText jinja;
+        ok = source_text(source, names[i], JINJA_MOST_BYTES, &jinja, err);
+        if (ok && jinja.data)
+            ok = !file_is_other(jinja.data, jinja.bytes, jinja.where, err) &&
+                 chat_take(&t->chat, jinja.data, jinja.bytes, i == 1, err);
+        source_text_free(&jinja);
     }
-    source_text_free(&jinja);
     return ok;
 }
 
