@@ -52,6 +52,64 @@ static void count_reference(const PlainCall *c) {
 static const OpRow count_row = {.name = "count", .factors = "~t!d,!d->!d", .shape = count_shape, .units = count_units,
                                 .run = count_run, .reference = count_reference, .writes_state = true};
 
+/* Sums over the rows of a step: of products with a second value, or, without one, of the rows. */
+static bool outer_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Node *x = graph_node(g, n->in[1]);
+    (void)err;
+    *out = (Shape){.rank = 1, .dim = {graph_node(g, n->in[0])->shape.dim[1]}};
+    if (x) out->dim[out->rank++] = x->shape.dim[1];
+    return true;
+}
+static int64_t outer_units(const Call *c) { return c->in[1] ? c->in_width[0] : 1; }
+/* Row `o` of a subtree; `rest`: room for the levels below. */
+static void outer_sum(const Call *c, int level, int64_t index, int64_t o, float *acc, float *rest, bool *any) {
+    int64_t w = c->out_width;
+    *any = level > 0 || c->row_sum.tree->first[index] < c->row_sum.tree->last[index];
+    if (level == 0) {
+        Range rows = *any ? call_sequence(c, index) : (Range){0, 0};
+        memset(acc, 0, (size_t)w * sizeof *acc);
+        for (int64_t t = rows.first; t < rows.last; t++)
+            for (int64_t i = 0; i < w; i++)
+                acc[i] = c->in[1] ? fmaf(c->in[0][t * c->in_width[0] + o], c->in[1][t * w + i], acc[i])
+                                  : acc[i] + c->in[0][t * w + i];
+        return;
+    }
+    bool left, right;
+    outer_sum(c, level - 1, 2 * index, o, acc, rest, &left);
+    outer_sum(c, level - 1, 2 * index + 1, o, rest, rest + w, &right);
+    for (int64_t i = 0; right && i < w; i++) acc[i] = left ? acc[i] + rest[i] : rest[i];
+    *any = left || right;
+}
+static void outer_run(const Call *c, int64_t first, int64_t last) {
+    int64_t step = block_step(call_block_rows(c, c->node), c->out_width);
+    bool any;
+    for (int64_t o = first; o < last; o++)
+        for (int n = c->row_sum.node_first; n < c->row_sum.node_last; n++)
+            outer_sum(c, c->row_sum.nodes[n].level, c->row_sum.nodes[n].index, o, c->out + n * step + o * c->out_width,
+                      c->scratch, &any);
+}
+static void outer_reference(const PlainCall *c) {
+    int64_t w = c->out_width, rows = c->in[1] ? c->width[0] : 1;
+    for (int64_t o = 0; o < rows; o++)
+        for (int64_t i = 0; i < w; i++) {
+            double sum = 0;
+            for (int64_t t = 0; t < c->step->rows; t++)
+                sum += c->in[1] ? (double)c->in[0][t * c->width[0] + o] * (double)c->in[1][t * w + i]
+                                : (double)c->in[0][t * w + i];
+            c->out[o * w + i] = (float)sum;
+        }
+}
+static int64_t outer_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    (void)blocking, (void)rows;
+    return node_width(n) * (program_sum(p, n)->tree.levels + 1);
+}
+static const OpRow outer_row = {.name = "outer", .factors = "to,ti->oi", .shape = outer_shape, .units = outer_units,
+                                .run = outer_run, .reference = outer_reference, .scratch = outer_scratch,
+                                .finish = all_reduce, .binds = BINDS_ROW_SUM};
+static const OpRow total_row = {.name = "total", .factors = "to->o", .shape = outer_shape, .units = outer_units,
+                                .run = outer_run, .reference = outer_reference, .scratch = outer_scratch,
+                                .finish = all_reduce, .binds = BINDS_ROW_SUM};
+
 /* ---- The graphs -------------------------------------------------------------------------------------------------- */
 
 static Tensor of_learned(Graph *g) { /* a table looked up by positions */
@@ -69,12 +127,18 @@ static Tensor of_count(Graph *g) {
     return add(g, x, graph_op(g, &count_row, &(Node){.in = {x, steps}}));
 }
 
+static Tensor of_outer(Graph *g) {
+    Tensor x = rows_of(g);
+    return graph_op(g, &outer_row, &(Node){.in = {linear(g, x, weight(g, "(kgc)d", "q_proj"), NO_TENSOR), x}});
+}
+static Tensor of_total(Graph *g) { return graph_op(g, &total_row, &(Node){.in = {projected(g, "fd", "up")}}); }
+
 static const struct { const char *op; Tensor (*build)(Graph *g); } cases[] = {
     {"embed", rows_of}, {"embed by positions", of_learned}, {"rms_norm", of_rms_norm}, {"linear", of_linear},
     {"rope_table", table_of}, {"rope", of_rope}, {"cache_update, attention", of_attention}, {"window", of_window},
     {"silu_mul", of_silu_mul}, {"add", of_add}, {"select_rows", of_select}, {"argmax, reduce_argmax", of_argmax},
     {"all_reduce", of_all_reduce}, {"all_reduce over the vocabulary", of_back}, {"two results", of_both},
-    {"a state", of_count},
+    {"a state", of_count}, {"a matrix over rows", of_outer}, {"a vector over rows", of_total},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -92,43 +156,33 @@ static void shape_set(const int64_t *s) {
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
-/* A prompt for each slot, then some rows of some, then one of each; sorted by replica. Ids follow from slot and index,
- * so that a sequence is the same on every mesh. */
-static void step_fill(StepRows *s, int step, int dp) {
+/* A prompt for each sequence, then some rows of some, then one of each; sorted by replica. Ids follow from sequence and
+ * index, so that a sequence is the same on every mesh. */
+static void step_fill(StepRows *s, int step, const Partition *p) {
     static const int from[STEPS][SLOTS] = {{0, 0, 0}, {70, 1, 9}, {71, 1, 12}};
     static const int to[STEPS][SLOTS] = {{70, 1, 9}, {71, 1, 12}, {72, 2, 13}};
     s->rows = s->logit_rows = 0;
-    for (int replica = 0; replica < dp; replica++)
-        for (int slot = replica; slot < SLOTS; slot += dp) {
-            for (int i = from[step][slot]; i < to[step][slot]; i++) {
-                int64_t t = s->rows++;
-                s->token[t] = (int32_t)((slot * 31 + i * 7 + 3) % config.vocab);
-                s->slot[t] = slot;
-                s->index[t] = i;
-                s->position[t] = (int32_t)(i % config.vocab);
-                s->length[t] = to[step][slot];
-                if (i % 3 == 0 || i + 1 == to[step][slot]) s->logit_row[s->logit_rows++] = (int32_t)t;
-            }
+    for (int sequence = 0; sequence < SLOTS; sequence++) /* those of a replica follow each other */
+        for (int i = from[step][sequence]; i < to[step][sequence]; i++) {
+            int64_t t = s->rows++;
+            s->token[t] = (int32_t)((sequence * 31 + i * 7 + 3) % config.vocab);
+            s->slot[t] = (int32_t)partition_slot(p, sequence);
+            s->index[t] = i;
+            s->position[t] = (int32_t)(i % config.vocab);
+            s->length[t] = to[step][sequence];
+            if (i % 3 == 0 || i + 1 == to[step][sequence]) s->logit_row[s->logit_rows++] = (int32_t)t;
         }
 }
 
-/* Where each row stands when rows are sorted by slot: results are compared in that order. */
-static int64_t row_order(const StepRows *s, bool logits, int64_t *row) {
-    int64_t n = 0;
-    for (int slot = 0; slot < SLOTS; slot++)
-        for (int64_t i = 0; i < (logits ? s->logit_rows : s->rows); i++)
-            if (s->slot[logits ? s->logit_row[i] : i] == slot) row[n++] = i;
-    return n;
+static int64_t rows_of_node(const StepRows *s, const Node *n) {
+    RowKind kind = shape_rows(&n->shape);
+    return kind == LOGIT_ROWS ? s->logit_rows : kind == STEP_ROWS ? s->rows
+           : n->value == VALUE_MATRIX ? n->shape.dim[0].size : 1;
 }
 
 /* ---- A program, plainly ------------------------------------------------------------------------------------------ */
 
 typedef struct Plainly { const Program *program; float **value, **keys; } Plainly;
-
-static int64_t rows_of_node(const StepRows *s, const Node *n) {
-    RowKind kind = shape_rows(&n->shape);
-    return kind == LOGIT_ROWS ? s->logit_rows : kind == STEP_ROWS ? s->rows : n->shape.dim[0].size;
-}
 
 static void *zeros(int64_t n) {
     void *p = calloc((size_t)n, sizeof(float));
@@ -204,7 +258,7 @@ static Weights *weights_of(const Plainly *p) {
     return w;
 }
 
-/* Runs the steps both ways; out: the engine's results, row by row in the order of slots. Returns how many numbers. */
+/* Runs the steps both ways; out: the engine's results. Returns how many numbers. */
 static int64_t both_ways(int number, const int64_t *shape, const char *mesh_text, float *out, bool *seen) {
     Graph g;
     Partition partition;
@@ -212,13 +266,13 @@ static int64_t both_ways(int number, const int64_t *shape, const char *mesh_text
     Plainly plain;
     Mesh mesh;
     Err err = {0};
-    int64_t order[MOST_ROWS], count = 0;
+    int64_t count = 0;
     shape_set(shape);
     graph_init(&g, &config, MOST_ROWS, CONTEXT);
     Tensor last = cases[number].build(&g);
     if (graph_node(&g, last)) graph_node(&g, last)->keep = true;
     if (g.err.kind || !mesh_parse(&mesh, mesh_text, &err) || !partition_new(&partition, &config, &mesh, false, &err) ||
-        !program_new(&program, &g, &partition, &err))
+        !partition_sequences(&partition, SLOTS, &err) || !program_new(&program, &g, &partition, &err))
         fail_msg("%s: %s%s", cases[number].op, g.err.text, err.text);
     random_state = 88172645463325252u; /* the same weights on every mesh */
     plainly_new(&plain, &program);
@@ -230,11 +284,11 @@ static int64_t both_ways(int number, const int64_t *shape, const char *mesh_text
     const Node *n = graph_node(&program.graph, kept);
     for (int step = 0; step < STEPS; step++) {
         StepRows *s = backend_cpu.rows(engine);
-        step_fill(s, step, mesh.dp);
+        step_fill(s, step, &partition);
         plainly_step(&plain, s);
         const float *got = backend_cpu.run(engine, &err) ? backend_cpu.read(engine, kept, &err) : NULL;
         if (!got) fail_msg("%s on %s: %s", cases[number].op, mesh_text, err.text);
-        int64_t w = node_width(n), rows = row_order(s, shape_rows(&n->shape) == LOGIT_ROWS, order);
+        int64_t w = node_width(n), rows = rows_of_node(s, n);
         const float *want = plain.value[kept.id];
         double most = 0;
         for (int64_t i = 0; i < rows * w; i++) most = fabs((double)want[i]) > most ? fabs((double)want[i]) : most;
@@ -243,8 +297,8 @@ static int64_t both_ways(int number, const int64_t *shape, const char *mesh_text
                 fail_msg("%s on %s, hidden %lld, step %d: row %lld, column %lld is %.9g, the reference has %.9g",
                          cases[number].op, mesh_text, (long long)shape[0], step, (long long)(i / w),
                          (long long)(i % w), (double)got[i], (double)want[i]);
-        for (int64_t r = 0; r < rows; r++, count += w)
-            memcpy(out + count, got + order[r] * w, (size_t)w * sizeof *out);
+        memcpy(out + count, got, (size_t)(rows * w) * sizeof *out);
+        count += rows * w;
     }
     for (int i = 0; op_table[i]; i++)
         for (int id = 1; id < program.graph.count; id++) seen[i] |= program.graph.nodes[id].op == op_table[i];

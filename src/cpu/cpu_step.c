@@ -19,9 +19,10 @@ void cpu_step_count(Cpu *cpu) {
         for (int i = phase->first; i < phase->last; i++) {
             Item *item = &cpu->plan.items[i];
             const int64_t *rows = cpu->step.first_row[call_row_kind(&item->call)];
-            item->call.row0 = rows[item->replica];
-            item->call.row1 = rows[item->replica + 1];
-            item->units = call_rows(&item->call) > 0 ? item->op->units(&item->call) : 0;
+            item->call.row0 = rows ? rows[item->replica] : 0;
+            item->call.row1 = rows ? rows[item->replica + 1] : call_block_rows(&item->call, item->call.node);
+            bool work = call_rows(&item->call) > 0 || item->op->binds == BINDS_ROW_SUM; /* no rows sum to zeros */
+            item->units = work ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
             const PackedWeight *weight = cpu_matrix(item);

@@ -73,13 +73,31 @@ static bool item_join(Cpu *cpu, Call *call, Range columns, int64_t cut, int repl
 
 static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int replica, int from, Err *err) {
     Segments mine = {0};
-    bool ok = partition_segments(cpu->program->partition, n->shape.dim[1].letters, n->split, device, &mine, err);
+    const Dim *dim = &n->shape.dim[n->shape.rank - 1];
+    bool ok = partition_segments(cpu->program->partition, dim->letters, n->split, device, &mine, err);
     for (int i = 0; ok && i < mine.count; i++) {
         Range columns = {mine.list[i].from, mine.list[i].from + mine.list[i].count};
         ok = item_join(cpu, call, columns, mine.apart, replica, from, err);
     }
     free(mine.list);
     return ok;
+}
+
+/* The subtrees of a replica's sequences. */
+static bool items_row_sum(Cpu *cpu, Call *call, const SumTree *sum, int replica, Err *err) {
+    const Partition *p = cpu->program->partition;
+    RowSumBinding *b = &call->row_sum;
+    if (cpu->spread.ranks > 1)
+        return err_as(err, QM_INPUT, "%s: sums over the rows of a step run in one process only", call->node->name);
+    if (p->sequences != cpu->options.slots)
+        return err_as(err, QM_INTERNAL, "%s: expected as many sequences as slots, %lld, got %lld", call->node->name,
+                      (long long)cpu->options.slots, (long long)p->sequences);
+    *b = (RowSumBinding){.tree = &sum->tree, .nodes = sum->nodes, .replicas = p->mesh.dp,
+                         .sequence = partition_range(p, call->node->partial[0], replica).first};
+    while (b->node_first < sum->count && sum->nodes[b->node_first].device < replica) b->node_first++;
+    b->node_last = b->node_first;
+    while (b->node_last < sum->count && sum->nodes[b->node_last].device == replica) b->node_last++;
+    return b->node_first == b->node_last || item_add(cpu, call->node->op, call, replica, err);
 }
 
 static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
@@ -95,6 +113,7 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
         return true;
     }
     const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
+    if (axis_is_rows(n->partial[0])) return items_row_sum(cpu, call, sum, replica, err);
     call->matrix.tree = &sum->tree;
     call->matrix.nodes = sums->nodes;
     Range mine = spread_blocks(&cpu->spread, sums);
@@ -141,6 +160,7 @@ static void call_bind(Cpu *cpu, Call *c, int replica) {
         c->reduce = (ReduceBinding){.finish = sums->finish, .finish_count = sums->finish_count};
         break;
     }
+    case BINDS_ROW_SUM: break; /* items_row_sum */
     case BINDS_CACHE:
         c->cache = (CacheBinding){.cache = &cpu->cache, .parts = cpu->plan.parts.bytes ? &cpu->plan.parts : NULL};
         for (int i = 0; i < n->inputs; i++)
@@ -179,9 +199,10 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
         int from = cpu->plan.item_count;
+        if (replica > 0 && call_row_kind(&c) == NO_ROWS) continue; /* not by rows: done once */
         if (n->partial[0]) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;
-        } else if (n->split[0]) {
+        } else if (n->split[0] && n->op->binds != BINDS_REDUCE) { /* what is complete is complete for all */
             Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
             for (int64_t d = mine.first; d < mine.last; d++)
                 if (!items_split(cpu, &c, n, (int)d, replica, from, err)) return false;

@@ -117,7 +117,7 @@ bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err 
     for (int at = 0; s->sums && at < dp * SUMS; at++) {
         int i = at % SUMS, replica = at / SUMS;
         Sums *sums = &s->sums[replica][i];
-        if (!partition->sum[i].count || axis_is_rows(sum_table[i].letters[0])) continue;
+        if (!partition->sum[i].count || (axis_is_rows(sum_table[i].letters[0]) && ranks > 1)) continue;
         if (!sums_new(s, sums, replica, &partition->sum[i], err)) return false;
         if (sums->count > s->most_sums[i]) s->most_sums[i] = sums->count;
         if (sums->count > most) most = sums->count;

@@ -118,7 +118,8 @@ typedef enum Facet {
 extern const char *const facet_names[FACETS];
 
 /* What a call of it is given beside values: see call.h. */
-typedef enum Binds { BINDS_NOTHING, BINDS_MATRIX, BINDS_TABLE, BINDS_CACHE, BINDS_REDUCE, BINDS_PAIRS } Binds;
+typedef enum Binds { BINDS_NOTHING, BINDS_MATRIX, BINDS_TABLE, BINDS_CACHE, BINDS_REDUCE, BINDS_PAIRS,
+                     BINDS_ROW_SUM } Binds;
 
 struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */

@@ -95,6 +95,12 @@ bool partition_sequences(Partition *p, int64_t sequences, Err *err) {
     return true;
 }
 
+int64_t partition_slot(const Partition *p, int64_t sequence) {
+    int replica = 0;
+    while (sequence >= partition_range(p, AXIS_STEP_ROW, replica).last) replica++;
+    return (sequence - partition_range(p, AXIS_STEP_ROW, replica).first) * p->mesh.dp + replica;
+}
+
 void partition_free(Partition *p) {
     free(p->held);
     for (int i = 0; i < SUMS; i++) {

@@ -25,6 +25,8 @@ bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, bo
 /* For programs that sum over the rows of a step, as gradients of weights are: its sequences, numbered from 0, are dealt
  * to the replicas in order, and summed by a tree of them. May be called again for another number. */
 bool partition_sequences(Partition *p, int64_t sequences, Err *err);
+/* The slot that a sequence is to be in, for its replica to be the one that has it: the same sum on every mesh. */
+int64_t partition_slot(const Partition *p, int64_t sequence);
 void partition_free(Partition *p);
 
 /* What of an axis a device of a replica holds; of rows: which sequences replica `device` has. THE question. */

@@ -5,8 +5,8 @@
 #include "../graph/graph.h"
 #include "kernels.h"
 
-/* Keys and values of all layers and slots, in pages that slots may share (src/cpu/cache_pages.h has who may write to which).
- * One (layer, head): all its pages, see kernels.h. A page has the same number in every layer and head. */
+/* Keys and values of all layers and slots, in pages that slots may share (src/cpu/cache_pages.h has who may write to
+ * which). One (layer, head): all its pages, see kernels.h. A page has the same number in every layer and head. */
 typedef struct KvCache {
     CacheType type;
     int64_t layers, kv_heads, channels, slots;

@@ -7,6 +7,7 @@
 #include "embed.h"
 #include "linear.h"
 #include "rope.h"
+#include "row_sum.h"
 
 /* The rows of a step. Row r is token[r] of slot[r], the index[r]-th of its sequence (its place in the cache), at rotary
  * position[r]; length[r] is what rope types that depend on the length go by. */
@@ -42,6 +43,7 @@ typedef struct Call {
         CacheBinding cache;
         ReduceBinding reduce;
         PairsBinding pairs;
+        RowSumBinding row_sum;
     };
 } Call;
 
@@ -49,6 +51,20 @@ typedef struct Call {
 static inline RowKind call_row_kind(const Call *c) {
     RowKind kind = shape_rows(&c->node->shape);
     return kind ? kind : shape_rows(&graph_node(c->graph, c->node->in[0])->shape);
+}
+
+/* Rows of a block of a partial value: of a matrix its own, of a vector one, else the step's. */
+static inline int64_t call_block_rows(const Call *c, const Node *n) {
+    return n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : c->step->rows;
+}
+
+/* The rows of a sequence of this replica, which stand together; none: an empty range. */
+static inline Range call_sequence(const Call *c, int64_t sequence) {
+    int64_t slot = (sequence - c->row_sum.sequence) * c->row_sum.replicas + c->replica;
+    Range r = {c->row0, c->row0};
+    while (r.first < c->row1 && c->step->slot[r.first] != slot) r.first++;
+    for (r.last = r.first; r.last < c->row1 && c->step->slot[r.last] == slot;) r.last++;
+    return r;
 }
 
 /* The units of an op whose work is one row each. */

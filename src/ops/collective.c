@@ -15,7 +15,7 @@ static Cost collective_cost(const Graph *g, const Node *n) {
 
 static bool all_reduce_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;
-    return out->rank == 2 || err_as(err, QM_INTERNAL, "all_reduce: expected [t,d]");
+    return n->in[0].id > 0 || err_as(err, QM_INTERNAL, "all_reduce: expected a value");
 }
 
 Tensor all_reduce(Graph *g, Tensor x) { return graph_op(g, &all_reduce_row, &(Node){.in = {x}}); }
@@ -35,7 +35,7 @@ static int64_t chunks(const Call *c) { return (c->out_width + REDUCE_CHUNK - 1) 
 static int64_t all_reduce_units(const Call *c) { return call_rows(c) * chunks(c); }
 
 static void all_reduce_run(const Call *c, int64_t first, int64_t last) {
-    int64_t step = block_step(c->step->rows, c->out_width);
+    int64_t step = block_step(call_block_rows(c, c->node), c->out_width);
     for (int64_t u = first; u < last; u++) {
         int64_t t = c->row0 + u / chunks(c), from = u % chunks(c) * REDUCE_CHUNK, w = c->out_width;
         int64_t n = w - from < REDUCE_CHUNK ? w - from : REDUCE_CHUNK;
