@@ -108,6 +108,8 @@ typedef struct QmEngineOptions {
                                NULL: the backend's choice                                                  */
     int64_t slots;        /* sequences that can be held at once; default 1                                 */
     bool hidden;          /* keep hidden states of every layer (QmAppend.hidden)                           */
+    const char *head;     /* "none": the model without its head, whose output is "states"; NULL: as its
+                             configuration says                                                            */
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */
     bool phases;          /* cpu: time the phases of steps (qm_engine_phases)                              */
@@ -119,6 +121,10 @@ QM_API void qm_engine_options(QmEngineOptions *options);
 
 typedef struct QmModelInfo {
     char architecture[32];
+    char head[16];                           /* "causal", "sequence", "token", "question" or "none": qm_engine_output */
+    char problem_type[32];                   /* of a head with labels; "": not said          */
+    int64_t labels;                          /* of such a head, else 0                       */
+    int32_t pad_id;                          /* of padding; -1: none is known                */
     int64_t layers, hidden, ffn, vocab, heads, kv_heads, head_dim, max_positions;
     int64_t context, slots, rows;            /* as opened                                    */
     int64_t weight_bytes, parameters;        /* packed weights held, parameters of the model */
@@ -154,6 +160,16 @@ QM_API bool qm_session_crop(QmSession *session, int64_t length, QmErr *err); /* 
  * changed. */
 QM_API bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err);
 
+/* Numbers of a row of an output of the model, by name; 0: it has none of that name. "logits": of a causal head
+ * [vocab], of one with labels [labels], of a question head 2, for the answer's begin and end; "states" [hidden]: of a
+ * model without a head, after the final norm. */
+QM_API int64_t qm_engine_output(const QmEngine *engine, const char *name);
+
+typedef struct QmOutput {
+    const char *name;
+    float *values;            /* out [rows asked for][qm_engine_output]                                            */
+} QmOutput;
+
 /* One entry of a batch: tokens appended to a session. A session may appear once in a batch. */
 typedef struct QmAppend {
     QmSession *session;
@@ -161,11 +177,12 @@ typedef struct QmAppend {
     int64_t count;            /* >= 1                                                                              */
     const int32_t *positions; /* rotary positions [count]; NULL: 0, 1, 2, ... along the session                    */
     int64_t rope_length;      /* dynamic and longrope go by at least this many positions; 0: the session's own       */
-    int64_t
-        logits_from; /* rows count-logits_from .. count-1 ask for logits: 1 = last row only, count = all, 0 = none */
-    float *logits;            /* out [logits_from][vocab], or NULL when only `argmax` is wanted                    */
-    int32_t *
-        argmax; /* out [logits_from]: id of the largest, ties to the lowest; -1: one is NaN or +inf, or all -inf; or NULL */
+    int64_t logits_from;      /* how many of the last rows ask for outputs: 1: the last one; count: all; 0: none   */
+    float *logits;            /* out [logits_from][columns of "logits"], or NULL when only others are wanted       */
+    int32_t *argmax;          /* out [logits_from], of a causal head: id of the largest, ties to the lowest; -1: one is
+                                 NaN or +inf, or all -inf; or NULL                                                 */
+    const QmOutput *outputs;  /* outputs by name, for the same rows: [output_count], or NULL                       */
+    int output_count;
     /* Whether a row of logits will do of which some of the largest are there, while the others are -INFINITY and in
      * truth at most `floor`. Asked once for a row where devices hand such rows out for less; if it will not do, or
      * `enough` is NULL, `logits` gets the whole row. */
@@ -211,6 +228,9 @@ QM_API void qm_tokenizer_close(QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_vocab(const QmTokenizer *tokenizer);  /* number of ids, added tokens included */
 QM_API int32_t qm_tokenizer_id(const QmTokenizer *tokenizer, const char *token); /* id of an exact token text, or -1 */
 
+/* The token that tokenizer.json puts after a text (post_processor), as models for embeddings have it; -1: none.
+ * qm_tokenizer_encode does not add it. */
+QM_API int32_t qm_tokenizer_end(const QmTokenizer *tokenizer);
 QM_API int32_t qm_tokenizer_eos(const QmTokenizer *tokenizer);    /* id of the end-of-text token, or -1 */
 /* Renders chats by "qwen2.5" or "chatml" from now on, whatever template the model has, or by the template in a file: a
  * name with a slash or ending in .jinja. Not while another thread uses it. */

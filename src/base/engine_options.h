@@ -42,6 +42,7 @@ typedef enum OptionType { TYPE_TEXT, TYPE_NUMBER, TYPE_FLAG } OptionType; /* con
     ENGINE_OPTIONS_OF_COMMANDS(X, c)                                                                                   \
     X(c, slots, NUMBER, 1, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)                                                         \
     X(c, hidden, FLAG, 0, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)                                                          \
+    X(c, head, TEXT, NULL, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)                                                          \
     X(c, random, TEXT, NULL, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)                                                       \
     X(c, phases, FLAG, 0, ON_CPU, NULL, 0, 0, 0, NULL, NULL)
 

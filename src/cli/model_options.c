@@ -106,6 +106,8 @@ QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err) {
     return NULL;
 }
 
+static bool needs_vocabulary(const char *command) { return strcmp(command, "forward") && strcmp(command, "embed"); }
+
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};
     char folder[FOLDER_BYTES];
@@ -119,6 +121,12 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     double start = clock_seconds();
     QmSource *source = model_source(m->engine.model, &err);
     QmEngine *e = source ? qm_engine_open_from(source, &o, &err) : NULL;
+    if (e && needs_vocabulary(command) && strcmp(qm_engine_info(e)->head, "causal")) {
+        err_as(&err, QM_INPUT, "%s: %s needs logits over the vocabulary, but this model's head is '%s': `qwenmesh forward` "
+               "and `embed` take it", m->engine.model, command, qm_engine_info(e)->head);
+        qm_engine_close(e);
+        e = NULL;
+    }
     if (!e) *code = fail(&err);
     else model_note_idle(m, qm_engine_info(e));
     if (e && m->verbose) {

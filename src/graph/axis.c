@@ -15,6 +15,7 @@ static int64_t vocabulary(const ModelConfig *c) { return c->vocab; }
 static int64_t kv_heads(const ModelConfig *c) { return c->kv_heads; }
 static int64_t group(const ModelConfig *c) { return c->heads / c->kv_heads; }
 static int64_t channels(const ModelConfig *c) { return c->head_dim; }
+static int64_t labels(const ModelConfig *c) { return c->labels; }
 
 /* ---- How axes are dealt ------------------------------------------------------------------------------------------ */
 
@@ -55,6 +56,7 @@ const AxisRow axis_table[AXES] = {
     /* An embedding table stays whole for all that (`!v` in embed's factors): rows are looked up by every device. */
     {.letter = AXIS_VOCAB, .noun = "vocabulary", .role = AXIS_PANELS, .size = vocabulary, .deal = deal_panels},
     {.letter = AXIS_POSITION, .noun = "cache positions"},
+    {.letter = AXIS_LABEL, .noun = "labels of a head", .size = labels}, /* few: not worth a collective */
     {.letter = AXIS_KV_HEAD, .noun = "key/value heads", .role = AXIS_TREE, .size = kv_heads, .deal = deal_kv},
     {.letter = AXIS_GROUP, .noun = "query heads per key/value head", .role = AXIS_TREE, .size = group,
      .deal = deal_group},

@@ -89,6 +89,10 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
                        .all_reduces = program_collectives(&e->program, "all_reduce"),
                        .reduce_argmaxes = program_collectives(&e->program, "reduce_argmax")};
     snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
+    snprintf(m->head, sizeof m->head, "%s", head_table[c->head].name);
+    snprintf(m->problem_type, sizeof m->problem_type, "%s", c->problem);
+    m->labels = c->labels;
+    m->pad_id = c->pad;
     snprintf(m->mesh, sizeof m->mesh, "%s", e->partition.mesh.text);
     snprintf(m->isa, sizeof m->isa, "%s", i->isa);
     snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
@@ -133,10 +137,21 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
     return w;
 }
 
+static bool head_choose(ModelConfig *c, const char *head, Err *err) {
+    if (!head || head_named(head) == c->head) return true;
+    if (head_named(head) != HEAD_ABSENT)
+        return err_as(err, QM_USAGE, "head: expected none or the model's own, %s, got '%.20s'",
+                      head_table[c->head].name, head);
+    c->head = HEAD_ABSENT;
+    c->labels = 0;
+    return true;
+}
+
 /* All but the backend, which with several ranks is opened once every rank has come as far. */
 static bool engine_plan(QmEngine *e, Source *source, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
     Mesh mesh;
     return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, source, err) &&
+           head_choose(&e->config, o->head, err) &&
            options_check(o, &e->config, b, err) &&
            (o->random ||
             ((e->weights = weights_open(source, err)) && (config_untie(&e->config, e->weights), true))) &&
@@ -146,14 +161,39 @@ static bool engine_plan(QmEngine *e, Source *source, const QmEngineOptions *o, B
            program_new(&e->program, &e->model.graph, &e->partition, err);
 }
 
+/* The outputs that a step asks for again and again. */
+static bool outputs_find(QmEngine *e, Err *err) {
+    const ModelOutputs *all = &e->model.outputs;
+    char name[32];
+    e->logits = output_find(all, "logits");
+    e->best = output_find(all, "best");
+    if (!(e->hidden = mem_new((size_t)e->config.layers + 1, sizeof *e->hidden, "outputs", err))) return false;
+    for (int64_t i = 0; i <= e->config.layers; i++) {
+        snprintf(name, sizeof name, "hidden.%d", (int)i);
+        e->hidden[i] = output_find(all, name);
+        e->hidden_count += e->hidden[i].id != 0;
+    }
+    return true;
+}
+
+int64_t engine_columns(const QmEngine *e, Tensor output) {
+    const Node *n = graph_node(&e->model.graph, output);
+    return !n ? 0 : n->value == VALUE_PAIR ? 2 : n->shape.dim[n->shape.rank - 1].size;
+}
+
+int64_t qm_engine_output(const QmEngine *e, const char *name) {
+    return engine_columns(e, output_find(&e->model.outputs, name));
+}
+
 static bool engine_start(QmEngine *e, const BackendOptions *b, QmErr *err) {
     e->state = e->backend->open(&e->program, e->weights, b, err);
     e->slot = e->state ? mem_new((size_t)b->slots, sizeof *e->slot, "slots", err) : NULL;
     e->row_entry = e->slot ? mem_new((size_t)b->rows, sizeof *e->row_entry, "rows", err) : NULL;
     e->row_token = e->row_entry ? mem_new((size_t)b->rows, sizeof *e->row_token, "rows", err) : NULL;
     e->row_settled = e->row_token ? mem_new((size_t)b->rows, sizeof *e->row_settled, "rows", err) : NULL;
-    if (e->row_settled) info_fill(e, b);
-    return e->row_settled != NULL;
+    if (!e->row_settled || !outputs_find(e, err)) return false;
+    info_fill(e, b);
+    return true;
 }
 
 /* The files: those that are open, or those at options->model. */
@@ -214,6 +254,7 @@ void qm_engine_close(QmEngine *e) {
     free(e->row_entry);
     free(e->row_token);
     free(e->row_settled);
+    free(e->hidden);
     pthread_mutex_destroy(&e->lock);
     free(e);
     pthread_mutex_unlock(&process);

@@ -16,6 +16,9 @@ struct QmEngine {
     Program program;
     const Backend *backend;
     void *state;
+    Tensor logits, best;     /* outputs of the model, where it has them              */
+    Tensor *hidden;          /* [hidden_count] likewise: layers + 1, or 0             */
+    int hidden_count;
     QmModelInfo info;
     QmWatch own_watch;
     const QmWatch *watch;    /* own_watch, or NULL: the process's */
@@ -43,4 +46,7 @@ void engine_leave(const QmEngine *engine);
 
 /* qm_engine_open_from, or qm_engine_open (source NULL), with the number that rank 0 gave it; 0: none yet. */
 QmEngine *engine_open_as(QmSource *source, const QmEngineOptions *options, int spread_number, QmErr *err);
+
+/* Numbers of a row of an output. */
+int64_t engine_columns(const QmEngine *engine, Tensor output);
 #endif

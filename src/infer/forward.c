@@ -4,6 +4,19 @@
 #include "../base/watch.h"
 #include "follow.h"
 
+static bool output_there(const QmEngine *e, const char *name, int entry, Err *err) {
+    const Node *n = graph_node(&e->model.graph, output_find(&e->model.outputs, name));
+    if (n && shape_rows(&n->shape) == LOGIT_ROWS) return true;
+    return err_as(err, QM_USAGE, "entry %d: no output \"%.20s\" of a row: the model's head is '%s'", entry, name,
+                  e->info.head);
+}
+
+static bool outputs_check(const QmEngine *e, const QmAppend *a, int entry, Err *err) {
+    for (int i = 0; i < a->output_count; i++)
+        if (!output_there(e, a->outputs[i].name, entry, err)) return false;
+    return (!a->logits || output_there(e, "logits", entry, err)) && (!a->argmax || output_there(e, "best", entry, err));
+}
+
 /* Everything that can be wrong is found before anything runs. */
 static bool entries_check(const QmEngine *e, const QmAppend *entries, int count, Err *err) {
     for (int i = 0; i < count; i++) {
@@ -18,8 +31,9 @@ static bool entries_check(const QmEngine *e, const QmAppend *entries, int count,
         if (a->logits_from < 0 || a->logits_from > a->count)
             return err_as(err, QM_USAGE, "entry %d: logits of %lld rows, of %lld", i, (long long)a->logits_from,
                           (long long)a->count);
-        if (a->hidden && !e->model.hidden_count)
+        if (a->hidden && !e->hidden_count)
             return err_as(err, QM_USAGE, "entry %d: hidden states were not asked for at open", i);
+        if (!outputs_check(e, a, i, err)) return false;
         for (int64_t t = 0; t < a->count; t++) {
             if (a->tokens[t] < 0 || a->tokens[t] >= e->config.vocab)
                 return err_set(err, "entry %d, token %lld: id %d is outside the vocabulary of %lld", i, (long long)t,
@@ -65,7 +79,7 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
                 s->length[r] = length;
                 e->row_entry[r] = at->entry;
                 e->row_token[r] = t;
-                if (t >= a->count - a->logits_from && (a->logits || a->argmax))
+                if (t >= a->count - a->logits_from && (a->logits || a->argmax || a->output_count))
                     s->logit_row[s->logit_rows++] = (int32_t)r;
             }
         }
@@ -75,7 +89,8 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
 static float *logits_of(const QmEngine *e, const QmAppend *entries, const StepRows *s, int64_t i) {
     int64_t r = s->logit_row[i];
     const QmAppend *a = &entries[e->row_entry[r]];
-    return a->logits ? a->logits + (e->row_token[r] - (a->count - a->logits_from)) * e->config.vocab : NULL;
+    return a->logits ? a->logits + (e->row_token[r] - (a->count - a->logits_from)) * engine_columns(e, e->logits)
+                     : NULL;
 }
 
 /* Rows for which a few of their logits are enough. *whole: whether another row asks for all of its logits. */
@@ -102,28 +117,54 @@ static const float *result(const QmEngine *e, Tensor of_graph, Err *err) {
     return e->backend->read(e->state, t, err);
 }
 
-static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, Err *err) {
-    int64_t v = e->config.vocab, d = e->config.hidden;
-    const float *logits = NULL, *best = NULL;
-    bool whole = false;
-    if (s->logit_rows && !(best = result(e, e->model.best, err)))
-        return false;
-    if (!candidates_read(e, entries, s, &whole, err) ||
-        (whole && !(logits = result(e, e->model.logits, err))))
-        return false;
+/* The ids of the largest logits. Read in every step of a causal head: it is how a step's end is waited for. */
+static bool best_results(const QmEngine *e, QmAppend *entries, const StepRows *s, Err *err) {
+    if (!s->logit_rows || !e->best.id) return true;
+    const float *best = result(e, e->best, err);
+    if (!best) return false;
     for (int64_t i = 0; i < s->logit_rows; i++) {
-        int64_t r = s->logit_row[i];
+        int64_t r = s->logit_row[i], v = e->config.vocab;
         QmAppend *a = &entries[e->row_entry[r]];
-        int64_t at = e->row_token[r] - (a->count - a->logits_from);
-        if (!e->row_settled[i])
-            memcpy(logits_of(e, entries, s, i), logits + i * v, (size_t)v * sizeof(float));
         float id = best[2 * i + 1];
         if (isfinite(best[2 * i]) && !(id >= 0 && id < (float)v))
             return err_set(err, "the largest logit: expected an id below %lld, got %g", (long long)v, (double)id);
-        if (a->argmax) a->argmax[at] = isfinite(best[2 * i]) ? (int32_t)id : -1;
+        if (a->argmax) a->argmax[e->row_token[r] - (a->count - a->logits_from)] = isfinite(best[2 * i]) ? (int32_t)id : -1;
     }
-    for (int layer = 0; layer < e->model.hidden_count; layer++) {
-        const float *h = result(e, e->model.hidden[layer], err);
+    return true;
+}
+
+static bool logits_results(const QmEngine *e, QmAppend *entries, const StepRows *s, Err *err) {
+    int64_t columns = engine_columns(e, e->logits);
+    const float *logits = NULL;
+    bool whole = false;
+    if (!candidates_read(e, entries, s, &whole, err) || (whole && !(logits = result(e, e->logits, err)))) return false;
+    for (int64_t i = 0; i < s->logit_rows; i++)
+        if (!e->row_settled[i])
+            memcpy(logits_of(e, entries, s, i), logits + i * columns, (size_t)columns * sizeof(float));
+    return true;
+}
+
+/* One output by name; read if a row of the step asks for it. */
+static bool output_results(const QmEngine *e, QmAppend *entries, const StepRows *s, const ModelOutput *o, Err *err) {
+    int64_t columns = engine_columns(e, o->tensor);
+    const float *values = NULL;
+    for (int64_t i = 0; i < s->logit_rows; i++) {
+        int64_t r = s->logit_row[i];
+        const QmAppend *a = &entries[e->row_entry[r]];
+        for (int j = 0; j < a->output_count; j++) {
+            if (strcmp(a->outputs[j].name, o->name)) continue;
+            if (!values && !(values = result(e, o->tensor, err))) return false;
+            memcpy(a->outputs[j].values + (e->row_token[r] - (a->count - a->logits_from)) * columns,
+                   values + i * columns, (size_t)columns * sizeof(float));
+        }
+    }
+    return true;
+}
+
+static bool hidden_results(const QmEngine *e, QmAppend *entries, const StepRows *s, Err *err) {
+    int64_t d = e->config.hidden;
+    for (int layer = 0; layer < e->hidden_count; layer++) {
+        const float *h = result(e, e->hidden[layer], err);
         if (!h) return false;
         for (int64_t r = 0; r < s->rows; r++) {
             QmAppend *a = &entries[e->row_entry[r]];
@@ -133,6 +174,13 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         }
     }
     return true;
+}
+
+static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s, Err *err) {
+    if (!best_results(e, entries, s, err) || !logits_results(e, entries, s, err)) return false;
+    for (int i = 0; i < e->model.outputs.count; i++)
+        if (!output_results(e, entries, s, &e->model.outputs.list[i], err)) return false;
+    return hidden_results(e, entries, s, err);
 }
 
 /* All steps of a call; interrupts: what came before it was not for us. */

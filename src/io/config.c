@@ -158,6 +158,7 @@ bool config_from_root(ModelConfig *c, const json_t *root, const char *where, Err
                        type ? name_text(type, strlen(type)).text : "nothing");
     snprintf(c->architecture, sizeof c->architecture, "%s", f->name);
     bool attention_bias = false;
+    if (!head_from_json(c, root, where, err)) return false;
     if (!check_features(root, where, err) || !read_sizes(c, f, root, where, err)) return false;
     if (f->bias_keys && (!json_get_bool(root, "attention_bias", where, &attention_bias, err) ||
                          !json_get_bool(root, "mlp_bias", where, &c->mlp_bias, err)))
@@ -206,6 +207,7 @@ int64_t config_parameters(const ModelConfig *c) {
     int64_t attention =
         (q + 2 * kv) * c->hidden + q * c->hidden + (c->qkv_bias ? q + 2 * kv : 0) + (c->o_bias ? c->hidden : 0);
     int64_t mlp = 3 * c->hidden * c->ffn + (c->mlp_bias ? 2 * c->ffn + c->hidden : 0);
-    int64_t embed = c->vocab * c->hidden;
+    int64_t embed = c->vocab * c->hidden, head = c->labels * (c->hidden + head_table[c->head].bias);
+    if (c->head != HEAD_CAUSAL) return embed + c->layers * (attention + mlp + 2 * c->hidden) + c->hidden + head;
     return embed + c->layers * (attention + mlp + 2 * c->hidden) + c->hidden + (c->tied ? 0 : embed);
 }

@@ -23,12 +23,19 @@ typedef struct Rope {
     double short_factor[MAX_HEAD_DIM / 2], long_factor[MAX_HEAD_DIM / 2];
 } Rope;
 
+/* What stands on the states of the last layer: logits over the vocabulary, scores of labels for a sequence or for every
+ * token, scores that an answer begins or ends at a token, or nothing. */
+typedef enum Head { HEAD_CAUSAL, HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QUESTION, HEAD_ABSENT, HEAD_COUNT } Head;
+
 typedef struct ModelConfig {
     char architecture[32];                      /* "qwen2", "llama", "mistral"                                        */
     int64_t layers, hidden, ffn, vocab;
     int64_t heads, kv_heads, head_dim;          /* heads = kv_heads * group                                           */
     int64_t max_positions;
     double rms_norm_eps;
+    Head head;
+    int64_t labels;                             /* of a head with labels; 2 of HEAD_QUESTION; else 0                  */
+    char problem[32];                           /* problem_type: how labels are counted as a loss; "": by their form  */
     bool tied;                                  /* lm_head shares embed_tokens                                        */
     bool qkv_bias, o_bias, mlp_bias;
     int64_t window[MAX_LAYERS];                 /* per layer: sliding window with the query itself, 0 = full         */
@@ -46,6 +53,12 @@ bool config_load(ModelConfig *config, struct QmSource *source, Err *err);
 bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err);
 struct Gguf;
 bool config_from_gguf(ModelConfig *config, const struct Gguf *gguf, Err *err);
+
+/* A head by its name ("causal", "sequence", ...), or by the end of a class of transformers; HEAD_COUNT: none of them.
+ * config_head.c has the table. */
+typedef struct HeadRow { const char *name, *suffix, *weight; bool bias; } HeadRow;
+extern const HeadRow head_table[HEAD_COUNT];
+Head head_named(const char *name);
 
 /* A tied model whose checkpoint has another lm_head than its embedding is not tied, as in transformers: the head is
  * used, with a word on stderr. */

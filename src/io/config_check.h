@@ -17,6 +17,9 @@ bool config_keys_check(const json_t *root, const char *where, Err *err);
 /* A word on stderr, once a run, about keys that are in no table. */
 void config_keys_warn(const json_t *root, const char *where);
 
+/* The head, its labels and their loss. */
+bool head_from_json(ModelConfig *config, const json_t *root, const char *where, Err *err);
+
 /* The rotary part of config.json; `config` has its sizes. */
 bool rope_from_json(Rope *rope, const json_t *root, const ModelConfig *config, const char *where, Err *err);
 /* YaRN's factor on cos and sin: 1 for factors up to 1. */

@@ -39,10 +39,13 @@ static const char *const used[] = {
     "sliding_window",
     "attention_bias",
     "mlp_bias",
+    "architectures",
+    "id2label",
+    "num_labels",
+    "problem_type",
 };
 
 static const char *const harmless[] = {
-    "architectures",
     "transformers_version",
     "torch_dtype",
     "dtype",
@@ -67,10 +70,7 @@ static const char *const harmless[] = {
     "use_bfloat16",
     "tf_legacy_loss",
     "finetuning_task",
-    "id2label",
     "label2id",
-    "num_labels",
-    "problem_type",
     "tokenizer_class",
     "prefix",
     "task_specific_params",

@@ -232,8 +232,21 @@ int64_t weights_count(const Weights *w) { return w->count; }
 
 WeightTensor *weights_at(Weights *w, int64_t i) { return i >= 0 && i < w->count ? &w->tensors[i] : NULL; }
 
+/* Classes of transformers call the layers below their head differently: "model." in most, "transformer." under question
+ * answering, and nothing in a model without a head. */
+static int64_t find_below_head(const Weights *w, const char *name) {
+    static const char model[] = "model.", other[] = "transformer.";
+    char text[160];
+    if (strncmp(name, model, sizeof model - 1)) return -1;
+    const char *rest = name + sizeof model - 1;
+    int64_t i = names_find(w->index, w->count, rest, strlen(rest));
+    int n = snprintf(text, sizeof text, "%s%s", other, rest);
+    return i >= 0 || n < 0 || n >= (int)sizeof text ? i : names_find(w->index, w->count, text, (size_t)n);
+}
+
 WeightTensor *weights_find(Weights *w, const char *name) {
     int64_t i = names_find(w->index, w->count, name, strlen(name));
+    if (i < 0) i = find_below_head(w, name);
     if (i < 0) return NULL;
     w->tensors[i].used = true;
     return &w->tensors[i];

@@ -1,6 +1,7 @@
 /* qwen2.c: Qwen2 and Qwen2.5, and with other biases and windows Llama and Mistral: the whole forward pass.
  * Read this file first. Weights carry the checkpoint's own names, so loading needs no map; their axes give shape,
  * sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published checkpoints. */
+#include <stdlib.h>
 #include "qwen2.h"
 
 /* weight `part` of a layer; its bias, if the model has one */
@@ -28,12 +29,6 @@ static Tensor mlp_block(Graph *g, const ModelConfig *c, int layer, Tensor x) {
     return add(g, x, down);
 }
 
-static void keep_hidden(ModelGraph *m, Tensor x) {
-    Node *n = graph_node(&m->graph, x);
-    if (n) n->keep = true;
-    m->hidden[m->hidden_count++] = x;
-}
-
 bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
     *m = (ModelGraph){0};
     Graph *g = &m->graph;
@@ -46,21 +41,15 @@ bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t cont
     Tensor table = rope_table(g, m->positions, &c->rope);
     Tensor x = embed(g, m->tokens, embeddings);
     for (int layer = 0; layer < c->layers; layer++) {
-        if (hidden) keep_hidden(m, x);
+        if (hidden) output_add(&m->outputs, g, x, "hidden.%d", layer);
         x = attention_block(g, c, layer, x, table);
         x = mlp_block(g, c, layer, x);
         if (graph_node(g, x)) graph_node(g, x)->cut = true;
     }
     Tensor gain = weight(g, "d", "model.norm.weight");
-    if (hidden) keep_hidden(m, rms_norm(g, x, gain, c->rms_norm_eps));
+    if (hidden) output_add(&m->outputs, g, rms_norm(g, x, gain, c->rms_norm_eps), "hidden.%d", (int)c->layers);
     x = rms_norm(g, select_rows(g, x, m->logit_rows), gain, c->rms_norm_eps);
-    Tensor head = c->tied ? embeddings : weight(g, "vd", "lm_head.weight");
-    m->logits = linear(g, x, head, NO_TENSOR);
-    m->best = argmax(g, m->logits);
-    for (int i = 0; i < 2; i++) {
-        Node *n = graph_node(g, i ? m->best : m->logits);
-        if (n) n->keep = true;
-    }
+    head_add(&m->outputs, g, c, x, embeddings);
     if (!g->err.kind) return true;
     err_set(err, "model graph: %s", g->err.text);
     model_graph_free(m);
@@ -69,5 +58,6 @@ bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t cont
 
 void model_graph_free(ModelGraph *m) {
     graph_free(&m->graph);
+    free(m->outputs.list);
     *m = (ModelGraph){0};
 }

@@ -13,7 +13,7 @@ QmTokenizer *tokenizer_new(Err *err) {
     QmTokenizer *t = mem_new(1, sizeof *t, "tokenizer", err);
     if (!t) return NULL;
     vocab_start(&t->vocab);
-    t->bos = t->eos = -1;
+    t->bos = t->eos = t->end = -1;
     t->spare = mem_new(1, sizeof *t->spare, "tokenizer", err);
     if (t->spare) return t;
     qm_tokenizer_close(t);
@@ -60,6 +60,7 @@ void qm_tokenizer_close(QmTokenizer *t) {
 int32_t qm_tokenizer_vocab(const QmTokenizer *t) { return t->vocab.count; }
 
 int32_t qm_tokenizer_eos(const QmTokenizer *t) { return t->eos; }
+int32_t qm_tokenizer_end(const QmTokenizer *t) { return t->end; }
 
 bool qm_tokenizer_set_chat(QmTokenizer *t, const char *name, QmErr *err) {
     t->spare->turn_end = 0;

@@ -25,6 +25,7 @@ struct QmTokenizer {
     AddedSet normal;      /* added tokens matched after normalisation */
     Splitter splitter;
     int32_t bos, eos;     /* or -1 */
+    int32_t end;          /* ends a text that stands alone, as embedding models want it; -1: nothing does */
     bool add_bos;         /* every encoded text starts with bos, which is >= 0 */
     ChatTemplate chat;
     Spare *spare;

@@ -83,23 +83,33 @@ static bool load_pre_tokenizer(QmTokenizer *t, const json_t *p, bool *done, Err 
            (!regex || splitter_add(&t->splitter, SPLIT_GPT2, err));
 }
 
-/* The id that a TemplateProcessing puts before the text, or -1. Anything but [bos,] text is refused. */
-static bool template_bos(const json_t *p, int64_t *bos, Err *err) {
-    const json_t *single = json_object_get(p, "single");
-    size_t count = json_array_size(single);
-    const json_t *last = count ? json_array_get(single, count - 1) : NULL;
-    *bos = -1;
-    if (!json_object_get(last, "Sequence") || count > 2)
-        return err_as(err, QM_LIMIT, "post_processor TemplateProcessing: expected at most one token, before the text");
-    if (count == 1) return true;
-    const json_t *first = json_object_get(json_array_get(single, 0), "SpecialToken");
-    const char *name = json_string_value(json_object_get(first, "id"));
+/* The id of an entry of a TemplateProcessing that is a special token; -1 and an error if it is not one id. */
+static int64_t template_token(const QmTokenizer *t, const json_t *p, const json_t *entry, Err *err) {
+    const char *name = json_string_value(json_object_get(json_object_get(entry, "SpecialToken"), "id"));
     const json_t *ids =
         name ? json_object_get(json_object_get(json_object_get(p, "special_tokens"), name), "ids") : NULL;
-    if (json_array_size(ids) != 1 || !json_is_integer(json_array_get(ids, 0)))
-        return err_set(err, "post_processor TemplateProcessing: special_tokens: expected one id for '%s'",
-                       name ? name_text(name, strlen(name)).text : "(none)");
-    *bos = json_integer_value(json_array_get(ids, 0));
+    int64_t id = json_array_size(ids) == 1 && json_is_integer(json_array_get(ids, 0))
+                     ? json_integer_value(json_array_get(ids, 0)) : -1;
+    if (id >= 0 && id < t->vocab.count && t->vocab.piece[id].kind != PIECE_NONE) return id;
+    err_set(err, "post_processor TemplateProcessing: special_tokens: expected one id below %d for '%s'",
+            (int)t->vocab.count, name ? name_text(name, strlen(name)).text : "(none)");
+    return -1;
+}
+
+/* [token,] text [, token]: the first begins every text; the last ends a text that stands alone (qm_tokenizer_end). */
+static bool load_template(QmTokenizer *t, const json_t *p, Err *err) {
+    const json_t *single = json_object_get(p, "single");
+    size_t count = json_array_size(single), text = 0;
+    while (text < count && !json_object_get(json_array_get(single, text), "Sequence")) text++;
+    if (text == count || text > 1 || count > text + 2 || t->add_bos || t->end >= 0)
+        return err_as(err, QM_LIMIT, "post_processor TemplateProcessing: expected the text, with at most one token before "
+                      "and one after it");
+    int64_t first = text ? template_token(t, p, json_array_get(single, 0), err) : -1;
+    int64_t last = count > text + 1 && !err->kind ? template_token(t, p, json_array_get(single, text + 1), err) : -1;
+    if (err->kind) return false;
+    if (first >= 0) t->bos = (int32_t)first;
+    t->add_bos = first >= 0;
+    t->end = (int32_t)last;
     return true;
 }
 
@@ -114,14 +124,7 @@ static bool load_post_processor(QmTokenizer *t, const json_t *p, Err *err) {
         return true;
     }
     if (!is_type(p, "TemplateProcessing")) return err_set(err, "post_processor %s is not supported", type_of(p).text);
-    int64_t bos;
-    if (!template_bos(p, &bos, err)) return false;
-    if (bos < 0) return true;
-    if (bos >= t->vocab.count || t->vocab.piece[bos].kind == PIECE_NONE || t->add_bos)
-        return err_set(err, "post_processor TemplateProcessing: expected one id below %d, got %" PRId64,
-                       (int)t->vocab.count, bos);
-    t->bos = (int32_t)bos;
-    return t->add_bos = true;
+    return load_template(t, p, err);
 }
 
 static bool load_decoder(const json_t *d, Err *err) {

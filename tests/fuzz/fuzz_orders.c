@@ -79,7 +79,7 @@ static QmEngine *engine_of(bool four) {
 static void check_result(const QmEngine *e) {
     Err err = {0};
     const StepRows *s = e->backend->rows(e->state);
-    const float *best = e->backend->read(e->state, program_tensor(&e->program, e->model.best), &err);
+    const float *best = e->backend->read(e->state, program_tensor(&e->program, e->best), &err);
     if (!best) abort();
     for (int64_t i = 0; i < s->logit_rows; i++)
         if (isfinite(best[2 * i]) && !(best[2 * i + 1] >= 0 && best[2 * i + 1] < (float)e->config.vocab)) abort();

@@ -1,0 +1,268 @@
+/* embed.c: `embed`: a vector for each text: the state of its last token after the final norm, or the mean of all its
+ * tokens' states, divided by its length (L2). Source: sentence-transformers 5, models/Pooling.py and Normalize.py. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../base/lines.h"
+#include "../base/output.h"
+#include "../io/json.h"
+#include "../io/safetensors.h"
+#include "forward_batch.h"
+#include "model_options.h"
+#include "sentence.h"
+
+enum { SLOTS = 8 }; /* texts in one step */
+static const double LEAST_LENGTH = 1e-12; /* of a vector that is divided by it */
+
+typedef struct Embedder {
+    ModelOptions m;
+    const char *in, *file, *out, *text, *pooling, *prompt, *prompt_name;
+    bool jsonl, no_normalize;
+    Sentence sentence;
+    const char *before;     /* the prompt's text */
+    QmTokenizer *tokenizer;
+    QmEngine *engine;
+    int64_t columns, written;
+    Output to;              /* JSON lines */
+    float *vectors;         /* or all of them, for a safetensors file */
+    size_t vector_capacity;
+} Embedder;
+
+/* ---- Texts to vectors -------------------------------------------------------------------------------------------- */
+
+/* Texts waiting to be fed together; `states` [count][columns] of the one token, or of all. */
+typedef struct Batch {
+    int32_t *ids[SLOTS];
+    int64_t count[SLOTS];
+    float *states[SLOTS];
+    int texts;
+} Batch;
+
+static void batch_clear(Batch *b) {
+    for (int i = 0; i < b->texts; i++) free(b->ids[i]), free(b->states[i]);
+    *b = (Batch){0};
+}
+
+/* The rows' mean, or the row itself, into the first row; normalised if wanted. */
+static bool pool(const Embedder *e, float *states, int64_t rows, int64_t number, Err *err) {
+    double length = 0;
+    for (int64_t c = 0; c < e->columns; c++) {
+        double sum = 0;
+        for (int64_t r = 0; r < rows; r++) sum += (double)states[r * e->columns + c];
+        if (!isfinite(sum))
+            return err_set(err, "the states of text %lld are not numbers (NaN or infinite): a damaged checkpoint, or an "
+                                "overflow", (long long)number);
+        states[c] = (float)(sum / (double)rows);
+        length += (double)states[c] * (double)states[c];
+    }
+    length = sqrt(length) > LEAST_LENGTH ? sqrt(length) : LEAST_LENGTH;
+    for (int64_t c = 0; e->sentence.normalize && c < e->columns; c++) states[c] = (float)((double)states[c] / length);
+    return true;
+}
+
+static bool write_line(Embedder *e, const float *vector, Err *err) {
+    FILE *f = e->to.file;
+    fprintf(f, "{\"index\":%lld,\"embedding\":[", (long long)e->written);
+    for (int64_t c = 0; c < e->columns; c++) fprintf(f, "%s%.9g", c ? "," : "", (double)vector[c]);
+    fputs("]}\n", f);
+    return !ferror(f) || err_as(err, QM_IO, "cannot write %s", e->out);
+}
+
+static bool keep_vector(Embedder *e, const float *vector, Err *err) {
+    if (!mem_grow((void **)&e->vectors, &e->vector_capacity, (size_t)((e->written + 1) * e->columns), sizeof(float),
+                  "embeddings", err))
+        return false;
+    memcpy(e->vectors + e->written * e->columns, vector, (size_t)e->columns * sizeof(float));
+    return true;
+}
+
+/* Runs what waits and gives its vectors out, in order. */
+static bool batch_run(Embedder *e, Batch *b, Err *err) {
+    QmAppend append[SLOTS];
+    QmOutput output[SLOTS];
+    QmSession *session[SLOTS] = {NULL};
+    bool mean = e->sentence.pooling == POOLING_MEAN, ok = true;
+    for (int i = 0; ok && i < b->texts; i++) {
+        int64_t rows = mean ? b->count[i] : 1;
+        b->states[i] = mem_new((size_t)rows, (size_t)e->columns * sizeof(float), "states", err);
+        session[i] = b->states[i] ? qm_session_new(e->engine, err) : NULL;
+        output[i] = (QmOutput){"states", b->states[i]};
+        append[i] = (QmAppend){.session = session[i], .tokens = b->ids[i], .count = b->count[i], .logits_from = rows,
+                               .outputs = &output[i], .output_count = 1};
+        ok = session[i] != NULL;
+    }
+    ok = ok && (b->texts == 0 || qm_forward(e->engine, append, b->texts, err));
+    for (int i = 0; i < b->texts; i++) qm_session_free(session[i]);
+    for (int i = 0; ok && i < b->texts; i++) {
+        ok = pool(e, b->states[i], mean ? b->count[i] : 1, e->written, err) &&
+             (e->to.file ? write_line : keep_vector)(e, b->states[i], err);
+        e->written += ok;
+    }
+    batch_clear(b);
+    return ok;
+}
+
+/* Takes `ids`, malloc'ed. */
+static bool batch_add(Embedder *e, Batch *b, int32_t *ids, int64_t count, Err *err) {
+    if (count < 1) {
+        free(ids);
+        return err_set(err, "no tokens");
+    }
+    b->ids[b->texts] = ids;
+    b->count[b->texts++] = count;
+    return b->texts < SLOTS || batch_run(e, b, err);
+}
+
+/* ---- What comes in ----------------------------------------------------------------------------------------------- */
+
+/* The prompt and a text as ids, cut as the folder says, and ended as the tokenizer says. */
+static bool add_text(Embedder *e, Batch *b, const char *text, size_t bytes, Err *err) {
+    Text whole = {0};
+    int32_t *ids = NULL, end = qm_tokenizer_end(e->tokenizer);
+    text_add(&whole, e->before, strlen(e->before));
+    text_add(&whole, text, bytes);
+    int64_t n = text_ok(&whole, "a text", err)
+                    ? qm_tokenizer_encode(e->tokenizer, whole.data ? whole.data : "", whole.bytes, true, &ids, err) : -1;
+    text_free(&whole);
+    if (n < 0) return false;
+    int64_t most = e->sentence.max_tokens;
+    if (most && n > most - (end >= 0)) n = most - (end >= 0);
+    if (end >= 0) {
+        int32_t *more = realloc(ids, (size_t)(n + 1) * sizeof *ids);
+        if (!more) {
+            free(ids);
+            return err_as(err, QM_MEMORY, "out of memory: ids");
+        }
+        ids = more;
+        ids[n++] = end;
+    }
+    return batch_add(e, b, ids, n, err);
+}
+
+/* A line of JSON: a text, or an object with one. */
+static bool add_json(Embedder *e, Batch *b, const Line *line, Err *err) {
+    json_t *root = json_text(line->data, line->bytes, line->where, err);
+    const json_t *text = json_is_object(root) ? json_object_get(root, "text") : root;
+    bool ok = root && (json_is_text(text) || err_set(err, "%s: expected a text, or an object with \"text\"", line->where));
+    ok = ok && add_text(e, b, json_string_value(text), json_string_length(text), err);
+    json_decref(root);
+    return ok;
+}
+
+static bool texts_run(Embedder *e, Err *err) {
+    Batch b = {0};
+    Lines lines;
+    Line line;
+    bool ok = true;
+    if (e->text) ok = add_text(e, &b, e->text, strlen(e->text), err);
+    else {
+        ok = lines_open(&lines, e->file ? e->file : "-", err);
+        if (!ok) return false;
+        while (ok && lines_read(&lines, &line, err)) {
+            ok = (e->jsonl ? add_json(e, &b, &line, err) : add_text(e, &b, line.data, line.bytes, err));
+            if (!ok && !e->jsonl) err_prefix(err, "%s", line.where);
+        }
+        lines_close(&lines);
+        ok = ok && !err->kind;
+    }
+    ok = ok && batch_run(e, &b, err);
+    batch_clear(&b);
+    return ok;
+}
+
+static bool ids_run(Embedder *e, const ForwardBatch *in, Err *err) {
+    Batch b = {0};
+    bool ok = true;
+    for (int64_t row = 0; ok && row < in->b; row++) {
+        int32_t *ids = mem_new((size_t)in->s, sizeof *ids, "ids", err);
+        int64_t n = 0;
+        for (int64_t t = row * in->s; ids && t < (row + 1) * in->s; t++)
+            if (!in->mask || in->mask[t]) ids[n++] = in->ids[t];
+        ok = ids && batch_add(e, &b, ids, n, err);
+        if (!ok) err_prefix(err, "%s: row %lld", e->in, (long long)row);
+    }
+    ok = ok && batch_run(e, &b, err);
+    batch_clear(&b);
+    return ok;
+}
+
+/* ---- What goes out ----------------------------------------------------------------------------------------------- */
+
+static bool to_tensors(const Embedder *e) {
+    size_t n = e->out ? strlen(e->out) : 0, s = strlen(".safetensors");
+    return n > s && !strcmp(e->out + n - s, ".safetensors");
+}
+
+static bool write_tensors(const Embedder *e, Err *err) {
+    SafeTensor t = {.name = "embeddings", .dtype = DTYPE_F32, .rank = 2, .dim = {e->written, e->columns},
+                    .bytes = (size_t)(e->written * e->columns) * sizeof(float)};
+    SafeWriter *w = safewriter_open(e->out, &t, 1, err);
+    bool ok = w && safewriter_data(w, e->vectors, t.bytes, err);
+    return w && safewriter_close(w, err) && ok;
+}
+
+/* What the folder says, with what was asked for on top. */
+static bool settle(Embedder *e, Err *err) {
+    if (!sentence_open(&e->sentence, e->m.engine.model, err)) return false;
+    if (e->no_normalize) e->sentence.normalize = false;
+    if (e->pooling) {
+        int p = 0;
+        while (p < POOLING_COUNT && strcmp(pooling_names[p], e->pooling)) p++;
+        if (p == POOLING_COUNT) return err_as(err, QM_USAGE, "--pooling: expected last or mean, got '%.20s'", e->pooling);
+        e->sentence.pooling = (Pooling)p;
+    }
+    if (e->prompt && e->prompt_name) return err_as(err, QM_USAGE, "expected one of --prompt and --prompt-name");
+    if (e->in && (e->prompt || e->prompt_name)) return err_as(err, QM_USAGE, "--in has ids, before which no prompt goes");
+    if (!!e->in + !!e->file + !!e->text > 1) return err_as(err, QM_USAGE, "expected one of --in, --file and --text");
+    e->before = e->prompt ? e->prompt : e->in ? "" : sentence_prompt(&e->sentence, e->prompt_name, err);
+    return e->before && (!e->out || can_write(e->out, err)) && (!e->file || !e->out || output_apart(e->file, e->out, err));
+}
+
+static bool embed_run(Embedder *e, const ForwardBatch *in, Err *err) {
+    bool tensors = to_tensors(e);
+    if (!e->out) e->out = "-";
+    e->columns = qm_engine_output(e->engine, "states");
+    if (!e->in && !(e->tokenizer = model_tokenizer(&e->m, err))) return false;
+    if (!tensors && !output_open(&e->to, e->out, err)) return false;
+    bool ok = e->in ? ids_run(e, in, err) : texts_run(e, err);
+    return tensors ? ok && write_tensors(e, err) : output_end(&e->to, ok, err);
+}
+
+static const char notes[] =
+    "Texts come as lines of FILE or of standard input; with --jsonl each line is a JSON text or an object with \"text\".\n"
+    "Pooling, normalising, prompts and the longest text are what the folder's sentence-transformers files say (modules.json,\n"
+    "1_Pooling, config_sentence_transformers.json), else the last token, normalised. A causal model's head is left out.";
+
+int cmd_embed(int argc, char **argv) {
+    Embedder e = {0};
+    const Option options[] = {
+        TEXT("text", 'p', &e.text, "TEXT", "one text"),
+        TEXT("file", 'f', &e.file, "FILE", "texts, a line each (default: standard input)"),
+        FLAG("jsonl", 0, &e.jsonl, "lines are JSON"),
+        TEXT("in", 'i', &e.in, "FILE", "safetensors instead: input_ids [B,S]; attention_mask if there"),
+        TEXT("out", 'o', &e.out, "FILE", "JSON lines (default: standard output), or embeddings [B,D] in a .safetensors file"),
+        TEXT("pooling", 0, &e.pooling, "last|mean", "which tokens' states stand for a text"),
+        FLAG("no-normalize", 0, &e.no_normalize, "vectors as long as they are"),
+        TEXT("prompt", 0, &e.prompt, "TEXT", "goes before every text"),
+        TEXT("prompt-name", 0, &e.prompt_name, "NAME", "a prompt of the model's own"),
+        MODEL_OPTIONS(e.m),
+    };
+    int code = options_parse(argc, argv, "embed -m MODEL [-p TEXT | -f FILE | --in FILE] [options]", notes, options,
+                             (int)(sizeof options / sizeof *options), NULL);
+    if (code >= 0) return code;
+    Err err = {0};
+    ForwardBatch in = {0};
+    bool ok = settle(&e, &err) && (!e.in || ((!e.out || output_apart(e.in, e.out, &err)) && forward_batch_read(&in, e.in, &err)));
+    e.m.engine.slots = SLOTS;
+    e.m.engine.head = "none";
+    e.engine = ok ? model_open("embed", &e.m, false, &code) : NULL;
+    if (ok && !e.engine) return sentence_free(&e.sentence), forward_batch_free(&in), code;
+    ok = ok && embed_run(&e, &in, &err);
+    output_close(&e.to);
+    free(e.vectors);
+    forward_batch_free(&in);
+    sentence_free(&e.sentence);
+    qm_tokenizer_close(e.tokenizer);
+    qm_engine_close(e.engine);
+    return ok ? EXIT_OK : fail(&err);
+}
