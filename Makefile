@@ -82,6 +82,10 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $< $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
 	@ln -sfn $(CURDIR)/plugins $(@D)/plugins # plugins are found beside the program only
 
+$(BUILD)/tests/strange_rank: tests/strange_rank.c Makefile
+	@mkdir -p $(@D)
+	$(MPICC) -D_GNU_SOURCE -std=c11 $(OPT) $(WARN) $(WERROR) -MMD -MP -o $@ $<
+
 $(BUILD)/tests/%.so: tests/%.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -shared -o $@ $<
@@ -91,7 +95,7 @@ $(BUILD)/checked/%: $(BUILD)/tests/%.o $(filter-out $(SIMD_BUILD)/src/cpu/kernel
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS) -lcmocka
 
-tests: $(PROGRAM) $(MPI) $(TESTS) $(HELPERS)
+tests: $(PROGRAM) $(MPI) $(TESTS) $(HELPERS) $(if $(MPICC),$(BUILD)/tests/strange_rank)
 
 # ---- Checks. Sanitizer builds have a folder each; the warnings are the plain build's work. --------------------------
 ASAN    := BUILD=build/asan PROGRAM=build/asan/qwenmesh CC=gcc WARN= OPT="-O2 -g1" \

@@ -61,9 +61,9 @@ static int command(int argc, char **argv) {
 static int command_spread(int argc, char **argv) {
     Err err = {0};
     if (!transport_start(argc, argv, &err)) {
-        if (transport_rank() == 0) return fail(&err);
-        sleep(5); /* the launcher kills all ranks when the first one ends: rank 0 must have had its say */
-        return EXIT_FAILED;
+        int failed = transport_rank() == 0 ? fail(&err) : EXIT_FAILED; /* every rank has found the same */
+        transport_end();
+        return failed;
     }
     if (transport_rank() > 0) watch_terminal(QM_FATAL); /* rank 0 says the rest */
     int code = transport_rank() == 0 ? command(argc, argv) : follow();

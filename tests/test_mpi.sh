@@ -80,6 +80,28 @@ status=0
 timeout 60 mpirun $root --oversubscribe -n 1 "$QWENMESH" run -m $tiny -p a --ctx 32 : -n 1 "$QWENMESH" run -m $tiny -p a --ctx 64 \
     >"$work/out" 2>"$work/err" </dev/null || status=$?
 check "other arguments are named" 'is 1' "err \"rank 1 was started with other arguments: argument 7: expected '32' as on rank 0, got '64'\""
+strange=${BUILD:-build}/tests/strange_rank
+with_strange() { # RANK WHAT TEXT: the other rank says the text, names the strange one or itself, and all end
+    status=0 began=$(date +%s)
+    # shellcheck disable=SC2086
+    if [ "$1" = 0 ]; then
+        timeout 60 mpirun $root --oversubscribe -n 1 "$strange" "$2" : -n 1 "$QWENMESH" run -m $tiny -p a
+    else
+        timeout 60 mpirun $root --oversubscribe -n 1 "$QWENMESH" run -m $tiny -p a : -n 1 "$strange" "$2"
+    fi >"$work/out" 2>"$work/err" </dev/null || status=$?
+    check "a strange rank $1, $2: a clear error, and all end" 'is 1' "err '$3'" '[ $(($(date +%s) - began)) -lt 50 ]'
+}
+if [ -x "$strange" ]; then
+    with_strange 1 short "rank 0 of 2: first meeting: a message failed: rank 1: expected "
+    with_strange 1 long "rank 0 of 2: first meeting: a message failed: rank 1: "
+    with_strange 1 garbage "rank 1 is qwenmesh xxxxxxxxxxxxxxx: expected "
+    with_strange 0 kind "rank 1 of 2: order 99 for engine 1, which is not open"
+    with_strange 0 engine "rank 1 of 2: order 2 for engine 16: expected 1 to 15"
+    with_strange 0 torn "rank 1 of 2: orders of rank 0: a message failed: rank 0: expected "
+    with_strange 0 open "rank 1 of 2: the order to open an engine: the text of "
+else
+    skip "strange ranks" "$strange is missing: built where mpicc is"
+fi
 mkdir "$work/0" "$work/1"
 cp -r $tiny "$work/0/m"
 cp -r tests/golden/heads14-2 "$work/1/m"

@@ -20,6 +20,7 @@ static const TransportLibrary *library;
 static int rank_here, rank_count = 1;
 static int polls_busy = POLLS_BUSY; /* looks before the first yield; 0 where ranks outnumber cores */
 static double timeout_seconds = DEFAULT_TIMEOUT;
+static bool met; /* all ranks fit together */
 
 int transport_rank(void) { return rank_here; }
 int transport_ranks(void) { return rank_count; }
@@ -192,13 +193,23 @@ bool transport_start(int argc, char **argv, Err *err) {
     if (!library_load(err)) return false;
     if (!library->start(&rank_here, &rank_count)) return err_set(err, "MPI_Init_thread failed");
     if (rank_here == 0) signal(SIGTERM, on_terminated);
-    if (meet(argc, argv, err)) return true;
-    transport_end(); /* every rank has found the same */
-    return false;
+    return met = meet(argc, argv, err);
+}
+
+/* MPI's own end waits for every rank. One that never comes, as it hangs or is no qwenmesh, does not hold the others. */
+static void on_late(int number) {
+    static const char text[] = "qwenmesh: error: some rank does not end\n";
+    (void)number;
+    if (met && write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(1);
+    _exit(1);
 }
 
 void transport_end(void) {
+    enum { AFTER_ERROR = 5 };
     if (!library) return;
+    signal(SIGALRM, on_late);
+    alarm(met ? (unsigned)timeout_seconds : AFTER_ERROR);
     library->end();
+    alarm(0);
     library = NULL;
 }

@@ -11,6 +11,8 @@ bool transport_wanted(void);
  * other ranks, checks that all have this version and these arguments, and gives each rank of a host its own share of
  * the cores it may use. */
 bool transport_start(int argc, char **argv, Err *err);
+/* The last call, also after an error of transport_start, which is to be said before: it waits for all ranks, seconds
+ * after an error, QWENMESH_MPI_TIMEOUT else, and ends the process where one never comes. */
 void transport_end(void);
 int transport_rank(void);
 int transport_ranks(void);
