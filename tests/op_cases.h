@@ -1,7 +1,8 @@
 /* op_cases.h: the smallest graph with each op in it, for the tests of what ops compute and of how they are lowered. */
 #ifndef OP_CASES_H
 #define OP_CASES_H
-#include "../src/graph/graph.h"
+#include "../src/graph/lower.h"
+#include "../src/ops/call.h"
 
 /* What the graphs are of; a test may change its sizes. */
 static ModelConfig config = {.architecture = "qwen2", .layers = 1, .hidden = 64, .ffn = 64, .vocab = 64,
@@ -35,5 +36,34 @@ static Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "
 static Tensor of_argmax(Graph *g) { return argmax(g, logits_of(g)); }
 static Tensor of_all_reduce(Graph *g) { /* a sum over split columns, which the partitioner finishes */
     return linear(g, of_silu_mul(g), weight(g, "df", "down"), NO_TENSOR);
+}
+
+/* ---- An op that only tests have ---------------------------------------------------------------------------------- */
+
+/* A state: counts the steps, in a vector. */
+static bool count_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    (void)err;
+    *out = graph_node(g, n->in[1])->shape;
+    return true;
+}
+static int64_t count_units(const Call *c) { return c->replica == 0 && call_rows(c) > 0; }
+static void count_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t i = 0; first < last && i < c->in_width[1]; i++) c->out[i] = c->in[1][i] + 1;
+}
+static void count_reference(const PlainCall *c) {
+    for (int64_t i = 0; i < c->width[1]; i++) c->out[i] = c->in[1][i] + 1;
+}
+static void count_stablehlo(Lower *l, const Node *n) {
+    const char *type = lower_type(l, "f32", 1, lower_dim(l, n, 0)), *out = lower_out(l, n);
+    lower_line(l, "%s_1 = stablehlo.constant dense<1.0> : %s", out, type);
+    lower_line(l, "%s = stablehlo.add %s, %s_1 : %s", out, lower_in(l, n, 1), out, type);
+}
+static const OpRow count_row = {.name = "count", .factors = "~t!d,!d->!d", .shape = count_shape, .units = count_units,
+                                .run = count_run, .reference = count_reference, .writes_state = true,
+                                .stablehlo = count_stablehlo};
+
+static Tensor of_count(Graph *g) {
+    Tensor x = rows_of(g), steps = state(g, "d", TYPE_F32, "steps");
+    return add(g, x, graph_op(g, &count_row, &(Node){.in = {x, steps}}));
 }
 #endif

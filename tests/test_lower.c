@@ -51,6 +51,7 @@ static const Case cases[] = {
     {"argmax-candidates", of_argmax, "1x2", "f32", SLOTS, DECODE},
     {"all_reduce", of_all_reduce, "2x2", "f32", SLOTS, PREFILL},
     {"reduce_argmax", of_argmax, "2x2", "f32", SLOTS, PREFILL},
+    {"state", of_count, "1x2", "f32", SLOTS, PREFILL},
     {"model-decode", NULL, "2x4", "bf16", SLOTS, DECODE},
 };
 enum { CASES = sizeof cases / sizeof *cases };

@@ -8,22 +8,47 @@
 #include <string.h>
 #include "lower.h"
 
-/* ---- Short-lived texts ------------------------------------------------------------------------------------------- */
+/* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
-static char *word_new(Lower *l) {
-    l->word = (l->word + 1) % (int)(sizeof l->words / sizeof *l->words);
-    l->words[l->word][0] = 0;
-    return l->words[l->word];
+enum { WORD_BLOCK = 1 << 16 };
+
+/* Room for a text of `bytes`, its end included; NULL: no memory. */
+static char *word_room(Lower *l, size_t bytes) {
+    LowerWords *w = &l->words;
+    if (!w->blocks || w->used + bytes > w->room) {
+        size_t room = bytes > WORD_BLOCK ? bytes : WORD_BLOCK;
+        if (!mem_grow((void **)&w->block, &w->capacity, w->blocks + 1, sizeof *w->block, "program text", &l->err) ||
+            !(w->block[w->blocks] = mem_new(room, 1, "program text", &l->err)))
+            return NULL;
+        w->blocks++;
+        w->room = room;
+        w->used = 0;
+    }
+    char *out = w->block[w->blocks - 1] + w->used;
+    w->used += bytes;
+    return out;
 }
 
-static const char *word(Lower *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
-static const char *word(Lower *l, const char *format, ...) {
-    char *out = word_new(l);
+const char *lower_word(Lower *l, const char *format, ...) {
+    va_list args, again;
+    va_start(args, format);
+    va_copy(again, args);
+    int bytes = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *out = bytes < 0 ? NULL : word_room(l, (size_t)bytes + 1);
+    if (out) vsnprintf(out, (size_t)bytes + 1, format, again);
+    va_end(again);
+    return out ? out : "?";
+}
+
+/* A name of an argument. */
+static void name_set(Lower *l, char out[LOWER_NAME], const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void name_set(Lower *l, char out[LOWER_NAME], const char *format, ...) {
     va_list args;
     va_start(args, format);
-    vsnprintf(out, sizeof l->words[0], format, args);
+    int bytes = vsnprintf(out, LOWER_NAME, format, args);
     va_end(args);
-    return out;
+    if (bytes < 0 || bytes >= LOWER_NAME) err_as(&l->err, QM_INTERNAL, "lowering: the name %s... is too long", out);
 }
 
 static void type_text(char *out, size_t size, const char *type, int rank, const int64_t *dim) {
@@ -34,13 +59,13 @@ static void type_text(char *out, size_t size, const char *type, int rank, const 
 
 const char *lower_type(Lower *l, const char *type, int rank, ...) {
     int64_t dim[8];
-    char *out = word_new(l);
+    char out[256];
     va_list args;
     va_start(args, rank);
     for (int i = 0; i < rank && i < 8; i++) dim[i] = va_arg(args, int64_t);
     va_end(args);
-    type_text(out, sizeof l->words[0], type ? type : l->type, rank, dim);
-    return out;
+    type_text(out, sizeof out, type ? type : l->type, rank, dim);
+    return lower_word(l, "%s", out);
 }
 
 void lower_line(Lower *l, const char *format, ...) {
@@ -124,26 +149,30 @@ static int node_number(const Lower *l, int id) {
     return nodes[id].number - nodes[l->first].number + 1;
 }
 
-const char *lower_out(Lower *l, const Node *n) { return word(l, "%%n%d", node_number(l, node_id(l, n))); }
+const char *lower_name(Lower *l, const Node *n) { return lower_word(l, "n%d", node_number(l, node_id(l, n))); }
+const char *lower_out(Lower *l, const Node *n) { return lower_word(l, "%%%s", lower_name(l, n)); }
 
-static void state_name(const Lower *l, int state, char out[LOWER_NAME]) {
-    snprintf(out, LOWER_NAME, "%s%d", (state - l->state) % 2 ? "v" : "k", (state - l->state) / 2);
+/* A buffer of a state: of a cache keys and values. */
+static void state_name(Lower *l, const Node *state, int v, char out[LOWER_NAME]) {
+    int number = state->state - l->state;
+    if (state->type == TYPE_CACHE) name_set(l, out, "%s%d", v ? "v" : "k", number / 2);
+    else name_set(l, out, "s%d", number);
 }
 
-static void weight_name(const Lower *l, const LowerArgument *a, char out[LOWER_NAME]) {
+static void weight_name(Lower *l, const LowerArgument *a, char out[LOWER_NAME]) {
     bool own = a->node >= l->first; /* else it stands before all pieces: a tied head */
     int number = own ? node_number(l, a->node) : l->program->graph.nodes[a->node].number;
-    snprintf(out, LOWER_NAME, "w%s%d%s", own ? "" : "_", number,
+    name_set(l, out, "w%s%d%s", own ? "" : "_", number,
              a->weight_split[0] ? "s" : "");
 }
 
 const char *lower_step_input(Lower *l, const char *name, const char *type, int64_t first, int64_t second, int node) {
     LowerArgument a = {
         .role = ROLE_STEP, .rank = second ? 2 : 1, .dim = {first, second}, .split = {SPLIT_DP}, .node = node};
-    snprintf(a.name, sizeof a.name, "%s", name);
+    name_set(l, a.name, "%s", name);
     snprintf(a.type, sizeof a.type, "%s", type ? type : l->type);
     argument_add(l, &a);
-    return word(l, "%%%s", name);
+    return lower_word(l, "%%%s", name);
 }
 
 const char *lower_shard_input(Lower *l) {
@@ -170,7 +199,7 @@ static const char *weight_argument(Lower *l, const Node *user, int i) {
     weight_name(l, &a, a.name);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
-    return word(l, "%%%s", a.name);
+    return lower_word(l, "%%%s", a.name);
 }
 
 /* What the host or an earlier piece computed: named in the order of its use. */
@@ -180,19 +209,35 @@ static const char *value_argument(Lower *l, const Node *n) {
     int values = 0;
     for (int i = 0; i < l->argument_count; i++) {
         const LowerArgument *old = &l->arguments[i];
-        if (old->role == ROLE_VALUE && old->node == a.node) return word(l, "%%%s", old->name);
+        if (old->role == ROLE_VALUE && old->node == a.node) return lower_word(l, "%%%s", old->name);
         values += old->role == ROLE_VALUE;
     }
-    snprintf(a.name, sizeof a.name, "x%d", values);
+    name_set(l, a.name, "x%d", values);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
-    return word(l, "%%%s", a.name);
+    return lower_word(l, "%%%s", a.name);
+}
+
+/* A state that is no cache, as it stands before the step. It is shared as its axes are. */
+static const char *state_argument(Lower *l, const Node *state) {
+    LowerArgument a = {.role = ROLE_STATE, .rank = state->shape.rank, .state = state->state, .type = "f32"};
+    for (int d = 0; d < a.rank; d++) {
+        a.dim[d] = 1;
+        for (const char *c = state->shape.dim[d].letters; *c; c++) {
+            a.dim[d] *= lower_letter(l, *c, axis_is_split(*c) ? state->shape.dim[d].letters : "");
+            if (axis_is_split(*c)) a.split[d] = SPLIT_TP;
+        }
+    }
+    state_name(l, state, 0, a.name);
+    argument_add(l, &a);
+    return lower_word(l, "%%%s", a.name);
 }
 
 const char *lower_in(Lower *l, const Node *n, int i) {
     const Node *in = graph_node(&l->program->graph, n->in[i]);
+    if (in->kind == NODE_STATE && in->type != TYPE_CACHE) return state_argument(l, in);
     if (in->kind == NODE_STATE) {
-        err_as(&l->err, QM_INTERNAL, "lowering: %s reads a state as a value", n->name);
+        err_as(&l->err, QM_INTERNAL, "lowering: %s reads a cache as a value", n->name);
         return "%?";
     }
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
@@ -204,29 +249,31 @@ const char *lower_in(Lower *l, const Node *n, int i) {
 const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, int64_t channels) {
     LowerArgument a = {.role = ROLE_STATE, .rank = 4, .dim = {l->cache_slots, kv_heads, l->positions, channels},
                        .split = {SPLIT_DP, SPLIT_TP}, .state = state->state + v};
-    state_name(l, a.state, a.name);
+    state_name(l, state, v, a.name);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
-    return word(l, "%%%s", a.name);
+    return lower_word(l, "%%%s", a.name);
 }
 
 static const char *result_name(Lower *l, const LowerArgument *a) {
-    if (!a->node) return word(l, "%%%s", a->name);
-    const char *which = a->role != ROLE_STATE ? "" : (a->state - l->state) % 2 ? "v" : "k";
-    return word(l, "%%n%d%s", node_number(l, a->node), which);
+    if (!a->node) return lower_word(l, "%%%s", a->name);
+    const Node *state = graph_state(&l->program->graph, (Tensor){a->node});
+    const char *which = a->role != ROLE_STATE || state->type != TYPE_CACHE ? "" : a->state > state->state ? "v" : "k";
+    return lower_word(l, "%%n%d%s", node_number(l, a->node), which);
 }
 
 void lower_result(Lower *l, const char *name, int64_t columns) {
     LowerArgument a = {.role = ROLE_RESULT, .type = "f32", .rank = 2, .dim = {l->bucket.logit_rows, columns},
                        .split = {SPLIT_DP, SPLIT_TP}};
-    snprintf(a.name, sizeof a.name, "%s", name);
+    name_set(l, a.name, "%s", name);
     result_add(l, &a);
 }
 
 /* What the step leaves for the host and for later pieces: kept values, values, and caches. */
 static void results_declare(Lower *l, const Node *n, LowerRole role) {
-    LowerArgument a = {.role = role, .rank = n->shape.rank, .node = node_id(l, n), .split = {SPLIT_DP}};
-    snprintf(a.name, sizeof a.name, "n%d", node_number(l, a.node));
+    LowerArgument a = {.role = role, .rank = n->shape.rank, .node = node_id(l, n),
+                       .split = {shape_rows(&n->shape) ? SPLIT_DP : SPLIT_NONE}};
+    name_set(l, a.name, "%s", lower_name(l, n));
     snprintf(a.type, sizeof a.type, "%s", l->type);
     a.dim[0] = local_size(l, &n->shape.dim[0], "");
     if (n->shape.rank == 2) a.dim[1] = lower_dim(l, n, 1), a.split[1] = n->split[0] ? SPLIT_TP : SPLIT_NONE;
@@ -243,7 +290,7 @@ static void states_declare(Lower *l, const Node *n) {
     const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, n)});
     for (int v = 0; v < state_buffers(state->type); v++) {
         char name[LOWER_NAME];
-        state_name(l, state->state + v, name);
+        state_name(l, state, v, name);
         const LowerArgument *cache = argument_find(l, name);
         if (!cache) continue;
         LowerArgument a = *cache;
@@ -291,7 +338,7 @@ const char *lower_all_reduce(Lower *l, const char *value, const char *out, const
         if (!mesh_reduces(l, axis, replicas)) continue;
         Text groups = {0};
         groups_text(l, axis, &groups);
-        const char *to = axis == last ? out : word(l, "%s_y", out);
+        const char *to = axis == last ? out : lower_word(l, "%s_y", out);
         sum_text(l, groups.data, from, to, type);
         text_free(&groups);
         from = to;
@@ -307,7 +354,8 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
         if (!mesh_reduces(l, axis, false)) continue;
         Text groups = {0};
         groups_text(l, axis, &groups);
-        const char *to = axis == last ? out : word(l, "%s_y", out), *before = lower_type(l, type, 2, rows, *columns);
+        const char *to = axis == last ? out : lower_word(l, "%s_y", out);
+        const char *before = lower_type(l, type, 2, rows, *columns);
         *columns *= l->mesh[axis];
         text_line(&l->body,
                   "%s = \"stablehlo.all_gather\"(%s) {all_gather_dim = 1 : i64, replica_groups = %s, channel_handle = "
@@ -585,19 +633,20 @@ static void copy_across(Lower *l, const char *out, const char *cache, const Lowe
     lower_line(l, "%s_0 = stablehlo.constant dense<0.0> : %s", out, one);
     lower_line(l, "%s_m = stablehlo.select %%from_h, %s_s, %s_0 : tensor<i1>, %s", out, out, out, one);
     groups_text(l, 0, &groups);
-    sum_text(l, groups.data, word(l, "%s_m", out), word(l, "%s_a", out), one);
+    sum_text(l, groups.data, lower_word(l, "%s_m", out), lower_word(l, "%s_a", out), one);
     text_free(&groups);
     copy_slice(l, out, "_o", cache, "to", a);
     lower_line(l, "%s_n = stablehlo.select %%to_h, %s_a, %s_o : tensor<i1>, %s", out, out, out, one);
 }
 
 static void copy_cache(Lower *l, const Node *update, int v) {
-    char out[LOWER_NAME];
-    int64_t c = graph_size(&l->program->graph, AXIS_CHANNEL);
-    snprintf(out, sizeof out, "%s%s", lower_out(l, update), v ? "v" : "k");
+    int64_t c = lower_channels(l);
+    const char *out = lower_word(l, "%s%s", lower_out(l, update), v ? "v" : "k");
     const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, update)});
     const char *cache = lower_cache(l, state, v, lower_dim(l, update, 1) / c, c);
-    const LowerArgument *found = argument_find(l, cache + 1);
+    char name[LOWER_NAME];
+    state_name(l, state, v, name);
+    const LowerArgument *found = argument_find(l, name);
     if (!found) return;
     LowerArgument a = *found;
     bool across = l->program->partition->mesh.dp > 1;
@@ -630,6 +679,8 @@ void lower_free(Lower *l) {
     free(l->arguments);
     free(l->results);
     free(l->once);
+    for (size_t i = 0; i < l->words.blocks; i++) free(l->words.block[i]);
+    free(l->words.block);
     text_free(&l->body);
     text_free(&l->functions);
     *l = (Lower){0};

@@ -41,6 +41,9 @@ typedef struct LowerArgument {
     int state;                  /* ROLE_STATE: which buffer of all states: Node.state + (0 keys, 1 values)       */
 } LowerArgument;
 
+/* An arena of texts. */
+typedef struct LowerWords { char **block; size_t blocks, capacity, used, room; } LowerWords;
+
 typedef struct Lower {
     const Program *program;
     Bucket bucket;
@@ -58,8 +61,7 @@ typedef struct Lower {
     size_t once_capacity;
     int candidates;             /* of each row of logits a device tells the host; 0: none                       */
     int channel;                /* of the last collective */
-    char words[32][160];        /* ring of short-lived texts: types, names */
-    int word;
+    LowerWords words;           /* types and names: they live as long as the program                            */
     Err err;
 } Lower;
 
@@ -71,9 +73,13 @@ int64_t lower_dim(const Lower *l, const Node *n, int dim);
 int64_t lower_letter(const Lower *l, char letter, const char *split); /* local, padded size */
 /* Of a head. */
 static inline int64_t lower_channels(const Lower *l) { return graph_size(&l->program->graph, AXIS_CHANNEL); }
-/* Names are short-lived: copies in a ring. Name of the value of input i (weights become arguments on first use). */
+/* A text that lives as long as the program. */
+const char *lower_word(Lower *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Of the value of input i (weights and states become arguments on first use), and of the node's own, as "%n7"; the
+ * latter without the %. */
 const char *lower_in(Lower *l, const Node *n, int i);
 const char *lower_out(Lower *l, const Node *n);
+const char *lower_name(Lower *l, const Node *n);
 /* "tensor<4x8xf32>"; type NULL: the program's. */
 const char *lower_type(Lower *l, const char *type, int rank, ...);
 /* One line of the body. */

@@ -181,8 +181,7 @@ static void scatter_rows(Lower *l, const char *out, const char *cache, const cha
 static void cache_update_stablehlo(Lower *l, const Node *n) {
     int64_t c = lower_channels(l), heads = lower_dim(l, n, 1) / c;
     for (int v = 0; v < 2; v++) {
-        char out[LOWER_NAME];
-        snprintf(out, sizeof out, "%s%s", lower_out(l, n), v ? "v" : "k");
+        const char *out = lower_word(l, "%s%s", lower_out(l, n), v ? "v" : "k");
         const char *cache = lower_cache(l, graph_state(&l->program->graph, n->in[2]), v, heads, c);
         const char *rows = lower_in(l, n, v);
         if (l->cache_slots == 1 && lower_rows(l) == 1) scatter_one(l, out, cache, rows, heads, c);
@@ -359,12 +358,12 @@ static double attention_unit_cost(const Call *c) { return (double)c->cache.cache
 static int64_t seen(const Lower *l) { return l->bucket.seen ? l->bucket.seen : l->positions; }
 
 /* Additive mask [slots, 1, rows, positions] of what each row may see, shared by the layers of one window; its name. */
-static void mask(Lower *l, int64_t window, char *name, size_t size) {
+static const char *mask(Lower *l, int64_t window) {
     int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l);
     const char *full = lower_type(l, "f32", 4, b, (int64_t)1, s, p),
                *bits = lower_type(l, "i1", 4, b, (int64_t)1, s, p);
     const char *grid = lower_type(l, "f32", 2, b, s), *flat = lower_type(l, "f32", 1, b * s);
-    snprintf(name, size, "%%mask%lld", (long long)window);
+    const char *mark = lower_word(l, "mask%lld", (long long)window), *name = lower_word(l, "%%%s", mark);
     if (lower_once(l, "mask")) {
         const char *index = lower_step_input(l, "index", "i32", b * s, 0, 0);
         lower_line(l, "%%at = stablehlo.iota dim = 3 : %s", full);
@@ -375,7 +374,7 @@ static void mask(Lower *l, int64_t window, char *name, size_t size) {
         lower_line(l, "%%hidden = stablehlo.constant dense<-1.0e30> : %s", full);
         lower_line(l, "%%past = stablehlo.compare LE, %%at, %%row, FLOAT : (%s, %s) -> %s", full, full, bits);
     }
-    if (!lower_once(l, "%s", name + 1)) return;
+    if (!lower_once(l, "%s", mark)) return name;
     lower_line(l, "%s_p = stablehlo.select %%past, %%seen, %%hidden : %s, %s", name, bits, full);
     if (window > 0) {
         lower_line(l, "%s_n = stablehlo.constant dense<%lld.0> : %s", name, (long long)window, full);
@@ -385,6 +384,7 @@ static void mask(Lower *l, int64_t window, char *name, size_t size) {
     }
     lower_line(l, "%s = stablehlo.convert %s_%s : (%s) -> %s", name, name, window > 0 ? "f" : "p", full,
                lower_type(l, NULL, 4, b, (int64_t)1, s, p));
+    return name;
 }
 
 /* What XLA inlines where Tenstorrent's compiler has an op of its own. Softmax in f32. */
@@ -432,13 +432,13 @@ static void sdpa_function(Lower *l, int64_t kv, int64_t group, int64_t c, double
 }
 
 /* Keys or values that a bucket's attention looks at, [slots, kv, seen, c]: of the slot the step names, or of all. */
-static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t kv, int64_t c) {
+static const char *bucket_cache(Lower *l, const char *out, const char *cache, int64_t kv, int64_t c) {
     const char *whole = lower_type(l, NULL, 4, l->cache_slots, kv, l->positions, c),
                *part = lower_type(l, NULL, 4, l->bucket.slots, kv, seen(l), c);
     if (l->bucket.slots == l->cache_slots) {
         lower_line(l, "%s = stablehlo.slice %s [0:%lld, 0:%lld, 0:%lld, 0:%lld] : (%s) -> %s", out, cache,
                    (long long)l->cache_slots, (long long)kv, (long long)seen(l), (long long)c, whole, part);
-        return;
+        return out;
     }
     if (lower_once(l, "slot_start")) {
         const char *slot = lower_step_input(l, "slot", "i32", 1, 0, 0);
@@ -450,6 +450,7 @@ static void bucket_cache(Lower *l, const char *out, const char *cache, int64_t k
                "%lld, %lld, %lld] : "
                "(%s, tensor<i32>, tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
                out, cache, (long long)kv, (long long)seen(l), (long long)c, whole, part);
+    return out;
 }
 
 static void attention_stablehlo(Lower *l, const Node *n) {
@@ -457,20 +458,11 @@ static void attention_stablehlo(Lower *l, const Node *n) {
     int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l), c = lower_channels(l);
     int64_t kv = lower_dim(l, update, 1) / c, heads = lower_dim(l, n, 1) / c;
     double scale = 1.0 / sqrt((double)c);
-    char out[LOWER_NAME], cache[LOWER_NAME], sees[LOWER_NAME], k[LOWER_NAME + 4], v[LOWER_NAME + 4];
-    snprintf(out, sizeof out, "%s", lower_out(l, n));
-    snprintf(cache, sizeof cache, "%s", lower_in(l, n, 1));
-    snprintf(k, sizeof k, "%sk", cache);
-    snprintf(v, sizeof v, "%sv", cache);
-    mask(l, window_of(n), sees, sizeof sees);
+    const char *out = lower_out(l, n), *cache = lower_in(l, n, 1), *sees = mask(l, window_of(n));
+    const char *k = lower_word(l, "%sk", cache), *v = lower_word(l, "%sv", cache);
     if (l->bucket.slots != l->cache_slots || seen(l) != l->positions) {
-        char name[LOWER_NAME + 4];
-        snprintf(name, sizeof name, "%s_k", out);
-        bucket_cache(l, name, k, kv, c);
-        memcpy(k, name, sizeof k);
-        snprintf(name, sizeof name, "%s_v", out);
-        bucket_cache(l, name, v, kv, c);
-        memcpy(v, name, sizeof v);
+        k = bucket_cache(l, lower_word(l, "%s_k", out), k, kv, c);
+        v = bucket_cache(l, lower_word(l, "%s_v", out), v, kv, c);
     }
     if (lower_once(l, "sdpa")) sdpa_function(l, kv, heads / kv, c, scale);
     const char *flat = lower_type(l, NULL, 2, b * s, heads * c), *rows = lower_type(l, NULL, 4, b, s, heads, c);

@@ -55,11 +55,9 @@ static void all_reduce_run(const Call *c, int64_t first, int64_t last) {
 }
 
 static void all_reduce_stablehlo(Lower *l, const Node *n) {
-    char out[LOWER_NAME];
     int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1);
     const Node *part = graph_node(&l->program->graph, n->in[0]);
-    snprintf(out, sizeof out, "%s", lower_out(l, n));
-    const char *type = lower_type(l, NULL, 2, t, w), *x = lower_in(l, n, 0);
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, t, w), *x = lower_in(l, n, 0);
     const char *sum = lower_all_reduce(l, x, out, part->partial, t, w);
     if (sum == x) lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, type, type); /* one device */
 }
@@ -173,9 +171,7 @@ static void candidates_stablehlo(Lower *l, const char *out, int64_t r, int64_t v
 /* The largest value, then the lowest id that has it: plain reductions, which every compiler has. Padding never wins. */
 static void argmax_stablehlo(Lower *l, const Node *n) {
     int64_t r = l->bucket.logit_rows, v = lower_dim(l, graph_node(&l->program->graph, n->in[0]), 1);
-    char out[LOWER_NAME], x[LOWER_NAME + 8];
-    snprintf(out, sizeof out, "%s", lower_out(l, n));
-    snprintf(x, sizeof x, "%s_x", out);
+    const char *out = lower_out(l, n), *x = lower_word(l, "%s_x", out);
     const char *f = lower_type(l, "f32", 2, r, v), *b = lower_type(l, "i1", 2, r, v),
                *one = lower_type(l, "f32", 1, (int64_t)1);
     lower_line(l, "%s_f = stablehlo.convert %s : (%s) -> %s", out, lower_in(l, n, 0), lower_type(l, NULL, 2, r, v), f);
@@ -194,7 +190,7 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s_e = stablehlo.compare EQ, %s, %s_mb, FLOAT : (%s, %s) -> %s", out, x, out, f, f, b);
     lower_line(l, "%s_g = stablehlo.add %s_i, %s_t0 : %s", out, out, out, f);
     lower_line(l, "%s_h = stablehlo.constant dense<3.0e38> : %s", out, f);
-    snprintf(x, sizeof x, "%s_c", out);
+    x = lower_word(l, "%s_c", out);
     lower_line(l, "%s = stablehlo.select %s_e, %s_g, %s_h : %s, %s", x, out, out, out, b, f);
     row_reduce(l, out, "_d", x, "minimum", 3.0e38, r, v);
     const char *flat = lower_type(l, "f32", 1, r), *column = lower_type(l, "f32", 2, r, (int64_t)1);
@@ -255,10 +251,9 @@ static void reduce_argmax_run(const Call *c, int64_t first, int64_t last) {
 
 /* The pairs of all devices on every device, [r, 2 * devices]; which is largest the host sees at a glance. */
 static void reduce_argmax_stablehlo(Lower *l, const Node *n) {
-    char out[LOWER_NAME];
     int64_t r = l->bucket.logit_rows, columns = 2;
-    snprintf(out, sizeof out, "%s", lower_out(l, n));
-    const char *pairs = lower_in(l, n, 0), *all = lower_all_gather(l, pairs, out, r, &columns, "f32");
+    const char *out = lower_out(l, n), *pairs = lower_in(l, n, 0);
+    const char *all = lower_all_gather(l, pairs, out, r, &columns, "f32");
     const char *type = lower_type(l, "f32", 2, r, columns);
     if (all == pairs) lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, pairs, type, type);
 }

@@ -51,7 +51,7 @@ static Cost embed_cost(const Graph *g, const Node *n) {
 
 /* The host looks rows up in the mapped file: no device holds the table, and no collective joins its shards. */
 static void embed_stablehlo(Lower *l, const Node *n) {
-    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1),
+    lower_step_input(l, lower_name(l, n), NULL, lower_rows(l), lower_dim(l, n, 1),
                      (int)(n - l->program->graph.nodes));
 }
 

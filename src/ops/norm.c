@@ -77,8 +77,7 @@ static void rms_norm_function(Lower *l, const char *name, int64_t rows, int64_t 
 
 static void rms_norm_stablehlo(Lower *l, const Node *n) {
     int64_t rows = lower_dim(l, n, 0), d = lower_dim(l, n, 1);
-    char name[LOWER_NAME];
-    snprintf(name, sizeof name, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
+    const char *name = lower_word(l, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
     if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, epsilon_of(n));
     const char *x = lower_in(l, n, 0), *gain = lower_in(l, n, 1), *type = lower_type(l, NULL, 2, rows, d);
     lower_line(

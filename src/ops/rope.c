@@ -109,7 +109,7 @@ static Cost rope_cost(const Graph *g, const Node *n) {
 
 /* An argument of the program: rope types that depend on lengths are the host's to know. */
 static void rope_table_stablehlo(Lower *l, const Node *n) {
-    lower_step_input(l, lower_out(l, n) + 1, NULL, lower_rows(l), lower_dim(l, n, 1),
+    lower_step_input(l, lower_name(l, n), NULL, lower_rows(l), lower_dim(l, n, 1),
                      (int)(n - l->program->graph.nodes));
 }
 
@@ -178,9 +178,7 @@ static void rope_stablehlo(Lower *l, const Node *n) {
     int64_t t = lower_rows(l), c = lower_channels(l), w = lower_dim(l, n, 1), h = w / c, half = rope_of(n)->dim / 2;
     const char *out = lower_out(l, n), *flat = lower_type(l, NULL, 2, t, w), *whole = lower_type(l, NULL, 3, t, h, c);
     const char *part = lower_type(l, NULL, 3, t, h, half), *rest = lower_type(l, NULL, 3, t, h, c - 2 * half);
-    char cosine[LOWER_NAME], sine[LOWER_NAME];
-    snprintf(cosine, sizeof cosine, "cos%lld", (long long)h);
-    snprintf(sine, sizeof sine, "sin%lld", (long long)h);
+    const char *cosine = lower_word(l, "cos%lld", (long long)h), *sine = lower_word(l, "sin%lld", (long long)h);
     table_half(l, lower_in(l, n, 1), cosine, 0, half, t, h, c);
     table_half(l, lower_in(l, n, 1), sine, half, half, t, h, c);
     lower_line(l, "%s_x = stablehlo.reshape %s : (%s) -> %s", out, lower_in(l, n, 0), flat, whole);
