@@ -129,7 +129,36 @@ def atom(text):
     return text if re.fullmatch(r"[\w.]+", text) and not text[0].isdigit() else f"({text})"
 
 
+def spacing(rng, depth=0):
+    """White space around tags of every kind, with every sign."""
+    out = []
+    for _ in range(rng.choice([1, 2, 3, 5])):
+        a, b = (rng.choice(["", "", "-", "+"]) for _ in range(2))
+        space = "".join(rng.choice([" ", "  ", "\n", "\n\n", "\t", "x", " y ", "\r\n", "\u00a0", "{", "}", "%"]) for _ in range(rng.randrange(4)))
+        kind = rng.randrange(7 if depth < 2 else 3)
+        if kind == 0:
+            tag = "{{" + a.replace("+", "") + " s " + b.replace("+", "") + "}}"
+        elif kind == 1:
+            tag = "{#" + a + " c " + b + "#}"
+        elif kind == 2:
+            tag = "{%" + a + " set q = 1 " + b + "%}"
+        elif kind == 3:
+            c, d = (rng.choice(["", "-", "+"]) for _ in range(2))
+            tag = "{%" + a + " if i " + b + "%}" + spacing(rng, depth + 1) + "{%" + c + " endif " + d + "%}"
+        elif kind == 4:
+            c, d = (rng.choice(["", "-", "+"]) for _ in range(2))
+            tag = "{%" + a + " for z in [1, 2] " + b + "%}" + spacing(rng, depth + 1) + "{%" + c + " endfor " + d + "%}"
+        elif kind == 5:
+            tag = "{%" + a + " raw " + b.replace("+", "") + "%} {{ \n x " + "{%" + rng.choice(["", "-", "+"]) + " endraw " + rng.choice(["", "-", "+"]) + "%}"
+        else:
+            tag = "{%" + a + " generation " + b + "%}" + spacing(rng, depth + 1) + "{%- endgeneration " + b + "%}"
+        out += [space, tag]
+    return "".join(out) + rng.choice(["", "\n", " \n", "\n\n", "\r\n"])
+
+
 def template(rng):
+    if rng.randrange(5) == 0:
+        return spacing(rng)
     if rng.randrange(2):
         return "{{ " + expression(rng) + " }}"
     return "".join(rng.choice(STATEMENTS).replace("V", rng.choice([atom(expression(rng, 2)), rng.choice(VALUES)])) for _ in range(rng.choice([1, 1, 2])))

@@ -80,6 +80,22 @@ printf '{"messages":[{"role":"user","content":"x"}],"tools":[{"maximum":18446744
 run generate -m "$model" --chat-template qwen2.5 --in "$work/one.jsonl" --out "$work/res"
 check "tools with a number beyond 64 bits" 'is 0' 'no_err memory'
 
+# ---- Variables of a chat template: of the command, of one request, whose own count; run, generate and eval see the same
+printf '%s' '{{ messages[0].content * 1 }}{{ x * "y" }}{{ (documents or [])|length }}' >"$work/x.jinja"
+printf '%s\n' '{"messages":[{"role":"user","content":"a"}],"max_new_tokens":1}' '{"prompt":"ayyy0","max_new_tokens":1}' \
+    '{"messages":[{"role":"user","content":"a"}],"variables":{"x":5},"documents":[1],"max_new_tokens":1}' \
+    '{"prompt":"ayyyyy1","max_new_tokens":1}' >"$work/req.jsonl"
+run generate -m "$model" --chat-template "$work/x.jinja" --template-arg x=3 --in "$work/req.jsonl" --out - -c 64
+check "variables of a chat template: the command's, and a request's own" 'is 0' '[ "$(wc -l <"$work/out")" = 4 ]' \
+    '[ "$(sed -n 1p "$work/out")" = "$(sed -n 2p "$work/out")" ]' '[ "$(sed -n 3p "$work/out")" = "$(sed -n 4p "$work/out")" ]'
+run run -m "$model" --chat --chat-template "$work/x.jinja" --template-arg x=3 -p a -n 1 --stats
+check "run: a variable of the chat template" 'is 0' 'err "prefill: 5 tokens"'
+status=0
+printf 'a\n/stats\n' | "$QWENMESH" chat -m "$model" --chat-template "$work/x.jinja" --template-arg x=7 -n 1 >"$work/out" 2>"$work/err" || status=$?
+check "chat: a variable of the chat template" 'is 0' 'err "last prompt: 9 tokens"'
+run run -m "$model" --chat --chat-template "$work/x.jinja" -p a -n 1
+check "run: an error in a template, with its line" 'is 1' 'err "chat template, line 1"'
+
 # ---- Temperatures whose quotients leave f32
 printf '{"prompt":"a","max_new_tokens":3}\n' >"$work/one.jsonl"
 run generate -m "$model" --in "$work/one.jsonl" --out "$work/res"
@@ -167,7 +183,7 @@ check "draws: by the request's seed wherever it stands, apart without one" 'is 0
 
 # ---- A file with a bad line is refused as a whole, by the line
 for bad in '{"ids":[1],"max_new_token":3}' '{"ids":[1],"top_p":7}' '{"ids":[1],"response_format":"yaml"}' '[1]' '{"ids":[1]' \
-    '{"ids":[1],"guidance_scale":2}' '{"ids":[]}' '{"ids":[700]}' '{"max_new_tokens":3}' '{"prompt":"a","tools":[]}'; do
+    '{"ids":[1],"guidance_scale":2}' '{"ids":[]}' '{"ids":[700]}' '{"max_new_tokens":3}' '{"prompt":"a","tools":[]}' '{"prompt":"a","variables":{}}'; do
     printf '{"ids":[1]}\n\n%s\n' "$bad" >"$work/req.jsonl"
     rm -f "$work/res"
     run generate -m "$model" --in "$work/req.jsonl" --out "$work/res" -c 64

@@ -44,7 +44,8 @@ typedef struct Job {
 } Job;
 
 /* What a request may have beside generation parameters. */
-static const char *const prompt_names[] = {"prompt", "ids", "messages", "tools", "attention_mask", NULL};
+static const char *const prompt_names[] = {"prompt", "ids", "messages", "tools", "documents", "variables",
+                                           "attention_mask", NULL};
 
 /* A request's parameters. */
 static bool request_config(Job *job, const json_t *o, const char *where, GenerationConfig *c, Err *err) {
@@ -148,8 +149,10 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
         return err_set(err, "%s: expected one of prompt, ids and messages", where), -1;
     const json_t *mask = json_object_get(o, "attention_mask");
     if (mask && !list) return err_set(err, "%s: attention_mask: expected ids with it", where), -1;
-    if (json_object_get(o, "tools") && !messages)
-        return err_set(err, "%s: tools: expected messages with it", where), -1;
+    static const char *const with[] = {"tools", "documents", "variables"}; /* messages */
+    for (int i = 0; i < 3; i++)
+        if (json_object_get(o, with[i]) && !messages)
+            return err_set(err, "%s: %s: expected messages with it", where, with[i]), -1;
     if (list) {
         int64_t n = ids_from(list, ids, where, err);
         return unpad(mask, *ids, n, where, err);
@@ -160,8 +163,8 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
         return qm_tokenizer_encode(job->tokenizer, json_string_value(prompt), json_string_length(prompt), true, ids,
                                    err);
     }
-    json_t *chat = json_pack("{s:O,s:O?}", "messages", messages, "tools",
-                             json_object_get(o, "tools") ? json_object_get(o, "tools") : NULL);
+    json_t *chat = json_pack("{s:O,s:O?,s:O?,s:O?}", "messages", messages, "tools", json_object_get(o, "tools"),
+                             "documents", json_object_get(o, "documents"), "variables", json_object_get(o, "variables"));
     if (!chat) err_as(err, QM_MEMORY, "out of memory: messages");
     int64_t n = chat ? tokenizer_chat(job->tokenizer, chat, true, ids, NULL, err) : -1;
     json_decref(chat);
@@ -356,7 +359,8 @@ int cmd_generate(int argc, char **argv) {
         CHAT_TEMPLATE_OPTION(m),
     };
     const char *notes =
-        "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\", and generation\n"
+        "A request has \"prompt\", \"ids\" (padded: with \"attention_mask\") or \"messages\" (with\n"
+        "\"tools\", \"documents\" and \"variables\" of the chat template, if it has them), and generation\n"
         "parameters under their Hugging Face names; any other member is refused, with its line, before a\n"
         "model is opened. Logits that are no numbers end their request alone, with \"error\" (exit status 1).\n"
         "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", "

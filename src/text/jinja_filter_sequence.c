@@ -3,6 +3,8 @@
 #include "jinja_eval.h"
 
 #define FILTER(name) static JValue name(Jinja *j, JValue v, const JArgs *args)
+/* What a generator goes through, made when it is gone through. */
+#define LATER(name) static JList *name(Jinja *j, JValue v, const JArgs *args)
 
 FILTER(length) {
     jj_bind(j, args, "length", "", 0, NULL);
@@ -14,7 +16,7 @@ FILTER(length) {
 FILTER(first) {
     jj_bind(j, args, "first", "", 0, NULL);
     if (v.kind == J_ITERATOR) {
-        JIterator *i = v.u.iterator;
+        JIterator *i = jv_started(j, v);
         return i->at < i->list->count ? i->list->item[i->at++] : jv_undefined(NULL);
     }
     const JList *list = jv_items(j, v);
@@ -28,7 +30,7 @@ static bool reversible(JValue v) {
 
 FILTER(last) {
     jj_bind(j, args, "last", "", 0, NULL);
-    if (!reversible(v) || v.kind == J_UNDEFINED) jj_fail(j, "last: a %s cannot be reversed", jv_type(v));
+    if (!reversible(v)) jj_fail(j, "last: a %s cannot be reversed", jv_type(v));
     const JList *list = jv_items(j, v);
     return list->count ? list->item[list->count - 1] : jv_undefined(NULL);
 }
@@ -52,7 +54,7 @@ FILTER(reverse) {
     const JList *from = jv_items(j, v);
     JList *list = jl_new(j, from->count);
     for (size_t i = from->count; i-- > 0;) jl_add(j, list, from->item[i]);
-    return reversible(v) && v.kind != J_UNDEFINED ? jv_iterator(j, list, "reversed") : jv_list(list);
+    return reversible(v) ? jv_iterator(j, list) : jv_list(list);
 }
 
 /* ---- Keys ------------------------------------------------------------------------------------------------------- */
@@ -105,14 +107,18 @@ FILTER(dict_sort) {
     return jv_list(list);
 }
 
+LATER(items_later) {
+    (void)args;
+    if (v.kind == J_UNDEFINED) return jl_new(j, 0);
+    if (v.kind != J_DICT) jj_fail(j, "items: expected a mapping, got %s", jv_type(v));
+    return pairs_of(j, v.u.dict);
+}
 FILTER(items) {
     jj_bind(j, args, "items", "", 0, NULL);
-    if (v.kind == J_UNDEFINED) return jv_iterator(j, jl_new(j, 0), "generator");
-    if (v.kind != J_DICT) jj_fail(j, "items: expected a mapping, got %s", jv_type(v));
-    return jv_iterator(j, pairs_of(j, v.u.dict), "generator");
+    return jv_generator(j, items_later, v, args);
 }
 
-FILTER(unique) {
+LATER(unique_later) {
     JValue a[2];
     jj_bind(j, args, "unique", "case_sensitive attribute", 0, a);
     const JList *from = jv_items(j, v);
@@ -124,7 +130,12 @@ FILTER(unique) {
         jd_set(j, seen, key, jv_none());
         jl_add(j, list, from->item[i]);
     }
-    return jv_iterator(j, list, "generator");
+    return list;
+}
+FILTER(unique) {
+    JValue a[2];
+    jj_bind(j, args, "unique", "case_sensitive attribute", 0, a);
+    return jv_generator(j, unique_later, v, args);
 }
 
 static JValue extreme(Jinja *j, JValue v, const JArgs *args, const char *what, int wanted) {
@@ -185,7 +196,7 @@ FILTER(group_by) {
 
 /* ---- Parts ------------------------------------------------------------------------------------------------------ */
 
-FILTER(batch) {
+LATER(batch_later) {
     JValue a[2];
     jj_bind(j, args, "batch", "linecount fill_with", 1, a);
     const JList *list = jv_items(j, v);
@@ -201,10 +212,15 @@ FILTER(batch) {
         jl_add(j, line, a[1]);
     }
     if (line->count) jl_add(j, out, jv_list(line));
-    return jv_iterator(j, out, "generator");
+    return out;
+}
+FILTER(batch) {
+    JValue a[2];
+    jj_bind(j, args, "batch", "linecount fill_with", 1, a);
+    return jv_generator(j, batch_later, v, args);
 }
 
-FILTER(slice) {
+LATER(slice_later) {
     JValue a[2];
     jj_bind(j, args, "slice", "slices fill_with", 1, a);
     const JList *list = jv_items(j, v);
@@ -218,7 +234,12 @@ FILTER(slice) {
         if (i >= count % slices && a[1].kind != J_MISSING && a[1].kind != J_NONE) jl_add(j, part, a[1]);
         jl_add(j, out, jv_list(part));
     }
-    return jv_iterator(j, out, "generator");
+    return out;
+}
+FILTER(slice) {
+    JValue a[2];
+    jj_bind(j, args, "slice", "slices fill_with", 1, a);
+    return jv_generator(j, slice_later, v, args);
 }
 
 FILTER(join) {
@@ -241,9 +262,9 @@ static JArgs after(const JArgs *args, size_t n) {
     return (JArgs){args->item + n, args->count - n, args->named, args->named_count};
 }
 
-FILTER(map) {
+LATER(map_later) {
     JList *out = jl_new(j, 0);
-    if (!jv_true(j, v)) return jv_iterator(j, out, "generator");
+    if (!jv_true(j, v)) return out;
     JValue a[2] = {{0}};
     bool by_attribute = false;
     for (size_t i = 0; i < args->named_count; i++)
@@ -265,12 +286,13 @@ FILTER(map) {
         }
         jl_add(j, out, item);
     }
-    return jv_iterator(j, out, "generator");
+    return out;
 }
+FILTER(map) { return jv_generator(j, map_later, v, args); }
 
-static JValue select_items(Jinja *j, JValue v, const JArgs *args, bool wanted, bool by_attribute) {
+static JList *select_items(Jinja *j, JValue v, const JArgs *args, bool wanted, bool by_attribute) {
     JList *out = jl_new(j, 0);
-    if (!jv_true(j, v)) return jv_iterator(j, out, "generator");
+    if (!jv_true(j, v)) return out;
     if (by_attribute && !args->count) jj_fail(j, "expected the name of an attribute");
     size_t used = by_attribute;
     const JString *test = args->count > used ? jj_string(j, args->item[used], "a test's name") : NULL;
@@ -283,12 +305,16 @@ static JValue select_items(Jinja *j, JValue v, const JArgs *args, bool wanted, b
         bool holds = test ? jj_apply_test(j, test, row, item, &rest) : jv_true(j, item);
         if (holds == wanted) jl_add(j, out, list->item[i]);
     }
-    return jv_iterator(j, out, "generator");
+    return out;
 }
-FILTER(select_filter) { return select_items(j, v, args, true, false); }
-FILTER(reject) { return select_items(j, v, args, false, false); }
-FILTER(select_attribute) { return select_items(j, v, args, true, true); }
-FILTER(reject_attribute) { return select_items(j, v, args, false, true); }
+LATER(select_later) { return select_items(j, v, args, true, false); }
+LATER(reject_later) { return select_items(j, v, args, false, false); }
+LATER(select_attribute_later) { return select_items(j, v, args, true, true); }
+LATER(reject_attribute_later) { return select_items(j, v, args, false, true); }
+FILTER(select_filter) { return jv_generator(j, select_later, v, args); }
+FILTER(reject) { return jv_generator(j, reject_later, v, args); }
+FILTER(select_attribute) { return jv_generator(j, select_attribute_later, v, args); }
+FILTER(reject_attribute) { return jv_generator(j, reject_attribute_later, v, args); }
 
 /* The attribute, never an item. */
 FILTER(attribute) {

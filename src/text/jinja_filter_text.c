@@ -269,7 +269,7 @@ FILTER(file_size) {
     int i = 0;
     for (; i < 7 && !(bytes < unit); i++) unit *= base;
     if (bytes == 1) jb_line(&b, jv_marks(v), "1 Byte");
-    else if (bytes < base) jb_line(&b, jv_marks(v), "%.0f Bytes", trunc(bytes));
+    else if (bytes < base) jb_line(&b, jv_marks(v), "%.0f Bytes", trunc(bytes) + 0.0);
     else jb_line(&b, jv_marks(v), "%.1f %s", base * bytes / unit, two ? binary[i] : decimal[i]);
     return jv_string(jb_finish(&b));
 }
@@ -279,11 +279,12 @@ FILTER(urlize) { return (void)v, (void)args, unsupported(j, "urlize"); }
 FILTER(word_wrap) { return (void)v, (void)args, unsupported(j, "wordwrap"); }
 FILTER(random_item) { return (void)v, (void)args, unsupported(j, "random"); }
 
-/* repr where it fits a line of pprint's; what is wider would be broken. */
+/* repr where it fits a line of pprint's; what is wider would be broken, and mappings sorted. */
 FILTER(pretty) {
     const JString *s = jv_repr_of(j, v);
     jj_bind(j, args, "pprint", "", 0, NULL);
-    return s->chars <= 80 ? jv_string(s) : unsupported(j, "pprint, of values wider than a line,");
+    bool plain = v.kind == J_STRING || !memchr(s->text, '{', s->bytes);
+    return s->chars <= 80 && plain ? jv_string(s) : unsupported(j, "pprint, of mappings and of what is wider than a line,");
 }
 
 const JFilterRow jinja_text_filters[] = {

@@ -122,7 +122,7 @@ int64_t jj_loop_length(Jinja *j, JLoop *l) {
 }
 
 static JFlow run_for(Jinja *j, const JNode *n, JScope *scope, JValue items, int64_t depth0) {
-    JIterator *used = items.kind == J_ITERATOR ? items.u.iterator : NULL;
+    JIterator *used = items.kind == J_ITERATOR ? jv_started(j, items) : NULL;
     size_t used_from = used ? used->at : 0;
     JLoop *l = jj_new(j, 1, sizeof *l);
     *l = (JLoop){.node = n, .scope = scope, .source = jv_items(j, items), .index0 = -1, .length = -1, .depth0 = depth0,

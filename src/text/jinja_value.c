@@ -5,10 +5,30 @@
 
 JValue jv_text(Jinja *j, const char *text) { return jv_string(js_new(j, text, strlen(text), 0)); }
 
-JValue jv_iterator(Jinja *j, JList *list, const char *type) {
+JValue jv_iterator(Jinja *j, JList *list) {
     JIterator *i = jj_new(j, 1, sizeof *i);
-    *i = (JIterator){list, 0, type};
+    i->list = list;
     return J_VALUE(J_ITERATOR, iterator, i);
+}
+
+JValue jv_generator(Jinja *j, JList *(*later)(Jinja *j, JValue v, const JArgs *args), JValue of, const JArgs *args) {
+    JIterator *i = jj_new(j, 1, sizeof *i);
+    JArgs *kept = jj_new(j, 1, sizeof *kept);
+    *kept = *args;
+    *i = (JIterator){.later = later, .of = of, .args = kept};
+    return J_VALUE(J_ITERATOR, iterator, i);
+}
+
+JIterator *jv_started(Jinja *j, JValue v) {
+    JIterator *i = v.u.iterator;
+    JList *(*later)(Jinja *, JValue, const JArgs *) = i->later;
+    i->later = NULL; /* one that wants itself finds nothing */
+    if (!i->list) i->list = jl_new(j, 0);
+    if (!later) return i;
+    jj_deeper(j);
+    i->list = later(j, i->of, i->args);
+    jj_back(j);
+    return i;
 }
 
 /* ---- Lists ------------------------------------------------------------------------------------------------------ */
@@ -302,7 +322,7 @@ const JList *jv_items_or_null(Jinja *j, JValue v) {
         for (int64_t i = 0; i < v.u.range->count; i++) jl_add(j, list, jv_int(v.u.range->start + i * v.u.range->step));
         return list;
     case J_ITERATOR: {
-        JIterator *i = v.u.iterator;
+        JIterator *i = jv_started(j, v);
         list = jl_new(j, i->list->count - i->at);
         while (i->at < i->list->count) jl_add(j, list, i->list->item[i->at++]);
         return list;

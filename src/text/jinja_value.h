@@ -71,12 +71,20 @@ typedef struct JDict {     /* in the order of insertion */
 typedef struct JRange { int64_t start, stop, step, count; } JRange;
 typedef enum JViewKind { VIEW_KEYS, VIEW_VALUES, VIEW_ITEMS } JViewKind;
 typedef struct JView { JViewKind kind; const JDict *dict; } JView;
-typedef struct JIterator { JList *list; size_t at; const char *type; } JIterator;
+typedef struct JArgs JArgs;
+/* `later`: what makes the list when somebody first wants an item, as Python's generators work; NULL: it is there. */
+typedef struct JIterator {
+    JList *list;
+    size_t at;
+    JList *(*later)(Jinja *j, JValue v, const JArgs *args);
+    JValue of;
+    const JArgs *args;
+} JIterator;
 typedef struct JCycler { JList *list; size_t at; } JCycler;
 typedef struct JJoiner { JValue separator; bool used; } JJoiner;
 
 typedef struct JNamedValue { const JString *name; JValue value; } JNamedValue;
-typedef struct JArgs { const JValue *item; size_t count; const JNamedValue *named; size_t named_count; } JArgs;
+struct JArgs { const JValue *item; size_t count; const JNamedValue *named; size_t named_count; };
 
 /* ---- One parsing or rendering ----------------------------------------------------------------------------------- */
 
@@ -177,7 +185,9 @@ static inline JValue jv_list(JList *list) { return J_VALUE(J_LIST, list, list); 
 static inline JValue jv_tuple(JList *list) { return J_VALUE(J_TUPLE, list, list); }
 static inline JValue jv_dict(JDict *dict) { return J_VALUE(J_DICT, dict, dict); }
 JValue jv_text(Jinja *j, const char *text); /* of a constant */
-JValue jv_iterator(Jinja *j, JList *list, const char *type);
+JValue jv_iterator(Jinja *j, JList *list);
+JValue jv_generator(Jinja *j, JList *(*later)(Jinja *j, JValue v, const JArgs *args), JValue of, const JArgs *args);
+JIterator *jv_started(Jinja *j, JValue v); /* an iterator, its list there */
 
 JList *jl_new(Jinja *j, size_t room);
 void jl_add(Jinja *j, JList *list, JValue v);
