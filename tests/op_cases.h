@@ -24,6 +24,9 @@ static Tensor logits_of(Graph *g) {
 }
 
 static Tensor of_rms_norm(Graph *g) { return rms_norm(g, rows_of(g), weight(g, "d", "gain"), 1e-6); }
+static Tensor of_head_norm(Graph *g) {
+    return head_norm(g, projected(g, "(kgc)d", "q_proj"), weight(g, "c", "gain"), 1e-6);
+}
 static Tensor of_linear(Graph *g) {
     return linear(g, rows_of(g), weight(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "q_bias"));
 }

@@ -35,6 +35,7 @@ typedef struct Case {
 static const Case cases[] = {
     {"embed", rows_of, "1x1", "f32", SLOTS, PREFILL},
     {"rms_norm", of_rms_norm, "1x1", "f32", SLOTS, PREFILL},
+    {"head_norm", of_head_norm, "1x2", "f32", SLOTS, PREFILL},
     {"linear", of_linear, "1x2", "f32", SLOTS, PREFILL},
     {"rope_table", table_of, "1x1", "f32", SLOTS, PREFILL},
     {"rope", of_rope, "1x2", "f32", SLOTS, PREFILL},

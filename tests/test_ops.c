@@ -119,7 +119,7 @@ static Tensor of_total(Graph *g) { return graph_op(g, &total_row, &(Node){.in = 
 
 static const struct { const char *op; Tensor (*build)(Graph *g); bool lowered; } cases[] = {
     {"embed", rows_of, true}, {"embed by positions", of_learned, true}, {"rms_norm", of_rms_norm, true},
-    {"linear", of_linear, true}, {"rope_table", table_of, false}, {"rope", of_rope, true},
+    {"head_norm", of_head_norm, true}, {"linear", of_linear, true}, {"rope_table", table_of, false}, {"rope", of_rope, true},
     {"cache_update, attention", of_attention, true}, {"window", of_window, true}, {"silu_mul", of_silu_mul, true},
     {"add", of_add, true}, {"select_rows", of_select, true}, {"argmax, reduce_argmax", of_argmax, true},
     {"all_reduce", of_all_reduce, true}, {"all_reduce over the vocabulary", of_back, true}, {"two results", of_both, false},

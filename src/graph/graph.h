@@ -84,6 +84,7 @@ static inline int state_buffers(ValueType type) { return type == TYPE_CACHE ? 2 
 
 Tensor embed(Graph *g, Tensor tokens, Tensor table);                  /* [t], [v,d]               -> [t,d]       */
 Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon);     /* [t,d], [d]               -> [t,d]       */
+Tensor head_norm(Graph *g, Tensor x, Tensor gain, double epsilon);    /* [t,hc], [c]              -> [t,hc]      */
 Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias);             /* [t,i], [o,i], [o] | none -> [t,o]       */
 Tensor rope_table(Graph *g, Tensor positions, const Rope *rope);      /* [t]                      -> [t,c]       */
 Tensor rope(Graph *g, Tensor x, Tensor table);                        /* [t,hc], [t,c]            -> [t,hc]      */
@@ -156,7 +157,7 @@ bool op_has(const OpRow *row, Facet facet);
 
 /* THE TABLE, ended by NULL. */
 extern const OpRow *const op_table[];
-extern const OpRow embed_row, rms_norm_row, linear_row, rope_table_row, rope_row, cache_update_row, attention_row,
+extern const OpRow embed_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row, attention_row,
     silu_mul_row, add_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
 
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */

@@ -3,7 +3,7 @@
 #include "graph.h"
 
 const OpRow *const op_table[] = {
-    &embed_row, &rms_norm_row, &linear_row, &rope_table_row, &rope_row, &cache_update_row, &attention_row,
+    &embed_row, &rms_norm_row, &head_norm_row, &linear_row, &rope_table_row, &rope_row, &cache_update_row, &attention_row,
     &silu_mul_row, &add_row, &select_rows_row, &argmax_row, &all_reduce_row, &reduce_argmax_row, NULL,
 };
 

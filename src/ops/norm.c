@@ -1,4 +1,5 @@
-/* norm.c: rms_norm, the smallest complete operation. "Anatomy of an op" in the README walks through it.
+/* norm.c: rms_norm, the smallest complete operation ("Anatomy of an op" in the README walks through it), and head_norm,
+ * the same over each head's channels.
  *
  *     r[t]   = 1 / sqrt(mean over d of x[t,d]^2 + epsilon)
  *     y[t,d] = (x[t,d] r[t]) gain[d]                        (Zhang & Sennrich 2019; as in Qwen2, in
@@ -75,16 +76,20 @@ static void rms_norm_function(Lower *l, const char *name, int64_t rows, int64_t 
               (long long)d, r, (double)epsilon, r, r, r, r, r, f, lower_type(l, "f32", 1, d), f, f, f, f, x, x);
 }
 
-static void rms_norm_stablehlo(Lower *l, const Node *n) {
-    int64_t rows = lower_dim(l, n, 0), d = lower_dim(l, n, 1);
+/* `out` = the norm of the rows of x, `rows` of `d` each. */
+static void norm_line(Lower *l, const Node *n, const char *out, const char *x, int64_t rows, int64_t d) {
     const char *name = lower_word(l, "rms_norm_%lldx%lld", (long long)rows, (long long)d);
     if (lower_once(l, "%s", name)) rms_norm_function(l, name, rows, d, epsilon_of(n));
-    const char *x = lower_in(l, n, 0), *gain = lower_in(l, n, 1), *type = lower_type(l, NULL, 2, rows, d);
+    const char *gain = lower_in(l, n, 1), *type = lower_type(l, NULL, 2, rows, d);
     lower_line(
         l,
         "%s = stablehlo.composite \"tenstorrent.rms_norm\" %s, %s {composite_attributes = {epsilon = %.9e : f32, "
         "normalized_shape = dense<[%lld]> : tensor<1xi64>}, decomposition = @%s} : (%s, %s) -> %s",
-        lower_out(l, n), x, gain, (double)epsilon_of(n), (long long)d, name, type, lower_type(l, NULL, 1, d), type);
+        out, x, gain, (double)epsilon_of(n), (long long)d, name, type, lower_type(l, NULL, 1, d), type);
+}
+
+static void rms_norm_stablehlo(Lower *l, const Node *n) {
+    norm_line(l, n, lower_out(l, n), lower_in(l, n, 0), lower_dim(l, n, 0), lower_dim(l, n, 1));
 }
 
 const OpRow rms_norm_row = {
@@ -94,4 +99,58 @@ const OpRow rms_norm_row = {
     .stablehlo = rms_norm_stablehlo,
     .attributes = sizeof(NormAttributes),
     .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "d must stay whole"},
+};
+
+/* ---- head_norm: the gain is of one head's channels ----------------------------------------------------------------- */
+
+static bool head_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Shape *x = &graph_node(g, n->in[0])->shape, *gain = &graph_node(g, n->in[1])->shape;
+    int64_t channels = graph_size(g, AXIS_CHANNEL);
+    *out = *x;
+    if (gain->rank == 1 && gain->dim[0].size == channels && x->rank == 2 && x->dim[1].size % channels == 0) return true;
+    return err_as(err, QM_INTERNAL, "head_norm: expected rows of whole heads and a gain of %lld channels",
+                  (long long)channels);
+}
+
+Tensor head_norm(Graph *g, Tensor x, Tensor gain, double epsilon) {
+    return graph_op(g, &head_norm_row,
+                    &(Node){.in = {x, gain}, .attributes = &(NormAttributes){.epsilon = (float)epsilon}});
+}
+
+static void head_norm_reference(const PlainCall *c) {
+    int64_t channels = graph_size(c->graph, AXIS_CHANNEL);
+    for (int64_t at = 0; at < c->rows * c->out_width; at += channels) {
+        const float *x = c->in[0] + at;
+        double square = 0;
+        for (int64_t i = 0; i < channels; i++) square += (double)x[i] * (double)x[i];
+        double r = 1 / sqrt(square / (double)channels + (double)epsilon_of(c->node));
+        for (int64_t i = 0; i < channels; i++) c->out[at + i] = (float)((double)x[i] * r * (double)c->in[1][i]);
+    }
+}
+
+static void head_norm_run(const Call *c, int64_t first, int64_t last) {
+    int64_t channels = graph_size(c->graph, AXIS_CHANNEL);
+    for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
+        for (int64_t at = t * c->out_width + c->columns.first; at < t * c->out_width + c->columns.last; at += channels)
+            c->kernels->rms_norm(c->in[0] + at, c->in[1], epsilon_of(c->node), channels, c->out + at);
+}
+
+/* The heads of all rows are the rows of one rms_norm. */
+static void head_norm_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_rows(l), c = lower_channels(l), w = lower_dim(l, n, 1);
+    const char *out = lower_out(l, n), *rows = lower_type(l, NULL, 2, t, w),
+               *heads = lower_type(l, NULL, 2, t * (w / c), c);
+    const char *x = lower_word(l, "%s_x", out), *y = lower_word(l, "%s_y", out);
+    lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", x, lower_in(l, n, 0), rows, heads);
+    norm_line(l, n, y, x, t * (w / c), c);
+    lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, y, heads, rows);
+}
+
+const OpRow head_norm_row = {
+    .name = "head_norm", .factors = "t(h!c),!c->t(h!c)",
+    .shape = head_norm_shape, .units = call_rows, .cost = rms_norm_cost,
+    .run = head_norm_run, .reference = head_norm_reference,
+    .stablehlo = head_norm_stablehlo,
+    .attributes = sizeof(NormAttributes),
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
 };
