@@ -247,6 +247,7 @@ static void gguf_name(const char *hf, char *out, size_t size) {
         {"input_layernorm", "attn_norm"}, {"post_attention_layernorm", "ffn_norm"}, {"self_attn.q_proj", "attn_q"},
         {"self_attn.k_proj", "attn_k"},   {"self_attn.v_proj", "attn_v"},           {"self_attn.o_proj", "attn_output"},
         {"mlp.gate_proj", "ffn_gate"},    {"mlp.up_proj", "ffn_up"},                {"mlp.down_proj", "ffn_down"},
+        {"self_attn.q_norm", "attn_q_norm"}, {"self_attn.k_norm", "attn_k_norm"},
     };
     int layer, at = 0;
     const char *dot = strrchr(hf, '.');
@@ -332,7 +333,7 @@ static void twin_rope_freqs(GgufWriter *w, const Rope *r) {
 MAYBE_UNUSED static bool twin_gguf(const char *folder, DType type, const char *path, Err *err) {
     ModelConfig c;
     if (!config_at(&c, folder, err)) return false;
-    const char *arch = !strcmp(c.architecture, "qwen2") ? "qwen2" : "llama";
+    const char *arch = family_of(&c)->gguf ? family_of(&c)->gguf : "llama";
     for (int64_t l = 0; l < c.layers; l++)
         if (c.window[l]) return err_set(err, "%s: GGUF cannot say that a layer slides", folder);
     if (c.rope.type == ROPE_DYNAMIC || c.rope.type == ROPE_LONGROPE)

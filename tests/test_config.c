@@ -56,7 +56,7 @@ static void published_sizes(void **state) {
         Err err = {0};
         snprintf(path, sizeof path, "tests/golden/configs/%s.json", sizes[i].name);
         if (!config_at(&c, path, &err)) fail_msg("%s", err.text);
-        assert_int_equal(config_parameters(&c), sizes[i].parameters);
+        assert_int_equal(parameters_of(&c), sizes[i].parameters);
         assert_int_equal(12 * c.layers + 2 + !c.tied, sizes[i].tensors);
         assert_int_equal(2 * 2 * c.layers * c.kv_heads * c.head_dim, sizes[i].cache);
         assert_int_equal(config_group(&c) * c.kv_heads, c.heads);
@@ -73,6 +73,7 @@ static void golden_checkpoints(void **state) {
         {"tiny", ROPE_DEFAULT},      {"heads28-4", ROPE_DEFAULT}, {"heads14-2", ROPE_DEFAULT},
         {"llama-9-3", ROPE_DEFAULT}, {"sliding", ROPE_DEFAULT},   {"yarn", ROPE_YARN},
         {"linear", ROPE_LINEAR},     {"dynamic", ROPE_DYNAMIC},   {"llama3", ROPE_LLAMA3},
+        {"qwen3-6-3", ROPE_DEFAULT}, {"qwen3-10-2t", ROPE_DEFAULT},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         char path[64];
@@ -87,7 +88,7 @@ static void golden_checkpoints(void **state) {
             elements += t->dim[0] * (t->rank == 2 ? t->dim[1] : 1);
         }
         weights_close(w);
-        assert_int_equal(config_parameters(&c), elements);
+        assert_int_equal(parameters_of(&c), elements);
         assert_int_equal(c.rope.type, cases[i].type);
         assert_true(c.eos_count == 1 && c.eos[0] == 2 && c.bos == 1 && c.pad == 0);
     }
@@ -102,6 +103,10 @@ static void defaults(void **state) {
     assert_true(c.rope.theta == 10000 && c.rope.dim == 16 && c.rope.original_max == 32768 &&
                 c.rope.attention_factor == 1);
     assert_true(c.qkv_bias && !c.o_bias && c.eos_count == 0 && c.bos == -1 && c.pad == -1 && c.window[2] == 0);
+    assert_false(c.qk_norm);
+    c = read_good("{\"model_type\":\"qwen3\"," SIZES ",\"num_key_value_heads\":null}");
+    assert_true(c.kv_heads == 4 && c.head_dim == 128 && c.rope.dim == 128 && c.max_positions == 32768 && c.qk_norm);
+    assert_true(!c.qkv_bias && !c.o_bias && c.eos_count == 0 && c.bos == -1 && c.window[2] == 0);
     c = read_good("{\"model_type\":\"llama\"," SIZES "}");
     assert_true(c.kv_heads == 4 && c.max_positions == 2048 && !c.qkv_bias && !c.o_bias && !c.mlp_bias);
     assert_true(c.bos == 1 && c.eos_count == 1 && c.eos[0] == 2);
@@ -116,9 +121,13 @@ static void biases(void **state) {
     ModelConfig c = read_good("{\"model_type\":\"llama\"," SIZES ",\"attention_bias\":true,\"mlp_bias\":true}");
     assert_true(c.qkv_bias && c.o_bias && c.mlp_bias);
     int64_t biases = 3 * (64 + 2 * 64 + 64 + 2 * 192 + 64);
-    assert_int_equal(config_parameters(&c) - biases, 2 * 512 * 64 + 64 + 3 * (4 * 64 * 64 + 3 * 64 * 192 + 2 * 64));
+    assert_int_equal(parameters_of(&c) - biases, 2 * 512 * 64 + 64 + 3 * (4 * 64 * 64 + 3 * 64 * 192 + 2 * 64));
     c = read_good("{" QWEN2 ",\"attention_bias\":false,\"mlp_bias\":true}");
     assert_true(c.qkv_bias && !c.o_bias && !c.mlp_bias);
+    c = read_good("{\"model_type\":\"qwen3\"," SIZES
+                  ",\"num_key_value_heads\":2,\"attention_bias\":true,\"mlp_bias\":true}");
+    assert_true(c.qkv_bias && c.o_bias && !c.mlp_bias);
+    refuse("{\"model_type\":\"qwen3\"," SIZES ",\"num_key_value_heads\":2,\"rms_norm_eps\":0}", "epsilon");
 }
 
 /* The head size may stand by itself, and part of it may rotate. */
@@ -321,7 +330,7 @@ static void rope_others(void **state) {
 /* Other models, activations and quantisations are named. */
 static void unknown_models(void **state) {
     (void)state;
-    refuse("{}", "model_type|qwen2, llama or mistral|nothing");
+    refuse("{}", "model_type|expected one of qwen2, qwen3, llama, mistral|nothing");
     refuse("{\"model_type\":\"gpt2\"}", "model_type|gpt2");
     refuse("{\"model_type\":\"qwen2_moe\"," SIZES "}", "qwen2_moe");
     refuse("{\"model_type\":5}", "model_type|string");
@@ -443,6 +452,11 @@ static void gguf_keys(void **state) {
     assert_true(c.head_dim == 16 && c.vocab == 128 && c.tied && !c.qkv_bias && c.rope.theta == 10000 &&
                 c.rope.dim == 16);
     assert_true(c.rms_norm_eps == (double)1e-5f && c.bos == -1 && c.pad == -1 && c.eos_count == 0);
+    w = model_keys("qwen3", "");
+    gw_u32(&w, "qwen3.attention.key_length", 24), gw_u32(&w, "qwen3.attention.value_length", 24);
+    gw_u32(&w, "qwen3.attention.sliding_window", 9);
+    c = gguf_config(&w, NULL);
+    assert_true(!strcmp(c.architecture, "qwen3") && c.head_dim == 24 && c.qk_norm && c.window[0] == 0);
     w = model_keys("llama", "");
     gw_array(&w, "llama.attention.head_count_kv", GGUF_I32, (int32_t[]){2, 2}, 2, 8);
     gw_u32(&w, "llama.attention.key_length", 32), gw_u32(&w, "llama.attention.value_length", 32);
@@ -518,7 +532,7 @@ static void gguf_llama3_twin(void **state) {
     assert_true(b.rope.type == ROPE_LONGROPE && b.rope.long_factor[0] == 1 &&
                 b.rope.long_factor[a.rope.dim / 2 - 1] == a.rope.factor);
     assert_true(b.rope.long_factor[3] >= 1 && b.rope.long_factor[3] <= a.rope.factor);
-    assert_int_equal(config_parameters(&a), config_parameters(&b));
+    assert_int_equal(parameters_of(&a), parameters_of(&b));
 }
 
 /* Missing keys, other architectures, sizes that cannot be, experts. */
@@ -554,7 +568,7 @@ static void gguf_is_checked(void **state) {
         gguf_config(&w, bad[i].words);
     }
     GgufWriter w = model_keys("gemma", "");
-    gguf_config(&w, "general.architecture|qwen2 or llama|gemma");
+    gguf_config(&w, "general.architecture|one of qwen2, qwen3, llama|gemma");
     gw_u32(&w, "general.alignment", 32);
     gguf_config(&w, "general.architecture is missing");
     w = model_keys("llama", "attention.head_count");
@@ -574,7 +588,7 @@ static void smollm2(void **state) {
     Err err = {0};
     if (!config_at(&c, path, &err)) fail_msg("%s", err.text);
     assert_string_equal(c.architecture, "llama");
-    assert_int_equal(config_parameters(&c), 134515008);
+    assert_int_equal(parameters_of(&c), 134515008);
     assert_true(c.heads == 9 && c.kv_heads == 3 && c.rope.theta == 100000 && c.tied && c.rms_norm_eps == (double)1e-5f);
 }
 

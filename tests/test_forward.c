@@ -76,7 +76,8 @@ static void golden_case(const char *name, const char *more) {
 }
 
 #define GOLDEN(id, name, more) static void golden_##id(void **state) { (void)state; golden_case(name, more); }
-GOLDEN(tiny, "tiny", "--mesh 5x3")
+GOLDEN(tiny, "tiny", "--mesh 5x3") GOLDEN(qwen3_6_3, "qwen3-6-3", "--mesh 1x8")
+GOLDEN(qwen3_10_2t, "qwen3-10-2t", "--mesh 2x4")
 GOLDEN(heads28_4, "heads28-4", "--mesh 8x4") GOLDEN(heads14_2, "heads14-2", "")
     GOLDEN(llama_9_3, "llama-9-3", "--mesh 1x8") GOLDEN(sliding, "sliding", "--mesh 2x4")
         GOLDEN(yarn, "yarn", "") GOLDEN(linear, "linear", "--rows 7") GOLDEN(dynamic, "dynamic", "--rows 3")
@@ -131,6 +132,7 @@ static void loss(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_qwen3_6_3), cmocka_unit_test(golden_qwen3_10_2t),
         cmocka_unit_test(golden_tiny),      cmocka_unit_test(golden_heads28_4),
         cmocka_unit_test(golden_heads14_2), cmocka_unit_test(golden_llama_9_3),
         cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),

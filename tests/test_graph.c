@@ -6,7 +6,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "../src/graph/program.h"
-#include "../src/model/qwen2.h"
+#include "../src/model/family.h"
 #include "../src/ops/call.h"
 
 /* Every row is complete, or says why not; names are unique. */
@@ -54,6 +54,7 @@ static void collectives(void **state) {
         Err err = {0};
         config_of(&c, 4, 7);
         assert_true(mesh_parse(&mesh, meshes[m], &err) && partition_new(&p, &c, &mesh, false, &err));
+        c.qk_norm = true;
         assert_true(model_graph(&g, &c, 8, 64, false, &err) && program_new(&program, &g.graph, &p, &err));
         assert_int_equal(program_collectives(&program, "all_reduce"), 2 * c.layers);
         assert_int_equal(program_collectives(&program, "reduce_argmax"), 1);

@@ -148,7 +148,7 @@ static void golden_case(const char *name) {
 
 #define GOLDEN(id, name) static void golden_##id(void **state) { (void)state; golden_case(name); }
 GOLDEN(tiny, "tiny") GOLDEN(heads28_4, "heads28-4") GOLDEN(heads14_2, "heads14-2") GOLDEN(llama_9_3, "llama-9-3")
-    GOLDEN(sliding, "sliding") GOLDEN(yarn, "yarn") GOLDEN(linear, "linear") GOLDEN(dynamic, "dynamic")
+    GOLDEN(qwen3_6_3, "qwen3-6-3") GOLDEN(qwen3_10_2t, "qwen3-10-2t") GOLDEN(sliding, "sliding") GOLDEN(yarn, "yarn") GOLDEN(linear, "linear") GOLDEN(dynamic, "dynamic")
         GOLDEN(llama3, "llama3")
 
     /* ---- Same bits
@@ -210,6 +210,11 @@ static const char *const *most_meshes(void) { return brief() ? few_meshes : all_
 
 static void bits_heads28_4(void **state) { (void)state; same_bits("tests/golden/heads28-4", "f32", most_meshes(), 30); }
 static void bits_llama_9_3(void **state) { (void)state; same_bits("tests/golden/llama-9-3", "f32", most_meshes(), 30); }
+static void bits_qwen3_6_3(void **state) { (void)state; same_bits("tests/golden/qwen3-6-3", "f32", most_meshes(), 30); }
+static void bits_qwen3_10_2t(void **state) {
+    (void)state;
+    same_bits("tests/golden/qwen3-10-2t", "8bit", most_meshes(), 30);
+}
 static void bits_8bit_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "8bit", most_meshes(),
                                                                    30); }
 static void bits_bf16_cache(void **state) { (void)state; same_bits("tests/golden/heads28-4", "bf16", most_meshes(),
@@ -449,6 +454,8 @@ static void interrupt_within(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_qwen3_6_3), cmocka_unit_test(golden_qwen3_10_2t), cmocka_unit_test(bits_qwen3_6_3),
+        cmocka_unit_test(bits_qwen3_10_2t),
         cmocka_unit_test(golden_tiny),      cmocka_unit_test(golden_heads28_4), cmocka_unit_test(golden_heads14_2),
         cmocka_unit_test(golden_llama_9_3), cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),
         cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),   cmocka_unit_test(golden_llama3),

@@ -136,7 +136,7 @@ static void every_case(void **state) {
     (void)state;
     need_plugin();
     static const char *const names[] = {"tiny", "heads28-4", "heads14-2", "llama-9-3", "sliding",
-                                        "yarn", "linear",    "dynamic",   "llama3"};
+                                        "yarn", "linear",    "dynamic",   "llama3",    "qwen3-6-3", "qwen3-10-2t"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i += brief() ? sizeof names / sizeof *names : 1)
         for (size_t m = 0; m < MESHES; m++)
             if (all_of_them() || m == (i % 2 ? 5 : 3)) same_as_cpu(names[i], meshes[m], 1 + (m == MESHES - 1));
@@ -200,7 +200,7 @@ static void long_prompt(void **state) {
 static void weights_in_bf16(void **state) {
     (void)state;
     need_plugin();
-    static const char *const cases[] = {"tiny", "heads28-4", "llama-9-3", "sliding"};
+    static const char *const cases[] = {"tiny", "heads28-4", "llama-9-3", "sliding", "qwen3-10-2t"};
     enum { LENGTH = 40 };
     for (size_t i = 0; i < (brief() ? 1 : sizeof cases / sizeof *cases); i++) {
         char model[100], path[200];

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "../src/model/qwen2.h"
+#include "../src/model/family.h"
 #include "../src/pjrt/buckets.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"

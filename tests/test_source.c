@@ -38,7 +38,7 @@ static void outlives_its_opener(void **state) {
     (void)state;
     Err err = {0};
     Source *s = source_open(tiny, &err);
-    Weights *a = weights_open(s, &err), *b = weights_open(s, &err);
+    Weights *a = weights_open(s, names_at(s), &err), *b = weights_open(s, names_at(s), &err);
     source_close(s);
     assert_true(a && b);
     const WeightTensor *x = weights_find(a, "model.norm.weight"), *y = weights_find(b, "model.norm.weight");
@@ -98,7 +98,7 @@ static void *ask(void *owner) {
     Err err = {0};
     ModelConfig *c = malloc(sizeof *c);
     Weights *w = NULL;
-    a->ok = c && config_load(c, a->source, &err) && (w = weights_open(a->source, &err)) && weights_count(w) == 39;
+    a->ok = c && config_load(c, a->source, &err) && (w = model_weights(c, a->source, &err)) && weights_count(w) == 39;
     weights_close(w);
     free(c);
     return NULL;

@@ -11,7 +11,7 @@
 #include "../src/base/hello.h"
 #include "../src/cpu/spread.h"
 #include "../src/infer/orders.h"
-#include "../src/model/qwen2.h"
+#include "../src/model/family.h"
 #include "at_path.h"
 
 static const char *const models[] = {"tests/golden/heads28-4", "tests/golden/heads14-2", "tests/golden/llama-9-3",

@@ -17,8 +17,8 @@ static float *logits_of(const char *model, int64_t *vocab) {
     QmEngine *engine = qm_engine_open(&options, &err);
     if (!engine) fail_msg("%s: %s", model, err.text);
     int32_t ids[TOKENS];
-    for (int i = 0; i < TOKENS; i++) ids[i] = (i * 37 + 5) % 500;
     *vocab = qm_engine_info(engine)->vocab;
+    for (int i = 0; i < TOKENS; i++) ids[i] = (int32_t)((i * 37 + 5) % *vocab);
     float *logits = malloc((size_t)*vocab * sizeof *logits);
     QmSession *session = qm_session_new(engine, &err);
     QmAppend entry = {.session = session, .tokens = ids, .count = TOKENS, .logits_from = 1, .logits = logits};
@@ -56,6 +56,7 @@ static void compare(const char *name, DType type) {
         (void)state;                                                                                                   \
         compare("heads14-2", type);                                                                                    \
         compare("llama-9-3", type);                                                                                    \
+        compare("qwen3-10-2t", type);                                                                                  \
     }
 TYPE(f32, DTYPE_F32)
 TYPE(f16, DTYPE_F16)

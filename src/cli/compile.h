@@ -1,7 +1,7 @@
 /* compile.h: what `compile` found out, and its reports. */
 #ifndef COMPILE_H
 #define COMPILE_H
-#include "../model/qwen2.h"
+#include "../model/family.h"
 #include "../pjrt/buckets.h"
 #include "../pjrt/client.h"
 #include "../pjrt/tt_result.h"

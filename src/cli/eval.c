@@ -5,7 +5,7 @@
 #include "../base/output.h"
 #include "../eval/gsm8k_run.h"
 #include "../eval/report.h"
-#include "../io/config.h"
+#include "../model/family.h"
 #include "eval_tasks.h"
 #include "model_options.h"
 

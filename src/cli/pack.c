@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../cpu/packed_file.h"
-#include "../io/source.h"
-#include "../model/qwen2.h"
+#include "../model/family.h"
 #include "cli.h"
 
 static atomic_bool stop;
@@ -32,7 +31,7 @@ static bool pack(PackedJob *job, const char *path, Workers *workers, Err *err) {
     PackedReport report;
     double start = clock_seconds();
     bool ok = config && model && (job->source = source_open(path, err)) && config_load(config, job->source, err) &&
-              (job->weights = weights_open(job->source, err)) && (config_untie(config, job->weights), true) &&
+              (job->weights = model_weights(config, job->source, err)) && (config_untie(config, job->weights), true) &&
               model_graph(model, config, 1, config->max_positions, false, err) &&
               (job->graph = &model->graph, packed_file_write(job, workers, &report, err));
     if (ok) report_print(&report, job->out, clock_seconds() - start);

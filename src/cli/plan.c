@@ -65,7 +65,7 @@ static bool print_plan(const Plan *p, double memory) {
            "B parameters\n",
            c->architecture, (long long)c->layers, (long long)c->hidden, (long long)c->heads, (long long)c->kv_heads,
            (long long)c->head_dim, (long long)c->ffn, (long long)c->vocab, c->tied ? " (tied)" : "",
-           (double)config_parameters(c) / 1e9);
+           (double)graph_parameters(&p->model.graph) / 1e9);
     int devices = p->partition.mesh.dp * p->partition.mesh.tp;
     printf("mesh %s: %d device%s (dp %d x tp %d); weights %s, cache %s, context %lld, slots %lld, %lld rows a step\n\n",
            p->partition.mesh.text, devices, devices == 1 ? "" : "s", p->partition.mesh.dp, p->partition.mesh.tp,

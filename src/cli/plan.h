@@ -2,9 +2,8 @@
 #ifndef PLAN_H
 #define PLAN_H
 #include "../graph/program.h"
-#include "../io/source.h"
 #include "../io/weights.h"
-#include "../model/qwen2.h"
+#include "../model/family.h"
 
 typedef struct Plan {
     ModelConfig config;

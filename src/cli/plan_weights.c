@@ -68,7 +68,7 @@ bool plan_weights(Plan *p, Source *source, const char *asked, Err *err) {
     if (!strcmp(p->cache, "8bit")) /* a scale a position and head */
         p->cache_bits = 8 + 32.0 / (double)p->config.head_dim;
     if (!(p->bits = mem_new((size_t)g->count, sizeof *p->bits, "plan", err))) return false;
-    if (source_has_weights(source) && !(weights = weights_open(source, err))) return false;
+    if (source_has_weights(source) && !(weights = model_weights(&p->config, source, err))) return false;
     bool ok = true;
     for (int id = 1; ok && id < g->count; id++)
         if (g->nodes[id].kind == NODE_WEIGHT && g->nodes[id].shape.rank == 2)

@@ -2,7 +2,7 @@
  * compile compiles. */
 #ifndef PROGRAMS_H
 #define PROGRAMS_H
-#include "../model/qwen2.h"
+#include "../model/family.h"
 #include "../pjrt/buckets.h"
 #include "cli.h"
 

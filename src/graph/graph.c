@@ -21,6 +21,15 @@ void graph_free(Graph *g) {
 
 Node *graph_node(const Graph *g, Tensor t) { return t.id > 0 && t.id < g->count ? &g->nodes[t.id] : NULL; }
 
+int64_t graph_parameters(const Graph *g) {
+    int64_t sum = 0;
+    for (int i = 1; i < g->count; i++) {
+        const Shape *s = &g->nodes[i].shape;
+        if (g->nodes[i].kind == NODE_WEIGHT) sum += s->dim[0].size * (s->rank > 1 ? s->dim[1].size : 1);
+    }
+    return sum;
+}
+
 Tensor graph_copy(Graph *g, const Node *node) {
     if (g->count == 0 ||
         !mem_grow((void **)&g->nodes, &g->capacity, (size_t)g->count + 1, sizeof(Node), "graph", &g->err))

@@ -70,6 +70,7 @@ void graph_init(Graph *g, const ModelConfig *config, int64_t rows, int64_t conte
 void graph_free(Graph *g);
 static inline int64_t graph_size(const Graph *g, Axis axis) { return g->size[axis]; }
 Node *graph_node(const Graph *g, Tensor t);
+int64_t graph_parameters(const Graph *g); /* numbers of all weights; one that is used twice counts once */
 Tensor graph_copy(Graph *g, const Node *node); /* for program.c: appends a copy */
 
 Tensor input(Graph *g, const char *name, const char *axes);

@@ -8,7 +8,8 @@
 #include "../base/engine_options.h"
 #include "../base/transport.h"
 #include "../base/watch.h"
-#include "../io/source.h"
+#include "../model/family.h"
+#include "../ops/norm.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
 #include "follow.h"
@@ -79,7 +80,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
                        .slots = b->slots,
                        .rows = b->rows,
                        .weight_bytes = i->weight_bytes,
-                       .parameters = config_parameters(c),
+                       .parameters = graph_parameters(&e->model.graph),
                        .cache_bytes = i->cache_bytes,
                        .activation_bytes = i->activation_bytes,
                        .decode_bytes = i->decode_bytes,
@@ -96,7 +97,7 @@ static void info_fill(QmEngine *e, const BackendOptions *b) {
     snprintf(m->mesh, sizeof m->mesh, "%s", e->partition.mesh.text);
     snprintf(m->isa, sizeof m->isa, "%s", i->isa);
     snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
-    const WeightTensor *w = weights_find(e->weights, "model.layers.0.mlp.down_proj.weight");
+    const WeightTensor *w = weights_find(e->weights, family_of(c)->typical);
     snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
     snprintf(m->act, sizeof m->act, "%s", i->act);
     snprintf(m->act_why, sizeof m->act_why, "%s", i->act_why);
@@ -128,7 +129,7 @@ static Weights *random_weights(const Graph *g, const char *type, Err *err) {
     for (int i = 1; list && i < g->count; i++) {
         const Node *n = &g->nodes[i];
         if (n->kind != NODE_WEIGHT) continue;
-        list[count] = (WeightTensor){.name = n->name, .rank = n->shape.rank};
+        list[count] = (WeightTensor){.name = n->name, .rank = n->shape.rank, .gain = norm_has_gain(g, i)};
         for (int d = 0; d < n->shape.rank; d++) list[count].dim[d] = n->shape.dim[d].size;
         count++;
     }
@@ -154,7 +155,7 @@ static bool engine_plan(QmEngine *e, Source *source, const QmEngineOptions *o, B
            head_choose(&e->config, o->head, err) &&
            options_check(o, &e->config, b, err) &&
            (o->random ||
-            ((e->weights = weights_open(source, err)) && (config_untie(&e->config, e->weights), true))) &&
+            ((e->weights = model_weights(&e->config, source, err)) && (config_untie(&e->config, e->weights), true))) &&
            model_graph(&e->model, &e->config, b->rows, b->context, o->hidden, err) &&
            (!o->random || (e->weights = random_weights(&e->model.graph, o->random, err))) &&
            partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&

@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "../graph/backend.h"
-#include "../model/qwen2.h"
+#include "../model/model_graph.h"
 
 enum { MAX_ROWS = 8192 }; /* of a step */
 

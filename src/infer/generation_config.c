@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../io/config.h"
-#include "../io/source.h"
+#include "../model/family.h"
 #include "../text/tokenizer.h"
 #include "lists.h"
 #include "parameters.h"

@@ -1,5 +1,5 @@
 /* config.c: config.json read and checked. Keys, defaults and derivations are those of transformers 5
- * (configuration_*.py of qwen2, llama, mistral, and modeling_rope_utils.py); both the old and the new spelling of the
+ * (modeling_rope_utils.py); what a family leaves unsaid is in its ConfigKeys; both the old and the new spelling of the
  * rotary keys are read. */
 #include <math.h>
 #include <stdlib.h>
@@ -7,30 +7,6 @@
 #include "config.h"
 #include "config_check.h"
 #include "json.h"
-
-/* What a config.json of a family means where it is silent. Sizes have no defaults: a file without them is damaged. */
-typedef struct Family {
-    const char *name;
-    int64_t kv_heads, max_positions; /* kv_heads 0: as heads                                */
-    int32_t bos, eos;
-    bool qkv_bias;                   /* on q, k, v whatever the file says                   */
-    bool bias_keys;                  /* attention_bias (q, k, v and o), mlp_bias are read   */
-    int64_t window;                  /* default of sliding_window                           */
-    bool window_switch;              /* use_sliding_window and max_window_layers are read   */
-} Family;
-
-static const Family families[] = {
-    {"qwen2", 32, 32768, -1, -1, .qkv_bias = true, .window = 4096, .window_switch = true},
-    {"llama", 0, 2048, 1, 2, .bias_keys = true},
-    {"mistral", 8, 131072, 1, 2, .window = 4096},
-};
-enum { FAMILY_COUNT = sizeof families / sizeof *families };
-
-static const Family *find_family(const char *name) {
-    for (size_t i = 0; name && i < FAMILY_COUNT; i++)
-        if (!strcmp(families[i].name, name)) return &families[i];
-    return NULL;
-}
 
 static bool is_null(const json_t *root, const char *key) {
     return json_is_null(json_object_get(root, key));
@@ -56,7 +32,7 @@ bool config_read_eos(ModelConfig *c, const json_t *value, const char *where, Err
     return true;
 }
 
-static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
+static bool read_ids(ModelConfig *c, const ConfigKeys *f, const json_t *root, const char *where, Err *err) {
     static const char *const keys[] = {"bos_token_id", "pad_token_id"};
     int32_t *ids[] = {&c->bos, &c->pad};
     c->bos = f->bos < c->vocab ? f->bos : -1;
@@ -75,7 +51,7 @@ static bool read_ids(ModelConfig *c, const Family *f, const json_t *root, const 
     return config_read_eos(c, eos, where, err);
 }
 
-static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
+static bool read_sizes(ModelConfig *c, const ConfigKeys *f, const json_t *root, const char *where, Err *err) {
     c->max_positions = f->max_positions;
     c->rms_norm_eps = 1e-6;
     const struct { const char *key; int64_t *out; } sizes[] = {
@@ -89,9 +65,9 @@ static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, cons
     }
     c->kv_heads = f->kv_heads && !is_null(root, "num_key_value_heads") ? f->kv_heads : c->heads;
     if (!json_get_int(root, "num_key_value_heads", where, 1, INT32_MAX, &c->kv_heads, err)) return false;
-    c->head_dim = c->hidden / c->heads;
+    c->head_dim = f->head_dim ? f->head_dim : c->hidden / c->heads;
     const json_t *head_dim = json_object_get(root, "head_dim");
-    if ((!head_dim || json_is_null(head_dim)) && c->hidden % c->heads != 0)
+    if (!f->head_dim && (!head_dim || json_is_null(head_dim)) && c->hidden % c->heads != 0)
         return err_set(err, "%s: hidden_size %lld is no multiple of num_attention_heads %lld", where,
                        (long long)c->hidden, (long long)c->heads);
     return json_get_int(root, "head_dim", where, 1, MAX_HEAD_DIM, &c->head_dim, err) &&
@@ -100,7 +76,7 @@ static bool read_sizes(ModelConfig *c, const Family *f, const json_t *root, cons
 }
 
 /* Window of each layer: Qwen2's by layer_types, else from max_window_layers on; Mistral's on all. */
-static bool read_windows(ModelConfig *c, const Family *f, const json_t *root, const char *where, Err *err) {
+static bool read_windows(ModelConfig *c, const ConfigKeys *f, const json_t *root, const char *where, Err *err) {
     int64_t window = f->window, full = f->window_switch ? 28 : 0;
     bool use = !f->window_switch;
     if (is_null(root, "sliding_window")) window = 0;
@@ -148,32 +124,17 @@ static bool check_features(const json_t *root, const char *where, Err *err) {
     return true;
 }
 
-bool config_from_root(ModelConfig *c, const json_t *root, const char *where, Err *err) {
-    const char *type = NULL;
-    *c = (ModelConfig){0};
-    if (!json_get_text(root, "model_type", where, &type, err)) return false;
-    const Family *f = find_family(type);
-    if (!f)
-        return err_set(err, "%s: model_type: expected qwen2, llama or mistral, got %s", where,
-                       type ? name_text(type, strlen(type)).text : "nothing");
-    snprintf(c->architecture, sizeof c->architecture, "%s", f->name);
+bool config_read_json(ModelConfig *c, const ConfigKeys *f, const json_t *root, const char *where, Err *err) {
     bool attention_bias = false;
-    if (!head_from_json(c, root, where, err)) return false;
+    c->qk_norm = f->qk_norm;
     if (!check_features(root, where, err) || !read_sizes(c, f, root, where, err)) return false;
-    if (f->bias_keys && (!json_get_bool(root, "attention_bias", where, &attention_bias, err) ||
-                         !json_get_bool(root, "mlp_bias", where, &c->mlp_bias, err)))
-        return false;
+    if (!head_from_json(c, root, where, err)) return false;
+    if (f->attention_bias && !json_get_bool(root, "attention_bias", where, &attention_bias, err)) return false;
+    if (f->mlp_bias && !json_get_bool(root, "mlp_bias", where, &c->mlp_bias, err)) return false;
     c->qkv_bias = f->qkv_bias || attention_bias;
     c->o_bias = attention_bias;
     return config_check(c, where, err) && read_windows(c, f, root, where, err) && read_ids(c, f, root, where, err) &&
            rope_from_json(&c->rope, root, c, where, err);
-}
-
-bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err) {
-    json_t *root = json_text(data, bytes, where, err);
-    bool ok = root && config_from_root(config, root, where, err);
-    json_decref(root);
-    return ok;
 }
 
 /* ---- What follows from a configuration -------------------------------------------------------------------------- */
@@ -196,18 +157,9 @@ bool config_check(const ModelConfig *c, const char *where, Err *err) {
     if (c->heads % c->kv_heads != 0)
         return err_set(err, "%s: %lld heads are no multiple of %lld key/value heads", where, (long long)c->heads,
                        (long long)c->kv_heads);
-    return (c->rms_norm_eps >= 0 && isfinite(c->rms_norm_eps)) ||
+    /* A head that pads a mesh is all zeros, and its norm must not be 0/0. */
+    return (isfinite(c->rms_norm_eps) && (c->qk_norm ? c->rms_norm_eps > 0 : c->rms_norm_eps >= 0)) ||
            err_set(err, "%s: the epsilon of the norms is %g", where, c->rms_norm_eps);
 }
 
 int64_t config_group(const ModelConfig *c) { return c->heads / c->kv_heads; }
-
-int64_t config_parameters(const ModelConfig *c) {
-    int64_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
-    int64_t attention =
-        (q + 2 * kv) * c->hidden + q * c->hidden + (c->qkv_bias ? q + 2 * kv : 0) + (c->o_bias ? c->hidden : 0);
-    int64_t mlp = 3 * c->hidden * c->ffn + (c->mlp_bias ? 2 * c->ffn + c->hidden : 0);
-    int64_t embed = c->vocab * c->hidden, head = c->labels * (c->hidden + head_table[c->head].bias);
-    if (c->head != HEAD_CAUSAL) return embed + c->layers * (attention + mlp + 2 * c->hidden) + c->hidden + head;
-    return embed + c->layers * (attention + mlp + 2 * c->hidden) + c->hidden + (c->tied ? 0 : embed);
-}

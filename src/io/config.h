@@ -28,7 +28,7 @@ typedef struct Rope {
 typedef enum Head { HEAD_CAUSAL, HEAD_SEQUENCE, HEAD_TOKEN, HEAD_QUESTION, HEAD_ABSENT, HEAD_COUNT } Head;
 
 typedef struct ModelConfig {
-    char architecture[32];                      /* "qwen2", "llama", "mistral"                                        */
+    char architecture[32];                      /* the name of its family (src/model/family.c)                       */
     int64_t layers, hidden, ffn, vocab;
     int64_t heads, kv_heads, head_dim;          /* heads = kv_heads * group                                           */
     int64_t max_positions;
@@ -38,6 +38,7 @@ typedef struct ModelConfig {
     char problem[32];                           /* problem_type: how labels are counted as a loss; "": by their form  */
     bool tied;                                  /* lm_head shares embed_tokens                                        */
     bool qkv_bias, o_bias, mlp_bias;
+    bool qk_norm;                               /* queries and keys are normed, each head by itself                  */
     int64_t window[MAX_LAYERS];                 /* per layer: sliding window with the query itself, 0 = full         */
     Rope rope;
     int32_t bos, pad;                           /* -1: none; ids past the vocabulary count as none, eos too           */
@@ -45,14 +46,18 @@ typedef struct ModelConfig {
     int eos_count;
 } ModelConfig;
 
-/* From a folder (config.json; eos also from generation_config.json when config.json has none), a config.json file, a
- * .gguf file, or a packed file. Refuses what would run wrongly: unknown architectures, activations other than silu,
- * rope types it does not know, keys that change the computation otherwise (config_keys.c). */
-struct QmSource;
-bool config_load(ModelConfig *config, struct QmSource *source, Err *err);
-bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err);
-struct Gguf;
-bool config_from_gguf(ModelConfig *config, const struct Gguf *gguf, Err *err);
+/* What a config.json of a family means where it is silent. Sizes have no defaults: a file without them is damaged. */
+typedef struct ConfigKeys {
+    int64_t kv_heads, max_positions; /* kv_heads 0: as heads                                                     */
+    int64_t head_dim;                /* 0: hidden / heads                                                        */
+    int32_t bos, eos;
+    bool qkv_bias;                   /* on q, k, v whatever the file says                                        */
+    bool attention_bias, mlp_bias;   /* these keys are read: biases of q, k, v and o, and of the feed-forward    */
+    bool qk_norm;
+    int64_t window;                  /* default of sliding_window                                                */
+    bool window_switch;              /* use_sliding_window, max_window_layers and layer_types are read           */
+    bool window_gguf;                /* GGUF's attention.sliding_window is read: it is on every layer            */
+} ConfigKeys;
 
 /* A head by its name ("causal", "sequence", ...), or by the end of a class of transformers; HEAD_COUNT: none of them.
  * config_head.c has the table. */
@@ -60,11 +65,5 @@ typedef struct HeadRow { const char *name, *suffix, *weight; bool bias; } HeadRo
 extern const HeadRow head_table[HEAD_COUNT];
 Head head_named(const char *name);
 
-/* A tied model whose checkpoint has another lm_head than its embedding is not tied, as in transformers: the head is
- * used, with a word on stderr. */
-struct Weights;
-void config_untie(ModelConfig *config, struct Weights *weights);
-
-int64_t config_group(const ModelConfig *config);      /* query heads per key/value head       */
-int64_t config_parameters(const ModelConfig *config); /* weights counted once, ties included */
+int64_t config_group(const ModelConfig *config); /* query heads per key/value head */
 #endif

@@ -7,8 +7,12 @@
 /* Sizes positive and within limits, heads divisible by key/value heads. */
 bool config_check(const ModelConfig *config, const char *where, Err *err);
 
-/* A parsed config.json. */
-bool config_from_root(ModelConfig *config, const json_t *root, const char *where, Err *err);
+/* A parsed config.json, and the keys of a GGUF file, of the family that config->architecture names. What would run
+ * wrongly is refused: activations other than silu, rope types that are not known, keys that change the computation
+ * otherwise (config_keys.c). */
+bool config_read_json(ModelConfig *config, const ConfigKeys *keys, const json_t *root, const char *where, Err *err);
+struct Gguf;
+bool config_read_gguf(ModelConfig *config, const ConfigKeys *keys, const struct Gguf *gguf, Err *err);
 /* An id, or a list of ids: what ends a sequence. The vocabulary is known. */
 bool config_read_eos(ModelConfig *config, const json_t *value, const char *where, Err *err);
 

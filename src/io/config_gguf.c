@@ -152,28 +152,20 @@ static bool read_rope(ModelConfig *c, const Keys *s, Err *err) {
            rope_check(rope, c, "GGUF", err) && read_divisor_tensors(rope, s->gguf, err);
 }
 
-bool config_from_gguf(ModelConfig *c, const Gguf *gguf, Err *err) {
-    GgufText architecture = {0};
+bool config_read_gguf(ModelConfig *c, const ConfigKeys *f, const Gguf *gguf, Err *err) {
     int64_t window = 0, parts = 1;
-    *c = (ModelConfig){0};
-    if (!gguf_text(gguf, "general.architecture", &architecture, err)) return false;
-    if (!is(architecture, "qwen2") && !is(architecture, "llama"))
-        return err_set(err, "general.architecture: expected qwen2 or llama, got %s",
-                       name_text(architecture.data, architecture.bytes).text);
-    snprintf(c->architecture, sizeof c->architecture, "%.*s", (int)architecture.bytes, architecture.data);
     if (gguf_find(gguf, "split.count") && !gguf_int(gguf, "split.count", &parts, err)) return false;
     if (parts > 1)
         return err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
     Keys s = {gguf, c->architecture};
+    c->qk_norm = f->qk_norm;
     if (!read_sizes(c, &s, err) || !config_check(c, "GGUF", err) || !read_ids(c, &s, err) || !read_rope(c, &s, err))
         return false;
     c->tied = !gguf_tensor(gguf, "output.weight");
     c->qkv_bias = gguf_tensor(gguf, "blk.0.attn_q.bias") != NULL;
     c->o_bias = gguf_tensor(gguf, "blk.0.attn_output.bias") != NULL;
     c->mlp_bias = gguf_tensor(gguf, "blk.0.ffn_down.bias") != NULL;
-    /* Mistral is written as llama with its window. Qwen2's window has a switch that GGUF lacks; released models have it
-     * off. */
-    if (is(architecture, "llama") && !maybe_int(&s, "attention.sliding_window", &window, err)) return false;
+    if (f->window_gguf && !maybe_int(&s, "attention.sliding_window", &window, err)) return false;
     if (window < 0 || window > INT32_MAX)
         return err_set(err, "attention.sliding_window: expected 0 to 2^31 - 1, got %lld", (long long)window);
     for (int64_t i = 0; i < c->layers; i++) c->window[i] = window;

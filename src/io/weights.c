@@ -49,31 +49,32 @@ static bool add_shards(Weights *w, const Shards *shards, Err *err) {
 
 /* ---- GGUF ------------------------------------------------------------------------------------------------------- */
 
-/* Heads by which the rows of attn_q and attn_k are permuted in files of architecture "llama" (see weights_row); 0:
- * none. */
-static bool permuted(const Gguf *gguf, int64_t *q_heads, int64_t *k_heads, Err *err) {
+/* Query and key/value heads, where rows are permuted by them. */
+static bool heads_of(const Gguf *gguf, int64_t heads[3], Err *err) {
     GgufText architecture = {0};
-    *q_heads = *k_heads = 0;
+    char q[96], k[96];
     if (!gguf_text(gguf, "general.architecture", &architecture, err)) return false;
-    if (architecture.bytes != 5 || memcmp(architecture.data, "llama", 5) != 0) return true;
-    const char *q = "llama.attention.head_count", *k = "llama.attention.head_count_kv";
-    if (!gguf_int(gguf, q, q_heads, err)) return false;
-    *k_heads = *q_heads;
-    if (gguf_find(gguf, k) && !gguf_int(gguf, k, k_heads, err)) return false;
-    return (*q_heads > 0 && *q_heads <= 1 << 20 && *k_heads > 0 && *k_heads <= 1 << 20) ||
-           err_set(err, "GGUF keys %s and %s: expected 1 to 2^20, got %lld and %lld", q, k, (long long)*q_heads,
-                   (long long)*k_heads);
+    int bytes = architecture.bytes < 64 ? (int)architecture.bytes : 64;
+    snprintf(q, sizeof q, "%.*s.attention.head_count", bytes, architecture.data);
+    snprintf(k, sizeof k, "%.*s.attention.head_count_kv", bytes, architecture.data);
+    if (!gguf_int(gguf, q, &heads[ROWS_OF_HEADS], err)) return false;
+    heads[ROWS_OF_KV_HEADS] = heads[ROWS_OF_HEADS];
+    if (gguf_find(gguf, k) && !gguf_int(gguf, k, &heads[ROWS_OF_KV_HEADS], err)) return false;
+    for (int i = 1; i <= 2; i++)
+        if (heads[i] < 1 || heads[i] > 1 << 20)
+            return err_set(err, "GGUF keys %s and %s: expected 1 to 2^20, got %lld and %lld", q, k,
+                           (long long)heads[ROWS_OF_HEADS], (long long)heads[ROWS_OF_KV_HEADS]);
+    return true;
 }
 
-static bool add_gguf(Weights *w, const GgufTensor *t, const char *file, int64_t q_heads, int64_t k_heads, Err *err) {
+static bool add_gguf(Weights *w, const GgufTensor *t, const char *file, const TensorNames *names,
+                     const int64_t heads[3], Err *err) {
     char name[128];
-    tensor_name(t->name, name);
     WeightTensor *out = &w->tensors[w->count++];
     *out = (WeightTensor){.file = file, .dtype = t->dtype, .rank = t->rank, .data = t->data, .bytes = t->bytes};
     memcpy(out->dim, t->dim, sizeof out->dim);
+    out->permuted_heads = heads[tensor_name(names, t->name, name)];
     if (!(out->name = arena_text(&w->arena, name, strlen(name), err))) return false;
-    if (strstr(name, ".self_attn.q_proj.")) out->permuted_heads = q_heads;
-    if (strstr(name, ".self_attn.k_proj.")) out->permuted_heads = k_heads;
     if (out->permuted_heads && out->dim[0] % (2 * out->permuted_heads) != 0)
         return err_set(err, "%s: tensor %s: %lld rows are no pairs of rows for %lld heads", file,
                        name_text(t->name.data, t->name.bytes).text, (long long)out->dim[0],
@@ -84,10 +85,10 @@ static bool add_gguf(Weights *w, const GgufTensor *t, const char *file, int64_t 
     return true;
 }
 
-static bool add_gguf_file(Weights *w, const Gguf *gguf, const char *path, Err *err) {
-    int64_t q_heads, k_heads, parts = 1;
+static bool add_gguf_file(Weights *w, const Gguf *gguf, const char *path, const TensorNames *names, Err *err) {
+    int64_t heads[3] = {0}, parts = 1;
     w->gguf = gguf;
-    bool ok = permuted(gguf, &q_heads, &k_heads, err);
+    bool ok = !names->permuted || heads_of(gguf, heads, err);
     if (ok && gguf_find(gguf, "split.count")) ok = gguf_int(gguf, "split.count", &parts, err);
     if (ok && parts > 1)
         ok = err_set(err, "one of %lld parts: join them first with llama-gguf-split --merge", (long long)parts);
@@ -97,7 +98,7 @@ static bool add_gguf_file(Weights *w, const Gguf *gguf, const char *path, Err *e
     }
     if (!reserve(w, (size_t)gguf->tensor_count, err)) return false;
     for (uint64_t i = 0; i < gguf->tensor_count; i++)
-        if (!add_gguf(w, &gguf->tensors[i], path, q_heads, k_heads, err)) return false;
+        if (!add_gguf(w, &gguf->tensors[i], path, names, heads, err)) return false;
     return true;
 }
 
@@ -134,7 +135,7 @@ static bool add_packed(Weights *w, const Packed *packed, Err *err) {
 
 /* ---- The door --------------------------------------------------------------------------------------------------- */
 
-static bool add_source(Weights *w, Source *source, Err *err) {
+static bool add_source(Weights *w, Source *source, const TensorNames *names, Err *err) {
     const Packed *packed = source_packed(source);
     const Shards *shards;
     const Gguf *gguf;
@@ -142,7 +143,7 @@ static bool add_source(Weights *w, Source *source, Err *err) {
     if (!source_shards(source, &shards, err)) return false;
     if (shards) return add_shards(w, shards, err);
     if (!source_gguf(source, &gguf, err)) return false;
-    if (gguf) return add_gguf_file(w, gguf, gguf->file.path ? gguf->file.path : source_path(source), err);
+    if (gguf) return add_gguf_file(w, gguf, gguf->file.path ? gguf->file.path : source_path(source), names, err);
     return err_set(err, "%s holds no weights: looked for " MODEL_WEIGHTS ", " MODEL_INDEX " and *.gguf%s",
                    source_path(source), source_has(source, "pytorch_model.bin")
                        ? "; pytorch_model.bin is there, but pickled weights are not read" : "");
@@ -155,11 +156,11 @@ static bool index_names(Weights *w, const char *path, Err *err) {
     return !twin || err_set(err, "%s: two tensors are called %s", path, name_text(twin->data, twin->bytes).text);
 }
 
-Weights *weights_open(Source *source, Err *err) {
+Weights *weights_open(Source *source, const TensorNames *names, Err *err) {
     Weights *w = mem_new(1, sizeof *w, "weights", err);
     if (!w) return NULL;
     w->source = source_keep(source);
-    if (add_source(w, source, err) && index_names(w, source_path(source), err)) return w;
+    if (add_source(w, source, names, err) && index_names(w, source_path(source), err)) return w;
     weights_close(w);
     return NULL;
 }
@@ -179,12 +180,10 @@ Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err) {
 
 /* ---- Generated values ------------------------------------------------------------------------------------------- */
 
-/* Vectors are 1 where they are gains of norms, so that activations keep their size, and small as biases. */
+/* Gains of norms are 1, so that activations keep their size; biases are small. */
 static bool random_vector(Weights *w, WeightTensor *t, Err *err) {
-    size_t n = strlen(t->name);
-    bool gain = n > 12 && !strcmp(t->name + n - 11, "norm.weight");
     float *v = arena_new(&w->arena, (size_t)t->dim[0], sizeof *v, t->name, err);
-    for (int64_t i = 0; v && i < t->dim[0]; i++) v[i] = gain ? 1.0f : (float)(i % 13 - 6) * 1e-3f;
+    for (int64_t i = 0; v && i < t->dim[0]; i++) v[i] = t->gain ? 1.0f : (float)(i % 13 - 6) * 1e-3f;
     t->dtype = DTYPE_F32;
     t->data = (const uint8_t *)v;
     t->bytes = (size_t)t->dim[0] * sizeof *v;

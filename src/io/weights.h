@@ -20,18 +20,20 @@ typedef struct WeightTensor {
     const char *panel_type; /* name of their packed type                                                          */
     size_t panel_bytes;     /* of all panels                                                                      */
     bool generated;         /* its pages are those of other tensors, too                                          */
+    bool gain;              /* of a norm: for weights_random                                                      */
     bool used;              /* set by weights_find                                                                */
 } WeightTensor;
 
 typedef struct Weights Weights;
 
 /* Of a folder (model.safetensors, else the shards of model.safetensors.index.json, else its only .gguf file), a
- * .safetensors file, a .gguf file, or a packed file. Keeps the source. NULL on error. */
+ * .safetensors file, a .gguf file, or a packed file. `names`: of GGUF tensors. Keeps the source. NULL on error. */
 struct QmSource;
-Weights *weights_open(struct QmSource *source, Err *err);
+struct TensorNames;
+Weights *weights_open(struct QmSource *source, const struct TensorNames *names, Err *err);
 /* From a list in memory: names are copied; data is borrowed and outlives the result. NULL on error (two of a name). */
 Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err);
-/* Generated values for the tensors of the list (name, rank and dim; the rest is filled in), for measuring speed:
+/* Generated values for the tensors of the list (name, rank, dim and gain; the rest is filled in), for measuring speed:
  * matrices of `dtype`, vectors of f32, values spread as a trained model's are. All share a few MiB of pages, mapped
  * again and again, so that a model of any size takes no memory but its packed copy. */
 Weights *weights_random(const WeightTensor *tensors, int64_t count, DType dtype, Err *err);

@@ -5,17 +5,6 @@
 
 enum { MAX_LISTED = 12 };
 
-/* Tensors some checkpoints carry that the model does not need. */
-static bool harmless(const Graph *g, const char *name) {
-    size_t n = strlen(name), s = strlen(".rotary_emb.inv_freq");
-    if (n > s && !strcmp(name + n - s, ".rotary_emb.inv_freq")) return true;
-    if (!strcmp(name, "rope_freqs.weight")) return true;
-    if (strcmp(name, "lm_head.weight")) return false;
-    for (int i = 1; i < g->count; i++) /* a tied model that also stores its head */
-        if (g->nodes[i].kind == NODE_WEIGHT && !strcmp(g->nodes[i].name, name)) return false;
-    return true;
-}
-
 static bool shape_fits(const WeightTensor *t, const Shape *s) {
     if (t->rank != s->rank) return false;
     for (int i = 0; i < s->rank; i++)
@@ -58,7 +47,7 @@ bool checkpoint_check(const Graph *g, Weights *weights, Err *err) {
     }
     for (int64_t i = 0; i < weights_count(weights); i++) {
         WeightTensor *t = weights_at(weights, i);
-        if (!t->used && !harmless(g, t->name))
+        if (!t->used)
             list_line(&list, &unexpected, "\n  unexpected: %s%s", t->name, "");
     }
     if (wrong + unexpected > 2 * MAX_LISTED || wrong > MAX_LISTED || unexpected > MAX_LISTED)

@@ -7,6 +7,7 @@
 #include <math.h>
 #include "../graph/lower.h"
 #include "call.h"
+#include "norm.h"
 
 static bool rms_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape, *gain = &graph_node(g, n->in[1])->shape;
@@ -101,7 +102,7 @@ const OpRow rms_norm_row = {
     .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "d must stay whole"},
 };
 
-/* ---- head_norm: the gain is of one head's channels ----------------------------------------------------------------- */
+/* ---- head_norm: the gain is of one head's channels --------------------------------------------------------------- */
 
 static bool head_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *x = &graph_node(g, n->in[0])->shape, *gain = &graph_node(g, n->in[1])->shape;
@@ -154,3 +155,12 @@ const OpRow head_norm_row = {
     .attributes = sizeof(NormAttributes),
     .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
 };
+
+bool norm_has_gain(const Graph *g, int weight) {
+    for (int i = 1; i < g->count; i++) {
+        const Node *n = &g->nodes[i];
+        if (n->kind == NODE_OP && (n->op == &rms_norm_row || n->op == &head_norm_row) && n->in[1].id == weight)
+            return true;
+    }
+    return false;
+}

@@ -1,7 +1,7 @@
 /* fuzz_config.c: arbitrary text as config.json. What is accepted has sizes that fit together. */
 #include <math.h>
 #include <stdlib.h>
-#include "../../src/io/config.h"
+#include "../../src/model/family.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
@@ -11,7 +11,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (config_from_json(&c, (const char *)data, bytes, "input", &err) == err.kind) abort();
     if (err.kind) return 0;
     if (c.layers < 1 || c.layers > MAX_LAYERS || c.heads % c.kv_heads || config_group(&c) < 1 ||
-        config_parameters(&c) <= 0)
+        !family_of(&c))
         abort();
     if (c.rope.dim % 2 || c.rope.dim < 2 || c.rope.dim > c.head_dim || c.head_dim > MAX_HEAD_DIM) abort();
     if (!isfinite(c.rope.theta) || !isfinite(c.rope.factor) || !isfinite(c.rope.attention_factor) ||

@@ -1,8 +1,8 @@
-/* qwen2.c: Qwen2 and Qwen2.5, and with other biases and windows Llama and Mistral: the whole forward pass.
- * Read this file first. Weights carry the checkpoint's own names, so loading needs no map; their axes give shape,
- * sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published checkpoints. */
-#include <stdlib.h>
-#include "qwen2.h"
+/* decoder.c: Qwen2 and Qwen2.5; with other biases and windows Llama and Mistral; with norms of queries and keys Qwen3:
+ * the whole forward pass. Read this file first. Weights carry the checkpoint's own names, so loading needs no map; their
+ * axes give shape, sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published checkpoints.
+ */
+#include "decoder.h"
 
 /* weight `part` of a layer; its bias, if the model has one */
 #define W(part, axes) weight(g, axes, "model.layers.%d." part ".weight", layer)
@@ -13,6 +13,10 @@ static Tensor attention_block(Graph *g, const ModelConfig *c, int layer, Tensor 
     Tensor q = linear(g, h, W("self_attn.q_proj", "(kgc)d"), B("self_attn.q_proj", "(kgc)", c->qkv_bias));
     Tensor k = linear(g, h, W("self_attn.k_proj", "(kc)d"), B("self_attn.k_proj", "(kc)", c->qkv_bias));
     Tensor v = linear(g, h, W("self_attn.v_proj", "(kc)d"), B("self_attn.v_proj", "(kc)", c->qkv_bias));
+    if (c->qk_norm) {
+        q = head_norm(g, q, W("self_attn.q_norm", "c"), c->rms_norm_eps);
+        k = head_norm(g, k, W("self_attn.k_norm", "c"), c->rms_norm_eps);
+    }
     Tensor cache = cache_update(g, rope(g, k, table), v, state(g, "s(kc)", TYPE_CACHE, "cache.%d", layer));
     Tensor a = attention(g, rope(g, q, table), cache, c->window[layer]);
     Tensor o = linear(g, a, W("self_attn.o_proj", "d(kgc)"), NO_TENSOR); /* partial sums: all-reduce 1 */
@@ -29,7 +33,7 @@ static Tensor mlp_block(Graph *g, const ModelConfig *c, int layer, Tensor x) {
     return add(g, x, down);
 }
 
-bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
+bool decoder_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
     *m = (ModelGraph){0};
     Graph *g = &m->graph;
     graph_init(g, c, rows, context);
@@ -54,10 +58,4 @@ bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t cont
     err_set(err, "model graph: %s", g->err.text);
     model_graph_free(m);
     return false;
-}
-
-void model_graph_free(ModelGraph *m) {
-    graph_free(&m->graph);
-    free(m->outputs.list);
-    *m = (ModelGraph){0};
 }
