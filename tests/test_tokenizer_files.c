@@ -5,6 +5,7 @@
 #include <string.h>
 #include <cmocka.h>
 #include "../src/io/json.h"
+#include "../src/model/family.h"
 #include "../src/text/tokenizer.h"
 #include "../src/text/unicode.h"
 #include "fixture.h"
@@ -366,7 +367,8 @@ static void cut_and_changed(void **state) {
 
 static bool load_config(QmTokenizer *t, const char *text, size_t bytes, const char *family, Err *err) {
     json_t *root = json_text(text, bytes, "config", err);
-    bool ok = root && tokenizer_load_config(t, root, family, "config", err);
+    const Family *row = family ? family_find(family, strlen(family), false) : NULL;
+    bool ok = root && tokenizer_load_config(t, root, row ? &row->tokenizer : NULL, "config", err);
     json_decref(root);
     return ok;
 }
@@ -597,7 +599,11 @@ static QmTokenizer *gguf_tokenizer(const Text *file, Err *err) {
     if (!gguf_parse(&gguf, (const uint8_t *)file->data, file->bytes, "small.gguf", err)) return NULL;
     QmTokenizer *t = tokenizer_new(err);
     assert_non_null(t);
-    if (!tokenizer_load_gguf(t, &gguf, err)) {
+    GgufText name = {"", 0};
+    Err ignored = {0};
+    const Family *row = gguf_text(&gguf, "general.architecture", &name, &ignored)
+                            ? family_find(name.data, name.bytes, true) : NULL;
+    if (!tokenizer_load_gguf(t, &gguf, row ? &row->tokenizer : NULL, err)) {
         qm_tokenizer_close(t);
         t = NULL;
     }

@@ -46,6 +46,18 @@ typedef struct ModelConfig {
     int eos_count;
 } ModelConfig;
 
+/* How a family's tokenizers are read where their files leave it open. */
+typedef enum PrefixRule {
+    PREFIX_BY_CLASS,  /* add_prefix_space of tokenizer_config.json counts if tokenizer_class says so */
+    PREFIX_BY_CONFIG, /* it counts                                                                   */
+    PREFIX_BY_FILE,   /* it does not: tokenizer.json alone                                           */
+} PrefixRule;
+typedef struct TokenizerHabits {
+    PrefixRule prefix;
+    const char *pre;    /* tokenizer.ggml.pre of a GGUF file that has none and at least `tokens` tokens; NULL: gpt-2 */
+    uint64_t tokens;
+} TokenizerHabits;
+
 /* What a config.json of a family means where it is silent. Sizes have no defaults: a file without them is damaged. */
 typedef struct ConfigKeys {
     int64_t kv_heads, max_positions; /* kv_heads 0: as heads                                                     */

@@ -23,7 +23,8 @@ typedef struct SafeTensors {
 
 /* Validates everything before use: header size (<= 100 MB, inside the file), JSON, no duplicate names, known dtypes,
  * shapes that multiply to the byte range without wrapping, no overlap, no holes, whole buffer covered. */
-bool safetensors_is(const uint8_t *data, size_t bytes); /* whether a file begins as one does: a length, then a JSON object */
+/* Whether a file begins as one does: a length, then a JSON object. */
+bool safetensors_is(const uint8_t *data, size_t bytes);
 bool safetensors_open(SafeTensors *st, const char *path, Err *err);
 /* The same on bytes in memory that outlive *st; `path` is for messages. What the fuzzer calls. */
 bool safetensors_parse(SafeTensors *st, const uint8_t *data, size_t bytes, const char *path, Err *err);

@@ -1,7 +1,7 @@
 /* decoder.c: Qwen2 and Qwen2.5; with other biases and windows Llama and Mistral; with norms of queries and keys Qwen3:
- * the whole forward pass. Read this file first. Weights carry the checkpoint's own names, so loading needs no map; their
- * axes give shape, sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published checkpoints.
- */
+ * the whole forward pass. Read this file first. Weights carry the checkpoint's own names, so loading needs no map;
+ * their axes give shape, sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published
+ * checkpoints. */
 #include "decoder.h"
 
 /* weight `part` of a layer; its bias, if the model has one */

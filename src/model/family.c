@@ -6,7 +6,7 @@
 #include "decoder.h"
 #include "family.h"
 
-/* ---- What the decoders share -------------------------------------------------------------------------------------- */
+/* ---- What the decoders share ------------------------------------------------------------------------------------ */
 
 static const NamePair outer[] = {
     {"token_embd", "model.embed_tokens", ROWS_PLAIN}, {"output_norm", "model.norm", ROWS_PLAIN},
@@ -26,40 +26,45 @@ static const NamePair layer[] = {
     {"ffn_down", "mlp.down_proj", ROWS_PLAIN},
     {NULL, NULL, ROWS_PLAIN},
 };
-static const TensorNames plain_rows = {outer, layer, .permuted = false}, permuted_rows = {outer, layer, .permuted = true};
+static const TensorNames plain_rows = {outer, layer, .permuted = false};
+static const TensorNames permuted_rows = {outer, layer, .permuted = true};
 static const char *const decoder_spare[] = {".rotary_emb.inv_freq", "rope_freqs.weight", NULL};
 
 #define DECODER                                                                                                        \
     .embedding = "model.embed_tokens.weight", .head = "lm_head.weight",                                                \
     .typical = "model.layers.0.mlp.down_proj.weight", .spare = decoder_spare, .graph = decoder_graph
 
-/* ---- The table ---------------------------------------------------------------------------------------------------- */
+/* ---- The table -------------------------------------------------------------------------------------------------- */
 
 /* GGUF lacks the switch of Qwen's window; released models have it off. */
 static const Family qwen2 = {
     .name = "qwen2", .gguf = "qwen2", .names = &plain_rows, DECODER,
     .keys = {.kv_heads = 32, .max_positions = 32768, .bos = -1, .eos = -1, .qkv_bias = true,
              .window = 4096, .window_switch = true},
+    .tokenizer = {PREFIX_BY_CONFIG, "qwen2", 0},
 };
 static const Family qwen3 = {
     .name = "qwen3", .gguf = "qwen3", .names = &plain_rows, DECODER,
     .keys = {.kv_heads = 32, .max_positions = 32768, .head_dim = 128, .bos = -1, .eos = -1, .attention_bias = true,
              .qk_norm = true, .window = 4096, .window_switch = true},
+    .tokenizer = {PREFIX_BY_CONFIG, "qwen2", 0},
 };
 static const Family llama = {
     .name = "llama", .gguf = "llama", .names = &permuted_rows, DECODER,
     .keys = {.max_positions = 2048, .bos = 1, .eos = 2, .attention_bias = true, .mlp_bias = true,
              .window_gguf = true},
+    .tokenizer = {PREFIX_BY_CLASS, "llama-bpe", 128000}, /* Llama 3 has as many tokens, its forerunners fewer */
 };
 /* In GGUF it is written as llama, with its window. */
 static const Family mistral = {
     .name = "mistral", .names = &permuted_rows, DECODER,
     .keys = {.kv_heads = 8, .max_positions = 131072, .bos = 1, .eos = 2, .window = 4096},
+    .tokenizer = {PREFIX_BY_FILE, NULL, 0},
 };
 
 const Family *const families[] = {&qwen2, &qwen3, &llama, &mistral, NULL};
 
-static const Family *find(const char *name, size_t bytes, bool gguf) {
+const Family *family_find(const char *name, size_t bytes, bool gguf) {
     for (const Family *const *f = families; *f; f++) {
         const char *own = gguf ? (*f)->gguf : (*f)->name;
         if (own && strlen(own) == bytes && !memcmp(own, name, bytes)) return *f;
@@ -68,13 +73,13 @@ static const Family *find(const char *name, size_t bytes, bool gguf) {
 }
 
 const Family *family_of(const ModelConfig *config) {
-    return find(config->architecture, strlen(config->architecture), false);
+    return family_find(config->architecture, strlen(config->architecture), false);
 }
 
 /* The family of that name, which becomes the configuration's; NULL and an error. */
 static const Family *family_take(ModelConfig *c, const char *name, size_t bytes, bool gguf, const char *key,
                                  Err *err) {
-    const Family *f = name ? find(name, bytes, gguf) : NULL;
+    const Family *f = name ? family_find(name, bytes, gguf) : NULL;
     char list[128] = "";
     *c = (ModelConfig){0};
     for (const Family *const *each = families; !f && *each; each++) {
@@ -86,7 +91,7 @@ static const Family *family_take(ModelConfig *c, const char *name, size_t bytes,
     return f;
 }
 
-/* ---- Configuration ------------------------------------------------------------------------------------------------ */
+/* ---- Configuration ---------------------------------------------------------------------------------------------- */
 
 static bool from_root(ModelConfig *config, const json_t *root, const char *where, Err *err) {
     const char *type = NULL;
@@ -142,7 +147,7 @@ bool config_load(ModelConfig *config, Source *source, Err *err) {
                                            source_path(source));
 }
 
-/* ---- Weights ------------------------------------------------------------------------------------------------------ */
+/* ---- Weights ---------------------------------------------------------------------------------------------------- */
 
 static bool ends_with(const char *name, const char *ending) {
     size_t n = strlen(name), e = strlen(ending);
@@ -169,7 +174,8 @@ void config_untie(ModelConfig *config, Weights *weights) {
         if (!strcmp(t->name, f->head)) head = t;
         if (!strcmp(t->name, f->embedding)) embedding = t;
     }
-    if (!head || !embedding || head->rank != embedding->rank || memcmp(head->dim, embedding->dim, sizeof head->dim)) return;
+    if (!head || !embedding || head->rank != embedding->rank || memcmp(head->dim, embedding->dim, sizeof head->dim))
+        return;
     if (!weights_packed(weights)) { /* packing kept the head only if it differed */
         if (head->dtype == embedding->dtype && head->bytes == embedding->bytes &&
             !memcmp(head->data, embedding->data, head->bytes))
@@ -180,7 +186,7 @@ void config_untie(ModelConfig *config, Weights *weights) {
     config->tied = false;
 }
 
-/* ---- Graph -------------------------------------------------------------------------------------------------------- */
+/* ---- Graph ------------------------------------------------------------------------------------------------------ */
 
 bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
     const Family *f = family_of(c);

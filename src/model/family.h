@@ -1,5 +1,5 @@
-/* family.h: what a family of models is, one row each: its names, what its config.json means, and its graph. A new family
- * is one row in family.c and, where its graph is none of those that are there, one file beside decoder.c. */
+/* family.h: what a family of models is, one row each: its names, what its config.json means, and its graph. A new
+ * family is one row in family.c and, where its graph is none of those that are there, one file beside decoder.c. */
 #ifndef FAMILY_H
 #define FAMILY_H
 #include "../io/source.h"
@@ -11,6 +11,7 @@ typedef struct Family {
     const char *name;             /* model_type of config.json, architecture of a ModelConfig                      */
     const char *gguf;             /* general.architecture; NULL: its files call themselves another family's         */
     ConfigKeys keys;
+    TokenizerHabits tokenizer;
     const TensorNames *names;     /* of tensors in GGUF                                                            */
     const char *embedding, *head; /* names of the checkpoint: they may be tied                                     */
     const char *typical;          /* the matrix whose type is told as the model's                                  */
@@ -19,12 +20,13 @@ typedef struct Family {
 } Family;
 
 extern const Family *const families[]; /* ended by NULL */
+const Family *family_find(const char *name, size_t bytes, bool gguf); /* by its name, or GGUF's; NULL: there is none */
 const Family *family_of(const ModelConfig *config); /* by its architecture; NULL: there is none of that name */
 
-/* ---- What a model's files say of it ------------------------------------------------------------------------------ */
+/* ---- What a model's files say of it ----------------------------------------------------------------------------- */
 
-/* From config.json (eos also from generation_config.json when config.json has none), else from GGUF's keys. Refuses what
- * would run wrongly: unknown families, and what config_check.h names. */
+/* From config.json (eos also from generation_config.json when config.json has none), else from GGUF's keys. Refuses
+ * what would run wrongly: unknown families, and what config_check.h names. */
 bool config_load(ModelConfig *config, Source *source, Err *err);
 bool config_from_json(ModelConfig *config, const char *data, size_t bytes, const char *where, Err *err);
 bool config_from_gguf(ModelConfig *config, const Gguf *gguf, Err *err);
@@ -35,7 +37,7 @@ Weights *model_weights(const ModelConfig *config, Source *source, Err *err);
  * used, with a warning. */
 void config_untie(ModelConfig *config, Weights *weights);
 
-/* ---- Its graph ---------------------------------------------------------------------------------------------------- */
+/* ---- Its graph -------------------------------------------------------------------------------------------------- */
 
 /* For steps of at most `rows` rows and slots of `context` positions. hidden: with outputs "hidden.0" to "hidden.L".
  * config outlives it. Freed with model_graph_free; after failure there is nothing to free. */

@@ -3,6 +3,7 @@
 #ifndef TOKENIZER_H
 #define TOKENIZER_H
 #include <stdatomic.h>
+#include "../io/config.h"
 #include "../io/gguf.h"
 #include "added.h"
 #include "bpe.h"
@@ -41,10 +42,11 @@ bool tokenizer_prompt(const QmTokenizer *t, const Prompt *prompt, Ids *out, Err 
 
 QmTokenizer *tokenizer_new(Err *err);
 bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, const char *where, Err *err);
-/* tokenizer_config.json, after tokenizer_load_json; tokenizer_config.c says what is taken from it. `family`: model_type
- * of config.json, or NULL. */
-bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const char *family, const char *where, Err *err);
-bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err);
+/* tokenizer_config.json, after tokenizer_load_json; tokenizer_config.c says what is taken from it. `habits`: of the
+ * model's family; NULL: it is not known. */
+bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const TokenizerHabits *habits, const char *where,
+                           Err *err);
+bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, const TokenizerHabits *habits, Err *err);
 /* Takes up an added token that none is yet. */
 bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err);
 /* Puts an added token among those that are looked for in texts; the set is finished anew afterwards. */

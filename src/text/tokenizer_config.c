@@ -181,7 +181,7 @@ static bool is_class(const char *name, const char *family) {
     return name && !strncmp(name, family, n) && (!name[n] || !strcmp(name + n, "Fast"));
 }
 
-static bool load_flags(const Config *c, const char *family, int32_t bos) {
+static bool load_flags(const Config *c, const TokenizerHabits *habits, int32_t bos) {
     QmTokenizer *t = c->tokenizer;
     const char *class = NULL;
     bool prefix = false, split = false;
@@ -190,9 +190,10 @@ static bool load_flags(const Config *c, const char *family, int32_t bos) {
         !json_get_bool(c->root, "split_special_tokens", c->where, &split, c->err))
         return false;
     if (split) return err_set(c->err, "%s: split_special_tokens true is not supported", c->where);
-    bool by_config =
-        is_class(class, "Qwen2Tokenizer") || is_class(class, "GPT2Tokenizer") || (family && !strcmp(family, "qwen2"));
-    if (family && !strcmp(family, "mistral")) by_config = false;
+    PrefixRule rule = habits ? habits->prefix : PREFIX_BY_CLASS;
+    bool by_config = rule == PREFIX_BY_CONFIG ||
+                     (rule == PREFIX_BY_CLASS &&
+                      (is_class(class, "Qwen2Tokenizer") || is_class(class, "GPT2Tokenizer")));
     if (by_config && !splitter_set_prefix(&t->splitter, prefix, c->err)) return false;
     bool given = json_is_boolean(json_object_get(c->root, "add_bos_token"));
     if (!is_class(class, "LlamaTokenizer") || !given) return true;
@@ -224,9 +225,10 @@ static bool load_template(const Config *c) {
     return true;
 }
 
-bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const char *family, const char *where, Err *err) {
+bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const TokenizerHabits *habits, const char *where,
+                           Err *err) {
     Config c = {t, root, where, err};
     int32_t bos = -1;
     return (json_is_object(root) || err_set(err, "%s: expected an object", where)) && load_decoder(&c) &&
-           load_specials(&c, &bos) && load_flags(&c, family, bos) && load_template(&c);
+           load_specials(&c, &bos) && load_flags(&c, habits, bos) && load_template(&c);
 }

@@ -40,13 +40,12 @@ static bool find_text(const Gguf *g, const char *key, GgufText *out, Err *err) {
 /* The pre-tokenizer of a file that does not name it, as files written before May 2024 do not, or names it "default",
  * which is none of a model's. A wrong one gives other ids for digits and for words in capitals, so what is taken is
  * said. */
-static GgufText guess_pre(const Gguf *gguf, Err *err) {
+static GgufText guess_pre(const Gguf *gguf, const TokenizerHabits *habits, Err *err) {
     GgufText architecture = {"", 0};
     const GgufValue *tokens = gguf_find(gguf, "tokenizer.ggml.tokens");
     if (!find_text(gguf, "general.architecture", &architecture, err)) return architecture;
-    const char *name = text_equal(architecture, "qwen2")                                        ? "qwen2"
-                       : text_equal(architecture, "llama") && tokens && tokens->count >= 128000 ? "llama-bpe"
-                                                                                                : "gpt-2";
+    bool habit = habits && habits->pre && (!habits->tokens || (tokens && tokens->count >= habits->tokens));
+    const char *name = habit ? habits->pre : "gpt-2";
     watch_say(QM_WARNING,
               "tokenizer.ggml.pre is %s: taking %s for the architecture %s; if that is not how "
               "the model was trained, its answers will be worse",
@@ -55,7 +54,7 @@ static GgufText guess_pre(const Gguf *gguf, Err *err) {
     return (GgufText){name, strlen(name)};
 }
 
-static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
+static bool load_pre(QmTokenizer *t, const Gguf *gguf, const TokenizerHabits *habits, Err *err) {
     GgufText model = {0}, pre = {0};
     bool space = false;
     if (!gguf_text(gguf, "tokenizer.ggml.model", &model, err) || !find_text(gguf, "tokenizer.ggml.pre", &pre, err) ||
@@ -64,7 +63,7 @@ static bool load_pre(QmTokenizer *t, const Gguf *gguf, Err *err) {
         return err_set(err, "tokenizer.ggml.model: expected gpt2 (byte-level BPE), got '%s'",
                        name_text(model.data, model.bytes).text);
     if (space) return err_set(err, "tokenizer.ggml.add_space_prefix true is not supported with byte-level BPE");
-    if (!pre.data || text_equal(pre, "default")) pre = guess_pre(gguf, err);
+    if (!pre.data || text_equal(pre, "default")) pre = guess_pre(gguf, habits, err);
     if (err->kind) return false;
     for (size_t i = 0; i < sizeof known_pre / sizeof *known_pre; i++) {
         if (!text_equal(pre, known_pre[i].name)) continue;
@@ -189,9 +188,9 @@ static bool load_chat(QmTokenizer *t, const Gguf *gguf, Err *err) {
            (!tools.data || chat_take(&t->chat, tools.data, tools.bytes, true, err));
 }
 
-bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, Err *err) {
+bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, const TokenizerHabits *habits, Err *err) {
     bool add_eos = false;
-    if (!load_pre(t, gguf, err) || !load_vocab(t, gguf, err)) return false;
+    if (!load_pre(t, gguf, habits, err) || !load_vocab(t, gguf, err)) return false;
     if (!load_id(t, gguf, "tokenizer.ggml.bos_token_id", &t->bos, err) ||
         !load_id(t, gguf, "tokenizer.ggml.eos_token_id", &t->eos, err) ||
         !find_bool(gguf, "tokenizer.ggml.add_bos_token", &t->add_bos, err) ||

@@ -38,7 +38,7 @@ static void read_value(const Gguf *gguf, const GgufValue *v) {
 static void read_tokenizer(const Gguf *gguf) {
     Err err = {0};
     QmTokenizer *t = tokenizer_new(&err);
-    if (!t || tokenizer_load_gguf(t, gguf, &err) == err.kind) abort();
+    if (!t || tokenizer_load_gguf(t, gguf, NULL, &err) == err.kind) abort();
     qm_tokenizer_close(t);
 }
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/io/json.h"
+#include "../../src/model/family.h"
 #include "../../src/text/stream.h"
 #include "../../src/text/tokenizer.h"
 #include "../../src/text/unicode.h"
@@ -46,7 +47,8 @@ static void encode_and_decode(const QmTokenizer *t, const char *text, size_t byt
 
 static bool load_config(QmTokenizer *t, const char *text, size_t bytes, const char *family, Err *err) {
     json_t *root = json_text(text, bytes, "config", err);
-    bool ok = root && tokenizer_load_config(t, root, family, "config", err);
+    const Family *row = family ? family_find(family, strlen(family), false) : NULL;
+    bool ok = root && tokenizer_load_config(t, root, row ? &row->tokenizer : NULL, "config", err);
     json_decref(root);
     return ok;
 }
@@ -61,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     if (bytes >= 4 && !memcmp(data, "GGUF", 4)) {
         Gguf gguf;
         if (gguf_parse(&gguf, data, bytes, "fuzz", &err)) {
-            ok = tokenizer_load_gguf(t, &gguf, &err);
+            ok = tokenizer_load_gguf(t, &gguf, &families[0]->tokenizer, &err);
             gguf_close(&gguf);
         }
         nul = NULL;

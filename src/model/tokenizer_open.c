@@ -1,18 +1,29 @@
 /* tokenizer_open.c: the tokenizer of a model, whatever files it is made of. */
+#include <string.h>
 #include "../base/file_kind.h"
-#include "../io/source.h"
-#include "tokenizer.h"
+#include "../text/tokenizer.h"
+#include "family.h"
 
 enum { TOKENIZER_LIMIT = 256 << 20 }; /* bytes */
 
 /* tokenizer_config.json; model_type of config.json, if there is one, counts too: transformers goes by it. */
 static bool load_config(QmTokenizer *t, Source *source, Err *err) {
     const json_t *config, *model;
-    const char *family = NULL, *where, *model_where;
+    const char *type = NULL, *where, *model_where;
     if (!source_json(source, "tokenizer_config.json", &config, &where, err)) return false;
     if (!source_json(source, "config.json", &model, &model_where, err)) return false;
-    if (model && !json_get_text(model, "model_type", model_where, &family, err)) return false;
-    return !config || tokenizer_load_config(t, config, family, where, err);
+    if (model && !json_get_text(model, "model_type", model_where, &type, err)) return false;
+    const Family *family = type ? family_find(type, strlen(type), false) : NULL;
+    return !config || tokenizer_load_config(t, config, family ? &family->tokenizer : NULL, where, err);
+}
+
+static bool load_gguf(QmTokenizer *t, const Gguf *gguf, const Source *source, Err *err) {
+    GgufText name = {"", 0};
+    bool ok = !gguf_find(gguf, "general.architecture") || gguf_text(gguf, "general.architecture", &name, err);
+    const Family *family = family_find(name.data, name.bytes, true);
+    if (ok && tokenizer_load_gguf(t, gguf, family ? &family->tokenizer : NULL, err)) return true;
+    err_prefix(err, "%s", gguf->file.path ? gguf->file.path : source_path(source));
+    return false;
 }
 
 /* Where newer folders keep the template, which then wins, and one for requests with tools. */
@@ -43,11 +54,7 @@ QmTokenizer *qm_tokenizer_open_from(QmSource *source, QmErr *err) {
     QmTokenizer *t = tokenizer_new(err);
     const Gguf *gguf = NULL; /* a folder's counts where it has no tokenizer.json */
     bool ok = t && (source_has(source, "tokenizer.json") || source_gguf(source, &gguf, err));
-    if (ok && gguf) {
-        ok = tokenizer_load_gguf(t, gguf, err);
-        if (!ok) err_prefix(err, "%s", gguf->file.path ? gguf->file.path : source_path(source));
-    } else ok = ok && load_files(t, source, err);
-    if (ok) return t;
+    if (ok && (gguf ? load_gguf(t, gguf, source, err) : load_files(t, source, err))) return t;
     qm_tokenizer_close(t);
     return NULL;
 }

@@ -1,0 +1,7 @@
+/* norm.h: what others ask of norms. */
+#ifndef NORM_H
+#define NORM_H
+#include "../graph/graph.h"
+
+bool norm_has_gain(const Graph *g, int weight); /* whether a weight is the gain of a norm: 1 where a model is made up */
+#endif
