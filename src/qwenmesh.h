@@ -155,10 +155,18 @@ typedef struct QmSession QmSession;
 QM_API QmSession *qm_session_new(QmEngine *engine, QmErr *err);
 QM_API void qm_session_free(QmSession *session);
 QM_API int64_t qm_session_length(const QmSession *session);       /* tokens in the cache                         */
+/* Keeps of the cache what begins as these ids do and forgets the rest: qm_forward then needs ids from the returned number
+ * on. 0 where the model's rotary frequencies go by the length of the whole (dynamic, longrope). To get logits give all
+ * ids but the last. */
+QM_API int64_t qm_session_sync(QmSession *session, const int32_t *ids, int64_t count);
 QM_API bool qm_session_crop(QmSession *session, int64_t length, QmErr *err); /* forget all after the first `length` */
 /* `to` becomes the first `length` tokens of `from`, cache and all: beams, shared prefixes. On error `to` has not
  * changed. */
 QM_API bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err);
+
+/* Asks a qm_forward that has begun with this session to stop at the next chunk, from any thread. It then fails, for all
+ * of its entries, with QM_INTERRUPTED. */
+QM_API void qm_session_cancel(QmSession *session);
 
 /* Numbers of a row of an output of the model, by name; 0: it has none of that name. "logits": of a causal head
  * [vocab], of one with labels [labels], of a question head 2, for the answer's begin and end; "states" [hidden]: of a

@@ -6,41 +6,40 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "../src/infer/batch.h"
 #include "at_path.h"
-#include "fixture.h"
+#include "drive.h"
 
 enum { ITEMS = 13, NEW = 9, CONTEXT = 96, VOCAB = 128 };
 
 typedef struct Run {
-    BatchItem item[ITEMS];
+    Request item[ITEMS];
     int64_t next, done, dropped, stop_after, fail_after;
     bool fail_next;
 } Run;
 
-static bool next(void *user, BatchItem **item, Err *err) {
+static bool next(void *user, Request **item, Err *err) {
     Run *r = user;
     if (r->fail_next && r->next == 5) return err_set(err, "no more of these");
     if (r->next < ITEMS) *item = &r->item[r->next++];
     return true;
 }
-static bool done(void *user, BatchItem *item, Err *err) {
+static bool done(void *user, Request *item, Err *err) {
     Run *r = user;
-    assert_non_null(item->g.finish);
+    if (!item->g.finish) fail_msg("%s", item->failed.text);
     assert_true(item->taken <= item->first && item->first <= item->ended);
     if (++r->done == r->fail_after) return err_set(err, "the disk is full");
     return true;
 }
-static void drop(void *user, BatchItem *item) {
+static void drop(void *user, Request *item) {
     Run *r = user;
-    assert_null(item->g.finish);
+    assert_true(!item->g.finish || item->g.count == item->g.prompt); /* one was asked for nothing */
     r->dropped++;
 }
 static bool stop(void *user) {
     Run *r = user;
     return r->stop_after && r->done >= r->stop_after;
 }
-static const BatchCalls calls_of = {.next = next, .done = done, .drop = drop, .stop = stop};
+static const DriveCalls calls_of = {.next = next, .done = done, .drop = drop, .stop = stop};
 
 /* Prompts of 1 to 61 tokens; three in a row begin alike, so that a slot may hold their start. Some are drawn,
  * one is given no tokens to say, one runs into the end of the context. */
@@ -77,10 +76,10 @@ static QmEngine *engine_of(const char *model, const char *mesh, int slots, int r
     return e;
 }
 
-static bool run_on(QmEngine *e, Run *r, BatchStats *stats, Err *err) {
-    BatchCalls calls = calls_of;
+static bool run_on(QmEngine *e, Run *r, SchedulerStats *stats, Err *err) {
+    DriveCalls calls = calls_of;
     calls.user = r;
-    return batch_run(e, &calls, stats, err);
+    return drive_many(e, &calls, stats, err);
 }
 
 static void same_anywhere(const char *model, bool reuses) {
@@ -88,17 +87,17 @@ static void same_anywhere(const char *model, bool reuses) {
         {"1x1", 4, 16}, {"2x4", 8, 3}, {"1x3", 13, 1}, {"dp2,tp2", 5, 64}, {"1x1", 1, 128}};
     Run want, got;
     Err err = {0};
-    BatchStats stats;
+    SchedulerStats stats;
     fill_run(&want);
     for (int i = 0; i < ITEMS; i++) { /* alone, in an engine of its own */
         QmEngine *e = engine_of(model, "1x1", 1, 128);
         want.next = i;
-        BatchCalls calls = calls_of;
+        DriveCalls calls = calls_of;
         calls.user = &want;
         Run one = {.next = ITEMS - 1};
         one.item[ITEMS - 1] = want.item[i];
         calls.user = &one;
-        if (!batch_run(e, &calls, NULL, &err)) fail_msg("%s", err.text);
+        if (!drive_many(e, &calls, NULL, &err)) fail_msg("%s", err.text);
         want.item[i] = one.item[ITEMS - 1];
         qm_engine_close(e);
     }
@@ -145,7 +144,7 @@ static void copies_once(void **state) {
     enum { SLOTS = 4, SHARED = 40 };
     Run r = {0};
     Err err = {0};
-    BatchStats stats;
+    SchedulerStats stats;
     QmEngine *e = engine_of("tests/golden/tiny", "1x1", SLOTS, 64);
     GenerationConfig c;
     assert_true(defaults_at(&c, "tests/golden/tiny", &err));
@@ -172,7 +171,7 @@ static void ends_early(void **state) {
     QmEngine *e = engine_of("tests/golden/tiny", "1x1", 4, 16);
     for (int kind = 0; kind < 4; kind++) {
         Err err = {0};
-        BatchStats stats = {0};
+        SchedulerStats stats = {0};
         fill_run(&r);
         r.fail_next = kind == 0;
         r.fail_after = kind == 1 ? 3 : 0;

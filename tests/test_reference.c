@@ -9,8 +9,8 @@
 #include <string.h>
 #include <cmocka.h>
 #include "../src/infer/choice.h"
-#include "../src/infer/search.h"
 #include "at_path.h"
+#include "drive.h"
 #include "fixture.h"
 
 enum { V = 512, D = 64, LAYERS = 16, MOST = 64, BEAMS = 8, PROMPTS = 4 };
@@ -206,17 +206,15 @@ static void prompt_of(int number, int32_t *ids, int count) {
 
 static Sequences search(json_t *request, const int32_t *prompt, int count) {
     Err err = {0};
-    Search s;
+    Driver s = {.engine = mesh};
     Generation g;
     Sequences found = {0};
     GenerationConfig base = {0}, c;
     if (!defaults_at(&base, tiny, &err)) fail_msg("%s", err.text);
     base.eos_count = 0;
     if (!generation_from_json(&c, &base, request, "test", &err) || !generation_check(&c, V, &err) ||
-        !generation_start(&g, &c, bytes_tokenizer, prompt, count, &err) || !search_new(&s, mesh, NULL, &err) ||
-        !search_run(&s, &g, &found, &err))
+        !generation_start(&g, &c, bytes_tokenizer, prompt, count, &err) || !drive(&s, &g, &found, &err))
         fail_msg("%s", err.text);
-    search_free(&s);
     generation_free(&g);
     generation_config_free(&base), generation_config_free(&c);
     return found;

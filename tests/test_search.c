@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
-#include "../src/infer/prefix.h"
-#include "../src/infer/search.h"
+#include "../src/infer/session.h"
 #include "at_path.h"
+#include "drive.h"
 #include "fixture.h"
 
 static const char *const tiny = "tests/golden/tiny";
@@ -65,12 +65,9 @@ static void plain(QmEngine *e, Generation *g, uint64_t *logits) {
 
 static Sequences search(QmEngine *e, QmEngine *draft, const Generation *start) {
     Err err = {0};
-    Search s;
+    Driver s = {.engine = e, .draft = draft, .sequence = 3};
     Sequences found;
-    if (!search_new(&s, e, draft, &err)) fail_msg("%s", err.text);
-    s.sequence = 3;
-    if (!search_run(&s, start, &found, &err)) fail_msg("%s", err.text);
-    search_free(&s);
+    if (!drive(&s, start, &found, &err)) fail_msg("%s", err.text);
     int64_t slots = qm_engine_info(e)->slots;
     QmSession *session[64];
     for (int64_t i = 0; i < slots; i++)
@@ -258,9 +255,9 @@ static void contrastive_extremes(void **state) {
 
 typedef struct Bits { uint64_t sum; int64_t rows; } Bits;
 
-static bool add_bits(void *context, const float *logits, int64_t vocab, const char *text, size_t bytes, Err *err) {
+static bool add_bits(void *context, const float *logits, int64_t vocab, Err *err) {
     Bits *b = context;
-    (void)text, (void)bytes, (void)err;
+    (void)err;
     for (int64_t v = 0; v < vocab; v++) {
         union { float f; uint32_t u; } bits = {.f = logits[v]};
         b->sum = b->sum * 1099511628211u + bits.u;
@@ -276,20 +273,15 @@ static void drafts_exact(QmEngine *e, QmEngine *draft, const char *request_text,
     Generation want = start_of(request, prompt, PROMPT), start = start_of(request, prompt, PROMPT);
     Bits bits = {0};
     uint64_t loop = 0;
-    Search s;
+    Driver s = {.engine = e, .draft = draft, .sequence = 3, .emit = add_bits, .context = &bits};
     Sequences found;
     plain(e, &want, &loop);
-    assert_true(search_new(&s, e, draft, &err));
-    s.sequence = 3;
-    s.emit = add_bits;
-    s.context = &bits;
-    if (!search_run(&s, &start, &found, &err)) fail_msg("%s", err.text);
+    if (!drive(&s, &start, &found, &err)) fail_msg("%s", err.text);
     same_ids(request_text, found.list, &want);
     assert_int_equal(bits.rows, want.count - want.prompt);
     if (bits.sum != loop) fail_msg("%s: other bits of logits than without drafts", request_text);
     assert_true(s.drafted > 0);
     if (some) assert_true(s.accepted > 0);
-    search_free(&s);
     sequences_free(&found);
     generation_free(&start);
     generation_free(&want);
@@ -317,17 +309,17 @@ static void lookup_exact(void **state) {
 static void no_drafts_of_dynamic_rope(void **state) {
     (void)state;
     Err err = {0};
-    Search s;
+    Driver s = {0};
     Sequences found;
     QmEngine *e = engine("tests/golden/dynamic", "1x1", 1, 1, false, NULL);
     json_t *request =
         json_loads("{\"prompt_lookup_num_tokens\":4,\"max_new_tokens\":30,\"eos_token_id\":null}", 0, NULL);
     Generation g = start_of(request, prompt, PROMPT), want = start_of(request, prompt, PROMPT);
     plain(e, &want, NULL);
-    assert_true(search_new(&s, e, NULL, &err) && search_run(&s, &g, &found, &err));
+    s.engine = e;
+    assert_true(drive(&s, &g, &found, &err));
     assert_int_equal(s.drafted, 0);
     same_ids("dynamic rope", found.list, &want);
-    search_free(&s);
     sequences_free(&found);
     generation_free(&g), generation_free(&want);
     json_decref(request);
@@ -394,15 +386,21 @@ static void prefixes(void **state) {
     QmSession *a = qm_session_new(e, &err), *b = qm_session_new(e, &err), *c = qm_session_new(e, &err);
     QmAppend entries[] = {{.session = a, .tokens = other, .count = 60}, {.session = b, .tokens = ids, .count = 30}};
     assert_true(qm_forward(e, entries, 2, &err));
-    PrefixSource source[] = {{b, ids, 60}, {a, other, 60}};
-    assert_true(prefix_reuse(e, c, ids, 60, source, 2, &err));
+    QmSession *source[] = {b, a}, *lone = qm_session_new(dynamic, &err);
+    assert_true(session_borrow(c, ids, 60, source, 2, &err));
     assert_int_equal(qm_session_length(c), 40);
-    assert_true(qm_session_crop(c, 0, &err) && prefix_reuse(e, c, ids, 60, source, 1, &err));
+    assert_int_equal(session_holds(c, ids, 60), 40);
+    assert_true(qm_session_crop(c, 0, &err) && session_borrow(c, ids, 60, source, 1, &err));
     assert_int_equal(qm_session_length(c), 30);
-    assert_true(qm_session_crop(c, 0, &err) && prefix_reuse(e, c, ids, 20, source, 2, &err));
+    assert_true(session_borrow(c, ids, 60, source, 2, &err)); /* ten more are not worth a copy */
+    assert_int_equal(qm_session_length(c), 30);
+    assert_true(qm_session_crop(c, 0, &err) && session_borrow(c, ids, 20, source, 2, &err));
     assert_int_equal(qm_session_length(c), 19);
-    assert_int_equal(prefix_shared(e, ids, PREFIX_LEAST, other, 60), 0);
-    assert_int_equal(prefix_shared(dynamic, ids, 60, other, 60), 0);
+    assert_true(qm_session_crop(c, 0, &err) && session_borrow(c, ids, SHARED_LEAST, source, 2, &err));
+    assert_int_equal(qm_session_length(c), 0);
+    assert_true(qm_forward(dynamic, &(QmAppend){.session = lone, .tokens = ids, .count = 60}, 1, &err));
+    assert_int_equal(session_holds(lone, ids, 60), 0);
+    qm_session_free(lone);
     qm_session_free(a), qm_session_free(b), qm_session_free(c);
     qm_engine_close(e), qm_engine_close(dynamic);
 }
@@ -410,15 +408,14 @@ static void prefixes(void **state) {
 static void too_few_slots(void **state) {
     (void)state;
     Err err = {0};
-    Search s;
+    Driver s = {0};
     Sequences found;
     QmEngine *e = engine(tiny, "1x1", 1, 2, false, NULL);
     json_t *request = json_loads("{\"num_beams\":3}", 0, NULL);
     Generation g = start_of(request, prompt, PROMPT);
-    assert_true(search_new(&s, e, NULL, &err));
-    assert_false(search_run(&s, &g, &found, &err));
+    s.engine = e;
+    assert_false(drive(&s, &g, &found, &err));
     assert_non_null(strstr(err.text, "--slots"));
-    search_free(&s);
     generation_free(&g);
     json_decref(request);
     qm_engine_close(e);

@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "../infer/parameters.h"
-#include "../infer/search.h"
+#include "../infer/scheduler.h"
 #include "conversation.h"
 #include "model_options.h"
 #include "terminal.h"
@@ -15,17 +15,13 @@ typedef struct Pace { double prefill, decode; int64_t fed, decoded, prompt; } Pa
 typedef struct Chat {
     QmEngine *engine;
     QmTokenizer *tokenizer;
-    QmSession *session;
+    Scheduler *scheduler;    /* its one slot keeps what both sides said */
     GenerationConfig config;
     Conversation said;
     bool terminal;
     bool failed;             /* a turn, where nobody saw it: no terminal */
-    int32_t *fed;            /* ids in the cache */
-    int64_t fed_count;
-    size_t fed_capacity;
+    int64_t held;            /* tokens in the cache */
     uint64_t take;           /* answers to the same message draw apart */
-    NextToken next;
-    SampleWork work;
     Pace pace;
 } Chat;
 
@@ -77,25 +73,6 @@ static void set(Chat *c, char *text) {
     json_decref(object);
 }
 
-/* Feeds what the cache lacks of a generation, for its next token; the common beginning is kept. */
-static bool feed(Chat *c, Generation *g, Err *err) {
-    const int32_t *ids = g->ids;
-    int64_t same = 0, count = g->count;
-    while (same < c->fed_count && same < count - 1 && c->fed[same] == ids[same]) same++;
-    if (!mem_grow((void **)&c->fed, &c->fed_capacity, (size_t)count, sizeof *c->fed, "chat ids", err)) return false;
-    if (!qm_session_crop(c->session, same, err)) return false;
-    c->fed_count = same;
-    QmAppend a = {.session = c->session, .tokens = ids + same, .count = count - same};
-    c->next.generation = g;
-    double start = clock_seconds();
-    if (!next_token_ask(&c->next, &a, err) || !qm_forward(c->engine, &a, 1, err)) return false;
-    if (count == g->prompt) c->pace.prefill = clock_seconds() - start, c->pace.fed = a.count;
-    else c->pace.decode += clock_seconds() - start, c->pace.decoded++;
-    memcpy(c->fed, ids, (size_t)count * sizeof *ids);
-    c->fed_count = count;
-    return true;
-}
-
 /* At a terminal an answer's control characters, but for line ends and tabs, are left out: they are no text, and could
  * say anything to the terminal. `text` holds whole characters. */
 static bool show(const Chat *c, const char *text, size_t bytes, Err *err) {
@@ -112,10 +89,11 @@ static bool show(const Chat *c, const char *text, size_t bytes, Err *err) {
 }
 
 /* Says why an answer ended, unless the model ended it. */
-static void say_end(const Chat *c, const Generation *g, bool full) {
-    int64_t most = g->config.max_length ? g->config.max_length - g->prompt : g->config.max_new_tokens;
+static void say_end(const Chat *c, const Generation *g) {
+    int64_t most = c->config.max_length ? c->config.max_length - g->prompt : c->config.max_new_tokens;
+    bool full = g->count > qm_engine_info(c->engine)->context && g->count - g->prompt < most;
     if (interrupted()) fprintf(stderr, "(stopped)\n");
-    else if (full)
+    else if (full && !strcmp(g->finish, "length"))
         fprintf(stderr, "(the context of %lld tokens is full: /clear begins a new conversation)\n",
                 (long long)qm_engine_info(c->engine)->context);
     else if (g->finish && !strcmp(g->finish, "length"))
@@ -126,49 +104,52 @@ static void say_end(const Chat *c, const Generation *g, bool full) {
     else if (g->finish && strcmp(g->finish, "stop") != 0) fprintf(stderr, "(ended: %s)\n", g->finish);
 }
 
+static bool show_token(void *user, Request *r, int32_t id, const char *text, size_t bytes, Err *err) {
+    (void)r, (void)id;
+    return show(user, text, bytes, err);
+}
+
+/* To the end, or Ctrl-C: the answer so far stands. */
+static bool run(Chat *c, Request *r, Err *err) {
+    if (!c->scheduler && !(c->scheduler = scheduler_new(c->engine, NULL, err))) return false;
+    bool ok = scheduler_add(c->scheduler, r, err);
+    while (ok && scheduler_busy(c->scheduler)) {
+        if (interrupted()) request_cancel(r);
+        if (!scheduler_step(c->scheduler, err)) ok = err->kind == QM_INTERRUPTED && interrupted();
+        if (ok) *err = (Err){0};
+    }
+    if (!ok) scheduler_free(c->scheduler), c->scheduler = NULL; /* it may still have the request */
+    c->held = r->g.count > r->g.prompt ? r->g.count - 1 : r->g.prompt;
+    c->pace = (Pace){.prompt = r->g.prompt, .fed = r->g.prompt - r->reused, .decoded = c->held - r->g.prompt,
+                     .prefill = r->first - r->taken, .decode = r->ended - r->first};
+    return ok && (!r->failed.kind || err_from(err, &r->failed));
+}
+
 static bool answer(Chat *c, Err *err) {
     int32_t *ids = NULL;
-    Generation g = {0};
+    Request r = {.sequence = c->take, .sink = {.user = c, .token = show_token}};
     char *json = json_dump(c->said.messages, JSON_COMPACT, "messages", err);
     int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
-    bool ok = count > 0 && generation_start(&g, &c->config, c->tokenizer, ids, count, err), full = false;
+    bool ok = count > 0 && generation_start(&r.g, &c->config, c->tokenizer, ids, count, err);
     int64_t context = qm_engine_info(c->engine)->context;
     if (ok && count > context)
-        ok = err_set(err,
-                     "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new "
-                     "one, --ctx N at the start makes room", (long long)count, (long long)context);
-    else if (ok && g.finish)
+        ok = err_as(err, QM_LIMIT,
+                    "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new "
+                    "one, --ctx N at the start makes room", (long long)count, (long long)context);
+    else if (ok && r.g.finish)
         ok = c->config.max_length
                  ? err_set(err,
                            "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
                            "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count)
                  : err_set(err, "max_new_tokens is 0: /set max_new_tokens 256 allows an answer");
-    c->pace = (Pace){.prompt = count};
-    while (ok && !g.finish && !interrupted()) {
-        const char *text;
-        size_t bytes;
-        if (!(ok = feed(c, &g, err))) break;
-        int32_t id;
-        ok = next_token_take(&c->next, c->take, &id, err) && generation_push(&g, id, &text, &bytes, err);
-        full = ok && !g.finish && g.count > qm_engine_info(c->engine)->context;
-        if (full) generation_end(&g, "length", &text, &bytes);
-        ok = ok && show(c, text, bytes, err);
-    }
-    if (interrupted()) { /* the answer so far stands */
-        const char *text;
-        size_t bytes;
-        *err = (Err){0};
-        generation_end(&g, "interrupted", &text, &bytes);
-        ok = show(c, text, bytes, err);
-    }
-    ok = ok && generation_sound(&g, err);
+    ok = ok && run(c, &r, err);
     ok = file_put(stdout, "\n", 1, "standard output", err) && ok;
-    if (ok) say_end(c, &g, full);
+    if (ok) say_end(c, &r.g);
     interrupt_clear();
-    ok = ok && conversation_add(&c->said, "assistant", g.raw.data ? g.raw.data : "", g.raw.bytes, err);
+    ok = ok && conversation_add(&c->said, "assistant", r.g.raw.data ? r.g.raw.data : "", r.g.raw.bytes, err);
     free(json);
     free(ids);
-    generation_free(&g);
+    request_free(&r);
     return ok;
 }
 
@@ -193,7 +174,7 @@ static void stats(Chat *c, char *rest, Err *err) {
     const QmModelInfo *i = qm_engine_info(c->engine);
     const Pace *p = &c->pace;
     (void)rest, (void)err;
-    fprintf(stderr, "context: %lld of %lld tokens; messages: %zu\n", (long long)c->fed_count, (long long)i->context,
+    fprintf(stderr, "context: %lld of %lld tokens; messages: %zu\n", (long long)c->held, (long long)i->context,
             json_array_size(c->said.messages));
     if (p->fed)
         fprintf(stderr, "last prompt: %lld tokens, %lld of them new to the cache, at %.1f tok/s\n",
@@ -339,12 +320,9 @@ int cmd_chat(int argc, char **argv) {
     if (!conversation_system(&c.said, system, &err) || !conversation_clear(&c.said, &err))
         return conversation_free(&c.said), fail(&err);
     if (!(c.engine = model_open("chat", &m, false, &code))) return conversation_free(&c.said), code;
-    int64_t vocab = qm_engine_info(c.engine)->vocab;
     Terminal *terminal = NULL;
     c.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    c.next.work = &c.work;
     bool ok = (c.tokenizer = model_tokenizer(&m, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
-              (c.session = qm_session_new(c.engine, &err)) && sample_work_new(&c.work, vocab, &err) &&
               (terminal = terminal_open(c.terminal, &err));
     if (ok) generation_turn_ends(&c.config, c.tokenizer);
     if (ok && search_wanted(&c.config, false))
@@ -357,11 +335,8 @@ int cmd_chat(int argc, char **argv) {
     terminal_close(terminal);
     code = err.kind ? fail(&err) : c.failed ? EXIT_FAILED : EXIT_OK;
     conversation_free(&c.said);
-    free(c.fed);
-    free(c.next.logits);
-    sample_work_free(&c.work);
+    scheduler_free(c.scheduler);
     generation_config_free(&c.config);
-    qm_session_free(c.session);
     qm_tokenizer_close(c.tokenizer);
     qm_engine_close(c.engine);
     return code;

@@ -54,11 +54,11 @@ static bool context_for(Gsm8kCommand *c, const Gsm8kRun *run, Err *err) {
     return ok;
 }
 
-static void print_speed(const BatchStats *s, const Gsm8kRun *run) {
-    double seconds = s->seconds > 0 ? s->seconds : 1e-9;
+static void print_speed(const SchedulerStats *s, const Gsm8kRun *run) {
+    double seconds = run->seconds > 0 ? run->seconds : 1e-9;
     printf("this run: %lld outputs in %.1f s, %.1f a minute; %lld prompt tokens fed and %lld reused, %lld new: %.1f "
            "tokens/s\n",
-           (long long)run->judged, s->seconds, 60 * (double)run->judged / seconds, (long long)s->prompt,
+           (long long)run->judged, run->seconds, 60 * (double)run->judged / seconds, (long long)s->prompt,
            (long long)s->reused, (long long)s->decoded, (double)(s->prompt + s->decoded) / seconds);
 }
 
@@ -66,7 +66,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
     int code = EXIT_FAILED;
     Gsm8kRun run = {0};
     Results results = {0};
-    BatchStats stats = {0};
+    SchedulerStats stats = {0};
     json_t *header = NULL;
     QmEngine *e = NULL;
     QmTokenizer *t = model_tokenizer(&c->m, err);

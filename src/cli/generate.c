@@ -6,22 +6,21 @@
 #include "../base/watch.h"
 #include "../base/lines.h"
 #include "../base/output.h"
-#include "../infer/batch.h"
 #include "../infer/parameters.h"
-#include "../infer/search.h"
+#include "../infer/scheduler.h"
 #include "../io/source.h"
 #include "../text/tokenizer.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20 };
 
-typedef struct Request {
+typedef struct Ask {
     json_t *json;             /* until it is prepared               */
     int64_t line;             /* of the input                       */
-    BatchItem item;
-    Sequences found;          /* of a search                        */
+    Request request;
+    bool over;
     char *failed;             /* why it has no answer; NULL: it has */
-} Request;
+} Ask;
 
 /* Grammars of requests so far, by the members that ask for one: requests that ask for the same share it. */
 enum { MEMOS = 16 };
@@ -31,8 +30,8 @@ typedef struct Job {
     QmEngine *engine, *draft;
     QmTokenizer *tokenizer;   /* NULL when the model has none: requests then give ids */
     GenerationConfig base;
-    Request *requests;
-    int64_t count, next, written; /* next: first not yet started */
+    Ask *requests;
+    int64_t count, written;
     Output out;
     int64_t failed, first_failed; /* how many, and the line of the first */
     int64_t slots;            /* that the searches among them need   */
@@ -102,9 +101,9 @@ static bool read_requests(Job *job, const char *path, Err *err) {
     if (!lines_open(&lines, path, err)) return false;
     while (!err->kind && lines_next(&lines, &line, err)) {
         if (job->count == MAX_REQUESTS) err_as(err, QM_LIMIT, "%s: more than %d requests", line.where, MAX_REQUESTS);
-        else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Request), "requests", err)) {
-            Request *r = &job->requests[job->count];
-            *r = (Request){.json = json_text(line.data, line.bytes, line.where, err), .line = lines.number};
+        else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Ask), "requests", err)) {
+            Ask *r = &job->requests[job->count];
+            *r = (Ask){.json = json_text(line.data, line.bytes, line.where, err), .line = lines.number};
             if (r->json) job->count++;
             if (r->json) request_check(job, r->json, line.where, err);
         }
@@ -172,7 +171,7 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
 }
 
 /* A request's generation, ready to begin. */
-static bool request_start(Job *job, Request *r, const char *where, Err *err) {
+static bool request_start(Job *job, Ask *r, const char *where, Err *err) {
     const QmModelInfo *info = qm_engine_info(job->engine);
     GenerationConfig c;
     int32_t *ids = NULL;
@@ -180,7 +179,7 @@ static bool request_start(Job *job, Request *r, const char *where, Err *err) {
                     ? prompt_of(job, r->json, &ids, where, err)
                     : -1;
     if (n >= 0 && json_object_get(r->json, "messages")) generation_turn_ends(&c, job->tokenizer);
-    bool ok = n >= 0 && generation_start(&r->item.g, &c, job->tokenizer, ids, n, err);
+    bool ok = n >= 0 && generation_start(&r->request.g, &c, job->tokenizer, ids, n, err);
     generation_config_free(&c);
     for (int64_t t = 0; ok && t < n; t++)
         if (ids[t] >= info->vocab)
@@ -196,14 +195,14 @@ static bool request_start(Job *job, Request *r, const char *where, Err *err) {
  * its own do not depend on where it stands. */
 static bool prepare(Job *job, const char *path, Err *err) {
     for (int64_t i = 0; i < job->count; i++) {
-        Request *r = &job->requests[i];
+        Ask *r = &job->requests[i];
         char where[256];
         snprintf(where, sizeof where, "%.200s line %lld", strcmp(path, "-") ? path : "standard input",
                  (long long)r->line);
         const json_t *seed = json_object_get(r->json, "seed");
-        r->item.sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)i;
+        r->request.sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)i;
         if (!request_start(job, r, where, err)) return err_prefix(err, "%s", where), false;
-        generation_rest(&r->item.g);
+        generation_rest(&r->request.g);
         json_decref(r->json);
         r->json = NULL;
     }
@@ -235,25 +234,25 @@ static json_t *sequence_json(const Generation *g, bool score) {
 }
 
 /* Keeps why a request has no answer; the others go on. */
-static bool request_fail(Job *job, Request *r, Err *why, Err *err) {
+static bool request_fail(Job *job, Ask *r, Err *why, Err *err) {
     if (!(r->failed = strdup(why->text))) return err_as(err, QM_MEMORY, "out of memory: a result");
     *why = (Err){0};
-    r->item.g.finish = "invalid_logits";
+    r->request.g.finish = "invalid_logits";
     if (job->failed++ == 0 || r->line < job->first_failed) job->first_failed = r->line;
     return true;
 }
 
-static bool write_result(const Request *r, FILE *out, const char *path, Err *err) {
-    const GenerationConfig *c = &r->item.g.config;
+static bool write_result(const Ask *r, FILE *out, const char *path, Err *err) {
+    const GenerationConfig *c = &r->request.g.config;
     json_t *line = NULL;
     if (c->num_return_sequences > 1 && !r->failed) {
         json_t *list = json_array();
-        for (int64_t i = 0; list && i < r->found.count; i++)
-            json_array_append_new(list, sequence_json(&r->found.list[i], true));
+        for (int64_t i = 0; list && i < r->request.found.count; i++)
+            json_array_append_new(list, sequence_json(&r->request.found.list[i], true));
         line = list ? json_pack("{s:o}", "sequences", list) : NULL;
     } else {
-        line = r->found.count ? sequence_json(r->found.list, c->num_beams > 1 || c->best_of > 1)
-                              : sequence_json(&r->item.g, false);
+        line = r->request.found.count ? sequence_json(r->request.found.list, c->num_beams > 1 || c->best_of > 1)
+                              : sequence_json(&r->request.g, false);
     }
     if (line && r->failed) json_object_set_new(line, "error", json_string(r->failed));
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
@@ -264,75 +263,45 @@ static bool write_result(const Request *r, FILE *out, const char *path, Err *err
     return ok;
 }
 
-/* Requests that need a search have the engine for themselves, before the others run in batches. */
-static bool run_searches(Job *job, Err *err) {
-    Search s = {0};
-    bool ok = true;
-    for (int64_t i = 0; ok && i < job->count; i++) {
-        Request *r = &job->requests[i];
-        if (!search_wanted(&r->item.g.config, job->draft)) continue;
-        if (!s.engine && !search_new(&s, job->engine, job->draft, err)) ok = false;
-        s.sequence = r->item.sequence;
-        ok = ok && generation_wake(&r->item.g, err);
-        if (ok && !search_run(&s, &r->item.g, &r->found, err)) {
-            sequences_free(&r->found);
-            Err why = *err;
-            if (s.invalid) *err = (Err){0};
-            ok = s.invalid && request_fail(job, r, &why, err);
-        } else if (ok) r->item.g.finish = r->found.list->finish;
-        generation_rest(&r->item.g);
-        if (!ok) err_prefix(err, "line %lld", (long long)r->line);
-    }
-    search_free(&s);
-    return ok;
-}
-
-static bool next_request(void *user, BatchItem **item, Err *err) {
-    Job *job = user;
-    if (job->next < job->written) job->next = job->written; /* searches come in finished */
-    if (job->next == job->count) return true;
-    Request *r = &job->requests[job->next++];
-    *item = &r->item;
-    return r->item.g.finish || generation_wake(&r->item.g, err);
-}
-
 /* Results are in request order: this one waits for those before it. */
-static bool request_done(void *user, BatchItem *item, Err *err) {
+static bool request_done(void *user, Request *request, Err *err) {
     Job *job = user;
-    Err why = {0};
-    Request *r = (Request *)(void *)((char *)item - offsetof(Request, item));
-    if (!r->failed && !generation_sound(&item->g, &why)) {
-        if (!request_fail(job, r, &why, err)) return false;
+    Ask *r = (Ask *)(void *)((char *)request - offsetof(Ask, request));
+    r->over = true;
+    if (request->invalid) {
+        if (!request_fail(job, r, &request->failed, err)) return false;
+    } else if (request->failed.kind) {
+        err_from(err, &request->failed);
+        return err_prefix(err, "line %lld", (long long)r->line), false;
     }
-    generation_rest(&item->g);
-    while (job->written < job->count && job->requests[job->written].item.g.finish) {
+    while (job->written < job->count && job->requests[job->written].over) {
         r = &job->requests[job->written++];
         if (!write_result(r, job->out.file, job->out.path, err)) return false;
-        generation_free(&r->item.g);
-        sequences_free(&r->found);
+        request_free(&r->request);
     }
     progress_show(&job->progress, job->written);
     return true;
 }
 
-static bool request_stop(void *user) {
-    (void)user;
-    return interrupted();
-}
-
 static bool generate_all(Job *job, Err *err) {
-    const BatchCalls calls = {.user = job, .next = next_request, .done = request_done, .stop = request_stop};
+    Scheduler *s = scheduler_new(job->engine, job->draft, err);
+    bool ok = s != NULL;
     progress_start(&job->progress, "generating", job->count);
-    bool ok = run_searches(job, err) && batch_run(job->engine, &calls, NULL, err);
+    for (int64_t i = 0; ok && i < job->count; i++) {
+        Ask *r = &job->requests[i];
+        r->request.sink = (Sink){.user = job, .done = request_done};
+        if (!(ok = scheduler_add(s, &r->request, err))) err_prefix(err, "line %lld", (long long)r->line);
+    }
+    ok = ok && scheduler_run(s, interrupted, err);
     progress_end(&job->progress);
+    scheduler_free(s);
     return ok;
 }
 
 static void job_free(Job *job) {
     output_close(&job->out);
     for (int64_t i = 0; i < job->count; i++) {
-        generation_free(&job->requests[i].item.g);
-        sequences_free(&job->requests[i].found);
+        request_free(&job->requests[i].request);
         json_decref(job->requests[i].json);
         free(job->requests[i].failed);
     }

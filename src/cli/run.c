@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "../base/file_kind.h"
-#include "../infer/search.h"
+#include "../infer/scheduler.h"
 #include "model_options.h"
 
 enum { MAX_PROMPT = 64 << 20 };
@@ -70,76 +70,43 @@ static bool hash_logits(EVP_MD_CTX *hash, const float *logits, int64_t vocab, Er
            err_set(err, "the SHA-256 of the logits failed");
 }
 
-/* Streams one answer; the SHA-256 of all logits goes into `hash`, unless that is NULL. */
-static bool answer(QmEngine *e, Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
-    int64_t vocab = qm_engine_info(e)->vocab;
-    SampleWork work = {0};
-    QmSession *s = qm_session_new(e, err);
-    QmAppend a = {.session = s, .tokens = g->ids, .count = g->count};
-    NextToken next = {.generation = g, .work = &work};
-    bool ok = s && sample_work_new(&work, vocab, err) &&
-              (!hash || (next.logits = mem_new((size_t)vocab, sizeof *next.logits, "logits", err)));
-    double start = clock_seconds();
-    generation_fit(g, e); /* a full context ends an answer as its length does */
-    while (ok && !g->finish && !interrupted()) {
-        const char *text;
-        size_t bytes;
-        if (!(ok = next_token_ask(&next, &a, err))) break;
-        if (hash) a.logits = next.logits, a.enough = NULL;
-        if (!(ok = qm_forward(e, &a, 1, err))) break;
-        double now = clock_seconds();
-        if (a.count == g->prompt && time->prompt == 0) time->prefill = now - start, time->prompt = a.count;
-        else time->decode += now - start, time->decoded++;
-        int32_t id;
-        ok = hash_logits(hash, next.logits, vocab, err) && next_token_take(&next, 0, &id, err) &&
-             generation_push(g, id, &text, &bytes, err);
-        ok = ok && file_put(stdout, text, bytes, "standard output", err);
-        a.tokens = &g->ids[g->count - 1];
-        a.count = 1;
-        start = now;
-    }
-    ok = ok && generation_sound(g, err);
-    if (interrupted()) { /* the answer so far stands */
-        const char *text;
-        size_t bytes;
-        generation_end(g, "interrupted", &text, &bytes);
-        *err = (Err){0};
-        ok = file_put(stdout, text, bytes, "standard output", err);
-    }
-    qm_session_free(s);
-    sample_work_free(&work);
-    free(next.logits);
-    return ok;
+typedef struct Stream { EVP_MD_CTX *hash; Timing time; double start; bool told; } Stream;
+
+static bool stream_logits(void *user, const float *row, int64_t vocab, Err *err) {
+    const Stream *s = user;
+    return hash_logits(s->hash, row, vocab, err);
 }
 
-typedef struct Stream { EVP_MD_CTX *hash; Timing *time; double start; int64_t prompt; } Stream;
-
-/* One token of an answer with drafts: its logits are those that the loop above would have seen. */
-static bool stream_emit(void *context, const float *logits, int64_t vocab, const char *text, size_t bytes, Err *err) {
-    Stream *s = context;
+static bool stream_token(void *user, Request *r, int32_t id, const char *text, size_t bytes, Err *err) {
+    Stream *s = user;
     double now = clock_seconds();
-    if (s->time->prompt == 0) s->time->prefill = now - s->start, s->time->prompt = s->prompt;
-    else s->time->decode += now - s->start, s->time->decoded++;
+    (void)id;
+    if (!s->told) s->time.prefill = now - s->start, s->time.prompt = r->g.prompt;
+    else s->time.decode += now - s->start, s->time.decoded++;
     s->start = now;
-    return hash_logits(s->hash, logits, vocab, err) && file_put(stdout, text, bytes, "standard output", err);
+    s->told = true;
+    return file_put(stdout, text, bytes, "standard output", err);
 }
 
-/* An answer by a search: with drafts it streams, else it comes when the best is known. */
-static bool answer_search(QmEngine *e, QmEngine *draft, const Generation *g, EVP_MD_CTX *hash, Timing *time, Err *err) {
-    Search s;
-    Sequences found = {0};
-    Stream stream = {hash, time, clock_seconds(), g->prompt};
-    bool ok = search_new(&s, e, draft, err);
-    s.emit = stream_emit;
-    s.context = &stream;
-    ok = ok && search_run(&s, g, &found, err);
-    if (interrupted()) ok = true, *err = (Err){0}; /* the answer so far stands */
-    else if (ok && time->prompt == 0) ok = file_put(stdout, found.list->raw.data ? found.list->raw.data : "",
-                                                   found.list->raw.bytes, "standard output", err);
-    if (ok && s.drafted)
-        fprintf(stderr, "drafts: %lld of %lld tokens taken over\n", (long long)s.accepted, (long long)s.drafted);
-    sequences_free(&found);
-    search_free(&s);
+/* Streams one answer; where a search compares whole ones it comes when the best is known. The SHA-256 of all logits goes
+ * into the stream's hash, unless that is NULL. On Ctrl-C the answer so far stands. */
+static bool answer(QmEngine *e, QmEngine *draft, Request *r, Stream *stream, Err *err) {
+    r->sink = (Sink){.user = stream, .logits = stream->hash ? stream_logits : NULL, .token = stream_token};
+    stream->start = clock_seconds();
+    Scheduler *s = scheduler_new(e, draft, err);
+    bool ok = s && scheduler_add(s, r, err);
+    while (ok && scheduler_busy(s)) {
+        if (interrupted()) request_cancel(r);
+        if (!scheduler_step(s, err)) ok = err->kind == QM_INTERRUPTED && interrupted();
+        if (ok) *err = (Err){0};
+    }
+    scheduler_free(s);
+    if (ok && r->failed.kind) ok = err_from(err, &r->failed);
+    const Generation *best = r->found.count ? r->found.list : &r->g;
+    if (ok && !stream->told && !interrupted())
+        ok = file_put(stdout, best->raw.data ? best->raw.data : "", best->raw.bytes, "standard output", err);
+    if (ok && r->drafted)
+        fprintf(stderr, "drafts: %lld of %lld tokens taken over\n", (long long)r->accepted, (long long)r->drafted);
     return ok;
 }
 
@@ -205,10 +172,10 @@ int cmd_run(int argc, char **argv) {
     }
     interrupt_stops(e);
     QmTokenizer *t = model_tokenizer(&m, &err);
-    Generation g = {0};
+    Request r = {0};
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = stats ? EVP_MD_CTX_new() : NULL;
-    Timing time = {0};
+    Stream stream = {.hash = hash};
     bool ok = t && (!stats || (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) ||
                     err_set(&err, "SHA-256 is not available"));
     if (ok && prompt.chat) generation_turn_ends(&config, t);
@@ -217,18 +184,17 @@ int cmd_run(int argc, char **argv) {
     if (count > qm_engine_info(e)->context)
         err_set(&err, "the prompt has %lld tokens, the context %lld: --ctx N makes room", (long long)count,
                 (long long)qm_engine_info(e)->context);
-    ok = count >= 0 && !err.kind && generation_start(&g, &config, t, ids, count, &err) &&
-         (search_wanted(&config, draft) ? answer_search(e, draft, &g, hash, &time, &err)
-                                        : answer(e, &g, hash, &time, &err));
+    ok = count >= 0 && !err.kind && generation_start(&r.g, &config, t, ids, count, &err) &&
+         answer(e, draft, &r, &stream, &err);
     if (ok) {
         printf("\n");
         ok = file_finish(stdout, "standard output", &err);
     }
-    if (ok && stats) ok = print_stats(e, &time, hash, opened, &err);
+    if (ok && stats) ok = print_stats(e, &stream.time, hash, opened, &err);
     code = ok ? interrupted() ? 128 + SIGINT : EXIT_OK : fail(&err);
     interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);
-    generation_free(&g);
+    request_free(&r);
     generation_config_free(&config);
     free(ids);
     free(prompt.read);

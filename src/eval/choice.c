@@ -12,8 +12,6 @@ typedef struct Chooser {
     const QmTokenizer *tokenizer;
     QmSession *session;
     float *logits;
-    int32_t *held;       /* ids in the session's cache */
-    size_t room;
     const int32_t *ids;  /* of the text being scored   */
     double sum;
 } Chooser;
@@ -46,13 +44,9 @@ static bool score(Chooser *c, const char *context, const char *tail, double *out
     }
     c->sum = 0;
     if (ok && n > from) {
-        int64_t same = 0, length = qm_session_length(c->session);
-        while (same < length && same < from - 1 && c->held[same] == ids[same]) same++;
+        qm_session_sync(c->session, ids, from - 1);
         c->ids = ids;
-        ok = qm_session_crop(c->session, same, err) &&
-             mem_grow((void **)&c->held, &c->room, (size_t)n, sizeof *ids, "ids", err) &&
-             loglik_feed(c->engine, c->session, ids, n, from, c->logits, add_loglik, c, err);
-        if (ok) memcpy(c->held, ids, (size_t)n * sizeof *ids);
+        ok = loglik_feed(c->engine, c->session, ids, n, from, c->logits, add_loglik, c, err);
     }
     *out = c->sum;
     text_free(&whole);
@@ -136,7 +130,6 @@ bool choice_run(QmEngine *e, const QmTokenizer *t, const char *in, FILE *out, co
     lines_close(&lines);
     qm_session_free(c.session);
     free(c.logits);
-    free(c.held);
     if (err->kind) return false;
     if (tally->questions == 0) return err_set(err, "%s holds no questions", in);
     tally->acc_error = error_of(tally->acc, tally->questions);

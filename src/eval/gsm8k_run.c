@@ -1,11 +1,10 @@
 /* gsm8k_run.c: questions into a batch, outputs into results. */
 #include <stdlib.h>
 #include <string.h>
-#include "../infer/search.h"
 #include "gsm8k_run.h"
 
 /* One output on its way. */
-typedef struct Asked { BatchItem item; int64_t index, sample, cut; Text prompt; } Asked; /* cut: tokens left out */
+typedef struct Asked { Request request; int64_t index, sample, cut; Text prompt; } Asked; /* cut: tokens left out */
 
 /* The prompt's ids, -1 on error; its text is appended to `shown`. */
 static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32_t **ids, Err *err) {
@@ -133,38 +132,55 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
     return h;
 }
 
-/* ---- The batch's calls ------------------------------------------------------------------------------------------- */
+/* ---- Requests ---------------------------------------------------------------------------------------------------- */
 
 static void asked_free(Asked *a) {
     if (!a) return;
-    generation_free(&a->item.g);
+    request_free(&a->request);
     text_free(&a->prompt);
     free(a);
 }
 
-static bool next(void *user, BatchItem **item, Err *err) {
-    Gsm8kRun *run = user;
-    int64_t samples = run->options.samples, all = run->options.limit * samples;
-    while (run->next < all && run->results->done[run->next]) run->next++;
-    if (run->next >= all) return true;
+static bool done(void *user, Request *request, Err *err);
+
+static void drop(void *user, Request *request) {
+    (void)user;
+    asked_free((Asked *)request);
+}
+
+/* Puts the next question that has no output yet to the model. */
+static bool ask(Gsm8kRun *run, Scheduler *s, Err *err) {
+    int64_t samples = run->options.samples;
     Asked *a = mem_new(1, sizeof *a, "a question", err);
     if (!a) return false;
     int32_t *ids = NULL;
     a->index = run->next / samples;
     a->sample = run->next++ % samples;
-    a->item.sequence = (uint64_t)(a->index * MAX_SAMPLES + a->sample);
+    a->request.sequence = (uint64_t)(a->index * MAX_SAMPLES + a->sample);
+    a->request.sink = (Sink){.user = run, .done = done, .drop = drop};
     int64_t n = prompt_ids(run, a->index, &a->prompt, &ids, err);
     if (run->options.protocol->cuts && n > run->room) a->cut = n - run->room;
     bool ok = n >= 0 &&
-              generation_start(&a->item.g, &run->config, run->tokenizer, ids + a->cut, n - a->cut, err);
+              generation_start(&a->request.g, &run->config, run->tokenizer, ids + a->cut, n - a->cut, err) &&
+              scheduler_add(s, &a->request, err);
     free(ids);
-    if (ok) *item = &a->item;
-    else asked_free(a);
+    if (!ok) asked_free(a);
     return ok;
 }
 
+/* As many wait as there are slots: the prompts of all need not be held at once. */
+static bool ask_some(Gsm8kRun *run, Scheduler *s, int64_t slots, Err *err) {
+    int64_t all = run->options.limit * run->options.samples;
+    while (scheduler_waiting(s) < slots) {
+        while (run->next < all && run->results->done[run->next]) run->next++;
+        if (run->next >= all) return true;
+        if (!ask(run, s, err)) return false;
+    }
+    return true;
+}
+
 static json_t *result_of(const Gsm8kRun *run, const Asked *a, Err *err) {
-    const Generation *g = &a->item.g;
+    const Generation *g = &a->request.g;
     const Problem *p = &run->test.item[a->index];
     json_t *o = json_pack("{s:I,s:I,s:s,s:s,s:s%,s:s%,s:I,s:I,s:s}", "index", (json_int_t)a->index, "sample",
                           (json_int_t)a->sample, "question", p->question, "gold", p->answer, "prompt", a->prompt.data,
@@ -176,12 +192,12 @@ static json_t *result_of(const Gsm8kRun *run, const Asked *a, Err *err) {
     return o;
 }
 
-static bool done(void *user, BatchItem *item, Err *err) {
+static bool done(void *user, Request *request, Err *err) {
     Gsm8kRun *run = user;
-    Asked *a = (Asked *)item; /* its first member */
+    Asked *a = (Asked *)request; /* its first member */
     char where[40];
     snprintf(where, sizeof where, "question %lld", (long long)a->index);
-    bool sound = generation_sound(&item->g, err);
+    bool sound = !request->failed.kind || err_from(err, &request->failed);
     if (!sound) err_prefix(err, "%s", where);
     json_t *o = sound ? result_of(run, a, err) : NULL;
     bool ok = o && results_judge(run->options.protocol, o, where, err) && results_add(run->results, o, err);
@@ -191,7 +207,7 @@ static bool done(void *user, BatchItem *item, Err *err) {
             correct = json_object_get(correct, run->options.protocol->rule[0]->name);
         run->right += json_is_true(correct);
         run->judged++;
-        run->first += item->first - item->taken;
+        run->first += request->first - request->taken;
         snprintf(run->label, sizeof run->label, "%s %.1f %%", run->options.protocol->task,
                  100 * run->right / (double)run->judged);
         progress_show(&run->progress, run->judged);
@@ -201,20 +217,9 @@ static bool done(void *user, BatchItem *item, Err *err) {
     return ok;
 }
 
-static void drop(void *user, BatchItem *item) {
-    (void)user;
-    asked_free((Asked *)item);
-}
-
-static bool stopped(void *user) {
-    const Gsm8kRun *run = user;
-    return run->stop && run->stop();
-}
-
-bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), BatchStats *stats, Err *err) {
-    const BatchCalls calls = {.user = run, .next = next, .done = done, .drop = drop, .stop = stopped};
+bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), SchedulerStats *stats, Err *err) {
     int64_t context = qm_engine_info(engine)->context;
-    *stats = (BatchStats){0};
+    *stats = (SchedulerStats){0};
     run->room = context - run->options.max_new_tokens;
     if (run->options.protocol->cuts && run->room < 1)
         return err_as(err, QM_LIMIT,
@@ -226,10 +231,19 @@ bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(vo
     run->results = results;
     run->next = run->judged = 0;
     run->right = run->first = 0;
-    run->stop = stop;
     snprintf(run->label, sizeof run->label, "%s", run->options.protocol->task);
     progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found);
-    bool ok = batch_run(engine, &calls, stats, err);
+    double start = clock_seconds();
+    int64_t slots = qm_engine_info(engine)->slots;
+    Scheduler *s = scheduler_new(engine, NULL, err);
+    bool ok = s && ask_some(run, s, slots, err);
+    while (ok && scheduler_busy(s)) {
+        if (stop && stop()) ok = err_as(err, QM_INTERRUPTED, "interrupted");
+        ok = ok && scheduler_step(s, err) && ask_some(run, s, slots, err);
+    }
+    if (s) *stats = *scheduler_stats(s);
+    scheduler_free(s);
+    run->seconds = clock_seconds() - start;
     progress_end(&run->progress);
     return results_sort(results, ok ? err : &(Err){0}) && ok;
 }

@@ -2,7 +2,7 @@
 #ifndef GSM8K_RUN_H
 #define GSM8K_RUN_H
 #include "../base/watch.h"
-#include "../infer/batch.h"
+#include "../infer/scheduler.h"
 #include "gsm8k.h"
 #include "results.h"
 
@@ -35,8 +35,8 @@ typedef struct Gsm8kRun {
     double right;              /* by the first rule                                   */
     Progress progress;
     char label[64];
-    bool (*stop)(void);
     double first;              /* sum of times to the first token                     */
+    double seconds;            /* of all                                              */
 } Gsm8kRun;
 
 /* Reads the data, makes every prompt once. `source`: for the model's end-of-sequence ids. */
@@ -49,5 +49,5 @@ int64_t gsm8k_context(const Gsm8kRun *run);
 json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *info, Err *err);
 /* Asks what the results do not hold yet. `stop` (or NULL): asked before each step. On an interrupt what is done
  * stays. */
-bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), BatchStats *stats, Err *err);
+bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), SchedulerStats *stats, Err *err);
 #endif

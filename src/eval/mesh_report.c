@@ -27,7 +27,7 @@ typedef struct MeshRow {
 static bool ask_all(const MeshReport *m, const Output *page, const char *results_path, MeshRow *row, Err *err) {
     Gsm8kRun run = {0};
     Results results = {0};
-    BatchStats stats;
+    SchedulerStats stats;
     Report report;
     Lines lines;
     json_t *header = NULL;
@@ -63,7 +63,7 @@ static bool ask_all(const MeshReport *m, const Output *page, const char *results
         row->all_reduces = i->all_reduces, row->reduce_argmaxes = i->reduce_argmaxes;
         row->hidden = i->hidden;
         row->prompt = stats.prompt, row->reused = stats.reused, row->decoded = stats.decoded;
-        row->seconds = stats.seconds;
+        row->seconds = run.seconds;
         row->outputs = run.judged;
         row->first = run.first / (double)(run.judged ? run.judged : 1);
         for (int k = 0; k < MAX_RULES; k++) row->accuracy[k] = report.rule[k].mean;

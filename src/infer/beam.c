@@ -34,6 +34,7 @@ typedef struct Group {
 
 typedef struct BeamSearch {
     Search *search;
+    Request *request;
     GenerationConfig config;  /* a view of the start's, with what sampled beams need */
     int groups, size;         /* size: beams of a group                            */
     int64_t keep;             /* candidates of a step of a group                   */
@@ -41,9 +42,9 @@ typedef struct BeamSearch {
     float *logits;            /* [groups * size][vocab]                            */
     Candidate *candidate;     /* [keep + size * keep]                              */
     Candidate *order;
-    QmAppend *entry;          /* [groups * size]                                   */
     int32_t *rivals;          /* [groups * size]                                   */
     int64_t rival_count;
+    bool fed;                 /* the prompt is                                     */
 } BeamSearch;
 
 /* ---- Candidates -------------------------------------------------------------------------------------------------- */
@@ -79,7 +80,7 @@ static int64_t beam_candidates(BeamSearch *b, const Group *group, int at, Candid
         w->key[i] = beam->sum + s.value[i];
         if (!sampled || !(s.value[i] > -INFINITY)) continue;
         uint64_t place = (uint64_t)at << 32 | (uint32_t)scores_id(&s, i);
-        double u = draw_uniform((uint64_t)b->config.seed ^ place * 0x9e3779b97f4a7c15u, b->search->sequence,
+        double u = draw_uniform((uint64_t)b->config.seed ^ place * 0x9e3779b97f4a7c15u, b->request->sequence,
                                 (uint64_t)beam->g.count);
         w->key[i] -= (float)log(-log(u > 0 ? u : 0x1p-54));
     }
@@ -97,7 +98,7 @@ static int64_t group_candidates(BeamSearch *b, const Group *group, Err *err) {
     for (int at = 0; at < group->count; at++) {
         const Generation *g = &group->beam[at].g;
         if (!b->config.remove_invalid_values && !logits_sound(group->beam[at].logits, b->search->work.vocab)) {
-            b->search->invalid = true;
+            b->request->invalid = true;
             return logits_invalid(g->count - g->prompt, g->count, err), -1;
         }
         n += beam_candidates(b, group, at, b->candidate + n);
@@ -246,23 +247,9 @@ static bool group_step(BeamSearch *b, Group *group, Err *err) {
 
 /* ---- The whole --------------------------------------------------------------------------------------------------- */
 
-/* Feeds the last token of every running beam, all groups together. */
-static bool beams_forward(BeamSearch *b, int *running, Err *err) {
-    *running = 0;
-    for (int k = 0; k < b->groups; k++)
-        for (int i = 0; !b->group[k].done && i < b->group[k].count; i++) {
-            Beam *beam = &b->group[k].beam[i];
-            float *logits = b->logits + *running * b->search->work.vocab;
-            beam->logits = logits;
-            b->entry[(*running)++] = (QmAppend){.session = beam->session, .tokens = &beam->g.ids[beam->g.count - 1],
-                                             .count = 1, .logits_from = 1, .logits = logits};
-        }
-    return *running == 0 || qm_forward(b->search->engine, b->entry, *running, err);
-}
-
-/* Every group begins with one beam, the prompt, which is fed once. */
-static bool groups_start(BeamSearch *b, const Generation *start, Err *err) {
-    QmSession *first = NULL;
+/* Every group begins with one beam, the prompt, which was fed once: into session 0, the first group's. */
+static bool groups_start(BeamSearch *b, Err *err) {
+    const Request *r = b->request;
     for (int k = 0; k < b->groups; k++) {
         Group *group = &b->group[k];
         group->hopeful = true;
@@ -271,20 +258,12 @@ static bool groups_start(BeamSearch *b, const Generation *start, Err *err) {
         group->finished = mem_new((size_t)b->size + 1, sizeof *group->finished, "beams", err);
         group->idle = mem_new((size_t)b->size, sizeof *group->idle, "beams", err);
         if (!group->beam || !group->next || !group->finished || !group->idle) return false;
-        for (int i = 0; i < b->size; i++)
-            if (!(group->idle[group->idle_count++] = qm_session_new(b->search->engine, err))) return false;
+        for (int i = b->size - 1; i > 0; i--) group->idle[group->idle_count++] = r->session[k * b->size + i];
         group->count = 1;
-        group->beam[0].session = group->idle[--group->idle_count];
+        group->beam[0].session = r->session[k * b->size];
         group->beam[0].logits = b->logits;
-        if (!generation_copy(&group->beam[0].g, start, err)) return false;
-        generation_fit(&group->beam[0].g, b->search->engine);
-        b->config.max_new_tokens = group->beam[0].g.config.max_new_tokens;
-        QmAppend a = {.session = group->beam[0].session, .tokens = start->ids, .count = start->prompt, .logits_from = 1,
-                      .logits = b->logits};
-        if (!first ? !qm_forward(b->search->engine, &a, 1, err)
-                   : !qm_session_copy(group->beam[0].session, first, start->prompt, err))
-            return false;
-        if (!first) first = group->beam[0].session;
+        if (!generation_copy(&group->beam[0].g, &r->g, err)) return false;
+        if (k > 0 && !qm_session_copy(group->beam[0].session, r->session[0], r->g.prompt, err)) return false;
     }
     return true;
 }
@@ -319,14 +298,11 @@ static bool groups_result(BeamSearch *b, Sequences *out, Err *err) {
     return true;
 }
 
-static void beams_free(BeamSearch *b) {
+static void state_free(Request *r) {
+    BeamSearch *b = r->state;
     for (int k = 0; b->group && k < b->groups; k++) {
         Group *group = &b->group[k];
-        for (int i = 0; group->beam && i < group->count; i++) {
-            generation_free(&group->beam[i].g);
-            qm_session_free(group->beam[i].session);
-        }
-        for (int i = 0; i < group->idle_count; i++) qm_session_free(group->idle[i]);
+        for (int i = 0; group->beam && i < group->count; i++) generation_free(&group->beam[i].g);
         for (int i = 0; i < group->finished_count; i++) generation_free(&group->finished[i]);
         free(group->beam);
         free(group->next);
@@ -337,35 +313,63 @@ static void beams_free(BeamSearch *b) {
     free(b->logits);
     free(b->candidate);
     free(b->order);
-    free(b->entry);
     free(b->rivals);
 }
 
-bool beam_search(Search *s, const Generation *start, Sequences *out, Err *err) {
-    const GenerationConfig *c = &start->config;
-    BeamSearch b = {.search = s, .config = *c, .groups = (int)c->num_beam_groups,
-                    .size = (int)(c->num_beams / c->num_beam_groups)};
+static bool begin(Request *r, BeamSearch *b, Err *err) {
+    const GenerationConfig *c = &r->g.config;
     int64_t ends = c->eos_count > 1 ? c->eos_count : 1, beams = c->num_beams;
-    b.keep = (1 + ends) * b.size;
-    if (!generation_greedy(c) && b.config.min_tokens_to_keep < 1 + ends) b.config.min_tokens_to_keep = 1 + ends;
-    b.group = mem_new((size_t)b.groups, sizeof *b.group, "beams", err);
-    b.logits = mem_new((size_t)(beams * s->work.vocab), sizeof *b.logits, "logits", err);
-    b.candidate = mem_new((size_t)(b.keep * b.size), sizeof *b.candidate, "candidates", err);
-    b.order = mem_new((size_t)b.keep, sizeof *b.order, "candidates", err);
-    b.entry = mem_new((size_t)beams, sizeof *b.entry, "beams", err);
-    b.rivals = mem_new((size_t)beams, sizeof *b.rivals, "candidates", err);
-    bool ok = b.group && b.logits && b.candidate && b.order && b.entry && b.rivals;
-    int running = ok;
-    ok = ok && groups_start(&b, start, err);
-    while (ok && running) {
-        b.rival_count = 0;
-        for (int k = 0; ok && k < b.groups; k++) {
-            if (b.group[k].done) group_tell(&b, &b.group[k], 0);
-            else ok = group_step(&b, &b.group[k], err);
-        }
-        ok = ok && beams_forward(&b, &running, err);
-    }
-    ok = ok && groups_result(&b, out, err);
-    beams_free(&b);
-    return ok;
+    *b = (BeamSearch){.search = r->search, .request = r, .config = *c, .groups = (int)c->num_beam_groups,
+                      .size = (int)(c->num_beams / c->num_beam_groups)};
+    b->keep = (1 + ends) * b->size;
+    if (!generation_greedy(c) && b->config.min_tokens_to_keep < 1 + ends) b->config.min_tokens_to_keep = 1 + ends;
+    b->group = mem_new((size_t)b->groups, sizeof *b->group, "beams", err);
+    b->logits = mem_new((size_t)(beams * r->search->work.vocab), sizeof *b->logits, "logits", err);
+    b->candidate = mem_new((size_t)(b->keep * b->size), sizeof *b->candidate, "candidates", err);
+    b->order = mem_new((size_t)b->keep, sizeof *b->order, "candidates", err);
+    b->rivals = mem_new((size_t)beams, sizeof *b->rivals, "candidates", err);
+    return b->group && b->logits && b->candidate && b->order && b->rivals;
 }
+
+/* The prompt; then the last token of every running beam, all groups together. */
+static bool plan(Request *r, StepPlan *p, Err *err) {
+    BeamSearch *b = r->state;
+    int running = 0;
+    if (!b->request && !begin(r, b, err)) return false;
+    if (!b->fed) {
+        int64_t from = qm_session_length(r->session[0]);
+        plan_add(p, (QmAppend){.session = r->session[0], .tokens = r->g.ids + from, .count = r->g.prompt - from,
+                               .rope_length = r->g.prompt, .logits_from = 1, .logits = b->logits});
+    }
+    for (int k = 0; b->fed && k < b->groups; k++)
+        for (int i = 0; !b->group[k].done && i < b->group[k].count; i++) {
+            Beam *beam = &b->group[k].beam[i];
+            float *logits = b->logits + running++ * b->search->work.vocab;
+            beam->logits = logits;
+            plan_add(p, (QmAppend){.session = beam->session, .tokens = &beam->g.ids[beam->g.count - 1], .count = 1,
+                                   .logits_from = 1, .logits = logits});
+        }
+    return true;
+}
+
+static bool advance(Request *r, Err *err) {
+    BeamSearch *b = r->state;
+    if (!b->fed && !groups_start(b, err)) return false;
+    if (!b->fed) r->first = clock_seconds();
+    b->fed = r->over = true;
+    b->rival_count = 0;
+    for (int k = 0; k < b->groups; k++) {
+        if (b->group[k].done) group_tell(b, &b->group[k], 0);
+        else if (!group_step(b, &b->group[k], err)) return false;
+        r->over = r->over && b->group[k].done;
+    }
+    return true;
+}
+
+static bool end(Request *r, Err *err) { return groups_result(r->state, &r->found, err); }
+
+static bool applies(const GenerationConfig *c, bool draft) { return (void)draft, c->num_beams > 1; }
+static int64_t slots(const GenerationConfig *c) { return c->num_beams; }
+
+const SearchRow beams_row = {.name = "beams", .applies = applies, .slots = slots, .bytes = sizeof(BeamSearch),
+                             .plan = plan, .advance = advance, .end = end, .free = state_free};

@@ -12,16 +12,20 @@ enum { CHUNK = 128 }; /* of the prompt, whose hidden states of all layers come a
 
 typedef struct Contrast {
     Search *search;
+    QmSession **session;      /* [k]                                                */
     int64_t k, layers, width;
-    QmSession *session[MAX_BEAMS];
     float *hidden;            /* of one entry: [layers + 1][rows][width]            */
     float *context;           /* [positions][width] unit vectors                    */
     size_t context_capacity;
     int64_t positions;
     float *logits;            /* [k][vocab] after each candidate                    */
     float *next;              /* [vocab] after the chosen one                       */
+    float *raw;               /* [vocab] the same before processors                 */
     struct Choice *choice;    /* [k]                                                */
-    QmAppend *entry;          /* [k]                                                */
+    QmAppend *entry;          /* those of the step under way                        */
+    int64_t choices, lack;    /* of it; lack: tokens chosen that the caches are without, 0 or 1 */
+    bool fed;                 /* the prompt is                                      */
+    bool kept;                /* in `raw`, while `next` has been processed          */
 } Contrast;
 
 static void unit(const float *from, float *to, int64_t n) {
@@ -43,19 +47,23 @@ static float *last_layer(const Contrast *t, float *hidden, int64_t rows) {
     return hidden + t->layers * rows * t->width;
 }
 
-/* The prompt into every session; its hidden states from the first. */
-static bool prompt_feed(Contrast *t, const Generation *g, Err *err) {
-    for (int64_t from = 0; from < g->prompt; from += CHUNK) {
-        int64_t rows = g->prompt - from < CHUNK ? g->prompt - from : CHUNK;
-        QmAppend a = {.session = t->session[0], .tokens = g->ids + from, .count = rows, .rope_length = g->prompt,
-                      .logits_from = from + rows == g->prompt, .logits = t->next, .hidden = t->hidden};
-        if (!qm_forward(t->search->engine, &a, 1, err)) return false;
-        for (int64_t r = 0; r < rows; r++)
-            if (!context_add(t, last_layer(t, t->hidden, rows) + r * t->width, err)) return false;
-    }
+/* The next piece of the prompt, into the first session. */
+static void prompt_plan(Contrast *t, const Generation *g, StepPlan *p) {
+    int64_t from = qm_session_length(t->session[0]), rows = g->prompt - from < CHUNK ? g->prompt - from : CHUNK;
+    t->entry = plan_add(p, (QmAppend){.session = t->session[0], .tokens = g->ids + from, .count = rows,
+                                      .rope_length = g->prompt, .logits_from = from + rows == g->prompt,
+                                      .logits = t->next, .hidden = t->hidden});
+}
+
+/* Its hidden states; at its end the other sessions copy it. */
+static bool prompt_advance(Contrast *t, const Generation *g, Err *err) {
+    int64_t rows = t->entry->count;
+    for (int64_t r = 0; r < rows; r++)
+        if (!context_add(t, last_layer(t, t->hidden, rows) + r * t->width, err)) return false;
+    if (t->positions < g->prompt) return true;
     for (int64_t i = 1; i < t->k; i++)
         if (!qm_session_copy(t->session[i], t->session[0], g->prompt, err)) return false;
-    return true;
+    return t->fed = true;
 }
 
 typedef struct Choice { int32_t id, fed[2]; double p; } Choice; /* fed: the token before it, if the cache lacks that */
@@ -96,68 +104,105 @@ static double likeness(const Contrast *t, const float *h) {
     return most;
 }
 
-static bool step(Contrast *t, Generation *g, Err *err) {
-    Choice *choice = t->choice;
-    QmAppend *entry = t->entry;
+/* The log-probability of what is chosen from t->next, if it is wanted, before that row is overwritten. */
+static bool tell(Contrast *t, Generation *g, const float *logits, int32_t id, Err *err) {
     SampleWork *w = &t->search->work;
-    bool told = g->config.logprobs >= 0;
-    const char *text;
-    size_t bytes;
-    if (!g->config.remove_invalid_values && !logits_sound(t->next, w->vocab))
-        return generation_push(g, TOKEN_INVALID, &text, &bytes, err);
-    double total = told ? log_total(t->next, w) : 0;
-    if (told) memcpy(w->raw, t->next, (size_t)w->vocab * sizeof *w->raw);
-    int64_t n = choices_of(t, g, choice), fed = qm_session_length(t->session[0]), lack = g->count - fed, best = 0;
-    int64_t stride = (t->layers + 1) * 2 * t->width;
-    if (n == 0) return generation_push(g, TOKEN_NONE, &text, &bytes, err);
-    for (int64_t i = 0; i < n; i++) { /* lack is 0 after the prompt, then 1 */
-        if (lack) choice[i].fed[0] = g->ids[g->count - 1];
-        choice[i].fed[lack] = choice[i].id;
-        entry[i] = (QmAppend){.session = t->session[i], .tokens = choice[i].fed, .count = lack + 1, .logits_from = 1,
-                              .logits = t->logits + i * t->search->work.vocab, .hidden = t->hidden + i * stride};
-    }
-    for (int64_t i = n; lack && i < t->k; i++) /* fewer tokens than sessions were allowed: the others keep up */
-        entry[i] = (QmAppend){.session = t->session[i], .tokens = &g->ids[g->count - 1], .count = 1};
-    if (g->count < qm_engine_info(t->search->engine)->context) {
-        if (!qm_forward(t->search->engine, entry, (int)(lack ? t->k : n), err)) return false;
-        double best_score = -INFINITY, alpha = g->config.penalty_alpha;
-        float *h = t->hidden + t->k * stride;
-        for (int64_t i = 0; i < n; i++) {
-            unit(last_layer(t, entry[i].hidden, lack + 1) + lack * t->width, h, t->width);
-            double score = (1 - alpha) * choice[i].p - alpha * likeness(t, h);
-            if (score > best_score) best = i, best_score = score;
-        }
-        if (!context_add(t, last_layer(t, entry[best].hidden, lack + 1) + lack * t->width, err)) return false;
-        memcpy(t->next, entry[best].logits, (size_t)t->search->work.vocab * sizeof *t->next);
-        for (int64_t i = 0; i < t->k; i++)
-            if (!qm_session_crop(t->session[i], g->count, err)) return false;
-    } /* else: no room to look ahead; this is the last token, the likeliest */
-    if (told && !generation_tell(g, w->raw, total, choice[best].id, w, err)) return false;
-    return generation_push(g, choice[best].id, &text, &bytes, err);
+    return g->config.logprobs < 0 || generation_tell(g, logits, log_total(logits, w), id, w, err);
 }
 
-bool contrastive_search(Search *s, const Generation *start, Sequences *out, Err *err) {
-    const QmModelInfo *info = qm_engine_info(s->engine);
-    Contrast t = {.search = s, .k = start->config.top_k, .layers = info->layers, .width = info->hidden};
-    int64_t rows = CHUNK > 2 * t.k + 1 ? CHUNK : 2 * t.k + 1;
-    bool ok = (out->list = mem_new(1, sizeof *out->list, "sequences", err)) &&
-              generation_copy(&out->list[out->count++], start, err);
-    t.hidden = mem_new((size_t)((t.layers + 1) * rows * t.width), sizeof(float), "hidden states", err);
-    t.logits = mem_new((size_t)(t.k * info->vocab), sizeof(float), "logits", err);
-    t.next = mem_new((size_t)info->vocab, sizeof(float), "logits", err);
-    t.choice = mem_new((size_t)t.k, sizeof *t.choice, "choices", err);
-    t.entry = mem_new((size_t)t.k, sizeof *t.entry, "choices", err);
-    ok = ok && t.hidden && t.logits && t.next && t.choice && t.entry;
-    for (int64_t i = 0; ok && i < t.k; i++) ok = (t.session[i] = qm_session_new(s->engine, err)) != NULL;
-    if (ok) generation_fit(out->list, s->engine);
-    ok = ok && prompt_feed(&t, out->list, err);
-    while (ok && !out->list->finish) ok = step(&t, out->list, err);
-    for (int64_t i = 0; i < t.k; i++) qm_session_free(t.session[i]);
-    free(t.hidden);
-    free(t.context);
-    free(t.logits);
-    free(t.next);
-    free(t.choice);
-    free(t.entry);
-    return ok;
+/* The candidates of the next token, one a session; without room to look ahead the likeliest is the last. */
+static bool candidates_plan(Request *r, Contrast *t, StepPlan *p, Err *err) {
+    Generation *g = &r->g;
+    Choice *choice = t->choice;
+    int64_t vocab = t->search->work.vocab, stride = (t->layers + 1) * 2 * t->width;
+    if (!g->config.remove_invalid_values && !logits_sound(t->kept ? t->raw : t->next, vocab)) return request_push(r, TOKEN_INVALID, err);
+    if (t->kept) memcpy(t->next, t->raw, (size_t)vocab * sizeof *t->raw); /* the step failed: once more */
+    else memcpy(t->raw, t->next, (size_t)vocab * sizeof *t->raw);
+    t->kept = true;
+    int64_t n = choices_of(t, g, choice);
+    t->choices = n;
+    t->lack = g->count - qm_session_length(t->session[0]);
+    if (n == 0) return request_push(r, TOKEN_NONE, err);
+    if (g->count >= qm_engine_info(t->search->engine)->context)
+        return tell(t, g, t->raw, choice->id, err) && request_push(r, choice->id, err);
+    t->entry = p->entry + p->count;
+    for (int64_t i = 0; i < n; i++) { /* lack is 0 after the prompt, then 1 */
+        if (t->lack) choice[i].fed[0] = g->ids[g->count - 1];
+        choice[i].fed[t->lack] = choice[i].id;
+        plan_add(p, (QmAppend){.session = t->session[i], .tokens = choice[i].fed, .count = t->lack + 1,
+                               .logits_from = 1, .logits = t->logits + i * vocab, .hidden = t->hidden + i * stride});
+    }
+    for (int64_t i = n; t->lack && i < t->k; i++) /* fewer tokens than sessions were allowed: the others keep up */
+        plan_add(p, (QmAppend){.session = t->session[i], .tokens = &g->ids[g->count - 1], .count = 1});
+    return true;
 }
+
+static bool candidates_advance(Request *r, Contrast *t, Err *err) {
+    Generation *g = &r->g;
+    Choice *choice = t->choice;
+    double best_score = -INFINITY, alpha = g->config.penalty_alpha;
+    int64_t best = 0, rows = t->lack + 1, vocab = t->search->work.vocab;
+    float *h = t->hidden + t->k * (t->layers + 1) * 2 * t->width;
+    for (int64_t i = 0; i < t->choices; i++) {
+        unit(last_layer(t, t->entry[i].hidden, rows) + t->lack * t->width, h, t->width);
+        double score = (1 - alpha) * choice[i].p - alpha * likeness(t, h);
+        if (score > best_score) best = i, best_score = score;
+    }
+    if (!context_add(t, last_layer(t, t->entry[best].hidden, rows) + t->lack * t->width, err) ||
+        !tell(t, g, t->raw, choice[best].id, err))
+        return false;
+    memcpy(t->next, t->entry[best].logits, (size_t)vocab * sizeof *t->next);
+    t->kept = false;
+    for (int64_t i = 0; i < t->k; i++)
+        if (!qm_session_crop(t->session[i], g->count, err)) return false;
+    return request_push(r, choice[best].id, err);
+}
+
+static bool begin(Request *r, Contrast *t, Err *err) {
+    const QmModelInfo *info = qm_engine_info(r->search->engine);
+    int64_t k = r->g.config.top_k, layers = info->layers, width = info->hidden;
+    int64_t rows = CHUNK > 2 * k + 1 ? CHUNK : 2 * k + 1;
+    t->search = r->search;
+    t->session = r->session;
+    t->layers = layers;
+    t->width = width;
+    t->hidden = mem_new((size_t)((layers + 1) * rows * width), sizeof(float), "hidden states", err);
+    t->logits = mem_new((size_t)(k * info->vocab), sizeof(float), "logits", err);
+    t->next = mem_new((size_t)info->vocab, sizeof(float), "logits", err);
+    t->raw = mem_new((size_t)info->vocab, sizeof(float), "logits", err);
+    t->choice = mem_new((size_t)k, sizeof *t->choice, "choices", err);
+    t->k = k;
+    return t->hidden && t->logits && t->next && t->raw && t->choice;
+}
+
+static bool plan(Request *r, StepPlan *p, Err *err) {
+    Contrast *t = r->state;
+    if (!t->k && !begin(r, t, err)) return false;
+    if (t->fed) return candidates_plan(r, t, p, err);
+    prompt_plan(t, &r->g, p);
+    return true;
+}
+
+static bool advance(Request *r, Err *err) {
+    Contrast *t = r->state;
+    return t->fed ? candidates_advance(r, t, err) : prompt_advance(t, &r->g, err);
+}
+
+static void state_free(Request *r) {
+    Contrast *t = r->state;
+    free(t->hidden);
+    free(t->context);
+    free(t->logits);
+    free(t->next);
+    free(t->raw);
+    free(t->choice);
+}
+
+static bool applies(const GenerationConfig *c, bool draft) {
+    (void)draft;
+    return c->penalty_alpha > 0 && c->top_k > 1 && generation_greedy(c) && c->num_beams == 1;
+}
+static int64_t slots(const GenerationConfig *c) { return c->top_k; }
+
+const SearchRow contrastive_row = {.name = "contrastive", .applies = applies, .slots = slots, .hidden = true,
+                                   .bytes = sizeof(Contrast), .plan = plan, .advance = advance, .free = state_free};

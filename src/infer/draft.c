@@ -10,12 +10,19 @@
 
 typedef struct Drafter {
     const Search *search;
-    QmSession *session;    /* of the draft model, or NULL: lookup */
-    float *logits;
+    uint64_t sequence;
+    QmSession *session;    /* of the draft model, or NULL: lookup    */
+    float *logits;         /* [vocab] of the draft model             */
     SampleWork work;
-    int64_t count;         /* guesses of the next round */
-    int32_t *repeats;      /* [room] of a lookup        */
+    int64_t count;         /* guesses of the next round              */
+    int32_t *repeats;      /* [room] of a lookup                     */
     size_t room;
+    bool begun;
+    /* of the round under way: */
+    int32_t guess[MAX_DRAFT], *tokens; /* [tokens_room] what the cache lacks, then the guesses */
+    size_t tokens_room;
+    int64_t guesses;
+    float *rows;           /* [MAX_DRAFT + 1][vocab] of the model    */
 } Drafter;
 
 /* What followed the last n ids where they stood before, the longest n and the latest place first. -1 on error. */
@@ -47,7 +54,7 @@ static int64_t draft_model(Drafter *d, const Generation *g, int64_t most, int32_
         QmAppend a = {.session = d->session, .tokens = guess.ids + fed, .count = guess.count - fed, .logits_from = 1,
                       .logits = d->logits};
         ok = qm_forward(d->search->draft, &a, 1, err) &&
-             generation_choose(&guess, d->logits, d->search->sequence, &d->work, &out[n], err);
+             generation_choose(&guess, d->logits, d->sequence, &d->work, &out[n], err);
         if (!ok || out[n] < 0) break;
         fed = guess.count;
         ok = generation_push(&guess, out[n++], &text, &bytes, err);
@@ -77,55 +84,73 @@ static bool drafter_learn(Drafter *d, const Generation *g, int64_t tried, int64_
     return qm_session_length(d->session) <= holds || qm_session_crop(d->session, holds, err);
 }
 
-static bool drafter_new(Drafter *d, const Search *s, const GenerationConfig *c, Err *err) {
-    *d = (Drafter){.search = s, .count = s->draft ? c->num_assistant_tokens : c->prompt_lookup_num_tokens};
-    if (!s->draft) return true;
-    int64_t vocab = qm_engine_info(s->draft)->vocab;
-    return (d->session = qm_session_new(s->draft, err)) && sample_work_new(&d->work, vocab, err) &&
-           (d->logits = mem_new((size_t)vocab, sizeof *d->logits, "draft logits", err));
+static bool begin(Request *r, Drafter *d, Err *err) {
+    const GenerationConfig *c = &r->g.config;
+    Search *s = r->search;
+    int64_t vocab = s->work.vocab;
+    d->search = s;
+    d->sequence = r->sequence;
+    d->count = s->draft ? c->num_assistant_tokens : c->prompt_lookup_num_tokens;
+    if (!d->rows && !(d->rows = mem_new((size_t)((MAX_DRAFT + 1) * vocab), sizeof *d->rows, "logits of drafts", err)))
+        return false;
+    return d->begun = !s->draft || ((d->session || (d->session = qm_session_new(s->draft, err))) &&
+                                    (d->work.vocab || sample_work_new(&d->work, vocab, err)) &&
+                                    (d->logits || (d->logits = mem_new((size_t)vocab, sizeof *d->logits,
+                                                                       "draft logits", err))));
 }
 
-/* One round: the tokens that the cache lacks and the guesses in one step; then choices, as long as they agree. */
-static bool round_run(Search *s, Drafter *d, QmSession *session, Generation *g, float *logits, Err *err) {
-    int32_t guess[MAX_DRAFT], *tokens;
-    int64_t fed = qm_session_length(session), lack = g->count - fed, vocab = s->work.vocab, right = 0;
-    int64_t n = guesses(d, g, guess, err);
-    if (n < 0 || !(tokens = mem_new((size_t)(lack + n), sizeof *tokens, "draft", err))) return false;
-    memcpy(tokens, g->ids + fed, (size_t)lack * sizeof *tokens);
-    memcpy(tokens + lack, guess, (size_t)n * sizeof *tokens);
-    QmAppend a = {.session = session, .tokens = tokens, .count = lack + n, .logits_from = n + 1, .logits = logits};
-    bool ok = qm_forward(s->engine, &a, 1, err);
-    for (int64_t i = 0; ok && i <= n && !g->finish; i++) {
-        const char *text;
-        size_t bytes;
+/* One round: the tokens that the cache lacks and the guesses in one step. */
+static bool plan(Request *r, StepPlan *p, Err *err) {
+    Drafter *d = r->state;
+    const Generation *g = &r->g;
+    int64_t fed = qm_session_length(r->session[0]), lack = g->count - fed, n;
+    if (!d->begun && !begin(r, d, err)) return false;
+    if (d->session && qm_session_length(d->session) >= g->count && !qm_session_crop(d->session, g->count - 1, err))
+        return false; /* guesses of a step that failed */
+    if ((n = guesses(d, g, d->guess, err)) < 0 ||
+        !mem_grow((void **)&d->tokens, &d->tokens_room, (size_t)(lack + n), sizeof *d->tokens, "draft", err))
+        return false;
+    memcpy(d->tokens, g->ids + fed, (size_t)lack * sizeof *d->tokens);
+    memcpy(d->tokens + lack, d->guess, (size_t)n * sizeof *d->tokens);
+    d->guesses = n;
+    plan_add(p, (QmAppend){.session = r->session[0], .tokens = d->tokens, .count = lack + n, .logits_from = n + 1,
+                           .rope_length = g->prompt, .logits = d->rows});
+    return true;
+}
+
+/* Choices, as long as they agree with the guesses. */
+static bool advance(Request *r, Err *err) {
+    Drafter *d = r->state;
+    Generation *g = &r->g;
+    int64_t right = 0;
+    for (int64_t i = 0; i <= d->guesses && !g->finish; i++) {
+        float *row = d->rows + i * r->search->work.vocab;
         int32_t id;
-        float *row = logits + i * vocab;
-        if (s->emit) memcpy(logits + (MAX_DRAFT + 1) * vocab, row, (size_t)vocab * sizeof *row);
-        ok = generation_choose(g, row, s->sequence, &s->work, &id, err) && generation_push(g, id, &text, &bytes, err) &&
-             (!s->emit || s->emit(s->context, logits + (MAX_DRAFT + 1) * vocab, vocab, text, bytes, err));
-        if (i == n || id != guess[i]) break;
+        if (!request_logits(r, row, err) || !generation_choose(g, row, r->sequence, &r->search->work, &id, err) ||
+            !request_push(r, id, err))
+            return false;
+        if (i == d->guesses || id != d->guess[i]) break;
         right++;
     }
-    free(tokens);
-    s->drafted += n;
-    s->accepted += right;
-    int64_t holds = g->finish ? qm_session_length(session) : g->count - 1;
-    ok = ok && (qm_session_length(session) <= holds || qm_session_crop(session, holds, err));
-    return ok && drafter_learn(d, g, n, right, err);
+    r->drafted += d->guesses;
+    r->accepted += right;
+    int64_t length = qm_session_length(r->session[0]), holds = g->finish ? length : g->count - 1;
+    return (length <= holds || qm_session_crop(r->session[0], holds, err)) &&
+           drafter_learn(d, g, d->guesses, right, err);
 }
 
-bool assisted_generate(Search *s, Generation *g, Err *err) {
-    Drafter d = {0};
-    float *logits = mem_new((size_t)((MAX_DRAFT + 2) * s->work.vocab), sizeof *logits, "logits of drafts", err);
-    QmSession *session = qm_session_new(s->engine, err);
-    bool ok = logits && session && drafter_new(&d, s, &g->config, err);
-    generation_fit(g, s->engine);
-    while (ok && !g->finish) ok = round_run(s, &d, session, g, logits, err);
-    qm_session_free(session);
-    qm_session_free(d.session);
-    sample_work_free(&d.work);
-    free(d.logits);
-    free(d.repeats);
-    free(logits);
-    return ok;
+static void state_free(Request *r) {
+    Drafter *d = r->state;
+    qm_session_free(d->session);
+    sample_work_free(&d->work);
+    free(d->logits);
+    free(d->repeats);
+    free(d->tokens);
+    free(d->rows);
 }
+
+static bool applies(const GenerationConfig *c, bool draft) { return draft || c->prompt_lookup_num_tokens > 0; }
+static int64_t slots(const GenerationConfig *c) { return (void)c, 1; }
+
+const SearchRow drafts_row = {.name = "drafts", .applies = applies, .slots = slots, .drafts = true,
+                              .bytes = sizeof(Drafter), .plan = plan, .advance = advance, .free = state_free};

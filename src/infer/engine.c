@@ -1,4 +1,4 @@
-/* engine.c: opens a model on a mesh; hands out sessions. */
+/* engine.c: opens a model on a mesh. */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -278,57 +278,3 @@ int qm_engine_phases(QmEngine *e, QmPhase *out, int most) {
 }
 
 void qm_interrupt(QmEngine *e) { atomic_fetch_add(&e->interrupts, 1); }
-
-/* ---- Sessions ---------------------------------------------------------------------------------------------------- */
-
-QmSession *qm_session_new(QmEngine *e, QmErr *err) {
-    QmSession *s = mem_new(1, sizeof *s, "session", err);
-    if (!s) return NULL;
-    s->engine = e;
-    engine_enter(e);
-    while (s->slot < e->info.slots && e->slot[s->slot]) s->slot++;
-    bool room = s->slot < e->info.slots;
-    if (room) e->slot[s->slot] = s;
-    engine_leave(e);
-    if (room) return s;
-    free(s);
-    err_as(err, QM_LIMIT, "all %lld slots are taken", (long long)e->info.slots);
-    return NULL;
-}
-
-void qm_session_free(QmSession *s) {
-    if (!s) return;
-    engine_enter(s->engine);
-    s->engine->slot[s->slot] = NULL;
-    engine_leave(s->engine);
-    free(s);
-}
-
-int64_t qm_session_length(const QmSession *s) { return s->length; }
-
-bool qm_session_crop(QmSession *s, int64_t length, QmErr *err) {
-    if (length < 0 || length > s->length)
-        return err_as(err, QM_USAGE, "crop: expected 0 to %lld tokens, got %lld", (long long)s->length,
-                      (long long)length);
-    s->length = length;
-    s->rope_length = length;
-    return true;
-}
-
-bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr *err) {
-    QmEngine *e = from->engine;
-    if (to->engine != e) return err_as(err, QM_USAGE, "copy: the sessions are of different engines");
-    if (length < 0 || length > from->length)
-        return err_as(err, QM_USAGE, "copy: expected 0 to %lld tokens, got %lld", (long long)from->length,
-                      (long long)length);
-    if (to == from) return qm_session_crop(to, length, err);
-    if (!e->backend->copy) return err_as(err, QM_USAGE, "copy: the %s backend cannot copy caches", e->backend->name);
-    engine_enter(e);
-    follow_copy(e, from->slot, to->slot, length);
-    bool copied = e->backend->copy(e->state, from->slot, to->slot, length, err);
-    engine_leave(e);
-    if (!copied) return false;
-    to->length = length;
-    to->rope_length = length < from->length ? length : from->rope_length;
-    return true;
-}

@@ -36,6 +36,9 @@ struct QmSession {
     int slot;
     int64_t length;      /* tokens in the cache                                     */
     int64_t rope_length; /* largest rotary position so far + 1: dynamic and longrope */
+    int32_t *ids;        /* [length] in the cache; -1: at a position other than its own */
+    size_t room;
+    atomic_uint cancels; /* so far: a qm_forward that began before one of them ends  */
 };
 
 /* Whoever works on an engine, its sessions' caches or its table of slots does it between these two: one thread at a

@@ -183,30 +183,53 @@ static bool step_results(const QmEngine *e, QmAppend *entries, const StepRows *s
     return hidden_results(e, entries, s, err);
 }
 
-/* All steps of a call; interrupts: what came before it was not for us. */
-static bool steps_run(QmEngine *e, QmAppend *entries, int count, unsigned interrupts, Err *err) {
+/* Calls so far that would end a run of these entries. */
+static unsigned stops(QmEngine *e, const QmAppend *entries, int count) {
+    unsigned sum = atomic_load(&e->interrupts);
+    for (int i = 0; i < count; i++) sum += atomic_load(&entries[i].session->cancels);
+    return sum;
+}
+
+/* All steps of a call; `before` of the stops came before it, and were not for us. */
+static bool steps_run(QmEngine *e, QmAppend *entries, int count, unsigned before, Err *err) {
     StepRows *s = e->backend->rows(e->state);
     for (Cursor at = {0};;) {
         step_fill(e, entries, count, &at, s);
         if (s->rows == 0) return true;
-        if (atomic_load(&e->interrupts) != interrupts) return err_as(err, QM_INTERRUPTED, "interrupted");
+        if (stops(e, entries, count) != before) return err_as(err, QM_INTERRUPTED, "interrupted");
         follow_step(e);
         if (!e->backend->run(e->state, err)) return false;
         if (!step_results(e, entries, s, err)) return false;
     }
 }
 
-bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
-    unsigned interrupts = atomic_load(&e->interrupts);
-    if (!entries_check(e, entries, count, err)) return false;
-    engine_enter(e);
-    const QmWatch *before = watch_use(e->watch);
-    bool ok = steps_run(e, entries, count, interrupts, err);
-    watch_use(before);
-    engine_leave(e);
-    for (int i = 0; ok && i < count; i++) {
-        entries[i].session->rope_length = rope_length(&entries[i]);
-        entries[i].session->length += entries[i].count;
+/* Room for the ids that the sessions will have. */
+static bool ids_room(QmAppend *entries, int count, Err *err) {
+    for (int i = 0; i < count; i++) {
+        QmSession *s = entries[i].session;
+        if (!mem_grow((void **)&s->ids, &s->room, (size_t)(s->length + entries[i].count), sizeof *s->ids,
+                      "ids of a session", err))
+            return false;
     }
+    return true;
+}
+
+static void append(const QmAppend *a) {
+    QmSession *s = a->session;
+    s->rope_length = rope_length(a);
+    for (int64_t t = 0; t < a->count; t++)
+        s->ids[s->length + t] = a->positions && a->positions[t] != s->length + t ? -1 : a->tokens[t];
+    s->length += a->count;
+}
+
+bool qm_forward(QmEngine *e, QmAppend *entries, int count, QmErr *err) {
+    if (!entries_check(e, entries, count, err)) return false;
+    unsigned before = stops(e, entries, count);
+    engine_enter(e);
+    const QmWatch *other = watch_use(e->watch);
+    bool ok = ids_room(entries, count, err) && steps_run(e, entries, count, before, err);
+    for (int i = 0; ok && i < count; i++) append(&entries[i]);
+    watch_use(other);
+    engine_leave(e);
     return ok;
 }

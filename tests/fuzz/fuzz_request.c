@@ -3,10 +3,9 @@
  * again ends the same. */
 #include <stdlib.h>
 #include <string.h>
-#include "../../src/infer/batch.h"
 #include "../../src/infer/parameters.h"
-#include "../../src/infer/search.h"
 #include "../at_path.h"
+#include "../drive.h"
 
 enum { MOST_NEW = 5, MOST_BEAMS = 6, MOST_PROMPT = 12 };
 
@@ -26,25 +25,25 @@ static void open_all(void) {
     }
 }
 
-typedef struct One { BatchItem item; bool given; } One;
-static bool next(void *user, BatchItem **item, Err *err) {
+typedef struct One { Request item; bool given; } One;
+static bool next(void *user, Request **item, Err *err) {
     One *one = user;
     (void)err;
     if (!one->given) *item = &one->item;
     return one->given = true;
 }
-static bool done(void *user, BatchItem *item, Err *err) { return (void)user, (void)err, item->g.finish != NULL; }
+static bool done(void *user, Request *item, Err *err) { return (void)user, (void)err, item->g.finish != NULL; }
 
 /* What came of it, as a number; *ok false: an error. */
 static uint64_t answer(const GenerationConfig *c, const int32_t *ids, int64_t n, bool *ok) {
     Err err = {0};
     One one = {0};
-    Search s = {0};
+    Driver s = {.engine = engine};
     Sequences found = {0};
     uint64_t hash = 14695981039346656037u;
     *ok = generation_start(&one.item.g, c, tokenizer, ids, n, &err);
     if (*ok && search_wanted(c, false)) {
-        *ok = search_new(&s, engine, NULL, &err) && search_run(&s, &one.item.g, &found, &err);
+        *ok = drive(&s, &one.item.g, &found, &err);
         for (int64_t i = 0; *ok && i < found.count; i++) {
             if (!found.list[i].finish) abort();
             for (int64_t k = 0; k < found.list[i].count; k++)
@@ -52,15 +51,14 @@ static uint64_t answer(const GenerationConfig *c, const int32_t *ids, int64_t n,
         }
         if (*ok && (found.count < 1 || found.count > c->num_return_sequences)) abort();
     } else if (*ok) {
-        const BatchCalls calls = {.user = &one, .next = next, .done = done};
-        *ok = batch_run(engine, &calls, NULL, &err);
+        const DriveCalls calls = {.user = &one, .next = next, .done = done};
+        *ok = drive_many(engine, &calls, NULL, &err);
         const Generation *g = &one.item.g;
         if (*ok && (!g->finish || g->count > g->prompt + MOST_NEW)) abort();
         for (int64_t k = 0; k < g->count; k++) hash = (hash ^ (uint64_t)g->ids[k]) * 1099511628211u;
     }
     if (*ok == err.kind) abort();
     sequences_free(&found);
-    search_free(&s);
     generation_free(&one.item.g);
     return hash;
 }

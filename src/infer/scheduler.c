@@ -1,0 +1,409 @@
+/* scheduler.c: see scheduler.h. Each step takes the rows of those that decode first and fills up with pieces of
+ * prompts. */
+#include "scheduler.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "engine.h"
+#include "session.h"
+
+typedef struct Slot { QmSession *session; Request *user; } Slot; /* user NULL: free, but the cache is kept */
+typedef struct Queue { Request *first, **end; int64_t count; } Queue;
+
+struct Scheduler {
+    Search search;
+    Slot *slot;            /* [slots]                                              */
+    Request **running;     /* [slots] in the order they came                       */
+    QmSession **source;    /* [slots]                                              */
+    QmAppend *entry;       /* [slots] of the step under way                        */
+    int slots, free_slots, count;
+    int drafting, draft_slots;
+    int64_t taken;         /* requests so far                                      */
+    Queue waiting;
+    SchedulerStats stats;
+    pthread_mutex_t door;  /* of what other threads touch: */
+    pthread_cond_t knock;
+    Queue inbox;
+    bool woken;
+};
+
+/* ---- Queues ------------------------------------------------------------------------------------------------------ */
+
+static void queue_put(Queue *q, Request *r) {
+    r->next = NULL;
+    if (!q->first) q->end = &q->first;
+    *q->end = r;
+    q->end = &r->next;
+    q->count++;
+}
+
+static Request *queue_take(Queue *q) {
+    Request *r = q->first;
+    q->first = r->next;
+    q->count--;
+    return r;
+}
+
+/* ---- Opening and closing ----------------------------------------------------------------------------------------- */
+
+Scheduler *scheduler_new(QmEngine *e, QmEngine *draft, Err *err) {
+    const QmModelInfo *info = qm_engine_info(e);
+    size_t n = (size_t)info->slots;
+    if (draft && qm_engine_info(draft)->vocab != info->vocab) {
+        err_set(err, "draft model: expected a vocabulary of %lld, as the model's, got %lld", (long long)info->vocab,
+                (long long)qm_engine_info(draft)->vocab);
+        return NULL;
+    }
+    Scheduler *s = mem_new(1, sizeof *s, "scheduler", err);
+    if (!s) return NULL;
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->knock, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_mutex_init(&s->door, NULL);
+    s->search = (Search){.engine = e, .draft = draft};
+    s->draft_slots = draft ? (int)qm_engine_info(draft)->slots : 0;
+    bool ok = sample_work_new(&s->search.work, info->vocab, err) &&
+              (s->slot = mem_new(n, sizeof *s->slot, "slots", err)) &&
+              (s->running = mem_new(n, sizeof *s->running, "slots", err)) &&
+              (s->source = mem_new(n, sizeof *s->source, "slots", err)) &&
+              (s->entry = mem_new(n, sizeof *s->entry, "entries of a step", err));
+    int64_t idle = 0;
+    engine_enter(e); /* what others do not hold */
+    for (int i = 0; i < info->slots; i++) idle += !e->slot[i];
+    while (ok && s->slots < idle && (ok = (s->slot[s->slots].session = qm_session_new(e, err)) != NULL)) s->slots++;
+    engine_leave(e);
+    s->free_slots = s->slots;
+    if (ok && !s->slots) ok = err_as(err, QM_LIMIT, "all %lld slots are taken", (long long)info->slots);
+    if (ok) return s;
+    scheduler_free(s);
+    return NULL;
+}
+
+static void request_close(Scheduler *s, Request *r) {
+    if (r->state && r->row->free) r->row->free(r);
+    if (r->session && r->row->drafts && s->search.draft) s->drafting--;
+    free(r->state);
+    free(r->session);
+    for (int i = 0; i < s->slots; i++)
+        if (s->slot[i].user == r) s->slot[i].user = NULL, s->free_slots++;
+    r->state = NULL;
+    r->session = NULL;
+}
+
+static void drop(Request *r) {
+    if (r->sink.drop) r->sink.drop(r->sink.user, r);
+}
+
+void scheduler_free(Scheduler *s) {
+    if (!s) return;
+    for (int i = 0; i < s->count; i++) request_close(s, s->running[i]), drop(s->running[i]);
+    while (s->waiting.count) drop(queue_take(&s->waiting));
+    while (s->inbox.count) drop(queue_take(&s->inbox));
+    for (int i = 0; i < s->slots; i++) qm_session_free(s->slot[i].session);
+    sample_work_free(&s->search.work);
+    pthread_mutex_destroy(&s->door);
+    pthread_cond_destroy(&s->knock);
+    free(s->slot);
+    free(s->running);
+    free(s->source);
+    free(s->entry);
+    free(s);
+}
+
+/* ---- The door ---------------------------------------------------------------------------------------------------- */
+
+/* No new token may stand past the end of the cache. */
+static void fit(Generation *g, const QmModelInfo *info) {
+    int64_t room = info->context - g->prompt + 1;
+    if (g->config.max_new_tokens > room) g->config.max_new_tokens = room;
+}
+
+bool scheduler_add(Scheduler *s, Request *r, Err *err) {
+    const QmModelInfo *info = qm_engine_info(s->search.engine);
+    Generation *g = &r->g;
+    r->row = search_of(&g->config, s->search.draft != NULL);
+    int64_t need = r->row->slots(&g->config);
+    for (int64_t t = 0; t < g->prompt; t++)
+        if (g->ids[t] < 0 || g->ids[t] >= info->vocab)
+            return err_set(err, "id %d is outside the vocabulary of %lld", g->ids[t], (long long)info->vocab);
+    if (g->prompt > info->context)
+        return err_as(err, QM_LIMIT, "%lld prompt tokens do not fit the context of %lld", (long long)g->prompt,
+                      (long long)info->context);
+    if (need > s->slots)
+        return err_as(err, QM_LIMIT, "this search runs %lld sequences at once: expected --slots of as many, got %lld",
+                      (long long)need, (long long)s->slots);
+    if (r->row->hidden && !s->search.engine->model.hidden_count)
+        return err_as(err, QM_USAGE, "this search needs hidden states, which were not asked for at open");
+    fit(g, info);
+    r->search = &s->search;
+    pthread_mutex_lock(&s->door);
+    queue_put(&s->inbox, r);
+    pthread_cond_signal(&s->knock);
+    pthread_mutex_unlock(&s->door);
+    return true;
+}
+
+void request_cancel(Request *r) { atomic_store(&r->cancelled, true); }
+
+static void inbox_empty(Scheduler *s) {
+    pthread_mutex_lock(&s->door);
+    while (s->inbox.count) queue_put(&s->waiting, queue_take(&s->inbox));
+    pthread_mutex_unlock(&s->door);
+}
+
+bool scheduler_busy(Scheduler *s) {
+    inbox_empty(s);
+    return s->count || s->waiting.count;
+}
+
+int64_t scheduler_waiting(Scheduler *s) {
+    inbox_empty(s);
+    return s->waiting.count;
+}
+
+void scheduler_wait(Scheduler *s, double seconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nanoseconds = until.tv_nsec + (int64_t)(seconds * 1e9);
+    until.tv_sec += nanoseconds / 1000000000;
+    until.tv_nsec = nanoseconds % 1000000000;
+    if (scheduler_busy(s)) return;
+    pthread_mutex_lock(&s->door);
+    while (!s->inbox.count && !s->woken && pthread_cond_timedwait(&s->knock, &s->door, &until) == 0) continue;
+    s->woken = false;
+    pthread_mutex_unlock(&s->door);
+}
+
+void scheduler_wake(Scheduler *s) {
+    pthread_mutex_lock(&s->door);
+    s->woken = true;
+    pthread_cond_signal(&s->knock);
+    pthread_mutex_unlock(&s->door);
+}
+
+const SchedulerStats *scheduler_stats(const Scheduler *s) { return &s->stats; }
+
+/* ---- The end of a request ---------------------------------------------------------------------------------------- */
+
+/* Asked for nothing new: as many empty ends as sequences were asked for. */
+static bool found_nothing(Request *r, Err *err) {
+    int64_t n = r->g.config.num_return_sequences;
+    if (!r->row->end) return true;
+    if (!(r->found.list = mem_new((size_t)n, sizeof *r->found.list, "sequences", err))) return false;
+    while (r->found.count < n)
+        if (!generation_copy(&r->found.list[r->found.count++], &r->g, err)) return false;
+    return true;
+}
+
+/* Hands a request back. */
+static bool give_back(Scheduler *s, Request *r, Err *err) {
+    Err why = {0};
+    r->ended = clock_seconds();
+    if (!r->taken) r->taken = r->first = r->ended;
+    if (!r->first) r->first = r->ended;
+    if (!r->failed.kind && !r->g.finish && r->row->end) r->row->end(r, &r->failed);
+    request_close(s, r);
+    for (int64_t i = 0; !r->failed.kind && i < (r->row->end ? r->found.count : 1); i++)
+        if (!generation_sound(r->row->end ? &r->found.list[i] : &r->g, &why)) r->invalid = true;
+    if (!r->failed.kind) r->failed = why;
+    if (r->failed.kind) sequences_free(&r->found);
+    generation_rest(&r->g);
+    return !r->sink.done || r->sink.done(r->sink.user, r, err);
+}
+
+/* The answer so far stands; a search has none. */
+static bool end_early(Scheduler *s, Request *r, Err *err) {
+    const char *text = "";
+    size_t bytes = 0;
+    generation_end(&r->g, "interrupted", &text, &bytes);
+    sequences_free(&r->found);
+    bool ok = !bytes || !r->sink.token || r->sink.token(r->sink.user, r, -1, text, bytes, err);
+    return give_back(s, r, err) && ok;
+}
+
+/* Hands back those that are over. */
+static bool sweep(Scheduler *s, Err *err) {
+    for (int i = 0; i < s->count;) {
+        Request *r = s->running[i];
+        bool cancelled = atomic_load(&r->cancelled) && !r->over;
+        if (!cancelled && !r->over) {
+            i++;
+            continue;
+        }
+        s->count--;
+        memmove(s->running + i, s->running + i + 1, (size_t)(s->count - i) * sizeof *s->running);
+        if (cancelled ? !end_early(s, r, err) : !give_back(s, r, err)) return false;
+    }
+    return true;
+}
+
+/* ---- Admission --------------------------------------------------------------------------------------------------- */
+
+/* Ids at the start of a prompt that free slots hold. */
+static int64_t free_hold(const Scheduler *s, const Generation *g) {
+    int64_t most = 0;
+    for (int i = 0; i < s->slots; i++) {
+        int64_t n = s->slot[i].user ? 0 : session_holds(s->slot[i].session, g->ids, g->prompt);
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+/* Ids at the start of a prompt that requests which run have fed, or are about to: two prompts have them alike. */
+static int64_t running_share(const Scheduler *s, const Generation *g, bool fed) {
+    int64_t most = 0;
+    for (int i = 0; i < s->count; i++) {
+        const Request *r = s->running[i];
+        int64_t n = 0, limit = r->g.prompt < g->prompt - 1 ? r->g.prompt : g->prompt - 1;
+        if (fed) n = session_holds(r->session[0], g->ids, g->prompt);
+        else while (n < limit && r->g.ids[n] == g->ids[n]) n++;
+        if (n > most) most = n;
+    }
+    return most;
+}
+
+/* Whether to wait for one that runs to feed a beginning that no slot has yet. */
+static bool worth_waiting(const Scheduler *s, const Request *r) {
+    if (!s->count || r->row->hidden || !session_shares(s->slot[0].session) || !s->search.engine->backend->copy) return false;
+    int64_t fed = running_share(s, &r->g, true), held = free_hold(s, &r->g);
+    if (fed < SHARED_LEAST) fed = 0;
+    return running_share(s, &r->g, false) >= (fed > held ? fed : held) + SHARED_LEAST;
+}
+
+/* The free slot that holds most of the prompt; of equals, the one that holds least else. */
+static Slot *slot_for(Scheduler *s, const Generation *g) {
+    Slot *best = NULL;
+    int64_t most = 0;
+    for (int i = 0; i < s->slots; i++) {
+        Slot *one = &s->slot[i];
+        int64_t n = one->user || !g ? 0 : session_holds(one->session, g->ids, g->prompt);
+        bool less = !best || qm_session_length(one->session) < qm_session_length(best->session);
+        if (one->user || (best && n < most) || (best && n == most && !less)) continue;
+        best = one;
+        most = n;
+    }
+    return best;
+}
+
+/* Gives a request its slots, the first with as much of the prompt as can be had. */
+static bool take(Scheduler *s, Request *r, Err *err) {
+    const Generation *g = &r->g;
+    int64_t need = r->row->slots(&g->config), most = r->row->most ? r->row->most(&g->config) : need, kept = 0;
+    if (most > s->free_slots) most = s->free_slots;
+    r->session = mem_new((size_t)most, sizeof *r->session, "slots", err);
+    if (!r->session) return false;
+    s->drafting += r->row->drafts && s->search.draft;
+    if (!(r->state = mem_new(1, r->row->bytes, r->row->name, err)) || !generation_wake(&r->g, err)) return false;
+    r->sessions = (int)most;
+    for (int i = 0; i < most; i++) {
+        Slot *slot = slot_for(s, i || r->row->hidden ? NULL : g);
+        int64_t holds = i || r->row->hidden ? 0 : session_holds(slot->session, g->ids, g->prompt);
+        r->session[i] = slot->session;
+        slot->user = r;
+        s->free_slots--;
+        if (!qm_session_crop(slot->session, holds, err)) return false;
+        if (i == 0) kept = holds;
+    }
+    for (int i = 0; i < s->count; i++) s->source[i] = s->running[i]->session[0];
+    if (!r->row->hidden && !session_borrow(r->session[0], g->ids, g->prompt, s->source, s->count, err)) return false;
+    r->reused = qm_session_length(r->session[0]);
+    if (r->reused > kept) s->stats.copied += r->reused;
+    s->stats.reused += r->reused;
+    r->order = s->taken++;
+    r->taken = clock_seconds();
+    return true;
+}
+
+static bool admit(Scheduler *s, Err *err) {
+    inbox_empty(s);
+    while (s->waiting.count) {
+        Request *r = s->waiting.first;
+        bool over = r->g.finish != NULL, cancelled = atomic_load(&r->cancelled);
+        bool fits = r->row->slots(&r->g.config) <= s->free_slots &&
+                    (!r->row->drafts || !s->search.draft || s->drafting < s->draft_slots);
+        if (!over && !cancelled && (!fits || worth_waiting(s, r))) return true;
+        queue_take(&s->waiting);
+        if (cancelled) {
+            if (!end_early(s, r, err)) return false;
+        } else if (over) {
+            if (!found_nothing(r, &r->failed)) sequences_free(&r->found);
+            if (!give_back(s, r, err)) return false;
+        } else if (take(s, r, &r->failed)) s->running[s->count++] = r;
+        else if (!give_back(s, r, err)) return false;
+    }
+    return true;
+}
+
+/* ---- A step ------------------------------------------------------------------------------------------------------ */
+
+static void count_fed(Scheduler *s, const Request *r, const QmAppend *entry, int count) {
+    for (int i = 0; i < count; i++)
+        if (qm_session_length(entry[i].session) < r->g.prompt) s->stats.prompt += entry[i].count;
+        else s->stats.decoded += entry[i].count;
+}
+
+/* What one request feeds: as its policy says, or a piece of a prompt that is longer than there are rows. A request whose
+ * policy fails is over. False: its owner failed. */
+static bool plan_one(Scheduler *s, Request *r, StepPlan *p, Err *err) {
+    int64_t fed = qm_session_length(r->session[0]), left = r->g.prompt - fed, rows = p->rows > 0 ? p->rows : 1;
+    int before = p->count;
+    if (!r->row->hidden && left > rows) {
+        plan_add(p, (QmAppend){.session = r->session[0], .tokens = r->g.ids + fed, .count = rows,
+                               .rope_length = r->g.prompt});
+        r->planned = false;
+    } else {
+        r->planned = r->row->plan(r, p, &r->failed);
+        if (!r->planned) r->over = true, p->count = before;
+        if (r->owner_failed) return err_from(err, &r->failed);
+    }
+    count_fed(s, r, p->entry + before, p->count - before);
+    return true;
+}
+
+/* Requests past their prompt first; the rows left go to prompts, the earliest first, of which one advances even when
+ * there are none left. */
+static bool plan_step(Scheduler *s, StepPlan *p, Err *err) {
+    bool first = true;
+    *p = (StepPlan){.entry = s->entry, .rows = s->search.engine->info.rows};
+    for (int i = 0; i < s->count; i++) {
+        Request *r = s->running[i];
+        r->planned = false;
+        if (qm_session_length(r->session[0]) >= r->g.prompt && !plan_one(s, r, p, err)) return false;
+    }
+    for (int i = 0; i < s->count; i++) {
+        Request *r = s->running[i];
+        if (qm_session_length(r->session[0]) >= r->g.prompt || (!first && p->rows < 1)) continue;
+        if (!plan_one(s, r, p, err)) return false;
+        first = false;
+    }
+    return true;
+}
+
+bool scheduler_step(Scheduler *s, Err *err) {
+    StepPlan p;
+    SchedulerStats before = s->stats;
+    if (!sweep(s, err) || !admit(s, err) || !plan_step(s, &p, err)) return false;
+    if (p.count && !qm_forward(s->search.engine, s->entry, p.count, err)) {
+        s->stats.prompt = before.prompt, s->stats.decoded = before.decoded;
+        return false;
+    }
+    s->stats.steps += p.count > 0;
+    for (int i = 0; i < s->count; i++) {
+        Request *r = s->running[i];
+        if (!r->planned || r->over) continue;
+        if (!r->row->advance(r, &r->failed)) r->over = true;
+        if (r->owner_failed) return err_from(err, &r->failed);
+    }
+    return sweep(s, err);
+}
+
+bool scheduler_run(Scheduler *s, bool (*stop)(void), Err *err) {
+    while (scheduler_busy(s)) {
+        if (stop && stop()) return err_as(err, QM_INTERRUPTED, "interrupted");
+        if (!scheduler_step(s, err)) return false;
+    }
+    return true;
+}
