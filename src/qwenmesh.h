@@ -265,6 +265,95 @@ QM_API const char *qm_tokenizer_piece(const QmTokenizer *tokenizer, int32_t id, 
 QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messages_json, size_t bytes,
                                  bool add_generation_prompt, int32_t **ids, char **text, QmErr *err);
 
+/* ---- Generation ------------------------------------------------------------------------------------------------ */
+
+/* What to generate and how to choose tokens. Names and meanings are those of a request of `qwenmesh generate`: Hugging
+ * Face's GenerationConfig ("max_new_tokens", "do_sample", "temperature", "top_p", "num_beams", "eos_token_id",
+ * "stop_strings", ...), and "grammar" (GBNF), "regex", "json_schema", "response_format", "logprobs", "seed". */
+typedef struct QmParameters QmParameters;
+
+/* A model's own: its generation_config.json and its ends of sequences. NULL on error. */
+QM_API QmParameters *qm_parameters_new(QmSource *source, QmErr *err);
+QM_API QmParameters *qm_parameters_copy(const QmParameters *parameters, QmErr *err);
+QM_API void qm_parameters_free(QmParameters *parameters);
+/* The members of a JSON object on top, all of them or, on error, none. A name that is not known is an error. */
+QM_API bool qm_parameters_set(QmParameters *parameters, const char *json, size_t bytes, QmErr *err);
+QM_API char *qm_parameters_text(const QmParameters *parameters, QmErr *err); /* one line of what is in force, malloc'ed */
+QM_API int64_t qm_parameters_slots(const QmParameters *parameters); /* QmEngineOptions.slots that they need at least */
+QM_API bool qm_parameters_hidden(const QmParameters *parameters);   /* whether they need QmEngineOptions.hidden */
+
+/* Streams the answer to a prompt: `say` gets text as it becomes final, whole characters, and returns false when it has
+ * enough. chat: the prompt is a chat's, the end of a turn ends the answer. tokenizer NULL: nothing is said. Takes every
+ * free slot of the engine until it returns. qm_interrupt ends it with QM_INTERRUPTED. */
+QM_API bool qm_generate(QmEngine *engine, const QmTokenizer *tokenizer, const int32_t *ids, int64_t count, bool chat,
+                        const QmParameters *parameters, bool (*say)(void *owner, const char *text, size_t bytes),
+                        void *owner, QmErr *err);
+
+typedef struct QmLogprob { int32_t id; float logprob; } QmLogprob; /* log softmax of the model's own logits */
+
+typedef struct QmSequence {
+    const int32_t *ids;       /* [count] the new ones                                                            */
+    int64_t count;
+    const char *text;         /* [bytes], and a NUL; special tokens left out                                     */
+    size_t bytes;
+    const char *finish;       /* "stop", "length", "time", "interrupted", "none_allowed", "grammar_budget"        */
+    double score;             /* by which several are ranked                                                     */
+    const QmLogprob *logprobs; /* [count][1 + alternatives] the token itself, then the likeliest, a missing one with
+                                 id -1; NULL: not asked for */
+    int64_t alternatives;
+} QmSequence;
+
+/* The end of a request. All of it is valid during the call only. */
+typedef struct QmAnswer {
+    int64_t request;
+    const QmErr *failed;      /* why there is no answer; NULL: there is                                          */
+    const QmSequence *sequences; /* [count] best first                                                          */
+    int64_t count;
+    int64_t prompt, reused;   /* tokens of it; those that a cache had already                                    */
+    int64_t drafted, accepted;
+    double taken, first, ended; /* monotonic seconds: it got a slot, its first token was chosen, its end          */
+} QmAnswer;
+
+/* Who is told of a request, by the thread that steps; each function may be NULL. None may call the generator, but for
+ * qm_generator_add and qm_generator_cancel. */
+typedef struct QmSink {
+    void *owner;
+    void (*logits)(void *owner, int64_t request, const float *row, int64_t vocab); /* from which the next token comes */
+    /* A token is final; -1: text that had been held back. False: enough, the request is cancelled. Searches that compare
+     * whole sequences tell none. */
+    bool (*token)(void *owner, int64_t request, int32_t id, const char *text, size_t bytes);
+    void (*done)(void *owner, const QmAnswer *answer); /* once for every request that was added */
+} QmSink;
+
+typedef struct QmRequest {
+    size_t size;              /* of this struct                                                                  */
+    const int32_t *ids;       /* [count] the prompt; not needed after qm_generator_add, as `parameters`           */
+    int64_t count;
+    const QmParameters *parameters;
+    bool chat;                /* ends of turns end it                                                            */
+    uint64_t sequence;        /* requests of one seed with different numbers draw apart                          */
+    QmSink sink;
+} QmRequest;
+
+/* Many requests at once over the slots of an engine. What one says does not depend on the others. Any thread may add and
+ * cancel; one at a time steps, is told, and frees. */
+typedef struct QmGenerator QmGenerator;
+
+/* Takes every free slot of the engine. tokenizer may be NULL where requests need no text; draft: a smaller model of the
+ * same vocabulary that guesses ahead, or NULL. All are used until qm_generator_free. */
+QM_API QmGenerator *qm_generator_new(QmEngine *engine, const QmTokenizer *tokenizer, QmEngine *draft, QmErr *err);
+QM_API void qm_generator_free(QmGenerator *generator); /* requests that have not ended are told so */
+/* The number of the request, 1 or more; 0 on error. First come, first served. */
+QM_API int64_t qm_generator_add(QmGenerator *generator, const QmRequest *request, QmErr *err);
+/* Ends it at the next step, with finish "interrupted" and what it has said; the others do not change by a bit. */
+QM_API void qm_generator_cancel(QmGenerator *generator, int64_t request);
+/* One step of the model for all that run. False when the engine fails or is interrupted: nothing has changed then, and
+ * it may be called again. */
+QM_API bool qm_generator_step(QmGenerator *generator, QmErr *err);
+QM_API bool qm_generator_busy(QmGenerator *generator); /* whether a request has not ended */
+/* Until there is something to do, or the time is over. */
+QM_API void qm_generator_wait(QmGenerator *generator, double seconds);
+
 #ifdef __cplusplus
 }
 #endif

@@ -213,7 +213,7 @@ static bool prepare(Job *job, const char *path, Err *err) {
 static json_t *logprobs_json(const Generation *g) {
     json_t *list = json_array();
     for (int64_t i = 0; g->logprobs && i < g->count - g->prompt; i++) {
-        const TokenLogprob *row = g->logprobs + i * (1 + g->config.logprobs);
+        const QmLogprob *row = g->logprobs + i * (1 + g->config.logprobs);
         json_t *top = json_array();
         for (int64_t k = 1; k <= g->config.logprobs && row[k].id >= 0; k++)
             json_array_append_new(top, json_pack("{s:i,s:f}", "id", row[k].id, "logprob", (double)row[k].logprob));

@@ -84,8 +84,7 @@ bool generation_greedy(const GenerationConfig *c);          /* whether no draw i
 
 /* ---- One sequence ------------------------------------------------------------------------------------------------ */
 
-/* Log-probabilities of one new token, before any processor: log softmax of the model's logits. */
-typedef struct TokenLogprob { int32_t id; float logprob; } TokenLogprob;
+
 
 /* One sequence. Text appears in `text` as far as it is final: whole characters, and nothing that may begin a stop
  * string. */
@@ -104,7 +103,7 @@ typedef struct Generation {
     int32_t state;             /* its state after the new tokens                 */
     MatchFault fault;          /* what it failed of                              */
     double deadline;           /* of the clock; 0: none set yet                  */
-    TokenLogprob *logprobs;    /* of new token i at i * (1 + config.logprobs): itself, then the likeliest in order */
+    QmLogprob *logprobs;    /* of new token i at i * (1 + config.logprobs): itself, then the likeliest in order */
     size_t logprobs_capacity;
     double logprob_sum;        /* of all new tokens, where logprobs are told or samples compared */
     double score;              /* beams: by which sequences are ranked */

@@ -50,24 +50,24 @@ double log_total(const float *logits, SampleWork *w) {
 }
 
 static int by_logprob(const void *a, const void *b) {
-    const TokenLogprob *x = a, *y = b;
+    const QmLogprob *x = a, *y = b;
     if (x->logprob != y->logprob) return x->logprob < y->logprob ? 1 : -1;
     return (x->id > y->id) - (x->id < y->id);
 }
 
 /* The n largest into out, in order, ties by id. */
-static void likeliest(const float *logits, int64_t vocab, double total, int64_t n, SampleWork *w, TokenLogprob *out) {
-    TokenLogprob found[MAX_LOGPROBS];
+static void likeliest(const float *logits, int64_t vocab, double total, int64_t n, SampleWork *w, QmLogprob *out) {
+    QmLogprob found[MAX_LOGPROBS];
     int64_t count = 0;
     float least = select_largest(logits, vocab, n, w);
     for (int tied = 0; tied < 2; tied++) /* above the least are fewer than n; then ties, as far as there is room */
         for (int64_t i = 0; i < vocab && count < n; i++) {
             if (!(w->top[i / WEIGH_BLOCK] >= least)) i |= WEIGH_BLOCK - 1; /* the block holds none */
             else if (tied ? logits[i] == least : logits[i] > least)
-                found[count++] = (TokenLogprob){(int32_t)i, (float)((double)logits[i] - total)};
+                found[count++] = (QmLogprob){(int32_t)i, (float)((double)logits[i] - total)};
         }
     qsort(found, (size_t)count, sizeof *found, by_logprob);
-    for (int64_t i = 0; i < n; i++) out[i] = i < count ? found[i] : (TokenLogprob){-1, -INFINITY};
+    for (int64_t i = 0; i < n; i++) out[i] = i < count ? found[i] : (QmLogprob){-1, -INFINITY};
 }
 
 bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *w, Err *err) {
@@ -78,8 +78,8 @@ bool generation_tell(Generation *g, const float *logits, double total, int32_t i
     if (!mem_grow((void **)&g->logprobs, &g->logprobs_capacity, (size_t)((at + 1) * (n + 1)), sizeof *g->logprobs,
                   "log-probabilities", err))
         return false;
-    TokenLogprob *row = g->logprobs + at * (n + 1);
-    *row = (TokenLogprob){id, logprob};
+    QmLogprob *row = g->logprobs + at * (n + 1);
+    *row = (QmLogprob){id, logprob};
     if (n > 0) likeliest(logits, w->vocab, total, n, w, row + 1);
     return true;
 }

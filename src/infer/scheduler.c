@@ -135,7 +135,7 @@ bool scheduler_add(Scheduler *s, Request *r, Err *err) {
     if (need > s->slots)
         return err_as(err, QM_LIMIT, "this search runs %lld sequences at once: expected --slots of as many, got %lld",
                       (long long)need, (long long)s->slots);
-    if (r->row->hidden && !s->search.engine->model.hidden_count)
+    if (r->row->hidden && !s->search.engine->hidden_count)
         return err_as(err, QM_USAGE, "this search needs hidden states, which were not asked for at open");
     fit(g, info);
     r->search = &s->search;

@@ -1,0 +1,237 @@
+/* generator.c: generation as the header offers it: parameters by the names of requests, and requests with a number over
+ * one scheduler. */
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../io/json.h"
+#include "parameters.h"
+#include "scheduler.h"
+
+/* ---- Parameters -------------------------------------------------------------------------------------------------- */
+
+struct QmParameters { GenerationConfig config; };
+
+QmParameters *qm_parameters_new(QmSource *source, QmErr *err) {
+    QmParameters *p = mem_new(1, sizeof *p, "parameters", err);
+    if (p && generation_defaults(&p->config, source, err)) return p;
+    qm_parameters_free(p);
+    return NULL;
+}
+
+QmParameters *qm_parameters_copy(const QmParameters *from, QmErr *err) {
+    QmParameters *p = mem_new(1, sizeof *p, "parameters", err);
+    if (p) generation_config_copy(&p->config, &from->config);
+    return p;
+}
+
+void qm_parameters_free(QmParameters *p) {
+    if (p) generation_config_free(&p->config);
+    free(p);
+}
+
+bool qm_parameters_set(QmParameters *p, const char *json, size_t bytes, QmErr *err) {
+    static const char where[] = "parameters";
+    GenerationConfig next = {0};
+    json_t *o = json_text(json, bytes, where, err);
+    bool ok = o && (json_is_object(o) || err_set(err, "%s: expected an object", where)) &&
+              parameters_known(o, NULL, where, err) && generation_from_json(&next, &p->config, o, where, err) &&
+              generation_check(&next, 0, err);
+    GenerationConfig before = ok ? p->config : next;
+    if (ok) p->config = next;
+    generation_config_free(&before);
+    json_decref(o);
+    return ok;
+}
+
+char *qm_parameters_text(const QmParameters *p, QmErr *err) {
+    Text text = {0};
+    generation_text(&p->config, &text);
+    if (text_ok(&text, "parameters", err)) return text.data;
+    text_free(&text);
+    return NULL;
+}
+
+int64_t qm_parameters_slots(const QmParameters *p) { return search_slots(&p->config); }
+bool qm_parameters_hidden(const QmParameters *p) { return search_hidden(&p->config); }
+
+/* ---- Requests ---------------------------------------------------------------------------------------------------- */
+
+typedef struct Live {
+    Request request; /* first: sinks get its address */
+    QmGenerator *generator;
+    QmSink sink;
+    int64_t number;
+    struct Live *next;
+} Live;
+
+struct QmGenerator {
+    Scheduler *scheduler;
+    const QmTokenizer *tokenizer;
+    int64_t vocab;
+    pthread_mutex_t lock; /* of what follows */
+    Live *live;           /* those that have not ended */
+    int64_t numbers;      /* given so far */
+};
+
+static void live_free(Live *l) {
+    QmGenerator *g = l->generator;
+    pthread_mutex_lock(&g->lock);
+    for (Live **at = &g->live; *at; at = &(*at)->next)
+        if (*at == l) {
+            *at = l->next;
+            break;
+        }
+    pthread_mutex_unlock(&g->lock);
+    request_free(&l->request);
+    free(l);
+}
+
+static QmSequence sequence_of(const Generation *g) {
+    return (QmSequence){.ids = g->ids + g->prompt, .count = g->count - g->prompt,
+                        .text = g->raw.data ? g->raw.data : "", .bytes = g->raw.bytes, .finish = g->finish,
+                        .score = g->score, .logprobs = g->logprobs,
+                        .alternatives = g->config.logprobs > 0 ? g->config.logprobs : 0};
+}
+
+/* Tells the end, with what came of it. */
+static bool tell(Live *l, const Err *failed, Err *err) {
+    const Request *r = &l->request;
+    bool whole = !failed || !failed->kind;
+    int64_t count = !whole ? 0 : r->row->end ? r->found.count : 1;
+    QmSequence *list = mem_new((size_t)(count ? count : 1), sizeof *list, "an answer", err);
+    if (!list) return false;
+    for (int64_t i = 0; i < count; i++) list[i] = sequence_of(r->row->end ? &r->found.list[i] : &r->g);
+    QmAnswer a = {.request = l->number, .failed = whole ? NULL : failed, .sequences = list,
+                  .count = count, .prompt = r->g.prompt, .reused = r->reused, .drafted = r->drafted,
+                  .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended};
+    if (l->sink.done) l->sink.done(l->sink.owner, &a);
+    free(list);
+    return true;
+}
+
+static bool on_logits(void *user, const float *row, int64_t vocab, Err *err) {
+    const Live *l = user;
+    (void)err;
+    l->sink.logits(l->sink.owner, l->number, row, vocab);
+    return true;
+}
+
+static bool on_token(void *user, Request *r, int32_t id, const char *text, size_t bytes, Err *err) {
+    const Live *l = user;
+    (void)err;
+    if (!l->sink.token(l->sink.owner, l->number, id, text, bytes)) request_cancel(r);
+    return true;
+}
+
+static bool on_done(void *user, Request *r, Err *err) {
+    bool ok = tell(user, &r->failed, err);
+    live_free(user);
+    return ok;
+}
+
+static void on_drop(void *user, Request *r) {
+    Err dropped = {0};
+    (void)r;
+    err_as(&dropped, QM_INTERRUPTED, "interrupted: its generator was freed");
+    tell(user, &dropped, NULL);
+    live_free(user);
+}
+
+int64_t qm_generator_add(QmGenerator *g, const QmRequest *given, QmErr *err) {
+    GenerationConfig c;
+    if (given->size != sizeof *given)
+        return err_as(err, QM_USAGE, "request: expected a size of %zu, got %zu", sizeof *given, given->size);
+    if (!given->parameters) return err_as(err, QM_USAGE, "request: expected parameters, got none");
+    Live *l = mem_new(1, sizeof *l, "a request", err);
+    if (!l) return 0;
+    generation_config_copy(&c, &given->parameters->config);
+    if (given->chat && g->tokenizer) generation_turn_ends(&c, g->tokenizer);
+    l->generator = g;
+    l->sink = given->sink;
+    l->request.sequence = given->sequence;
+    l->request.sink = (Sink){.user = l, .logits = l->sink.logits ? on_logits : NULL,
+                             .token = l->sink.token ? on_token : NULL, .done = on_done, .drop = on_drop};
+    bool ok = generation_check(&c, g->vocab, err) &&
+              generation_start(&l->request.g, &c, g->tokenizer, given->ids, given->count, err);
+    generation_config_free(&c);
+    if (ok) generation_rest(&l->request.g);
+    pthread_mutex_lock(&g->lock);
+    int64_t number = l->number = ++g->numbers;
+    l->next = g->live;
+    g->live = l;
+    pthread_mutex_unlock(&g->lock);
+    if (ok && scheduler_add(g->scheduler, &l->request, err)) return number;
+    live_free(l);
+    return 0;
+}
+
+void qm_generator_cancel(QmGenerator *g, int64_t number) {
+    pthread_mutex_lock(&g->lock);
+    for (Live *l = g->live; l; l = l->next)
+        if (l->number == number) request_cancel(&l->request);
+    pthread_mutex_unlock(&g->lock);
+    scheduler_wake(g->scheduler);
+}
+
+/* ---- All of them ------------------------------------------------------------------------------------------------- */
+
+QmGenerator *qm_generator_new(QmEngine *engine, const QmTokenizer *tokenizer, QmEngine *draft, QmErr *err) {
+    QmGenerator *g = mem_new(1, sizeof *g, "generator", err);
+    if (!g) return NULL;
+    g->tokenizer = tokenizer;
+    g->vocab = qm_engine_info(engine)->vocab;
+    if ((g->scheduler = scheduler_new(engine, draft, err))) {
+        pthread_mutex_init(&g->lock, NULL);
+        return g;
+    }
+    free(g);
+    return NULL;
+}
+
+void qm_generator_free(QmGenerator *g) {
+    if (!g) return;
+    scheduler_free(g->scheduler);
+    pthread_mutex_destroy(&g->lock);
+    free(g);
+}
+
+bool qm_generator_step(QmGenerator *g, QmErr *err) { return scheduler_step(g->scheduler, err); }
+bool qm_generator_busy(QmGenerator *g) { return scheduler_busy(g->scheduler); }
+void qm_generator_wait(QmGenerator *g, double seconds) { scheduler_wait(g->scheduler, seconds); }
+
+/* ---- One answer -------------------------------------------------------------------------------------------------- */
+
+typedef struct Saying {
+    bool (*say)(void *, const char *, size_t);
+    void *owner;
+    bool said;
+    Err failed;
+} Saying;
+
+static bool say_token(void *owner, int64_t request, int32_t id, const char *text, size_t bytes) {
+    Saying *s = owner;
+    (void)request, (void)id;
+    s->said = true;
+    return bytes == 0 || s->say(s->owner, text, bytes);
+}
+
+static void say_done(void *owner, const QmAnswer *a) {
+    Saying *s = owner;
+    if (a->failed) s->failed = *a->failed;
+    else if (!s->said && a->count && a->sequences->bytes) s->say(s->owner, a->sequences->text, a->sequences->bytes);
+}
+
+bool qm_generate(QmEngine *engine, const QmTokenizer *tokenizer, const int32_t *ids, int64_t count, bool chat,
+                 const QmParameters *parameters, bool (*say)(void *owner, const char *text, size_t bytes), void *owner,
+                 QmErr *err) {
+    Saying s = {.say = say, .owner = owner};
+    QmRequest r = {.size = sizeof r, .ids = ids, .count = count, .parameters = parameters, .chat = chat,
+                   .sink = {.owner = &s, .token = say_token, .done = say_done}};
+    QmGenerator *g = qm_generator_new(engine, tokenizer, NULL, err);
+    int64_t number = g ? qm_generator_add(g, &r, err) : 0;
+    bool ok = number > 0;
+    while (ok && qm_generator_busy(g)) ok = qm_generator_step(g, err);
+    if (ok && s.failed.kind) ok = err_from(err, &s.failed);
+    qm_generator_free(g);
+    return ok;
+}
