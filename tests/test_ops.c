@@ -111,6 +111,11 @@ static Tensor of_both(Graph *g) {
     Tensor a = projected(g, "fd", "a"), sum = graph_op(g, &both_row, &(Node){.in = {a, projected(g, "fd", "b")}});
     return silu_mul(g, graph_result(g, sum, 1), sum);
 }
+static Tensor of_cross(Graph *g) { /* attention over a state that another op has written */
+    Tensor q = projected(g, "(kgc)d", "q_proj");
+    cache_of(g);
+    return attention(g, q, state(g, "s(kc)", TYPE_CACHE, "cache"), 0);
+}
 static Tensor of_outer(Graph *g) {
     Tensor x = rows_of(g);
     return graph_op(g, &outer_row, &(Node){.in = {linear(g, x, weight(g, "(kgc)d", "q_proj"), NO_TENSOR), x}});
@@ -119,11 +124,14 @@ static Tensor of_total(Graph *g) { return graph_op(g, &total_row, &(Node){.in = 
 
 static const struct { const char *op; Tensor (*build)(Graph *g); bool lowered; } cases[] = {
     {"embed", rows_of, true}, {"embed by positions", of_learned, true}, {"rms_norm", of_rms_norm, true},
-    {"head_norm", of_head_norm, true}, {"linear", of_linear, true}, {"rope_table", table_of, false}, {"rope", of_rope, true},
-    {"cache_update, attention", of_attention, true}, {"window", of_window, true}, {"silu_mul", of_silu_mul, true},
+    {"head_norm", of_head_norm, true},
+    {"linear", of_linear, true}, {"rope_table", table_of, false}, {"rope", of_rope, true},
+    {"cache_update, attention", of_attention, true}, {"window", of_window, true},
+    {"attention over a state", of_cross, true}, {"silu_mul", of_silu_mul, true},
     {"add", of_add, true}, {"select_rows", of_select, true}, {"argmax, reduce_argmax", of_argmax, true},
-    {"all_reduce", of_all_reduce, true}, {"all_reduce over the vocabulary", of_back, true}, {"two results", of_both, false},
-    {"a state", of_count, false}, {"a matrix over rows", of_outer, false}, {"a vector over rows", of_total, false},
+    {"all_reduce", of_all_reduce, true}, {"all_reduce over the vocabulary", of_back, true},
+    {"two results", of_both, false}, {"a state", of_count, false}, {"a matrix over rows", of_outer, false},
+    {"a vector over rows", of_total, false},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -258,7 +266,8 @@ static int64_t both_ways(const Backend *backend, int number, const int64_t *shap
     graph_init(&g, &config, MOST_ROWS, CONTEXT);
     Tensor last = cases[number].build(&g);
     if (graph_node(&g, last)) graph_node(&g, last)->keep = true;
-    if (g.err.kind || !mesh_parse(&mesh, mesh_text, &err) || !partition_new(&partition, &config, &mesh, backend->uniform, &err) ||
+    if (g.err.kind || !mesh_parse(&mesh, mesh_text, &err) ||
+        !partition_new(&partition, &config, &mesh, backend->uniform, &err) ||
         !partition_sequences(&partition, SLOTS, &err) || !program_new(&program, &g, &partition, &err))
         fail_msg("%s: %s%s", cases[number].op, g.err.text, err.text);
     random_state = 88172645463325252u; /* the same weights on every mesh */

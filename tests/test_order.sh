@@ -27,8 +27,10 @@ for row in $rows; do
     check "$row is named by its own folder only: $found" '[ -z "$found" ]'
 done
 # What a dimension letter means stands in the table of axes, and nobody else compares letters.
+letters=$(grep -o "'.'" src/graph/axis.h | tr -d "'\n")
+check "axes have letters: $letters" '[ ${#letters} -ge 9 ]'
 for folder in graph ops cpu pjrt model; do
-    found=$(grep -n "'[trdfvskgc]'" src/$folder/*.[ch] | grep -v '^src/graph/axis\.[ch]:' | tr '\n' ' ')
+    found=$(grep -n "'[$letters]'" src/$folder/*.[ch] | grep -v '^src/graph/axis\.[ch]:' | tr '\n' ' ')
     check "src/$folder quotes no axis letter: $found" '[ -z "$found" ]'
 done
 # Only the commands and bench print: the library tells a watch (base/watch.h).

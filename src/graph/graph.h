@@ -3,8 +3,8 @@
  * A Graph is built once per model with global shapes; program.h turns it into one device's program with explicit
  * collectives. Dimension letters, used in every shape comment, weight declaration and factor string: axis.c has the
  * table, with who shares what. t rows of a step (each a token of some slot at some position), r rows whose logits are
- * asked for, d hidden, f ffn (intermediate), v vocabulary, n labels of a head, s cache positions, k key/value heads, g query heads per
- * key/value head, c channels of a head.
+ * asked for, d hidden, f ffn (intermediate), v vocabulary, n labels of a head, s cache positions, k key/value heads, g
+ * query heads per key/value head, c channels of a head.
  */
 #ifndef GRAPH_H
 #define GRAPH_H

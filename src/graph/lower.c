@@ -218,28 +218,42 @@ static const char *value_argument(Lower *l, const Node *n) {
     return lower_word(l, "%%%s", a.name);
 }
 
-/* A state that is no cache, as it stands before the step. It is shared as its axes are. */
+/* A state that is no cache, as it stands before the step. */
 static const char *state_argument(Lower *l, const Node *state) {
     LowerArgument a = {.role = ROLE_STATE, .rank = state->shape.rank, .state = state->state, .type = "f32"};
     for (int d = 0; d < a.rank; d++) {
-        a.dim[d] = 1;
-        for (const char *c = state->shape.dim[d].letters; *c; c++) {
-            a.dim[d] *= lower_letter(l, *c, axis_is_split(*c) ? state->shape.dim[d].letters : "");
-            if (axis_is_split(*c)) a.split[d] = SPLIT_TP;
-        }
+        a.dim[d] = lower_dim(l, state, d);
+        for (const char *c = state->split; *c; c++)
+            if (strchr(state->shape.dim[d].letters, *c)) a.split[d] = SPLIT_TP;
     }
     state_name(l, state, 0, a.name);
     argument_add(l, &a);
     return lower_word(l, "%%%s", a.name);
 }
 
+/* The op of this piece that left a state as a node finds it; NULL: it is as the step, or the piece before, left it. */
+static const Node *state_writer(const Lower *l, const Node *n, const Node *state) {
+    const Graph *g = &l->program->graph;
+    for (int id = node_id(l, n) - 1; id >= l->first; id--)
+        if (g->nodes[id].kind == NODE_OP && graph_state(g, (Tensor){id}) == state) return &g->nodes[id];
+    return NULL;
+}
+
+const char *lower_cached(Lower *l, const Node *n, int i, int v) {
+    const Node *state = graph_state(&l->program->graph, n->in[i]), *writer = state_writer(l, n, state);
+    if (writer) return lower_word(l, "%s%s", lower_out(l, writer), v ? "v" : "k");
+    return lower_cache(l, state, v, lower_dim(l, state, 1) / lower_channels(l), lower_channels(l));
+}
+
 const char *lower_in(Lower *l, const Node *n, int i) {
     const Node *in = graph_node(&l->program->graph, n->in[i]);
-    if (in->kind == NODE_STATE && in->type != TYPE_CACHE) return state_argument(l, in);
-    if (in->kind == NODE_STATE) {
+    const Node *writer = in->kind == NODE_STATE ? state_writer(l, n, in) : NULL;
+    if (in->kind == NODE_STATE && in->type == TYPE_CACHE) {
         err_as(&l->err, QM_INTERNAL, "lowering: %s reads a cache as a value", n->name);
         return "%?";
     }
+    if (writer) return lower_out(l, writer);
+    if (in->kind == NODE_STATE) return state_argument(l, in);
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
     if (in->kind == NODE_INPUT)
         return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);

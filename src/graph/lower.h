@@ -94,6 +94,8 @@ const char *lower_shard_input(Lower *l);
 void lower_result(Lower *l, const char *name, int64_t columns);
 /* A cache as it stands before the step, [slots, key/value heads, positions, channels]; v: 0 keys, 1 values. */
 const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, int64_t channels);
+/* The cache that is input i, as the ops before the node left it. */
+const char *lower_cached(Lower *l, const Node *n, int i, int v);
 /* all_reduce (sum) or all_gather of a value over every tensor-parallel mesh axis, or, of a sum over rows, over that of
  * the replicas; one collective an axis; returns the result's name. partial: Node.partial of the value. all_gather joins
  * along the last dimension of [rows, columns]; *columns grows. */

@@ -19,12 +19,11 @@ static int factor_of(const FactorDim *f, int i, int n) {
     return i <= extra ? 0 : i - extra;
 }
 
-/* Whether devices or replicas share a letter of an input. Weights and states are shared by their axes, unless the op
- * needs them whole; rows are, wherever they come from. */
+/* Whether devices or replicas share a letter of an input. A weight is shared by its axes, unless the op needs it
+ * whole; rows are, wherever they come from. */
 static bool letter_split(const Node *in, char letter, bool whole) {
     if (axis_is_rows(letter)) return in->kind == NODE_INPUT || in->dealt == letter;
-    bool kept = in->kind == NODE_WEIGHT || in->kind == NODE_STATE;
-    return kept ? axis_is_split(letter) && !whole : strchr(in->split, letter) != NULL;
+    return in->kind == NODE_WEIGHT ? axis_is_split(letter) && !whole : strchr(in->split, letter) != NULL;
 }
 
 static bool bind_input(const Program *p, const Node *user, int i, const Factors *f, Binding *b, Err *err) {
@@ -74,6 +73,13 @@ static bool propagate(const Program *p, const Node *op, Node *n, Err *err) {
            err_as(err, QM_INTERNAL, "%s: its result would be a partial sum, which it cannot be", n->op->name);
 }
 
+/* A state lies where its axes are dealt to: all ops find it so. */
+static void state_split(Node *n) {
+    for (int d = 0; d < n->shape.rank; d++)
+        for (const char *c = n->shape.dim[d].letters; *c; c++)
+            if (axis_is_split(*c)) letters_add(n->split, *c);
+}
+
 /* What stands for a node of the model's graph: itself, or the collective that completes it. */
 static Tensor append(Program *p, const Node *n) {
     Tensor t = graph_copy(&p->graph, n);
@@ -105,6 +111,7 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
             op = graph_node(&p->graph, n.in[0]);
         } else
             for (int i = 0; i < n.inputs; i++) n.in[i] = p->map[n.in[i].id];
+        if (n.kind == NODE_STATE) state_split(&n);
         if ((n.kind == NODE_OP || n.kind == NODE_RESULT) && !propagate(p, op, &n, err)) goto failed;
         made[id] = (Tensor){p->graph.count};
         p->map[id] = append(p, &n);

@@ -458,8 +458,8 @@ static void attention_stablehlo(Lower *l, const Node *n) {
     int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l), c = lower_channels(l);
     int64_t kv = lower_dim(l, update, 1) / c, heads = lower_dim(l, n, 1) / c;
     double scale = 1.0 / sqrt((double)c);
-    const char *out = lower_out(l, n), *cache = lower_in(l, n, 1), *sees = mask(l, window_of(n));
-    const char *k = lower_word(l, "%sk", cache), *v = lower_word(l, "%sv", cache);
+    const char *out = lower_out(l, n), *sees = mask(l, window_of(n));
+    const char *k = lower_cached(l, n, 1, 0), *v = lower_cached(l, n, 1, 1);
     if (l->bucket.slots != l->cache_slots || seen(l) != l->positions) {
         k = bucket_cache(l, lower_word(l, "%s_k", out), k, kv, c);
         v = bucket_cache(l, lower_word(l, "%s_v", out), v, kv, c);
