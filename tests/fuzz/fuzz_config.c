@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     ModelConfig c;
     Err err = {0};
-    if (config_from_json(&c, (const char *)data, bytes, "input", &err) == err.kind) abort();
+    if (config_from_json(&c, (const char *)data, bytes, "input", &err) == (err.kind != QM_OK)) abort();
     if (err.kind) return 0;
     if (c.layers < 1 || c.layers > MAX_LAYERS || c.heads % c.kv_heads || config_group(&c) < 1 ||
         !family_of(&c))

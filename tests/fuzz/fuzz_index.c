@@ -52,7 +52,7 @@ static void choose(const char *index, size_t bytes) {
     Err err = {0};
     bool has;
     if (!hub_files_add(&files, list, sizeof list - 1, all, 1, &err)) abort();
-    if (hub_choose(&files, index, bytes, &has, &err) == err.kind || files.count > 2) abort();
+    if (hub_choose(&files, index, bytes, &has, &err) == (err.kind != QM_OK) || files.count > 2) abort();
     hub_files_free(&files);
 }
 

@@ -72,7 +72,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
     }
     if (ok && nul && nul + 1 < data + bytes && nul[1] == '{')
         ok = load_config(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1), bytes % 2 ? "qwen2" : NULL, &err);
-    check(ok != err.kind);
+    check(ok != (err.kind != QM_OK));
     if (ok) encode_and_decode(t, sample, strlen(sample));
     if (ok && nul) encode_and_decode(t, (const char *)nul + 1, (size_t)(data + bytes - nul - 1));
     qm_tokenizer_close(t);
