@@ -37,6 +37,8 @@ if has tt libtt.so; then
         '[ "$(field dram_bytes)" = 12884901888 ]' 'out "\"fits\": true"' 'out "\"arch\": \"wormhole_b0\""'
     check "weights are parameters, prepared once; caches and inputs are not" '[ "$(field parameters)" = 290 ]' \
         '[ "$(field inputs)" = 52 ]' '[ "$(field const_evals)" -gt 100 ]' '[ "$(field prepared_bytes)" -gt 900000000 ]'
+    run compile tests/golden/qwen3-10-2t --system-desc n300-llmbox --mesh 2x4 --slots 2 --rows 8 --ctx 64
+    check "Qwen3 on 2x4: every norm of heads is the chip's own" 'is 0' 'out "| ttnn.rms_norm | 9 | 9 | 9 |"' 'out "0, 0"'
     run compile $configs/7b.json --system-desc n300-llmbox --mesh 2x4 --slots 8 --rows 32
     check "7B on 2x4: collectives by layer and axis, what fits" 'is 0' \
         'out "all_reduce 2 a layer on x, all_reduce 2 a layer on y, all_gather 1 on x, all_gather 1 on y"' \

@@ -15,6 +15,10 @@ for layout in "1 1x8" "2 1x8" "3 1x8" "4 2x4" "3 8x4" "4 1x32" "3 dp2,tp4" "2 1x
     check "28 and 4 heads, $mesh on $ranks ranks: the file of one process" 'is 0' 'cmp "$work/one.st" "$work/all.st"'
     rm -f "$work/all.st"
 done
+qwen3=tests/golden/qwen3-6-3
+run forward -m $qwen3 --in $qwen3/golden.safetensors --out "$work/one.st" --hidden
+spread 3 forward -m $qwen3 --in $qwen3/golden.safetensors --out "$work/all.st" --hidden --mesh 1x8
+check "Qwen3, 1x8 on 3 ranks" 'is 0' 'cmp "$work/one.st" "$work/all.st"'
 cat >"$work/req.jsonl" <<'REQUESTS'
 {"ids":[5,6,7],"max_new_tokens":5,"num_beams":3,"num_return_sequences":2}
 {"ids":[5,6,7,5,6,7,5,6],"max_new_tokens":12,"do_sample":true,"eos_token_id":null}
