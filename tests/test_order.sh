@@ -33,6 +33,10 @@ for folder in graph ops cpu pjrt model; do
     found=$(grep -n "'[$letters]'" src/$folder/*.[ch] | grep -v '^src/graph/axis\.[ch]:' | tr '\n' ' ')
     check "src/$folder quotes no axis letter: $found" '[ -z "$found" ]'
 done
+# A family of models is a row, and no other file knows it. (qwen2 is also the name of a pre-tokenizer.)
+families=$(sed -n 's/^ *\.name = "\([a-z0-9_]*\)".*/\1/p' src/model/family.c | tr '\n' '|')
+found=$(grep -nE "\"(${families%|})\"" src/*/*.[ch] | grep -vE '^src/model/family.c:|^src/text/tokenizer_gguf.c:.*SPLIT_QWEN2' | tr '\n' ' ')
+check "families are rows: $families and nobody else names one: $found" '[ "$families" != "|" ]' '[ -z "$found" ]'
 # Only the commands and bench print: the library tells a watch (base/watch.h).
 printing=$(grep -nE '\b(fprintf\(stderr|perror\(|v?printf\(|puts\(|putchar\(|fputs\([^;]*, std(out|err)\))' src/*/*.[ch] |
     grep -vE '^src/(cli|bench)/' | grep -vE '^[^:]*:[0-9]+:.*__attribute__')
