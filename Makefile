@@ -108,13 +108,14 @@ FUZZ_SECONDS ?= 60
 # The tests that start threads.
 TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/tsan/tests/test_kv \
               build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts build/tsan/tests/test_threads \
+              build/tsan/tests/test_generator \
               build/tsan/tests/test_source
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
 # Scripts run under the address sanitizer, but for those about builds and processes, and those that wait for compilers
 # of plugins; test_cli.sh and test_requests.sh under both, for memory and stack that sanitizers leave no room to measure.
 # The longest first, so that it does not run alone at the end.
-PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh \
+PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh tests/test_circles.sh \
                  tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
                  tests/test_files.sh tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
 KERNEL_TESTS := build/asan/checked/test_kernels build/asan/checked/test_linear_kernels

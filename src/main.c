@@ -1,4 +1,4 @@
-/* main.c: the table of commands, and the only exit of the program. */
+/* main.c: which command is meant, and the only exit of the program. */
 #include <string.h>
 #include <unistd.h>
 #include "base/guard.h"
@@ -6,26 +6,8 @@
 #include "cli/model_options.h"
 #include "cli/watch_terminal.h"
 #include "infer/follow.h"
+#include "infer/lead.h"
 #include "io/libraries.h"
-
-const Command commands[] = {
-    {"env", cmd_env, "what this program and machine are: versions, CPU, memory, bandwidth"},
-    {"tokenize", cmd_tokenize, "text or chats to token ids, and back"},
-    {"grammar", cmd_grammar, "which texts a JSON schema, a GBNF or a regex lets through"},
-    {"run", cmd_run, "answer one prompt, streamed"},
-    {"chat", cmd_chat, "talk with the model at the terminal"},
-    {"generate", cmd_generate, "answer requests from a file, batched"},
-    {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
-    {"embed", cmd_embed, "a vector for each text, pooled from the last states"},
-    {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
-    {"pack", cmd_pack, "a model as one file, used where it is mapped: opens at once"},
-    {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},
-    {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, choices; two compared"},
-    {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},
-    {"export", cmd_export, "the programs of a mesh as StableHLO text, from config.json alone"},
-    {"compile", cmd_compile, "what a plugin's compiler makes of a mesh, from config.json alone"},
-    {NULL, NULL, NULL},
-};
 
 static int help(FILE *out) {
     fprintf(out,
@@ -67,7 +49,7 @@ static int command_spread(int argc, char **argv) {
     }
     if (transport_rank() > 0) watch_terminal(QM_FATAL); /* rank 0 says the rest */
     int code = transport_rank() == 0 ? command(argc, argv) : follow();
-    if (transport_rank() == 0) follow_end();
+    if (transport_rank() == 0) lead_end();
     transport_end();
     return code;
 }

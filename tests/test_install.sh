@@ -54,6 +54,24 @@ else
     skip "C++ with the shared library" "no c++"
 fi
 
+# The examples, by what was installed alone.
+example() { "$1" -Wall -Wextra -Wpedantic -Werror -o "$work/$2" "examples/$3" $(flags --cflags) "-L$work/static" $(flags --libs --static); }
+model=$work/model
+mkdir "$model" && cp tests/golden/tiny/* "$model" && chmod -R u+w "$model" && cp tests/data/bytes/tokenizer*.json "$model"
+check "examples/generate.c" 'example cc generate generate.c' '"$work/generate" "$model" abc 12 >"$work/out"' \
+    '"$at/bin/qwenmesh" run -m "$model" -p abc -n 12 --temp 0 --act f32 --ctx 512 2>"$work/err" | cmp - "$work/out"' \
+    '! "$work/generate" "$work/nowhere" abc >"$work/out" 2>"$work/err"' 'err "nowhere"'
+check "examples/compare.c" 'example cc compare compare.c' \
+    '"$work/compare" "$model" 1x1 2x4 7 3 9 | tee "$work/out" | grep -qx "1536 logits: the same bits"' \
+    '! "$work/compare" "$model" 1x1 2y4 2>"$work/err"' 'err "bad mesh"'
+if command -v c++ >/dev/null; then
+    check "examples/chat.cpp" 'example c++ chat chat.cpp' \
+        'printf "hello\nand \"you\"?\n" | "$work/chat" "$model" "(yes|no), [a-f]{3}" >"$work/out"' \
+        '[ "$(grep -cxE "(yes|no), [a-f]{3}" "$work/out")" = 2 ]'
+else
+    skip "examples/chat.cpp" "no c++"
+fi
+
 root_may=
 [ "$(id -u)" = 0 ] && root_may=--allow-run-as-root
 if [ -f "$at/lib/qwenmesh/qwenmesh-mpi.so" ] && mpirun --version 2>/dev/null | grep -q 'Open MPI'; then

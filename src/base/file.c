@@ -177,6 +177,13 @@ char *file_read(const char *path, size_t limit, size_t *bytes, Err *err) {
     return data;
 }
 
+bool input_open(int fd, const char *name, Err *err) {
+    int flags = fcntl(fd, F_GETFL);
+    return (flags >= 0 && (flags & O_ACCMODE) != O_WRONLY) ||
+           err_as(err, QM_IO, "cannot read %s: it is %s", name,
+                  flags < 0 || fd == STDIN_FILENO ? "closed" : "open for writing");
+}
+
 char *stream_read(FILE *file, const char *name, size_t limit, size_t *bytes, Err *err) {
     char *data = NULL;
     size_t room = 0, done = 0;

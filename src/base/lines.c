@@ -8,13 +8,6 @@
 
 static const char *name_of(const char *path) { return strcmp(path, "-") ? path : "standard input"; }
 
-bool input_open(int fd, const char *name, Err *err) {
-    int flags = fcntl(fd, F_GETFL);
-    return (flags >= 0 && (flags & O_ACCMODE) != O_WRONLY) ||
-           err_as(err, QM_IO, "cannot read %s: it is %s", name,
-                  flags < 0 || fd == STDIN_FILENO ? "closed" : "open for writing");
-}
-
 bool lines_open(Lines *l, const char *path, Err *err) {
     struct stat st;
     bool standard = !strcmp(path, "-");

@@ -12,7 +12,7 @@
 #include "../ops/norm.h"
 #include "../pjrt/pjrt.h"
 #include "engine.h"
-#include "follow.h"
+#include "lead.h"
 
 /* Held while an engine is opened or closed, which changes what a process has only one of: the environment that a plugin
  * reads, the messages between ranks. */
@@ -217,11 +217,11 @@ QmEngine *engine_open_as(QmSource *given, const QmEngineOptions *o, int spread_n
     else if (engine_options_known(o, e->backend == &backend_cpu ? ON_CPU : ON_PJRT, e->backend->name, err)) {
         QmEngineOptions told = *o;
         if (given) told.model = source_path(given);
-        follow_open(e, &told);
+        lead_open(e, &told);
         Source *source = source_of(given, o, err);
         bool planned = source && engine_plan(e, source, o, &b, err);
         source_close(source);
-        if (follow_agree(e, &b, planned, err) && follow_opened(e, engine_start(e, &b, err), err)) return e;
+        if (lead_agree(e, &b, planned, err) && lead_opened(e, engine_start(e, &b, err), err)) return e;
     }
     qm_engine_close(e);
     return NULL;
@@ -244,7 +244,7 @@ void qm_engine_close(QmEngine *e) {
     if (!e) return;
     pthread_mutex_lock(&process);
     const QmWatch *before = watch_use(e->watch);
-    follow_close(e);
+    lead_close(e);
     if (e->state) e->backend->close(e->state);
     watch_use(before);
     program_free(&e->program);

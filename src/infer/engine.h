@@ -28,7 +28,7 @@ struct QmEngine {
     bool *row_settled;       /* [rows] of logit rows: nothing is to be read of it any more       */
     atomic_uint interrupts;  /* so far: a qm_forward that began before one of them ends */
     pthread_mutex_t lock;    /* see engine_enter */
-    int spread_number;       /* over several ranks: its number on all of them (follow.h); 0: this process's alone */
+    int spread_number;       /* over several ranks: its number on all of them (lead.h); 0: this process's alone */
 };
 
 struct QmSession {

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 #include "../base/watch.h"
-#include "follow.h"
+#include "lead.h"
 
 static bool output_there(const QmEngine *e, const char *name, int entry, Err *err) {
     const Node *n = graph_node(&e->model.graph, output_find(&e->model.outputs, name));
@@ -101,7 +101,7 @@ static bool candidates_read(const QmEngine *e, const QmAppend *entries, const St
         float *to = logits_of(e, entries, s, i), floor;
         e->row_settled[i] = !to;
         if (to && some && a->enough) {
-            if (!told) follow_candidates(e, i); /* one call brings all rows */
+            if (!told) lead_candidates(e, i); /* one call brings all rows */
             told = true;
             if (!e->backend->candidates(e->state, i, to, &floor, err)) return false;
             e->row_settled[i] = a->enough(a->owner, to, floor);
@@ -113,7 +113,7 @@ static bool candidates_read(const QmEngine *e, const QmAppend *entries, const St
 
 static const float *result(const QmEngine *e, Tensor of_graph, Err *err) {
     Tensor t = program_tensor(&e->program, of_graph);
-    follow_read(e, t);
+    lead_read(e, t);
     return e->backend->read(e->state, t, err);
 }
 
@@ -197,7 +197,7 @@ static bool steps_run(QmEngine *e, QmAppend *entries, int count, unsigned before
         step_fill(e, entries, count, &at, s);
         if (s->rows == 0) return true;
         if (stops(e, entries, count) != before) return err_as(err, QM_INTERRUPTED, "interrupted");
-        follow_step(e);
+        lead_step(e);
         if (!e->backend->run(e->state, err)) return false;
         if (!step_results(e, entries, s, err)) return false;
     }

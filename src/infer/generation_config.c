@@ -158,13 +158,6 @@ static bool searches_from_json(GenerationConfig *c, const json_t *o, const char 
            early_stopping_from_json(c, o, where, err) && logprobs_from_json(c, o, where, err);
 }
 
-bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err) {
-    if (err->kind) return err_prefix(err, "%s", where), false;
-    grammar_release(c->grammar);
-    c->grammar = grammar;
-    return true;
-}
-
 void generation_config_copy(GenerationConfig *to, const GenerationConfig *from) {
     *to = *from;
     lists_share(to->lists);

@@ -18,15 +18,6 @@ void builder_free(Builder *b) {
     free(b->expr), free(b->range), free(b->rule), free(b->text), free(b->node), free(b);
 }
 
-bool builder_fail(Builder *b, const char *format, ...) {
-    char text[512];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    return err_set(b->err, "grammar: %s", text);
-}
-
 static int expr_new(Builder *b, Expr e) {
     if (b->err->kind) return -1;
     if (b->exprs >= MAX_EXPRESSIONS) return builder_fail(b, "expected at most %d expressions", MAX_EXPRESSIONS), -1;

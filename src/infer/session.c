@@ -3,7 +3,7 @@
 #include <string.h>
 #include "session.h"
 #include "engine.h"
-#include "follow.h"
+#include "lead.h"
 
 QmSession *qm_session_new(QmEngine *e, QmErr *err) {
     QmSession *s = mem_new(1, sizeof *s, "session", err);
@@ -69,7 +69,7 @@ bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr
     if (!e->backend->copy) return err_as(err, QM_USAGE, "copy: the %s backend cannot copy caches", e->backend->name);
     if (!mem_grow((void **)&to->ids, &to->room, (size_t)length, sizeof *to->ids, "ids of a session", err)) return false;
     engine_enter(e);
-    follow_copy(e, from->slot, to->slot, length);
+    lead_copy(e, from->slot, to->slot, length);
     bool copied = e->backend->copy(e->state, from->slot, to->slot, length, err);
     engine_leave(e);
     if (!copied) return false;

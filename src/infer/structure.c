@@ -56,6 +56,13 @@ static bool format_read(Structure *s, const json_t *format, const char *where, E
     return err_set(err, "%s: response_format: expected an object with \"type\", as {\"type\": \"json_object\"}", where);
 }
 
+bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where, Err *err) {
+    if (err->kind) return err_prefix(err, "%s", where), false;
+    grammar_release(c->grammar);
+    c->grammar = grammar;
+    return true;
+}
+
 bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
     const json_t *format = json_object_get(o, "response_format"), *schema = json_object_get(o, "json_schema");
     Structure s = {.gbnf = json_object_get(o, "grammar"), .regex = json_object_get(o, "regex")};
