@@ -156,9 +156,32 @@ def spacing(rng, depth=0):
     return "".join(out) + rng.choice(["", "\n", " \n", "\n\n", "\r\n"])
 
 
+def scoping(rng, depth=0):
+    """Names that are read and set in scopes in scopes; i and s are variables, p and q are not."""
+    name = lambda: rng.choice("ispq")
+    out = []
+    for _ in range(rng.choice([1, 2, 3, 4])):
+        kind = rng.randrange(13 if depth < 3 else 4)
+        inner = scoping(rng, depth + 1) if kind > 3 else ""
+        other = scoping(rng, depth + 1) if kind in (4, 5) and rng.randrange(2) else ""
+        n = name()
+        out.append([f"{{{{ {n} }}}}.", f"{{{{ {n} }}}}{{{{ {name()} is defined }}}}.", f"{{% set {n} = {rng.choice(['1', name(), repr(n), n + ' ~ 2'])} %}}",
+                    f"{{% if {name()} %}}{{% set {n} = 3 %}}{{% endif %}}",
+                    f"{{% if {name()} %}}{inner}{{% else %}}{other}{{% endif %}}",
+                    f"{{% for {n} in [1, 2] if {rng.choice(['true', n, name()])} %}}{inner}{{% else %}}{other}{{% endfor %}}",
+                    f"{{% for x in [1, 2] %}}{inner}{{{{ loop.index }}}}{{% endfor %}}",
+                    f"{{% macro m{depth}({rng.choice(['', n, n + '=4', n + '=' + name()])}) %}}{inner}{{% endmacro %}}{{{{ m{depth}() }}}}{{{{ {n} }}}}",
+                    f"{{% macro c() %}}({{{{ caller() }}}}){{% endmacro %}}{{% call c() %}}{inner}{{% endcall %}}",
+                    f"{{% with {n} = {name()} %}}{inner}{{% endwith %}}",
+                    f"{{% set {n} %}}{inner}{{% endset %}}",
+                    f"{{% filter upper %}}{inner}{{% endfilter %}}",
+                    f"{{% generation %}}{inner}{{% endgeneration %}}"][kind])
+    return "".join(out)
+
+
 def template(rng):
     if rng.randrange(5) == 0:
-        return spacing(rng)
+        return rng.choice([spacing, scoping])(rng)
     if rng.randrange(2):
         return "{{ " + expression(rng) + " }}"
     return "".join(rng.choice(STATEMENTS).replace("V", rng.choice([atom(expression(rng, 2)), rng.choice(VALUES)])) for _ in range(rng.choice([1, 1, 2])))

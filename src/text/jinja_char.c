@@ -137,7 +137,7 @@ const JString *jc_case(Jinja *j, const JString *s, JCase kind) {
     JBuilder b = {.j = j};
     JChar c = {0};
     bool cased = false, cased_before = false; /* the one before; the one before but for those that are ignored */
-    jj_work(j, s->chars / 4);
+    jj_work(j, s->bytes);
     while (js_next(s, &c)) {
         if (kind == CASE_UPPER) add_upper(&b, c.code, c.mark, false);
         else if (kind == CASE_FOLD) add_folded(&b, c.code, c.mark);

@@ -126,7 +126,7 @@ LATER(unique_later) {
     JDict *seen = jd_new(j);
     for (size_t i = 0; i < from->count; i++) {
         JValue key = key_of(j, from->item[i], a[1], jj_flag(j, a[0], false));
-        if (jv_hashable(key) && jd_get(j, seen, key)) continue;
+        if (jv_hashable(j, key) && jd_get(j, seen, key)) continue;
         jd_set(j, seen, key, jv_none());
         jl_add(j, list, from->item[i]);
     }

@@ -19,6 +19,7 @@ FILTER(title) {
     JBuilder b = {.j = j};
     JChar c = {0};
     size_t word = 0;
+    jj_work(j, s->bytes / 8);
     for (bool more = true; more;) {
         more = js_next(s, &c);
         bool parts = more && (jc_space(c.code) || (c.code < 128 && strchr("-({[<", (char)c.code) && c.code));
@@ -96,6 +97,7 @@ FILTER(indent) {
     JBuilder b = {.j = j};
     JChar c = {0};
     size_t line = 0, lines = 0;
+    jj_work(j, s->bytes / 8);
     if (first) jb_string(&b, by);
     for (bool more = true; more;) {
         more = js_next(s, &c);
@@ -136,7 +138,9 @@ FILTER(word_count) {
     bool inside = false;
     JChar c = {0};
     jj_bind(j, args, "wordcount", "", 0, NULL);
-    for (const JString *s = jv_str(j, v); js_next(s, &c);) {
+    const JString *s = jv_str(j, v);
+    jj_work(j, s->bytes);
+    while (js_next(s, &c)) {
         bool word = jc_word(c.code);
         words += word && !inside;
         inside = word;
@@ -153,6 +157,7 @@ FILTER(strip_tags) {
     JBuilder b = {.j = j};
     JChar c = {0};
     bool space = false;
+    jj_work(j, s->bytes / 8);
     for (size_t skip = 0; js_next(s, &c);) {
         if (c.at < skip) continue;
         if (c.code == '<') {

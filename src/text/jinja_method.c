@@ -30,7 +30,7 @@ METHOD(get) {
     JValue a[2];
     jj_bind(j, args, "get", "key default", 1, a);
     if (args->named_count) jj_fail(j, "get: its arguments have no names");
-    if (!jv_hashable(a[0])) jj_fail(j, "get: a %s cannot be a key", jv_type(a[0]));
+    if (!jv_hashable(j, a[0])) jj_fail(j, "get: a %s cannot be a key", jv_type(a[0]));
     const JValue *found = jd_get(j, v.u.dict, a[0]);
     return found ? *found : a[1].kind == J_MISSING ? jv_none() : a[1];
 }

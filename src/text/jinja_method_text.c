@@ -115,6 +115,7 @@ METHOD(count) {
     if (!part_of(j, s, a[1], a[2], &from, &to)) return jv_int(0);
     if (sub->bytes == 0) {
         n = 1;
+        jj_work(j, (to - from) / 16);
         for (size_t i = from; i < to; i++) n += ((uint8_t)s->text[i] & 0xC0) != 0x80;
         return jv_int(n);
     }
@@ -224,6 +225,7 @@ METHOD(split_lines) {
     size_t line = 0;
     jj_bind(j, args, "splitlines", "keepends", 0, &keep);
     bool ends_stay = jj_flag(j, keep, false);
+    jj_work(j, v.u.s->bytes / 8);
     for (const JString *s = v.u.s; js_next(s, &c);) {
         if (!jc_line_end(c.code)) continue;
         size_t end = c.at, next = c.at + (size_t)c.bytes;
@@ -330,6 +332,7 @@ static JValue all_are(Jinja *j, JValue v, const JArgs *args, bool (*is)(int32_t)
     JChar c = {0};
     none(j, args, "a string's class");
     if (!v.u.s->bytes) return jv_bool(when_empty);
+    jj_work(j, v.u.s->bytes);
     while (js_next(v.u.s, &c))
         if (!is(c.code)) return jv_bool(false);
     return jv_bool(true);
@@ -352,6 +355,7 @@ METHOD(is_title) {
     JChar c = {0};
     bool any = false, cased = false;
     none(j, args, "istitle");
+    jj_work(j, v.u.s->bytes);
     while (js_next(v.u.s, &c)) {
         bool upper = jc_upper(c.code) || jc_title(c.code), lower = jc_lower(c.code);
         if ((upper && cased) || (lower && !cased)) return jv_bool(false);
@@ -364,6 +368,7 @@ METHOD(is_title) {
 METHOD(is_identifier) {
     JChar c = {0};
     none(j, args, "isidentifier");
+    jj_work(j, v.u.s->bytes);
     while (js_next(v.u.s, &c))
         if (!jc_word(c.code) || (c.at == 0 && jc_numeric(c.code))) return jv_bool(false);
     return jv_bool(v.u.s->bytes > 0);

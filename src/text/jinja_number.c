@@ -177,7 +177,7 @@ bool jn_parse_int(Jinja *j, const char *text, size_t bytes, int base, JValue *ou
     if (errno == 0) return *out = jv_int(negative ? -small : small), true;
     BIGNUM *n = big_register(j, 0);
     BN_zero(n);
-    jj_work(j, used);
+    jj_work(j, 8 * used);
     for (size_t i = 0; i < used; i++)
         big_check(j, BN_mul_word(n, (BN_ULONG)base) && BN_add_word(n, (BN_ULONG)digit_value(plain[i])));
     BN_set_negative(n, negative);

@@ -28,7 +28,7 @@ static void add_run(JBuilder *b, uint32_t mark) {
 
 void jb_add(JBuilder *b, const char *text, size_t bytes, uint32_t mark) {
     if (!bytes) return;
-    jj_work(b->j, bytes / 64);
+    jj_work(b->j, 1 + bytes / 64);
     if (bytes > b->room - b->bytes) {
         size_t room = b->room < 32 ? 64 : 2 * b->room;
         if (room - b->bytes < bytes && !size_add(b->bytes, bytes, &room)) jj_fail(b->j, "a text is too long");

@@ -48,6 +48,7 @@ static bool has_case(Jinja *j, JValue v, bool upper) {
     const JString *s = jv_str(j, v);
     JChar c = {0};
     bool any = false;
+    jj_work(j, s->bytes);
     while (js_next(s, &c)) {
         if (upper ? jc_lower(c.code) || jc_title(c.code) : jc_upper(c.code) || jc_title(c.code)) return false;
         any = any || (upper ? jc_upper(c.code) : jc_lower(c.code));
@@ -74,7 +75,7 @@ TEST(is_at_least) {
 }
 
 static const JString *row_name(Jinja *j, JValue v) {
-    if (!jv_hashable(v)) jj_fail(j, "a %s is no name", jv_type(v));
+    if (!jv_hashable(j, v)) jj_fail(j, "a %s is no name", jv_type(v));
     return v.kind == J_STRING ? v.u.s : js_new(j, "", 0, 0);
 }
 PLAIN(is_filter, "filter", jinja_filter(row_name(j, v)) != NULL)

@@ -86,11 +86,15 @@ enum { SMALL = 8 }; /* entries that are looked through one by one */
 
 JDict *jd_new(Jinja *j) { return jj_new(j, 1, sizeof(JDict)); }
 
-bool jv_hashable(JValue v) {
+bool jv_hashable(Jinja *j, JValue v) {
     if (v.kind == J_LIST || v.kind == J_DICT || (v.kind == J_VIEW && v.u.view->kind != VIEW_VALUES)) return false;
-    for (size_t i = 0; v.kind == J_TUPLE && i < v.u.list->count; i++)
-        if (!jv_hashable(v.u.list->item[i])) return false;
-    return true;
+    if (v.kind != J_TUPLE) return true;
+    bool hashable = true;
+    jj_deeper(j);
+    jj_work(j, v.u.list->count);
+    for (size_t i = 0; hashable && i < v.u.list->count; i++) hashable = jv_hashable(j, v.u.list->item[i]);
+    jj_back(j);
+    return hashable;
 }
 
 /* Equal values have equal hashes: numbers by their value. */
@@ -99,7 +103,7 @@ static uint64_t hash(Jinja *j, JValue v) {
     double r;
     switch (v.kind) {
     case J_STRING:
-        jj_work(j, v.u.s->bytes / 64);
+        jj_work(j, v.u.s->bytes / 8);
         for (size_t i = 0; i < v.u.s->bytes; i++) h = (h ^ (uint8_t)v.u.s->text[i]) * 0x100000001B3u;
         return h ^ h >> 32;
     case J_BOOL: case J_INT: case J_BIG: case J_REAL:
@@ -107,7 +111,10 @@ static uint64_t hash(Jinja *j, JValue v) {
         memcpy(&h, &r, sizeof h);
         return (r == 0 ? 0 : h) * 0x9E3779B97F4A7C15u >> 7;
     case J_TUPLE:
+        jj_deeper(j);
+        jj_work(j, v.u.list->count);
         for (size_t i = 0; i < v.u.list->count; i++) h = (h ^ hash(j, v.u.list->item[i])) * 0x100000001B3u;
+        jj_back(j);
         return h;
     default: return v.kind;
     }
@@ -132,7 +139,7 @@ static void place(JDict *d, size_t index) {
 }
 
 void jd_set(Jinja *j, JDict *d, JValue key, JValue value) {
-    if (!jv_hashable(key)) jj_fail(j, "a %s cannot be a key of a mapping", jv_type(key));
+    if (!jv_hashable(j, key)) jj_fail(j, "a %s cannot be a key of a mapping", jv_type(key));
     uint64_t h = hash(j, key);
     const JEntry *old = find(j, d, key, h);
     if (old) {
@@ -158,7 +165,7 @@ void jd_set(Jinja *j, JDict *d, JValue key, JValue value) {
 }
 
 const JValue *jd_get(Jinja *j, const JDict *d, JValue key) {
-    if (!jv_hashable(key)) return NULL;
+    if (!jv_hashable(j, key)) return NULL;
     const JEntry *e = find(j, d, key, hash(j, key));
     return e ? &e->value : NULL;
 }
@@ -208,7 +215,10 @@ static bool dicts_equal(Jinja *j, const JDict *a, const JDict *b) {
 }
 
 bool jv_equal(Jinja *j, JValue a, JValue b) {
-    if (a.kind == J_STRING && b.kind == J_STRING) return js_equal(a.u.s, b.u.s);
+    if (a.kind == J_STRING && b.kind == J_STRING) {
+        if (a.u.s->bytes == b.u.s->bytes) jj_work(j, a.u.s->bytes / 64);
+        return js_equal(a.u.s, b.u.s);
+    }
     if (a.kind == J_INT && b.kind == J_INT) return a.u.i == b.u.i;
     if (a.kind == J_BOOL && b.kind == J_BOOL) return a.u.b == b.u.b;
     if (jv_is_number(a) && jv_is_number(b)) return jn_order(j, a, b) == 0;
@@ -247,7 +257,10 @@ bool jv_equal(Jinja *j, JValue a, JValue b) {
 }
 
 int jv_order(Jinja *j, JValue a, JValue b) {
-    if (a.kind == J_STRING && b.kind == J_STRING) return js_order(a.u.s, b.u.s);
+    if (a.kind == J_STRING && b.kind == J_STRING) {
+        jj_work(j, a.u.s->bytes / 64);
+        return js_order(a.u.s, b.u.s);
+    }
     if (jv_is_number(a) && jv_is_number(b)) return jn_order(j, a, b);
     if (a.kind == J_UNDEFINED || b.kind == J_UNDEFINED) jj_fail(j, "cannot compare an undefined value");
     if (a.kind != b.kind || (a.kind != J_LIST && a.kind != J_TUPLE))
@@ -345,7 +358,7 @@ bool jv_contains(Jinja *j, JValue whole, JValue item) {
     const JDict *d = whole.kind == J_DICT                                      ? whole.u.dict
                      : whole.kind == J_VIEW && whole.u.view->kind == VIEW_KEYS ? whole.u.view->dict
                                                                                : NULL;
-    if (d && !jv_hashable(item)) jj_fail(j, "a %s cannot be a key of a mapping", jv_type(item));
+    if (d && !jv_hashable(j, item)) jj_fail(j, "a %s cannot be a key of a mapping", jv_type(item));
     if (d) return jd_get(j, d, item) != NULL;
     const JList *list = jv_items_or_null(j, whole);
     if (!list) jj_fail(j, "'in' needs a sequence or mapping on the right, got %s", jv_type(whole));

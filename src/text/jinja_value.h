@@ -195,7 +195,7 @@ JDict *jd_new(Jinja *j);
 void jd_set(Jinja *j, JDict *d, JValue key, JValue value); /* an unhashable key fails */
 const JValue *jd_get(Jinja *j, const JDict *d, JValue key); /* NULL: none; an unhashable key is none */
 const JValue *jd_text(Jinja *j, const JDict *d, const char *key);
-bool jv_hashable(JValue v);
+bool jv_hashable(Jinja *j, JValue v);
 
 const char *jv_type(JValue v);                 /* Python's name of the type */
 bool jv_is_int(JValue v);                      /* also a truth value, as in Python */
