@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
+#include "golden_cases.h"
 
 enum { B = 2, S = 40, IGNORED = 10 }; /* IGNORED: a real token of row 0 whose label is -100 */
 
@@ -55,13 +56,14 @@ static void compare(const SafeTensors *got, const SafeTensors *want, const char 
     if (!(worst <= 1e-4 * most)) fail_msg("%s: off by %g of the largest value", name, worst / most);
 }
 
-static void golden_case(const char *name, const char *more) {
+static void golden_case(void **state) {
+    const struct GoldenCase *c = *state;
     char path[128], key[32];
     Err err = {0};
     SafeTensors want, got;
-    snprintf(path, sizeof path, "tests/golden/%s/golden.safetensors", name);
+    snprintf(path, sizeof path, "tests/golden/%s/golden.safetensors", c->name);
     assert_true(safetensors_open(&want, path, &err));
-    forward(name, path, more, &got);
+    forward(c->name, path, c->forward, &got);
     compare(&got, &want, "logits");
     int layer = 0;
     for (;; layer++) {
@@ -73,20 +75,6 @@ static void golden_case(const char *name, const char *more) {
     assert_null(safetensors_find(&got, key));
     safetensors_close(&got);
     safetensors_close(&want);
-}
-
-#define GOLDEN(id, name, more) static void golden_##id(void **state) { (void)state; golden_case(name, more); }
-GOLDEN(tiny, "tiny", "--mesh 5x3") GOLDEN(qwen3_6_3, "qwen3-6-3", "--mesh 1x8")
-GOLDEN(qwen3_10_2t, "qwen3-10-2t", "--mesh 2x4")
-GOLDEN(heads28_4, "heads28-4", "--mesh 8x4") GOLDEN(heads14_2, "heads14-2", "")
-    GOLDEN(llama_9_3, "llama-9-3", "--mesh 1x8") GOLDEN(sliding, "sliding", "--mesh 2x4")
-        GOLDEN(yarn, "yarn", "") GOLDEN(linear, "linear", "--rows 7") GOLDEN(dynamic, "dynamic", "--rows 3")
-            GOLDEN(llama3, "llama3", "")
-
-                static double nll(const float *row, int64_t vocab, int32_t target) {
-    double sum = 0;
-    for (int64_t v = 0; v < vocab; v++) sum += exp((double)row[v]);
-    return log(sum) - (double)row[target];
 }
 
 /* labels shift by one; -100 and rows that are not fed do not count. With the one ignored here, and the first real token
@@ -119,8 +107,8 @@ static void loss(void **state) {
     unlink(path);
     int first = S;
     while (!mask[first]) first++;
-    double padded = nll(floats(&want, "logits") + (first - 1) * vocab, vocab, ids[first]);
-    double ignored = nll(floats(&want, "logits") + (IGNORED - 1) * vocab, vocab, ids[IGNORED]);
+    double padded = cross_entropy(floats(&want, "logits") + (first - 1) * vocab, vocab, ids[first]);
+    double ignored = cross_entropy(floats(&want, "logits") + (IGNORED - 1) * vocab, vocab, ids[IGNORED]);
     double mean = ((double)floats(&got, "loss")[0] * (double)counted + padded + ignored) / (double)(counted + 2);
     json_t *json = json_file("tests/golden/tiny/golden.json", 1 << 20, &err);
     double expected = json_number_value(json_object_get(json, "loss_shifted_mean"));
@@ -131,13 +119,8 @@ static void loss(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_qwen3_6_3), cmocka_unit_test(golden_qwen3_10_2t),
-        cmocka_unit_test(golden_tiny),      cmocka_unit_test(golden_heads28_4),
-        cmocka_unit_test(golden_heads14_2), cmocka_unit_test(golden_llama_9_3),
-        cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),
-        cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),
-        cmocka_unit_test(golden_llama3),    cmocka_unit_test(loss),
-    };
+    const struct CMUnitTest others[] = {cmocka_unit_test(loss)};
+    struct CMUnitTest tests[GOLDEN_CASES + 1];
+    golden_tests(tests, golden_case, others, 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,6 +12,7 @@
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
 #include "fixture.h"
+#include "golden_cases.h"
 
 enum { B = 2, S = 40, PAD = 7 };
 
@@ -68,12 +69,6 @@ static void close_to(const char *what, const float *a, const float *b, int64_t n
     if (!(w <= 1e-4)) fail_msg("%s: off by %g of the largest value", what, w);
 }
 
-static double nll(const float *row, int64_t vocab, int32_t target) {
-    double sum = 0;
-    for (int64_t v = 0; v < vocab; v++) sum += exp((double)row[v]);
-    return log(sum) - (double)row[target];
-}
-
 /* Greedy tokens after a prompt; stops after `n`. */
 static void greedy(QmEngine *e, const int32_t *prompt, int64_t count, int n, int32_t *out) {
     QmErr err = {0};
@@ -90,7 +85,8 @@ static void greedy(QmEngine *e, const int32_t *prompt, int64_t count, int n, int
 }
 
 /* Rope lengths of a batch go by its longest row, as in the reference. */
-static void golden_case(const char *name) {
+static void golden_case(void **state) {
+    const char *name = ((const struct GoldenCase *)*state)->name;
     char path[200];
     QmErr err = {0};
     SafeTensors st;
@@ -118,9 +114,9 @@ static void golden_case(const char *name) {
         }
         /* the reference's mean also counts the first real token of a padded row, predicted from a padding row: its
          * own */
-        if (b) loss += nll(want + (b * S + from - 1) * info->vocab, info->vocab, ids[b * S + from]), loss_count++;
+        if (b) loss += cross_entropy(want + (b * S + from - 1) * info->vocab, info->vocab, ids[b * S + from]), loss_count++;
         for (int t = 0; t + 1 < n; t++) {
-            loss += nll(logits + t * info->vocab, info->vocab, ids[b * S + from + t + 1]);
+            loss += cross_entropy(logits + t * info->vocab, info->vocab, ids[b * S + from + t + 1]);
             loss_count++;
         }
         free(hidden);
@@ -146,13 +142,7 @@ static void golden_case(const char *name) {
     qm_engine_close(e);
 }
 
-#define GOLDEN(id, name) static void golden_##id(void **state) { (void)state; golden_case(name); }
-GOLDEN(tiny, "tiny") GOLDEN(heads28_4, "heads28-4") GOLDEN(heads14_2, "heads14-2") GOLDEN(llama_9_3, "llama-9-3")
-    GOLDEN(qwen3_6_3, "qwen3-6-3") GOLDEN(qwen3_10_2t, "qwen3-10-2t") GOLDEN(sliding, "sliding") GOLDEN(yarn, "yarn") GOLDEN(linear, "linear") GOLDEN(dynamic, "dynamic")
-        GOLDEN(llama3, "llama3")
-
-    /* ---- Same bits
-       ------------------------------------------------------------------------------------------------------- */
+/* ---- Same bits ---------------------------------------------------------------------------------------------------- */
 
     static void prompt(int32_t *ids, int n, int64_t vocab) {
     for (int i = 0; i < n; i++) ids[i] = (int32_t)((i * 7919 + 13) % vocab);
@@ -453,19 +443,17 @@ static void interrupt_within(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(golden_qwen3_6_3), cmocka_unit_test(golden_qwen3_10_2t), cmocka_unit_test(bits_qwen3_6_3),
-        cmocka_unit_test(bits_qwen3_10_2t),
-        cmocka_unit_test(golden_tiny),      cmocka_unit_test(golden_heads28_4), cmocka_unit_test(golden_heads14_2),
-        cmocka_unit_test(golden_llama_9_3), cmocka_unit_test(golden_sliding),   cmocka_unit_test(golden_yarn),
-        cmocka_unit_test(golden_linear),    cmocka_unit_test(golden_dynamic),   cmocka_unit_test(golden_llama3),
-        cmocka_unit_test(golden_smollm2),   cmocka_unit_test(bits_heads28_4),   cmocka_unit_test(bits_llama_9_3),
-        cmocka_unit_test(bits_bf16_cache), cmocka_unit_test(bits_8bit_cache),  cmocka_unit_test(bits_smollm2),
-        cmocka_unit_test(interrupt_between),
-        cmocka_unit_test(interrupt_within), cmocka_unit_test(bits_int8_8bit),   cmocka_unit_test(bits_int8_4bit),
-        cmocka_unit_test(bits_f32_4bit),    cmocka_unit_test(int8_is_near),     cmocka_unit_test(bits_smollm2_int8),
-        cmocka_unit_test(bits_act_bf16),    cmocka_unit_test(act_bf16_is_near), cmocka_unit_test(bits_smollm2_bf16),
+    const struct CMUnitTest others[] = {
+        cmocka_unit_test(bits_qwen3_6_3), cmocka_unit_test(bits_qwen3_10_2t), cmocka_unit_test(golden_smollm2),
+        cmocka_unit_test(bits_heads28_4), cmocka_unit_test(bits_llama_9_3), cmocka_unit_test(bits_bf16_cache),
+        cmocka_unit_test(bits_8bit_cache), cmocka_unit_test(bits_smollm2), cmocka_unit_test(interrupt_between),
+        cmocka_unit_test(interrupt_within), cmocka_unit_test(bits_int8_8bit), cmocka_unit_test(bits_int8_4bit),
+        cmocka_unit_test(bits_f32_4bit), cmocka_unit_test(int8_is_near), cmocka_unit_test(bits_smollm2_int8),
+        cmocka_unit_test(bits_act_bf16), cmocka_unit_test(act_bf16_is_near), cmocka_unit_test(bits_smollm2_bf16),
         cmocka_unit_test(bits_any_caches),
     };
+    enum { OTHERS = sizeof others / sizeof *others };
+    struct CMUnitTest tests[GOLDEN_CASES + OTHERS];
+    golden_tests(tests, golden_case, others, OTHERS);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

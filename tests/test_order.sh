@@ -20,6 +20,9 @@ for folder in src/*/; do
     check "src/$from includes only what is to its left:$wrong" '[ -z "$wrong" ]'
     check "src/$from stays in src" '! grep -lE "#include \"\.\./\.\./" "$folder"*.[ch]'
 done
+# A file is spoken of by its name alone.
+twice=$(for file in src/*/*.[ch]; do basename "$file"; done | sort | uniq -d | tr '\n' ' ')
+check "no two files of src/ have one name: $twice" '[ -z "$twice" ]'
 # Law 2: what is special about an op stands in its row, and nobody else asks for it by name.
 rows=$(sed -n 's/^ *extern const OpRow [^;]*\*const op_table.*//; s/^ *const OpRow \([a-z_]*_row\) = {$/\1/p' src/ops/*.c)
 for row in $rows; do

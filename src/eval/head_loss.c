@@ -1,12 +1,10 @@
 /* head_loss.c: see head_loss.h. */
 #include <math.h>
 #include "head_loss.h"
+#include "loglik.h"
 
 double cross_entropy(const float *row, int64_t columns, int64_t target) {
-    double most = -INFINITY, sum = 0;
-    for (int64_t v = 0; v < columns; v++) if ((double)row[v] > most) most = (double)row[v];
-    for (int64_t v = 0; v < columns; v++) sum += exp((double)row[v] - most);
-    return log(sum) + most - (double)row[target];
+    return -loglik_of(row, columns, (int32_t)target);
 }
 
 enum { IGNORED = -100 };

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "../base/watch.h"
 #include "../base/cpu.h"
-#include "shards.h"
+#include "uniform_shards.h"
 #include "pjrt_state.h"
 
 static PjrtBuffer **buffers_new(const Pjrt *p, Err *err) {

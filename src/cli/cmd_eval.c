@@ -1,4 +1,4 @@
-/* eval.c: `eval`: how good a model is: the table of tasks, and GSM8K by its published protocols. */
+/* cmd_eval.c: `eval`: how good a model is: the table of tasks, and GSM8K by its published protocols. */
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>

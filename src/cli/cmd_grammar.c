@@ -1,4 +1,4 @@
-/* grammar.c: texts tried by a grammar, without a model: what `run`, `generate` and others would let through. */
+/* cmd_grammar.c: texts tried by a grammar, without a model: what `run`, `generate` and others would let through. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/file_kind.h"

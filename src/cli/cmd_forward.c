@@ -1,4 +1,4 @@
-/* forward.c: `forward`: what a model makes of given ids, and the loss of labels, as a file: how anyone checks us against
+/* cmd_forward.c: `forward`: what a model makes of given ids, and the loss of labels, as a file: how anyone checks us against
  * another implementation. Rows whose attention_mask is 0 are not fed; their logits and hidden states are zero. */
 #include <math.h>
 #include <stdlib.h>

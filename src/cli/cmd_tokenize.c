@@ -1,4 +1,4 @@
-/* tokenize.c: the command that shows what a model is given: text or chats to ids, and ids to text. */
+/* cmd_tokenize.c: the command that shows what a model is given: text or chats to ids, and ids to text. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/lines.h"

@@ -1,4 +1,4 @@
-/* env.c: `qwenmesh env`: what is needed to understand a report from another machine, as a markdown list or JSON. */
+/* cmd_env.c: `qwenmesh env`: what is needed to understand a report from another machine, as a markdown list or JSON. */
 #include <curl/curl.h>
 #include <dirent.h>
 #include <gnu/libc-version.h>

@@ -1,6 +1,6 @@
-/* shards.h: a device's part of a weight, cut straight from the file, padded with zeros to the uniform local shape. */
-#ifndef PJRT_SHARDS_H
-#define PJRT_SHARDS_H
+/* uniform_shards.h: a device's part of a weight, cut straight from the file, padded with zeros to the uniform local shape. */
+#ifndef UNIFORM_SHARDS_H
+#define UNIFORM_SHARDS_H
 #include "../graph/lower.h"
 #include "../io/weights.h"
 

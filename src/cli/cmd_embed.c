@@ -1,4 +1,4 @@
-/* embed.c: `embed`: a vector for each text: the state of its last token after the final norm, or the mean of all its
+/* cmd_embed.c: `embed`: a vector for each text: the state of its last token after the final norm, or the mean of all its
  * tokens' states, divided by its length (L2). Source: sentence-transformers 5, models/Pooling.py and Normalize.py. */
 #include <math.h>
 #include <stdlib.h>

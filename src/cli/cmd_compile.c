@@ -1,4 +1,4 @@
-/* compile.c: `compile`: every bucket of a mesh through a plugin's compiler, from config.json alone, without weights;
+/* cmd_compile.c: `compile`: every bucket of a mesh through a plugin's compiler, from config.json alone, without weights;
  * for Tenstorrent without hardware too. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,8 +1,8 @@
-/* shards.c: see shards.h. A row of a quantised tensor is read from the block before to the block after what is
+/* uniform_shards.c: see shards.h. A row of a quantised tensor is read from the block before to the block after what is
  * wanted. */
 #include <stdlib.h>
 #include <string.h>
-#include "shards.h"
+#include "uniform_shards.h"
 
 bool shard_same(const Program *program, const LowerArgument *a, int device, int other) {
     for (const char *l = a->weight_split; *l; l++) {

@@ -1,4 +1,4 @@
-/* generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
+/* cmd_generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
 #include <signal.h>
 #include <stddef.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* pack.c: `pack`: a model as one file that is used where it is mapped. */
+/* cmd_pack.c: `pack`: a model as one file that is used where it is mapped. */
 #include <math.h>
 #include <signal.h>
 #include <stdlib.h>

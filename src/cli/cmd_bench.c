@@ -1,4 +1,4 @@
-/* bench.c: `bench`: llama-bench's tests and table, per mesh, beside the read bandwidth and the peak of the same run. */
+/* cmd_bench.c: `bench`: llama-bench's tests and table, per mesh, beside the read bandwidth and the peak of the same run. */
 #include <stdlib.h>
 #include <string.h>
 #include "../bench/bench.h"

@@ -1,4 +1,4 @@
-/* run.c: `run`: one prompt, its answer streamed. */
+/* cmd_run.c: `run`: one prompt, its answer streamed. */
 #include <errno.h>
 #include <openssl/evp.h>
 #include <signal.h>

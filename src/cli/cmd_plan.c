@@ -1,4 +1,4 @@
-/* plan.c: `plan`: who holds what on a mesh, from config.json alone: memory, heads, collectives, and whether it fits. */
+/* cmd_plan.c: `plan`: who holds what on a mesh, from config.json alone: memory, heads, collectives, and whether it fits. */
 #include <stdlib.h>
 #include <string.h>
 #include "../cpu/spread.h"

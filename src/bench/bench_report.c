@@ -1,4 +1,4 @@
-/* report.c: results of bench as a table for people, as CSV and JSON for programs, and as a picture. */
+/* bench_report.c: results of bench as a table for people, as CSV and JSON for programs, and as a picture. */
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer
+/* cmd_chat.c: `chat`: a conversation at the terminal. The cache keeps what both sides said; Ctrl-C stops the answer
  * only. */
 #include <stdlib.h>
 #include <string.h>
