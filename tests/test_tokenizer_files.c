@@ -269,11 +269,14 @@ static void bad_files(void **state) {
         {{.post = "{\"type\": \"TemplateProcessing\", \"single\": []}"}, "TemplateProcessing"},
         {{.post = "{\"type\": \"TemplateProcessing\", \"single\": [{\"Sequence\": {}}, {\"SpecialToken\": {\"id\": "
                   "\"!\"}}]}"},
-         "before the text"},
+         "expected one id below 258 for '!'"},
+        {{.post = "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"!\"}}, "
+                  "{\"SpecialToken\": {\"id\": \"!\"}}, {\"Sequence\": {}}]}"},
+         "at most one token before"},
         {{.post = "{\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"!\"}}, {\"Sequence\": "
                   "{}}], "
                   "\"special_tokens\": {\"!\": {\"ids\": [9999]}}}"},
-         "got 9999"},
+         "expected one id below 258"},
         {{.decoder = "null"}, "decoder null"},
         {{.decoder = "{\"type\": \"WordPiece\"}"}, "WordPiece"},
     };
