@@ -26,7 +26,7 @@ check "no folder" 'is 2' 'err "-o DIR"'
 run export $config --weights int3 -o "$work/x"
 check "a wrong type" 'is 2' 'err "expected bf16 or f32, got '"'int3'"'"'
 run export $config --mesh 2x -o "$work/x"
-check "a wrong mesh" 'is 1' 'err "bad mesh"'
+check "a wrong mesh" 'is 2' 'err "bad mesh"'
 run export "$work/none.json" -o "$work/x"
 check "a missing model" 'is 1' 'err "none.json"'
 head -c 100 $config >"$work/cut.json"

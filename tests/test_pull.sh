@@ -323,7 +323,7 @@ while [ "$(wc -c 2>/dev/null <"$out/model.safetensors.part" || echo 0)" -lt 5000
 kill -INT $puller
 wait $puller
 status=$?
-check "an interrupt leaves the part" 'is 1' 'err "interrupted"' 'err "run the same command again to continue"' \
+check "an interrupt leaves the part" 'is 130' 'err "interrupted"' 'err "run the same command again to continue"' \
     '[ "$(wc -c <"$out/model.safetensors.part")" = 50000 ]'
 rm -f "$(weights).fault"
 pull
