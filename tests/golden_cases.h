@@ -1,4 +1,4 @@
-/* golden_cases.h: the causal models of tests/golden, a row each: a new one is tested by the library and by `forward`. */
+/* golden_cases.h: the causal models of tests/golden, a row each: a new one is tested by the library and `forward`. */
 #ifndef GOLDEN_CASES_H
 #define GOLDEN_CASES_H
 #include "../src/eval/head_loss.h"
@@ -12,7 +12,8 @@ static const struct GoldenCase { const char *name, *forward; } golden_cases[] = 
 enum { GOLDEN_CASES = sizeof golden_cases / sizeof *golden_cases };
 
 /* Puts a test of `run` for every case, which is its state, before the others of a group. */
-static inline int golden_tests(struct CMUnitTest *all, CMUnitTestFunction run, const struct CMUnitTest *others, int count) {
+static inline int golden_tests(struct CMUnitTest *all, CMUnitTestFunction run, const struct CMUnitTest *others,
+                               int count) {
     for (int i = 0; i < GOLDEN_CASES; i++)
         all[i] = (struct CMUnitTest){.name = golden_cases[i].name, .test_func = run,
                                      .initial_state = (void *)(uintptr_t)&golden_cases[i]};

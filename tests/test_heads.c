@@ -16,7 +16,12 @@
 enum { B = 3, S = 20, MOST = 48 };
 
 /* Golden tensors: an output of every row, or of the one that is pooled. */
-static const struct Case { const char *name, *output, *golden[2]; bool pooled; int columns; double tolerance; } cases[] = {
+static const struct Case {
+    const char *name, *output, *golden[2];
+    bool pooled;
+    int columns;
+    double tolerance;
+} cases[] = {
     {"seqcls", "logits", {"logits"}, true, 3, 5e-6},
     {"tokcls", "logits", {"logits"}, false, 3, 5e-6},
     {"qa", "logits", {"start_logits", "end_logits"}, false, 2, 5e-6},
@@ -75,8 +80,8 @@ static void outputs_of(const struct Case *c, const SafeTensors *golden, const ch
             positions[b][n++] = t;
         }
         output[b] = (QmOutput){c->output, out[b]};
-        append[b] = (QmAppend){.session = qm_session_new(e, &err), .tokens = fed[b], .positions = positions[b], .count = n,
-                               .logits_from = n, .outputs = &output[b], .output_count = 1};
+        append[b] = (QmAppend){.session = qm_session_new(e, &err), .tokens = fed[b], .positions = positions[b],
+                               .count = n, .logits_from = n, .outputs = &output[b], .output_count = 1};
         assert_non_null(append[b].session);
     }
     if (!qm_forward(e, append, B, &err)) fail_msg("%s: %s", c->name, err.text);
@@ -143,7 +148,7 @@ static void golden_on_a_plugin(void **state) {
     }
 }
 
-/* ---- Losses ------------------------------------------------------------------------------------------------------- */
+/* ---- Losses ----------------------------------------------------------------------------------------------------- */
 
 static double golden_number(const char *name, const char *key, int at) {
     Err err = {0};

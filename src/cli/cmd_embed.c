@@ -1,5 +1,5 @@
-/* cmd_embed.c: `embed`: a vector for each text: the state of its last token after the final norm, or the mean of all its
- * tokens' states, divided by its length (L2). Source: sentence-transformers 5, models/Pooling.py and Normalize.py. */
+/* cmd_embed.c: `embed`: a vector for each text: the state of its last token after the final norm, or the mean of all
+ * its tokens' states, divided by its length (L2). Source: sentence-transformers 5, models/Pooling.py and Normalize.py. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,8 +50,8 @@ static bool pool(const Embedder *e, float *states, int64_t rows, int64_t number,
         double sum = 0;
         for (int64_t r = 0; r < rows; r++) sum += (double)states[r * e->columns + c];
         if (!isfinite(sum))
-            return err_set(err, "the states of text %lld are not numbers (NaN or infinite): a damaged checkpoint, or an "
-                                "overflow", (long long)number);
+            return err_set(err, "the states of text %lld are not numbers (NaN or infinite): a damaged checkpoint, or "
+                                "an overflow", (long long)number);
         states[c] = (float)(sum / (double)rows);
         length += (double)states[c] * (double)states[c];
     }
@@ -121,8 +121,9 @@ static bool add_text(Embedder *e, Batch *b, const char *text, size_t bytes, Err 
     int32_t *ids = NULL, end = qm_tokenizer_end(e->tokenizer);
     text_add(&whole, e->before, strlen(e->before));
     text_add(&whole, text, bytes);
-    int64_t n = text_ok(&whole, "a text", err)
-                    ? qm_tokenizer_encode(e->tokenizer, whole.data ? whole.data : "", whole.bytes, true, &ids, err) : -1;
+    const char *bytes_of = whole.data ? whole.data : "";
+    int64_t n = -1;
+    if (text_ok(&whole, "a text", err)) n = qm_tokenizer_encode(e->tokenizer, bytes_of, whole.bytes, true, &ids, err);
     text_free(&whole);
     if (n < 0) return false;
     int64_t most = e->sentence.max_tokens;
@@ -143,7 +144,8 @@ static bool add_text(Embedder *e, Batch *b, const char *text, size_t bytes, Err 
 static bool add_json(Embedder *e, Batch *b, const Line *line, Err *err) {
     json_t *root = json_text(line->data, line->bytes, line->where, err);
     const json_t *text = json_is_object(root) ? json_object_get(root, "text") : root;
-    bool ok = root && (json_is_text(text) || err_set(err, "%s: expected a text, or an object with \"text\"", line->where));
+    bool ok = root != NULL;
+    if (ok && !json_is_text(text)) ok = err_set(err, "%s: expected a text, or an object with \"text\"", line->where);
     ok = ok && add_text(e, b, json_string_value(text), json_string_length(text), err);
     json_decref(root);
     return ok;
@@ -208,14 +210,19 @@ static bool settle(Embedder *e, Err *err) {
     if (e->pooling) {
         int p = 0;
         while (p < POOLING_COUNT && strcmp(pooling_names[p], e->pooling)) p++;
-        if (p == POOLING_COUNT) return err_as(err, QM_USAGE, "--pooling: expected last or mean, got '%.20s'", e->pooling);
+        if (p == POOLING_COUNT)
+            return err_as(err, QM_USAGE, "--pooling: expected last or mean, got '%.20s'", e->pooling);
         e->sentence.pooling = (Pooling)p;
     }
     if (e->prompt && e->prompt_name) return err_as(err, QM_USAGE, "expected one of --prompt and --prompt-name");
-    if (e->in && (e->prompt || e->prompt_name)) return err_as(err, QM_USAGE, "--in has ids, before which no prompt goes");
+    if (e->in && (e->prompt || e->prompt_name))
+        return err_as(err, QM_USAGE, "--in has ids, before which no prompt goes");
     if (!!e->in + !!e->file + !!e->text > 1) return err_as(err, QM_USAGE, "expected one of --in, --file and --text");
     e->before = e->prompt ? e->prompt : e->in ? "" : sentence_prompt(&e->sentence, e->prompt_name, err);
-    return e->before && (!e->out || can_write(e->out, err)) && (!e->file || !e->out || output_apart(e->file, e->out, err));
+    if (!e->before) return false;
+    if (!e->out) return true;
+    const char *from = e->file ? e->file : e->in;
+    return can_write(e->out, err) && (!from || output_apart(from, e->out, err));
 }
 
 static bool embed_run(Embedder *e, const ForwardBatch *in, Err *err) {
@@ -229,9 +236,10 @@ static bool embed_run(Embedder *e, const ForwardBatch *in, Err *err) {
 }
 
 static const char notes[] =
-    "Texts come as lines of FILE or of standard input; with --jsonl each line is a JSON text or an object with \"text\".\n"
-    "Pooling, normalising, prompts and the longest text are what the folder's sentence-transformers files say (modules.json,\n"
-    "1_Pooling, config_sentence_transformers.json), else the last token, normalised. A causal model's head is left out.";
+    "Texts come as lines of FILE or of standard input; with --jsonl each line is a JSON text or an object with\n"
+    "\"text\". Pooling, normalising, prompts and the longest text are what the folder's sentence-transformers files\n"
+    "say (modules.json, 1_Pooling, config_sentence_transformers.json), else the last token, normalised. A causal\n"
+    "model's head is left out.";
 
 int cmd_embed(int argc, char **argv) {
     Embedder e = {0};
@@ -240,7 +248,7 @@ int cmd_embed(int argc, char **argv) {
         TEXT("file", 'f', &e.file, "FILE", "texts, a line each (default: standard input)"),
         FLAG("jsonl", 0, &e.jsonl, "lines are JSON"),
         TEXT("in", 'i', &e.in, "FILE", "safetensors instead: input_ids [B,S]; attention_mask if there"),
-        TEXT("out", 'o', &e.out, "FILE", "JSON lines (default: standard output), or embeddings [B,D] in a .safetensors file"),
+        TEXT("out", 'o', &e.out, "FILE", "JSON lines (default: standard output); a .safetensors file gets embeddings [B,D]"),
         TEXT("pooling", 0, &e.pooling, "last|mean", "which tokens' states stand for a text"),
         FLAG("no-normalize", 0, &e.no_normalize, "vectors as long as they are"),
         TEXT("prompt", 0, &e.prompt, "TEXT", "goes before every text"),
@@ -252,7 +260,7 @@ int cmd_embed(int argc, char **argv) {
     if (code >= 0) return code;
     Err err = {0};
     ForwardBatch in = {0};
-    bool ok = settle(&e, &err) && (!e.in || ((!e.out || output_apart(e.in, e.out, &err)) && forward_batch_read(&in, e.in, &err)));
+    bool ok = settle(&e, &err) && (!e.in || forward_batch_read(&in, e.in, &err));
     e.m.engine.slots = SLOTS;
     e.m.engine.head = "none";
     e.engine = ok ? model_open("embed", &e.m, false, &code) : NULL;

@@ -1,5 +1,5 @@
-/* cmd_forward.c: `forward`: what a model makes of given ids, and the loss of labels, as a file: how anyone checks us against
- * another implementation. Rows whose attention_mask is 0 are not fed; their logits and hidden states are zero. */
+/* cmd_forward.c: `forward`: what a model makes of given ids, and the loss of labels, as a file: how anyone checks us
+ * against another implementation. Rows whose attention_mask is 0 are not fed; their logits and hidden states are zero. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,7 +34,8 @@ static bool forward_row(QmEngine *e, const ForwardBatch *batch, int64_t b, int64
         at[n++] = t;
     }
     float *out = ok && n ? mem_new((size_t)n, (size_t)r->columns * 4, "logits", err) : NULL;
-    float *states = ok && n && r->hidden ? mem_new((size_t)(n * (layers + 1)), (size_t)d * 4, "hidden states", err) : NULL;
+    float *states = NULL;
+    if (ok && n && r->hidden) states = mem_new((size_t)(n * (layers + 1)), (size_t)d * 4, "hidden states", err);
     QmSession *session = ok && n ? qm_session_new(e, err) : NULL;
     if (ok && n) {
         QmOutput output = {r->output, out};
@@ -102,7 +103,8 @@ static bool classes_loss(const ForwardBatch *batch, const Results *r, double *lo
     bool regression = *problem ? !strcmp(problem, "regression") : n == 1;
     bool binary = *problem ? !strcmp(problem, "multi_label_classification") : batch->label_values != NULL;
     if (!regression && !binary) {
-        if (!batch->labels || !forward_labels(batch, b, 0)) return err_set(err, "labels: expected i32 or i64 of shape [B]");
+        if (!batch->labels || !forward_labels(batch, b, 0))
+            return err_set(err, "labels: expected i32 or i64 of shape [B]");
         return loss_classes(r->split[0], b, n, batch->labels, loss, err);
     }
     if (!batch->label_values || !(forward_labels(batch, b, n) || (n == 1 && forward_labels(batch, b, 0))))
@@ -194,8 +196,9 @@ static bool results_write(const char *path, const ForwardBatch *b, const Results
 static const char notes[] =
     "What is written goes by the model's head: of a causal model logits [B,S,V]; ForSequenceClassification logits\n"
     "[B,labels] of the last id that is not padding; ForTokenClassification logits [B,S,labels];\n"
-    "ForQuestionAnswering start_logits and end_logits [B,S]; without a head last_hidden_state [B,S,D]. loss: of labels\n"
-    "as transformers takes them ([B,S]; [B]; f32 [B] or [B,labels]), or of start_positions and end_positions [B].\n"
+    "ForQuestionAnswering start_logits and end_logits [B,S]; without a head last_hidden_state [B,S,D]. loss: of\n"
+    "labels as transformers takes them ([B,S]; [B]; f32 [B] or [B,labels]), or of start_positions and\n"
+    "end_positions [B].\n"
     "Logits that are not numbers (NaN or infinite) are written, and end it with exit code 1.";
 
 int cmd_forward(int argc, char **argv) {

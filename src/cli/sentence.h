@@ -19,6 +19,7 @@ typedef struct Sentence {
  * Free with sentence_free, also after failure. */
 bool sentence_open(Sentence *sentence, const char *model, Err *err);
 void sentence_free(Sentence *sentence);
-/* The text that goes before every text, by its name, NULL: the folder's own default. NULL and an error: no such name. */
+/* The text that goes before every text, by its name; NULL: the folder's own default. NULL and an error: there is none
+ * of that name. */
 const char *sentence_prompt(const Sentence *sentence, const char *name, Err *err);
 #endif

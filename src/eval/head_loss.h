@@ -10,7 +10,8 @@ static inline bool head_fed(const HeadRows *r, int64_t i) { return !r->mask || r
 
 /* -log softmax(row)[target] */
 double cross_entropy(const float *row, int64_t columns, int64_t target);
-/* Mean cross-entropy over labels [b * s], -100 and rows that were not fed left out. shifted: label i + 1 is for row i. */
+/* Mean cross-entropy over labels [b * s], -100 and rows that were not fed left out. shifted: label i + 1 is for row
+ * i. */
 bool loss_tokens(const HeadRows *r, const int32_t *labels, bool shifted, double *loss, Err *err);
 
 /* The row that stands for sequence b: of its last id that is not padding, whatever the mask says; of one of nothing but
@@ -23,7 +24,7 @@ bool loss_classes(const float *scores, int64_t b, int64_t columns, const int32_t
 double loss_squares(const float *scores, int64_t count, const float *values);
 double loss_binary(const float *scores, int64_t count, const float *values);
 
-/* Where an answer begins and ends: values [b * s][2], positions [b]. One outside the row does not count. Padding that was
- * not fed takes no part. */
+/* Where an answer begins and ends: values [b * s][2], positions [b]. One outside the row does not count. Padding that
+ * was not fed takes no part. */
 bool loss_span(const HeadRows *r, const int32_t *starts, const int32_t *ends, double *loss, Err *err);
 #endif

@@ -51,7 +51,8 @@ bool head_from_json(ModelConfig *c, const json_t *root, const char *where, Err *
     const json_t *names = json_object_get(root, "id2label");
     const char *problem = "";
     c->labels = json_is_object(names) && json_object_size(names) ? (int64_t)json_object_size(names) : 2;
-    if (!json_is_object(names) && !json_get_int(root, "num_labels", where, 1, MAX_LABELS, &c->labels, err)) return false;
+    if (!json_is_object(names) && !json_get_int(root, "num_labels", where, 1, MAX_LABELS, &c->labels, err))
+        return false;
     if (c->head == HEAD_QUESTION) c->labels = 2; /* begins here, ends here */
     if (c->labels > MAX_LABELS)
         return err_as(err, QM_LIMIT, "%s: id2label: expected at most %d labels, got %lld", where, MAX_LABELS,
