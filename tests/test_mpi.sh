@@ -125,6 +125,14 @@ each() {
 }
 each forward -m m --in "$work/ids.st" --out "$work/x.st"
 check "another model in the same place is named" 'is 1' 'err "rank 1: another model"' 'no_err "MPI_ABORT"'
+# The same weights turned otherwise.
+for rank in 0 1; do
+    mkdir "$work/$rank/turned"
+    cp tests/golden/yarn/* "$work/$rank/turned" && chmod u+w "$work/$rank/turned"/*
+done
+sed -i 's/"beta_fast": [0-9.]*/"beta_fast": 30.0/; t; s/"rope_type": "yarn"/"rope_type": "yarn", "beta_fast": 30.0/' "$work/1/turned/config.json"
+each forward -m turned --in "$work/ids.st" --out "$work/x.st"
+check "... by a number of its rotary embedding alone" 'is 1' 'err "rank 1: another model"'
 rm -rf "$work/1/m"
 each forward -m m --in "$work/ids.st" --out "$work/x.st"
 check "a model that one rank lacks" 'is 1' 'err "rank 1: cannot open m"' 'no_err "MPI_ABORT"'

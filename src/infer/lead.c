@@ -98,18 +98,27 @@ static void hash_bytes(uint64_t *h, const void *data, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) *h = (*h ^ p[i]) * 1099511628211u;
 }
 
+/* All that a step's numbers depend on, field by field: bytes between fields have no value. */
+static void config_hash(uint64_t *h, const ModelConfig *c) {
+    const Rope *r = &c->rope;
+    const int64_t sizes[] = {c->layers, c->hidden, c->ffn, c->vocab, c->heads, c->kv_heads, c->head_dim,
+                             c->max_positions, c->head, c->labels, c->tied, r->type, r->dim, r->max_positions,
+                             r->original_max, r->truncate};
+    const double numbers[] = {c->rms_norm_eps, r->theta, r->factor, r->attention_factor, r->beta_fast, r->beta_slow,
+                              r->low_freq_factor, r->high_freq_factor};
+    hash_bytes(h, sizes, sizeof sizes);
+    hash_bytes(h, numbers, sizeof numbers);
+    hash_bytes(h, c->window, sizeof c->window);
+    hash_bytes(h, r->short_factor, sizeof r->short_factor);
+    hash_bytes(h, r->long_factor, sizeof r->long_factor);
+}
+
 /* The configuration, and of every weight its name, type, shape and a sample of its bytes: it tells models apart, not
  * every damaged byte. */
 static uint64_t model_hash(const QmEngine *e) {
     enum { SAMPLES = 64, SAMPLE_BYTES = 64 };
     uint64_t h = 14695981039346656037u;
-    const ModelConfig *c = &e->config;
-    int64_t sizes[] = {c->layers, c->hidden, c->ffn, c->vocab, c->heads, c->kv_heads, c->head_dim, c->max_positions,
-                       c->tied, c->rope.type, c->rope.dim, c->rope.original_max};
-    double numbers[] = {c->rms_norm_eps, c->rope.theta, c->rope.factor, c->rope.attention_factor};
-    hash_bytes(&h, sizes, sizeof sizes);
-    hash_bytes(&h, numbers, sizeof numbers);
-    hash_bytes(&h, c->window, sizeof c->window);
+    config_hash(&h, &e->config);
     for (int i = 1; i < e->program.graph.count; i++) {
         const Node *n = &e->program.graph.nodes[i];
         const WeightTensor *w = n->kind == NODE_WEIGHT ? weights_find(e->weights, n->name) : NULL;
