@@ -256,6 +256,14 @@ static void what_a_head_has_not(void **state) {
     qm_session_free(s);
     qm_engine_close(e);
     o.model = "tests/golden/seqcls";
+    o.head = NULL;
+    if (!(e = qm_engine_open(&o, &err))) fail_msg("%s", err.text);
+    QmTokenizer *t = qm_tokenizer_open("tests/data/bytes", &err);
+    assert_null(qm_generator_new(e, t, NULL, &err));
+    assert_non_null(strstr(err.text, "expected a model with a causal head, got 'sequence'"));
+    err = (Err){0};
+    qm_tokenizer_close(t);
+    qm_engine_close(e);
     o.head = "causal";
     assert_null(qm_engine_open(&o, &err));
     assert_non_null(strstr(err.text, "head: expected none or the model's own, sequence, got 'causal'"));

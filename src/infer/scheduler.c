@@ -50,6 +50,11 @@ static Request *queue_take(Queue *q) {
 Scheduler *scheduler_new(QmEngine *e, QmEngine *draft, Err *err) {
     const QmModelInfo *info = qm_engine_info(e);
     size_t n = (size_t)info->slots;
+    if (!e->best.id || (draft && !draft->best.id)) {
+        err_as(err, QM_USAGE, "generation needs logits over the vocabulary: expected a model with a causal head, got '%s'",
+               e->best.id ? qm_engine_info(draft)->head : info->head);
+        return NULL;
+    }
     if (draft && qm_engine_info(draft)->vocab != info->vocab) {
         err_set(err, "draft model: expected a vocabulary of %lld, as the model's, got %lld", (long long)info->vocab,
                 (long long)qm_engine_info(draft)->vocab);
