@@ -7,14 +7,14 @@
 typedef struct ForwardBatch {
     int64_t b, s;
     int32_t *ids, *mask, *positions;  /* [b, s]: input_ids, attention_mask, position_ids */
-    int32_t *labels;                  /* label_count of them, whole numbers               */
-    float *label_values;              /* or f32 ones                                      */
-    int64_t label_rank, label_dim[2];
+    int32_t *labels;                  /* [label_dim], whole numbers                       */
+    float *label_values;              /* or f32 ones; one of the two is NULL              */
+    int64_t label_rank, label_dim[2]; /* 0: there are no labels                           */
     int32_t *starts, *ends;           /* [b]: start_positions, end_positions              */
 } ForwardBatch;
 
 bool forward_batch_read(ForwardBatch *batch, const char *path, Err *err);
 void forward_batch_free(ForwardBatch *batch);
-/* Whether labels have that shape; columns 0: [b, ] alone. */
+/* Whether labels have the shape [rows, columns]; columns 0: [rows]. */
 bool forward_labels(const ForwardBatch *batch, int64_t rows, int64_t columns);
 #endif

@@ -44,16 +44,8 @@ int64_t pool_row(const HeadRows *r, int64_t b, int32_t pad, Err *err) {
 }
 
 bool loss_classes(const float *scores, int64_t b, int64_t columns, const int32_t *labels, double *loss, Err *err) {
-    double sum = 0;
-    int64_t count = 0;
-    for (int64_t i = 0; i < b; i++) {
-        if (labels[i] == IGNORED) continue;
-        if (!label_check(labels[i], columns, "labels", i, err)) return false;
-        sum += cross_entropy(scores + i * columns, columns, labels[i]);
-        count++;
-    }
-    *loss = count ? sum / (double)count : 0;
-    return true;
+    const HeadRows rows = {.b = b, .s = 1, .columns = columns, .values = scores};
+    return loss_tokens(&rows, labels, false, loss, err);
 }
 
 double loss_squares(const float *scores, int64_t count, const float *values) {
