@@ -1,0 +1,28 @@
+/* lanes.h: the order of sums over the rows of a training step, which is the same on every mesh, for every split of the
+ * step into passes, and for every number of threads.
+ *
+ * A step has n sequences (packed rows count as one); sequence i goes to lane i * LANES / n. A lane is one chain: its
+ * sequences in order, their rows in order, one fmaf (or sum) each, from 0. Lanes are joined by a binary tree, left +
+ * right; lanes without a sequence are left out. So a replica may own whole lanes, a pass may end after any sequence, and
+ * at most LANE_SLOTS partial sums are held between passes: a stack, on whose top the lane at hand goes on.
+ */
+#ifndef LANES_H
+#define LANES_H
+#include "../base/base.h"
+
+enum { LANES = 8, LANE_SLOTS = 4 };
+
+/* What a run over rows adds to a sum: rows [first, last) of its list, chained onto slot `slot`, which starts at 0 if
+ * `fresh`. Then `adds` times: the slot below the top becomes itself + the top, and is the top. */
+typedef struct LaneRun { int64_t first, last; int slot, adds; bool fresh; } LaneRun;
+
+/* held: sums are there from earlier runs in slots [0, held); kept: in [0, kept) afterwards. */
+typedef struct LanePlan { LaneRun run[LANES]; int count, held, kept; } LanePlan;
+
+/* The runs over sequences [from, to) of a step of n, in order: pass after pass from 0 to n. begins[i] .. begins[i + 1]:
+ * rows of sequence from + i in the list. */
+void lanes_plan(LanePlan *plan, int64_t n, int64_t from, int64_t to, const int64_t *begins);
+int lane_of(int64_t sequence, int64_t n);
+/* Sums `values` of rows, which are a list of all n sequences of a step, in this order. */
+double lanes_sum(const double *values, int64_t n, const int64_t *begins);
+#endif

@@ -1,0 +1,62 @@
+/* trainer.h: a model that is trained: its parameters, gradients and moments in one engine, and a step of the optimizer.
+ *
+ * Nothing that a step computes depends on the mesh, the threads or the micro-batch: ops/lanes.h, graph/tree.h.
+ */
+#ifndef TRAINER_H
+#define TRAINER_H
+#include "../infer/engine.h"
+#include "rows.h"
+
+typedef enum OptimizerKind { OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZER_MUON } OptimizerKind;
+
+/* What is fixed for a run. */
+typedef struct TrainerOptions {
+    QmEngineOptions engine;     /* model, mesh, threads, isa, act, random                                          */
+    int64_t seq_len;            /* most tokens of a row                                                            */
+    int64_t micro_batch;        /* rows that pass at once                                                          */
+    OptimizerKind optimizer;
+    bool recompute;             /* of each layer only its input is kept for the backward pass                      */
+    bool ema;                   /* averages of the weights are kept                                                */
+    bool moments_8bit;
+    const char *adapter;        /* LoRA: a PEFT folder whose adapter is trained; NULL: all parameters are          */
+} TrainerOptions;
+
+/* What may differ from step to step. */
+typedef struct StepNumbers {
+    int64_t step;               /* from 1 on: powers of beta                                                       */
+    double learning_rate, beta1, beta2, epsilon, weight_decay; /* sgd: beta1 is its momentum                       */
+    double max_grad_norm;       /* 0: none                                                                         */
+    double skip_norm;           /* a larger gradient norm skips the update; 0: never. NaN and inf always do        */
+    double label_smoothing, z_loss, ema_decay;
+} StepNumbers;
+
+/* loss: mean over the labels that count. grad_norm: before the clip. */
+typedef struct StepResult { double loss, grad_norm; int64_t labels, tokens; bool skipped; } StepResult;
+
+typedef struct Trainer Trainer;
+
+/* source: of the model, kept by the caller until trainer_close. NULL on error. */
+Trainer *trainer_open(QmSource *source, const TrainerOptions *options, Err *err);
+void trainer_close(Trainer *t);
+/* One step of the optimizer over `count` rows. Interrupted (err->kind QM_INTERRUPTED): nothing of the step counts. */
+bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNumbers *numbers, StepResult *result,
+                  Err *err);
+/* The sum of the losses of these rows' labels, and how many there are: bit for bit what qm_forward gives. */
+bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err);
+
+/* ---- What a checkpoint holds ------------------------------------------------------------------------------------- */
+
+/* PART_GRADIENT: of the last step, before the clip. PART_SECOND: adamw has it. */
+typedef enum TensorPart { PART_VALUE, PART_GRADIENT, PART_FIRST, PART_SECOND, PART_EMA, TENSOR_PARTS } TensorPart;
+
+/* A parameter, by its Hugging Face name (of an adapter: PEFT's). trained: it has the other parts too. */
+typedef struct TrainTensor { const char *name; int rank; int64_t dim[2]; bool trained, decays; } TrainTensor;
+
+int trainer_tensors(const Trainer *t);
+const TrainTensor *trainer_tensor(const Trainer *t, int i);
+bool trainer_has(const Trainer *t, int i, TensorPart part);
+/* All of a part, row-major f32: dim[0] * dim[1] numbers. */
+bool trainer_read(Trainer *t, int i, TensorPart part, float *out, Err *err);
+bool trainer_write(Trainer *t, int i, TensorPart part, const float *in, Err *err);
+const QmModelInfo *trainer_info(const Trainer *t);
+#endif
