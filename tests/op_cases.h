@@ -35,6 +35,10 @@ static Tensor of_attention(Graph *g) { return attention(g, projected(g, "(kgc)d"
 static Tensor of_window(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
 static Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
 static Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
+static Tensor of_scale(Graph *g) { return scale(g, projected(g, "fd", "up"), 0.75); }
+static Tensor of_scale_columns(Graph *g) {
+    return scale_columns(g, projected(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "by"));
+}
 static Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "logit_rows", "r")); }
 static Tensor of_argmax(Graph *g) { return argmax(g, logits_of(g)); }
 static Tensor of_all_reduce(Graph *g) { /* a sum over split columns, which the partitioner finishes */

@@ -16,6 +16,7 @@ static int64_t kv_heads(const ModelConfig *c) { return c->kv_heads; }
 static int64_t group(const ModelConfig *c) { return c->heads / c->kv_heads; }
 static int64_t channels(const ModelConfig *c) { return c->head_dim; }
 static int64_t labels(const ModelConfig *c) { return c->labels; }
+static int64_t adapter_rank(const ModelConfig *c) { return c->adapter_rank; }
 
 /* ---- How axes are dealt ------------------------------------------------------------------------------------------ */
 
@@ -61,6 +62,7 @@ const AxisRow axis_table[AXES] = {
     {.letter = AXIS_GROUP, .noun = "query heads per key/value head", .role = AXIS_TREE, .size = group,
      .deal = deal_group},
     {.letter = AXIS_CHANNEL, .noun = "channels of a head", .size = channels},
+    {.letter = AXIS_ADAPTER, .noun = "rank of an adapter", .size = adapter_rank},
 };
 
 /* ---- How they are summed ----------------------------------------------------------------------------------------- */

@@ -10,8 +10,9 @@
 typedef enum Axis {
     AXIS_STEP_ROW = 't', AXIS_LOGIT_ROW = 'r', AXIS_HIDDEN = 'd', AXIS_FFN = 'f', AXIS_VOCAB = 'v',
     AXIS_POSITION = 's', AXIS_LABEL = 'n', AXIS_KV_HEAD = 'k', AXIS_GROUP = 'g', AXIS_CHANNEL = 'c',
+    AXIS_ADAPTER = 'l',
 } Axis;
-enum { AXES = 10, SUMS = 5 };
+enum { AXES = 11, SUMS = 5 };
 
 /* ROLE_ROWS: of a step, dealt to the replicas by sequence. ROLE_TREE: to the devices of a replica, in leaves of the
  * tree that a sum over it goes by. ROLE_PANELS: to the devices, in panels of 16. ROLE_WHOLE: every device has all. */

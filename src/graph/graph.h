@@ -4,7 +4,7 @@
  * collectives. Dimension letters, used in every shape comment, weight declaration and factor string: axis.c has the
  * table, with who shares what. t rows of a step (each a token of some slot at some position), r rows whose logits are
  * asked for, d hidden, f ffn (intermediate), v vocabulary, n labels of a head, s cache positions, k key/value heads, g
- * query heads per key/value head, c channels of a head.
+ * query heads per key/value head, c channels of a head, l rank of an adapter.
  */
 #ifndef GRAPH_H
 #define GRAPH_H
@@ -93,6 +93,8 @@ Tensor cache_update(Graph *g, Tensor k, Tensor v, Tensor cache);      /* [t,kc],
 Tensor attention(Graph *g, Tensor q, Tensor cache, int64_t window);   /* [t,kgc], [s,kc]          -> [t,kgc]     */
 Tensor silu_mul(Graph *g, Tensor gate, Tensor up);                    /* [t,f], [t,f]             -> [t,f]       */
 Tensor add(Graph *g, Tensor a, Tensor b);                             /* [t,d], [t,d] or [d]      -> [t,d]       */
+Tensor scale(Graph *g, Tensor x, double factor);                      /* [t,d]                    -> [t,d]       */
+Tensor scale_columns(Graph *g, Tensor x, Tensor by);                  /* [t,o], [o]               -> [t,o]       */
 Tensor select_rows(Graph *g, Tensor x, Tensor which);                 /* [t,d], [r]               -> [r,d]       */
 Tensor argmax(Graph *g, Tensor logits);                               /* [r,v]                    -> [r]         */
 
@@ -159,7 +161,7 @@ bool op_has(const OpRow *row, Facet facet);
 /* THE TABLE, ended by NULL. */
 extern const OpRow *const op_table[];
 extern const OpRow embed_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row, attention_row,
-    silu_mul_row, add_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
+    silu_mul_row, add_row, scale_row, scale_columns_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
 
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */
 

@@ -4,7 +4,7 @@
 
 const OpRow *const op_table[] = {
     &embed_row, &rms_norm_row, &head_norm_row, &linear_row, &rope_table_row, &rope_row, &cache_update_row, &attention_row,
-    &silu_mul_row, &add_row, &select_rows_row, &argmax_row, &all_reduce_row, &reduce_argmax_row, NULL,
+    &silu_mul_row, &add_row, &scale_row, &scale_columns_row, &select_rows_row, &argmax_row, &all_reduce_row, &reduce_argmax_row, NULL,
 };
 
 const char *const facet_names[FACETS] = {"shape", "units", "run", "reference", "gradient", "stablehlo", "cost",

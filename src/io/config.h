@@ -44,6 +44,9 @@ typedef struct ModelConfig {
     int32_t bos, pad;                           /* -1: none; ids past the vocabulary count as none, eos too           */
     int32_t eos[MAX_EOS];
     int eos_count;
+    /* What stands beside the linears (adapter.h), put there by whoever opens the model and outliving its graph. */
+    const struct Adapters *adapters;            /* NULL: nothing                                                     */
+    int64_t adapter_rank;                       /* of them all; 0: nothing                                           */
 } ModelConfig;
 
 /* How a family's tokenizers are read where their files leave it open. */

@@ -1,0 +1,93 @@
+/* scale.c: rows times a number, or column by column times a vector: what an adapter's product is weighed by. */
+#include <string.h>
+#include "../graph/lower.h"
+#include "call.h"
+
+static bool rows_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Node *x = graph_node(g, n->in[0]), *by = graph_node(g, n->in[1]);
+    *out = x->shape;
+    if (x->shape.rank == 2 &&
+        (!by || (by->value == VALUE_VECTOR && !strcmp(by->shape.dim[0].letters, x->shape.dim[1].letters))))
+        return true;
+    return err_as(err, QM_INTERNAL, "%s: expected rows and a vector over their columns", n->name);
+}
+
+static Cost scale_cost(const Graph *g, const Node *n) {
+    double size = (double)n->shape.dim[0].size * (double)n->shape.dim[1].size;
+    (void)g;
+    return (Cost){.flops = size, .bytes = 8 * size};
+}
+
+#define ROWS_SCALED .shape = rows_shape, .units = call_rows, .cost = scale_cost
+
+/* ---- scale: y = x * factor -------------------------------------------------------------------------------------- */
+
+typedef struct ScaleAttributes { float factor; } ScaleAttributes;
+
+static float factor_of(const Node *n) { return ((const ScaleAttributes *)n->attributes)->factor; }
+
+Tensor scale(Graph *g, Tensor x, double factor) {
+    const ScaleAttributes a = {(float)factor};
+    return graph_op(g, &scale_row, &(Node){.in = {x}, .attributes = &a});
+}
+
+static void scale_reference(const PlainCall *c) {
+    for (int64_t i = 0; i < c->rows * c->out_width; i++) c->out[i] = c->in[0][i] * factor_of(c->node);
+}
+
+static void scale_run(const Call *c, int64_t first, int64_t last) {
+    float factor = factor_of(c->node);
+    for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
+        const float *x = c->in[0] + t * c->out_width;
+        float *y = c->out + t * c->out_width;
+        for (int64_t i = c->columns.first; i < c->columns.last; i++) y[i] = x[i] * factor;
+    }
+}
+
+static void scale_gradient(Graph *g, const Node *n, Tensor dy, Tensor *dinputs) {
+    dinputs[0] = scale(g, dy, (double)factor_of(n));
+}
+
+static void scale_stablehlo(Lower *l, const Node *n) {
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_dim(l, n, 0), lower_dim(l, n, 1));
+    lower_line(l, "%s_f = stablehlo.constant dense<%.9e> : %s", out, (double)factor_of(n), type);
+    lower_line(l, "%s = stablehlo.multiply %s, %s_f : %s", out, lower_in(l, n, 0), out, type);
+}
+
+const OpRow scale_row = {
+    .name = "scale", .factors = "td->td", ROWS_SCALED,
+    .run = scale_run, .reference = scale_reference, .gradient = scale_gradient, .stablehlo = scale_stablehlo,
+    .attributes = sizeof(ScaleAttributes), .none = {[FACET_FINISH] = NOTHING_REDUCED},
+};
+
+/* ---- scale_columns: y = x * by, one number a column ------------------------------------------------------------- */
+
+Tensor scale_columns(Graph *g, Tensor x, Tensor by) {
+    return graph_op(g, &scale_columns_row, &(Node){.in = {x, by}});
+}
+
+static void scale_columns_reference(const PlainCall *c) {
+    for (int64_t i = 0; i < c->rows * c->out_width; i++) c->out[i] = c->in[0][i] * c->in[1][i % c->out_width];
+}
+
+static void scale_columns_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t t = c->row0 + first; t < c->row0 + last; t++) {
+        const float *x = c->in[0] + t * c->out_width;
+        float *y = c->out + t * c->out_width;
+        for (int64_t i = c->columns.first; i < c->columns.last; i++) y[i] = x[i] * c->in[1][i];
+    }
+}
+
+static void scale_columns_stablehlo(Lower *l, const Node *n) {
+    int64_t w = lower_dim(l, n, 1);
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_dim(l, n, 0), w);
+    lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, lower_in(l, n, 1),
+               lower_type(l, NULL, 1, w), type);
+    lower_line(l, "%s = stablehlo.multiply %s, %s_b : %s", out, lower_in(l, n, 0), out, type);
+}
+
+const OpRow scale_columns_row = {
+    .name = "scale_columns", .factors = "to,o->to", ROWS_SCALED,
+    .run = scale_columns_run, .reference = scale_columns_reference, .stablehlo = scale_columns_stablehlo,
+    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
+};
