@@ -29,6 +29,11 @@ V16 v16 v16_sub(v16 x, v16 y) { V16_EACH(x.lane[i] - y.lane[i]); }
 V16 v16 v16_mul(v16 x, v16 y) { V16_EACH(x.lane[i] * y.lane[i]); }
 V16 v16 v16_div(v16 x, v16 y) { V16_EACH(x.lane[i] / y.lane[i]); }
 V16 v16 v16_max(v16 x, v16 y) { V16_EACH(x.lane[i] > y.lane[i] ? x.lane[i] : y.lane[i]); }
+V16 v16 v16_sqrt(v16 x) { V16_EACH(sqrtf(x.lane[i])); }
+V16 void v16_transpose(const float *in, int64_t in_step, float *out, int64_t out_step) {
+    for (int i = 0; i < 16; i++)
+        for (int j = 0; j < 16; j++) out[j * out_step + i] = in[i * in_step + j];
+}
 V16 v16 v16_fma(v16 x, v16 y, v16 z) { V16_EACH(fmaf(x.lane[i], y.lane[i], z.lane[i])); }
 
 V16 float v16_sum(v16 v) {

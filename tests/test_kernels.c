@@ -121,6 +121,10 @@ static void case_free(Case *c) {
 static void case_out(Case *c, float *out) {
     for (int r = 0; r < c->call.rows; r++) c->row[r].out = out + r * c->call.heads * c->call.channels;
 }
+/* m and l of each row but every third. */
+static void case_stats(Case *c, float *stats) {
+    for (int r = 0; r < c->call.rows; r++) c->row[r].stats = r % 3 == 2 ? NULL : stats + 2 * r * c->call.heads;
+}
 
 /* attention: any number of rows and heads, channels that are no multiple of 16, ranges that begin and end inside
  * blocks, pages that rows share or not. */
@@ -138,11 +142,17 @@ static void check_attention(const Kernels *kernels) {
             Guarded ga, gb;
             float *a = guarded_floats(&ga, floats, 0), *b = guarded_new(&gb, 4 * floats, round % SIDES);
             memcpy(b, a, 4 * (size_t)floats);
+            float stats[2][2 * ATTENTION_HEADS];
+            for (int i = 0; i < 2 * ATTENTION_HEADS; i++) stats[0][i] = stats[1][i] = -7;
             case_out(&c, a);
+            case_stats(&c, stats[0]);
             kernels_reference.attention[type](&c.call);
             case_out(&c, b);
+            case_stats(&c, stats[1]);
             kernels->attention[type](&c.call);
             same_bits(kernels->isa, cache_names[type], a, b, floats);
+            same_bits(kernels->isa, "stats", stats[0], stats[1], 2 * ATTENTION_HEADS);
+            for (int i = 0; i < 2 * rows * heads; i++) assert_true((stats[0][i] == -7) == (i / 2 / heads % 3 == 2));
             for (int64_t i = 0; i < floats; i++) assert_true(a[i] == a[i]);
             case_free(&c);
             guarded_free(&ga);
@@ -234,6 +244,41 @@ static void attention_splits(void **state) {
     (void)state;
     on_every_table(check_split);
     check_split(&kernels_reference);
+}
+
+/* The parts of a row's blocks, left by calls over pieces of its range, merge into the result and the m and l that one
+ * call leaves. */
+static void check_merge(const Kernels *kernels) {
+    enum { HEADS = 3, CHANNELS = 20, FIRST = 70, LAST = 64 * 4 + 11, CUT = 192, BLOCKS = 4 };
+    Case c;
+    case_new(&c, CACHE_F32, 1, HEADS, CHANNELS, FIRST, LAST, 0, 0);
+    float out[2][HEADS * CHANNELS], stats[2][2 * HEADS];
+    int64_t size = attention_part(HEADS, CHANNELS);
+    float *parts = aligned_alloc(64, (size_t)(BLOCKS * size) * sizeof *parts);
+    case_out(&c, out[0]);
+    case_stats(&c, stats[0]);
+    kernels->attention[CACHE_F32](&c.call);
+    for (int half = 0; half < 2; half++) {
+        AttentionCall piece = c.call;
+        AttentionRow row = c.row[0];
+        row.out = row.stats = NULL;
+        row.first = half ? CUT : FIRST;
+        row.last = half ? LAST : CUT;
+        piece.row = &row;
+        piece.parts = parts + half * 2 * size;
+        kernels->attention[CACHE_F32](&piece);
+    }
+    kernels->merge(parts, BLOCKS, HEADS, CHANNELS, out[1], stats[1]);
+    same_bits(kernels->isa, "merge", out[0], out[1], HEADS * CHANNELS);
+    same_bits(kernels->isa, "stats", stats[0], stats[1], 2 * HEADS);
+    for (int h = 0; h < HEADS; h++) assert_true(stats[0][2 * h + 1] >= 1);
+    free(parts);
+    case_free(&c);
+}
+static void parts_merge(void **state) {
+    (void)state;
+    on_every_table(check_merge);
+    check_merge(&kernels_reference);
 }
 
 /* The reference itself: near softmax(scale q k) v in double. */
@@ -448,6 +493,7 @@ int main(void) {
         cmocka_unit_test(tables_are_complete),
         cmocka_unit_test(attention_matches), cmocka_unit_test(many_heads_match),
         cmocka_unit_test(attention_splits),
+        cmocka_unit_test(parts_merge),
         cmocka_unit_test(attention_near_double),
         cmocka_unit_test(elements_match),
         cmocka_unit_test(argmax_matches),

@@ -247,17 +247,22 @@ INLINE void attention_of(CacheType type, const AttentionCall *call) {
     }
     for (int64_t h = 0; h < n && !call->parts; h++)
         head_out(channels, w.o + h * w.c16, w.l[h], call->row[h / heads].out + h % heads * channels);
+    for (int64_t h = 0; h < n && !call->parts; h++) {
+        float *stats = call->row[h / heads].stats;
+        if (stats) stats[2 * (h % heads)] = w.m[h] + 0.0f, stats[2 * (h % heads) + 1] = w.l[h];
+    }
 }
 
 static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, call); }
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
 
-static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out) {
+static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out, float *stats) {
     int64_t c16 = (channels + 15) / 16 * 16, size = attention_part(heads, channels);
     float *m = parts + heads * c16, *l = m + heads;
     for (int64_t at = size; at < blocks * size; at += size)
         merge_block(heads, c16, parts, m, l, parts + at, m + at, l + at);
     for (int64_t h = 0; h < heads; h++) head_out(channels, parts + h * c16, l[h], out + h * channels);
+    for (int64_t h = 0; h < heads && stats; h++) stats[2 * h] = m[h] + 0.0f, stats[2 * h + 1] = l[h];
 }
 #endif

@@ -3,11 +3,12 @@
  * reference: sums in its order, one fused multiply-add where it has fmaf, one rounded operation elsewhere.
  *
  * What simd16_<isa>.h gives (x, y, z: v16; every operation lane by lane and rounded once):
- *   v16_all(f)  v16_load(p)  v16_store(p, x)  v16_add  _sub  _mul  _div  v16_fma(x, y, z) = x y + z
+ *   v16_all(f)  v16_load(p)  v16_store(p, x)  v16_add  _sub  _mul  _div  v16_sqrt  v16_fma(x, y, z) = x y + z
  *   v16_max(x, y) = x > y ? x : y
  *   v16_load_part(p, n), v16_store_part(p, n, x): the first n lanes, rest zero
  *   v16_sum(x): (i, i+8), (i, i+4), (i, i+2), (0, 1)
  *   v16_top(x): the largest lane
+ *   v16_transpose(in, in_step, out, out_step): out[j][i] = in[i][j] of 16 x 16 floats
  *   m16: a choice per lane.  v16_lanes(lo, hi): lo <= lane < hi     v16_less(x, y)  v16_nan(x)  v16_pick(m, yes, no)
  *   v16_equal(x, y): bit i set where lane i is equal
  *   v16_exponent(x, n): bits of x plus (bits of n) << 23
@@ -438,6 +439,7 @@ PACKED_PLAIN(LINEAR)
 PACKED_QUANTISED(LINEAR)
 
 #include "kernels_attention16.h"
+#include "kernels_grad16.h"
 
 /* ---- Element by element: sixteen at a time, then the rest in the first lanes ------------------------------------- */
 
@@ -523,5 +525,5 @@ static int64_t argmax(const float *x, int64_t n, float *best) {
         .unpack = {PACKED_PLAIN(UNPACK_ENTRY) PACKED_QUANTISED(UNPACK_ENTRY)},                                         \
         .tile = tile, .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,            \
         .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,                        \
-        KERNELS_DOT16 KERNELS_PAIR16                                                                                   \
+        KERNELS_DOT16 KERNELS_PAIR16 KERNELS_GRAD16                                                                    \
     }

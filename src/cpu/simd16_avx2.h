@@ -5,6 +5,7 @@
 #include <immintrin.h>
 #include <stdint.h>
 #include "simd16_flush.h"
+#include "transpose8.h"
 
 typedef struct v16 { __m256 a, b; } v16;
 typedef v16 m16; /* a choice per lane: all bits set or none */
@@ -28,6 +29,8 @@ V16 v16 v16_mul(v16 x, v16 y) { return (v16){_mm256_mul_ps(x.a, y.a), _mm256_mul
 V16 v16 v16_div(v16 x, v16 y) { return (v16){_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
 V16 v16 v16_max(v16 x, v16 y) { return (v16){_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
 V16 v16 v16_fma(v16 x, v16 y, v16 z) { return (v16){_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+
+V16 v16 v16_sqrt(v16 x) { return (v16){_mm256_sqrt_ps(x.a), _mm256_sqrt_ps(x.b)}; }
 
 /* ---- Lanes ----------------------------------------------------------------------------------------------------- */
 

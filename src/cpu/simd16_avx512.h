@@ -4,6 +4,7 @@
 #define SIMD16_AVX512_H
 #include <immintrin.h>
 #include <stdint.h>
+#include "transpose8.h"
 
 typedef __m512 v16;
 typedef __mmask16 m16;
@@ -24,6 +25,7 @@ V16 v16 v16_mul(v16 x, v16 y) { return _mm512_mul_ps(x, y); }
 V16 v16 v16_div(v16 x, v16 y) { return _mm512_div_ps(x, y); }
 V16 v16 v16_max(v16 x, v16 y) { return _mm512_max_ps(x, y); }
 V16 v16 v16_fma(v16 x, v16 y, v16 z) { return _mm512_fmadd_ps(x, y, z); }
+V16 v16 v16_sqrt(v16 x) { return _mm512_sqrt_ps(x); }
 
 /* ---- Lanes ----------------------------------------------------------------------------------------------------- */
 

@@ -312,7 +312,8 @@ static void attend_piece(const Call *c, const AttentionCall *call, int64_t t, in
     if (piece.first < piece.last) c->kernels->attention[c->cache.cache->type](&a);
     if (atomic_fetch_add(&c->cache.parts->done[at], (int)(last - first)) + last - first < units) return;
     atomic_store(&c->cache.parts->done[at], 0);
-    c->kernels->merge(parts, (whole.last - 1) / ATTENTION_BLOCK - base + 1, a.heads, a.channels, whole.out);
+    c->kernels->merge(parts, (whole.last - 1) / ATTENTION_BLOCK - base + 1, a.heads, a.channels, whole.out,
+                      whole.stats);
     add_value_bias(c, &a, &whole);
 }
 

@@ -3,7 +3,7 @@
 #include <float.h>
 #include <math.h>
 #include <string.h>
-#include "kernels.h"
+#include "kernels_grad.h"
 
 const char *const act_names[ACT_COUNT] = {"f32", "int8", "bf16"};
 const char *const cache_names[CACHE_COUNT] = {"f32", "bf16", "8bit"};
@@ -260,13 +260,6 @@ PACKED_QUANTISED(DOT)
 
 /* ---- Attention --------------------------------------------------------------------------------------------------- */
 
-/* The 16 lanes' sum in the written order; destroys them. */
-static float lanes_sum(float lane[16]) {
-    for (int step = 8; step > 0; step /= 2)
-        for (int i = 0; i < step; i++) lane[i] += lane[i + step];
-    return lane[0];
-}
-
 static float cache_at(CacheType type, const void *cache, int64_t i) {
     if (type == CACHE_Q8) return (float)((const int8_t *)cache)[i];
     return type == CACHE_F32 ? ((const float *)cache)[i] : bf16_to_f32(((const uint16_t *)cache)[i]);
@@ -286,7 +279,7 @@ static void block_softmax(float s[ATTENTION_BLOCK], int64_t lo, int64_t hi, floa
     for (int64_t p = lo; p < hi; p++) *m = s[p] > *m ? s[p] : *m;
     for (int64_t p = 0; p < ATTENTION_BLOCK; p++) s[p] = p < lo || p >= hi ? 0 : exp_f32(s[p] - *m);
     for (int i = 0; i < 16; i++) lane[i] = (s[i] + s[i + 16]) + (s[i + 32] + s[i + 48]);
-    *l = lanes_sum(lane);
+    *l = lanes_fold(lane);
 }
 
 /* What the bias that a key lacks gives to its score. */
@@ -356,6 +349,7 @@ static void attention_head(CacheType type, const AttentionCall *call, const Atte
         if (!fresh) attention_add(channels, o, &m, &l, o_b, m_b, l_b);
     }
     for (int64_t c = 0; c < channels && !part; c++) row->out[h * channels + c] = o[c] / l;
+    if (row->stats && !part) row->stats[2 * h] = m + 0.0f, row->stats[2 * h + 1] = l;
 }
 
 static void attention_of(CacheType type, const AttentionCall *call) {
@@ -367,13 +361,15 @@ static void attention_f32(const AttentionCall *call) { attention_of(CACHE_F32, c
 static void attention_bf16(const AttentionCall *call) { attention_of(CACHE_BF16, call); }
 static void attention_q8(const AttentionCall *call) { attention_of(CACHE_Q8, call); }
 
-static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out) {
+static void attention_merge(float *parts, int64_t blocks, int heads, int64_t channels, float *out,
+                            float *stats) {
     int64_t size = attention_part(heads, channels);
     for (int64_t h = 0; h < heads; h++) {
         float *o = parts + h * o_step(channels), *m = parts + heads * o_step(channels) + h, *l = m + heads;
         for (int64_t at = size; at < blocks * size; at += size)
             attention_add(channels, o, m, l, o + at, m[at], l[at]);
         for (int64_t c = 0; c < channels; c++) out[h * channels + c] = o[c] / *l;
+        if (stats) stats[2 * h] = *m + 0.0f, stats[2 * h + 1] = *l;
     }
 }
 
@@ -382,7 +378,7 @@ static void attention_merge(float *parts, int64_t blocks, int heads, int64_t cha
 static void rms_norm(const float *x, const float *gain, float epsilon, int64_t d, float *y) {
     float lane[16] = {0};
     for (int64_t i = 0; i < d; i++) lane[i % 16] = fmaf(x[i], x[i], lane[i % 16]);
-    float r = 1.0f / sqrtf(lanes_sum(lane) / (float)d + epsilon);
+    float r = 1.0f / sqrtf(lanes_fold(lane) / (float)d + epsilon);
     for (int64_t i = 0; i < d; i++) y[i] = (x[i] * r) * gain[i];
 }
 
@@ -450,4 +446,5 @@ const Kernels kernels_reference = {
     .dot_pairs = dot_pairs,
     .attention = {attention_f32, attention_bf16, attention_q8}, .merge = attention_merge,
     .rms_norm = rms_norm, .silu_mul = silu_mul, .rope = rope, .add = add, .argmax = argmax,
+    KERNELS_GRAD KERNELS_OPTIMIZE
 };

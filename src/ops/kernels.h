@@ -94,6 +94,7 @@ typedef struct AttentionRow {
     float *out;          /* [heads][channels] */
     const int32_t *page; /* block b of this row's sequence is page[b] of the cache */
     int64_t first, last; /* positions, 0 <= first < last */
+    float *stats;        /* NULL; else [heads][2]: m (zero as +0) and l at the end, unless the call leaves parts */
 } AttentionRow;
 typedef struct AttentionCall {
     const AttentionRow *row;
@@ -124,6 +125,14 @@ static inline int64_t attention_scratch(int64_t heads, int64_t channels) {
 static inline int64_t attention_part(int64_t heads, int64_t channels) {
     return (heads * ((channels + 15) / 16 * 16 + 2) + 15) / 16 * 16;
 }
+
+/* What softmax_grad needs of a row: its statistics as attention leaves them, d = sum of output times its gradient. */
+typedef struct SoftmaxRow { float scale, m, l, d; } SoftmaxRow;
+
+/* decay = 1 - rate * weight decay; rest = 1 - beta; step = rate / (1 - beta1^t); root = sqrt(1 - beta2^t); clip: 1, or
+ * what gradients are scaled by. Each computed in double and rounded once. */
+typedef struct AdamwNumbers { float clip, decay, beta1, rest1, beta2, rest2, step, root, epsilon; } AdamwNumbers;
+typedef struct SgdNumbers { float clip, decay, momentum, rate; } SgdNumbers; /* decay: the weight decay itself */
 
 typedef struct Kernels {
     const char *isa;
@@ -162,8 +171,9 @@ typedef struct Kernels {
     void (*dot_pairs)(const void *panel, int64_t panel_step, int panels, const Leaves *leaves, const Pair *x,
                       int64_t x_step, int64_t rows, float *acc);
     void (*attention[CACHE_COUNT])(const AttentionCall *call);
-    /* out [heads][channels] of a row from the parts of its blocks, in order; they are lost. 64-byte aligned. */
-    void (*merge)(float *parts, int64_t blocks, int heads, int64_t channels, float *out);
+    /* out [heads][channels] of a row from the parts of its blocks, in order; they are lost. 64-byte aligned. stats: as
+     * in AttentionRow. */
+    void (*merge)(float *parts, int64_t blocks, int heads, int64_t channels, float *out, float *stats);
     /* r = 1 / sqrtf(sum of x[i]^2 (16 lanes, fmaf) / d + epsilon);  y[i] = (x[i] * r) * gain[i]. y may be x. */
     void (*rms_norm)(const float *x, const float *gain, float epsilon, int64_t d, float *y);
     /* y[i] = (gate[i] / (1 + exp_f32(-gate[i]))) * up[i]. y may be gate or up. */
@@ -176,6 +186,48 @@ typedef struct Kernels {
     /* Index of the largest of n values, ties to the lowest; NaN never wins; *best its value. -1 (and *best -inf) when
      * n = 0 or all are NaN. */
     int64_t (*argmax)(const float *x, int64_t n, float *best);
+
+    /* ---- Backward pass: kernels_grad.c, src/cpu/kernels_grad16.h ------------------------------------------------- */
+
+    /* acc[p][r][lane] += sum over k < count, in order, of w[k][lane] of panel p * x[k][r], one fmaf each: `tile` with
+     * the rows' numbers of one k side by side, x_step floats after those of the k before. */
+    void (*outer)(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step,
+                  int64_t rows, float *acc);
+    /* out[c][r] = in[r][c] of any number of rows and columns, in_step and out_step floats from row to row. */
+    void (*transpose)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
+    float (*product_sum)(const float *a, const float *b, int64_t n); /* of a[i] * b[i]; 16 lanes, fmaf */
+    void (*scale)(const float *x, float factor, int64_t n, float *y); /* y[i] = x[i] * factor. y may be x. */
+    /* Of one row and the ATTENTION_BLOCK positions of a block, with s[i] = q k of position i at
+     * s[i / 16 * step + i % 16], and so dp = (gradient of the output) v:
+     *     p[i] = exp_f32(s[i] * scale - m) / l,  ds[i] = p[i] * (dp[i] - d);  both 0 outside [lo, hi). */
+    void (*softmax_grad)(const float *s, const float *dp, int64_t step, int64_t lo, int64_t hi, const SoftmaxRow *row,
+                         float *p, float *ds);
+    /* Of y = silu_mul: s = 1 / (1 + exp_f32(-a)), a = gate[i]; dup[i] = dy[i] * (a * s),
+     * dgate[i] = (dy[i] * up[i]) * (s * fmaf(a, 1 - s, 1)). Results may take the place of any of the three. */
+    void (*silu_mul_grad)(const float *gate, const float *up, const float *dy, int64_t n, float *dgate, float *dup);
+    /* Of y = rms_norm, with its r, h = x[i] * r, w = dy[i] * gain[i]: mean = sum of w * h (16 lanes, fmaf) / d,
+     * dx[i] = fmaf(h, -mean, w) * r. Returns r. dx may be x or dy. */
+    float (*rms_norm_grad)(const float *x, const float *gain, const float *dy, float epsilon, int64_t d, float *dx);
+    /* g[i] = fmaf(dy[i], x[i] * r, g[i]): a row's part of the gradient of rms_norm's gain. */
+    void (*gain_grad)(const float *x, const float *dy, float r, int64_t n, float *g);
+
+    /* ---- Softmax over long rows ---------------------------------------------------------------------------------- */
+
+    float (*max)(const float *x, int64_t n); /* NaN never wins; -inf of nothing; zero is +0 */
+    float (*exp_sum)(const float *z, int64_t n, float m); /* of exp_f32(z[i] - m); 16 lanes */
+    /* y[i] = (exp_f32(z[i] - m) * inverse) * weight. y may be z. */
+    void (*softmax_minus)(const float *z, int64_t n, float m, float inverse, float weight, float *y);
+
+    /* ---- Optimizer: kernels_optimize.c, in f32 unless said ------------------------------------------------------- */
+
+    /* torch's AdamW: g = grad[i] * clip;  p = p * decay;  m = m * beta1 + g * rest1;  v = v * beta2 + (g * g) * rest2;
+     * p = p - (m * step) / (sqrtf(v) / root + epsilon). */
+    void (*adamw)(float *p, const float *grad, float *m, float *v, int64_t n, const AdamwNumbers *numbers);
+    /* torch's SGD: g = grad[i] * clip + p * decay;  m = m * momentum + g, and g = m, unless m is NULL;
+     * p = p - g * rate. */
+    void (*sgd)(float *p, const float *grad, float *m, int64_t n, const SgdNumbers *numbers);
+    void (*average)(float *e, const float *p, int64_t n, float decay, float rest); /* e = e * decay + p * rest */
+    double (*sum_squares)(const float *x, int64_t n); /* in double, 16 lanes */
 } Kernels;
 
 extern const Kernels kernels_reference;

@@ -1,0 +1,62 @@
+/* products.h: the products of the backward pass of linears, y = x W^T + b: dx = dy W, dW = dy^T x, db = sum of dy.
+ * Plain functions over kernels: no bit depends on the instruction set, on the blocks chosen here, or on how a caller
+ * deals rows, columns and panels to threads. Scratch: as many floats as the function beside says, 64-byte aligned.
+ */
+#ifndef PRODUCTS_H
+#define PRODUCTS_H
+#include "lanes.h"
+#include "linear.h"
+
+/* dy [rows][o], `dy_stride` floats from row to row, and its weight [o][i]. leaf[l]: the columns o, maybe none, that go
+ * to leaf l of a tree (graph/tree.h); NULL: all go to the one leaf of a tree without levels. */
+typedef struct BackPair {
+    const float *dy;
+    int64_t dy_stride;
+    const PackedWeight *weight;
+    const Range *leaf;
+} BackPair;
+
+/* y[t][i] = sum over pairs and o of dy[t][o] W[o][i]: the sum of a subtree, 2^level leaves from index << level on. A
+ * leaf is one chain of fmaf from 0: its columns of pair 0 in order, then those of pair 1, and so on. Leaves without a
+ * column are left out; the others add up in pairs, left + right. Without any, y is 0. */
+typedef struct BackSum {
+    const BackPair *pair;
+    int pairs, level;
+    int64_t index;
+} BackSum;
+
+/* Rows [row0, row1) and columns [i0, i1) of y, i0 a multiple of PANEL and i1 too, or the end. y: as dy, by the number
+ * of row and column in all. */
+void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row1, int64_t i0, int64_t i1, float *y,
+                 int64_t y_stride, float *scratch);
+int64_t products_dx_scratch(int levels);
+
+/* G[o][i] = sum over rows of dy[t][o] x[t][i], in panels of 16 o as PACKED_F32 has them: [panel][i][16], lanes past
+ * `outputs` 0. Rows are summed as plan says (ops/lanes.h), onto slots that hold a whole G each: what is held and not
+ * changed is not read, and only what is kept and changed is written. */
+typedef struct WeightGrad {
+    const float *dy, *x; /* [row][outputs], [row][inputs], strides in floats */
+    int64_t dy_stride, x_stride, outputs, inputs;
+    const LanePlan *plan;
+    float *slot[LANE_SLOTS];
+} WeightGrad;
+
+/* Panels [p0, p1) and columns [i0, i1). */
+void products_dw(const Kernels *k, const WeightGrad *g, int64_t p0, int64_t p1, int64_t i0, int64_t i1,
+                 float *scratch);
+int64_t products_dw_scratch(void);
+
+/* The same of a vector: slots [columns]. */
+typedef struct VectorGrad {
+    const float *dy, *x, *r; /* x and r: of products_norm_sum */
+    int64_t dy_stride, x_stride;
+    const LanePlan *plan;
+    float *slot[LANE_SLOTS];
+} VectorGrad;
+
+/* Columns [i0, i1) of the sum of dy[t][i], one addition a row: the gradient of a bias. */
+void products_sum(const Kernels *k, const VectorGrad *g, int64_t i0, int64_t i1, float *scratch);
+/* Of dy[t][i] * (x[t][i] * r[t]), an fmaf a row: the gradient of a norm's gain, r[t] what rms_norm_grad returned. */
+void products_norm_sum(const Kernels *k, const VectorGrad *g, int64_t i0, int64_t i1, float *scratch);
+int64_t products_sum_scratch(void);
+#endif
