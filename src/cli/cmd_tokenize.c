@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/lines.h"
-#include "../io/json.h"
+#include "../io/json_python.h"
 #include "../text/tokenizer.h"
 #include "json_lines.h"
 #include "model_options.h"

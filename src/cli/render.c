@@ -1,6 +1,6 @@
 /* render.c: see render.h. */
 #include <string.h>
-#include "../io/json.h"
+#include "../io/json_python.h"
 #include "json_lines.h"
 #include "render.h"
 

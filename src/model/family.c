@@ -38,26 +38,26 @@ static const char *const decoder_spare[] = {".rotary_emb.inv_freq", "rope_freqs.
 
 /* GGUF lacks the switch of Qwen's window; released models have it off. */
 static const Family qwen2 = {
-    .name = "qwen2", .gguf = "qwen2", .names = &plain_rows, DECODER,
+    .name = "qwen2", .gguf = "qwen2", .classes = "Qwen2", .names = &plain_rows, DECODER,
     .keys = {.kv_heads = 32, .max_positions = 32768, .bos = -1, .eos = -1, .qkv_bias = true,
              .window = 4096, .window_switch = true},
     .tokenizer = {PREFIX_BY_CONFIG, "qwen2", 0},
 };
 static const Family qwen3 = {
-    .name = "qwen3", .gguf = "qwen3", .names = &plain_rows, DECODER,
+    .name = "qwen3", .gguf = "qwen3", .classes = "Qwen3", .names = &plain_rows, DECODER,
     .keys = {.kv_heads = 32, .max_positions = 32768, .head_dim = 128, .bos = -1, .eos = -1, .attention_bias = true,
              .qk_norm = true, .window = 4096, .window_switch = true},
     .tokenizer = {PREFIX_BY_CONFIG, "qwen2", 0},
 };
 static const Family llama = {
-    .name = "llama", .gguf = "llama", .names = &permuted_rows, DECODER,
+    .name = "llama", .gguf = "llama", .classes = "Llama", .names = &permuted_rows, DECODER,
     .keys = {.max_positions = 2048, .bos = 1, .eos = 2, .attention_bias = true, .mlp_bias = true,
              .window_gguf = true},
     .tokenizer = {PREFIX_BY_CLASS, "llama-bpe", 128000}, /* Llama 3 has as many tokens, its forerunners fewer */
 };
 /* In GGUF it is written as llama, with its window. */
 static const Family mistral = {
-    .name = "mistral", .names = &permuted_rows, DECODER,
+    .name = "mistral", .classes = "Mistral", .names = &permuted_rows, DECODER,
     .keys = {.kv_heads = 8, .max_positions = 131072, .bos = 1, .eos = 2, .window = 4096},
     .tokenizer = {PREFIX_BY_FILE, NULL, 0},
 };

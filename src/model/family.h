@@ -10,6 +10,7 @@
 typedef struct Family {
     const char *name;             /* model_type of config.json, architecture of a ModelConfig                      */
     const char *gguf;             /* general.architecture; NULL: its files call themselves another family's         */
+    const char *classes;          /* how transformers' classes of it begin: Qwen2 of Qwen2ForCausalLM               */
     ConfigKeys keys;
     TokenizerHabits tokenizer;
     const TensorNames *names;     /* of tensors in GGUF                                                            */

@@ -40,7 +40,4 @@ extern const char chat_chatml[], chat_qwen25[];
 
 /* Appends `value` as Hugging Face's tojson filter writes it: Python's json.dumps with ensure_ascii=False. */
 void python_json(const json_t *value, Text *out);
-enum { PYTHON_FLOAT_BYTES = 48 };
-void python_float(double value, char out[PYTHON_FLOAT_BYTES]); /* repr() of a finite number */
-void python_json_text(const char *text, size_t bytes, Text *out); /* one string, quoted */
 #endif

@@ -2,7 +2,7 @@
  * its marks; padding and signs count as data where the value does. */
 #include <math.h>
 #include <stdlib.h>
-#include "chat.h"
+#include "../io/json_python.h"
 #include "jinja_eval.h"
 
 typedef struct Spec {

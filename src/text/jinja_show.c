@@ -2,7 +2,7 @@
  * counts as data where it stands around data, and so never completes a control token. */
 #include <math.h>
 #include <stdlib.h>
-#include "chat.h"
+#include "../io/json_python.h"
 #include "jinja_eval.h"
 
 uint32_t jv_marks(JValue v) {
