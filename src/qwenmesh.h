@@ -88,6 +88,8 @@ typedef struct QmEngineOptions {
     size_t size;          /* of this struct, as the caller knows it                                        */
     const char *model;    /* Hugging Face folder, .gguf file or packed file                                */
     const char *mesh;     /* "1x1", "2x4", "8", "dp2,tp4"; default: one device                             */
+    const char *lora;     /* LoRA adapters in PEFT's files, [NAME=]DIR[:SCALE], one a line: added up, each SCALE times
+                             (default 1); NULL: none                                                       */
     int64_t threads;      /* cpu: workers; 0: one per core this process may use, or its CPU quota          */
     bool pin;             /* cpu: the calling thread stays on a core of its own too, until qm_engine_close */
     int64_t context;      /* cache positions per slot; 0: the model's maximum, at most 4096                */

@@ -5,6 +5,7 @@
 /* ---- The struct of qwenmesh.h against the list ------------------------------------------------------------------- */
 
 #define C_TEXT const char *
+#define C_LINES const char *
 #define C_NUMBER int64_t
 #define C_FLAG bool
 #define FIELD(c, field, type, ...) C_##type field;
@@ -16,9 +17,11 @@ _Static_assert(offsetof(QmEngineOptions, size) == 0, "size comes first");
 ENGINE_OPTIONS(SAME_PLACE, )
 
 #define NUMBER_OF_TEXT(d) 0
+#define NUMBER_OF_LINES(d) 0
 #define NUMBER_OF_NUMBER(d) d
 #define NUMBER_OF_FLAG(d) d
 #define TEXT_OF_TEXT(d) d
+#define TEXT_OF_LINES(d) d
 #define TEXT_OF_NUMBER(d) NULL
 #define TEXT_OF_FLAG(d) NULL
 #define ROW(c, field, type, standard, known, ...)                                                                      \

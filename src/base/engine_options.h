@@ -6,13 +6,16 @@
 #include "base.h"
 
 enum { ON_CPU = 1, ON_PJRT = 2, ON_BOTH = ON_CPU | ON_PJRT };
-typedef enum OptionType { TYPE_TEXT, TYPE_NUMBER, TYPE_FLAG } OptionType; /* const char *, int64_t, bool */
+/* const char *, int64_t, bool; LINES: a text that an option given several times adds a line to. */
+typedef enum OptionType { TYPE_TEXT, TYPE_NUMBER, TYPE_FLAG, TYPE_LINES = TYPE_TEXT } OptionType;
 
 /* X(context, field, type, default, backends that know it, long name, letter, lowest, highest, argument, help): what every
  * command with a model takes. A value of 0, NULL or false means the default. */
 #define ENGINE_OPTIONS_OF_COMMANDS(X, c)                                                                               \
     X(c, model, TEXT, NULL, ON_BOTH, "model", 'm', 0, 0, "DIR|FILE", "Hugging Face folder, .gguf or packed file")      \
     X(c, mesh, TEXT, "1x1", ON_BOTH, "mesh", 0, 0, 0, "MESH", "devices: 2x4, 8, dp2,tp4 (default: one)")               \
+    X(c, lora, LINES, NULL, ON_BOTH, "lora", 0, 0, 0, "[NAME=]DIR[:SCALE]",                                             \
+      "a LoRA adapter in PEFT's files, SCALE times (default 1); given again, all add up")                              \
     X(c, threads, NUMBER, 0, ON_CPU, "threads", 't', 0, 256, "N",                                                      \
       "workers (default 0: one per core, or the CPU quota)")                                                           \
     X(c, pin, FLAG, 0, ON_CPU, "pin", 0, 0, 0, NULL,                                                                   \

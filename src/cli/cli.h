@@ -34,9 +34,9 @@ int cmd_pages(int argc, char **argv);
 
 /* ---- Options: getopt_long behind one table per command ------------------------------------------------------- */
 
-typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_FLOAT, OPTION_TEXTS } OptionKind;
+typedef enum OptionKind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_FLOAT, OPTION_TEXTS, OPTION_LINES } OptionKind;
 
-/* What an option that may be given several times was given. */
+/* What an option that may be given several times was given. OPTION_LINES has it as one text, a line each. */
 enum { MOST_TEXTS = 64 };
 typedef struct Texts { const char *item[MOST_TEXTS]; int count; } Texts;
 

@@ -349,6 +349,7 @@ int cmd_generate(int argc, char **argv) {
     if (job.slots > m.engine.slots) m.engine.slots = job.slots;
     ModelOptions guess = m;
     guess.engine.model = d.model;
+    guess.engine.lora = NULL; /* it is the model's */
     guess.engine.slots = 1;
     if (ok && (!(job.engine = model_open("generate", &m, job.hidden, &code)) ||
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))

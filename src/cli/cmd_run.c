@@ -162,6 +162,7 @@ int cmd_run(int argc, char **argv) {
     if (d.has_lookup) config.prompt_lookup_num_tokens = d.lookup;
     ModelOptions guess = m;
     guess.engine.model = d.model;
+    guess.engine.lora = NULL; /* it is the model's */
     m.engine.slots = search_slots(&config);
     QmEngine *e = model_open("run", &m, search_hidden(&config), &code), *draft = NULL;
     if (!e || (d.model && !(draft = model_open("run", &guess, false, &code)))) {

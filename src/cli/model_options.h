@@ -18,6 +18,7 @@ typedef struct ModelOptions {
 #define ENGINE_OPTION_ROW(m, field, type, standard, backends, n, l, lowest, highest, a, h)                             \
     OPTION_ROW(n, l, OPTION_OF_##type, &(m).engine.field, lowest, highest, a, h),
 #define OPTION_OF_TEXT OPTION_TEXT
+#define OPTION_OF_LINES OPTION_LINES
 #define OPTION_OF_NUMBER OPTION_INT
 #define OPTION_OF_FLAG OPTION_FLAG
 

@@ -185,10 +185,22 @@ static const char *foreign_word(int argc, char **argv, const Option *options, in
 
 static int bad_number(const char *command, const Option *o, const char *text) {
     if (o->kind == OPTION_TEXTS) return usage_error(command, "--%s: given more than %d times", o->name, MOST_TEXTS);
+    if (o->kind == OPTION_LINES) return usage_error(command, "--%s: given too often", o->name);
     if (o->kind == OPTION_INT)
         return usage_error(command, "--%s: expected a whole number from %lld to %lld, got '%s'", o->name,
                            (long long)o->low, (long long)o->high, text);
     return usage_error(command, "--%s: expected a number from %g to %g, got '%s'", o->name, o->low, o->high, text);
+}
+
+/* A text with one more line; NULL: there is no room. Lives as long as the program. */
+static const char *line_add(const char *text, const char *line) {
+    static char room[1 << 16];
+    static size_t used;
+    size_t left = sizeof room - used;
+    int bytes = snprintf(room + used, left, "%s%s%s", text ? text : "", text ? "\n" : "", line);
+    if (bytes < 0 || (size_t)bytes >= left) return NULL;
+    used += (size_t)bytes + 1;
+    return room + used - bytes - 1;
 }
 
 /* Stores one option's argument. False when it is not what the table wants. */
@@ -203,6 +215,7 @@ static bool option_store(const Option *o, const char *text) {
         list->item[list->count++] = text;
         return true;
     }
+    case OPTION_LINES: return (*(const char **)o->value = line_add(*(const char **)o->value, text)) != NULL;
     case OPTION_INT: return parse_int(text, (int64_t)o->low, (int64_t)o->high, o->value);
     case OPTION_FLOAT: return parse_float(text, o->low, o->high, o->value);
     }

@@ -36,6 +36,7 @@ typedef struct LoadedWeight {
     float *vector;
     const WeightTensor *tensor;
     bool made;              /* converted at load */
+    bool in_file;           /* its panels are used where a packed file is mapped */
     bool as_matrix, as_vector, as_table;
 } LoadedWeight;
 

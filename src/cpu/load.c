@@ -27,8 +27,11 @@ static void mark_uses(const Graph *g, LoadedWeight *list) {
 }
 
 /* --weights: bf16 is for every matrix, 8 and 4 bits for those not quantised yet, with whole groups of 32 columns. The
- * vocabulary's has 8 bits in any case: its error goes straight into the logits. */
+ * vocabulary's has 8 bits in any case: its error goes straight into the logits. An adapter stays as it is: it is little,
+ * and was trained beside the weights as they are now. */
 static bool converts(PackedType to, const Node *n, PackedType stored) {
+    for (int i = 0; i < n->shape.rank; i++)
+        if (n->shape.dim[i].letters[0] == AXIS_ADAPTER) return false;
     if (to == PACKED_BF16) return stored != PACKED_BF16;
     if (to != PACKED_Q8G && to != PACKED_Q4G) return false;
     return !packed_quantised(stored) && n->shape.dim[1].size % ACT_GROUP == 0;
@@ -50,6 +53,7 @@ static bool hold_packed(LoadedWeight *w, Err *err) {
                        t->panel_type);
     p->panel_bytes = packed_panel_bytes(p->type, p->k);
     p->data = t->panels;
+    w->in_file = true;
     if (!size_mul((size_t)cpu_panels(w), (size_t)p->panel_bytes, &size) || size != t->panel_bytes)
         return err_set(err, "%s: %s: expected %zu bytes of panels, got %zu", t->file, t->name, size, t->panel_bytes);
     return true;
@@ -72,8 +76,9 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
             w->packed.k = w->packed.columns = w->tensor->dim[1];
             w->packed.panels = (w->packed.rows + PANEL - 1) / PANEL;
         }
-        if (packed && !hold_packed(w, err)) return false;
-        if (packed || !w->as_matrix) continue;
+        bool is_packed = packed && !w->tensor->added;
+        if (is_packed && !hold_packed(w, err)) return false;
+        if (is_packed || !w->as_matrix) continue;
         packed_type_of(w->tensor->dtype, &w->packed.type);
         if (converts(quantise, &g->nodes[id], w->packed.type)) {
             bool vocabulary = g->nodes[id].shape.dim[0].letters[0] == AXIS_VOCAB;
@@ -127,7 +132,7 @@ static int64_t run_panels(const LoadedWeight *w) {
     return bytes < RUN_BYTES ? RUN_BYTES / bytes : 1;
 }
 static int64_t runs(const LoadedWeight *w) {
-    return w->as_matrix ? (cpu_panels(w) + run_panels(w) - 1) / run_panels(w) : 0;
+    return w->as_matrix && !w->in_file ? (cpu_panels(w) + run_panels(w) - 1) / run_panels(w) : 0;
 }
 
 static void pack_run(PackJob *job, const LoadedWeight *w, int64_t run, PackError *error) {
@@ -179,8 +184,7 @@ static void slice(const Cpu *cpu, int id, PackedWeight *w) {
 static bool reserve(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     int64_t part[PACKED_COUNT] = {0};
-    size_t bytes = 0;
-    bool mapped = false;
+    size_t bytes = 0, own = 0;
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &cpu->load.weights[id];
         size_t size;
@@ -189,7 +193,10 @@ static bool reserve(Cpu *cpu, Err *err) {
         if (!size_mul((size_t)cpu_panels(w), (size_t)w->packed.panel_bytes, &size) || !size_add(bytes, size, &bytes))
             return err_set(err, "weights: sizes wrap");
         part[w->packed.type] += (int64_t)size;
-        mapped |= w->packed.data != NULL;
+        /* Pages of a mapped file stay where they were first read: over several nodes, every worker gets a copy of its
+         * own part beside it instead. */
+        if (cpu->nodes > 1) w->in_file = false;
+        if (!w->in_file) own += size;
     }
     cpu->info.weight_bytes = (int64_t)bytes;
     cpu->info.decode_bytes = (int64_t)bytes;
@@ -198,16 +205,14 @@ static bool reserve(Cpu *cpu, Err *err) {
         if (part[i] && at < sizeof cpu->info.packed_parts)
             at += (size_t)snprintf(cpu->info.packed_parts + at, sizeof cpu->info.packed_parts - at, "%s%s %.1f MiB",
                                    at ? ", " : "", packed_rows[i].name, (double)part[i] / (1 << 20));
-    /* Pages of a mapped file stay where they were first read: over several nodes, every worker gets a copy of its own
-     * part beside it instead. */
-    if (mapped && cpu->nodes == 1) return true;
-    cpu->load.packed_bytes = bytes ? bytes : PANEL; /* a rank may have no device */
+    if (!own && bytes) return true;
+    cpu->load.packed_bytes = own ? own : PANEL; /* a rank may have no device */
     cpu->load.packed = mem_pages_new(cpu->load.packed_bytes, "packed weights", err);
     if (!cpu->load.packed) return false;
     uint8_t *next = cpu->load.packed;
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &cpu->load.weights[id];
-        if (!w->as_matrix) continue;
+        if (!w->as_matrix || w->in_file) continue;
         w->packed.data = next;
         next += cpu_panels(w) * w->packed.panel_bytes;
     }

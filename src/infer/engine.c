@@ -8,6 +8,7 @@
 #include "../base/engine_options.h"
 #include "../base/transport.h"
 #include "../base/watch.h"
+#include "../model/adapters.h"
 #include "../model/family.h"
 #include "../ops/norm.h"
 #include "../pjrt/pjrt.h"
@@ -152,10 +153,13 @@ static bool head_choose(ModelConfig *c, const char *head, Err *err) {
 static bool engine_plan(QmEngine *e, Source *source, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
     Mesh mesh;
     return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, source, err) &&
+           (!o->lora || ((e->adapters = adapters_open(o->lora, err)) &&
+                         adapters_configure(e->adapters, &e->config, err))) &&
            head_choose(&e->config, o->head, err) &&
            options_check(o, &e->config, b, err) &&
            (o->random ||
             ((e->weights = model_weights(&e->config, source, err)) && (config_untie(&e->config, e->weights), true))) &&
+           (!e->adapters || o->random || adapters_join(e->adapters, &e->config, e->weights, err)) &&
            model_graph(&e->model, &e->config, b->rows, b->context, o->hidden, err) &&
            (!o->random || (e->weights = random_weights(&e->model.graph, o->random, err))) &&
            partition_new(&e->partition, &e->config, &mesh, e->backend->uniform, err) &&
@@ -251,6 +255,7 @@ void qm_engine_close(QmEngine *e) {
     partition_free(&e->partition);
     model_graph_free(&e->model);
     weights_close(e->weights);
+    adapters_free(e->adapters);
     free(e->slot);
     free(e->row_entry);
     free(e->row_token);

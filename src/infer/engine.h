@@ -11,6 +11,7 @@ enum { MAX_ROWS = 8192 }; /* of a step */
 struct QmEngine {
     ModelConfig config;
     Weights *weights;
+    struct Adapters *adapters; /* NULL: none */
     ModelGraph model;
     Partition partition;
     Program program;

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/transport.h"
+#include "../model/adapters.h"
 #include "lead.h"
 #include "orders.h"
 
@@ -111,6 +112,8 @@ static void config_hash(uint64_t *h, const ModelConfig *c) {
     hash_bytes(h, c->window, sizeof c->window);
     hash_bytes(h, r->short_factor, sizeof r->short_factor);
     hash_bytes(h, r->long_factor, sizeof r->long_factor);
+    for (int64_t i = 0; c->adapters && i < c->adapters->count; i++)
+        hash_bytes(h, &c->adapters->linears[i].scale, sizeof c->adapters->linears[i].scale);
 }
 
 /* The configuration, and of every weight its name, type, shape and a sample of its bytes: it tells models apart, not

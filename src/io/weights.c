@@ -217,6 +217,27 @@ Weights *weights_random(const WeightTensor *tensors, int64_t count, DType dtype,
     return NULL;
 }
 
+/* ---- More of them ------------------------------------------------------------------------------------------------ */
+
+bool weights_add(Weights *w, const WeightTensor *tensors, int64_t count, Err *err) {
+    WeightTensor *before = w->tensors;
+    Name *index = w->index;
+    int64_t had = w->count, total = had;
+    if (!reserve(w, (size_t)(had + count), err)) return w->tensors = before, w->index = index, false;
+    if (had) memcpy(w->tensors, before, (size_t)had * sizeof *before), memcpy(w->index, index, (size_t)had * sizeof *index);
+    for (int64_t i = 0; i < count; i++) {
+        WeightTensor *to = weights_find(w, tensors[i].name); /* the index is that of the `had` */
+        const char *name = to ? to->name : arena_text(&w->arena, tensors[i].name, strlen(tensors[i].name), err);
+        if (!name) return false;
+        if (!to) to = &w->tensors[total++];
+        *to = tensors[i];
+        to->name = name;
+        to->added = true;
+    }
+    w->count = total;
+    return index_names(w, "weights and what is added to them", err);
+}
+
 /* ---- Closing and finding ---------------------------------------------------------------------------------------- */
 
 void weights_close(Weights *w) {
@@ -252,7 +273,7 @@ WeightTensor *weights_find(Weights *w, const char *name) {
 }
 
 void weights_forget(const Weights *w, const WeightTensor *t, int64_t first, int64_t last) {
-    bool mapped = (w->source && !source_packed(w->source)) || t->data == w->random;
+    bool mapped = !t->added && ((w->source && !source_packed(w->source)) || t->data == w->random);
     if (!mapped || !t->data || first >= t->dim[0]) return;
     size_t row = t->bytes / (size_t)t->dim[0], page = (size_t)sysconf(_SC_PAGESIZE);
     if (last > t->dim[0]) last = t->dim[0];

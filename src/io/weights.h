@@ -20,6 +20,7 @@ typedef struct WeightTensor {
     const char *panel_type; /* name of their packed type                                                          */
     size_t panel_bytes;     /* of all panels                                                                      */
     bool generated;         /* its pages are those of other tensors, too                                          */
+    bool added;             /* by weights_add: not of the checkpoint's files                                      */
     bool gain;              /* of a norm: for weights_random                                                      */
     bool used;              /* set by weights_find                                                                */
 } WeightTensor;
@@ -37,6 +38,9 @@ Weights *weights_new(const WeightTensor *tensors, int64_t count, Err *err);
  * matrices of `dtype`, vectors of f32, values spread as a trained model's are. All share a few MiB of pages, mapped
  * again and again, so that a model of any size takes no memory but its packed copy. */
 Weights *weights_random(const WeightTensor *tensors, int64_t count, DType dtype, Err *err);
+/* More tensors, as of an adapter: one of a name that is there already takes its place. Names are copied; data is borrowed
+ * and outlives the weights. What weights_find and weights_at gave before is no longer valid. */
+bool weights_add(Weights *weights, const WeightTensor *tensors, int64_t count, Err *err);
 void weights_close(Weights *weights);
 int64_t weights_count(const Weights *weights);
 WeightTensor *weights_at(Weights *weights, int64_t i);

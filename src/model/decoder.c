@@ -2,34 +2,34 @@
  * the whole forward pass. Read this file first. Weights carry the checkpoint's own names, so loading needs no map;
  * their axes give shape, sharding and loader. Source: Qwen2 technical report (Yang et al. 2024) and the published
  * checkpoints. */
+#include "blocks.h"
 #include "decoder.h"
 
-/* weight `part` of a layer; its bias, if the model has one */
+/* weight `part` of a layer; a linear of it, with its bias if the model has one */
 #define W(part, axes) weight(g, axes, "model.layers.%d." part ".weight", layer)
-#define B(part, axes, has) ((has) ? weight(g, axes, "model.layers.%d." part ".bias", layer) : NO_TENSOR)
+#define DENSE(x, out, in, bias, part) dense(g, c, x, out, in, bias, "model.layers.%d." part, layer)
 
 static Tensor attention_block(Graph *g, const ModelConfig *c, int layer, Tensor x, Tensor table) {
     Tensor h = rms_norm(g, x, W("input_layernorm", "d"), c->rms_norm_eps);
-    Tensor q = linear(g, h, W("self_attn.q_proj", "(kgc)d"), B("self_attn.q_proj", "(kgc)", c->qkv_bias));
-    Tensor k = linear(g, h, W("self_attn.k_proj", "(kc)d"), B("self_attn.k_proj", "(kc)", c->qkv_bias));
-    Tensor v = linear(g, h, W("self_attn.v_proj", "(kc)d"), B("self_attn.v_proj", "(kc)", c->qkv_bias));
+    Tensor q = DENSE(h, "(kgc)", "d", c->qkv_bias, "self_attn.q_proj");
+    Tensor k = DENSE(h, "(kc)", "d", c->qkv_bias, "self_attn.k_proj");
+    Tensor v = DENSE(h, "(kc)", "d", c->qkv_bias, "self_attn.v_proj");
     if (c->qk_norm) {
         q = head_norm(g, q, W("self_attn.q_norm", "c"), c->rms_norm_eps);
         k = head_norm(g, k, W("self_attn.k_norm", "c"), c->rms_norm_eps);
     }
     Tensor cache = cache_update(g, rope(g, k, table), v, state(g, "s(kc)", TYPE_CACHE, "cache.%d", layer));
     Tensor a = attention(g, rope(g, q, table), cache, c->window[layer]);
-    Tensor o = linear(g, a, W("self_attn.o_proj", "d(kgc)"), NO_TENSOR); /* partial sums: all-reduce 1 */
-    if (c->o_bias) o = add(g, o, B("self_attn.o_proj", "d", true));
+    Tensor o = DENSE(a, "d", "(kgc)", c->o_bias, "self_attn.o_proj"); /* partial sums: all-reduce 1 */
     return add(g, x, o);
 }
 
 static Tensor mlp_block(Graph *g, const ModelConfig *c, int layer, Tensor x) {
     Tensor h = rms_norm(g, x, W("post_attention_layernorm", "d"), c->rms_norm_eps);
-    Tensor gate = linear(g, h, W("mlp.gate_proj", "fd"), B("mlp.gate_proj", "f", c->mlp_bias));
-    Tensor up = linear(g, h, W("mlp.up_proj", "fd"), B("mlp.up_proj", "f", c->mlp_bias));
-    Tensor down = linear(g, silu_mul(g, gate, up), W("mlp.down_proj", "df"), NO_TENSOR); /* all-reduce 2 */
-    if (c->mlp_bias) down = add(g, down, B("mlp.down_proj", "d", true));
+    Tensor gate = DENSE(h, "f", "d", c->mlp_bias, "mlp.gate_proj");
+    Tensor up = DENSE(h, "f", "d", c->mlp_bias, "mlp.up_proj");
+    W("mlp.down_proj", "df"); /* before silu_mul: nodes keep their order, and compiled programs, kept by text, their name */
+    Tensor down = DENSE(silu_mul(g, gate, up), "d", "f", c->mlp_bias, "mlp.down_proj"); /* all-reduce 2 */
     return add(g, x, down);
 }
 

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "../base/watch.h"
 #include "../io/config_check.h"
+#include "adapters.h"
 #include "decoder.h"
 #include "family.h"
 
@@ -192,5 +193,8 @@ bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t cont
     const Family *f = family_of(c);
     *m = (ModelGraph){0};
     if (!f) return err_as(err, QM_INTERNAL, "model graph: there is no family '%s'", c->architecture);
-    return f->graph(m, c, rows, context, hidden, err);
+    if (!f->graph(m, c, rows, context, hidden, err)) return false;
+    if (adapters_fit(c->adapters, &m->graph, err)) return true;
+    model_graph_free(m);
+    return false;
 }

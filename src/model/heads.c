@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include "blocks.h"
 #include "heads.h"
 
 void output_add(ModelOutputs *outputs, Graph *g, Tensor value, const char *name, ...) {
@@ -26,19 +27,17 @@ Tensor output_find(const ModelOutputs *outputs, const char *name) {
 
 static void causal(ModelOutputs *outputs, Graph *g, const ModelConfig *c, Tensor states, Tensor embeddings) {
     Tensor head = c->tied ? embeddings : weight(g, "vd", "lm_head.weight");
-    Tensor logits = linear(g, states, head, NO_TENSOR);
+    Tensor logits = dense_with(g, c, states, head, "v", "d", "lm_head");
     output_add(outputs, g, logits, "logits");
     output_add(outputs, g, argmax(g, logits), "best");
 }
 
-static void labels(ModelOutputs *outputs, Graph *g, const HeadRow *row, Tensor states) {
-    Tensor w = weight(g, "nd", "%s.weight", row->weight);
-    Tensor bias = row->bias ? weight(g, "n", "%s.bias", row->weight) : NO_TENSOR;
-    output_add(outputs, g, linear(g, states, w, bias), "logits");
+static void labels(ModelOutputs *outputs, Graph *g, const ModelConfig *c, const HeadRow *row, Tensor states) {
+    output_add(outputs, g, dense(g, c, states, "n", "d", row->bias, "%s", row->weight), "logits");
 }
 
 void head_add(ModelOutputs *outputs, Graph *g, const ModelConfig *c, Tensor states, Tensor embeddings) {
     if (c->head == HEAD_CAUSAL) causal(outputs, g, c, states, embeddings);
     else if (c->head == HEAD_ABSENT) output_add(outputs, g, states, "states");
-    else labels(outputs, g, &head_table[c->head], states);
+    else labels(outputs, g, c, &head_table[c->head], states);
 }

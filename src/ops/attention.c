@@ -102,11 +102,16 @@ bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out) {
         out->rope = ((const RopeAttributes *)n->attributes)->rope;
         n = graph_node(g, n->in[0]);
     }
-    if (!n || n->op != &linear_row || !n->in[2].id || (i == 0) != (out->rope != NULL)) return false;
+    /* An adapter's part is content, as what the weights give: the bias is before it, or of DoRA the last that is added. */
+    if (n && n->op == &add_row && graph_node(g, n->in[1])->value == VALUE_VECTOR)
+        out->bias = n->in[1], n = graph_node(g, n->in[0]);
+    while (n && (n->op == &add_row || n->op == &scale_columns_row)) n = graph_node(g, n->in[0]);
+    if (!n || n->op != &linear_row || (i == 0) != (out->rope != NULL)) return false;
+    if (n->in[2].id) out->bias = n->in[2];
+    if (!out->bias.id) return false;
     const Node *norm = graph_node(g, n->in[0]);
     if (!norm || norm->op != &rms_norm_row) return false;
     out->weight = n->in[1];
-    out->bias = n->in[2];
     out->gain = norm->in[1];
     return true;
 }

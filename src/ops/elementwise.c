@@ -84,7 +84,7 @@ static void add_run(const Call *c, int64_t first, int64_t last) {
 
 static void add_stablehlo(Lower *l, const Node *n) {
     int64_t w = lower_dim(l, n, 1);
-    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_rows(l), w), *b = lower_in(l, n, 1);
+    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, lower_dim(l, n, 0), w), *b = lower_in(l, n, 1);
     if (one_for_all(&l->program->graph, n)) {
         lower_line(l, "%s_b = stablehlo.broadcast_in_dim %s, dims = [1] : (%s) -> %s", out, b,
                    lower_type(l, NULL, 1, w), type);

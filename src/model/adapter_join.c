@@ -1,0 +1,80 @@
+/* adapter_join.c: the tensors of adapters join those of a model. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "adapters.h"
+#include "family.h"
+#include "weight_rows.h"
+
+/* Where embedding and head are one tensor and the adapter brings only one of them, the other stays what it was, unless
+ * the adapter says that both are tied to it. */
+static bool untie(Adapters *a, ModelConfig *c, Weights *weights, Err *err) {
+    const Family *f = family_of(c);
+    const WeightTensor *embedding = adapters_find(a, f->embedding), *head = adapters_find(a, f->head);
+    if (!c->tied || c->head != HEAD_CAUSAL || (!embedding && !head)) return true;
+    const WeightTensor *base = weights_find(weights, f->embedding);
+    const WeightTensor *other = a->file[0]->config.ties_weights ? (embedding ? embedding : head) : base;
+    WeightTensor copy = other ? *other : (WeightTensor){0};
+    c->tied = false;
+    if (!other || (embedding && head)) return true; /* a missing embedding is named with all that is missing */
+    bool lacks_head = !head;
+    if (!lacks_head && other == base) return true; /* the embedding is the base's, as it stands */
+    WeightTensor *t = adapters_tensor(a, lacks_head ? f->head : f->embedding, copy.file, err);
+    if (!t) return false;
+    copy.name = t->name;
+    copy.added = true;
+    *t = copy;
+    return true;
+}
+
+bool adapter_norms(const WeightTensor *w, const float *a, const float *b, int64_t rank, double scale, int64_t first,
+                   int64_t count, float *inverse, Err *err) {
+    int64_t in = w->dim[1];
+    float *row = mem_new((size_t)in, sizeof *row, "rows of a weight", err);
+    bool ok = row != NULL;
+    for (int64_t i = 0; ok && i < count; i++) {
+        double square = 0;
+        ok = weight_rows(w, first + i, 1, row, err);
+        for (int64_t r = 0; ok && r < rank; r++) {
+            float by = (float)(scale * (double)b[i * rank + r]);
+            const float *from = a + r * in;
+            for (int64_t k = 0; by != 0 && k < in; k++) row[k] += by * from[k];
+        }
+        for (int64_t k = 0; ok && k < in; k++) square += (double)row[k] * (double)row[k];
+        inverse[i] = (float)(1 / sqrt(square));
+    }
+    free(row);
+    return ok;
+}
+
+/* Rows of an adapter's own matrix, all of them, in f32. */
+static float *floats_of(const WeightTensor *t, Err *err) {
+    float *out = mem_new((size_t)(t->dim[0] * t->dim[1]), sizeof *out, "adapters", err);
+    if (out && weight_rows(t, 0, t->dim[0], out, err)) return out;
+    free(out);
+    return NULL;
+}
+
+static bool norm_join(Adapters *a, const LinearAdapter *l, Weights *weights, Err *err) {
+    char base[MODULE_NAME + 8];
+    snprintf(base, sizeof base, "%s.weight", l->module);
+    const WeightTensor *w = weights_find(weights, base);
+    const WeightTensor *a_of = adapters_find(a, part_name(l->module, ADAPTER_A).text);
+    const WeightTensor *b_of = adapters_find(a, part_name(l->module, ADAPTER_B).text);
+    if (!w || w->rank != 2 || w->dim[0] != b_of->dim[0] || w->dim[1] != a_of->dim[1])
+        return err_set(err, "%s: %s is for a weight [%lld,%lld], which the model does not have", a_of->file, l->module,
+                       (long long)b_of->dim[0], (long long)a_of->dim[1]);
+    float *down = floats_of(a_of, err), *up = down ? floats_of(b_of, err) : NULL;
+    float *inverse = up ? adapters_floats(a, part_name(l->module, ADAPTER_NORM).text, w->file, w->dim[0], 0, err) : NULL;
+    bool ok = inverse && adapter_norms(w, down, up, a->rank, l->scale, 0, w->dim[0], inverse, err);
+    free(down);
+    free(up);
+    return ok;
+}
+
+bool adapters_join(Adapters *a, ModelConfig *c, Weights *weights, Err *err) {
+    if (!untie(a, c, weights, err)) return false;
+    for (int64_t i = 0; i < a->count; i++)
+        if (a->linears[i].dora && !norm_join(a, &a->linears[i], weights, err)) return false;
+    return weights_add(weights, a->tensors, a->tensor_count, err);
+}

@@ -1,0 +1,72 @@
+/* adapters.h: what the linears of a model have beside their weights: one adapter (io/adapter.h), or several added up,
+ * each by its own strength. A ModelConfig points to them, dense() puts them into the graph, and their tensors join those
+ * of the checkpoint.
+ *
+ * Every module has matrices of the largest rank there is, with zeros where its own is less: an axis has one size.
+ * Several adapters are one whose rank is the sum of theirs; where their scales differ, those are multiplied into B, in
+ * f32.
+ */
+#ifndef ADAPTERS_H
+#define ADAPTERS_H
+#include "../graph/graph.h"
+#include "../io/adapter.h"
+
+enum { MAX_ADAPTERS = 64 };
+
+/* What stands beside one linear. */
+typedef struct LinearAdapter {
+    char module[MODULE_NAME];
+    double scale; /* of the numbers x A^T */
+    bool dora;    /* with weights lora_magnitude_vector and ADAPTER_NORM */
+} LinearAdapter;
+
+/* 1 / |W + scale B A|, a number for each row of W: not trained, and in no file. */
+#define ADAPTER_NORM ".lora_inverse_norm"
+
+typedef struct Adapters {
+    LinearAdapter *linears; /* sorted by module */
+    int64_t count, rank;
+    Adapter *file[MAX_ADAPTERS];
+    double strength[MAX_ADAPTERS];
+    int files;
+    WeightTensor *tensors;  /* by names of the graph */
+    int64_t tensor_count;
+    size_t capacity;
+    Arena arena;
+} Adapters;
+
+/* Of a part of a module, as it is called in the graph and in the file. */
+typedef struct PartName { char text[sizeof ADAPTER_PREFIX + MODULE_NAME + sizeof ADAPTER_MAGNITUDE]; } PartName;
+static inline PartName part_name(const char *module, const char *part) {
+    PartName name;
+    snprintf(name.text, sizeof name.text, ADAPTER_PREFIX "%.*s%s", MODULE_NAME, module, part);
+    return name;
+}
+
+/* A list of [NAME=]DIR[:SCALE], one a line; SCALE multiplies what the adapter adds (default 1). NULL and an error. */
+Adapters *adapters_open(const char *list, Err *err);
+void adapters_free(Adapters *adapters); /* after the weights and the graph that have them */
+
+/* Tells a model's configuration of them, before its weights are opened and its graph is built: of an adapter that was
+ * trained for labels and brings the matrix of their head, the model gets that head. */
+bool adapters_configure(const Adapters *adapters, ModelConfig *config, Err *err);
+/* Their tensors join the weights, or replace those of their names; norms of DoRA are computed. */
+bool adapters_join(Adapters *adapters, ModelConfig *config, Weights *weights, Err *err);
+/* False and an error that names what of an adapter has no place in the graph. */
+bool adapters_fit(const Adapters *adapters, const Graph *graph, Err *err);
+
+/* For those who make adapters. A tensor of that name, its name copied, the rest but `file` and `added` to be filled in;
+ * one of zeros in f32, [rows, columns] or with columns 0 a vector; one by name, or NULL. The first two: NULL and an error,
+ * and pointers to tensors from before are no longer valid. */
+WeightTensor *adapters_tensor(Adapters *adapters, const char *name, const char *file, Err *err);
+float *adapters_floats(Adapters *adapters, const char *name, const char *file, int64_t rows, int64_t columns, Err *err);
+const WeightTensor *adapters_find(const Adapters *adapters, const char *name);
+
+/* NULL: nothing stands beside it. */
+const LinearAdapter *adapters_linear(const Adapters *adapters, const char *module);
+
+/* inverse[i] = 1 / |row first + i of W + scale B A|, for i below count; a and b in f32, b [count, rank] of those rows,
+ * a [rank, columns]. Sums of squares in double, in order. False and an error: memory. */
+bool adapter_norms(const WeightTensor *w, const float *a, const float *b, int64_t rank, double scale, int64_t first,
+                   int64_t count, float *inverse, Err *err);
+#endif
