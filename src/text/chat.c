@@ -1,6 +1,7 @@
 /* chat.c: rendering messages by a chat template, what requests may hold, and where templates come from. What the
  * template writes and what the messages say are kept apart in the prompt, so that "<|im_end|>" in a message stays
  * text. */
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../base/file_kind.h"
@@ -39,6 +40,10 @@ bool chat_take(ChatTemplate *chat, const char *text, size_t bytes, bool with_too
 static bool choose_text(ChatTemplate *chat, const char *text, size_t bytes, Err *err) {
     JinjaTemplate *t = jinja_parse(text, bytes, err);
     if (!t) return false;
+    if (EVP_Digest(text, bytes, chat->chosen, NULL, EVP_sha256(), NULL) != 1) {
+        jinja_free(t);
+        return err_as(err, QM_IO, "cannot hash a chat template: SHA-256 is not available");
+    }
     forget(chat);
     chat->usual = t;
     return true;

@@ -11,6 +11,7 @@ typedef struct ChatTemplate {
     const char *needs;    /* control tokens without which it makes no sense, parted by spaces, or NULL      */
     json_t *tokens;       /* bos_token, eos_token, ...: text of special tokens by their names, or NULL      */
     json_t *arguments;    /* variables that the user gives, or NULL                                         */
+    uint8_t chosen[32];   /* SHA-256 of the text that chat_choose took; zeros: it is the tokenizer's own    */
 } ChatTemplate;
 
 /* Takes a tokenizer's own template. What is wrong with its text is kept for the first rendering: fails for want of
