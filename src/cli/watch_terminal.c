@@ -29,9 +29,13 @@ static void progress(void *owner, const char *what, int64_t done, int64_t total)
     fprintf(stderr, "\r%s [%s] %3.0f%%  %.0f s left ", what, bar, 100 * part, spent / part - spent);
 }
 
-void watch_terminal(QmLevel level) {
+bool watch_terminal_bar(void) {
     const char *term = getenv("TERM");
-    bool bar = level < QM_FATAL && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    return least < QM_FATAL && isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+void watch_terminal(QmLevel level) {
     least = level;
+    bool bar = watch_terminal_bar();
     qm_watch(&(QmWatch){.message = message, .progress = bar ? progress : NULL});
 }

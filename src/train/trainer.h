@@ -26,7 +26,7 @@ typedef struct StepNumbers {
     int64_t step;               /* from 1 on: powers of beta                                                       */
     double learning_rate, beta1, beta2, epsilon, weight_decay; /* sgd: beta1 is its momentum                       */
     double max_grad_norm;       /* 0: none                                                                         */
-    double skip_norm;           /* a larger gradient norm skips the update; 0: never. NaN and inf always do        */
+    double skip_norm, skip_loss; /* a larger gradient norm or loss skips the update; 0: never. NaN and inf always do */
     double label_smoothing, z_loss, ema_decay;
 } StepNumbers;
 
