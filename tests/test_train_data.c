@@ -20,9 +20,9 @@
 static char folder[] = "/tmp/qwenmesh-train-XXXXXX";
 
 static const char *path_of(const char *name) {
-    static char path[4][256];
+    static char path[16][256];
     static int next;
-    char *p = path[next++ % 4];
+    char *p = path[next++ % 16];
     snprintf(p, sizeof path[0], "%s/%s", folder, name);
     return p;
 }
@@ -232,10 +232,29 @@ static void other_templates(void **state) {
     check_labelled(&o, 0, " two<|endoftext|>\n");
     o.mask = MASK_REPLY;
     check_labelled(&o, 0, " one<|endoftext|>| two<|endoftext|>"); /* " one" is one token */
+    /* What ends the whole is not what a turn ends with, and the generation prompt says more than a turn begins with. */
+    const char *ends =
+        file_of("ends.jinja",
+                "{% for m in messages %}{{ '<|box_start|>' if m.role == 'user' else '<|quad_start|>' }}{{ m.content }}"
+                "<|vision_end|>\n{% endfor %}{{ '<|quad_start|>\\n' if add_generation_prompt else '<|endoftext|>' }}");
+    assert_true(qm_tokenizer_set_chat(qwen, ends, &err));
+    check_labelled(&o, 0, "one<|vision_end|>|two<|vision_end|>\n<|endoftext|>");
+    /* A template that moves what came before: only the last turn is known. */
+    const char *moves = file_of(
+        "moves.jinja", "{% for m in messages %}{{ loop.revindex if m.role == 'user' }}[{{ m.content }}]{% endfor %}");
+    assert_true(qm_tokenizer_set_chat(qwen, moves, &err));
+    must_fail(&o, qwen, "two.jsonl line 1: messages[1]: the chat template writes what came before in another way");
+    o.mask = MASK_LAST;
+    must_fail(&o, qwen, "messages[3]");
+    const char *last = file_of("last.jinja", "{% for m in messages %}{% if loop.last and m.role == 'assistant' %}{{ "
+                                             "m.content }}<|endoftext|>{% elif m.role == "
+                                             "'user' %}[{{ m.content }}]{% endif %}{% endfor %}");
+    assert_true(qm_tokenizer_set_chat(qwen, last, &err));
+    check_labelled(&o, 0, "two<|endoftext|>");
     /* A template that forgets: nobody knows what the assistant's part is. */
     const char *forgets = file_of("forgets.jinja", "{{ messages | length }}{{ messages[-1].content }}");
     assert_true(qm_tokenizer_set_chat(qwen, forgets, &err));
-    must_fail(&o, qwen, "two.jsonl line 1: messages[1]: the chat template writes");
+    must_fail(&o, qwen, "two.jsonl line 1: messages[3]: the chat template writes");
     qm_tokenizer_close(qwen);
     assert_int_equal(open_qwen(NULL), 0);
 }
@@ -637,6 +656,17 @@ static void first_wrong_line(void **state) {
     text_free(&text);
 }
 
+static bool stop_now(void) { return true; }
+
+static void interrupted(void **state) {
+    (void)state;
+    Err err = {0};
+    TrainDataOptions o = options_for(file_of("stop.jsonl", "{\"ids\": [1, 2]}\n"));
+    o.stop = stop_now;
+    assert_null(train_data_open(qwen, &o, &err));
+    assert_int_equal(err.kind, QM_INTERRUPTED);
+}
+
 static void wrong_options(void **state) {
     (void)state;
     TrainDataOptions o = options_for(file_of("empty.jsonl", ""));
@@ -914,6 +944,7 @@ int main(void) {
         cmocka_unit_test(wrong_lines),
         cmocka_unit_test(first_wrong_line),
         cmocka_unit_test(wrong_options),
+        cmocka_unit_test(interrupted),
         cmocka_unit_test(sequence_classes),
         cmocka_unit_test(token_classes),
         cmocka_unit_test(answer_spans),
