@@ -66,7 +66,7 @@ static void count_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s = stablehlo.add %s, %s_1 : %s", out, lower_in(l, n, 1), out, type);
 }
 static const OpRow count_row = {.name = "count", .factors = "~t!d,!d->!d", .shape = count_shape, .units = count_units,
-                                .run = count_run, .reference = count_reference, .writes_state = true,
+                                .run = count_run, .reference = count_reference, .writes_state = true, .state_input = 1,
                                 .stablehlo = count_stablehlo};
 
 static Tensor of_count(Graph *g) {

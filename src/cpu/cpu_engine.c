@@ -27,8 +27,11 @@ static bool cache_new(Cpu *cpu, Err *err) {
 static void cpu_close(void *backend) {
     Cpu *cpu = backend;
     if (!cpu) return;
-    for (int id = 0; cpu->plan.state && id < cpu->program->graph.count; id++) free(cpu->plan.state[id]);
+    for (int id = 1; cpu->plan.state && id < cpu->program->graph.count; id++)
+        mem_pages_free(cpu->plan.state[id], cpu_state_bytes(cpu, &cpu->program->graph.nodes[id]));
     free(cpu->plan.state);
+    for (int i = 0; i < cpu->plan.leaves_count; i++) free(cpu->plan.leaves[i]);
+    free(cpu->plan.leaves);
     for (int id = 0; cpu->load.weights && id < cpu->program->graph.count; id++) free(cpu->load.weights[id].vector);
     free(cpu->load.weights);
     mem_pages_free(cpu->load.packed, cpu->load.packed_bytes);
@@ -55,6 +58,7 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     if (!cpu) return NULL;
     cpu->program = program;
     cpu->options = *options;
+    if (cpu->options.sum_slots < 1) cpu->options.sum_slots = 1;
     cpu->blocking = linear_blocking(cpu_caches());
     cpu->kernels = kernels_select(options->isa, err);
     cpu->workers = cpu->kernels ? workers_new(options->threads, options->pin, err) : NULL;
@@ -86,6 +90,14 @@ static const float *cpu_read(void *backend, Tensor t, Err *err) {
     return NULL;
 }
 
+static float *cpu_state(void *backend, Tensor t, int64_t *floats) {
+    const Cpu *cpu = backend;
+    const Node *n = graph_state(&cpu->program->graph, t);
+    if (!n || (n->kind == NODE_STATE && n->type == TYPE_CACHE)) return NULL;
+    *floats = n->value == VALUE_ROWS ? 0 : cpu_state_floats(n);
+    return cpu_state_data(cpu, n);
+}
+
 static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }
 
 static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err) {
@@ -107,4 +119,5 @@ const Backend backend_cpu = {
     .info = cpu_info,
     .copy = cpu_copy,
     .phases = cpu_phases,
+    .state = cpu_state,
 };

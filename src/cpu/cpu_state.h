@@ -55,13 +55,18 @@ typedef struct CpuPlan {
     Phase *phases;
     int phase_count;
     int *node_phase;        /* [node id] */
+    int stage_phase[STAGES + 1]; /* the first of each stage */
+    bool stages;            /* there are several: the program trains */
     float *activations;     /* worker 0's copy where there are several */
     float *own;             /* [workers - 1] copies of what repeated phases make */
     int64_t own_floats;     /* of one copy */
     int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
     int64_t *own_offset;    /* [node id], [node count + id] as offset */
     size_t activation_bytes;
-    float **state;          /* [node id] of states that are no caches; NULL: it is none */
+    float **state;          /* [node id] of states that are no caches, slot after slot; NULL: it is none */
+    Range **leaves;         /* of linear_dx: leaves of a pair */
+    int leaves_count;
+    size_t leaves_capacity;
     Parts parts;            /* bytes 0: one worker, who shares nothing */
 } CpuPlan;
 
@@ -120,6 +125,10 @@ ActType cpu_act(const Cpu *cpu, const Node *n);
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_cache_number(const Graph *g, const Node *state); /* caches before it; NULL: all there are */
+/* Numbers of a state that is no cache, or of a trained weight: a matrix lies in panels. */
+int64_t cpu_state_floats(const Node *n);
+size_t cpu_state_bytes(const Cpu *cpu, const Node *n);
+float *cpu_state_data(const Cpu *cpu, const Node *n);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
 /* key_bias.c: a cache in 8 bits. Chooses the biases that it leaves out (ops/key_bias.h), once weights are there; freed
  * with key_bias_free, after failure too. */

@@ -19,9 +19,11 @@ void cpu_step_count(Cpu *cpu) {
         for (int i = phase->first; i < phase->last; i++) {
             Item *item = &cpu->plan.items[i];
             const int64_t *rows = cpu->step.first_row[call_row_kind(&item->call)];
-            item->call.row0 = rows ? rows[item->replica] : 0;
-            item->call.row1 = rows ? rows[item->replica + 1] : call_block_rows(&item->call, item->call.node);
-            bool work = call_rows(&item->call) > 0 || item->op->binds == BINDS_ROW_SUM; /* no rows sum to zeros */
+            bool all = item->op->accumulates; /* rows of all replicas; no rows sum to zeros */
+            item->call.row0 = rows && !all ? rows[item->replica] : 0;
+            item->call.row1 = !rows ? call_block_rows(&item->call, item->call.node)
+                              : all ? rows[cpu->program->partition->mesh.dp] : rows[item->replica + 1];
+            bool work = call_rows(&item->call) > 0 || all;
             item->units = work ? item->op->units(&item->call) : 0;
             phase->units += item->units;
             phase->cost += (double)item->units * item->unit_cost;
@@ -109,13 +111,15 @@ static void step_job(void *argument, int worker) {
     Cpu *cpu = argument;
     int workers = cpu->step.sharing;
     float *scratch = cpu->step.scratch + worker * cpu->step.scratch_floats;
-    bool fixed = cpu->step.given.rows <= STATIC_ROWS; /* decode: equal shares; prefill: taken in chunks */
+    const StepRows *s = &cpu->step.given;
+    bool fixed = s->rows <= STATIC_ROWS && !cpu->plan.stages; /* decode: equal shares; else taken in chunks */
     int turn = 0;
-    bool few = cpu->step.given.rows <= REPEAT_ROWS && workers > 1, timed = cpu->step.timed && worker == 0;
+    bool few = s->rows <= REPEAT_ROWS && workers > 1, timed = cpu->step.timed && worker == 0;
     double since = timed ? clock_seconds() : 0;
-    for (int p = 0; p < cpu->plan.phase_count; p++) {
+    int begin = cpu->plan.stage_phase[s->first], end = cpu->plan.stage_phase[s->last + 1];
+    for (int p = begin; p < end; p++) {
         const Phase *phase = &cpu->plan.phases[p];
-        if (timed && p > 0) since = phase_timed(cpu, p - 1, since);
+        if (timed && p > begin) since = phase_timed(cpu, p - 1, since);
         if (few && phase->repeat) {
             phase_units(cpu, phase, 0, phase->units, scratch, worker);
             continue;
@@ -132,7 +136,7 @@ static void step_job(void *argument, int worker) {
         if (worker == 0) cpu_exchange(cpu, p); /* the others wait: what comes is read in the next phase */
         workers_barrier(cpu->workers, worker);
     }
-    if (timed) phase_timed(cpu, cpu->plan.phase_count - 1, since);
+    if (timed && end > begin) phase_timed(cpu, end - 1, since);
 }
 
 /* First row of every replica; the rows are sorted by replica. Whether any moved since the last step, or, where work is
@@ -170,14 +174,14 @@ static void cache_prepare(Cpu *cpu) {
 /* How many workers share this step. Between ranks waiting says nothing of other programs, so all do; prefill leaves
  * what a late worker has not begun to the others. */
 static int step_workers(const Cpu *cpu) {
-    bool decode = cpu->step.given.rows <= STATIC_ROWS && cpu->spread.ranks == 1;
+    bool decode = cpu->step.given.rows <= STATIC_ROWS && cpu->spread.ranks == 1 && !cpu->plan.stages;
     return decode ? crowd_workers(&cpu->step.crowd) : workers_count(cpu->workers);
 }
 
 static void step_run(Cpu *cpu) {
     double since = clock_seconds();
     double slept = workers_run_some(cpu->workers, cpu->step.sharing, step_job, cpu), now = clock_seconds();
-    if (cpu->step.given.rows <= STATIC_ROWS && cpu->spread.ranks == 1)
+    if (cpu->step.given.rows <= STATIC_ROWS && cpu->spread.ranks == 1 && !cpu->plan.stages)
         crowd_learn(&cpu->step.crowd, cpu->step.given.rows, now - since, slept, now);
 }
 
@@ -187,8 +191,9 @@ bool cpu_step_run(Cpu *cpu, Err *err) {
                       (long long)cpu->options.rows);
     int before = cpu->step.sharing;
     cpu->step.sharing = step_workers(cpu);
-    if (replica_bounds(cpu) || cpu->step.sharing != before) cpu_step_count(cpu); /* one decode step is like the last */
-    cache_prepare(cpu);
+    bool moved = replica_bounds(cpu) || cpu->step.sharing != before || cpu->plan.stages;
+    if (moved) cpu_step_count(cpu); /* one decode step is like the last */
+    if (cpu->step.given.first == STAGE_FORWARD) cache_prepare(cpu);
     for (int i = 0; i < counter_count(cpu); i++)
         atomic_store_explicit(&cpu->step.counters[i].next, 0, memory_order_relaxed);
     step_run(cpu);

@@ -20,7 +20,7 @@ static void mark_uses(const Graph *g, LoadedWeight *list) {
             LoadedWeight *w = &list[n->in[i].id];
             if (!in || in->kind != NODE_WEIGHT) continue;
             if (in->value == VALUE_VECTOR) w->as_vector = true;
-            else if (n->op->binds == BINDS_TABLE) w->as_table = true;
+            else if (n->op->binds == BINDS_TABLE && !in->trained) w->as_table = true;
             else w->as_matrix = true;
         }
     }
@@ -42,11 +42,10 @@ static bool hold_packed(LoadedWeight *w, Err *err) {
     const WeightTensor *t = w->tensor;
     PackedWeight *p = &w->packed;
     size_t size;
-    bool panels = w->as_matrix || (w->as_table && !t->data); /* a table alone reads lanes of them */
     if (w->as_matrix && !t->panels) return err_set(err, "%s: %s has no panels", t->file, t->name);
-    if (w->as_table && !t->data && !t->panels) return err_set(err, "%s: %s has no rows", t->file, t->name);
+    if (w->as_table && !t->data && !w->as_matrix) return err_set(err, "%s: %s has no rows", t->file, t->name);
     if (w->as_vector && !t->data) return err_set(err, "%s: %s has no values", t->file, t->name);
-    if (!panels) return true;
+    if (!w->as_matrix) return true;
     if (!packed_type_named(t->panel_type, &p->type))
         return err_set(err, "%s: %s: '%.20s' is no packed type", t->file, t->name, t->panel_type);
     if (packed_quantised(p->type) && p->k % ACT_GROUP != 0)
@@ -72,12 +71,15 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &list[id];
         if (!w->tensor) continue;
-        if (w->as_matrix || (w->as_table && w->tensor->panels)) {
+        if (w->as_matrix) {
             w->packed.rows = w->tensor->dim[0];
             w->packed.k = w->packed.columns = w->tensor->dim[1];
             w->packed.panels = (w->packed.rows + PANEL - 1) / PANEL;
         }
         bool is_packed = packed && !w->tensor->added;
+        if (is_packed && g->nodes[id].trained)
+            return err_set(err, "%s: %s: packed weights cannot be trained: it takes the model they were packed from",
+                           w->tensor->file, w->tensor->name);
         if (is_packed && !hold_packed(w, err)) return false;
         if (is_packed || !w->as_matrix) continue;
         packed_type_of(w->tensor->dtype, &w->packed.type);
@@ -86,9 +88,22 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
             w->made = true;
             w->packed.type = vocabulary && quantise == PACKED_Q4G ? PACKED_Q8G : quantise;
         }
+        if (g->nodes[id].trained) w->made = w->tensor->dtype != DTYPE_F32, w->packed.type = PACKED_F32;
         w->packed.panel_bytes = packed_panel_bytes(w->packed.type, w->packed.k);
     }
     return true;
+}
+
+/* A panel of f32 from rows of any type. */
+static void pack_floats(DType dtype, const uint8_t *const rows[PANEL], int64_t columns, float *to) {
+    enum { PIECE = 256 }; /* whole blocks of every type */
+    float piece[PIECE];
+    for (int l = 0; l < PANEL; l++)
+        for (int64_t at = 0; at < columns; at += PIECE) {
+            int64_t n = columns - at < PIECE ? columns - at : PIECE;
+            if (rows[l]) dtype_row(dtype)->read(rows[l], at, n, piece);
+            for (int64_t i = 0; i < n; i++) to[(at + i) * PANEL + l] = rows[l] ? piece[i] : 0;
+        }
 }
 
 void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *error) {
@@ -99,7 +114,8 @@ void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *e
         int64_t row = (w->packed.first_panel + panel) * PANEL + i;
         rows[i] = row < w->packed.rows ? weights_row(w->tensor, row) + skip : NULL;
     }
-    if (w->made) pack_quantise(w->tensor->dtype, w->packed.type, rows, w->packed.columns, to, error);
+    if (w->made && w->packed.type == PACKED_F32) pack_floats(w->tensor->dtype, rows, w->packed.columns, to);
+    else if (w->made) pack_quantise(w->tensor->dtype, w->packed.type, rows, w->packed.columns, to, error);
     else pack_panel(w->tensor->dtype, rows, w->packed.columns, to);
 }
 

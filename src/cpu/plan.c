@@ -3,10 +3,16 @@
 #include <string.h>
 #include "cpu_state.h"
 
+static int64_t rows_most(const Cpu *cpu, const Node *n) {
+    bool few = shape_rows(&n->shape) == LOGIT_ROWS && cpu->options.logit_rows;
+    return few ? cpu->options.logit_rows : cpu->options.rows;
+}
+
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
-    int64_t rows = n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : cpu->options.rows;
+    int64_t rows = n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : rows_most(cpu, n);
     int64_t width = node_width(n);
     if (!node_computed(n)) return 0;
+    if (n->op->whole) return rows * width;
     if (program_sum(cpu->program, n)) return block_step(rows, width) * spread_most(&cpu->spread, n->partial);
     return rows * width * (n->partial[0] ? cpu->program->partition->mesh.tp : 1); /* pairs: one of each device */
 }
@@ -83,23 +89,6 @@ static bool items_split(Cpu *cpu, Call *call, const Node *n, int device, int rep
     return ok;
 }
 
-/* The subtrees of a replica's sequences. */
-static bool items_row_sum(Cpu *cpu, Call *call, const SumTree *sum, int replica, Err *err) {
-    const Partition *p = cpu->program->partition;
-    RowSumBinding *b = &call->row_sum;
-    if (cpu->spread.ranks > 1)
-        return err_as(err, QM_INPUT, "%s: sums over the rows of a step run in one process only", call->node->name);
-    if (p->sequences != cpu->options.slots)
-        return err_as(err, QM_INTERNAL, "%s: expected as many sequences as slots, %lld, got %lld", call->node->name,
-                      (long long)cpu->options.slots, (long long)p->sequences);
-    *b = (RowSumBinding){.tree = &sum->tree, .nodes = sum->nodes, .replicas = p->mesh.dp,
-                         .sequence = partition_range(p, call->node->partial[0], replica).first};
-    while (b->node_first < sum->count && sum->nodes[b->node_first].device < replica) b->node_first++;
-    b->node_last = b->node_first;
-    while (b->node_last < sum->count && sum->nodes[b->node_last].device == replica) b->node_last++;
-    return b->node_first == b->node_last || item_add(cpu, call->node->op, call, replica, err);
-}
-
 static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err *err) {
     const Partition *p = cpu->program->partition;
     const Node *in = graph_node(call->graph, n->in[0]);
@@ -113,7 +102,6 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
         return true;
     }
     const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
-    if (axis_is_rows(n->partial[0])) return items_row_sum(cpu, call, sum, replica, err);
     call->matrix.tree = &sum->tree;
     call->matrix.nodes = sums->nodes;
     Range mine = spread_blocks(&cpu->spread, sums);
@@ -145,6 +133,79 @@ int64_t cpu_cache_number(const Graph *g, const Node *state) {
     return number;
 }
 
+int64_t cpu_state_floats(const Node *n) {
+    const Shape *s = &n->shape;
+    if (n->value == VALUE_VECTOR) return s->dim[0].size;
+    return (s->dim[0].size + PANEL - 1) / PANEL * PANEL * s->dim[1].size;
+}
+
+size_t cpu_state_bytes(const Cpu *cpu, const Node *n) {
+    if (n->kind != NODE_STATE || n->type == TYPE_CACHE) return 0;
+    int64_t floats = n->value == VALUE_ROWS ? rows_most(cpu, n) * node_width(n) : cpu_state_floats(n);
+    return (size_t)(floats * (n->type == TYPE_SUM ? cpu->options.sum_slots : 1)) * sizeof(float);
+}
+
+float *cpu_state_data(const Cpu *cpu, const Node *n) {
+    int64_t id = n - cpu->program->graph.nodes;
+    if (n->kind == NODE_STATE) return cpu->plan.state[id];
+    const LoadedWeight *w = &cpu->load.weights[id];
+    return w->vector ? w->vector : (float *)(uintptr_t)w->packed.data; /* of a trained weight, this engine's own copy */
+}
+
+static void bind_states(const Cpu *cpu, Call *c) {
+    const Graph *g = c->graph;
+    const Node *n = c->node, *in = graph_node(g, n->in[0]);
+    StatesBinding b = {0};
+    for (int i = 0; i < n->inputs && i < STATES_BOUND; i++) {
+        const Node *state = graph_state(g, n->in[i]);
+        if (!state) continue;
+        b.of[i] = cpu_state_data(cpu, state);
+        if (state->value != VALUE_ROWS) b.floats = cpu_state_floats(state);
+        for (int s = 0; state->type == TYPE_SUM && s < cpu->options.sum_slots; s++) b.slot[s] = b.of[i] + s * b.floats;
+    }
+    const char *reduced = axis_sum_letters(in->shape.dim[in->shape.rank - 1].letters);
+    const SumTree *sum = n->op->whole && !n->op->accumulates ? partition_sum(cpu->program->partition, reduced) : NULL;
+    b.tree = sum ? &sum->tree : NULL;
+    c->states = b;
+}
+
+/* The rows of a pair's matrix that go into each leaf of a sum: its own leaf's, or, of a key/value head in a sum over
+ * query heads, those of the head in its group's first leaf. */
+static bool pair_leaves(Cpu *cpu, const Node *dy, const SumTree *sum, const Range **out, Err *err) {
+    const Graph *g = &cpu->program->graph;
+    CpuPlan *plan = &cpu->plan;
+    const SumTree *own = partition_sum(cpu->program->partition, axis_sum_letters(dy->shape.dim[1].letters));
+    int64_t leaves = (int64_t)1 << sum->tree.levels, group = graph_size(g, AXIS_GROUP);
+    if (!mem_grow((void **)&plan->leaves, &plan->leaves_capacity, (size_t)plan->leaves_count + 1, sizeof *plan->leaves,
+                  "leaves", err))
+        return false;
+    Range *list = plan->leaves[plan->leaves_count] = mem_new((size_t)leaves, sizeof *list, "leaves", err);
+    if (!list) return false;
+    plan->leaves_count++;
+    *out = list;
+    for (int64_t i = 0; i < leaves; i++) {
+        int64_t first = sum->tree.first[i], last = sum->tree.last[i];
+        if (own == sum) list[i] = (Range){first, last};
+        else if (first < last && first / (last - first) % group == 0) {
+            int64_t each = last - first, head = first / each / group;
+            list[i] = (Range){head * each, (head + 1) * each};
+        }
+    }
+    return true;
+}
+
+static bool bind_products(Cpu *cpu, Call *c, Err *err) {
+    const Graph *g = c->graph;
+    const Node *n = c->node;
+    const SumTree *sum = partition_sum(cpu->program->partition, dx_sum_letters(g, n));
+    c->products = (ProductsBinding){.tree = sum ? &sum->tree : NULL};
+    for (int p = 0; 2 * p < n->inputs; p++) {
+        c->products.weight[c->products.pairs++] = &cpu->load.weights[n->in[2 * p + 1].id].packed;
+        if (sum && !pair_leaves(cpu, graph_node(g, n->in[2 * p]), sum, &c->products.leaf[p], err)) return false;
+    }
+    return true;
+}
+
 /* What the row of an op says it binds. */
 static void call_bind(Cpu *cpu, Call *c, int replica) {
     const Graph *g = c->graph;
@@ -153,14 +214,22 @@ static void call_bind(Cpu *cpu, Call *c, int replica) {
     switch (n->op->binds) {
     case BINDS_NOTHING: break;
     case BINDS_MATRIX: c->matrix = (MatrixBinding){.weight = &w->packed, .blocking = &cpu->blocking}; break;
-    case BINDS_TABLE: c->table = (TableBinding){.table = w->tensor, .packed = &w->packed}; break;
+    case BINDS_TABLE:
+        c->table = (TableBinding){.table = graph_node(g, n->in[1])->trained ? NULL : w->tensor, .packed = &w->packed};
+        break;
     case BINDS_PAIRS: c->pairs = (PairsBinding){.devices = cpu->program->partition->mesh.tp}; break;
     case BINDS_REDUCE: {
+        static const int first_block[] = {0};
+        if (in->op->whole) {
+            c->reduce = (ReduceBinding){.finish = first_block, .finish_count = 1};
+            break;
+        }
         const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
         c->reduce = (ReduceBinding){.finish = sums->finish, .finish_count = sums->finish_count};
         break;
     }
-    case BINDS_ROW_SUM: break; /* items_row_sum */
+    case BINDS_STATES: bind_states(cpu, c); break;
+    case BINDS_PRODUCTS: break; /* items_of: it may lack memory */
     case BINDS_CACHE:
         c->cache = (CacheBinding){.cache = &cpu->cache, .parts = cpu->plan.parts.bytes ? &cpu->plan.parts : NULL};
         for (int i = 0; i < n->inputs; i++)
@@ -179,11 +248,11 @@ static Call call_of(Cpu *cpu, const Node *n, int replica) {
         if (!in) continue;
         c.in_width[i] = node_width(in);
         if (in->kind == NODE_WEIGHT && in->value == VALUE_VECTOR) c.in[i] = cpu->load.weights[n->in[i].id].vector;
-        if (graph_state(g, n->in[i])) c.in[i] = cpu->plan.state[graph_state(g, n->in[i]) - g->nodes];
+        if (graph_state(g, n->in[i])) c.in[i] = cpu_state_data(cpu, graph_state(g, n->in[i]));
         if (in->kind == NODE_INPUT) c.ids = step_input(&cpu->step.given, in->name);
     }
     const Node *written = n->op->writes_state ? graph_state(g, (Tensor){(int)(n - g->nodes)}) : NULL;
-    if (written) c.out = cpu->plan.state[written - g->nodes];
+    if (written) c.out = cpu_state_data(cpu, written);
     if (n->kind == NODE_OP) call_bind(cpu, &c, replica);
     return c;
 }
@@ -199,8 +268,12 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
         int from = cpu->plan.item_count;
-        if (replica > 0 && call_row_kind(&c) == NO_ROWS) continue; /* not by rows: done once */
-        if (n->partial[0]) {
+        bool once = n->op->accumulates || call_row_kind(&c) == NO_ROWS; /* not by rows: of all replicas at once */
+        if (replica > 0 && once) continue;
+        if (n->op->binds == BINDS_PRODUCTS && !bind_products(cpu, &c, err)) return false;
+        if (n->op->whole || n->op->binds == BINDS_STATES) {
+            if (!item_add(cpu, n->op, &c, replica, err)) return false;
+        } else if (n->partial[0]) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;
         } else if (n->split[0] && n->op->binds != BINDS_REDUCE) { /* what is complete is complete for all */
             Range mine = spread_devices(&cpu->spread, cpu->spread.rank, replica);
@@ -244,22 +317,35 @@ static int phase_of_states(const Cpu *cpu, int id) {
     return phase;
 }
 
+static int phase_of(const Cpu *cpu, int id) {
+    const Graph *g = &cpu->program->graph;
+    const Node *n = &g->nodes[id];
+    if (n->kind == NODE_RESULT) return cpu->plan.node_phase[n->in[0].id];
+    int phase = phase_of_states(cpu, id), first = cpu->plan.stage_phase[n->stage];
+    if (first > phase) phase = first;
+    for (int i = 0; i < n->inputs; i++) {
+        const Node *in = graph_node(g, n->in[i]);
+        int ready = cpu->plan.node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
+        if (in && in->op && ready > phase) phase = ready;
+    }
+    return phase;
+}
+
+/* Stage after stage: no phase is of two. */
 static int phases_assign(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
     int count = 0;
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        if (!n->op) continue;
-        int phase = n->kind == NODE_OP ? phase_of_states(cpu, id) : 0;
-        for (int i = 0; n->kind == NODE_OP && i < n->inputs; i++) {
-            const Node *in = graph_node(g, n->in[i]);
-            int ready = cpu->plan.node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
-            if (in && in->op && ready > phase) phase = ready;
+    for (int stage = 0; stage < STAGES; stage++) {
+        cpu->plan.stage_phase[stage] = count;
+        for (int id = 1; id < g->count; id++) {
+            const Node *n = &g->nodes[id];
+            if (!n->op || (int)n->stage != stage) continue;
+            cpu->plan.stages |= stage > 0;
+            int phase = cpu->plan.node_phase[id] = phase_of(cpu, id);
+            if (phase >= count) count = phase + 1;
         }
-        if (n->kind == NODE_RESULT) phase = cpu->plan.node_phase[n->in[0].id];
-        cpu->plan.node_phase[id] = phase;
-        if (phase >= count) count = phase + 1;
     }
+    cpu->plan.stage_phase[STAGES] = count;
     return count;
 }
 
@@ -290,7 +376,7 @@ static bool repeatable(const Node *n) {
 /* Which phases hold nothing else, and which make values for other ranks. */
 static void phases_repeat(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
-    for (int p = 0; p < cpu->plan.phase_count; p++) cpu->plan.phases[p].repeat = true;
+    for (int p = 0; p < cpu->plan.phase_count; p++) cpu->plan.phases[p].repeat = !cpu->plan.stages;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (!n->op) continue;
@@ -333,6 +419,10 @@ static bool memory_plan(Cpu *cpu, Err *err) {
                 life_place(own, &owns, mine, &cpu->plan.own_offset[half * g->count + id], &cpu->plan.own_floats);
             while (shared.last + 1 < cpu->plan.phase_count && cpu->plan.phases[shared.last].repeat) shared.last++;
             if (n->keep && !half) shared.last = INT32_MAX;
+            /* What the head reads is read again, for the next of its rows, after all that the head has made. */
+            bool again = n->stage < STAGE_HEAD && shared.last >= cpu->plan.stage_phase[STAGE_HEAD];
+            if (again && shared.last < cpu->plan.stage_phase[STAGE_GRADIENT] - 1)
+                shared.last = cpu->plan.stage_phase[STAGE_GRADIENT] - 1;
             life_place(life, &lives, shared, &cpu->plan.offset[half * g->count + id], &total);
         }
     }
@@ -369,7 +459,7 @@ static void item_bind(Cpu *cpu, Item *item) {
         bind_acts(cpu, item, id);
         return;
     }
-    if (cpu->plan.offset[id] >= 0) c->out = cpu->plan.activations + cpu->plan.offset[id];
+    if (cpu->plan.offset[id] >= 0 && node_computed(c->node)) c->out = cpu->plan.activations + cpu->plan.offset[id];
     item->own_out = cpu->plan.own_offset[id];
     for (int u = id + 1; u < cpu->program->graph.count && c->node->op->results; u++) {
         const Node *more = &cpu->program->graph.nodes[u];
@@ -386,17 +476,14 @@ static void item_bind(Cpu *cpu, Item *item) {
     if (c->matrix.act != ACT_F32) bind_acts(cpu, item, c->node->in[0].id);
 }
 
-/* Memory of the states that are no caches: sizes of the model, none of the step. */
+/* Memory of the states that are no caches. Nothing of it is touched before it is used. */
 static bool states_new(Cpu *cpu, Err *err) {
     const Graph *g = &cpu->program->graph;
     cpu->plan.state = mem_new((size_t)g->count, sizeof *cpu->plan.state, "states", err);
     for (int id = 1; cpu->plan.state && id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (n->kind != NODE_STATE || n->type == TYPE_CACHE) continue;
-        int64_t size = n->shape.dim[0].size * (n->shape.rank > 1 ? n->shape.dim[1].size : 1);
-        if (n->value == VALUE_ROWS) return err_as(err, QM_INTERNAL, "state %s: has rows of a step", n->name);
-        cpu->plan.state[id] = mem_new((size_t)size, sizeof(float), n->name, err);
-        if (!cpu->plan.state[id]) return false;
+        size_t bytes = cpu_state_bytes(cpu, n);
+        if (bytes && !(cpu->plan.state[id] = mem_pages_new(bytes, n->name, err))) return false;
     }
     return cpu->plan.state != NULL;
 }

@@ -36,26 +36,20 @@ static Range deal_leaves(const AxisGrid *g, int64_t size, int device) {
     return (Range){tree_range(size, leaves.first).first, tree_range(size, leaves.last - 1).last};
 }
 
+/* The leaves that sum_panels makes: so many panels of 16 each. */
 static Range deal_panels(const AxisGrid *g, int64_t size, int device) {
-    Range panels = range_part((size + PANEL - 1) / PANEL, g->devices, device);
-    Range r = {panels.first * PANEL, panels.last * PANEL < size ? panels.last * PANEL : size};
-    if (r.first > r.last) r.first = r.last;
-    return r;
-}
-
-/* Sequences, to the replicas. */
-static Range deal_rows(const AxisGrid *g, int64_t size, int replica) {
-    return range_part(size, g->devices, replica);
+    Range leaves = range_part(VOCAB_LEAVES, g->devices, device);
+    if (leaves.first == leaves.last) return (Range){0, 0};
+    return (Range){tree_panel_range(size, leaves.first).first, tree_panel_range(size, leaves.last - 1).last};
 }
 
 const AxisRow axis_table[AXES] = {
-    {.letter = AXIS_STEP_ROW, .noun = "rows of a step", .role = AXIS_ROWS, .rows = STEP_ROWS, .deal = deal_rows},
-    {.letter = AXIS_LOGIT_ROW, .noun = "rows whose logits are asked for", .role = AXIS_ROWS, .rows = LOGIT_ROWS,
-     .deal = deal_rows},
+    {.letter = AXIS_STEP_ROW, .noun = "rows of a step", .role = AXIS_ROWS, .rows = STEP_ROWS},
+    {.letter = AXIS_LOGIT_ROW, .noun = "rows whose logits are asked for", .role = AXIS_ROWS, .rows = LOGIT_ROWS},
     {.letter = AXIS_HIDDEN, .noun = "hidden", .size = hidden},
     {.letter = AXIS_FFN, .noun = "ffn (intermediate)", .role = AXIS_TREE, .size = ffn, .deal = deal_leaves},
     /* An embedding table stays whole for all that (`!v` in embed's factors): rows are looked up by every device. */
-    {.letter = AXIS_VOCAB, .noun = "vocabulary", .role = AXIS_PANELS, .size = vocabulary, .deal = deal_panels},
+    {.letter = AXIS_VOCAB, .noun = "vocabulary", .role = AXIS_TREE, .size = vocabulary, .deal = deal_panels},
     {.letter = AXIS_POSITION, .noun = "cache positions"},
     {.letter = AXIS_LABEL, .noun = "labels of a head", .size = labels}, /* few: not worth a collective */
     {.letter = AXIS_KV_HEAD, .noun = "key/value heads", .role = AXIS_TREE, .size = kv_heads, .deal = deal_kv},
@@ -72,13 +66,15 @@ static bool sum_heads(Tree *t, const ModelConfig *c, Err *err) {
 }
 static bool sum_kv(Tree *t, const ModelConfig *c, Err *err) { return tree_grid(t, c->kv_heads, 1, c->head_dim, err); }
 static bool sum_ffn(Tree *t, const ModelConfig *c, Err *err) { return tree_ranges(t, c->ffn, err); }
-static bool sum_panels(Tree *t, const ModelConfig *c, Err *err) { return tree_panels(t, c->vocab, PANEL, err); }
+static bool sum_panels(Tree *t, const ModelConfig *c, Err *err) { return tree_panels(t, c->vocab, err); }
+static bool sum_group_heads(Tree *t, const ModelConfig *c, Err *err) { return tree_grid(t, 1, group(c), 1, err); }
 
 const SumRow sum_table[SUMS] = {
     {.letters = "kg", .tree = sum_heads, .each = channels},
     {.letters = "f", .tree = sum_ffn},
     {.letters = "v", .tree = sum_panels},
     {.letters = "k", .tree = sum_kv, .each = channels}, /* a head that several devices hold is the first one's */
+    {.letters = "g", .tree = sum_group_heads},
     {.letters = "t"},
 };
 
@@ -92,7 +88,7 @@ const AxisRow *axis_row(char letter) {
 
 bool axis_is_split(char letter) {
     const AxisRow *row = axis_row(letter);
-    return row && (row->role == AXIS_TREE || row->role == AXIS_PANELS);
+    return row && (row->role == AXIS_TREE);
 }
 
 int sum_of(const char *letters) {
@@ -103,4 +99,15 @@ int sum_of(const char *letters) {
             strspn(letters, sum_table[i].letters) == strlen(letters))
             return i;
     return -1;
+}
+
+const char *axis_sum_letters(const char *letters) {
+    const char *widest = "";
+    for (int i = 0; i < SUMS; i++) {
+        const char *of = sum_table[i].letters;
+        bool all = sum_table[i].tree != NULL;
+        for (const char *l = of; *l; l++) all &= strchr(letters, *l) != NULL;
+        if (all && strlen(of) > strlen(widest)) widest = of;
+    }
+    return widest;
 }

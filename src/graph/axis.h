@@ -12,11 +12,11 @@ typedef enum Axis {
     AXIS_POSITION = 's', AXIS_LABEL = 'n', AXIS_KV_HEAD = 'k', AXIS_GROUP = 'g', AXIS_CHANNEL = 'c',
     AXIS_ADAPTER = 'l',
 } Axis;
-enum { AXES = 11, SUMS = 5 };
+enum { AXES = 11, SUMS = 6 };
 
 /* ROLE_ROWS: of a step, dealt to the replicas by sequence. ROLE_TREE: to the devices of a replica, in leaves of the
- * tree that a sum over it goes by. ROLE_PANELS: to the devices, in panels of 16. ROLE_WHOLE: every device has all. */
-typedef enum AxisRole { AXIS_WHOLE, AXIS_ROWS, AXIS_TREE, AXIS_PANELS } AxisRole;
+ * tree that a sum over it goes by. ROLE_WHOLE: every device has all. */
+typedef enum AxisRole { AXIS_WHOLE, AXIS_ROWS, AXIS_TREE } AxisRole;
 
 /* Which list of a step's rows a value has a row for. */
 typedef enum RowKind { NO_ROWS, STEP_ROWS, LOGIT_ROWS, ROW_KINDS } RowKind;
@@ -39,7 +39,7 @@ typedef struct AxisRow {
 /* The order of a sum over letters that devices share. */
 typedef struct SumRow {
     const char *letters; /* outermost first: "kg" is summed over a grid of heads */
-    bool (*tree)(Tree *tree, const ModelConfig *config, Err *err); /* NULL: of sequences, see partition_sequences */
+    bool (*tree)(Tree *tree, const ModelConfig *config, Err *err); /* NULL: of sequences, by lanes (ops/lanes.h) */
     int64_t (*each)(const ModelConfig *config); /* elements of the dimension for one index of the letters; NULL: 1 */
 } SumRow;
 
@@ -54,4 +54,6 @@ bool axis_is_split(char letter);
 /* The number of the sum over just these letters, in any order; -1: there is none. Rows of any list are summed by
  * sequence. */
 int sum_of(const char *letters);
+/* Of a dimension of these letters: those of the widest sum that devices share within it; "": none. */
+const char *axis_sum_letters(const char *letters);
 #endif

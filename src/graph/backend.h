@@ -6,6 +6,8 @@
 typedef struct BackendOptions {
     int threads;
     int64_t slots, context, rows;
+    int64_t logit_rows;       /* most of a step; 0: as many as rows */
+    int sum_slots;            /* partial sums of TYPE_SUM that are held between runs, 1 to LANE_SLOTS; 0: 1 */
     CacheType cache;
     ActType act;              /* of linears whose weights allow it */
     bool act_auto;            /* instead of `act`: int8 if any weights are quantised, else f32; PJRT: f32 */
@@ -57,6 +59,9 @@ typedef struct Backend {
     bool (*candidates)(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
     /* Makes the first `positions` of to_slot's cache equal to from_slot's, bit for bit. NULL: not possible. */
     bool (*copy)(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
+    /* Where a state lies that is no cache, or a trained weight, as ops see it (StatesBinding); *floats: how many numbers.
+     * NULL: it has none. */
+    float *(*state)(void *backend, Tensor tensor, int64_t *floats);
     /* As qm_engine_phases. NULL: not told. */
     int (*phases)(void *backend, QmPhase *out, int most);
 } Backend;

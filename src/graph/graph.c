@@ -105,11 +105,9 @@ Tensor state(Graph *g, const char *axes, ValueType type, const char *name, ...) 
 }
 
 const Node *graph_state(const Graph *g, Tensor t) {
-    const Node *n = graph_node(g, t), *found = NULL;
-    if (n && n->kind == NODE_STATE) return n;
-    for (int i = 0; n && n->kind == NODE_OP && n->op->writes_state && !found && i < n->inputs; i++)
-        found = graph_state(g, n->in[i]);
-    return found;
+    const Node *n = graph_node(g, t);
+    while (n && n->kind == NODE_OP && n->op->writes_state) n = graph_node(g, n->in[n->op->state_input]);
+    return n && node_is_state(n) ? n : NULL;
 }
 
 /* Those that the row's factors want are there, and no more. */
@@ -136,6 +134,7 @@ Tensor graph_op(Graph *g, const OpRow *op, const Node *proto) {
     Node n = *proto;
     n.kind = NODE_OP;
     n.op = op;
+    n.stage = g->stage;
     snprintf(n.name, sizeof n.name, "%s", op->name);
     for (int i = 0; i < MAX_INPUTS; i++)
         if (n.in[i].id) n.inputs = i + 1;
@@ -152,7 +151,7 @@ Tensor graph_result(Graph *g, Tensor of, int number) {
     if (!as.op->shape(g, &as, &n.shape, &g->err)) return NO_TENSOR;
     n.kind = NODE_RESULT;
     n.result = number;
-    n.value = n.op->pairs ? VALUE_PAIR : kind_of(&n.shape);
+    n.value = n.op->pairs || n.op->pairs_after ? VALUE_PAIR : kind_of(&n.shape);
     n.inputs = 1;
     memset(n.in, 0, sizeof n.in);
     n.in[0] = of;

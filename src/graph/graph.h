@@ -23,11 +23,20 @@ typedef struct Tensor { int id; } Tensor; /* a node of the graph; 0 means none *
 static const Tensor NO_TENSOR = {0};
 
 /* What a value is. ROWS: one row, or one number, for each of the step's; VECTOR: [columns]; MATRIX: rows and columns
- * that are no step's; PAIR: for each of the step's rows the largest number of some, and its id as f32. */
+ * that are no step's; PAIR: for each number of its shape two: of a choice the largest, and its id as f32; of attention
+ * the largest score and the sum of exponentials. */
 typedef enum ValueKind { VALUE_ROWS, VALUE_VECTOR, VALUE_MATRIX, VALUE_PAIR } ValueKind;
-/* TYPE_F32: of weights, in whatever type they are stored. TYPE_CACHE: of states: keys and values at the positions of
- * every slot, in the type the engine's options say. */
-typedef enum ValueType { TYPE_F32, TYPE_I32, TYPE_CACHE } ValueType;
+/* TYPE_F32: of weights, in whatever type they are stored. Of states: TYPE_CACHE: keys and values at the positions of
+ * every slot, in the type the engine's options say; TYPE_SUM: a sum over the rows of a step of the optimizer, in the
+ * order that ops/lanes.h says. */
+typedef enum ValueType { TYPE_F32, TYPE_I32, TYPE_CACHE, TYPE_SUM } ValueType;
+
+/* Stages of a program, run apart, in this order, over one set of weights and states. A program that does not train has
+ * the first alone. STAGE_HEAD and STAGE_HEAD_GRADIENT run once for every so many logit rows, so that logits of all rows
+ * are never held; a step of the optimizer runs all up to STAGE_GRADIENT for every pass, then the others once. */
+typedef enum Stage {
+    STAGE_FORWARD, STAGE_HEAD, STAGE_HEAD_GRADIENT, STAGE_GRADIENT, STAGE_NORM, STAGE_UPDATE, STAGES,
+} Stage;
 
 /* NODE_STATE: what outlives a step. NODE_RESULT: a further result of an op, which its in[0] is: it has no work. */
 typedef enum NodeKind { NODE_INPUT, NODE_WEIGHT, NODE_STATE, NODE_OP, NODE_RESULT } NodeKind;
@@ -48,6 +57,8 @@ typedef struct Node {
     const void *attributes; /* OpRow.attributes bytes, the op's own struct; the graph's */
     bool keep;             /* read by the host after the step: never overwritten within it */
     bool cut;              /* the last of a layer: a lowered program may end here          */
+    bool trained;          /* of a weight: an op writes it, and it is held in f32          */
+    Stage stage;
     /* Filled by program_new: */
     char split[MAX_LETTERS + 1];   /* letters of the result that the devices of a replica share             */
     char dealt;                    /* its letter of rows, which the replicas share; 0: every replica has it all */
@@ -61,6 +72,8 @@ typedef struct Graph {
     size_t capacity;
     int numbers, states;   /* nodes that have a number; buffers of states */
     int64_t size[128];     /* of each letter */
+    Stage stage;           /* of nodes that are appended */
+    bool trains;           /* steps are whole sequences: nothing outlives one but what is trained */
     Err err;               /* the first wrong shape; building goes on, so callers check once */
 } Graph;
 
@@ -82,6 +95,7 @@ Tensor graph_result(Graph *g, Tensor of, int number);
 /* The state that a tensor is, as it is or as an op left it; NULL: it is none. */
 const Node *graph_state(const Graph *g, Tensor t);
 static inline int state_buffers(ValueType type) { return type == TYPE_CACHE ? 2 : 1; }
+static inline bool node_is_state(const Node *n) { return n->kind == NODE_STATE || (n->kind == NODE_WEIGHT && n->trained); }
 
 Tensor embed(Graph *g, Tensor tokens, Tensor table);                  /* [t], [v,d]               -> [t,d]       */
 Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon);     /* [t,d], [d]               -> [t,d]       */
@@ -98,7 +112,40 @@ Tensor scale_columns(Graph *g, Tensor x, Tensor by);                  /* [t,o], 
 Tensor select_rows(Graph *g, Tensor x, Tensor which);                 /* [t,d], [r]               -> [r,d]       */
 Tensor argmax(Graph *g, Tensor logits);                               /* [r,v]                    -> [r]         */
 
+
+/* What gradients are made of beside the ops above; see each op's file for the formula, gradient.h for who calls them. G:
+ * a state of TYPE_SUM that the op adds to, and that is then the result. */
+Tensor embed_grad(Graph *g, Tensor tokens, Tensor dy, Tensor sum);    /* [t], [t,d], G [v,d]                     */
+Tensor rms_norm_grad(Graph *g, Tensor x, Tensor gain, Tensor dy, double epsilon); /* -> dx [t,d], 1/rms [t]      */
+Tensor norm_gain_grad(Graph *g, Tensor x, Tensor r, Tensor dy, Tensor sum); /* [t,d], [t], [t,d], G [d]          */
+Tensor head_norm_grad(Graph *g, Tensor x, Tensor gain, Tensor dy, double epsilon); /* -> dx [t,hc], 1/rms [t,h]  */
+Tensor head_gain_grad(Graph *g, Tensor x, Tensor r, Tensor dy, Tensor sum); /* [t,hc], [t,h], [t,hc], G [hc]     */
+Tensor head_gain_sum(Graph *g, Tensor sum);                           /* G [hc]                   -> [c]         */
+Tensor linear_dx(Graph *g, const Tensor *dy, const Tensor *w, int pairs); /* up to 3 of [t,o], [o,i] -> [t,i]    */
+Tensor linear_dw(Graph *g, Tensor dy, Tensor x, Tensor sum);          /* [t,o], [t,i], G [o,i]                   */
+Tensor sum_rows(Graph *g, Tensor dy, Tensor sum);                     /* [t,o], G [o]                            */
+Tensor rope_back_table(Graph *g, Tensor positions, const Rope *rope); /* the table of the rotations back         */
+/* [t,kgc], [t,kc], [t,kc], [t,kgc], [t,kgc] -> dq, dk and dv of each query head, all [t,kgc] */
+Tensor attention_backward(Graph *g, Tensor q, Tensor k, Tensor v, Tensor attention, Tensor dy, int64_t window);
+Tensor sum_group(Graph *g, Tensor x);                                 /* [t,kgc]                  -> [t,kc]      */
+Tensor silu_mul_grad(Graph *g, Tensor gate, Tensor up, Tensor dy);    /* -> dgate, dup [t,f]                     */
+Tensor clear_rows(Graph *g, Tensor rows);                             /* a state [t,d]                           */
+Tensor put_rows(Graph *g, Tensor x, Tensor which, Tensor rows);       /* [r,d], [r], a state [t,d]               */
+Tensor row_max(Graph *g, Tensor logits);                              /* [r,v]                    -> [r]         */
+Tensor exp_sum(Graph *g, Tensor logits, Tensor most);                 /* [r,v], [r]               -> [r]         */
+Tensor label_logit(Graph *g, Tensor logits, Tensor labels);           /* [r,v], [r]               -> [r]         */
+Tensor row_sum(Graph *g, Tensor logits);                              /* [r,v]                    -> [r]         */
+Tensor token_loss(Graph *g, Tensor most, Tensor sum, Tensor label, Tensor all); /* [r] each    -> [r]         */
+Tensor token_loss_grad(Graph *g, Tensor logits, Tensor most, Tensor sum, Tensor labels); /*    -> [r,v]       */
+Tensor sum_states(Graph *g, Tensor a, Tensor b);                      /* G, G: a += b                            */
+Tensor row_squares(Graph *g, Tensor x);                               /* [o,i] or [o]             -> [o]         */
+/* The rules of optimizers: w [o,i] or [o], its gradient, moments of the same shape, and an average or none. */
+Tensor adamw(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tensor average, bool decays);
+Tensor sgd(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decays);
+
 /* Collectives: inserted by program.c, never by a model. */
+Tensor reduce_max(Graph *g, Tensor x);                                /* largest per device       -> [r]         */
+Tensor replica_sum(Graph *g, Tensor sum);                             /* G of each replica        -> G           */
 Tensor all_reduce(Graph *g, Tensor x);                                /* partial sums of [t,d]    -> [t,d]       */
 Tensor reduce_argmax(Graph *g, Tensor pairs);                         /* (max, id) per device     -> [r]         */
 
@@ -110,6 +157,7 @@ typedef struct Cost {
 
 struct Call;
 struct PlainCall;
+struct Gradient;
 struct Lower;
 struct Program;
 struct Blocking;
@@ -123,7 +171,7 @@ extern const char *const facet_names[FACETS];
 
 /* What a call of it is given beside values: see call.h. */
 typedef enum Binds { BINDS_NOTHING, BINDS_MATRIX, BINDS_TABLE, BINDS_CACHE, BINDS_REDUCE, BINDS_PAIRS,
-                     BINDS_ROW_SUM } Binds;
+                     BINDS_PRODUCTS, BINDS_STATES } Binds;
 
 struct OpRow {
     const char *name;      /* the one word: dumps, tests, function */
@@ -135,7 +183,8 @@ struct OpRow {
     int64_t (*units)(const struct Call *call); /* independent pieces of work of one call */
     void (*run)(const struct Call *call, int64_t first, int64_t last); /* units [first, last), by kernels */
     void (*reference)(const struct PlainCall *call); /* all of it in plain f32: what `run` gives, to rounding */
-    void (*gradient)(Graph *g, const Node *n, Tensor dy, Tensor *dinputs);
+    /* Hands the gradients of what a forward node reads to those who want them (gradient.h). n: a copy of the node. */
+    bool (*gradient)(struct Gradient *b, const Node *n, Tensor self, Tensor dy);
     void (*stablehlo)(struct Lower *l, const Node *n); /* writes the op onto a program's text: lower.h */
     Cost (*cost)(const Graph *g, const Node *n);
     /* Bytes one unit moves, to share work evenly; NULL: its columns in f32. */
@@ -147,7 +196,11 @@ struct OpRow {
     bool collective;
     int results;           /* further ones, NODE_RESULT; in `factors` after the first, with commas */
     bool pairs;            /* the results are pairs */
-    bool writes_state;     /* the result is the state among the inputs as it is then: no value of its own */
+    bool pairs_after;      /* and the further ones are, of an op whose own is none */
+    bool writes_state;     /* the result is a state among the inputs as it is then: no value of its own */
+    int state_input;       /* which input that is */
+    bool accumulates;      /* it adds to a state of TYPE_SUM: the sum is completed when another op reads it */
+    bool whole;            /* a sum over what devices share is made whole by the op, where one process has them all */
     bool on_host;          /* of a lowered program: it runs on the host, every step */
     Binds binds;           /* BINDS_TABLE: a weight matrix is looked up row by row, as stored, never packed */
     size_t attributes;     /* bytes of Node.attributes */
@@ -155,6 +208,8 @@ struct OpRow {
 };
 
 #define NOT_TRAINED "the program does not train"
+#define OF_GRADIENT "it is part of a gradient"
+#define NO_LOWERING "it runs on the CPU engine only"
 #define NOTHING_REDUCED "nothing is reduced"
 bool op_has(const OpRow *row, Facet facet);
 
@@ -162,6 +217,11 @@ bool op_has(const OpRow *row, Facet facet);
 extern const OpRow *const op_table[];
 extern const OpRow embed_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row, attention_row,
     silu_mul_row, add_row, scale_row, scale_columns_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
+extern const OpRow embed_grad_row, rms_norm_grad_row, norm_gain_grad_row, head_norm_grad_row, head_gain_grad_row,
+    head_gain_sum_row, linear_dx_row, linear_dw_row, sum_rows_row, attention_backward_row, sum_group_row, silu_mul_grad_row,
+    clear_rows_row, put_rows_row, row_max_row, exp_sum_row, label_logit_row, row_sum_row, token_loss_row,
+    token_loss_grad_row, sum_states_row, row_squares_row, squares_row, adamw_row, adamw_vector_row, sgd_row,
+    sgd_vector_row, reduce_max_row, replica_sum_row;
 
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */
 
@@ -189,7 +249,7 @@ static inline bool node_computed(const Node *n) {
 }
 /* Numbers of a row; of a vector: of all. */
 static inline int64_t node_width(const Node *n) {
-    if (n->value == VALUE_PAIR) return 2;
+    if (n->value == VALUE_PAIR) return n->shape.rank > 1 ? 2 * n->shape.dim[1].size : 2;
     return n->value == VALUE_VECTOR ? n->shape.dim[0].size : n->shape.rank > 1 ? n->shape.dim[1].size : 1;
 }
 /* Which list of the step's rows it has a row for. */

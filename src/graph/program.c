@@ -22,19 +22,17 @@ static int factor_of(const FactorDim *f, int i, int n) {
 /* Whether devices or replicas share a letter of an input. A weight is shared by its axes, unless the op needs it
  * whole; rows are, wherever they come from. */
 static bool letter_split(const Node *in, char letter, bool whole) {
-    if (axis_is_rows(letter)) return in->kind == NODE_INPUT || in->dealt == letter;
+    if (axis_is_rows(letter)) return in->kind == NODE_INPUT || in->dealt == letter; /* of a state: state_split */
     return in->kind == NODE_WEIGHT ? axis_is_split(letter) && !whole : strchr(in->split, letter) != NULL;
 }
 
 static bool bind_input(const Program *p, const Node *user, int i, const Factors *f, Binding *b, Err *err) {
     const Node *in = graph_node(&p->graph, user->in[i]);
     if (!in) return true;
-    /* A vector where rows are written is one for all of them: its dimension is their last. */
-    int skip = i < f->inputs ? f->rank[i] - in->shape.rank : 0;
-    if (skip < 0) return true;
+    if (i < f->inputs && f->rank[i] != in->shape.rank) return true; /* e.g. a bias of rank 1 where none is written */
     for (int d = 0; d < in->shape.rank; d++) {
         const char *letters = in->shape.dim[d].letters;
-        const FactorDim *fd = &f->dim[i][d + skip];
+        const FactorDim *fd = &f->dim[i][d];
         for (int l = 0; letters[l]; l++) {
             int at = factor_of(fd, l, (int)strlen(letters)), factor = fd->letters[at] & 127;
             if (!letter_split(in, letters[l], fd->whole[at])) continue;
@@ -56,6 +54,14 @@ static bool on_result(const Factors *f, int result, char letter) {
     return false;
 }
 
+/* Whether what is summed over these letters is more than any one device, or replica, has. An op that makes whole sums
+ * needs no collective else. */
+static bool partial_shared(const Program *p, const Node *n) {
+    for (const char *l = n->partial; *l; l++)
+        if (!n->op->whole || partition_shared(p->partition, *l)) return true;
+    return false;
+}
+
 /* Sets split, dealt and partial of a result of an op: the op's own node, or a further one's. */
 static bool propagate(const Program *p, const Node *op, Node *n, Err *err) {
     Factors f;
@@ -71,6 +77,7 @@ static bool propagate(const Program *p, const Node *op, Node *n, Err *err) {
             else if (axis_is_rows(*s)) n->dealt = there ? *s : n->dealt;
             else letters_add(n->split, *s);
         }
+    if (!partial_shared(p, n)) n->partial[0] = 0;
     return !n->partial[0] || n->op->finish ||
            err_as(err, QM_INTERNAL, "%s: its result would be a partial sum, which it cannot be", n->op->name);
 }
@@ -80,17 +87,33 @@ static void state_split(Node *n) {
     for (int d = 0; d < n->shape.rank; d++)
         for (const char *c = n->shape.dim[d].letters; *c; c++)
             if (axis_is_split(*c)) letters_add(n->split, *c);
+            else if (axis_is_rows(*c)) n->dealt = *c;
+}
+
+/* The collective that completes a node's result, in a stage. */
+static Tensor complete(Program *p, Tensor t, Stage stage) {
+    Node *part = graph_node(&p->graph, t), n = *part;
+    part->keep = false;
+    p->graph.stage = stage;
+    t = n.op->finish(&p->graph, t);
+    Node *whole = graph_node(&p->graph, t);
+    if (whole) whole->keep = n.keep, whole->dealt = n.dealt, memcpy(whole->split, n.split, sizeof n.split);
+    return t;
 }
 
 /* What stands for a node of the model's graph: itself, or the collective that completes it. */
 static Tensor append(Program *p, const Node *n) {
     Tensor t = graph_copy(&p->graph, n);
-    Node *part = graph_node(&p->graph, t);
-    if (!part || !n->partial[0]) return t;
-    part->keep = false;
-    t = n->op->finish(&p->graph, t);
-    Node *whole = graph_node(&p->graph, t);
-    if (whole) whole->keep = n->keep, whole->dealt = n->dealt, memcpy(whole->split, n->split, sizeof n->split);
+    if (!t.id || !n->partial[0] || n->op->accumulates) return t;
+    return complete(p, t, n->stage);
+}
+
+/* What a node reads: a sum that is added to from pass to pass is completed once, for the first that reads it. */
+static Tensor read_by(Program *p, const Node *n, Tensor of_graph) {
+    Tensor t = p->map[of_graph.id];
+    const Node *in = graph_node(&p->graph, t);
+    if (in && in->op && in->op->accumulates && in->partial[0] && !n->op->accumulates)
+        t = p->map[of_graph.id] = complete(p, t, n->stage);
     return t;
 }
 
@@ -112,7 +135,7 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
             n.in[0] = made[n.in[0].id];
             op = graph_node(&p->graph, n.in[0]);
         } else
-            for (int i = 0; i < n.inputs; i++) n.in[i] = p->map[n.in[i].id];
+            for (int i = 0; i < n.inputs; i++) n.in[i] = read_by(p, &n, n.in[i]);
         if (n.kind == NODE_STATE) state_split(&n);
         if ((n.kind == NODE_OP || n.kind == NODE_RESULT) && !propagate(p, op, &n, err)) goto failed;
         made[id] = (Tensor){p->graph.count};

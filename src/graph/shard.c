@@ -1,6 +1,7 @@
 /* shard.c: a model's axes dealt to the devices of a mesh, and its sums to their subtrees. */
 #include <stdlib.h>
 #include <string.h>
+#include "../ops/lanes.h"
 #include "shard.h"
 
 static int64_t part_ceil(int64_t size, int64_t parts) { return (size + parts - 1) / parts; }
@@ -24,15 +25,14 @@ static int axis_at(char letter) {
     return row ? (int)(row - axis_table) : 0;
 }
 
-/* The first device, or replica, from `from` on that has an index of these letters; the last letter is the innermost. */
+/* The first device from `from` on that has an index of these letters; the last letter is the innermost. */
 static int owner_of(const Partition *p, const char *letters, int64_t index, int from) {
-    int parts = axis_is_rows(letters[0]) ? p->mesh.dp : p->mesh.tp;
-    for (int i = 0; i < parts; i++) {
-        int d = (from + i) % parts;
+    for (int i = 0; i < p->mesh.tp; i++) {
+        int d = (from + i) % p->mesh.tp;
         int64_t rest = index;
         bool has = true;
         for (size_t at = strlen(letters); at-- > 0;) {
-            int64_t size = axis_is_rows(letters[at]) ? p->sequences : p->size[axis_at(letters[at])];
+            int64_t size = p->size[axis_at(letters[at])];
             Range r = partition_range(p, letters[at], d);
             has &= rest % size >= r.first && rest % size < r.last;
             rest /= size;
@@ -82,23 +82,9 @@ bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, bool un
     return ok;
 }
 
-bool partition_sequences(Partition *p, int64_t sequences, Err *err) {
-    for (int i = 0; i < SUMS; i++) {
-        SumTree *sum = &p->sum[i];
-        if (!axis_is_rows(sum_table[i].letters[0])) continue;
-        tree_free(&sum->tree);
-        p->sequences = sequences;
-        if (sequences < 1) return err_set(err, "expected at least one sequence, got %lld", (long long)sequences);
-        if (!tree_grid(&sum->tree, sequences, 1, 1, err) || !sum_cover(p, sum_table[i].letters, 1, sum, err))
-            return false;
-    }
-    return true;
-}
-
-int64_t partition_slot(const Partition *p, int64_t sequence) {
-    int replica = 0;
-    while (sequence >= partition_range(p, AXIS_STEP_ROW, replica).last) replica++;
-    return (sequence - partition_range(p, AXIS_STEP_ROW, replica).first) * p->mesh.dp + replica;
+int64_t partition_slot(const Partition *p, int64_t sequence, int64_t count, int64_t held) {
+    int replica = ((lane_of(sequence, count) + 1) * p->mesh.dp - 1) / LANES; /* up to LANES sequences: one each */
+    return held * p->mesh.dp + replica;
 }
 
 void partition_free(Partition *p) {
@@ -113,8 +99,17 @@ void partition_free(Partition *p) {
 /* ---- Questions --------------------------------------------------------------------------------------------------- */
 
 Range partition_range(const Partition *p, char letter, int device) {
-    if (!axis_is_rows(letter)) return p->held[device][axis_at(letter)];
-    return axis_row(letter)->deal(&(AxisGrid){.devices = p->mesh.dp}, p->sequences, device);
+    return p->held[device][axis_at(letter)];
+}
+
+bool partition_shared(const Partition *p, char letter) {
+    if (axis_is_rows(letter)) return p->mesh.dp > 1;
+    int64_t size = p->size[axis_at(letter)];
+    for (int d = 0; axis_is_split(letter) && d < p->mesh.tp; d++) {
+        Range r = partition_range(p, letter, d);
+        if (r.first > 0 || r.last < size) return true;
+    }
+    return false;
 }
 
 int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole) {

@@ -15,22 +15,21 @@ typedef struct Partition {
     int64_t most[AXES];         /* of the device that holds most: the padded local sizes */
     Range (*held)[AXES];        /* [mesh.tp] what each device has, the same in every replica; empty: idle there */
     SumTree sum[SUMS];          /* in the order of sum_table; levels 0 and no nodes: not made */
-    int64_t sequences;          /* of partition_sequences */
 } Partition;
 
 /* Splits a model over a mesh: heads by the (k, g) grid that leaves the busiest device the fewest query heads, then the
  * fewest copies of key/value heads; ffn by leaves; vocab by panels of 16 rows. Any number of devices is legal.
  * `uniform`: the grid takes all devices, some of whose heads are then padding. */
 bool partition_new(Partition *p, const ModelConfig *config, const Mesh *mesh, bool uniform, Err *err);
-/* For programs that sum over the rows of a step, as gradients of weights are: its sequences, numbered from 0, are dealt
- * to the replicas in order, and summed by a tree of them. May be called again for another number. */
-bool partition_sequences(Partition *p, int64_t sequences, Err *err);
-/* The slot that a sequence is to be in, for its replica to be the one that has it: the same sum on every mesh. */
-int64_t partition_slot(const Partition *p, int64_t sequence);
+/* The sequences of a training step, numbered from 0, are dealt to the replicas by whole lanes (ops/lanes.h): the slot
+ * that sequence `sequence` of `count` is to be in, of which `held` slots of its replica hold others. */
+int64_t partition_slot(const Partition *p, int64_t sequence, int64_t count, int64_t held);
 void partition_free(Partition *p);
 
-/* What of an axis a device of a replica holds; of rows: which sequences replica `device` has. THE question. */
+/* What of an axis of the model a device of a replica holds. THE question. */
 Range partition_range(const Partition *p, char letter, int device);
+/* Whether some device, or replica, holds less than all of an axis. */
+bool partition_shared(const Partition *p, char letter);
 /* Local size of a dimension letter: padded where it is split. */
 int64_t partition_local(const Partition *p, char letter, bool split, int64_t whole);
 /* The sum over the letters of a partial value; NULL: none. */

@@ -31,34 +31,31 @@ bool tree_grid(Tree *tree, int64_t outer, int64_t inner, int64_t each, Err *err)
     return true;
 }
 
-Range tree_range(int64_t columns, int64_t leaf) {
-    int64_t groups = (columns + FFN_GROUP - 1) / FFN_GROUP;
-    int64_t first = leaf * groups / FFN_LEAVES * FFN_GROUP, last = (leaf + 1) * groups / FFN_LEAVES * FFN_GROUP;
-    return (Range){first < columns ? first : columns, last < columns ? last : columns};
+static Range leaf_range(int64_t size, int64_t leaf, int64_t leaves, int64_t group) {
+    int64_t groups = (size + group - 1) / group;
+    int64_t first = leaf * groups / leaves * group, last = (leaf + 1) * groups / leaves * group;
+    return (Range){first < size ? first : size, last < size ? last : size};
 }
 
-bool tree_ranges(Tree *tree, int64_t columns, Err *err) {
-    if (!tree_new(tree, log2_ceil(FFN_LEAVES), err)) return false;
-    for (int64_t i = 0; i < FFN_LEAVES; i++) {
-        Range r = tree_range(columns, i);
+Range tree_range(int64_t columns, int64_t leaf) { return leaf_range(columns, leaf, FFN_LEAVES, FFN_GROUP); }
+Range tree_panel_range(int64_t rows, int64_t leaf) { return leaf_range(rows, leaf, VOCAB_LEAVES, VOCAB_GROUP); }
+
+static bool tree_leaves(Tree *tree, int64_t size, int64_t leaves, Range (*range)(int64_t, int64_t), Err *err) {
+    if (!tree_new(tree, log2_ceil(leaves), err)) return false;
+    for (int64_t i = 0; i < leaves; i++) {
+        Range r = range(size, i);
         tree->first[i] = r.first;
         tree->last[i] = r.last;
     }
     return true;
 }
 
-bool tree_panels(Tree *tree, int64_t columns, int64_t panel, Err *err) {
-    int64_t panels = (columns + panel - 1) / panel;
-    int levels = log2_ceil(panels);
-    if (levels > TREE_MAX_LEVELS)
-        return err_as(err, QM_LIMIT, "%lld parts of a sum: expected at most 2^%d", (long long)panels, TREE_MAX_LEVELS);
-    if (!tree_new(tree, levels, err)) return false;
-    for (int64_t i = 0; i < (int64_t)1 << levels; i++) {
-        int64_t first = (i * panels >> levels) * panel, last = ((i + 1) * panels >> levels) * panel;
-        tree->first[i] = first;
-        tree->last[i] = last < columns ? last : columns;
-    }
-    return true;
+bool tree_ranges(Tree *tree, int64_t columns, Err *err) {
+    return tree_leaves(tree, columns, FFN_LEAVES, tree_range, err);
+}
+
+bool tree_panels(Tree *tree, int64_t rows, Err *err) {
+    return tree_leaves(tree, rows, VOCAB_LEAVES, tree_panel_range, err);
 }
 
 void tree_free(Tree *tree) {

@@ -7,7 +7,7 @@
 #define TREE_H
 #include "../base/base.h"
 
-enum { TREE_MAX_LEVELS = 24, FFN_LEAVES = 32, FFN_GROUP = 32 };
+enum { TREE_MAX_LEVELS = 24, FFN_LEAVES = 32, FFN_GROUP = 32, VOCAB_LEAVES = 32, VOCAB_GROUP = 16 };
 
 typedef struct Tree {
     int levels;           /* 2^levels leaves */
@@ -24,8 +24,9 @@ bool tree_grid(Tree *tree, int64_t outer, int64_t inner, int64_t each, Err *err)
 /* FFN_LEAVES nearly equal ranges of whole groups of FFN_GROUP columns. */
 bool tree_ranges(Tree *tree, int64_t columns, Err *err);
 Range tree_range(int64_t columns, int64_t leaf); /* columns of leaf `leaf` of these */
-/* At most one panel a leaf, spread so that n equal parts of the panels, n a power of two, are n subtrees. */
-bool tree_panels(Tree *tree, int64_t columns, int64_t panel, Err *err);
+/* VOCAB_LEAVES nearly equal ranges of whole panels of VOCAB_GROUP rows. */
+bool tree_panels(Tree *tree, int64_t rows, Err *err);
+Range tree_panel_range(int64_t rows, int64_t leaf);
 void tree_free(Tree *tree);
 
 /* The fewest subtrees that hold exactly the leaves of one owner each, appended owner after owner in leaf order.

@@ -9,6 +9,9 @@
 #define W(part, axes) weight(g, axes, "model.layers.%d." part ".weight", layer)
 #define DENSE(x, out, in, bias, part) dense(g, c, x, out, in, bias, "model.layers.%d." part, layer)
 
+/* Of a step of whole sequences the layers share one, one after the other. */
+static Tensor cache_of(Graph *g, int layer) { return state(g, "s(kc)", TYPE_CACHE, "cache.%d", g->trains ? 0 : layer); }
+
 static Tensor attention_block(Graph *g, const ModelConfig *c, int layer, Tensor x, Tensor table) {
     Tensor h = rms_norm(g, x, W("input_layernorm", "d"), c->rms_norm_eps);
     Tensor q = DENSE(h, "(kgc)", "d", c->qkv_bias, "self_attn.q_proj");
@@ -18,7 +21,7 @@ static Tensor attention_block(Graph *g, const ModelConfig *c, int layer, Tensor 
         q = head_norm(g, q, W("self_attn.q_norm", "c"), c->rms_norm_eps);
         k = head_norm(g, k, W("self_attn.k_norm", "c"), c->rms_norm_eps);
     }
-    Tensor cache = cache_update(g, rope(g, k, table), v, state(g, "s(kc)", TYPE_CACHE, "cache.%d", layer));
+    Tensor cache = cache_update(g, rope(g, k, table), v, cache_of(g, layer));
     Tensor a = attention(g, rope(g, q, table), cache, c->window[layer]);
     Tensor o = DENSE(a, "d", "(kgc)", c->o_bias, "self_attn.o_proj"); /* partial sums: all-reduce 1 */
     return add(g, x, o);
@@ -33,10 +36,12 @@ static Tensor mlp_block(Graph *g, const ModelConfig *c, int layer, Tensor x) {
     return add(g, x, down);
 }
 
-bool decoder_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
+bool decoder_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, int use, Err *err) {
+    bool hidden = use & USE_HIDDEN;
     *m = (ModelGraph){0};
     Graph *g = &m->graph;
     graph_init(g, c, rows, context);
+    g->trains = use & USE_TRAINING;
     m->tokens = input(g, "tokens", "t");
     m->positions = input(g, "positions", "t");
     m->logit_rows = input(g, "logit_rows", "r");
@@ -52,6 +57,7 @@ bool decoder_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t co
     }
     Tensor gain = weight(g, "d", "model.norm.weight");
     if (hidden) output_add(&m->outputs, g, rms_norm(g, x, gain, c->rms_norm_eps), "hidden.%d", (int)c->layers);
+    if (g->trains) g->stage = STAGE_HEAD;
     x = rms_norm(g, select_rows(g, x, m->logit_rows), gain, c->rms_norm_eps);
     head_add(&m->outputs, g, c, x, embeddings);
     if (!g->err.kind) return true;

@@ -3,5 +3,5 @@
 #define DECODER_H
 #include "model_graph.h"
 
-bool decoder_graph(ModelGraph *m, const ModelConfig *config, int64_t rows, int64_t context, bool hidden, Err *err);
+bool decoder_graph(ModelGraph *m, const ModelConfig *config, int64_t rows, int64_t context, int use, Err *err);
 #endif

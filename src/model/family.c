@@ -189,11 +189,11 @@ void config_untie(ModelConfig *config, Weights *weights) {
 
 /* ---- Graph ------------------------------------------------------------------------------------------------------ */
 
-bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, bool hidden, Err *err) {
+bool model_graph(ModelGraph *m, const ModelConfig *c, int64_t rows, int64_t context, int use, Err *err) {
     const Family *f = family_of(c);
     *m = (ModelGraph){0};
     if (!f) return err_as(err, QM_INTERNAL, "model graph: there is no family '%s'", c->architecture);
-    if (!f->graph(m, c, rows, context, hidden, err)) return false;
+    if (!f->graph(m, c, rows, context, use, err)) return false;
     if (adapters_fit(c->adapters, &m->graph, err)) return true;
     model_graph_free(m);
     return false;

@@ -17,7 +17,7 @@ typedef struct Family {
     const char *embedding, *head; /* names of the checkpoint: they may be tied                                     */
     const char *typical;          /* the matrix whose type is told as the model's                                  */
     const char *const *spare;     /* endings of tensors that some checkpoints have and no model needs; ended by NULL */
-    bool (*graph)(ModelGraph *m, const ModelConfig *config, int64_t rows, int64_t context, bool hidden, Err *err);
+    bool (*graph)(ModelGraph *m, const ModelConfig *config, int64_t rows, int64_t context, int use, Err *err);
 } Family;
 
 extern const Family *const families[]; /* ended by NULL */
@@ -40,7 +40,8 @@ void config_untie(ModelConfig *config, Weights *weights);
 
 /* ---- Its graph -------------------------------------------------------------------------------------------------- */
 
-/* For steps of at most `rows` rows and slots of `context` positions. hidden: with outputs "hidden.0" to "hidden.L".
+/* For steps of at most `rows` rows and slots of `context` positions. use: USE_HIDDEN: with outputs "hidden.0" to
+ * "hidden.L"; USE_TRAINING: see train_graph.h.
  * config outlives it. Freed with model_graph_free; after failure there is nothing to free. */
-bool model_graph(ModelGraph *m, const ModelConfig *config, int64_t rows, int64_t context, bool hidden, Err *err);
+bool model_graph(ModelGraph *m, const ModelConfig *config, int64_t rows, int64_t context, int use, Err *err);
 #endif

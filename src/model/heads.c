@@ -16,7 +16,7 @@ void output_add(ModelOutputs *outputs, Graph *g, Tensor value, const char *name,
     vsnprintf(o->name, sizeof o->name, name, values);
     va_end(values);
     o->tensor = value;
-    n->keep = true;
+    n->keep = !g->trains;
 }
 
 Tensor output_find(const ModelOutputs *outputs, const char *name) {
@@ -29,7 +29,7 @@ static void causal(ModelOutputs *outputs, Graph *g, const ModelConfig *c, Tensor
     Tensor head = c->tied ? embeddings : weight(g, "vd", "lm_head.weight");
     Tensor logits = dense_with(g, c, states, head, "v", "d", "lm_head");
     output_add(outputs, g, logits, "logits");
-    output_add(outputs, g, argmax(g, logits), "best");
+    if (!g->trains) output_add(outputs, g, argmax(g, logits), "best");
 }
 
 static void labels(ModelOutputs *outputs, Graph *g, const ModelConfig *c, const HeadRow *row, Tensor states) {

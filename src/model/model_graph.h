@@ -4,6 +4,9 @@
 #include <stdlib.h>
 #include "heads.h"
 
+/* What a graph is for beside logits: hidden states; or training: logits are no output, and have a stage of their own. */
+enum { USE_HIDDEN = 1, USE_TRAINING = 2 };
+
 /* What a step feeds the model and what comes out. */
 typedef struct ModelGraph {
     Graph graph;

@@ -10,6 +10,7 @@
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
+#include "elementwise.h"
 
 /* ---- cache_update: rows' keys and values into their slots' planes ------------------------------------------------ */
 
@@ -197,7 +198,7 @@ static void cache_update_stablehlo(Lower *l, const Node *n) {
 const OpRow cache_update_row = {
     .name = "cache_update",
     .factors = "~t(k!c),~t(k!c),!s(k!c)->!s(k!c)",
-    .writes_state = true,
+    .writes_state = true, .state_input = 2,
     .binds = BINDS_CACHE,
     .scratch = cache_update_scratch,
     .shape = cache_update_shape,
@@ -205,7 +206,7 @@ const OpRow cache_update_row = {
     .run = cache_update_run, .reference = cache_update_reference,
     .cost = cache_update_cost,
     .stablehlo = cache_update_stablehlo,
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
+    .none = {[FACET_GRADIENT] = "attention's goes to the rows", [FACET_FINISH] = NOTHING_REDUCED},
 };
 
 /* ---- attention --------------------------------------------------------------------------------------------------- */
@@ -213,6 +214,11 @@ const OpRow cache_update_row = {
 static bool attention_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *q = &graph_node(g, n->in[0])->shape, *cache = &graph_node(g, n->in[1])->shape;
     *out = *q;
+    if (n->result && q->rank == 2) { /* a number for each head */
+        Dim *heads = &out->dim[1];
+        heads->letters[strlen(heads->letters) - 1] = 0;
+        heads->size /= graph_size(g, AXIS_CHANNEL);
+    }
     if (q->rank == 2 && q->dim[1].size % cache->dim[1].size == 0) return true;
     return err_as(err, QM_INTERNAL, "attention: query heads are no multiple of key/value heads");
 }
@@ -260,7 +266,7 @@ static int64_t attention_op_scratch(const Program *p, const Node *n, const Block
 enum { UNIT_BLOCKS = 2 };
 
 /* Whether a unit is UNIT_BLOCKS blocks of a row, so that rows are cut where a worker's share ends; else it is a row. */
-static bool rows_shared(const Call *c) { return c->cache.parts && c->step->rows <= STATIC_ROWS; }
+static bool rows_shared(const Call *c) { return c->cache.parts && c->step->rows <= STATIC_ROWS && !c->more[0]; }
 
 /* Units of a row from the block *first on. They depend only on the block the row is in, so that work need not be shared
  * out anew for every token: with a window, the first block is what the earliest row in there would see. */
@@ -285,6 +291,8 @@ static AttentionRow row_of(const Call *c, int64_t t) {
         .page = cache_pages(c->cache.cache, c->step->slot[t]),
         .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0,
         .last = p + 1,
+        .stats = c->more[0] ? c->more[0] + (t * c->out_width + c->columns.first) / graph_size(c->graph, AXIS_CHANNEL) * 2
+                            : NULL,
     };
 }
 
@@ -485,10 +493,11 @@ static void attention_stablehlo(Lower *l, const Node *n) {
 }
 
 const OpRow attention_row = {
-    .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c)", .unit_cost = attention_unit_cost,
+    .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c),t(kg)", .results = 1, .pairs_after = true, .unit_cost = attention_unit_cost,
     .shape = attention_shape, .units = attention_units, .cost = attention_cost,
     .run = attention_run, .reference = attention_reference,
     .stablehlo = attention_stablehlo, .scratch = attention_op_scratch, .binds = BINDS_CACHE,
     .attributes = sizeof(AttentionAttributes),
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "a slot's cache is whole"},
+    .gradient = attention_gradient,
+    .none = {[FACET_FINISH] = "a slot's cache is whole"},
 };

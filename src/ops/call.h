@@ -5,9 +5,18 @@
 #include "attention.h"
 #include "collective.h"
 #include "embed.h"
+#include "lanes.h"
 #include "linear.h"
+#include "linear_grad.h"
 #include "rope.h"
-#include "row_sum.h"
+
+/* Numbers of a training step that are the same for all its rows. loss_weight: of each label. clip: gradients are
+ * multiplied by it. step: from 1 on. */
+typedef struct StepScalars {
+    double loss_weight, label_smoothing, z_loss;
+    double clip, learning_rate, beta1, beta2, epsilon, weight_decay, average_decay;
+    int64_t step;
+} StepScalars;
 
 /* The rows of a step. Row r is token[r] of slot[r], the index[r]-th of its sequence (its place in the cache), at rotary
  * position[r]; length[r] is what rope types that depend on the length go by. */
@@ -16,6 +25,11 @@ typedef struct StepRows {
     int32_t *token, *slot, *position;
     int64_t *index, *length;
     int32_t *logit_row; /* [logit_rows] row numbers */
+    /* Of a program that trains: */
+    int32_t *label;               /* [logit_rows] the id that each is to tell                              */
+    LanePlan lanes[ROW_KINDS];    /* how rows of each list add to sums of TYPE_SUM                         */
+    Stage first, last;            /* stages that the next run is of                                        */
+    StepScalars scalars;
 } StepRows;
 
 /* What an input of a graph is in a step: a number for each row. NULL: a step has no such input. */
@@ -43,28 +57,20 @@ typedef struct Call {
         CacheBinding cache;
         ReduceBinding reduce;
         PairsBinding pairs;
-        RowSumBinding row_sum;
+        ProductsBinding products;
+        StatesBinding states;
     };
 } Call;
 
 /* Which of the step's rows row0 and row1 count: those of the result, or, where it has none, of what is put into it. */
 static inline RowKind call_row_kind(const Call *c) {
-    RowKind kind = shape_rows(&c->node->shape);
+    RowKind kind = c->node->op->writes_state ? NO_ROWS : shape_rows(&c->node->shape);
     return kind ? kind : shape_rows(&graph_node(c->graph, c->node->in[0])->shape);
 }
 
 /* Rows of a block of a partial value: of a matrix its own, of a vector one, else the step's. */
 static inline int64_t call_block_rows(const Call *c, const Node *n) {
     return n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : c->step->rows;
-}
-
-/* The rows of a sequence of this replica, which stand together; none: an empty range. */
-static inline Range call_sequence(const Call *c, int64_t sequence) {
-    int64_t slot = (sequence - c->row_sum.sequence) * c->row_sum.replicas + c->replica;
-    Range r = {c->row0, c->row0};
-    while (r.first < c->row1 && c->step->slot[r.first] != slot) r.first++;
-    for (r.last = r.first; r.last < c->row1 && c->step->slot[r.last] == slot;) r.last++;
-    return r;
 }
 
 /* The units of an op whose work is one row each. */

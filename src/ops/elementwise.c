@@ -4,8 +4,9 @@
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
+#include "elementwise.h"
 
-#define NONE_ELEMENTWISE {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED}
+#define NONE_ELEMENTWISE {[FACET_FINISH] = NOTHING_REDUCED}
 
 static Cost elementwise_cost(const Graph *g, const Node *n) {
     double size = (double)n->shape.dim[0].size * (double)n->shape.dim[1].size;
@@ -57,7 +58,7 @@ const OpRow silu_mul_row = {
     .name = "silu_mul", .factors = "tf,tf->tf",
     .shape = same_shape, .units = call_rows, .cost = elementwise_cost,
     .run = silu_mul_run, .reference = silu_mul_reference,
-    .stablehlo = silu_mul_stablehlo, .none = NONE_ELEMENTWISE,
+    .stablehlo = silu_mul_stablehlo, .gradient = silu_mul_gradient, .none = NONE_ELEMENTWISE,
 };
 
 /* ---- add: y = a + b; b may be one vector for all rows (a bias after an all-reduce) ------------------------------- */
@@ -98,7 +99,7 @@ const OpRow add_row = {
     .name = "add", .factors = "td,td->td",
     .shape = same_shape, .units = call_rows, .cost = elementwise_cost,
     .run = add_run, .reference = add_reference,
-    .stablehlo = add_stablehlo, .none = NONE_ELEMENTWISE,
+    .stablehlo = add_stablehlo, .gradient = add_gradient, .none = NONE_ELEMENTWISE,
 };
 
 /* ---- select_rows: y[r] = x[which[r]] ----------------------------------------------------------------------------- */
@@ -143,5 +144,5 @@ const OpRow select_rows_row = {
     .name = "select_rows", .factors = "~t!d,r->r!d",
     .shape = select_rows_shape, .units = call_rows, .cost = elementwise_cost,
     .run = select_rows_run, .reference = select_rows_reference,
-    .stablehlo = select_rows_stablehlo, .none = NONE_ELEMENTWISE,
+    .stablehlo = select_rows_stablehlo, .gradient = select_rows_gradient, .none = NONE_ELEMENTWISE,
 };

@@ -3,6 +3,7 @@
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
+#include "elementwise.h"
 
 static bool embed_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Shape *tokens = &graph_node(g, n->in[0])->shape, *table = &graph_node(g, n->in[1])->shape;
@@ -25,6 +26,11 @@ static void embed_lane(const Call *c, int64_t row, float *out) {
     const PackedWeight *w = c->table.packed;
     const uint8_t *panel = w->data + row / PANEL * w->panel_bytes;
     _Alignas(64) float columns[EMBED_KC * PANEL];
+    if (w->type == PACKED_F32) {
+        const float *lane = (const float *)(const void *)panel + row % PANEL;
+        for (int64_t i = 0; i < w->k; i++) out[i] = lane[i * PANEL];
+        return;
+    }
     for (int64_t at = 0; at < w->k; at += EMBED_KC) {
         int64_t n = w->k - at < EMBED_KC ? w->k - at : EMBED_KC;
         c->kernels->unpack[w->type](panel, at, at + n, columns);
@@ -33,7 +39,7 @@ static void embed_lane(const Call *c, int64_t row, float *out) {
 }
 
 static void embed_run(const Call *c, int64_t first, int64_t last) {
-    if (!c->table.table->data) {
+    if (!c->table.table || !c->table.table->data) {
         for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
             embed_lane(c, c->ids[t], c->out + t * c->out_width);
         return;
@@ -65,5 +71,6 @@ const OpRow embed_row = {
     .run = embed_run, .reference = embed_reference,
     .cost = embed_cost,
     .stablehlo = embed_stablehlo,
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "the table must stay whole"},
+    .gradient = embed_gradient,
+    .none = {[FACET_FINISH] = "the table must stay whole"},
 };

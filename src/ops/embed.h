@@ -6,6 +6,6 @@
 
 typedef struct TableBinding {
     const WeightTensor *table;  /* as stored */
-    const PackedWeight *packed; /* where the table has no rows of its own */
+    const PackedWeight *packed; /* where the table has no rows of its own, or is trained: then table is NULL */
 } TableBinding;
 #endif

@@ -1,4 +1,5 @@
 /* lanes.c: see lanes.h. */
+#include <string.h>
 #include "lanes.h"
 
 int lane_of(int64_t sequence, int64_t n) { return (int)(sequence * LANES / n); }
@@ -29,6 +30,45 @@ void lanes_plan(LanePlan *plan, int64_t n, int64_t from, int64_t to, const int64
         plan->kept = last < end ? below + 1 : stacked(0, LANES, next, n);
         s = last;
     }
+}
+
+void lanes_cut(const LanePlan *plan, int64_t first, int64_t last, bool end, int kept, LanePlan *out) {
+    *out = (LanePlan){.held = kept, .kept = kept};
+    for (int i = 0; i < plan->count; i++) {
+        const LaneRun *r = &plan->run[i];
+        bool begins = r->first >= first && (r->first < last || end), ends = r->last <= last && (r->last > first || begins);
+        if (!begins && (r->last <= first || r->first >= last)) continue;
+        LaneRun *cut = &out->run[out->count++];
+        *cut = *r;
+        cut->first = begins ? r->first - first : 0;
+        cut->last = (r->last < last ? r->last : last) - first;
+        cut->fresh = begins && r->fresh;
+        cut->adds = ends ? r->adds : 0;
+        out->kept = r->slot + 1 - cut->adds;
+    }
+}
+
+void lanes_fold(const LanePlan *plan, float *const *slot, int64_t at, int64_t n, float *scratch,
+                void (*chain)(void *of, const LaneRun *run, float *acc), void *of) {
+    bool loaded[LANE_SLOTS] = {false};
+    for (int i = 0; i < plan->count; i++) {
+        const LaneRun *r = &plan->run[i];
+        int top = r->slot;
+        float *acc = scratch + top * n;
+        if (r->fresh) memset(acc, 0, (size_t)n * sizeof *acc);
+        else if (!loaded[top]) memcpy(acc, slot[top] + at, (size_t)n * sizeof *acc);
+        loaded[top] = true;
+        chain(of, r, acc);
+        for (int k = 0; k < r->adds; k++, top--) {
+            const float *right = scratch + top * n;
+            float *left = scratch + (top - 1) * n;
+            const float *from = loaded[top - 1] ? left : slot[top - 1] + at;
+            for (int64_t j = 0; j < n; j++) left[j] = from[j] + right[j];
+            loaded[top - 1] = true;
+        }
+    }
+    for (int s = 0; s < plan->kept; s++)
+        if (loaded[s]) memcpy(slot[s] + at, scratch + s * n, (size_t)n * sizeof *scratch);
 }
 
 double lanes_sum(const double *values, int64_t n, const int64_t *begins) {

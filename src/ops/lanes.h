@@ -22,6 +22,13 @@ typedef struct LanePlan { LaneRun run[LANES]; int count, held, kept; } LanePlan;
 /* The runs over sequences [from, to) of a step of n, in order: pass after pass from 0 to n. begins[i] .. begins[i + 1]:
  * rows of sequence from + i in the list. */
 void lanes_plan(LanePlan *plan, int64_t n, int64_t from, int64_t to, const int64_t *begins);
+/* Folds numbers [at, at + n) of a sum that is held in `slot`: chain(of, run, acc) adds the rows of a run to acc[n], which
+ * is in scratch, [LANE_SLOTS][n]. Only slots that the plan holds are read, only those it keeps are written. */
+void lanes_fold(const LanePlan *plan, float *const *slot, int64_t at, int64_t n, float *scratch,
+                void (*chain)(void *of, const LaneRun *run, float *acc), void *of);
+/* What of a plan falls on rows [first, last) of its list, which are counted from 0 there: a list may be run in several
+ * pieces, from its first row to its last. end: no piece follows. kept: sums that earlier pieces have left. */
+void lanes_cut(const LanePlan *plan, int64_t first, int64_t last, bool end, int kept, LanePlan *out);
 int lane_of(int64_t sequence, int64_t n);
 /* Sums `values` of rows, which are a list of all n sequences of a step, in this order. */
 double lanes_sum(const double *values, int64_t n, const int64_t *begins);

@@ -302,5 +302,5 @@ const OpRow linear_row = {
     .quantise = &quantise_row,
     .scratch = linear_scratch,
     .binds = BINDS_MATRIX,
-    .none = {[FACET_GRADIENT] = NOT_TRAINED},
+    .gradient = linear_gradient,
 };

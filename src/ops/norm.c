@@ -17,7 +17,6 @@ static bool rms_norm_shape(const Graph *g, const Node *n, Shape *out, Err *err) 
                   (long long)x->dim[x->rank - 1].size);
 }
 
-typedef struct NormAttributes { float epsilon; } NormAttributes;
 static float epsilon_of(const Node *n) { return ((const NormAttributes *)n->attributes)->epsilon; }
 
 Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon) {
@@ -99,7 +98,8 @@ const OpRow rms_norm_row = {
     .run = rms_norm_run, .reference = rms_norm_reference,
     .stablehlo = rms_norm_stablehlo,
     .attributes = sizeof(NormAttributes),
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = "d must stay whole"},
+    .gradient = rms_norm_gradient,
+    .none = {[FACET_FINISH] = "d must stay whole"},
 };
 
 /* ---- head_norm: the gain is of one head's channels --------------------------------------------------------------- */
@@ -153,7 +153,8 @@ const OpRow head_norm_row = {
     .run = head_norm_run, .reference = head_norm_reference,
     .stablehlo = head_norm_stablehlo,
     .attributes = sizeof(NormAttributes),
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
+    .gradient = head_norm_gradient,
+    .none = {[FACET_FINISH] = NOTHING_REDUCED},
 };
 
 bool norm_has_gain(const Graph *g, int weight) {

@@ -9,6 +9,7 @@
  */
 #include <math.h>
 #include <string.h>
+#include "../graph/gradient.h"
 #include "../graph/lower.h"
 #include "call.h"
 
@@ -63,8 +64,15 @@ static bool rope_table_shape(const Graph *g, const Node *n, Shape *out, Err *err
 static const Rope *rope_of(const Node *n) { return ((const RopeAttributes *)n->attributes)->rope; }
 
 Tensor rope_table(Graph *g, Tensor positions, const Rope *rope) {
-    return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .attributes = &(RopeAttributes){rope}});
+    return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .attributes = &(RopeAttributes){.rope = rope}});
 }
+
+Tensor rope_back_table(Graph *g, Tensor positions, const Rope *rope) {
+    return graph_op(g, &rope_table_row, &(Node){.in = {positions}, .attributes = &(RopeAttributes){rope, true}});
+}
+
+/* The sines of angles turned the other way. */
+static float turn_of(const Node *n) { return ((const RopeAttributes *)n->attributes)->back ? -1.0f : 1.0f; }
 
 static void rope_table_reference(const PlainCall *c) {
     const Rope *r = rope_of(c->node);
@@ -73,7 +81,7 @@ static void rope_table_reference(const PlainCall *c) {
         for (int64_t i = 0; i < half; i++) {
             float *row = c->out + t * c->out_width, angle = (float)c->ids[t] * rope_frequency(r, i, c->step->length[t]);
             row[i] = (float)(cos((double)angle) * r->attention_factor);
-            row[half + i] = (float)(sin((double)angle) * r->attention_factor);
+            row[half + i] = (float)(sin((double)angle) * r->attention_factor) * turn_of(c->node);
         }
 }
 
@@ -96,7 +104,7 @@ static void rope_table_run(const Call *c, int64_t first, int64_t last) {
         for (int64_t i = 0; i < half; i++) {
             float angle = (float)c->ids[t] * frequency[i];
             row[i] = cosf(angle) * scale;
-            row[half + i] = sinf(angle) * scale;
+            row[half + i] = sinf(angle) * scale * turn_of(c->node);
         }
     }
 }
@@ -204,6 +212,20 @@ static void rope_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s = stablehlo.reshape %s_y : (%s) -> %s", out, out, whole, flat);
 }
 
+/* The table of the rotations back is made once for all layers. */
+static bool rope_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
+    Graph *g = b->g;
+    Node table = *graph_node(g, n->in[1]);
+    Tensor back = NO_TENSOR;
+    (void)self;
+    for (int id = b->count; id < g->count; id++) {
+        const Node *made = &g->nodes[id];
+        if (made->op == table.op && made->in[0].id == table.in[0].id) back = (Tensor){id};
+    }
+    if (!back.id) back = rope_back_table(g, table.in[0], ((const RopeAttributes *)table.attributes)->rope);
+    return gradient_add(b, n->in[0], rope(g, dy, back));
+}
+
 const OpRow rope_row = {
     .name = "rope",
     .factors = "t(h!c),t!c->t(h!c)",
@@ -213,5 +235,5 @@ const OpRow rope_row = {
     .cost = rope_cost,
     .stablehlo = rope_stablehlo,
     .attributes = sizeof(RopeAttributes),
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
+    .gradient = rope_gradient, .none = {[FACET_FINISH] = NOTHING_REDUCED},
 };

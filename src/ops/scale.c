@@ -1,5 +1,6 @@
 /* scale.c: rows times a number, or column by column times a vector: what an adapter's product is weighed by. */
 #include <string.h>
+#include "../graph/gradient.h"
 #include "../graph/lower.h"
 #include "call.h"
 
@@ -44,8 +45,9 @@ static void scale_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
-static void scale_gradient(Graph *g, const Node *n, Tensor dy, Tensor *dinputs) {
-    dinputs[0] = scale(g, dy, (double)factor_of(n));
+static bool scale_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
+    (void)self;
+    return gradient_add(b, n->in[0], scale(b->g, dy, (double)factor_of(n)));
 }
 
 static void scale_stablehlo(Lower *l, const Node *n) {

@@ -12,17 +12,18 @@ bool step_rows_new(StepRows *s, int64_t rows, Err *err) {
     s->index = mem_new(n, sizeof *s->index, "step", err);
     s->length = mem_new(n, sizeof *s->length, "step", err);
     s->logit_row = mem_new(n, sizeof *s->logit_row, "step", err);
-    return s->token && s->slot && s->position && s->index && s->length && s->logit_row;
+    s->label = mem_new(n, sizeof *s->label, "step", err);
+    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && s->label;
 }
 
 void step_rows_free(StepRows *s) {
-    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row);
+    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row), free(s->label);
     *s = (StepRows){0};
 }
 
 const int32_t *step_input(const StepRows *s, const char *name) {
     const struct { const char *name; const int32_t *numbers; } inputs[] = {
-        {"tokens", s->token}, {"positions", s->position}, {"logit_rows", s->logit_row}};
+        {"tokens", s->token}, {"positions", s->position}, {"logit_rows", s->logit_row}, {"labels", s->label}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (!strcmp(inputs[i].name, name)) return inputs[i].numbers;
     return NULL;

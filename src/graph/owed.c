@@ -1,0 +1,41 @@
+/* owed.c: what the rules of ops hand over, until the walk takes it: see gradient.h. */
+#include <string.h>
+#include "gradient.h"
+
+bool gradient_needed(const Gradient *b, Tensor x) { return x.id > 0 && x.id < b->count && b->needed[x.id]; }
+
+static bool owe(Gradient *b, Owed o) {
+    if (!gradient_needed(b, o.of)) return true;
+    if (!mem_grow((void **)&b->owed, &b->owed_capacity, (size_t)b->owed_count + 1, sizeof *b->owed, "gradients",
+                  &b->g->err))
+        return false;
+    b->owed[b->owed_count++] = o;
+    return true;
+}
+
+bool gradient_add(Gradient *b, Tensor x, Tensor dx) { return owe(b, (Owed){x, dx, NO_TENSOR}); }
+bool gradient_pair(Gradient *b, Tensor x, Tensor dy, Tensor weight) { return owe(b, (Owed){x, dy, weight}); }
+
+/* "(kgc)d" of a shape. */
+static void axes_text(const Shape *s, char out[16]) {
+    size_t at = 0;
+    for (int d = 0; d < s->rank; d++) {
+        bool several = s->dim[d].letters[1] != 0;
+        at += (size_t)snprintf(out + at, 16 - at, several ? "(%s)" : "%s", s->dim[d].letters);
+    }
+}
+
+Tensor gradient_sum(Gradient *b, Tensor weight, const char *axes) {
+    const Node *w = graph_node(b->g, weight);
+    char own[16], name[sizeof w->name];
+    int uses = 0;
+    if (!w || !mem_grow((void **)&b->weights, &b->weight_capacity, (size_t)b->weight_count + 1, sizeof *b->weights,
+                        "gradients", &b->g->err))
+        return NO_TENSOR;
+    for (int i = 0; i < b->weight_count; i++) uses += b->weights[i].weight.id == weight.id;
+    axes_text(&w->shape, own);
+    snprintf(name, sizeof name, "%s", w->name);
+    Tensor sum = state(b->g, axes ? axes : own, TYPE_SUM, "grad%d.%s", uses, name);
+    b->weights[b->weight_count++] = (WeightGradient){weight, sum};
+    return sum;
+}

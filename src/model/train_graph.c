@@ -1,0 +1,122 @@
+/* train_graph.c: see train_graph.h. */
+#include <string.h>
+#include "../graph/gradient.h"
+#include "family.h"
+#include "train_graph.h"
+
+/* ---- What is trained --------------------------------------------------------------------------------------------- */
+
+static bool is_trained(const char *name, bool adapter) {
+    return !adapter || !strncmp(name, "base_model.", strlen("base_model."));
+}
+
+static bool decays(const char *name) {
+    return !strstr(name, "bias") && !strstr(name, "norm") && !strstr(name, "magnitude_vector");
+}
+
+static int trained_mark(Graph *g, bool adapter) {
+    int count = 0;
+    for (int id = 1; id < g->count; id++) {
+        Node *n = &g->nodes[id];
+        if (n->kind == NODE_WEIGHT) count += n->trained = is_trained(n->name, adapter);
+    }
+    return count;
+}
+
+/* ---- Loss -------------------------------------------------------------------------------------------------------- */
+
+/* The loss of each logit row; returns the gradient of the logits. */
+static Tensor loss_nodes(TrainGraph *t, Tensor logits) {
+    Graph *g = &t->model.graph;
+    g->stage = STAGE_HEAD;
+    t->labels = input(g, "labels", "r");
+    Tensor most = row_max(g, logits), sum = exp_sum(g, logits, most), label = label_logit(g, logits, t->labels);
+    t->loss = token_loss(g, most, sum, label, row_sum(g, logits));
+    if (graph_node(g, t->loss)) graph_node(g, t->loss)->keep = true;
+    g->stage = STAGE_HEAD_GRADIENT;
+    return token_loss_grad(g, logits, most, sum, t->labels);
+}
+
+/* ---- The optimizer ----------------------------------------------------------------------------------------------- */
+
+/* The sum of all uses of a weight. */
+static Tensor gradient_sum_of(Graph *g, const Gradient *b, Tensor weight) {
+    Tensor sum = NO_TENSOR;
+    for (int i = 0; i < b->weight_count; i++) {
+        if (b->weights[i].weight.id != weight.id) continue;
+        Tensor added = {0}; /* the sum as the op that adds to it has left it */
+        for (int id = b->count; id < g->count; id++)
+            if (g->nodes[id].op && g->nodes[id].op->accumulates &&
+                graph_state(g, (Tensor){id}) == graph_node(g, b->weights[i].sum))
+                added = (Tensor){id};
+        if (!shape_same(&graph_node(g, added)->shape, &graph_node(g, weight)->shape)) added = head_gain_sum(g, added);
+        sum = sum.id ? sum_states(g, sum, added) : added;
+    }
+    return sum;
+}
+
+static void axes_of(const Shape *s, char out[16]) {
+    size_t at = 0;
+    for (int d = 0; d < s->rank; d++)
+        at += (size_t)snprintf(out + at, 16 - at, s->dim[d].letters[1] ? "(%s)" : "%s", s->dim[d].letters);
+}
+
+static Tensor moment(Graph *g, Tensor weight, const char *what) {
+    char axes[16], name[sizeof graph_node(g, weight)->name];
+    axes_of(&graph_node(g, weight)->shape, axes);
+    snprintf(name, sizeof name, "%s", graph_node(g, weight)->name);
+    return state(g, axes, TYPE_F32, "%s.%s", what, name);
+}
+
+static void update_nodes(Graph *g, TrainedWeight *w, const TrainGraphOptions *o) {
+    g->stage = STAGE_UPDATE;
+    w->first = moment(g, w->weight, "m");
+    if (!o->sgd) w->second = moment(g, w->weight, "v");
+    if (o->average) w->average = moment(g, w->weight, "ema");
+    if (o->sgd) sgd(g, w->weight, w->gradient, w->first, w->average, w->decays);
+    else adamw(g, w->weight, w->gradient, w->first, w->second, w->average, w->decays);
+}
+
+static bool weights_nodes(TrainGraph *t, const Gradient *b, const TrainGraphOptions *o, Err *err) {
+    Graph *g = &t->model.graph;
+    for (int id = 1; id < b->count; id++) {
+        if (g->nodes[id].kind != NODE_WEIGHT || !g->nodes[id].trained) continue;
+        TrainedWeight *w = &t->weights[t->count];
+        *w = (TrainedWeight){.weight = {id}, .decays = decays(g->nodes[id].name)};
+        g->stage = STAGE_NORM;
+        w->gradient = gradient_sum_of(g, b, w->weight);
+        if (!w->gradient.id)
+            return err_as(err, QM_INTERNAL, "%s: is trained, but no loss depends on it", g->nodes[id].name);
+        w->squares = row_squares(g, w->gradient);
+        if (g->err.kind) return err_from(err, &g->err);
+        graph_node(g, w->squares)->keep = true;
+        if (!graph_state(g, w->gradient)) graph_node(g, w->gradient)->keep = true;
+        t->count++;
+    }
+    for (int i = 0; i < t->count; i++) update_nodes(g, &t->weights[i], o);
+    return !g->err.kind || err_from(err, &g->err);
+}
+
+bool train_graph(TrainGraph *t, const ModelConfig *config, int64_t rows, int64_t context,
+                 const TrainGraphOptions *options, Err *err) {
+    *t = (TrainGraph){0};
+    if (!model_graph(&t->model, config, rows, context, USE_TRAINING, err)) return false;
+    Graph *g = &t->model.graph;
+    Gradient b = {0};
+    int count = trained_mark(g, options->adapter);
+    Tensor logits = output_find(&t->model.outputs, "logits");
+    bool ok = (logits.id || err_as(err, QM_INPUT, "the model has no head to train: expected one with logits")) &&
+              (count || err_as(err, QM_INPUT, "nothing to train: the model has no adapter")) &&
+              (t->weights = mem_new((size_t)count, sizeof *t->weights, "trained weights", err));
+    Tensor dz = ok ? loss_nodes(t, logits) : NO_TENSOR;
+    ok = ok && gradient_walk(&b, g, logits, dz, err) && weights_nodes(t, &b, options, err);
+    gradient_free(&b);
+    if (!ok) train_graph_free(t);
+    return ok;
+}
+
+void train_graph_free(TrainGraph *t) {
+    model_graph_free(&t->model);
+    free(t->weights);
+    *t = (TrainGraph){0};
+}

@@ -1,0 +1,33 @@
+/* train_graph.h: a model's graph with its loss, the gradients of what is trained, and the optimizer's step. */
+#ifndef TRAIN_GRAPH_H
+#define TRAIN_GRAPH_H
+#include "model_graph.h"
+
+/* A parameter that is trained. */
+typedef struct TrainedWeight {
+    Tensor weight, gradient;       /* of the whole step: a state, or, of a gain that heads share, a value       */
+    Tensor first, second, average; /* states of the weight's shape; NO_TENSOR: the optimizer has none           */
+    Tensor squares;                /* of the gradient: sums of its rows, [o]                                    */
+    bool decays;
+} TrainedWeight;
+
+typedef struct TrainGraph {
+    ModelGraph model;
+    Tensor labels;                 /* input [r]: the id that each logit row is to tell                          */
+    Tensor loss;                   /* [r], without weights                                                      */
+    TrainedWeight *weights;        /* in the order of the model's graph                                         */
+    int count;
+} TrainGraph;
+
+typedef struct TrainGraphOptions {
+    bool sgd;                      /* instead of AdamW                                                          */
+    bool average;                  /* averages of weights are kept                                              */
+    bool adapter;                  /* what an adapter brings is trained, and nothing else                       */
+} TrainGraphOptions;
+
+/* For passes of at most `rows` rows, sequences of `context` positions. Names of weights that are no bias and of no norm
+ * decay, as in transformers' Trainer. Freed with train_graph_free. */
+bool train_graph(TrainGraph *t, const ModelConfig *config, int64_t rows, int64_t context,
+                 const TrainGraphOptions *options, Err *err);
+void train_graph_free(TrainGraph *t);
+#endif

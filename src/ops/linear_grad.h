@@ -1,0 +1,30 @@
+/* linear_grad.h: what the ops of gradients bind. */
+#ifndef LINEAR_GRAD_H
+#define LINEAR_GRAD_H
+#include "../graph/graph.h"
+#include "lanes.h"
+#include "linear.h"
+
+enum { PRODUCT_PAIRS = 3, STATES_BOUND = 5 };
+
+/* Of linear_dx: the matrices, and which of the rows of each go into which leaf of a sum that devices share. */
+typedef struct ProductsBinding {
+    const PackedWeight *weight[PRODUCT_PAIRS];
+    const Tree *tree;                   /* NULL: the sum is one leaf */
+    const Range *leaf[PRODUCT_PAIRS];   /* [leaves]                  */
+    int pairs;
+} ProductsBinding;
+
+/* Of ops that write states: where each input lies that is one, vectors as they are, matrices in panels of f32 as
+ * PACKED_F32 has them; and the slots of the state of TYPE_SUM among them, of `floats` numbers each. */
+typedef struct StatesBinding {
+    float *of[STATES_BOUND];
+    float *slot[LANE_SLOTS];
+    int64_t floats;
+    const Tree *tree; /* of a sum that devices share; else NULL */
+} StatesBinding;
+
+/* Letters of the sum that devices share in a linear_dx; "": none. */
+const char *dx_sum_letters(const Graph *g, const Node *n);
+bool linear_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy);
+#endif

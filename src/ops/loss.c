@@ -1,0 +1,206 @@
+/* loss.c: cross entropy over a vocabulary that devices share, and its gradient.
+ *
+ *     L = m + log(sum over v of exp(z[v] - m)),  m = max over v of z[v]
+ *     loss = (1 - e) (L - z[label]) + e (L - mean over v of z[v]) + c L^2
+ *     dz[v] = w ((1 + 2 c L) exp(z[v] - L) - (1 - e) [v = label] - e / V)
+ *
+ * e: label smoothing (Szegedy et al. 2016), c: z-loss (Chowdhery et al. 2022), w: the weight of each label, one over the
+ * labels of the step. The sum goes by the tree of the vocabulary, a leaf in 16 lanes; the maximum has no order.
+ */
+#include <math.h>
+#include <string.h>
+#include "../graph/lower.h"
+#include "call.h"
+
+#define NONE_LOSS {[FACET_GRADIENT] = "token_loss_grad starts from the logits", [FACET_STABLEHLO] = NO_LOWERING}
+#define NONE_WHOLE                                                                                                     \
+    {[FACET_GRADIENT] = "token_loss_grad starts from the logits", [FACET_STABLEHLO] = NO_LOWERING,                  \
+     [FACET_FINISH] = NOTHING_REDUCED}
+
+static Cost loss_cost(const Graph *g, const Node *n) {
+    const Shape *x = &graph_node(g, n->in[0])->shape;
+    double size = (double)x->dim[0].size * (x->rank > 1 ? (double)x->dim[1].size : 1);
+    return (Cost){.flops = 4 * size, .bytes = 8 * size};
+}
+
+static bool row_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    *out = (Shape){.rank = 1, .dim = {graph_node(g, n->in[0])->shape.dim[0]}};
+    return shape_rows(out) != NO_ROWS || err_as(err, QM_INTERNAL, "%s: expected rows", n->op->name);
+}
+
+/* ---- row_max and the collective that completes it ---------------------------------------------------------------- */
+
+Tensor row_max(Graph *g, Tensor logits) { return graph_op(g, &row_max_row, &(Node){.in = {logits}}); }
+
+static void row_max_reference(const PlainCall *c) {
+    for (int64_t r = 0; r < c->rows; r++) {
+        c->out[r] = -INFINITY;
+        for (int64_t v = 0; v < c->width[0]; v++)
+            if (c->in[0][r * c->width[0] + v] > c->out[r]) c->out[r] = c->in[0][r * c->width[0] + v];
+    }
+}
+static void row_max_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
+        c->out[r] = c->kernels->max(c->in[0] + r * c->in_width[0], c->in_width[0]);
+}
+
+const OpRow row_max_row = {
+    .name = "row_max", .factors = "rv->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .run = row_max_run, .reference = row_max_reference, .finish = reduce_max, .whole = true, .none = NONE_LOSS,
+};
+
+static bool same(const Graph *g, const Node *n, Shape *out, Err *err) {
+    (void)err;
+    *out = graph_node(g, n->in[0])->shape;
+    return true;
+}
+Tensor reduce_max(Graph *g, Tensor x) { return graph_op(g, &reduce_max_row, &(Node){.in = {x}}); }
+
+/* A whole maximum: its one block. */
+static void copy_reference(const PlainCall *c) {
+    memcpy(c->out, c->in[0], (size_t)(c->rows * c->out_width) * sizeof(float));
+}
+static void reduce_max_run(const Call *c, int64_t first, int64_t last) {
+    memcpy(c->out + c->row0 + first, c->in[0] + c->row0 + first, (size_t)(last - first) * sizeof(float));
+}
+
+const OpRow reduce_max_row = {
+    .name = "reduce_max", .factors = "r->r", .collective = true,
+    .shape = same, .units = call_rows, .cost = loss_cost, .run = reduce_max_run, .reference = copy_reference,
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = "the result is whole"},
+};
+
+/* ---- exp_sum and row_sum, by the tree of the vocabulary ---------------------------------------------------------- */
+
+Tensor exp_sum(Graph *g, Tensor logits, Tensor most) {
+    return graph_op(g, &exp_sum_row, &(Node){.in = {logits, most}});
+}
+Tensor row_sum(Graph *g, Tensor logits) { return graph_op(g, &row_sum_row, &(Node){.in = {logits}}); }
+
+static void exp_sum_reference(const PlainCall *c) {
+    for (int64_t r = 0; r < c->rows; r++) {
+        double sum = 0;
+        for (int64_t v = 0; v < c->width[0]; v++) {
+            double z = (double)c->in[0][r * c->width[0] + v];
+            sum += c->in[1] ? exp(z - (double)c->in[1][r]) : z;
+        }
+        c->out[r] = (float)sum;
+    }
+}
+
+/* Of a leaf: of exponentials, or of the logits. */
+static float leaf_sum(const Call *c, int64_t r, Range leaf) {
+    const float *z = c->in[0] + r * c->in_width[0] + leaf.first;
+    if (c->in[1]) return c->kernels->exp_sum(z, leaf.last - leaf.first, c->in[1][r]);
+    float sum = 0;
+    for (int64_t v = 0; v < leaf.last - leaf.first; v++) sum += z[v];
+    return sum;
+}
+
+static bool tree_sum(const Call *c, int64_t r, int64_t leaf, int64_t leaves, float *sum) {
+    if (leaves == 1) {
+        Range range = tree_panel_range(c->in_width[0], leaf);
+        if (range.first == range.last) return false;
+        return *sum = leaf_sum(c, r, range), true;
+    }
+    float other;
+    bool left = tree_sum(c, r, leaf, leaves / 2, sum), right = tree_sum(c, r, leaf + leaves / 2, leaves / 2, &other);
+    if (right) *sum = left ? *sum + other : other;
+    return left || right;
+}
+
+static void exp_sum_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) tree_sum(c, r, 0, VOCAB_LEAVES, &c->out[r]);
+}
+
+const OpRow exp_sum_row = {
+    .name = "exp_sum", .factors = "rv,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true, .none = NONE_LOSS,
+};
+const OpRow row_sum_row = {
+    .name = "row_sum", .factors = "rv->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true, .none = NONE_LOSS,
+};
+
+/* ---- label_logit: the logit of each row's label; devices without it have 0 --------------------------------------- */
+
+Tensor label_logit(Graph *g, Tensor logits, Tensor labels) {
+    return graph_op(g, &label_logit_row, &(Node){.in = {logits, labels}});
+}
+static void label_logit_reference(const PlainCall *c) {
+    for (int64_t r = 0; r < c->rows; r++) c->out[r] = c->in[0][r * c->width[0] + c->ids[r]];
+}
+static void label_logit_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) c->out[r] = c->in[0][r * c->in_width[0] + c->ids[r]];
+}
+
+const OpRow label_logit_row = {
+    .name = "label_logit", .factors = "rv,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .run = label_logit_run, .reference = label_logit_reference, .finish = all_reduce, .whole = true, .none = NONE_LOSS,
+};
+
+/* ---- token_loss: the loss of each row, without its weight ----------------------------------------------------- */
+
+Tensor token_loss(Graph *g, Tensor most, Tensor sum, Tensor label, Tensor all) {
+    return graph_op(g, &token_loss_row, &(Node){.in = {most, sum, label, all}});
+}
+
+static double row_loss(const StepScalars *s, double most, double sum, double label, double all, double vocab) {
+    double log_sum = most + log(sum), loss = log_sum - label;
+    if (s->label_smoothing > 0) loss = (1 - s->label_smoothing) * loss + s->label_smoothing * (log_sum - all / vocab);
+    return loss + (s->z_loss > 0 ? s->z_loss * log_sum * log_sum : 0);
+}
+static void token_loss_reference(const PlainCall *c) {
+    double vocab = (double)graph_size(c->graph, AXIS_VOCAB);
+    for (int64_t r = 0; r < c->rows; r++)
+        c->out[r] = (float)row_loss(&c->step->scalars, (double)c->in[0][r], (double)c->in[1][r], (double)c->in[2][r],
+                                    (double)c->in[3][r], vocab);
+}
+static void token_loss_run(const Call *c, int64_t first, int64_t last) {
+    double vocab = (double)graph_size(c->graph, AXIS_VOCAB);
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
+        c->out[r] = (float)row_loss(&c->step->scalars, (double)c->in[0][r], (double)c->in[1][r], (double)c->in[2][r],
+                                    (double)c->in[3][r], vocab);
+}
+
+const OpRow token_loss_row = {
+    .name = "token_loss", .factors = "r,r,r,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .run = token_loss_run, .reference = token_loss_reference, .none = NONE_WHOLE,
+};
+
+/* ---- token_loss_grad ------------------------------------------------------------------------------------------ */
+
+Tensor token_loss_grad(Graph *g, Tensor logits, Tensor most, Tensor sum, Tensor labels) {
+    return graph_op(g, &token_loss_grad_row, &(Node){.in = {logits, most, sum, labels}});
+}
+
+static void token_loss_grad_reference(const PlainCall *c) {
+    const StepScalars *s = &c->step->scalars;
+    int64_t vocab = c->out_width;
+    for (int64_t r = 0; r < c->rows; r++) {
+        double log_sum = (double)c->in[1][r] + log((double)c->in[2][r]);
+        for (int64_t v = 0; v < vocab; v++)
+            c->out[r * vocab + v] =
+                (float)(s->loss_weight *
+                        ((1 + 2 * s->z_loss * log_sum) * exp((double)c->in[0][r * vocab + v] - log_sum) -
+                         (v == c->ids[r] ? 1 - s->label_smoothing : 0) - s->label_smoothing / (double)vocab));
+    }
+}
+static void token_loss_grad_run(const Call *c, int64_t first, int64_t last) {
+    const StepScalars *s = &c->step->scalars;
+    int64_t vocab = c->out_width;
+    float smooth = (float)(s->loss_weight * s->label_smoothing / (double)vocab);
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
+        float *dz = c->out + r * vocab, sum = c->in[2][r];
+        double log_sum = (double)c->in[1][r] + log((double)sum);
+        c->kernels->softmax_minus(c->in[0] + r * vocab, vocab, c->in[1][r], 1.0f / sum,
+                                  (float)(s->loss_weight * (1 + 2 * s->z_loss * log_sum)), dz);
+        for (int64_t v = 0; smooth > 0 && v < vocab; v++) dz[v] -= smooth;
+        dz[c->ids[r]] -= (float)(s->loss_weight * (1 - s->label_smoothing));
+    }
+}
+
+const OpRow token_loss_grad_row = {
+    .name = "token_loss_grad", .factors = "rv,r,r,r->rv", .shape = same, .units = call_rows, .cost = loss_cost,
+    .run = token_loss_grad_run, .reference = token_loss_grad_reference, .none = NONE_WHOLE,
+};

@@ -1,0 +1,247 @@
+/* optimize.c: what a step of the optimizer does to the weights, panel by panel: no sum, so nothing of it depends on who
+ * holds what. AdamW: Loshchilov & Hutter 2019, as torch.optim.AdamW computes it; SGD with momentum as torch.optim.SGD.
+ * Gradients are multiplied by StepScalars.clip first.
+ */
+#include <math.h>
+#include <string.h>
+#include "../graph/lower.h"
+#include "call.h"
+
+#define NONE_UPDATE {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED}
+
+typedef struct UpdateAttributes { bool decays; } UpdateAttributes;
+
+static Cost update_cost(const Graph *g, const Node *n) {
+    const Shape *s = &n->shape;
+    double size = (double)s->dim[0].size * (s->rank > 1 ? (double)s->dim[1].size : 1);
+    (void)g;
+    return (Cost){.flops = 14 * size, .bytes = 28 * size};
+}
+
+static bool update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    *out = graph_node(g, n->in[0])->shape;
+    for (int i = 0; i < n->inputs; i++)
+        if (n->in[i].id && !shape_same(out, &graph_node(g, n->in[i])->shape))
+            return err_as(err, QM_INTERNAL, "%s: input %d is not of the weight's shape", n->op->name, i);
+    return true;
+}
+
+static bool is_vector(const Graph *g, Tensor w) { return graph_node(g, w)->shape.rank == 1; }
+
+/* ---- Units: runs of numbers, whatever they are of ---------------------------------------------------------------- */
+
+enum { UPDATE_FLOATS = 16384 };
+static int64_t update_units(const Call *c) { return (c->states.floats + UPDATE_FLOATS - 1) / UPDATE_FLOATS; }
+static Range update_range(const Call *c, int64_t unit) {
+    Range r = {unit * UPDATE_FLOATS, (unit + 1) * UPDATE_FLOATS};
+    if (r.last > c->states.floats) r.last = c->states.floats;
+    return r;
+}
+
+/* Numbers of a state in a plain graph. */
+static int64_t plain_size(const PlainCall *c) {
+    const Shape *s = &c->node->shape;
+    return s->dim[0].size * (s->rank > 1 ? s->dim[1].size : 1);
+}
+
+static bool decays(const Node *n) { return ((const UpdateAttributes *)n->attributes)->decays; }
+
+static void average_plainly(const PlainCall *c, int of) {
+    float *e = (float *)(uintptr_t)c->in[of];
+    for (int64_t i = 0; e && i < plain_size(c); i++)
+        e[i] = (float)(c->step->scalars.average_decay * (double)e[i] +
+                       (1 - c->step->scalars.average_decay) * (double)c->out[i]);
+}
+static void average_run(const Call *c, int of, Range r) {
+    double decay = c->step->scalars.average_decay;
+    if (c->states.of[of])
+        c->kernels->average(c->states.of[of] + r.first, c->states.of[0] + r.first, r.last - r.first, (float)decay,
+                            (float)(1 - decay));
+}
+
+/* ---- adamw ------------------------------------------------------------------------------------------------------- */
+
+Tensor adamw(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tensor average, bool decay) {
+    return graph_op(g, is_vector(g, w) ? &adamw_vector_row : &adamw_row,
+                    &(Node){.in = {w, grad, first, second, average}, .attributes = &(UpdateAttributes){decay}});
+}
+
+static AdamwNumbers adamw_numbers(const StepScalars *s, bool decay) {
+    return (AdamwNumbers){.clip = (float)s->clip,
+                          .decay = decay ? (float)(1 - s->learning_rate * s->weight_decay) : 1,
+                          .beta1 = (float)s->beta1,
+                          .rest1 = (float)(1 - s->beta1),
+                          .beta2 = (float)s->beta2,
+                          .rest2 = (float)(1 - s->beta2),
+                          .step = (float)(s->learning_rate / (1 - pow(s->beta1, (double)s->step))),
+                          .root = (float)sqrt(1 - pow(s->beta2, (double)s->step)),
+                          .epsilon = (float)s->epsilon};
+}
+
+static void adamw_reference(const PlainCall *c) {
+    const StepScalars *s = &c->step->scalars;
+    float *m = (float *)(uintptr_t)c->in[2], *v = (float *)(uintptr_t)c->in[3];
+    double bias1 = 1 - pow(s->beta1, (double)s->step), bias2 = sqrt(1 - pow(s->beta2, (double)s->step));
+    for (int64_t i = 0; i < plain_size(c); i++) {
+        double g = (double)c->in[1][i] * s->clip, p = (double)c->out[i];
+        double m1 = s->beta1 * (double)m[i] + (1 - s->beta1) * g, v1 = s->beta2 * (double)v[i] + (1 - s->beta2) * g * g;
+        if (decays(c->node)) p *= 1 - s->learning_rate * s->weight_decay;
+        c->out[i] = (float)(p - s->learning_rate / bias1 * m1 / (sqrt(v1) / bias2 + s->epsilon));
+        m[i] = (float)m1, v[i] = (float)v1;
+    }
+    average_plainly(c, 4);
+}
+
+static void adamw_run(const Call *c, int64_t first, int64_t last) {
+    AdamwNumbers numbers = adamw_numbers(&c->step->scalars, decays(c->node));
+    for (int64_t u = first; u < last; u++) {
+        Range r = update_range(c, u);
+        float *const *of = c->states.of;
+        c->kernels->adamw(of[0] + r.first, c->in[1] + r.first, of[2] + r.first, of[3] + r.first, r.last - r.first,
+                          &numbers);
+        average_run(c, 4, r);
+    }
+}
+
+const OpRow adamw_row = {
+    .name = "adamw", .factors = "oi,oi,oi,oi,?oi->oi",
+    .shape = update_shape, .units = update_units, .cost = update_cost,
+    .run = adamw_run, .reference = adamw_reference, .binds = BINDS_STATES, .writes_state = true,
+    .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
+};
+const OpRow adamw_vector_row = {
+    .name = "adamw_vector", .factors = "o,o,o,o,?o->o",
+    .shape = update_shape, .units = update_units, .cost = update_cost,
+    .run = adamw_run, .reference = adamw_reference, .binds = BINDS_STATES, .writes_state = true,
+    .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
+};
+
+/* ---- sgd: beta1 is the momentum; none: no moment is read ---------------------------------------------------------- */
+
+Tensor sgd(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decay) {
+    return graph_op(g, is_vector(g, w) ? &sgd_vector_row : &sgd_row,
+                    &(Node){.in = {w, grad, first, average}, .attributes = &(UpdateAttributes){decay}});
+}
+
+static void sgd_reference(const PlainCall *c) {
+    const StepScalars *s = &c->step->scalars;
+    float *m = (float *)(uintptr_t)c->in[2];
+    for (int64_t i = 0; i < plain_size(c); i++) {
+        double g = (double)c->in[1][i] * s->clip + (decays(c->node) ? s->weight_decay * (double)c->out[i] : 0);
+        if (s->beta1 > 0) m[i] = (float)(g = s->beta1 * (double)m[i] + g);
+        c->out[i] = (float)((double)c->out[i] - s->learning_rate * g);
+    }
+    average_plainly(c, 3);
+}
+
+static void sgd_run(const Call *c, int64_t first, int64_t last) {
+    const StepScalars *s = &c->step->scalars;
+    SgdNumbers numbers = {.clip = (float)s->clip, .decay = decays(c->node) ? (float)s->weight_decay : 0,
+                          .momentum = (float)s->beta1, .rate = (float)s->learning_rate};
+    for (int64_t u = first; u < last; u++) {
+        Range r = update_range(c, u);
+        float *const *of = c->states.of;
+        c->kernels->sgd(of[0] + r.first, c->in[1] + r.first, s->beta1 > 0 ? of[2] + r.first : NULL, r.last - r.first,
+                        &numbers);
+        average_run(c, 3, r);
+    }
+}
+
+const OpRow sgd_row = {
+    .name = "sgd", .factors = "oi,oi,oi,?oi->oi",
+    .shape = update_shape, .units = update_units, .cost = update_cost,
+    .run = sgd_run, .reference = sgd_reference, .binds = BINDS_STATES, .writes_state = true,
+    .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
+};
+const OpRow sgd_vector_row = {
+    .name = "sgd_vector", .factors = "o,o,o,?o->o",
+    .shape = update_shape, .units = update_units, .cost = update_cost,
+    .run = sgd_run, .reference = sgd_reference, .binds = BINDS_STATES, .writes_state = true,
+    .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
+};
+
+/* ---- sum_states: a += b, of a weight that is used twice ---------------------------------------------------------- */
+
+Tensor sum_states(Graph *g, Tensor a, Tensor b) { return graph_op(g, &sum_states_row, &(Node){.in = {a, b}}); }
+static void sum_states_reference(const PlainCall *c) {
+    for (int64_t i = 0; i < plain_size(c); i++) c->out[i] = c->in[0][i] + c->in[1][i];
+}
+static void sum_states_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t u = first; u < last; u++) {
+        Range r = update_range(c, u);
+        float *a = c->states.of[0] + r.first;
+        c->kernels->add(a, c->states.of[1] + r.first, r.last - r.first, a);
+    }
+}
+const OpRow sum_states_row = {
+    .name = "sum_states", .factors = "oi,oi->oi",
+    .shape = update_shape, .units = update_units, .cost = update_cost,
+    .run = sum_states_run, .reference = sum_states_reference, .binds = BINDS_STATES, .writes_state = true,
+    .none = NONE_UPDATE,
+};
+
+/* ---- row_squares: the sum of squares of each row of a gradient, [o,i] -> [o]; of a vector its squares ------------ */
+
+Tensor row_squares(Graph *g, Tensor x) {
+    return graph_op(g, is_vector(g, x) ? &squares_row : &row_squares_row, &(Node){.in = {x}});
+}
+static bool squares_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    (void)err;
+    *out = (Shape){.rank = 1, .dim = {graph_node(g, n->in[0])->shape.dim[0]}};
+    return true;
+}
+static void row_squares_reference(const PlainCall *c) {
+    const Shape *s = &graph_node(c->graph, c->node->in[0])->shape;
+    int64_t w = s->rank > 1 ? s->dim[1].size : 1;
+    for (int64_t o = 0; o < s->dim[0].size; o++) {
+        double sum = 0;
+        for (int64_t i = 0; i < w; i++) sum += (double)c->in[0][o * w + i] * (double)c->in[0][o * w + i];
+        c->out[o] = (float)sum;
+    }
+}
+static int64_t row_squares_units(const Call *c) { return (c->out_width + PANEL - 1) / PANEL; }
+
+/* Columns in order, 16 rows at a time, in double: squares of f32 are exact there. */
+static void leaf_squares(const float *panel, Range columns, double sum[PANEL]) {
+    memset(sum, 0, PANEL * sizeof *sum);
+    for (int64_t i = columns.first; i < columns.last; i++)
+        for (int l = 0; l < PANEL; l++) sum[l] += (double)panel[i * PANEL + l] * (double)panel[i * PANEL + l];
+}
+static bool tree_squares(const Call *c, const float *panel, int level, int64_t index, double sum[PANEL]) {
+    const Tree *tree = c->states.tree;
+    if (level == 0) {
+        leaf_squares(panel, (Range){tree->first[index], tree->last[index]}, sum);
+        return tree->first[index] < tree->last[index];
+    }
+    double other[PANEL];
+    bool left = tree_squares(c, panel, level - 1, 2 * index, sum),
+         right = tree_squares(c, panel, level - 1, 2 * index + 1, other);
+    for (int l = 0; right && l < PANEL; l++) sum[l] = left ? sum[l] + other[l] : other[l];
+    return left || right;
+}
+static void row_squares_run(const Call *c, int64_t first, int64_t last) {
+    int64_t columns = c->in_width[0];
+    for (int64_t p = first; p < last; p++) {
+        double sum[PANEL];
+        const float *panel = c->in[0] + p * columns * PANEL;
+        if (c->states.tree) tree_squares(c, panel, c->states.tree->levels, 0, sum);
+        else leaf_squares(panel, (Range){0, columns}, sum);
+        for (int l = 0; l < PANEL && p * PANEL + l < c->out_width; l++) c->out[p * PANEL + l] = (float)sum[l];
+    }
+}
+static void squares_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t o = first * PANEL; o < last * PANEL && o < c->out_width; o++)
+        c->out[o] = c->in[0][o] * c->in[0][o];
+}
+
+const OpRow row_squares_row = {
+    .name = "row_squares", .factors = "oi->o", .shape = squares_shape, .units = row_squares_units,
+    .cost = update_cost, .run = row_squares_run, .reference = row_squares_reference,
+    .finish = all_reduce, .binds = BINDS_STATES, .whole = true,
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+};
+const OpRow squares_row = {
+    .name = "squares", .factors = "o->o", .shape = squares_shape, .units = row_squares_units,
+    .cost = update_cost, .run = squares_run, .reference = row_squares_reference, .binds = BINDS_STATES,
+    .none = NONE_UPDATE,
+};

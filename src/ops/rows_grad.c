@@ -1,0 +1,168 @@
+/* rows_grad.c: gradients of the ops that pick rows: embed (embed.c) and select_rows (elementwise.c).
+ *
+ *     dE[v] = sum over rows t with id v of dy[t], rows in order;   select_rows: each row's gradient goes to its place
+ *
+ * Logit rows pass in several runs, so that places are a state of rows that the forward pass clears.
+ */
+#include <string.h>
+#include "../graph/gradient.h"
+#include "call.h"
+
+static Cost rows_cost(const Graph *g, const Node *n) {
+    const Shape *x = &graph_node(g, n->in[n->inputs > 1 ? 1 : 0])->shape;
+    double size = x->rank > 1 ? (double)x->dim[0].size * (double)x->dim[1].size : (double)x->dim[0].size;
+    return (Cost){.flops = size, .bytes = 12 * size};
+}
+
+/* ---- embed_grad -------------------------------------------------------------------------------------------------- */
+
+static bool embed_grad_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    *out = graph_node(g, n->in[2])->shape;
+    return (out->rank == 2 && out->dim[1].size == graph_node(g, n->in[1])->shape.dim[1].size) ||
+           err_as(err, QM_INTERNAL, "embed_grad: the sum does not fit the rows");
+}
+
+Tensor embed_grad(Graph *g, Tensor tokens, Tensor dy, Tensor sum) {
+    return graph_op(g, &embed_grad_row, &(Node){.in = {tokens, dy, sum}});
+}
+
+static void embed_grad_reference(const PlainCall *c) {
+    const Shape *s = &c->node->shape;
+    int64_t w = c->out_width;
+    if (!c->step->lanes[STEP_ROWS].held) memset(c->out, 0, (size_t)(s->dim[0].size * w) * sizeof(float));
+    for (int64_t t = 0; t < c->rows; t++)
+        for (int64_t i = 0; i < w; i++) c->out[c->ids[t] * w + i] += c->in[1][t * w + i];
+}
+
+typedef struct EmbedChain { const Call *call; int64_t panel; bool none; } EmbedChain;
+
+static void embed_chain(void *of, const LaneRun *run, float *acc) {
+    const EmbedChain *e = of;
+    int64_t w = e->call->in_width[1];
+    for (int64_t t = run->first; t < run->last && !e->none; t++) {
+        int64_t id = e->call->ids[t];
+        if (id / PANEL != e->panel) continue;
+        for (int64_t i = 0; i < w; i++) acc[i * PANEL + id % PANEL] += e->call->in[1][t * w + i];
+    }
+}
+
+/* A unit is a panel of 16 ids. */
+static int64_t embed_grad_units(const Call *c) { return (c->node->shape.dim[0].size + PANEL - 1) / PANEL; }
+static int64_t embed_grad_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    (void)p, (void)blocking, (void)rows;
+    return LANE_SLOTS * PANEL * n->shape.dim[1].size;
+}
+static void embed_grad_run(const Call *c, int64_t first, int64_t last) {
+    int64_t floats = PANEL * c->in_width[1];
+    const LanePlan *plan = &c->step->lanes[STEP_ROWS];
+    for (int64_t u = first; u < last; u++) {
+        EmbedChain e = {c, u, true};
+        for (int64_t t = 0; t < c->row1 && e.none; t++) e.none = c->ids[t] / PANEL != u;
+        if (e.none && !plan->held && plan->kept == 1) { /* most ids of a step are nobody's */
+            memset(c->states.slot[0] + u * floats, 0, (size_t)floats * sizeof(float));
+            continue;
+        }
+        lanes_fold(plan, c->states.slot, u * floats, floats, c->scratch, embed_chain, &e);
+    }
+}
+
+const OpRow embed_grad_row = {
+    .name = "embed_grad", .factors = "t,t!d,v!d->v!d",
+    .shape = embed_grad_shape, .units = embed_grad_units, .cost = rows_cost,
+    .run = embed_grad_run, .reference = embed_grad_reference, .scratch = embed_grad_scratch,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .accumulates = true, .whole = true,
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+};
+
+bool embed_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
+    (void)self;
+    if (gradient_needed(b, n->in[1])) embed_grad(b->g, n->in[0], dy, gradient_sum(b, n->in[1], NULL));
+    return true;
+}
+
+/* ---- clear_rows, put_rows ---------------------------------------------------------------------------------------- */
+
+static bool rows_state_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Node *rows = graph_node(g, n->in[n->inputs - 1]);
+    *out = rows->shape;
+    return (rows->kind == NODE_STATE || rows->op) || err_as(err, QM_INTERNAL, "%s: expected a state", n->op->name);
+}
+
+Tensor clear_rows(Graph *g, Tensor rows) { return graph_op(g, &clear_rows_row, &(Node){.in = {rows}}); }
+Tensor put_rows(Graph *g, Tensor x, Tensor which, Tensor rows) {
+    return graph_op(g, &put_rows_row, &(Node){.in = {x, which, rows}});
+}
+
+static void clear_rows_reference(const PlainCall *c) {
+    memset(c->out, 0, (size_t)(c->step->rows * c->out_width) * sizeof(float));
+}
+static void put_rows_reference(const PlainCall *c) {
+    for (int64_t r = 0; r < c->rows; r++)
+        memcpy(c->out + c->ids[r] * c->out_width, c->in[0] + r * c->out_width, (size_t)c->out_width * sizeof(float));
+}
+static void clear_rows_run(const Call *c, int64_t first, int64_t last) {
+    memset(c->states.of[0] + (c->row0 + first) * c->out_width, 0, (size_t)((last - first) * c->out_width) * sizeof(float));
+}
+static void put_rows_run(const Call *c, int64_t first, int64_t last) {
+    int64_t w = c->out_width;
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
+        memcpy(c->states.of[2] + c->ids[r] * w, c->in[0] + r * w, (size_t)w * sizeof(float));
+}
+
+#define NONE_ROWS {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED}
+const OpRow clear_rows_row = {
+    .name = "clear_rows", .factors = "t!d->t!d",
+    .shape = rows_state_shape, .units = call_rows, .cost = rows_cost,
+    .run = clear_rows_run, .reference = clear_rows_reference,
+    .binds = BINDS_STATES, .writes_state = true, .none = NONE_ROWS,
+};
+const OpRow put_rows_row = {
+    .name = "put_rows", .factors = "~r!d,~r,~t!d->t!d",
+    .shape = rows_state_shape, .units = call_rows, .cost = rows_cost,
+    .run = put_rows_run, .reference = put_rows_reference,
+    .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .none = NONE_ROWS,
+};
+
+/* The state is cleared before the first run of the head, in the forward pass. */
+bool select_rows_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
+    (void)self;
+    Graph *g = b->g;
+    if (!gradient_needed(b, n->in[0])) return true;
+    const Shape *x = &graph_node(g, n->in[0])->shape;
+    char axes[16];
+    snprintf(axes, sizeof axes, "%c%s%s%s", x->dim[0].letters[0], x->dim[1].letters[1] ? "(" : "", x->dim[1].letters,
+             x->dim[1].letters[1] ? ")" : "");
+    Tensor rows = state(g, axes, TYPE_F32, "rows%d.grad", n->in[0].id);
+    Stage stage = g->stage;
+    g->stage = STAGE_FORWARD;
+    clear_rows(g, rows);
+    g->stage = stage;
+    return gradient_add(b, n->in[0], put_rows(g, dy, n->in[1], rows));
+}
+
+/* ---- replica_sum: what the replicas have added to a sum, in the order of lanes ----------------------------------- */
+
+static bool state_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    (void)err;
+    *out = graph_node(g, n->in[0])->shape;
+    return true;
+}
+Tensor replica_sum(Graph *g, Tensor sum) { return graph_op(g, &replica_sum_row, &(Node){.in = {sum}}); }
+
+/* One process has added the rows of all replicas, lane by lane: the sum is complete. */
+static int64_t no_units(const Call *c) { return (void)c, 0; }
+static void replica_sum_run(const Call *c, int64_t first, int64_t last) { (void)c, (void)first, (void)last; }
+static void replica_sum_reference(const PlainCall *c) { (void)c; }
+static Cost replica_sum_cost(const Graph *g, const Node *n) {
+    const Shape *s = &n->shape;
+    (void)g;
+    return (Cost){.flops = 0, .bytes = 4 * (double)s->dim[0].size * (s->rank > 1 ? (double)s->dim[1].size : 1)};
+}
+
+const OpRow replica_sum_row = {
+    .name = "replica_sum", .factors = "oi->oi", .collective = true,
+    .shape = state_shape, .units = no_units, .cost = replica_sum_cost,
+    .run = replica_sum_run, .reference = replica_sum_reference,
+    .binds = BINDS_STATES, .writes_state = true,
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = "the result is whole"},
+};

@@ -1,0 +1,268 @@
+/* test_train.c: training against torch: losses, gradients, norms and weights after some steps; and the same bits on every
+ * mesh, for every split of a step into passes, and for every number of threads. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+#include "../src/io/json.h"
+#include "../src/io/safetensors.h"
+#include "../src/train/trainer.h"
+#include "fixture.h"
+
+/* ---- Golden cases ------------------------------------------------------------------------------------------------ */
+
+enum { MOST_ROWS = 64, MOST_STEPS = 16 };
+
+typedef struct Case {
+    const char *name, *gradient, *after; /* prefixes of golden tensors; NULL: there are none */
+    int steps;
+    double rate, beta1, beta2, decay, clip;
+    bool same_rows;                      /* every step has all rows */
+} Case;
+
+static const Case cases[] = {
+    {"train", "grad.", "after10.", 10, 1e-3, 0.9, 0.95, 0.1, 0, true},
+    {"train-accum", NULL, "after.", 12, 4e-3, 0.9, 0.95, 0.1, 0.7, false},
+    {"train-packed", "clipped_grad.", "after.", 5, 2e-3, 0.9, 0.95, 0.1, 1.0, true},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+typedef struct Data {
+    TrainRow rows[MOST_ROWS];
+    TrainSegment segments[MOST_ROWS * 8];
+    int64_t count, longest;
+    double loss[MOST_STEPS], norm[MOST_STEPS], rate[MOST_STEPS];
+    int64_t labels[MOST_STEPS];
+    json_t *json;
+    SafeTensors tensors;
+} Data;
+
+static char path[256];
+static const char *path_of(const Case *c, const char *file) {
+    snprintf(path, sizeof path, "tests/golden/%s%s%s", c->name, *file ? "/" : "", file);
+    return path;
+}
+
+static int32_t *ids_of(json_t *list) {
+    int32_t *ids = calloc(json_array_size(list) + 1, sizeof *ids);
+    for (size_t i = 0; i < json_array_size(list); i++) ids[i] = (int32_t)json_integer_value(json_array_get(list, i));
+    return ids;
+}
+
+static void row_add(Data *d, const TrainSegment *segments, int64_t count) {
+    TrainRow *r = &d->rows[d->count++];
+    *r = (TrainRow){.segments = segments, .count = count};
+    for (int64_t g = 0; g < count; g++) {
+        r->tokens += segments[g].count;
+        for (int64_t i = 1; i < segments[g].count; i++) r->labels += segments[g].labels[i] != NO_LABEL;
+    }
+    if (r->tokens > d->longest) d->longest = r->tokens;
+}
+
+/* [b][s] of the golden file; of a packed row, runs of one segment. */
+static void rows_of_tensors(Data *d) {
+    const SafeTensor *ids = safetensors_find(&d->tensors, "input_ids"), *labels = safetensors_find(&d->tensors, "labels"),
+                     *places = safetensors_find(&d->tensors, "position_ids");
+    int64_t used = 0, s = ids->dim[1];
+    for (int64_t b = 0; b < ids->dim[0]; b++) {
+        int64_t first = used;
+        for (int64_t at = 0, end; at < s; at = end) {
+            const int32_t *x = (const int32_t *)(const void *)ids->data + b * s,
+                          *y = (const int32_t *)(const void *)labels->data + b * s,
+                          *p = places ? (const int32_t *)(const void *)places->data + b * s : NULL;
+            for (end = at + 1; end < s && (!p || p[end] != 0);) end++;
+            bool padding = p && end == at + 1 && x[at] == 0 && y[at] == NO_LABEL;
+            if (!padding) d->segments[used++] = (TrainSegment){x + at, y + at, end - at};
+        }
+        row_add(d, &d->segments[first], used - first);
+    }
+}
+
+static void data_open(Data *d, const Case *c) {
+    Err err = {0};
+    json_error_t error;
+    *d = (Data){0};
+    if (!safetensors_open(&d->tensors, path_of(c, "golden.safetensors"), &err)) fail_msg("%s", err.text);
+    d->json = json_load_file(path_of(c, "golden.json"), 0, &error);
+    assert_non_null(d->json);
+    json_t *samples = json_object_get(d->json, "data"), *steps = json_object_get(d->json, "steps"), *item;
+    size_t i;
+    json_array_foreach(samples, i, item) {
+        json_t *ids = json_object_get(item, "input_ids");
+        d->segments[i] = (TrainSegment){ids_of(ids), ids_of(json_object_get(item, "labels")),
+                                        (int64_t)json_array_size(ids)};
+        row_add(d, &d->segments[i], 1);
+    }
+    if (!samples) rows_of_tensors(d);
+    for (int s = 0; s < c->steps; s++) {
+        json_t *step = json_array_get(steps, (size_t)s);
+        d->rate[s] = step ? json_number_value(json_object_get(step, "lr")) : c->rate;
+        d->loss[s] = json_number_value(step ? json_object_get(step, "loss")
+                                            : json_array_get(json_object_get(d->json, "losses"), (size_t)s));
+        d->norm[s] = json_number_value(step ? json_object_get(step, "grad_norm")
+                                            : json_array_get(json_object_get(d->json, "grad_norms"), (size_t)s));
+        d->labels[s] = step ? json_integer_value(json_object_get(step, "labels")) : 0;
+    }
+}
+
+static void data_close(Data *d) {
+    if (json_object_get(d->json, "data"))
+        for (int64_t i = 0; i < d->count; i++) {
+            free((void *)(uintptr_t)d->segments[i].ids);
+            free((void *)(uintptr_t)d->segments[i].labels);
+        }
+    json_decref(d->json);
+    safetensors_close(&d->tensors);
+}
+
+static StepNumbers numbers_of(const Case *c, const Data *d, int step) {
+    return (StepNumbers){.step = step + 1, .learning_rate = d->rate[step], .beta1 = c->beta1, .beta2 = c->beta2,
+                         .epsilon = 1e-8, .weight_decay = c->decay, .max_grad_norm = c->clip};
+}
+
+static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int threads, int64_t micro_batch,
+                             const char *isa) {
+    Err err = {0};
+    QmSource *source = qm_source_open(path_of(c, ""), &err);
+    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch};
+    o.engine.mesh = mesh;
+    o.engine.threads = threads;
+    o.engine.isa = isa;
+    Trainer *t = source ? trainer_open(source, &o, &err) : NULL;
+    qm_source_close(source);
+    if (!t) fail_msg("%s on %s: %s", c->name, mesh, err.text);
+    return t;
+}
+
+/* ---- Against torch ----------------------------------------------------------------------------------------------- */
+
+static void compare(const Case *c, Trainer *t, const Data *d, const char *prefix, TensorPart part, double factor,
+                    double relative, double absolute) {
+    int compared = 0;
+    for (int i = 0; i < trainer_tensors(t); i++) {
+        const TrainTensor *of = trainer_tensor(t, i);
+        char name[160];
+        Err err = {0};
+        snprintf(name, sizeof name, "%s%s", prefix, of->name);
+        const SafeTensor *want = safetensors_find(&d->tensors, name);
+        /* A bias of keys adds about the same to all scores of a row, so that its gradient is rounding. */
+        if (!want || (part == PART_VALUE && c->same_rows && c->clip > 0 && strstr(of->name, "k_proj.bias"))) continue;
+        int64_t n = of->dim[0] * of->dim[1];
+        float *got = calloc((size_t)n, sizeof *got);
+        const float *w = (const float *)(const void *)want->data;
+        double most = 0, worst = 0;
+        /* Where gradients are rounding alone, AdamW makes steps of it. */
+        snprintf(name, sizeof name, "%s%s", c->gradient ? c->gradient : "", of->name);
+        const SafeTensor *first = part == PART_VALUE ? safetensors_find(&d->tensors, name) : NULL;
+        const float *rounding = first ? (const float *)(const void *)first->data : NULL;
+        if (!trainer_read(t, i, part, got, &err)) fail_msg("%s", err.text);
+        for (int64_t k = 0; k < n; k++) {
+            most = fmax(most, fabs((double)w[k]));
+            if (rounding && fabs((double)rounding[k]) < 1e-6) continue;
+            worst = fmax(worst, fabs((double)got[k] * factor - (double)w[k]));
+        }
+        if (!(worst <= relative * most + absolute))
+            fail_msg("%s: %s%s: off by %.3g, the largest is %.3g", c->name, prefix, of->name, worst, most);
+        free(got);
+        compared++;
+    }
+    assert_true(compared > 5);
+}
+
+static void as_torch(void **state) {
+    const Case *c = *state;
+    Data d;
+    data_open(&d, c);
+    Trainer *t = open_trainer(c, &d, "1x1", 2, 4, NULL);
+    for (int step = 0; step < c->steps; step++) {
+        StepResult r;
+        Err err = {0};
+        StepNumbers n = numbers_of(c, &d, step);
+        const TrainRow *rows = c->same_rows ? d.rows : d.rows + 4 * step;
+        if (!trainer_step(t, rows, c->same_rows ? d.count : 4, &n, &r, &err)) fail_msg("%s", err.text);
+        if (!(fabs(r.loss - d.loss[step]) <= 1e-5 * fabs(d.loss[step])) ||
+            !(fabs(r.grad_norm - d.norm[step]) <= 2e-5 * d.norm[step]))
+            fail_msg("%s, step %d: loss %.9g, norm %.9g; expected %.9g, %.9g", c->name, step, r.loss, r.grad_norm,
+                     d.loss[step], d.norm[step]);
+        if (d.labels[step]) assert_int_equal(r.labels, d.labels[step]);
+        double factor = c->clip > 0 ? fmin(1, c->clip / (r.grad_norm + 1e-6)) : 1;
+        if (step == 0 && c->gradient) compare(c, t, &d, c->gradient, PART_GRADIENT, factor, 1e-5, 0);
+    }
+    compare(c, t, &d, c->after, PART_VALUE, 1, 0, 1e-4);
+    trainer_close(t);
+    data_close(&d);
+}
+
+/* ---- The same bits ----------------------------------------------------------------------------------------------- */
+
+typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; } Layout;
+static const Layout layouts[] = {
+    {"1x1", 1, 1, "reference"}, {"1x1", 2, 4, NULL},  {"1x1", 3, 3, NULL},     {"2x4", 2, 2, NULL},
+    {"1x8", 2, 4, NULL},        {"8x4", 2, 3, NULL},  {"1x32", 2, 4, NULL},    {"5x3", 2, 1, NULL},
+    {"dp2,tp4", 2, 4, NULL},    {"dp4,tp2", 2, 2, NULL}, {"dp8,tp1", 8, 4, NULL}, {"dp2,tp3", 2, 3, NULL},
+    {"dp3,tp1", 2, 4, NULL},
+};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts, BIT_STEPS = 3 };
+
+/* Everything that some steps leave, one number after the other. */
+static size_t trained(const Case *c, const Data *d, const Layout *l, float **out) {
+    Trainer *t = open_trainer(c, d, l->mesh, l->threads, l->micro_batch, l->isa);
+    Err err = {0};
+    size_t count = 0, capacity = 0;
+    *out = NULL;
+    for (int step = 0; step < BIT_STEPS; step++) {
+        StepResult r;
+        StepNumbers n = numbers_of(c, d, step + 1);
+        n.label_smoothing = 0.1, n.z_loss = 1e-3;
+        const TrainRow *rows = c->same_rows ? d->rows : d->rows + 4 * step;
+        if (!trainer_step(t, rows, c->same_rows ? d->count : 4, &n, &r, &err)) fail_msg("%s: %s", l->mesh, err.text);
+        assert_true(mem_grow((void **)out, &capacity, count + 4, sizeof **out, "test", &err));
+        memcpy(*out + count, (double[]){r.loss, r.grad_norm}, 2 * sizeof(double));
+        count += 4;
+    }
+    for (int i = 0; i < trainer_tensors(t); i++) {
+        size_t n = (size_t)(trainer_tensor(t, i)->dim[0] * trainer_tensor(t, i)->dim[1]);
+        for (TensorPart part = PART_VALUE; part <= PART_SECOND; part++) {
+            assert_true(mem_grow((void **)out, &capacity, count + n, sizeof **out, "test", &err));
+            if (!trainer_read(t, i, part, *out + count, &err)) fail_msg("%s", err.text);
+            count += n;
+        }
+    }
+    trainer_close(t);
+    return count;
+}
+
+static void same_bits(void **state) {
+    const Case *c = *state;
+    Data d;
+    float *first, *other;
+    data_open(&d, c);
+    size_t count = trained(c, &d, &layouts[1], &first);
+    for (int i = 0; i < LAYOUTS; i++) {
+        if (brief() && i % 4) continue;
+        assert_int_equal(trained(c, &d, &layouts[i], &other), count);
+        for (size_t k = 0; k < count; k++)
+            if (memcmp(&first[k], &other[k], sizeof *first))
+                fail_msg("%s on %s, %d threads, %lld rows at a time: number %zu of %zu is %.9g, not %.9g", c->name,
+                         layouts[i].mesh, layouts[i].threads, (long long)layouts[i].micro_batch, k, count,
+                         (double)other[k], (double)first[k]);
+        free(other);
+    }
+    free(first);
+    data_close(&d);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[0]),
+        cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[1]),
+        cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[2]),
+        cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[0]),
+        cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[1]),
+        cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[2]),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
