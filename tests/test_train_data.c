@@ -1,4 +1,5 @@
-/* test_train_data.c: what rows a run is trained on: masks, packing plans and blocks as TRL and run_clm make them; files that are wrong; tokens that are kept. */
+/* test_train_data.c: what rows a run is trained on: masks, packing plans and blocks as TRL and run_clm make them; files
+ * that are wrong; tokens that are kept. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,9 +20,9 @@
 static char folder[] = "/tmp/qwenmesh-train-XXXXXX";
 
 static const char *path_of(const char *name) {
-    static char path[4][256];
+    static char path[16][256];
     static int next;
-    char *p = path[next++ % 4];
+    char *p = path[next++ % 16];
     snprintf(p, sizeof path[0], "%s/%s", folder, name);
     return p;
 }
@@ -231,10 +232,29 @@ static void other_templates(void **state) {
     check_labelled(&o, 0, " two<|endoftext|>\n");
     o.mask = MASK_REPLY;
     check_labelled(&o, 0, " one<|endoftext|>| two<|endoftext|>"); /* " one" is one token */
+    /* What ends the whole is not what a turn ends with, and the generation prompt says more than a turn begins with. */
+    const char *ends =
+        file_of("ends.jinja",
+                "{% for m in messages %}{{ '<|box_start|>' if m.role == 'user' else '<|quad_start|>' }}{{ m.content }}"
+                "<|vision_end|>\n{% endfor %}{{ '<|quad_start|>\\n' if add_generation_prompt else '<|endoftext|>' }}");
+    assert_true(qm_tokenizer_set_chat(qwen, ends, &err));
+    check_labelled(&o, 0, "one<|vision_end|>|two<|vision_end|>\n<|endoftext|>");
+    /* A template that moves what came before: only the last turn is known. */
+    const char *moves = file_of(
+        "moves.jinja", "{% for m in messages %}{{ loop.revindex if m.role == 'user' }}[{{ m.content }}]{% endfor %}");
+    assert_true(qm_tokenizer_set_chat(qwen, moves, &err));
+    must_fail(&o, qwen, "two.jsonl line 1: messages[1]: the chat template writes what came before in another way");
+    o.mask = MASK_LAST;
+    must_fail(&o, qwen, "messages[3]");
+    const char *last = file_of("last.jinja", "{% for m in messages %}{% if loop.last and m.role == 'assistant' %}{{ "
+                                             "m.content }}<|endoftext|>{% elif m.role == "
+                                             "'user' %}[{{ m.content }}]{% endif %}{% endfor %}");
+    assert_true(qm_tokenizer_set_chat(qwen, last, &err));
+    check_labelled(&o, 0, "two<|endoftext|>");
     /* A template that forgets: nobody knows what the assistant's part is. */
     const char *forgets = file_of("forgets.jinja", "{{ messages | length }}{{ messages[-1].content }}");
     assert_true(qm_tokenizer_set_chat(qwen, forgets, &err));
-    must_fail(&o, qwen, "two.jsonl line 1: messages[1]: the chat template writes");
+    must_fail(&o, qwen, "two.jsonl line 1: messages[3]: the chat template writes");
     qm_tokenizer_close(qwen);
     assert_int_equal(open_qwen(NULL), 0);
 }
@@ -636,6 +656,17 @@ static void first_wrong_line(void **state) {
     text_free(&text);
 }
 
+static bool stop_now(void) { return true; }
+
+static void interrupted(void **state) {
+    (void)state;
+    Err err = {0};
+    TrainDataOptions o = options_for(file_of("stop.jsonl", "{\"ids\": [1, 2]}\n"));
+    o.stop = stop_now;
+    assert_null(train_data_open(qwen, &o, &err));
+    assert_int_equal(err.kind, QM_INTERRUPTED);
+}
+
 static void wrong_options(void **state) {
     (void)state;
     TrainDataOptions o = options_for(file_of("empty.jsonl", ""));
@@ -660,6 +691,135 @@ static void wrong_options(void **state) {
     o.task = TASK_SEQCLS;
     o.packing = PACKING_BFD;
     must_fail(&o, qwen, "packing bfd is for clm");
+}
+
+/* ---- Classes and answers ----------------------------------------------------------------------------------------- */
+
+static TrainDataOptions task_options(TrainTask task, const char *lines) {
+    TrainDataOptions o = options_for(file_of("task.jsonl", lines));
+    o.task = task;
+    return o;
+}
+
+static void sequence_classes(void **state) {
+    (void)state;
+    TrainDataOptions o = task_options(
+        TASK_SEQCLS,
+        "{\"text\": \"good\", \"label\": \"pos\"}\n{\"text\": \"bad\", \"text_pair\": \" very\", \"label\": \"neg\"}\n"
+        "{\"ids\": [5], \"label\": \"pos\"}\n");
+    TrainData *d = must_open(&o);
+    assert_int_equal(train_name_count(d), 2);
+    assert_string_equal(train_name(d, 0), "neg");
+    assert_string_equal(train_name(d, 1), "pos");
+    static const int want[] = {1, 0, 1};
+    for (int i = 0; i < 3; i++) {
+        const TrainRow *row = train_row(d, 0, i);
+        assert_int_equal(train_target(d, row->segments)->label, want[i]);
+        assert_int_equal(row->labels, 1);
+    }
+    const TrainSegment *pair = train_row(d, 0, 1)->segments;
+    assert_int_equal(pair->count, 2);
+    assert_int_equal(pair->ids[1], qm_tokenizer_id(qwen, " very"));
+    assert_false(train_is_regression(d));
+    train_data_close(d);
+    static const char *const names[] = {"pos", "neg", "odd"};
+    o.names = names; /* the model's own keep their numbers */
+    o.name_count = 3;
+    d = must_open(&o);
+    assert_int_equal(train_target(d, train_row(d, 0, 1)->segments)->label, 1);
+    assert_int_equal(train_name_count(d), 3);
+    train_data_close(d);
+    o.name_count = 1;
+    must_fail(&o, qwen, "task.jsonl line 2: label: expected one of the model's 1 classes (pos), got 'neg'");
+    o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": 0}\n{\"ids\": [5], \"label\": 2}\n");
+    d = must_open(&o);
+    assert_int_equal(train_name_count(d), 3);
+    assert_string_equal(train_name(d, 2), "LABEL_2");
+    assert_int_equal(train_target(d, train_row(d, 0, 1)->segments)->label, 2);
+    train_data_close(d);
+    o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": 3}\n{\"ids\": [5], \"label\": -0.5}\n");
+    d = must_open(&o);
+    assert_true(train_is_regression(d));
+    assert_int_equal(train_name_count(d), 0);
+    assert_true(train_target(d, train_row(d, 0, 0)->segments)->value == 3);
+    assert_true(train_target(d, train_row(d, 0, 1)->segments)->value == -0.5f);
+    train_data_close(d);
+    o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": 3}\n{\"ids\": [5], \"label\": \"x\"}\n");
+    must_fail(&o, qwen, "expected names or numbers throughout, got both");
+    o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": true}\n");
+    must_fail(&o, qwen, "line 1: label: expected a name or a number, got true");
+    o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": 70000}\n{\"ids\": [5], \"label\": 1e99}\n");
+    must_fail(&o, qwen, "line 2: label: expected a class from 0 to 65535, got 1e+99");
+    o = task_options(TASK_SEQCLS, "{\"ids\": [5]}\n");
+    must_fail(&o, qwen, "expected a sample for seqcls with \"text\" and \"label\"; \"ids\" and \"label\"; got \"ids\"");
+}
+
+static void token_classes(void **state) {
+    (void)state;
+    TrainDataOptions o = task_options(
+        TASK_TOKCLS,
+        "{\"tokens\": [\"Unbelievable\", \"York\", \"\", \"x\"], \"tags\": [\"O\", \"B-LOC\", \"O\", \"I-LOC\"]}\n");
+    TrainData *d = must_open(&o);
+    const TrainSegment *s = train_row(d, 0, 0)->segments;
+    int32_t *ids;
+    Err err = {0};
+    int64_t first = qm_tokenizer_encode(qwen, "Unbelievable", 12, true, &ids, &err);
+    assert_true(first > 1);
+    assert_memory_equal(s->ids, ids, (size_t)first * sizeof *ids);
+    free(ids);
+    assert_int_equal(s->count, first + 2);
+    assert_int_equal(s->ids[first], qm_tokenizer_id(qwen, " York"));
+    assert_string_equal(train_name(d, s->labels[0]), "O"); /* what a token is, not what comes next */
+    for (int64_t i = 1; i < first; i++) assert_int_equal(s->labels[i], NO_LABEL);
+    assert_string_equal(train_name(d, s->labels[first]), "B-LOC");
+    assert_string_equal(train_name(d, s->labels[first + 1]), "I-LOC");
+    assert_int_equal(train_row(d, 0, 0)->labels, 3);
+    train_data_close(d);
+    o = task_options(TASK_TOKCLS, "{\"ids\": [4, 5, 6], \"labels\": [1, -100, 0]}\n");
+    d = must_open(&o);
+    s = train_row(d, 0, 0)->segments;
+    assert_int_equal(s->labels[0], 1);
+    assert_int_equal(s->labels[1], NO_LABEL);
+    assert_int_equal(s->labels[2], 0);
+    assert_int_equal(train_name_count(d), 2);
+    train_data_close(d);
+    o = task_options(TASK_TOKCLS, "{\"tokens\": [\"a\"], \"tags\": []}\n");
+    must_fail(&o, qwen, "line 1: tokens and tags: expected two lists of one length, got 1 and 0");
+    o = task_options(TASK_TOKCLS, "{\"tokens\": [\"a\"], \"tags\": [0.5]}\n");
+    must_fail(&o, qwen, "line 1: tags[0]: expected a class");
+    o = task_options(TASK_TOKCLS, "{\"tokens\": [3], \"tags\": [1]}\n");
+    must_fail(&o, qwen, "tokens[0]: expected a text");
+}
+
+static void answer_spans(void **state) {
+    (void)state;
+    TrainDataOptions o =
+        task_options(TASK_QA, "{\"question\": \"Where?\", \"context\": \"\\u00e9t\\u00e9: in New York now\", "
+                              "\"answers\": {\"text\": [\"New York\"], \"answer_start\": [8]}}\n{\"ids\": [1, 2, 3], "
+                              "\"start\": 1, \"end\": 2}\n");
+    TrainData *d = must_open(&o);
+    const TrainSegment *s = train_row(d, 0, 0)->segments;
+    const TrainTarget *t = train_target(d, s);
+    assert_int_equal(t->end, t->start + 1);
+    assert_int_equal(s->ids[t->start], qm_tokenizer_id(qwen, " New"));
+    assert_int_equal(s->ids[t->end], qm_tokenizer_id(qwen, " York"));
+    t = train_target(d, train_row(d, 0, 1)->segments);
+    assert_int_equal(t->start, 1);
+    assert_int_equal(t->end, 2);
+    train_data_close(d);
+    o.seq_len = 5; /* the first answer is cut away */
+    d = must_open(&o);
+    assert_int_equal(train_rows(d), 1);
+    assert_int_equal(train_counts(d)->dropped, 1);
+    train_data_close(d);
+    o = task_options(
+        TASK_QA, "{\"question\": \"q\", \"context\": \"abc\", \"answers\": {\"text\": \"b\", \"answer_start\": 2}}\n");
+    must_fail(&o, qwen, "line 1: answers: expected 'b' at character 2 of the context, got 'c'");
+    o = task_options(
+        TASK_QA, "{\"question\": \"q\", \"context\": \"abc\", \"answers\": {\"text\": [], \"answer_start\": []}}\n");
+    must_fail(&o, qwen, "answers: expected {");
+    o = task_options(TASK_QA, "{\"ids\": [1, 2], \"start\": 1, \"end\": 0}\n");
+    must_fail(&o, qwen, "start and end: expected the first and the last token");
 }
 
 /* ---- Tokens that are kept ---------------------------------------------------------------------------------------- */
@@ -784,6 +944,10 @@ int main(void) {
         cmocka_unit_test(wrong_lines),
         cmocka_unit_test(first_wrong_line),
         cmocka_unit_test(wrong_options),
+        cmocka_unit_test(interrupted),
+        cmocka_unit_test(sequence_classes),
+        cmocka_unit_test(token_classes),
+        cmocka_unit_test(answer_spans),
         cmocka_unit_test(cache),
         cmocka_unit_test(shown),
     };

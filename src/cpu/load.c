@@ -42,10 +42,11 @@ static bool hold_packed(LoadedWeight *w, Err *err) {
     const WeightTensor *t = w->tensor;
     PackedWeight *p = &w->packed;
     size_t size;
+    bool panels = w->as_matrix || (w->as_table && !t->data); /* a table alone reads lanes of them */
     if (w->as_matrix && !t->panels) return err_set(err, "%s: %s has no panels", t->file, t->name);
-    if (w->as_table && !t->data && !w->as_matrix) return err_set(err, "%s: %s has no rows", t->file, t->name);
+    if (w->as_table && !t->data && !t->panels) return err_set(err, "%s: %s has no rows", t->file, t->name);
     if (w->as_vector && !t->data) return err_set(err, "%s: %s has no values", t->file, t->name);
-    if (!w->as_matrix) return true;
+    if (!panels) return true;
     if (!packed_type_named(t->panel_type, &p->type))
         return err_set(err, "%s: %s: '%.20s' is no packed type", t->file, t->name, t->panel_type);
     if (packed_quantised(p->type) && p->k % ACT_GROUP != 0)
@@ -71,7 +72,7 @@ bool cpu_hold(const Graph *g, Weights *weights, PackedType quantise, LoadedWeigh
     for (int id = 1; id < g->count; id++) {
         LoadedWeight *w = &list[id];
         if (!w->tensor) continue;
-        if (w->as_matrix) {
+        if (w->as_matrix || (w->as_table && w->tensor->panels)) {
             w->packed.rows = w->tensor->dim[0];
             w->packed.k = w->packed.columns = w->tensor->dim[1];
             w->packed.panels = (w->packed.rows + PANEL - 1) / PANEL;

@@ -29,10 +29,12 @@ static bool letter_split(const Node *in, char letter, bool whole) {
 static bool bind_input(const Program *p, const Node *user, int i, const Factors *f, Binding *b, Err *err) {
     const Node *in = graph_node(&p->graph, user->in[i]);
     if (!in) return true;
-    if (i < f->inputs && f->rank[i] != in->shape.rank) return true; /* e.g. a bias of rank 1 where none is written */
+    /* A vector where rows are written is one for all of them: its dimension is their last. */
+    int skip = i < f->inputs ? f->rank[i] - in->shape.rank : 0;
+    if (skip < 0) return true;
     for (int d = 0; d < in->shape.rank; d++) {
         const char *letters = in->shape.dim[d].letters;
-        const FactorDim *fd = &f->dim[i][d];
+        const FactorDim *fd = &f->dim[i][d + skip];
         for (int l = 0; letters[l]; l++) {
             int at = factor_of(fd, l, (int)strlen(letters)), factor = fd->letters[at] & 127;
             if (!letter_split(in, letters[l], fd->whole[at])) continue;

@@ -38,7 +38,7 @@ typedef struct AdapterPatterns { const char **pattern; double *value; int64_t co
 
 typedef struct AdapterConfig {
     int64_t rank;                /* r */
-    double alpha;
+    double alpha, dropout;       /* dropout: of x before A, while training */
     bool rslora, dora;
     AdapterBias bias;
     AdapterNames targets, saved; /* target_modules, modules_to_save */

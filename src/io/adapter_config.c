@@ -17,12 +17,12 @@ const char *const adapter_biases[ADAPTER_BIASES] = {"none", "all", "lora_only"};
 
 /* No number of inference depends on these, or the names of the tensors say it all. */
 static const char *const harmless[] = {
-    "auto_mapping", "revision", "inference_mode", "lora_dropout", "layers_pattern", "layers_to_transform",
+    "auto_mapping", "revision", "inference_mode", "layers_pattern", "layers_to_transform",
     "exclude_modules", "fan_in_fan_out", "loftq_config", "megatron_config", "megatron_core", "runtime_config",
     "eva_config", "corda_config", "lora_ga_config", "velora_config", "peft_version", "qalora_group_size",
 };
 static const char *const used[] = {
-    "peft_type", "r", "lora_alpha", "use_rslora", "use_dora", "bias", "task_type", "base_model_name_or_path",
+    "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias", "task_type", "base_model_name_or_path",
     "target_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "init_lora_weights", "ensure_weight_tying",
 };
 /* They change the computation, and only their absence is computed here. */
@@ -237,6 +237,7 @@ static bool config_read(AdapterConfig *c, const json_t *root, const char *where,
     return type_check(root, where, err) && keys_check(root, where, err) && beginning_check(root, where, err) &&
            json_get_int(root, "r", where, 1, MAX_ADAPTER_RANK, &c->rank, err) &&
            json_get_float(root, "lora_alpha", where, -1e9, 1e9, &c->alpha, err) &&
+           json_get_float(root, "lora_dropout", where, 0, 1, &c->dropout, err) &&
            json_get_bool(root, "use_rslora", where, &c->rslora, err) &&
            json_get_bool(root, "use_dora", where, &c->dora, err) &&
            json_get_bool(root, "ensure_weight_tying", where, &c->ties_weights, err) && bias_read(c, root, where, err) &&

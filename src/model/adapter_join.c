@@ -67,6 +67,8 @@ static bool norm_join(Adapters *a, const LinearAdapter *l, Weights *weights, Err
     float *down = floats_of(a_of, err), *up = down ? floats_of(b_of, err) : NULL;
     float *inverse = up ? adapters_floats(a, part_name(l->module, ADAPTER_NORM).text, w->file, w->dim[0], 0, err) : NULL;
     bool ok = inverse && adapter_norms(w, down, up, a->rank, l->scale, 0, w->dim[0], inverse, err);
+    const WeightTensor *magnitude = ok && a->fresh ? adapters_find(a, part_name(l->module, ADAPTER_MAGNITUDE).text) : NULL;
+    for (int64_t i = 0; magnitude && i < w->dim[0]; i++) ((float *)(uintptr_t)magnitude->data)[i] = 1 / inverse[i];
     free(down);
     free(up);
     return ok;

@@ -29,6 +29,7 @@ typedef struct Adapters {
     Adapter *file[MAX_ADAPTERS];
     double strength[MAX_ADAPTERS];
     int files;
+    bool fresh;             /* magnitudes are still to be set, to the norms of the rows */
     WeightTensor *tensors;  /* by names of the graph */
     int64_t tensor_count;
     size_t capacity;

@@ -103,31 +103,61 @@ static bool render_first(const TrainReader *r, const json_t *request, size_t cou
     return ok;
 }
 
-static bool begins(const Prompt *whole, const Prompt *part) {
-    return part->text.bytes <= whole->text.bytes && !memcmp(whole->text.data, part->text.data, part->text.bytes);
+/* Whether a control token of the text begins before `at` and ends behind it. *start: where. */
+static bool splits_token(const TrainReader *r, const Prompt *p, size_t at, size_t *start) {
+    const uint8_t *text = (const uint8_t *)p->text.data;
+    size_t from = at > ADDED_MOST_BYTES ? at - ADDED_MOST_BYTES : 0;
+    size_t to = p->text.bytes - at > ADDED_MOST_BYTES ? at + ADDED_MOST_BYTES : p->text.bytes;
+    AddedMatch m;
+    while (from < at && added_set_next(&r->tokenizer->raw, text, to, from, from, to, &m) && m.start < at) {
+        if (m.end > at) return *start = m.start, true;
+        from = m.end;
+    }
+    return false;
+}
+
+/* Bytes that two texts begin with alike, whole control tokens and characters. */
+static size_t common(const TrainReader *r, const Prompt *a, const Prompt *b) {
+    size_t n = 0, most = a->text.bytes < b->text.bytes ? a->text.bytes : b->text.bytes, start;
+    while (n < most && a->text.data[n] == b->text.data[n]) n++;
+    if (n == a->text.bytes || n == b->text.bytes) return n;
+    while (n && ((uint8_t)a->text.data[n] & 0xC0) == 0x80) n--;
+    while (splits_token(r, a, n, &start) || splits_token(r, b, n, &start)) n = start;
+    return n;
+}
+
+/* Where the whole, `p`, has the turn of message i: from the end of the generation prompt, as far as the turn keeps to
+ * it, to where what follows begins. */
+static bool turn_of(const TrainReader *r, const json_t *request, const Prompt *p, size_t i, Span *turn, Err *err) {
+    Prompt asked = {0}, before = {0}, after = {0};
+    bool last = i + 1 == json_array_size(json_object_get(request, "messages"));
+    bool ok = (i == 0 ||
+               (render_first(r, request, i, true, &asked, err) && render_first(r, request, i, false, &before, err))) &&
+              (last || render_first(r, request, i + 1, false, &after, err));
+    turn->start = ok ? common(r, &asked, p) : 0;
+    turn->end = last ? p->text.bytes : ok ? common(r, &after, p) : 0;
+    if (ok && (turn->start < common(r, &before, &asked) || turn->end < turn->start))
+        ok = err_set(err,
+                     "messages[%zu]: the chat template writes what came before in another way once more follows, so "
+                     "the assistant's turn is not known: expected a template with {%% generation %%}, or mask last",
+                     i);
+    prompt_free(&asked);
+    prompt_free(&before);
+    prompt_free(&after);
+    return ok;
 }
 
 static bool marks_of_growth(const TrainReader *r, const json_t *request, const Prompt *p, Marks *m, Err *err) {
     const json_t *messages = json_object_get(request, "messages");
-    size_t i;
-    const json_t *message;
-    bool ok = true;
-    json_array_foreach(messages, i, message) {
-        if (!ok || !json_is_word(json_object_get(message, "role"), role)) continue;
-        Prompt before = {0}, after = {0};
-        ok = i > 0 ? render_first(r, request, i, true, &before, err) : true;
-        bool last = i + 1 == json_array_size(messages);
-        ok = ok && (last || render_first(r, request, i + 1, false, &after, err));
-        if (ok && (!begins(p, &before) || (!last && !begins(p, &after))))
-            ok = err_set(err,
-                         "messages[%zu]: the chat template writes what came before in another way once more "
-                         "follows, so the assistant's part is not known: expected a template with {%% generation %%}",
-                         i);
-        ok = ok && marks_add(m, before.text.bytes, last ? p->text.bytes : after.text.bytes, err);
-        prompt_free(&before);
-        prompt_free(&after);
+    size_t first = 0, count = json_array_size(messages);
+    for (size_t i = 0; r->options->mask == MASK_LAST && i < count; i++)
+        if (json_is_word(json_object_get(json_array_get(messages, i), "role"), role)) first = i;
+    for (size_t i = first; i < count; i++) {
+        Span turn;
+        if (!json_is_word(json_object_get(json_array_get(messages, i), "role"), role)) continue;
+        if (!turn_of(r, request, p, i, &turn, err) || !marks_add(m, turn.start, turn.end, err)) return false;
     }
-    return ok;
+    return true;
 }
 
 /* ---- Which of it has labels -------------------------------------------------------------------------------------- */

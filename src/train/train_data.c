@@ -249,6 +249,8 @@ static bool make_rows(Set *set, const TrainDataOptions *o, Err *err) {
     if (ok) count_rows(set, o);
     if (ok) set->counts.rest += given - set->counts.tokens;
     pack_free(&plan);
+    free(set->part);
+    set->part = NULL;
     return ok;
 }
 
@@ -258,6 +260,7 @@ static bool open_all(TrainData *d, const QmTokenizer *t, Err *err) {
     const TrainDataOptions *o = &d->options;
     if (!check_template(t, err) || !read_files(d, t, err) || !deal(d, err)) return false;
     if (!make_rows(&d->train, o, err) || !make_rows(&d->eval, o, err)) return false;
+    for (int i = 0; joins(o->packing) && i < d->files; i++) samples_free(&d->file[i]); /* rows have copies */
     const TrainCounts *c = &d->train.counts;
     if (c->rows == 0)
         return err_set(err,

@@ -61,6 +61,8 @@ typedef struct TrainDataOptions {
     int name_count;
     int threads;          /* 0: all usable cores                                                                     */
     const char *cache;    /* a folder that keeps the tokens of files by their content; NULL: none                    */
+    bool (*stop)(void);   /* asked now and then while files are read, by any thread: true ends with QM_INTERRUPTED;
+                             NULL: never                                                                             */
     QmSource *source;     /* of the tokenizer: tokens are kept by its content too; NULL: they are not kept           */
 } TrainDataOptions;
 

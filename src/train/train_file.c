@@ -211,6 +211,11 @@ static void read_blocks(Hand *h, uint16_t self) {
     Sample s = {0};
     for (int64_t i; (i = atomic_fetch_add(&w->next, BLOCK)) < w->file->count;) {
         progress_show(&w->progress, i);
+        if (h->reader.options->stop && h->reader.options->stop()) {
+            err_as(&h->err, QM_INTERRUPTED, "interrupted while samples were read");
+            fail_at(h, i);
+            break;
+        }
         int64_t end = i + BLOCK < w->file->count ? i + BLOCK : w->file->count;
         for (; i < end && i < atomic_load(&w->failed); i++)
             if (!read_unit(&h->reader, w->file, &w->file->units[i], &s, &h->err) || !keep(h, i, &s, self)) {
@@ -289,6 +294,7 @@ static bool tell(const Work *w, const Hand *hands, int count, Err *err) {
     for (int i = 0; i < count; i++) {
         if (!hands[i].err.kind || hands[i].failed != first) continue;
         err_from(err, &hands[i].err);
+        if (err->kind == QM_INTERRUPTED) break;
         err_prefix(err, "%s %s %lld", w->file->name, w->file->unit, (long long)w->file->units[first].number);
     }
     return false;
