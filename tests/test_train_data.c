@@ -239,6 +239,15 @@ static void other_templates(void **state) {
                 "<|vision_end|>\n{% endfor %}{{ '<|quad_start|>\\n' if add_generation_prompt else '<|endoftext|>' }}");
     assert_true(qm_tokenizer_set_chat(qwen, ends, &err));
     check_labelled(&o, 0, "one<|vision_end|>|two<|vision_end|>\n<|endoftext|>");
+    Text many = {0};
+    text_line(&many, "{\"messages\": [");
+    for (int i = 0; i < 20000; i++)
+        text_line(&many, "%s{\"role\": \"assistant\", \"content\": \"%064d\"}", i ? ", " : "", i);
+    text_line(&many, "]}\n");
+    TrainDataOptions long_one = options_for(file_of("many.jsonl", many.data));
+    text_free(&many);
+    must_fail(&long_one, qwen, "too many for a chat template that marks no turns");
+    one_file[0] = path;
     /* A template that moves what came before: only the last turn is known. */
     const char *moves = file_of(
         "moves.jinja", "{% for m in messages %}{{ loop.revindex if m.role == 'user' }}[{{ m.content }}]{% endfor %}");
@@ -556,6 +565,12 @@ static void cut_and_dropped(void **state) {
     assert_int_equal(c->labels, 3);
     assert_int_equal(train_row(d, 0, 0)->segments[0].count, 3);
     assert_int_equal(train_row(d, 0, 1)->segments[0].ids[1], 9);
+    Text said = {0};
+    train_counts_text(d, &said);
+    assert_string_equal(said.data,
+                        "training: 6 samples, 2 of them cut, 4 dropped that have no label; 2 rows of 5 tokens, 3 "
+                        "of them labels; 3 tokens are in no row\n");
+    text_free(&said);
     train_data_close(d);
     o.packing = PACKING_BFD_SPLIT;
     d = must_open(&o);

@@ -147,11 +147,20 @@ static bool turn_of(const TrainReader *r, const json_t *request, const Prompt *p
     return ok;
 }
 
+/* Each of the assistant's turns takes up to three renderings of what came before: bytes of all of them together. */
+static const size_t most_rendered = (size_t)4 << 30;
+
 static bool marks_of_growth(const TrainReader *r, const json_t *request, const Prompt *p, Marks *m, Err *err) {
     const json_t *messages = json_object_get(request, "messages");
     size_t first = 0, count = json_array_size(messages);
     for (size_t i = 0; r->options->mask == MASK_LAST && i < count; i++)
         if (json_is_word(json_object_get(json_array_get(messages, i), "role"), role)) first = i;
+    if ((count - first) > most_rendered / 3 / (p->text.bytes + 1))
+        return err_as(
+            err, QM_LIMIT,
+            "%zu messages of %zu bytes are too many for a chat template that marks no turns: expected one with "
+            "{%% generation %%}, or mask last",
+            count, p->text.bytes);
     for (size_t i = first; i < count; i++) {
         Span turn;
         if (!json_is_word(json_object_get(json_array_get(messages, i), "role"), role)) continue;

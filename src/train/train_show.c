@@ -75,6 +75,21 @@ bool train_show(TrainData *d, const QmTokenizer *t, int64_t count, bool colour, 
     return ok;
 }
 
+static void add_counts(const char *what, const TrainCounts *c, Text *out) {
+    text_line(out, "%s: %lld samples", what, (long long)c->samples);
+    if (c->cut) text_line(out, ", %lld of them cut", (long long)c->cut);
+    if (c->dropped) text_line(out, ", %lld dropped that have no label", (long long)c->dropped);
+    text_line(out, "; %lld rows of %lld tokens, %lld of them labels", (long long)c->rows, (long long)c->tokens,
+              (long long)c->labels);
+    if (c->rest) text_line(out, "; %lld tokens are in no row", (long long)c->rest);
+    text_line(out, "\n");
+}
+
+void train_counts_text(const TrainData *d, Text *out) {
+    add_counts("training", train_counts(d), out);
+    if (train_eval_rows(d)) add_counts("evaluation", train_eval_counts(d), out);
+}
+
 /* ---- For programs ------------------------------------------------------------------------------------------------ */
 
 static void add_list(const char *name, const TrainRow *row, bool labels, bool classes, Text *out) {
