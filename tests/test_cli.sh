@@ -26,6 +26,23 @@ run forward -m $tiny --in $tiny/golden.safetensors --out "$work/b.safetensors" -
 check "forward: the same file on another mesh" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
 run forward -m $tiny --in $tiny/config.json --out "$work/c.safetensors"
 check "forward: an input that is no safetensors" 'is 1' 'err "error:"' '[ ! -e "$work/c.safetensors" ]'
+lora=tests/golden/train-lora
+run forward -m $lora --in $lora/golden.safetensors --out "$work/l.safetensors" --lora $lora/adapter-lora-0 --mesh 2x4
+check "forward: with an adapter, the loss that PEFT has" 'is 0' 'out "loss 6.52332"'
+for option in "$lora/adapter-lora-10" "style=$lora/adapter-dora-5:0.5"; do
+    run bench -m $lora -p 8 -n 4 -r 1 --lora "$option"
+    check "bench: with the adapter $option" 'is 0'
+done
+run bench -m $lora -p 8 -n 4 -r 1 --lora $lora/adapter-lora-10:0.5 --lora other=$lora/adapter-rslora-0
+check "bench: two adapters" 'is 0'
+run bench -m $lora --lora $lora/adapter-lora-10:much
+check "a strength that is no number" 'is 2' 'err "expected [NAME=]DIR[:SCALE] with a number as scale"'
+run bench -m $lora --lora $lora
+check "a folder that is no adapter" 'is 1' 'err "is no adapter: it has no adapter_config.json"'
+run bench -m $tiny --lora $lora/adapter-lora-10
+check "an adapter of another model" 'is 1' 'err "wrong shape: base_model.model.model.layers.0"'
+run eval compare --help
+check "eval compare: an adapter beside one of two models" 'is 0' 'out "--lora-b [NAME=]DIR[:SCALE]"'
 # Like run, with standard input from $work/texts.
 run_on_texts() {
     status=0

@@ -626,6 +626,44 @@ static void written_is_read(void **state) {
     }
 }
 
+/* Names as PEFT gives them, whatever class the model is. */
+static void names_of_files(void **state) {
+    static const struct { Head head; const char *name, *file; } names[] = {
+        {HEAD_CAUSAL, "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
+         "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight"},
+        {HEAD_QUESTION, "base_model.model.model.layers.0.mlp.up_proj.lora_A.weight",
+         "base_model.model.transformer.layers.0.mlp.up_proj.lora_A.weight"},
+        {HEAD_ABSENT, "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight",
+         "base_model.model.layers.0.mlp.up_proj.lora_B.weight"},
+        {HEAD_CAUSAL, "model.layers.0.self_attn.q_proj.bias", "base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias"},
+        {HEAD_ABSENT, "model.layers.0.self_attn.q_proj.bias", "base_model.model.layers.0.self_attn.q_proj.base_layer.bias"},
+        {HEAD_SEQUENCE, "score.weight", "base_model.model.score.weight"},
+    };
+    Opened o;
+    (void)state;
+    open_with(&o, MODEL, adapter(1));
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        char out[160];
+        o.config.head = names[i].head;
+        adapter_file_name(o.adapters, &o.config, names[i].name, out, sizeof out);
+        assert_string_equal(out, names[i].file);
+    }
+    opened_free(&o);
+    /* Biases and a head come back. */
+    static const char *const more[] = {"biases", "head"};
+    for (int i = 0; i < 2; i++) {
+        Err err = {0};
+        const char *from = in_folder(more[i]), *out = in_folder("rewritten");
+        open_with(&o, MODEL, from);
+        if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
+        opened_free(&o);
+        QmEngineOptions a = options_of(MODEL, from), b = options_of(MODEL, out);
+        logits_of(&a, first);
+        logits_of(&b, second);
+        same(more[i], first, second);
+    }
+}
+
 static bool read_ones(void *owner, const char *name, float *out, Err *err) {
     const Opened *o = owner;
     (void)err;
@@ -813,6 +851,7 @@ int main(void) {
         cmocka_unit_test(several_add_up),       cmocka_unit_test(ranks_of_their_own),    cmocka_unit_test(other_weights),
         cmocka_unit_test(labels_on_a_causal_base), cmocka_unit_test(a_head_with_an_adapter),
         cmocka_unit_test(merged_into_a_folder), cmocka_unit_test(merged_bases),          cmocka_unit_test(written_is_read),
+        cmocka_unit_test(names_of_files),
         cmocka_unit_test(begun_anew),           cmocka_unit_test(bad_configurations),    cmocka_unit_test(bad_tensors),
         cmocka_unit_test(bad_places),
     };

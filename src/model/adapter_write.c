@@ -91,12 +91,18 @@ bool adapter_config_write(const Adapters *a, const char *folder, Err *err) {
 
 /* ---- adapter_model.safetensors ----------------------------------------------------------------------------------- */
 
-void adapter_file_name(const ModelConfig *c, const char *name, char *out, size_t size) {
+void adapter_file_name(const Adapters *a, const ModelConfig *c, const char *name, char *out, size_t size) {
     static const char model[] = "model.";
     const char *rest = strncmp(name, ADAPTER_PREFIX, sizeof ADAPTER_PREFIX - 1) ? name : name + sizeof ADAPTER_PREFIX - 1;
-    bool below = !strncmp(rest, model, sizeof model - 1);
+    const char *dot = strrchr(rest, '.');
+    char module[MODULE_NAME];
+    snprintf(module, sizeof module, "%.*s", dot ? (int)(dot - rest) : 0, rest);
+    bool wrapped = rest == name && adapters_linear(a, module), below = !strncmp(rest, model, sizeof model - 1);
     const char *stands = !below ? "" : c->head == HEAD_QUESTION ? "transformer." : c->head == HEAD_ABSENT ? "" : model;
-    snprintf(out, size, ADAPTER_PREFIX "%s%s", stands, rest + (below ? sizeof model - 1 : 0));
+    if (below) rest += sizeof model - 1;
+    int stem = wrapped ? (int)(dot - rest) : (int)strlen(rest);
+    snprintf(out, size, ADAPTER_PREFIX "%s%.*s%s%s", stands, stem, rest, wrapped ? ".base_layer" : "",
+             wrapped ? dot : "");
 }
 
 typedef struct Written {
@@ -126,7 +132,7 @@ bool adapter_write(const Adapters *a, const ModelConfig *c, const char *folder, 
         const WeightTensor *t = &a->tensors[i];
         if (ends_in(t->name, ADAPTER_NORM)) continue;
         list[count] = (Written){.tensor = t, .read = read, .owner = owner};
-        adapter_file_name(c, t->name, list[count].name, sizeof list->name);
+        adapter_file_name(a, c, t->name, list[count].name, sizeof list->name);
         tensors[count] = (SaveTensor){.name = list[count].name, .rank = t->rank, .dim = {t->dim[0], t->dim[1]},
                                       .whole = true, .read = read_rows, .owner = &list[count]};
         count++;
