@@ -760,7 +760,7 @@ static void sequence_classes(void **state) {
     assert_true(train_target(d, train_row(d, 0, 1)->segments)->value == -0.5f);
     train_data_close(d);
     o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": 3}\n{\"ids\": [5], \"label\": \"x\"}\n");
-    must_fail(&o, qwen, "expected names or numbers throughout, got both");
+    must_fail(&o, qwen, "task.jsonl: labels: expected names or numbers throughout, got both");
     o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": true}\n");
     must_fail(&o, qwen, "line 1: label: expected a name or a number, got true");
     o = task_options(TASK_SEQCLS, "{\"ids\": [5], \"label\": 70000}\n{\"ids\": [5], \"label\": 1e99}\n");

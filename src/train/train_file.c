@@ -357,8 +357,8 @@ bool file_samples(const TrainReader *r, const char *path, TrainSamples *out, Err
     *out = (TrainSamples){0};
     if (!names_open(&names, o->names, o->name_count, err)) return false;
     own.names = &names;
-    bool ok =
-        file_load(&f, path, err) && load_or_read(&own, &f, out, err) && names_merge(r->names, &names, &order, err);
+    bool ok = file_load(&f, path, err) && load_or_read(&own, &f, out, err);
+    if (ok && !names_merge(r->names, &names, &order, err)) ok = false, err_prefix(err, "%s", f.name);
     if (ok) samples_rename(out, o->task, order);
     else samples_free(out);
     free(order);

@@ -99,12 +99,17 @@ static bool sort_names(TrainNames *n, int32_t **order, Err *err) {
     return true;
 }
 
+/* Names have numbers of their own, so they and numbers of the data do not go together. */
+static bool alike(const TrainNames *n, Err *err) {
+    return n->given || !n->words || (n->most < 0 && !n->reals) ||
+           err_set(err, "labels: expected names or numbers throughout, got both");
+}
+
 bool names_finish(TrainNames *n, int32_t **order, Err *err) {
     int32_t label;
     *order = NULL;
     if (n->given) return true;
-    if (n->words && (n->most >= 0 || n->reals))
-        return err_set(err, "labels: expected names or numbers throughout, got both");
+    if (!alike(n, err)) return false;
     if (n->reals) return true;
     if (n->words) return sort_names(n, order, err);
     for (int64_t i = n->count; i <= n->most; i++) {
@@ -117,10 +122,10 @@ bool names_finish(TrainNames *n, int32_t **order, Err *err) {
 }
 
 bool names_merge(TrainNames *n, const TrainNames *other, int32_t **order, Err *err) {
-    bool ok = true;
     *order = NULL;
-    if (other->words && other->count) {
-        *order = mem_new((size_t)other->count, sizeof **order, "names of classes", err);
+    bool ok = alike(other, err);
+    if (ok && other->words) {
+        *order = mem_new((size_t)other->count + 1, sizeof **order, "names of classes", err);
         ok = *order != NULL;
         for (int i = 0; ok && i < other->count; i++) ok = names_add(n, other->name[i], &(*order)[i], err);
     }
