@@ -21,12 +21,15 @@ typedef struct Case {
     int steps;
     double rate, beta1, beta2, decay, clip;
     bool same_rows;                      /* every step has all rows */
+    const char *adapter, *key;           /* of LoRA: the folder it begins with, its results in golden.json */
 } Case;
 
 static const Case cases[] = {
-    {"train", "grad.", "after10.", 10, 1e-3, 0.9, 0.95, 0.1, 0, true},
-    {"train-accum", NULL, "after.", 12, 4e-3, 0.9, 0.95, 0.1, 0.7, false},
-    {"train-packed", "clipped_grad.", "after.", 5, 2e-3, 0.9, 0.95, 0.1, 1.0, true},
+    {"train", "grad.", "after10.", 10, 1e-3, 0.9, 0.95, 0.1, 0, true, NULL, NULL},
+    {"train-accum", NULL, "after.", 12, 4e-3, 0.9, 0.95, 0.1, 0.7, false, NULL, NULL},
+    {"train-packed", "clipped_grad.", "after.", 5, 2e-3, 0.9, 0.95, 0.1, 1.0, true, NULL, NULL},
+    {"train-lora", "grad.", "adapter-lora-10", 10, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-lora-0", "lora"},
+    {"train-lora", NULL, "adapter-zero-2", 2, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-zero-0", "zero"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -88,6 +91,7 @@ static void data_open(Data *d, const Case *c) {
     if (!safetensors_open(&d->tensors, path_of(c, "golden.safetensors"), &err)) fail_msg("%s", err.text);
     d->json = json_load_file(path_of(c, "golden.json"), 0, &error);
     assert_non_null(d->json);
+    json_t *results = c->key ? json_object_get(d->json, c->key) : d->json;
     json_t *samples = json_object_get(d->json, "data"), *steps = json_object_get(d->json, "steps"), *item;
     size_t i;
     json_array_foreach(samples, i, item) {
@@ -101,9 +105,9 @@ static void data_open(Data *d, const Case *c) {
         json_t *step = json_array_get(steps, (size_t)s);
         d->rate[s] = step ? json_number_value(json_object_get(step, "lr")) : c->rate;
         d->loss[s] = json_number_value(step ? json_object_get(step, "loss")
-                                            : json_array_get(json_object_get(d->json, "losses"), (size_t)s));
+                                            : json_array_get(json_object_get(results, "losses"), (size_t)s));
         d->norm[s] = json_number_value(step ? json_object_get(step, "grad_norm")
-                                            : json_array_get(json_object_get(d->json, "grad_norms"), (size_t)s));
+                                            : json_array_get(json_object_get(results, "grad_norms"), (size_t)s));
         d->labels[s] = step ? json_integer_value(json_object_get(step, "labels")) : 0;
     }
 }
@@ -128,6 +132,8 @@ static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int
     Err err = {0};
     QmSource *source = qm_source_open(path_of(c, ""), &err);
     TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch};
+    char adapter[sizeof path];
+    if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh;
     o.engine.threads = threads;
     o.engine.isa = isa;
@@ -139,15 +145,22 @@ static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int
 
 /* ---- Against torch ----------------------------------------------------------------------------------------------- */
 
-static void compare(const Case *c, Trainer *t, const Data *d, const char *prefix, TensorPart part, double factor,
+/* The golden name of a tensor: PEFT has the adapter's name within. */
+static void golden_name(const Case *c, char out[160], const char *prefix, const char *name) {
+    size_t bytes = strlen(name);
+    if (c->adapter && *prefix && bytes > 7) snprintf(out, 160, "%s%.*s.default.weight", prefix, (int)bytes - 7, name);
+    else snprintf(out, 160, "%s%s", prefix, name);
+}
+
+static void compare(const Case *c, Trainer *t, const SafeTensors *golden, const char *prefix, TensorPart part, double factor,
                     double relative, double absolute) {
     int compared = 0;
     for (int i = 0; i < trainer_tensors(t); i++) {
         const TrainTensor *of = trainer_tensor(t, i);
         char name[160];
         Err err = {0};
-        snprintf(name, sizeof name, "%s%s", prefix, of->name);
-        const SafeTensor *want = safetensors_find(&d->tensors, name);
+        golden_name(c, name, prefix, of->name);
+        const SafeTensor *want = safetensors_find(golden, name);
         /* A bias of keys adds about the same to all scores of a row, so that its gradient is rounding. */
         if (!want || (part == PART_VALUE && c->same_rows && c->clip > 0 && strstr(of->name, "k_proj.bias"))) continue;
         int64_t n = of->dim[0] * of->dim[1];
@@ -155,8 +168,8 @@ static void compare(const Case *c, Trainer *t, const Data *d, const char *prefix
         const float *w = (const float *)(const void *)want->data;
         double most = 0, worst = 0;
         /* Where gradients are rounding alone, AdamW makes steps of it. */
-        snprintf(name, sizeof name, "%s%s", c->gradient ? c->gradient : "", of->name);
-        const SafeTensor *first = part == PART_VALUE ? safetensors_find(&d->tensors, name) : NULL;
+        golden_name(c, name, c->gradient ? c->gradient : "", of->name);
+        const SafeTensor *first = part == PART_VALUE && c->gradient ? safetensors_find(golden, name) : NULL;
         const float *rounding = first ? (const float *)(const void *)first->data : NULL;
         if (!trainer_read(t, i, part, got, &err)) fail_msg("%s", err.text);
         for (int64_t k = 0; k < n; k++) {
@@ -189,9 +202,17 @@ static void as_torch(void **state) {
                      d.loss[step], d.norm[step]);
         if (d.labels[step]) assert_int_equal(r.labels, d.labels[step]);
         double factor = c->clip > 0 ? fmin(1, c->clip / (r.grad_norm + 1e-6)) : 1;
-        if (step == 0 && c->gradient) compare(c, t, &d, c->gradient, PART_GRADIENT, factor, 1e-5, 0);
+        if (step == 0 && c->gradient) compare(c, t, &d.tensors, c->gradient, PART_GRADIENT, factor, 1e-5, 0);
     }
-    compare(c, t, &d, c->after, PART_VALUE, 1, 0, 1e-4);
+    if (c->adapter) { /* what it has become is a folder */
+        SafeTensors after;
+        Err err = {0};
+        char file[64];
+        snprintf(file, sizeof file, "%s/adapter_model.safetensors", c->after);
+        if (!safetensors_open(&after, path_of(c, file), &err)) fail_msg("%s", err.text);
+        compare(c, t, &after, "", PART_VALUE, 1, 0, 1e-4);
+        safetensors_close(&after);
+    } else compare(c, t, &d.tensors, c->after, PART_VALUE, 1, 0, 1e-4);
     trainer_close(t);
     data_close(&d);
 }
@@ -225,7 +246,7 @@ static size_t trained(const Case *c, const Data *d, const Layout *l, float **out
     }
     for (int i = 0; i < trainer_tensors(t); i++) {
         size_t n = (size_t)(trainer_tensor(t, i)->dim[0] * trainer_tensor(t, i)->dim[1]);
-        for (TensorPart part = PART_VALUE; part <= PART_SECOND; part++) {
+        for (TensorPart part = PART_VALUE; part <= (trainer_tensor(t, i)->trained ? PART_SECOND : PART_VALUE); part++) {
             assert_true(mem_grow((void **)out, &capacity, count + n, sizeof **out, "test", &err));
             if (!trainer_read(t, i, part, *out + count, &err)) fail_msg("%s", err.text);
             count += n;
@@ -260,9 +281,12 @@ int main(void) {
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[1]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[2]),
+        cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[3]),
+        cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[4]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[1]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[2]),
+        cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[3]),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

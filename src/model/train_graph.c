@@ -1,24 +1,26 @@
 /* train_graph.c: see train_graph.h. */
 #include <string.h>
 #include "../graph/gradient.h"
+#include "adapters.h"
 #include "family.h"
 #include "train_graph.h"
 
 /* ---- What is trained --------------------------------------------------------------------------------------------- */
 
-static bool is_trained(const char *name, bool adapter) {
-    return !adapter || !strncmp(name, "base_model.", strlen("base_model."));
+static bool is_trained(const char *name, Weights *adapted) {
+    const WeightTensor *w = adapted ? weights_find(adapted, name) : NULL;
+    return !adapted || (w && w->added && !strstr(name, ADAPTER_NORM));
 }
 
 static bool decays(const char *name) {
     return !strstr(name, "bias") && !strstr(name, "norm") && !strstr(name, "magnitude_vector");
 }
 
-static int trained_mark(Graph *g, bool adapter) {
+static int trained_mark(Graph *g, Weights *adapted) {
     int count = 0;
     for (int id = 1; id < g->count; id++) {
         Node *n = &g->nodes[id];
-        if (n->kind == NODE_WEIGHT) count += n->trained = is_trained(n->name, adapter);
+        if (n->kind == NODE_WEIGHT) count += n->trained = is_trained(n->name, adapted);
     }
     return count;
 }
@@ -103,7 +105,7 @@ bool train_graph(TrainGraph *t, const ModelConfig *config, int64_t rows, int64_t
     if (!model_graph(&t->model, config, rows, context, USE_TRAINING, err)) return false;
     Graph *g = &t->model.graph;
     Gradient b = {0};
-    int count = trained_mark(g, options->adapter);
+    int count = trained_mark(g, options->adapted);
     Tensor logits = output_find(&t->model.outputs, "logits");
     bool ok = (logits.id || err_as(err, QM_INPUT, "the model has no head to train: expected one with logits")) &&
               (count || err_as(err, QM_INPUT, "nothing to train: the model has no adapter")) &&

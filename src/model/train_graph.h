@@ -1,6 +1,7 @@
 /* train_graph.h: a model's graph with its loss, the gradients of what is trained, and the optimizer's step. */
 #ifndef TRAIN_GRAPH_H
 #define TRAIN_GRAPH_H
+#include "../io/weights.h"
 #include "model_graph.h"
 
 /* A parameter that is trained. */
@@ -22,7 +23,7 @@ typedef struct TrainGraph {
 typedef struct TrainGraphOptions {
     bool sgd;                      /* instead of AdamW                                                          */
     bool average;                  /* averages of weights are kept                                              */
-    bool adapter;                  /* what an adapter brings is trained, and nothing else                       */
+    Weights *adapted;              /* what an adapter has brought to these is trained, and nothing else; NULL: all */
 } TrainGraphOptions;
 
 /* For passes of at most `rows` rows, sequences of `context` positions. Names of weights that are no bias and of no norm

@@ -7,6 +7,7 @@
 #include "../base/transport.h"
 #include "../cpu/cpu_engine.h"
 #include "../io/source.h"
+#include "../model/adapters.h"
 #include "../model/family.h"
 #include "../model/train_graph.h"
 #include "trainer.h"
@@ -19,6 +20,7 @@ struct Trainer {
     Partition partition;
     Program program;
     Weights *weights;
+    Adapters *adapters;         /* NULL: none */
     const Backend *backend;
     void *state;
     int64_t micro_batch, rows, context, slots;
@@ -107,11 +109,16 @@ static int64_t slots_for(const Trainer *t) {
 
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
     Mesh mesh;
-    const TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema,
-                                     .adapter = o->adapter != NULL};
-    return mesh_parse(&mesh, o->engine.mesh, err) && config_load(&t->config, source, err) &&
-           (t->weights = model_weights(&t->config, source, err)) && (config_untie(&t->config, t->weights), true) &&
-           train_graph(&t->train, &t->config, t->rows, t->context, &graph, err) &&
+    TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema};
+    if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
+        (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
+                        !adapters_configure(t->adapters, &t->config, err))) ||
+        !(t->weights = model_weights(&t->config, source, err)))
+        return false;
+    config_untie(&t->config, t->weights);
+    if (t->adapters && !adapters_join(t->adapters, &t->config, t->weights, err)) return false;
+    if (t->adapters) graph.adapted = t->weights;
+    return train_graph(&t->train, &t->config, t->rows, t->context, &graph, err) &&
            partition_new(&t->partition, &t->config, &mesh, t->backend->uniform, err) &&
            program_new(&t->program, &t->train.model.graph, &t->partition, err);
 }
@@ -152,6 +159,7 @@ void trainer_close(Trainer *t) {
     partition_free(&t->partition);
     train_graph_free(&t->train);
     weights_close(t->weights);
+    adapters_free(t->adapters);
     free(t->logit_row), free(t->label), free(t->begins), free(t->logit_begins), free(t->loss);
     free(t->tensors), free(t->tensor_weight), free(t->tensor_trained);
     free(t);
