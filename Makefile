@@ -158,6 +158,12 @@ $(BUILD)/bench/kernels: $(BUILD)/bench/kernels.o $(OBJ)
 bench-kernels: $(BUILD)/bench/kernels
 	$<
 
+# The products of training beside this machine's FMA peak: see bench/products.c.
+$(BUILD)/bench/products: $(BUILD)/bench/products.o $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+bench-products: $(BUILD)/bench/products
+	$<
+
 # The time of a choice at Qwen2.5's vocabulary, per processor: see bench/processors.c.
 $(BUILD)/bench/processors: $(BUILD)/bench/processors.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
@@ -243,5 +249,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a $(SONAME) qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: FORCE all install uninstall deb check-bare check-compilers tests check fuzz bench-kernels bench-processors bench-transport golden-stablehlo model plugins demo clean
+.PHONY: FORCE all install uninstall deb check-bare check-compilers tests check fuzz bench-kernels bench-products bench-processors bench-transport golden-stablehlo model plugins demo clean
 .SECONDARY:

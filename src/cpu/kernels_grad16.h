@@ -5,6 +5,111 @@
 
 /* ---- Products ---------------------------------------------------------------------------------------------------- */
 
+typedef struct Parts {
+    const float *w;
+    const SumParts *parts;
+    int64_t step, rows;
+    float *acc;
+} Parts;
+
+/* Rows are reached from every third one, as in tile_block. */
+INLINE void part_sums(int rows, int vectors, const SumPart *part, const float *w, int64_t step, int64_t r0,
+                      v16 sum[V16_TILE_ROWS][2]) {
+    const float *third[(V16_TILE_ROWS + 2) / 3];
+    const int64_t x_stride = part->x_stride;
+    UNROLL for (int r = 0; r < rows; r += 3) third[r / 3] = part->x + (r0 + r) * x_stride;
+    for (int64_t k = part->count; k > 0; k--, w += PANEL) {
+        v16 column[2];
+        UNROLL for (int v = 0; v < vectors; v++) column[v] = v16_load(w + v * step);
+        UNROLL for (int r = 0; r < rows; r++) {
+            v16 xs = v16_all(third[r / 3][r % 3 * x_stride]);
+            UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v16_fma(column[v], xs, sum[r][v]);
+        }
+        UNROLL for (int r = 0; r < rows; r += 3) {
+            third[r / 3]++;
+            __asm__("" : "+r"(third[r / 3]));
+        }
+    }
+}
+
+/* Numbers that wait lie in the level 1 cache, that at hand in registers. */
+INLINE void parts_block(int rows, int vectors, const Parts *t, int64_t r0, int64_t v0) {
+    _Alignas(64) float stack[PARTS_DEPTH][V16_TILE_ROWS * 2][PANEL];
+    v16 sum[V16_TILE_ROWS][2];
+    const int64_t acc_step = t->rows * PANEL, join = t->parts->join_step;
+    float *acc = t->acc + v0 * acc_step + r0 * PANEL;
+    const float *w = t->w + v0 * t->step;
+    int top = 0;
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++)
+            sum[r][v] = t->parts->part[0].begins ? v16_all(0) : v16_load(acc + v * acc_step + r * PANEL);
+    for (int n = 0; n < t->parts->count; n++) {
+        const SumPart *part = &t->parts->part[n];
+        if (n && part->begins) {
+            UNROLL for (int r = 0; r < rows; r++)
+                UNROLL for (int v = 0; v < vectors; v++) {
+                    v16_store(stack[top][r * vectors + v], sum[r][v]);
+                    sum[r][v] = v16_all(0);
+                }
+            top++;
+        }
+        part_sums(rows, vectors, part, w, t->step, r0, sum);
+        w += part->count * PANEL;
+        for (int a = part->adds; a > 0; a--) {
+            top--;
+            UNROLL for (int r = 0; r < rows; r++)
+                UNROLL for (int v = 0; v < vectors; v++)
+                    sum[r][v] = v16_add(v16_load(stack[top][r * vectors + v]), sum[r][v]);
+        }
+    }
+    for (int j = t->parts->joins; j > 0; j--) {
+        acc -= join;
+        UNROLL for (int r = 0; r < rows; r++)
+            UNROLL for (int v = 0; v < vectors; v++)
+                sum[r][v] = v16_add(v16_load(acc + v * acc_step + r * PANEL), sum[r][v]);
+    }
+    UNROLL for (int r = 0; r < rows; r++)
+        UNROLL for (int v = 0; v < vectors; v++) v16_store(acc + v * acc_step + r * PANEL, sum[r][v]);
+}
+
+INLINE void parts_rows(int rows, const Parts *t, int64_t r0, int64_t v0, int64_t v1) {
+    const int together = V16_SUMS_F32 / rows >= 2 ? 2 : 1;
+    int64_t v = v0;
+    for (; v + together <= v1; v += together) parts_block(rows, together, t, r0, v);
+    for (; v < v1; v++) parts_block(rows, 1, t, r0, v);
+}
+
+/* Blocks of the most rows, the last two nearly equal, over two panels before the next: as tile_all. */
+#define EACH_ROWS(function, t, panels)                                                                                 \
+    for (int64_t v0 = 0; v0 < (panels); v0 += 2)                                                                       \
+        for (int64_t r = 0, n, v1 = v0 + 2 < (panels) ? v0 + 2 : (panels); r < (t)->rows; r += n) {                    \
+            int64_t left = (t)->rows - r;                                                                              \
+            n = left <= V16_TILE_ROWS ? left : left >= 2 * V16_TILE_ROWS ? V16_TILE_ROWS : (left + 1) / 2;             \
+            switch (n) {                                                                                               \
+                ROWS_OF(function, t, 1);                                                                               \
+                ROWS_OF(function, t, 2);                                                                               \
+                ROWS_OF(function, t, 3);                                                                               \
+                ROWS_OF(function, t, 4);                                                                               \
+                ROWS_OF(function, t, 5);                                                                               \
+                ROWS_OF(function, t, 6);                                                                               \
+                ROWS_OF(function, t, 7);                                                                               \
+                ROWS_OF(function, t, 8);                                                                               \
+                ROWS_OF(function, t, 9);                                                                               \
+                ROWS_OF(function, t, 10);                                                                              \
+                ROWS_OF(function, t, 11);                                                                              \
+                ROWS_OF(function, t, 12);                                                                              \
+            }                                                                                                          \
+        }
+#define ROWS_OF(function, t, n)                                                                                        \
+    case n:                                                                                                            \
+        if (n <= V16_TILE_ROWS) function(n <= V16_TILE_ROWS ? n : 1, t, r, v0, v1);                                    \
+        break
+
+static void sum_parts(const float *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc) {
+    Parts t = {.w = w, .parts = parts, .step = step, .rows = rows, .acc = acc};
+    EACH_ROWS(parts_rows, &t, panels)
+}
+
 typedef struct Outer {
     const float *w, *x;
     int64_t step, count, x_step, rows;
@@ -37,30 +142,36 @@ INLINE void outer_rows(int rows, const Outer *t, int64_t r0, int64_t v0, int64_t
     for (; v < v1; v++) outer_block(rows, 1, t, r0, v);
 }
 
-/* As tile_all: blocks of the most rows, the last two nearly equal. */
 static void outer(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step, int64_t rows,
                   float *acc) {
     Outer t = {.w = w, .x = x, .step = step, .count = count, .x_step = x_step, .rows = rows, .acc = acc};
-    for (int64_t v0 = 0; v0 < panels; v0 += 2)
-        for (int64_t r = 0, n, v1 = v0 + 2 < panels ? v0 + 2 : panels; r < rows; r += n) {
-            int64_t left = rows - r;
-            n = left <= V16_TILE_ROWS ? left : left >= 2 * V16_TILE_ROWS ? V16_TILE_ROWS : (left + 1) / 2;
-            switch (n) {
-#define OUTER_CASE(n) case n: if (n <= V16_TILE_ROWS) outer_rows(n <= V16_TILE_ROWS ? n : 1, &t, r, v0, v1); break
-                OUTER_CASE(1);
-                OUTER_CASE(2);
-                OUTER_CASE(3);
-                OUTER_CASE(4);
-                OUTER_CASE(5);
-                OUTER_CASE(6);
-                OUTER_CASE(7);
-                OUTER_CASE(8);
-                OUTER_CASE(9);
-                OUTER_CASE(10);
-                OUTER_CASE(11);
-                OUTER_CASE(12);
-            }
+    EACH_ROWS(outer_rows, &t, panels)
+}
+
+/* Rows lie in pages of their own, where nothing is fetched ahead: so a few rows ahead are asked for. */
+enum { COPY_AHEAD = 4 };
+
+static void copy(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step) {
+    for (int64_t r = 0; r < rows; r++, in += in_step, out += out_step) {
+        int64_t c = 0;
+        for (; c + 16 <= columns; c += 16) {
+            if (r + COPY_AHEAD < rows) __builtin_prefetch(in + COPY_AHEAD * in_step + c);
+            v16_store(out + c, v16_load(in + c));
         }
+        if (c < columns) v16_store_part(out + c, columns - c, v16_load_part(in + c, columns - c));
+    }
+}
+
+static void panels(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step) {
+    for (int64_t r = 0; r < rows; r++, in += in_step, out += PANEL) {
+        int64_t c = 0;
+        float *to = out;
+        for (; c + 16 <= columns; c += 16, to += out_step) {
+            if (r + COPY_AHEAD < rows) __builtin_prefetch(in + COPY_AHEAD * in_step + c);
+            v16_store(to, v16_load(in + c));
+        }
+        if (c < columns) v16_store(to, v16_load_part(in + c, columns - c));
+    }
 }
 
 static void transpose_part(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out,
@@ -225,7 +336,8 @@ static double sum_squares(const float *x, int64_t n) {
 }
 
 #define KERNELS_GRAD16                                                                                                 \
-    .outer = outer, .transpose = transpose, .product_sum = product_sum, .scale = scale, .softmax_grad = softmax_grad,  \
+    .outer = outer, .copy = copy, .transpose = transpose, .product_sum = product_sum, .scale = scale,                  \
+    .softmax_grad = softmax_grad, .sum_parts = sum_parts, .panels = panels,                                            \
     .silu_mul_grad = silu_mul_grad, .rms_norm_grad = rms_norm_grad, .gain_grad = gain_grad, .max = most,               \
     .exp_sum = exp_sum, .softmax_minus = softmax_minus, .adamw = adamw, .sgd = sgd, .average = average,                \
     .sum_squares = sum_squares,

@@ -32,9 +32,7 @@ static void take_panels(const Work *w, HeadRows from, int64_t first, int64_t cou
         int64_t n = least(PANEL, w->a->channels - p * PANEL);
         const float *x = from.x + first * from.stride + p * PANEL;
         if (n < PANEL) memset(to, 0, (size_t)(count * PANEL) * sizeof *to);
-        for (int64_t r = 0; r < count; r++, x += from.stride)
-            if (n == PANEL) memcpy(to + r * PANEL, x, PANEL * sizeof *to);
-            else memcpy(to + r * PANEL, x, (size_t)n * sizeof *to);
+        w->kernels->copy(x, from.stride, count, n, to, PANEL);
     }
 }
 

@@ -126,6 +126,22 @@ static inline int64_t attention_part(int64_t heads, int64_t channels) {
     return (heads * ((channels + 15) / 16 * 16 + 2) + 15) / 16 * 16;
 }
 
+/* A sum over k in parts, one after another in w: `count` numbers of k, against x. A part that begins starts a number at
+ * 0, another goes on with the one at hand, the first with acc. After a part, `adds` times, the last two numbers become
+ * left + right. One is left in the end; `joins` times, it becomes what is join_step floats before + it, there. */
+enum { PARTS_MOST = 192, PARTS_DEPTH = 7 }; /* depth: most numbers at a time */
+typedef struct SumPart {
+    const float *x;
+    int64_t x_stride, count;
+    int adds;
+    bool begins;
+} SumPart;
+typedef struct SumParts {
+    int count, joins;
+    int64_t join_step;
+    SumPart part[PARTS_MOST];
+} SumParts;
+
 /* What softmax_grad needs of a row: its statistics as attention leaves them, d = sum of output times its gradient. */
 typedef struct SoftmaxRow { float scale, m, l, d; } SoftmaxRow;
 
@@ -189,11 +205,17 @@ typedef struct Kernels {
 
     /* ---- Backward pass: kernels_grad.c, src/cpu/kernels_grad16.h ------------------------------------------------- */
 
+    /* As `tile`, of a sum in parts: x[r][k] of a part at part.x + r * x_stride + k. */
+    void (*sum_parts)(const float *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc);
     /* acc[p][r][lane] += sum over k < count, in order, of w[k][lane] of panel p * x[k][r], one fmaf each: `tile` with
      * the rows' numbers of one k side by side, x_step floats after those of the k before. */
     void (*outer)(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step,
                   int64_t rows, float *acc);
-    /* out[c][r] = in[r][c] of any number of rows and columns, in_step and out_step floats from row to row. */
+    /* out[r][c] = in[r][c], and out[c][r] = in[r][c], of any number of rows and columns; in_step and out_step: floats
+     * from row to row. */
+    void (*copy)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
+    /* Rows in panels of 16 columns: out[p * out_step + r * 16 + lane] = in[r][16 p + lane], 0 past the columns. */
+    void (*panels)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
     void (*transpose)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
     float (*product_sum)(const float *a, const float *b, int64_t n); /* of a[i] * b[i]; 16 lanes, fmaf */
     void (*scale)(const float *x, float factor, int64_t n, float *y); /* y[i] = x[i] * factor. y may be x. */

@@ -3,12 +3,47 @@
 #include <math.h>
 #include "kernels_grad.h"
 
+static void sum_parts_row(const float *w, const SumParts *parts, int64_t r, float *acc) {
+    float sum[PARTS_DEPTH][PANEL];
+    int top = 0;
+    for (int n = 0; n < parts->count; n++) {
+        const SumPart *part = &parts->part[n];
+        const float *x = part->x + r * part->x_stride;
+        if (part->begins || !n)
+            for (int i = 0; i < PANEL; i++) sum[top][i] = part->begins ? 0 : acc[i];
+        top += part->begins || !n;
+        for (int64_t k = 0; k < part->count; k++, w += PANEL)
+            for (int i = 0; i < PANEL; i++) sum[top - 1][i] = fmaf(w[i], x[k], sum[top - 1][i]);
+        for (int a = 0; a < part->adds; a++, top--)
+            for (int i = 0; i < PANEL; i++) sum[top - 2][i] += sum[top - 1][i];
+    }
+    for (int j = 0; j < parts->joins; j++, acc -= parts->join_step)
+        for (int i = 0; i < PANEL; i++) sum[0][i] = acc[i - parts->join_step] + sum[0][i];
+    for (int i = 0; i < PANEL; i++) acc[i] = sum[0][i];
+}
+
+void plain_sum_parts(const float *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc) {
+    for (int p = 0; p < panels; p++, w += step)
+        for (int64_t r = 0; r < rows; r++, acc += PANEL) sum_parts_row(w, parts, r, acc);
+}
+
 void plain_outer(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step, int64_t rows,
                  float *acc) {
     for (int p = 0; p < panels; p++, w += step)
         for (int64_t r = 0; r < rows; r++, acc += PANEL)
             for (int64_t k = 0; k < count; k++)
                 for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[k * x_step + r], acc[i]);
+}
+
+void plain_copy(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step) {
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < columns; c++) out[r * out_step + c] = in[r * in_step + c];
+}
+
+void plain_panels(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step) {
+    for (int64_t c = 0; c < (columns + PANEL - 1) / PANEL * PANEL; c++)
+        for (int64_t r = 0; r < rows; r++)
+            out[c / PANEL * out_step + r * PANEL + c % PANEL] = c < columns ? in[r * in_step + c] : 0;
 }
 
 void plain_transpose(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step) {

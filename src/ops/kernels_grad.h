@@ -13,6 +13,9 @@ static inline float lanes_fold(float lane[16]) {
 /* kernels_grad.c */
 void plain_outer(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step, int64_t rows,
                  float *acc);
+void plain_sum_parts(const float *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc);
+void plain_panels(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
+void plain_copy(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
 void plain_transpose(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
 float plain_product_sum(const float *a, const float *b, int64_t n);
 void plain_scale(const float *x, float factor, int64_t n, float *y);
@@ -31,7 +34,8 @@ void plain_average(float *e, const float *p, int64_t n, float decay, float rest)
 double plain_sum_squares(const float *x, int64_t n);
 
 #define KERNELS_GRAD                                                                                                   \
-    .outer = plain_outer, .transpose = plain_transpose, .product_sum = plain_product_sum, .scale = plain_scale,        \
+    .outer = plain_outer, .copy = plain_copy, .transpose = plain_transpose, .product_sum = plain_product_sum,          \
+    .scale = plain_scale, .sum_parts = plain_sum_parts, .panels = plain_panels,                                        \
     .softmax_grad = plain_softmax_grad, .silu_mul_grad = plain_silu_mul_grad, .rms_norm_grad = plain_rms_norm_grad,    \
     .gain_grad = plain_gain_grad, .max = plain_max, .exp_sum = plain_exp_sum, .softmax_minus = plain_softmax_minus,
 #define KERNELS_OPTIMIZE                                                                                               \

@@ -33,5 +33,5 @@ typedef struct MatrixBinding {
     int64_t acts_step;  /* from four rows to the next in quads, k / 32; from a row to the next in pairs         */
 } MatrixBinding;
 
-enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, TILE_PANELS = 2 };
+enum { LINEAR_PANELS = 4, PAIR_PANELS = 4, TILE_PANELS = 4 };
 #endif

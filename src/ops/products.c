@@ -12,25 +12,54 @@ static int64_t up16(int64_t n) { return (n + 15) / 16 * 16; }
 
 /* ---- dx ---------------------------------------------------------------------------------------------------------- */
 
-/* A piece of W, DX_COLUMNS x DX_PANELS x 16 floats, and the sums of a block of rows, one such for every level of the
- * tree that waits, stay in the level 2 cache. */
-enum { DX_ROWS = 256, DX_PANELS = 4, DX_COLUMNS = 128, DX_STEP = DX_COLUMNS + PANEL };
-enum { DX_BLOCK = DX_ROWS * DX_PANELS * PANEL };
+/* dy of a span of columns o is copied once, so that rows do not meet in a few sets of the caches. All columns i of the
+ * block take their part of it, a few panels at a time, piece by piece of W: of a piece, which is in the level 2 cache,
+ * two panels are in level 1 while the rows go over them. Numbers that wait, one for every level of the tree, stay where
+ * they are. */
+enum { DX_ROWS = 528, DX_SPAN = 768, DX_WIDE = 36, DX_PANELS = 8, DX_COLUMNS = 192, DX_STEP = DX_SPAN + PANEL };
+enum { DX_BLOCK = DX_ROWS * DX_WIDE * PANEL };
 
 typedef struct Back {
     const Kernels *kernels;
     const BackSum *sum;
-    int64_t row, rows, i, columns; /* of the block; columns: those that are there */
+    int64_t row, rows, i0, i1;           /* of the block */
+    int64_t i, columns;                  /* the few panels at hand; columns: those that are there */
     int panels;
-    float *piece, *unpacked, *dy, *acc; /* scratch; acc: a block for every level */
+    float *piece, *unpacked, *dy, *acc;  /* scratch; acc: a block for every level */
+    int64_t taken, at;                   /* columns in the piece; columns of the span that are done */
+    SumParts parts;
 } Back;
 
 int64_t products_dx_scratch(int levels) {
-    return DX_PANELS * DX_COLUMNS * PANEL + DX_PANELS * PANEL * PANEL + DX_ROWS * DX_STEP + (levels + 1) * DX_BLOCK;
+    return DX_PANELS * PANEL * (DX_COLUMNS + PANEL) + DX_ROWS * DX_STEP + (levels + 1) * DX_BLOCK;
+}
+
+static Range leaf_of(const BackPair *pair, int64_t leaf) {
+    return pair->leaf ? pair->leaf[leaf] : (Range){0, pair->weight->rows};
+}
+
+/* Columns o of a subtree. */
+static int64_t columns_of(const Back *b, int level, int64_t index) {
+    int64_t n = 0;
+    for (int p = 0; p < b->sum->pairs; p++)
+        for (int64_t leaf = index << level; leaf < (index + 1) << level; leaf++) {
+            Range r = leaf_of(&b->sum->pair[p], leaf);
+            n += r.last - r.first;
+        }
+    return n;
+}
+
+/* Of columns [from, to) of a leaf, counted through its pairs, those of the next pair. */
+static Range next_columns(const Back *b, int64_t leaf, int p, int64_t *before, int64_t from, int64_t to) {
+    Range r = leaf_of(&b->sum->pair[p], leaf), out = {r.first + from - *before, r.first + to - *before};
+    *before += r.last - r.first;
+    if (out.first < r.first) out.first = r.first;
+    if (out.last > r.last) out.last = r.last;
+    return out;
 }
 
 /* Columns o of [first, last), which lie in one panel, as [i panel][o][16 i] from `at` on in the piece. */
-static void turn_panel(const Back *b, const PackedWeight *w, int64_t first, int64_t last, float *at, int64_t step) {
+static void turn_panel(const Back *b, const PackedWeight *w, int64_t first, int64_t last, float *at) {
     const uint8_t *panel = w->data + (first / PANEL - w->first_panel) * w->panel_bytes;
     int64_t k0 = b->i - w->first_k, k1 = k0 + b->columns;
     const float *from = b->unpacked;
@@ -38,72 +67,169 @@ static void turn_panel(const Back *b, const PackedWeight *w, int64_t first, int6
     else b->kernels->unpack[w->type](panel, k0, k1, b->unpacked);
     for (int p = 0; p < b->panels; p++)
         b->kernels->transpose(from + p * PANEL * PANEL + first % PANEL, PANEL, least(PANEL, b->columns - p * PANEL),
-                              last - first, at + p * step, PANEL);
+                              last - first, at + p * DX_COLUMNS * PANEL, PANEL);
 }
 
-/* Adds what columns [first, last) of a pair give. */
-static void add_columns(const Back *b, const BackPair *pair, int64_t first, int64_t last, float *acc) {
-    for (int64_t o = first, n; o < last; o += n) {
-        n = least(last - o, DX_COLUMNS);
-        const float *dy = pair->dy + b->row * pair->dy_stride + o;
-        for (int64_t at = o, end; at < o + n; at = end) {
-            end = least(o + n, (at / PANEL + 1) * PANEL);
-            turn_panel(b, pair->weight, at, end, b->piece + (at - o) * PANEL, n * PANEL);
-        }
-        for (int64_t r = 0; r < b->rows; r++)
-            memcpy(b->dy + r * DX_STEP, dy + r * pair->dy_stride, (size_t)n * sizeof *dy);
-        b->kernels->tile(b->piece, n * PANEL, b->panels, n, b->dy, DX_STEP, b->rows, acc);
+/* Asks for what the next piece will most likely need: waiting for it takes a tenth of the time otherwise. */
+static void ask_panels(const Back *b, const PackedWeight *w, int64_t first, int64_t last) {
+    int64_t from = packed_panel_bytes(w->type, b->i - w->first_k), bytes = packed_panel_bytes(w->type, b->columns);
+    int64_t end = least(last, least(w->rows, (w->first_panel + w->panels) * PANEL));
+    for (; first < end; first += PANEL) {
+        const uint8_t *panel = w->data + (first / PANEL - w->first_panel) * w->panel_bytes + from;
+        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(panel + at, 0, 2);
     }
 }
 
-static bool add_leaf(const Back *b, int64_t leaf, float *acc) {
+/* Puts columns [first, last) of a pair, the next of the span, into the piece. */
+static void take_columns(Back *b, const BackPair *pair, int64_t first, int64_t last, bool begins) {
+    int64_t n = last - first;
+    b->parts.part[b->parts.count++] = (SumPart){.x = b->dy + b->at, .x_stride = DX_STEP, .count = n, .begins = begins};
+    for (int64_t o = first, end; o < last; o = end) {
+        end = least(last, (o / PANEL + 1) * PANEL);
+        turn_panel(b, pair->weight, o, end, b->piece + (b->taken + o - first) * PANEL);
+    }
+    ask_panels(b, pair->weight, last, last + DX_COLUMNS);
+    b->taken += n;
+    b->at += n;
+}
+
+/* Puts a subtree into the piece. */
+static bool take_tree(Back *b, int level, int64_t index) {
+    if (level > 0) {
+        bool left = take_tree(b, level - 1, 2 * index), right = take_tree(b, level - 1, 2 * index + 1);
+        if (left && right) b->parts.part[b->parts.count - 1].adds++;
+        return left || right;
+    }
     bool some = false;
     for (int p = 0; p < b->sum->pairs; p++) {
-        const BackPair *pair = &b->sum->pair[p];
-        Range r = pair->leaf ? pair->leaf[leaf] : (Range){0, pair->weight->rows};
+        Range r = leaf_of(&b->sum->pair[p], index);
         if (r.first >= r.last) continue;
-        if (!some) memset(acc, 0, (size_t)(b->panels * b->rows * PANEL) * sizeof *acc);
+        take_columns(b, &b->sum->pair[p], r.first, r.last, !some);
         some = true;
-        add_columns(b, pair, r.first, r.last, acc);
     }
     return some;
 }
 
-/* The sum of a subtree into acc, with blocks behind it for those that wait; false if all its leaves are empty. */
-static bool add_tree(const Back *b, int level, int64_t index, float *acc) {
-    if (level == 0) return add_leaf(b, index, acc);
-    bool left = add_tree(b, level - 1, 2 * index, acc);
-    float *other = left ? acc + DX_BLOCK : acc;
-    bool right = add_tree(b, level - 1, 2 * index + 1, other);
-    if (left && right) b->kernels->add(acc, other, b->panels * b->rows * PANEL, acc);
-    return left || right;
+/* Sums up the piece as number `top`, or onto it, and joins it to those before. */
+static void sum_piece(Back *b, int top, int joins) {
+    float *acc = b->acc + top * DX_BLOCK + (b->i - b->i0) * b->rows;
+    b->parts.joins = joins;
+    b->parts.join_step = DX_BLOCK;
+    b->kernels->sum_parts(b->piece, DX_COLUMNS * PANEL, b->panels, &b->parts, b->rows, acc);
+    b->parts.count = 0;
+    b->taken = 0;
+}
+
+/* Columns [from, to) of a leaf of any length, of `all`: piece by piece. */
+static void sum_leaf(Back *b, int64_t leaf, int64_t from, int64_t to, int64_t all, int top, int joins) {
+    int64_t before = 0, left = to - from;
+    bool begins = from == 0;
+    for (int p = 0; p < b->sum->pairs; p++) {
+        Range r = next_columns(b, leaf, p, &before, from, to);
+        for (int64_t o = r.first, n; o < r.last; o += n) {
+            n = least(r.last - o, DX_COLUMNS - b->taken);
+            take_columns(b, &b->sum->pair[p], o, o + n, begins);
+            begins = false;
+            left -= n;
+            if (b->taken == DX_COLUMNS || !left || b->parts.count == PARTS_MOST)
+                sum_piece(b, top, !left && to == all ? joins : 0);
+        }
+    }
+}
+
+/* The sum of a subtree of the span, which is not empty, as number `top`, joined to those before. */
+static void sum_tree(Back *b, int level, int64_t index, int top, int joins) {
+    int64_t columns = columns_of(b, level, index);
+    if (columns <= DX_COLUMNS && level < PARTS_DEPTH && b->sum->pairs << level <= PARTS_MOST) {
+        take_tree(b, level, index);
+        sum_piece(b, top, joins);
+        return;
+    }
+    if (level == 0) {
+        sum_leaf(b, index, 0, columns, columns, top, joins);
+        return;
+    }
+    bool left = columns_of(b, level - 1, 2 * index) > 0, right = columns_of(b, level - 1, 2 * index + 1) > 0;
+    if (left) sum_tree(b, level - 1, 2 * index, top, right ? 0 : joins);
+    if (right) sum_tree(b, level - 1, 2 * index + 1, top + left, joins + left);
+}
+
+/* The next few panels of the block; false after the last. */
+static bool next_panels(Back *b) {
+    b->i += b->columns;
+    b->at = 0;
+    b->columns = least(b->i1 - b->i, DX_PANELS * PANEL);
+    b->panels = (int)(up16(b->columns) / PANEL);
+    return b->columns > 0;
+}
+static void first_panels(Back *b) {
+    b->i = b->i0;
+    b->columns = 0;
+}
+
+/* Copies columns [from, to) of a leaf to the span. */
+static void copy_leaf(Back *b, int64_t leaf, int64_t from, int64_t to) {
+    int64_t before = 0;
+    for (int p = 0; p < b->sum->pairs; p++) {
+        const BackPair *pair = &b->sum->pair[p];
+        Range r = next_columns(b, leaf, p, &before, from, to);
+        if (r.first >= r.last) continue;
+        b->kernels->copy(pair->dy + b->row * pair->dy_stride + r.first, pair->dy_stride, b->rows, r.last - r.first,
+                         b->dy + b->at, DX_STEP);
+        b->at += r.last - r.first;
+    }
+}
+
+/* The sum of a subtree that is not empty, span by span, as number `top`, joined to those before. */
+static void sum_spans(Back *b, int level, int64_t index, int top, int joins) {
+    int64_t columns = columns_of(b, level, index);
+    b->at = 0;
+    if (columns <= DX_SPAN) {
+        for (int64_t leaf = index << level; leaf < (index + 1) << level; leaf++) copy_leaf(b, leaf, 0, columns);
+        for (first_panels(b); next_panels(b);) sum_tree(b, level, index, top, joins);
+        return;
+    }
+    if (level > 0) {
+        bool left = columns_of(b, level - 1, 2 * index) > 0, right = columns_of(b, level - 1, 2 * index + 1) > 0;
+        if (left) sum_spans(b, level - 1, 2 * index, top, right ? 0 : joins);
+        if (right) sum_spans(b, level - 1, 2 * index + 1, top + left, joins + left);
+        return;
+    }
+    for (int64_t from = 0, to; from < columns; from = to) {
+        to = least(columns, from + DX_SPAN);
+        b->at = 0;
+        copy_leaf(b, index, from, to);
+        for (first_panels(b); next_panels(b);) sum_leaf(b, index, from, to, columns, top, joins);
+    }
 }
 
 static void store_block(const Back *b, float *y, int64_t stride) {
-    for (int p = 0; p < b->panels; p++) {
-        int64_t n = least(PANEL, b->columns - p * PANEL);
-        const float *from = b->acc + p * b->rows * PANEL;
-        float *to = y + b->row * stride + b->i + p * PANEL;
-        for (int64_t r = 0; r < b->rows; r++, from += PANEL, to += stride)
-            if (n == PANEL) memcpy(to, from, PANEL * sizeof *to);
-            else memcpy(to, from, (size_t)n * sizeof *to);
-    }
+    for (int64_t i = b->i0; i < b->i1; i += PANEL)
+        b->kernels->copy(b->acc + (i - b->i0) * b->rows, PANEL, b->rows, least(PANEL, b->i1 - i),
+                         y + b->row * stride + i, stride);
+}
+
+/* In how many steps of at most `most` n is done, each nearly as long as the others, in multiples of `unit`. */
+static int64_t even_step(int64_t n, int64_t most, int64_t unit) {
+    int64_t steps = (n + most - 1) / most;
+    return steps ? ((n + steps - 1) / steps + unit - 1) / unit * unit : unit;
 }
 
 void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row1, int64_t i0, int64_t i1, float *y,
                  int64_t y_stride, float *scratch) {
     Back b = {.kernels = k, .sum = sum, .piece = scratch};
-    b.unpacked = b.piece + DX_PANELS * DX_COLUMNS * PANEL;
+    int64_t rows = even_step(row1 - row0, DX_ROWS, 1), wide = even_step(i1 - i0, DX_WIDE * PANEL, PANEL);
+    bool some = columns_of(&b, sum->level, sum->index) > 0;
+    b.unpacked = b.piece + DX_PANELS * PANEL * DX_COLUMNS;
     b.dy = b.unpacked + DX_PANELS * PANEL * PANEL;
     b.acc = b.dy + DX_ROWS * DX_STEP;
     memset(b.piece, 0, DX_PANELS * DX_COLUMNS * PANEL * sizeof *b.piece); /* lanes past the last column */
     for (b.row = row0; b.row < row1; b.row += b.rows) {
-        b.rows = least(row1 - b.row, DX_ROWS);
-        for (b.i = i0; b.i < i1; b.i += b.columns) {
-            b.columns = least(i1 - b.i, DX_PANELS * PANEL);
-            b.panels = (int)(up16(b.columns) / PANEL);
-            if (!add_tree(&b, sum->level, sum->index, b.acc))
-                memset(b.acc, 0, (size_t)(b.panels * b.rows * PANEL) * sizeof *b.acc);
+        b.rows = least(row1 - b.row, rows);
+        for (b.i0 = i0; b.i0 < i1; b.i0 = b.i1) {
+            b.i1 = least(i1, b.i0 + wide);
+            if (some) sum_spans(&b, sum->level, sum->index, 0, 0);
+            else memset(b.acc, 0, (size_t)(up16(b.i1 - b.i0) * b.rows) * sizeof *b.acc);
             store_block(&b, y, y_stride);
         }
     }
@@ -126,6 +252,7 @@ static int lowest(const LanePlan *plan) {
 /* A block of sums and the copies of a piece of rows stay in the level 2 cache. Columns: an odd number of cache lines,
  * so that those of one column do not meet in a few sets of level 1, and whole tiles of 12 or 6. */
 enum { DW_PANELS = 16, DW_COLUMNS = 144, DW_ROWS = 128, DW_BLOCK = DW_PANELS * DW_COLUMNS * PANEL };
+enum { DY_STEP = (DW_ROWS + 1) * PANEL };
 
 typedef struct Grad {
     const Kernels *kernels;
@@ -136,30 +263,17 @@ typedef struct Grad {
 } Grad;
 
 int64_t products_dw_scratch(void) {
-    return DW_ROWS * (DW_PANELS * PANEL + DW_COLUMNS) + LANE_SLOTS * DW_BLOCK;
-}
-
-/* Rows t .. t + n of dy in panels [panel][row][16], zeros past the outputs. */
-static void take_dy(const Grad *b, int64_t t, int64_t n) {
-    for (int p = 0; p < b->panels; p++) {
-        int64_t o = (b->panel + p) * PANEL, width = least(PANEL, b->g->outputs - o);
-        const float *from = b->g->dy + t * b->g->dy_stride + o;
-        float *to = b->dy + p * n * PANEL;
-        if (width < PANEL) memset(to, 0, (size_t)(n * PANEL) * sizeof *to);
-        for (int64_t r = 0; r < n; r++, from += b->g->dy_stride, to += PANEL)
-            if (width == PANEL) memcpy(to, from, PANEL * sizeof *to);
-            else memcpy(to, from, (size_t)width * sizeof *to);
-    }
+    return DW_PANELS * DY_STEP + DW_ROWS * DW_COLUMNS + LANE_SLOTS * DW_BLOCK;
 }
 
 static void chain(const Grad *b, const LaneRun *run, float *acc) {
+    int64_t outputs = least(b->panels * PANEL, b->g->outputs - b->panel * PANEL);
     for (int64_t t = run->first, n; t < run->last; t += n) {
         n = least(run->last - t, DW_ROWS);
-        take_dy(b, t, n);
-        for (int64_t r = 0; r < n; r++)
-            memcpy(b->x + r * DW_COLUMNS, b->g->x + (t + r) * b->g->x_stride + b->i,
-                   (size_t)b->columns * sizeof *b->x);
-        b->kernels->outer(b->dy, n * PANEL, b->panels, n, b->x, DW_COLUMNS, b->columns, acc);
+        b->kernels->panels(b->g->dy + t * b->g->dy_stride + b->panel * PANEL, b->g->dy_stride, n, outputs, b->dy,
+                           DY_STEP);
+        b->kernels->copy(b->g->x + t * b->g->x_stride + b->i, b->g->x_stride, n, b->columns, b->x, DW_COLUMNS);
+        b->kernels->outer(b->dy, DY_STEP, b->panels, n, b->x, DW_COLUMNS, b->columns, acc);
     }
 }
 
@@ -193,7 +307,7 @@ static void grad_block(const Grad *b) {
 void products_dw(const Kernels *k, const WeightGrad *g, int64_t p0, int64_t p1, int64_t i0, int64_t i1,
                  float *scratch) {
     Grad b = {.kernels = k, .g = g, .dy = scratch};
-    b.acc = b.dy + DW_ROWS * DW_PANELS * PANEL;
+    b.acc = b.dy + DW_PANELS * DY_STEP;
     b.x = b.acc + LANE_SLOTS * DW_BLOCK;
     for (b.panel = p0; b.panel < p1; b.panel += b.panels) {
         b.panels = (int)least(p1 - b.panel, DW_PANELS);
