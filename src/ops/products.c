@@ -12,26 +12,25 @@ static int64_t up16(int64_t n) { return (n + 15) / 16 * 16; }
 
 /* ---- dx ---------------------------------------------------------------------------------------------------------- */
 
-/* dy of a span of columns o is copied once, so that rows do not meet in a few sets of the caches. All columns i of the
- * block take their part of it, a few panels at a time, piece by piece of W: of a piece, which is in the level 2 cache,
- * two panels are in level 1 while the rows go over them. Numbers that wait, one for every level of the tree, stay where
- * they are. */
-enum { DX_ROWS = 528, DX_SPAN = 768, DX_WIDE = 36, DX_PANELS = 8, DX_COLUMNS = 192, DX_STEP = DX_SPAN + PANEL };
-enum { DX_BLOCK = DX_ROWS * DX_WIDE * PANEL };
+/* Columns o go by in spans. dy of a span is copied, so that its rows do not meet in a few sets of the caches. All
+ * columns i of the block then take their part of it, a few panels at a time: their piece of W is turned into the level 2
+ * cache, and while the rows go over two panels of it those are in level 1. Numbers that wait, one for every level of the
+ * tree, stay where they are. */
+enum { DX_ROWS = 528, DX_WIDE = 36, DX_PANELS = 8, DX_SPAN = 192 };
+enum { DX_STEP = DX_SPAN + PANEL, DX_PIECE = (DX_SPAN + 1) * PANEL, DX_BLOCK = DX_ROWS * DX_WIDE * PANEL };
 
 typedef struct Back {
     const Kernels *kernels;
     const BackSum *sum;
-    int64_t row, rows, i0, i1;           /* of the block */
-    int64_t i, columns;                  /* the few panels at hand; columns: those that are there */
-    int panels;
-    float *piece, *unpacked, *dy, *acc;  /* scratch; acc: a block for every level */
-    int64_t taken, at;                   /* columns in the piece; columns of the span that are done */
-    SumParts parts;
+    int64_t row, rows, i0, i1; /* of the block */
+    float *piece, *unpacked, *dy, *acc; /* scratch; acc: a block for every level */
+    SumParts parts;            /* of the span ... */
+    const BackPair *pair[PARTS_MOST]; /* ... and where each is from: columns from first[] on */
+    int64_t first[PARTS_MOST], taken;
 } Back;
 
 int64_t products_dx_scratch(int levels) {
-    return DX_PANELS * PANEL * (DX_COLUMNS + PANEL) + DX_ROWS * DX_STEP + (levels + 1) * DX_BLOCK;
+    return DX_PANELS * (DX_PIECE + PANEL * PANEL) + DX_ROWS * DX_STEP + (levels + 1) * DX_BLOCK;
 }
 
 static Range leaf_of(const BackPair *pair, int64_t leaf) {
@@ -49,51 +48,18 @@ static int64_t columns_of(const Back *b, int level, int64_t index) {
     return n;
 }
 
-/* Of columns [from, to) of a leaf, counted through its pairs, those of the next pair. */
-static Range next_columns(const Back *b, int64_t leaf, int p, int64_t *before, int64_t from, int64_t to) {
-    Range r = leaf_of(&b->sum->pair[p], leaf), out = {r.first + from - *before, r.first + to - *before};
-    *before += r.last - r.first;
-    if (out.first < r.first) out.first = r.first;
-    if (out.last > r.last) out.last = r.last;
-    return out;
-}
-
-/* Columns o of [first, last), which lie in one panel, as [i panel][o][16 i] from `at` on in the piece. */
-static void turn_panel(const Back *b, const PackedWeight *w, int64_t first, int64_t last, float *at) {
-    const uint8_t *panel = w->data + (first / PANEL - w->first_panel) * w->panel_bytes;
-    int64_t k0 = b->i - w->first_k, k1 = k0 + b->columns;
-    const float *from = b->unpacked;
-    if (w->type == PACKED_F32) from = (const float *)(const void *)panel + k0 * PANEL;
-    else b->kernels->unpack[w->type](panel, k0, k1, b->unpacked);
-    for (int p = 0; p < b->panels; p++)
-        b->kernels->transpose(from + p * PANEL * PANEL + first % PANEL, PANEL, least(PANEL, b->columns - p * PANEL),
-                              last - first, at + p * DX_COLUMNS * PANEL, PANEL);
-}
-
-/* Asks for what the next piece will most likely need: waiting for it takes a tenth of the time otherwise. */
-static void ask_panels(const Back *b, const PackedWeight *w, int64_t first, int64_t last) {
-    int64_t from = packed_panel_bytes(w->type, b->i - w->first_k), bytes = packed_panel_bytes(w->type, b->columns);
-    int64_t end = least(last, least(w->rows, (w->first_panel + w->panels) * PANEL));
-    for (; first < end; first += PANEL) {
-        const uint8_t *panel = w->data + (first / PANEL - w->first_panel) * w->panel_bytes + from;
-        for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(panel + at, 0, 2);
-    }
-}
-
-/* Puts columns [first, last) of a pair, the next of the span, into the piece. */
+/* Puts columns [first, last) of a pair into the span. */
 static void take_columns(Back *b, const BackPair *pair, int64_t first, int64_t last, bool begins) {
-    int64_t n = last - first;
-    b->parts.part[b->parts.count++] = (SumPart){.x = b->dy + b->at, .x_stride = DX_STEP, .count = n, .begins = begins};
-    for (int64_t o = first, end; o < last; o = end) {
-        end = least(last, (o / PANEL + 1) * PANEL);
-        turn_panel(b, pair->weight, o, end, b->piece + (b->taken + o - first) * PANEL);
-    }
-    ask_panels(b, pair->weight, last, last + DX_COLUMNS);
-    b->taken += n;
-    b->at += n;
+    int part = b->parts.count++;
+    float *to = b->dy + b->taken;
+    b->kernels->copy(pair->dy + b->row * pair->dy_stride + first, pair->dy_stride, b->rows, last - first, to, DX_STEP);
+    b->parts.part[part] = (SumPart){.x = to, .x_stride = DX_STEP, .count = last - first, .begins = begins};
+    b->pair[part] = pair;
+    b->first[part] = first;
+    b->taken += last - first;
 }
 
-/* Puts a subtree into the piece. */
+/* Puts a subtree into the span; false if it is empty. */
 static bool take_tree(Back *b, int level, int64_t index) {
     if (level > 0) {
         bool left = take_tree(b, level - 1, 2 * index), right = take_tree(b, level - 1, 2 * index + 1);
@@ -110,43 +76,79 @@ static bool take_tree(Back *b, int level, int64_t index) {
     return some;
 }
 
-/* Sums up the piece as number `top`, or onto it, and joins it to those before. */
-static void sum_piece(Back *b, int top, int joins) {
-    float *acc = b->acc + top * DX_BLOCK + (b->i - b->i0) * b->rows;
-    b->parts.joins = joins;
-    b->parts.join_step = DX_BLOCK;
-    b->kernels->sum_parts(b->piece, DX_COLUMNS * PANEL, b->panels, &b->parts, b->rows, acc);
-    b->parts.count = 0;
-    b->taken = 0;
+/* Columns o of [first, last), which lie in one panel, and columns [i, i1) as [i panel][o][16 i] at `to`. */
+static void turn_panel(const Back *b, const PackedWeight *w, int64_t first, int64_t last, int64_t i, int64_t i1,
+                       float *to) {
+    const uint8_t *panel = w->data + (first / PANEL - w->first_panel) * w->panel_bytes;
+    const float *from = b->unpacked;
+    if (w->type == PACKED_F32) from = (const float *)(const void *)panel + (i - w->first_k) * PANEL;
+    else b->kernels->unpack[w->type](panel, i - w->first_k, i1 - w->first_k, b->unpacked);
+    from += first % PANEL;
+    for (; i < i1; i += PANEL, from += PANEL * PANEL, to += DX_PIECE)
+        b->kernels->transpose(from, PANEL, least(PANEL, i1 - i), last - first, to, PANEL);
 }
 
-/* Columns [from, to) of a leaf of any length, of `all`: piece by piece. */
-static void sum_leaf(Back *b, int64_t leaf, int64_t from, int64_t to, int64_t all, int top, int joins) {
-    int64_t before = 0, left = to - from;
-    bool begins = from == 0;
-    for (int p = 0; p < b->sum->pairs; p++) {
-        Range r = next_columns(b, leaf, p, &before, from, to);
-        for (int64_t o = r.first, n; o < r.last; o += n) {
-            n = least(r.last - o, DX_COLUMNS - b->taken);
-            take_columns(b, &b->sum->pair[p], o, o + n, begins);
-            begins = false;
-            left -= n;
-            if (b->taken == DX_COLUMNS || !left || b->parts.count == PARTS_MOST)
-                sum_piece(b, top, !left && to == all ? joins : 0);
+/* Asks for columns [i, i1) of the panel with column `o`: waiting for them takes a tenth of the time otherwise. */
+static void ask_panel(const PackedWeight *w, int64_t o, int64_t i, int64_t i1) {
+    const uint8_t *panel = w->data + (o / PANEL - w->first_panel) * w->panel_bytes;
+    const uint8_t *end = panel + packed_panel_bytes(w->type, i1 - w->first_k);
+    for (panel += packed_panel_bytes(w->type, i - w->first_k); panel < end; panel += 64)
+        __builtin_prefetch(panel, 0, 2);
+}
+
+/* The span's piece of W for columns [i, i1), whose next ones, up to `next`, are asked for. */
+static void turn_span(const Back *b, int64_t i, int64_t i1, int64_t next) {
+    float *to = b->piece;
+    for (int n = 0; n < b->parts.count; n++) {
+        const PackedWeight *w = b->pair[n]->weight;
+        int64_t o = b->first[n], last = o + b->parts.part[n].count;
+        for (int64_t end; o < last; to += (end - o) * PANEL, o = end) {
+            end = least(last, (o / PANEL + 1) * PANEL);
+            turn_panel(b, w, o, end, i, i1, to);
+            if (i1 < next) ask_panel(w, o, i1, next);
         }
     }
 }
 
-/* The sum of a subtree of the span, which is not empty, as number `top`, joined to those before. */
+/* Sums up the span as number `top`, or onto it, and joins it to those before. */
+static void sum_span(Back *b, int top, int joins) {
+    b->parts.joins = joins;
+    b->parts.join_step = DX_BLOCK;
+    for (int64_t i = b->i0, end, next; i < b->i1; i = end) {
+        end = least(b->i1, i + DX_PANELS * PANEL);
+        next = least(b->i1, end + DX_PANELS * PANEL);
+        turn_span(b, i, end, next);
+        b->kernels->sum_parts(b->piece, DX_PIECE, (int)(up16(end - i) / PANEL), &b->parts, b->rows,
+                              b->acc + top * DX_BLOCK + (i - b->i0) * b->rows);
+    }
+    b->parts.count = 0;
+    b->taken = 0;
+}
+
+/* A leaf of any length, of `left` columns. */
+static void sum_leaf(Back *b, int64_t leaf, int64_t left, int top, int joins) {
+    bool begins = true;
+    for (int p = 0; p < b->sum->pairs; p++) {
+        Range r = leaf_of(&b->sum->pair[p], leaf);
+        for (int64_t o = r.first, n; o < r.last; o += n, left -= n) {
+            n = least(r.last - o, DX_SPAN - b->taken);
+            take_columns(b, &b->sum->pair[p], o, o + n, begins);
+            begins = false;
+            if (b->taken == DX_SPAN || left == n || b->parts.count == PARTS_MOST) sum_span(b, top, left == n ? joins : 0);
+        }
+    }
+}
+
+/* The sum of a subtree that is not empty as number `top`, joined to those before. */
 static void sum_tree(Back *b, int level, int64_t index, int top, int joins) {
     int64_t columns = columns_of(b, level, index);
-    if (columns <= DX_COLUMNS && level < PARTS_DEPTH && b->sum->pairs << level <= PARTS_MOST) {
+    if (columns <= DX_SPAN && level < PARTS_DEPTH && b->sum->pairs << level <= PARTS_MOST) {
         take_tree(b, level, index);
-        sum_piece(b, top, joins);
+        sum_span(b, top, joins);
         return;
     }
     if (level == 0) {
-        sum_leaf(b, index, 0, columns, columns, top, joins);
+        sum_leaf(b, index, columns, top, joins);
         return;
     }
     bool left = columns_of(b, level - 1, 2 * index) > 0, right = columns_of(b, level - 1, 2 * index + 1) > 0;
@@ -154,59 +156,15 @@ static void sum_tree(Back *b, int level, int64_t index, int top, int joins) {
     if (right) sum_tree(b, level - 1, 2 * index + 1, top + left, joins + left);
 }
 
-/* The next few panels of the block; false after the last. */
-static bool next_panels(Back *b) {
-    b->i += b->columns;
-    b->at = 0;
-    b->columns = least(b->i1 - b->i, DX_PANELS * PANEL);
-    b->panels = (int)(up16(b->columns) / PANEL);
-    return b->columns > 0;
-}
-static void first_panels(Back *b) {
-    b->i = b->i0;
-    b->columns = 0;
-}
-
-/* Copies columns [from, to) of a leaf to the span. */
-static void copy_leaf(Back *b, int64_t leaf, int64_t from, int64_t to) {
-    int64_t before = 0;
-    for (int p = 0; p < b->sum->pairs; p++) {
-        const BackPair *pair = &b->sum->pair[p];
-        Range r = next_columns(b, leaf, p, &before, from, to);
-        if (r.first >= r.last) continue;
-        b->kernels->copy(pair->dy + b->row * pair->dy_stride + r.first, pair->dy_stride, b->rows, r.last - r.first,
-                         b->dy + b->at, DX_STEP);
-        b->at += r.last - r.first;
-    }
-}
-
-/* The sum of a subtree that is not empty, span by span, as number `top`, joined to those before. */
-static void sum_spans(Back *b, int level, int64_t index, int top, int joins) {
-    int64_t columns = columns_of(b, level, index);
-    b->at = 0;
-    if (columns <= DX_SPAN) {
-        for (int64_t leaf = index << level; leaf < (index + 1) << level; leaf++) copy_leaf(b, leaf, 0, columns);
-        for (first_panels(b); next_panels(b);) sum_tree(b, level, index, top, joins);
-        return;
-    }
-    if (level > 0) {
-        bool left = columns_of(b, level - 1, 2 * index) > 0, right = columns_of(b, level - 1, 2 * index + 1) > 0;
-        if (left) sum_spans(b, level - 1, 2 * index, top, right ? 0 : joins);
-        if (right) sum_spans(b, level - 1, 2 * index + 1, top + left, joins + left);
-        return;
-    }
-    for (int64_t from = 0, to; from < columns; from = to) {
-        to = least(columns, from + DX_SPAN);
-        b->at = 0;
-        copy_leaf(b, index, from, to);
-        for (first_panels(b); next_panels(b);) sum_leaf(b, index, from, to, columns, top, joins);
-    }
-}
-
+/* Row by row, each in one go: they are far from each other, and mostly in no cache. */
 static void store_block(const Back *b, float *y, int64_t stride) {
-    for (int64_t i = b->i0; i < b->i1; i += PANEL)
-        b->kernels->copy(b->acc + (i - b->i0) * b->rows, PANEL, b->rows, least(PANEL, b->i1 - i),
-                         y + b->row * stride + i, stride);
+    int64_t whole = (b->i1 - b->i0) / PANEL, rest = (b->i1 - b->i0) % PANEL;
+    for (int64_t r = 0; r < b->rows; r++) {
+        const float *from = b->acc + r * PANEL;
+        float *to = y + (b->row + r) * stride + b->i0;
+        b->kernels->copy(from, b->rows * PANEL, whole, PANEL, to, PANEL);
+        if (rest) b->kernels->copy(from + whole * b->rows * PANEL, 0, 1, rest, to + whole * PANEL, 0);
+    }
 }
 
 /* In how many steps of at most `most` n is done, each nearly as long as the others, in multiples of `unit`. */
@@ -220,15 +178,15 @@ void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row
     Back b = {.kernels = k, .sum = sum, .piece = scratch};
     int64_t rows = even_step(row1 - row0, DX_ROWS, 1), wide = even_step(i1 - i0, DX_WIDE * PANEL, PANEL);
     bool some = columns_of(&b, sum->level, sum->index) > 0;
-    b.unpacked = b.piece + DX_PANELS * PANEL * DX_COLUMNS;
+    b.unpacked = b.piece + DX_PANELS * DX_PIECE;
     b.dy = b.unpacked + DX_PANELS * PANEL * PANEL;
     b.acc = b.dy + DX_ROWS * DX_STEP;
-    memset(b.piece, 0, DX_PANELS * DX_COLUMNS * PANEL * sizeof *b.piece); /* lanes past the last column */
+    memset(b.piece, 0, DX_PANELS * DX_PIECE * sizeof *b.piece); /* lanes past the last column */
     for (b.row = row0; b.row < row1; b.row += b.rows) {
         b.rows = least(row1 - b.row, rows);
         for (b.i0 = i0; b.i0 < i1; b.i0 = b.i1) {
             b.i1 = least(i1, b.i0 + wide);
-            if (some) sum_spans(&b, sum->level, sum->index, 0, 0);
+            if (some) sum_tree(&b, sum->level, sum->index, 0, 0);
             else memset(b.acc, 0, (size_t)(up16(b.i1 - b.i0) * b.rows) * sizeof *b.acc);
             store_block(&b, y, y_stride);
         }
