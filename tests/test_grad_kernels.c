@@ -9,15 +9,16 @@ static void check_outer(const Kernels *kernels) {
     for (int round = 0; round < 150; round++) {
         int panels = 1 + (int)random_below(6), side = round % SIDES;
         int64_t count = random_below(40), rows = 1 + random_below(50), x_step = rows + random_below(4),
-                step = (count + random_below(3)) * PANEL + PANEL, n = panels * rows * PANEL;
+                step = (count + random_below(3)) * PANEL + PANEL, acc_step = (rows + random_below(3)) * PANEL,
+                n = panels * acc_step;
         Guarded gw, gx, ga, gb;
         float *w = guarded_new(&gw, (step * (panels - 1) + count * PANEL) * 4, 0);
         fill_floats(w, step * (panels - 1) + count * PANEL);
         float *x = guarded_floats(&gx, count ? (count - 1) * x_step + rows : 0, side);
         float *a = guarded_floats(&ga, n, 0), *b = guarded_new(&gb, 4 * n, 0);
         memcpy(b, a, 4 * (size_t)n);
-        kernels_reference.outer(w, step, panels, count, x, x_step, rows, a);
-        kernels->outer(w, step, panels, count, x, x_step, rows, b);
+        kernels_reference.outer(w, step, panels, count, x, x_step, rows, a, acc_step);
+        kernels->outer(w, step, panels, count, x, x_step, rows, b, acc_step);
         same_bits(kernels->isa, "outer", a, b, n);
         Guarded *all[] = {&gw, &gx, &ga, &gb};
         for (int i = 0; i < 4; i++) guarded_free(all[i]);
@@ -40,7 +41,7 @@ static void outer_is_tile(void **state) {
     memcpy(b, a, sizeof b);
     kernels_reference.transpose(x, ROWS, COUNT, ROWS, turned, COUNT);
     for (int i = 0; i < COUNT * ROWS; i++) assert_true(turned[i % ROWS * COUNT + i / ROWS] == x[i]);
-    kernels_reference.outer(w, COUNT * PANEL, PANELS, COUNT, x, ROWS, ROWS, a);
+    kernels_reference.outer(w, COUNT * PANEL, PANELS, COUNT, x, ROWS, ROWS, a, ROWS * PANEL);
     kernels_reference.tile(w, COUNT * PANEL, PANELS, COUNT, turned, COUNT, ROWS, b);
     same_bits("reference", "outer", a, b, PANELS * ROWS * PANEL);
 }

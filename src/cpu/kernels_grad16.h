@@ -114,13 +114,14 @@ typedef struct Outer {
     const float *w, *x;
     int64_t step, count, x_step, rows;
     float *acc;
+    int64_t acc_step;
 } Outer;
 
 INLINE void outer_block(int rows, int vectors, const Outer *t, int64_t r0, int64_t v0) {
     v16 sum[V16_TILE_ROWS][2];
-    float *acc = t->acc + (v0 * t->rows + r0) * PANEL;
-    const float *w = t->w + v0 * t->step, *x = t->x + r0;
-    const int64_t step = t->step, x_step = t->x_step, acc_step = t->rows * PANEL;
+    const int64_t step = t->step, x_step = t->x_step, acc_step = t->acc_step;
+    float *acc = t->acc + v0 * acc_step + r0 * PANEL;
+    const float *w = t->w + v0 * step, *x = t->x + r0;
     UNROLL for (int r = 0; r < rows; r++)
         UNROLL for (int v = 0; v < vectors; v++) sum[r][v] = v16_load(acc + v * acc_step + r * PANEL);
     for (int64_t k = t->count; k > 0; k--, w += PANEL, x += x_step) {
@@ -143,8 +144,9 @@ INLINE void outer_rows(int rows, const Outer *t, int64_t r0, int64_t v0, int64_t
 }
 
 static void outer(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step, int64_t rows,
-                  float *acc) {
-    Outer t = {.w = w, .x = x, .step = step, .count = count, .x_step = x_step, .rows = rows, .acc = acc};
+                  float *acc, int64_t acc_step) {
+    Outer t = {.w = w, .x = x, .step = step, .count = count, .x_step = x_step, .rows = rows, .acc = acc,
+               .acc_step = acc_step};
     EACH_ROWS(outer_rows, &t, panels)
 }
 

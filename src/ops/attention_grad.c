@@ -104,8 +104,10 @@ static void key_block(Work *w) {
         take_panels(w, a->d_out, w->row, w->rows, w->d_out);
         probabilities(w);
         add_dq(w, first_key(w) == w->key, w->row == w->key);
-        w->kernels->outer(w->q, w->rows * PANEL, (int)w->panels, w->rows, w->ds, BLOCK, w->keys, w->dk);
-        w->kernels->outer(w->d_out, w->rows * PANEL, (int)w->panels, w->rows, w->p, BLOCK, w->keys, w->dv);
+        w->kernels->outer(w->q, w->rows * PANEL, (int)w->panels, w->rows, w->ds, BLOCK, w->keys, w->dk,
+                           w->keys * PANEL);
+        w->kernels->outer(w->d_out, w->rows * PANEL, (int)w->panels, w->rows, w->p, BLOCK, w->keys, w->dv,
+                           w->keys * PANEL);
     }
     put_panels(w, w->dk, a->dk, w->key, w->keys, a->scale);
     put_panels(w, w->dv, a->dv, w->key, w->keys, 1.0f);

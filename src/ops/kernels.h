@@ -208,9 +208,10 @@ typedef struct Kernels {
     /* As `tile`, of a sum in parts: x[r][k] of a part at part.x + r * x_stride + k. */
     void (*sum_parts)(const float *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc);
     /* acc[p][r][lane] += sum over k < count, in order, of w[k][lane] of panel p * x[k][r], one fmaf each: `tile` with
-     * the rows' numbers of one k side by side, x_step floats after those of the k before. */
+     * the rows' numbers of one k side by side, x_step floats after those of the k before. acc: of panel p at
+     * p * acc_step. */
     void (*outer)(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step,
-                  int64_t rows, float *acc);
+                  int64_t rows, float *acc, int64_t acc_step);
     /* out[r][c] = in[r][c], and out[c][r] = in[r][c], of any number of rows and columns; in_step and out_step: floats
      * from row to row. */
     void (*copy)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);

@@ -28,11 +28,12 @@ void plain_sum_parts(const float *w, int64_t step, int panels, const SumParts *p
 }
 
 void plain_outer(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step, int64_t rows,
-                 float *acc) {
-    for (int p = 0; p < panels; p++, w += step)
-        for (int64_t r = 0; r < rows; r++, acc += PANEL)
+                 float *acc, int64_t acc_step) {
+    for (int p = 0; p < panels; p++, w += step, acc += acc_step)
+        for (int64_t r = 0; r < rows; r++)
             for (int64_t k = 0; k < count; k++)
-                for (int i = 0; i < PANEL; i++) acc[i] = fmaf(w[k * PANEL + i], x[k * x_step + r], acc[i]);
+                for (int i = 0; i < PANEL; i++)
+                    acc[r * PANEL + i] = fmaf(w[k * PANEL + i], x[k * x_step + r], acc[r * PANEL + i]);
 }
 
 void plain_copy(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step) {

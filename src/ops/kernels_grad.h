@@ -12,7 +12,7 @@ static inline float lanes_fold(float lane[16]) {
 
 /* kernels_grad.c */
 void plain_outer(const float *w, int64_t step, int panels, int64_t count, const float *x, int64_t x_step, int64_t rows,
-                 float *acc);
+                 float *acc, int64_t acc_step);
 void plain_sum_parts(const float *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc);
 void plain_panels(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
 void plain_copy(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);

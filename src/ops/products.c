@@ -10,6 +10,12 @@
 static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 static int64_t up16(int64_t n) { return (n + 15) / 16 * 16; }
 
+/* In how many steps of at most `most` n is done, each nearly as long as the others, in multiples of `unit`. */
+static int64_t even_step(int64_t n, int64_t most, int64_t unit) {
+    int64_t steps = (n + most - 1) / most;
+    return steps ? ((n + steps - 1) / steps + unit - 1) / unit * unit : unit;
+}
+
 /* ---- dx ---------------------------------------------------------------------------------------------------------- */
 
 /* Columns o go by in spans. dy of a span is copied, so that its rows do not meet in a few sets of the caches. All
@@ -167,12 +173,6 @@ static void store_block(const Back *b, float *y, int64_t stride) {
     }
 }
 
-/* In how many steps of at most `most` n is done, each nearly as long as the others, in multiples of `unit`. */
-static int64_t even_step(int64_t n, int64_t most, int64_t unit) {
-    int64_t steps = (n + most - 1) / most;
-    return steps ? ((n + steps - 1) / steps + unit - 1) / unit * unit : unit;
-}
-
 void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row1, int64_t i0, int64_t i1, float *y,
                  int64_t y_stride, float *scratch) {
     Back b = {.kernels = k, .sum = sum, .piece = scratch};
@@ -207,71 +207,85 @@ static int lowest(const LanePlan *plan) {
 
 /* ---- dW ---------------------------------------------------------------------------------------------------------- */
 
-/* A block of sums and the copies of a piece of rows stay in the level 2 cache. Columns: an odd number of cache lines,
- * so that those of one column do not meet in a few sets of level 1, and whole tiles of 12 or 6. */
-enum { DW_PANELS = 16, DW_COLUMNS = 144, DW_ROWS = 128, DW_BLOCK = DW_PANELS * DW_COLUMNS * PANEL };
-enum { DY_STEP = (DW_ROWS + 1) * PANEL };
+/* Rows go by in spans, of which dy and x are copied once for all of a block of G. A few columns of x, in the level 2
+ * cache, meet two panels of dy at a time, in level 1. These columns are an odd number of cache lines, so that those of
+ * one do not meet in a few sets of level 1, and whole tiles of 12 or 6. */
+enum { DW_PANELS = 48, DW_COLUMNS = 144, DW_GROUPS = 4, DW_SPAN = 192 };
+enum { DW_STEP = (DW_SPAN + 1) * PANEL, DW_BLOCK = DW_PANELS * DW_GROUPS * DW_COLUMNS * PANEL };
+
+/* A block of a slot, panels `step` floats apart. */
+typedef struct Sums { float *acc; int64_t step; } Sums;
 
 typedef struct Grad {
     const Kernels *kernels;
     const WeightGrad *g;
-    int64_t panel, i, columns; /* of the block */
+    int64_t panel, i, columns;  /* of the block */
     int panels;
-    float *dy, *x, *acc;       /* scratch; acc: a block for every slot */
+    float *dy, *x, *acc;        /* scratch; acc: a block for every slot */
+    Sums slot[LANE_SLOTS];
 } Grad;
 
 int64_t products_dw_scratch(void) {
-    return DW_PANELS * DY_STEP + DW_ROWS * DW_COLUMNS + LANE_SLOTS * DW_BLOCK;
+    return DW_PANELS * DW_STEP + DW_COLUMNS * DW_SPAN + LANE_SLOTS * DW_BLOCK;
 }
 
-static void chain(const Grad *b, const LaneRun *run, float *acc) {
-    int64_t outputs = least(b->panels * PANEL, b->g->outputs - b->panel * PANEL);
-    for (int64_t t = run->first, n; t < run->last; t += n) {
-        n = least(run->last - t, DW_ROWS);
-        b->kernels->panels(b->g->dy + t * b->g->dy_stride + b->panel * PANEL, b->g->dy_stride, n, outputs, b->dy,
-                           DY_STEP);
-        b->kernels->copy(b->g->x + t * b->g->x_stride + b->i, b->g->x_stride, n, b->columns, b->x, DW_COLUMNS);
-        b->kernels->outer(b->dy, DY_STEP, b->panels, n, b->x, DW_COLUMNS, b->columns, acc);
+/* Adds rows [first, last) to sums, or makes these. */
+static void sum_rows(const Grad *b, int64_t first, int64_t last, const Sums *s) {
+    const WeightGrad *g = b->g;
+    int64_t o = b->panel * PANEL, outputs = least(b->panels * PANEL, g->outputs - o);
+    b->kernels->panels(g->dy + first * g->dy_stride + o, g->dy_stride, last - first, outputs, b->dy, DW_STEP);
+    for (int64_t i = 0, n; i < b->columns; i += n) {
+        n = least(b->columns - i, DW_COLUMNS);
+        b->kernels->copy(g->x + first * g->x_stride + b->i + i, g->x_stride, last - first, n, b->x, DW_COLUMNS);
+        b->kernels->outer(b->dy, DW_STEP, b->panels, last - first, b->x, DW_COLUMNS, n, s->acc + i * PANEL, s->step);
     }
 }
 
-/* Panels of a slot's block to acc, or back. */
-static void move_block(const Grad *b, int slot, bool back) {
+static void each_panel(const Grad *b, const Sums *to, const Sums *from) {
     for (int p = 0; p < b->panels; p++) {
-        float *whole = b->g->slot[slot] + ((b->panel + p) * b->g->inputs + b->i) * PANEL;
-        float *acc = b->acc + slot * DW_BLOCK + p * b->columns * PANEL;
+        float *acc = to->acc + p * to->step;
         size_t bytes = (size_t)(b->columns * PANEL) * sizeof *acc;
-        if (back) memcpy(whole, acc, bytes);
-        else memcpy(acc, whole, bytes);
+        if (from) memcpy(acc, from->acc + p * from->step, bytes);
+        else memset(acc, 0, bytes);
     }
 }
 
-static void grad_block(const Grad *b) {
+static void sum_run(const Grad *b, const LaneRun *run) {
+    const Sums *top = &b->slot[run->slot];
+    int64_t step = even_step(run->last - run->first, DW_SPAN, 1);
+    if (run->fresh) each_panel(b, top, NULL);
+    for (int64_t t = run->first; t < run->last; t += step) sum_rows(b, t, least(run->last, t + step), top);
+    for (int n = 0; n < run->adds; n++, top--)
+        for (int p = 0; p < b->panels; p++) {
+            float *left = top[-1].acc + p * top[-1].step;
+            b->kernels->add(left, top->acc + p * top->step, b->columns * PANEL, left);
+        }
+}
+
+/* What is kept is summed up where it stands, the rest in scratch. */
+static void sum_block(Grad *b) {
     const LanePlan *plan = b->g->plan;
-    int64_t size = b->panels * b->columns * PANEL;
-    int low = lowest(plan);
-    for (int s = low; s < plan->held; s++) move_block(b, s, false);
-    for (int i = 0; i < plan->count; i++) {
-        const LaneRun *run = &plan->run[i];
-        float *top = b->acc + run->slot * DW_BLOCK;
-        if (run->fresh) memset(top, 0, (size_t)size * sizeof *top);
-        chain(b, run, top);
-        for (int n = 0; n < run->adds; n++, top -= DW_BLOCK)
-            b->kernels->add(top - DW_BLOCK, top, size, top - DW_BLOCK);
+    for (int s = lowest(plan); s < LANE_SLOTS; s++) {
+        Sums whole = {NULL, b->g->inputs * PANEL}, own = {b->acc + s * DW_BLOCK, b->columns * PANEL};
+        if (s < plan->held || s < plan->kept) whole.acc = b->g->slot[s] + (b->panel * b->g->inputs + b->i) * PANEL;
+        b->slot[s] = s < plan->kept ? whole : own;
+        if (s < plan->held && s >= plan->kept) each_panel(b, &own, &whole);
     }
-    for (int s = low; s < plan->kept; s++) move_block(b, s, true);
+    for (int i = 0; i < plan->count; i++) sum_run(b, &plan->run[i]);
 }
 
 void products_dw(const Kernels *k, const WeightGrad *g, int64_t p0, int64_t p1, int64_t i0, int64_t i1,
                  float *scratch) {
     Grad b = {.kernels = k, .g = g, .dy = scratch};
-    b.acc = b.dy + DW_PANELS * DY_STEP;
+    int64_t panels = even_step(p1 - p0, DW_PANELS, 1);
+    int64_t columns = even_step(i1 - i0, DW_GROUPS * DW_COLUMNS, DW_COLUMNS);
+    b.acc = b.dy + DW_PANELS * DW_STEP;
     b.x = b.acc + LANE_SLOTS * DW_BLOCK;
     for (b.panel = p0; b.panel < p1; b.panel += b.panels) {
-        b.panels = (int)least(p1 - b.panel, DW_PANELS);
+        b.panels = (int)least(p1 - b.panel, panels);
         for (b.i = i0; b.i < i1; b.i += b.columns) {
-            b.columns = least(i1 - b.i, DW_COLUMNS);
-            grad_block(&b);
+            b.columns = least(i1 - b.i, columns);
+            sum_block(&b);
         }
     }
 }
