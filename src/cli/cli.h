@@ -15,6 +15,7 @@ typedef struct Command {
 extern const Command commands[];   /* ends with a NULL name; so do these: */
 extern const Command eval_tasks[]; /* by names of two words, "eval gsm8k" */
 
+int cmd_train(int argc, char **argv);
 int cmd_tokenize(int argc, char **argv);
 int cmd_grammar(int argc, char **argv);
 int cmd_run(int argc, char **argv);

@@ -10,6 +10,7 @@ const Command commands[] = {
     {"generate", cmd_generate, "answer requests from a file, batched"},
     {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
     {"embed", cmd_embed, "a vector for each text, pooled from the last states"},
+    {"train", cmd_train, "train a model or an adapter: the same bits on every mesh"},
     {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
     {"pack", cmd_pack, "a model as one file, used where it is mapped: opens at once"},
     {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},

@@ -103,12 +103,11 @@ static bool lora_check(const TrainOptions *o, Err *err) {
         {"lora-alpha", o->lora_alpha > 0},
         {"lora-dropout", o->lora_dropout > 0},
         {"lora-targets", o->lora_targets},
-        {"modules-to-save", o->modules_to_save},
         {"rslora", o->rslora},
         {"dora", o->dora},
     };
     for (size_t i = 0; i < sizeof needs / sizeof *needs && !o->lora_r; i++)
-        if (needs[i].given && (!o->init_adapter || strcmp(needs[i].option, "lora-dropout")))
+        if (needs[i].given)
             return err_as(err, QM_USAGE,
                           o->init_adapter ? "--%s: --init-adapter says it: expected one of the two"
                                           : "--%s: expected --lora-r with it",

@@ -20,6 +20,14 @@ json_t *train_options_json(const TrainOptions *o, int64_t steps, int64_t rows, i
         ok = json_object_set_new(j, "decay_steps", json_real(o->decay_steps)) == 0 &&
              json_object_set_new(j, "decay_type", json_string(o->decay ? o->decay : "cosine")) == 0 &&
              json_object_set_new(j, "min_lr_ratio", json_real(o->least_rate)) == 0;
+    if (ok && o->lora_r)
+        ok = json_object_set_new(j, "lora_r", json_integer(o->lora_r)) == 0 &&
+             json_object_set_new(j, "lora_alpha", json_real(o->lora_alpha > 0 ? o->lora_alpha : 8)) == 0 &&
+             json_object_set_new(j, "lora_dropout", json_real(o->lora_dropout)) == 0 &&
+             json_object_set_new(j, "lora_targets", json_string(o->lora_targets ? o->lora_targets : "q_proj,v_proj")) ==
+                 0 &&
+             json_object_set_new(j, "rslora", json_boolean(o->rslora)) == 0 &&
+             json_object_set_new(j, "dora", json_boolean(o->dora)) == 0;
     json_decref(more), json_decref(last);
     if (ok) return j;
     json_decref(j);

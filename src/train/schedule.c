@@ -1,6 +1,7 @@
 /* schedule.c: see schedule.h. */
 #include <math.h>
 #include <string.h>
+#include "plain_math.h"
 #include "schedule.h"
 
 bool schedule_named(const char *name, ScheduleKind *kind) {
@@ -24,20 +25,8 @@ bool decay_named(const char *name, DecayKind *kind) {
     return false;
 }
 
-/* sin(pi x), |x| <= 1/2, by Taylor's series: below an ulp of 1, and of additions and products alone, whose bits are the
- * same wherever this is compiled. The mathematical library's are its version's, and the processor's. */
-static double sin_pi(double x) {
-    const double z = 3.141592653589793 * x, square = z * z;
-    double term = z, sum = 0;
-    for (int i = 1; i < 27; i += 2) {
-        sum += term;
-        term = -term * square / (double)((i + 1) * (i + 2));
-    }
-    return sum;
-}
-
 /* (1 + cos(pi x)) / 2 for x of 0 to 1. */
-static double half_cosine(double x) { return 0.5 * (1 - sin_pi(x - 0.5)); }
+static double half_cosine(double x) { return 0.5 * (1 - plain_sin_pi(x - 0.5)); }
 
 static double decayed(const Schedule *s, double progress) {
     double factor = s->decay == DECAY_COSINE   ? half_cosine(progress)

@@ -4,7 +4,7 @@
 #include "../base/base.h"
 
 /* What a draw is for: no two purposes share numbers. */
-typedef enum DrawPurpose { DRAW_EPOCH_ORDER = 1, DRAW_EVAL_SPLIT = 2 } DrawPurpose;
+typedef enum DrawPurpose { DRAW_EPOCH_ORDER = 1, DRAW_EVAL_SPLIT = 2, DRAW_INITIAL = 3 } DrawPurpose;
 
 /* 64 bits from a key, by rounds of the splitmix64 finaliser (Steele et al. 2014) over its parts. */
 uint64_t train_draw(uint64_t seed, DrawPurpose purpose, uint64_t counter, uint64_t index);
