@@ -70,14 +70,18 @@ FIXTURE int folder_entries(const char *path) {
     return entries;
 }
 
+FIXTURE void bytes_sha(const void *data, size_t bytes, char hex[65]) {
+    uint8_t digest[32];
+    EVP_Digest(data, bytes, digest, NULL, EVP_sha256(), NULL);
+    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", (unsigned)digest[i]);
+}
+
 FIXTURE bool file_sha(const char *path, char hex[65]) {
     size_t bytes;
-    uint8_t digest[32];
     Err err = {0};
     char *data = file_read(path, 1 << 30, &bytes, &err);
     if (!data) return false;
-    EVP_Digest(data, bytes, digest, NULL, EVP_sha256(), NULL);
-    for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", (unsigned)digest[i]);
+    bytes_sha(data, bytes, hex);
     free(data);
     return true;
 }

@@ -141,7 +141,7 @@ run run -m $tiny -p hi --ctx 1e3
 check "a bad number: the range in digits" 'is 2' 'err "--ctx: expected a whole number from 0 to 2147483648, got '"'1e3'"'"'
 run run -m $tiny --chat=yes
 check "a flag takes no value" 'is 2' 'err "option --chat takes no value"'
-for command in run chat generate forward plan bench "eval gsm8k" "eval perplexity" "eval compare" "eval choice" tokenize pack export compile env pull; do
+for command in run chat generate forward plan bench "eval gsm8k" "eval perplexity" "eval compare" "eval choice" tokenize pack merge export compile env pull; do
     # shellcheck disable=SC2086 # words
     run $command --help
     check "$command --help: 80 columns" 'is 0' '[ "$(wc -L <"$work/out")" -le 80 ]'

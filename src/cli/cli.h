@@ -30,6 +30,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_pack(int argc, char **argv);
+int cmd_merge(int argc, char **argv);
 int cmd_compile(int argc, char **argv);
 int cmd_pages(int argc, char **argv);
 

@@ -256,8 +256,16 @@ bool source_has_weights(Source *s) {
            !source_has(s, "config.json"); /* a folder without configuration: its only GGUF file */
 }
 
+/* GGUF's word for a model whose data are ids. */
+static bool is_none(const Gguf *gguf) {
+    GgufText model = {0};
+    Err ignored = {0};
+    return gguf_text(gguf, "tokenizer.ggml.model", &model, &ignored) && model.bytes == 4 &&
+           !memcmp(model.data, "none", 4);
+}
+
 bool source_has_tokenizer(Source *s) {
     if (s->kind == SOURCE_FILE) return false;
-    return s->has_gguf || source_has(s, "tokenizer.json") ||
+    return (s->has_gguf && !is_none(&s->gguf)) || source_has(s, "tokenizer.json") ||
            (s->kind == SOURCE_FOLDER && !source_has(s, MODEL_WEIGHTS) && !source_has(s, MODEL_INDEX));
 }

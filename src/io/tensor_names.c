@@ -28,3 +28,27 @@ RowHeads tensor_name(const TensorNames *names, GgufText name, char out[128]) {
     }
     return pair && names->permuted ? pair->rows : ROWS_PLAIN;
 }
+
+static const NamePair *translate_back(const NamePair *table, const char *name, size_t bytes) {
+    for (; table->gguf; table++)
+        if (strlen(table->hf) == bytes && !memcmp(table->hf, name, bytes)) return table;
+    return NULL;
+}
+
+bool tensor_gguf_name(const TensorNames *names, const char *name, char out[128], RowHeads *rows) {
+    static const char layers[] = "model.layers.";
+    const char *dot = strrchr(name, '.');
+    if (!dot || (strcmp(dot, ".weight") && strcmp(dot, ".bias"))) return false;
+    const NamePair *pair;
+    if (strncmp(name, layers, sizeof layers - 1) != 0) {
+        pair = translate_back(names->outer, name, (size_t)(dot - name));
+        if (pair) snprintf(out, 128, "%s%s", pair->gguf, dot);
+    } else {
+        const char *number = name + sizeof layers - 1, *part = number + strspn(number, "0123456789");
+        if (part == number || *part != '.' || part >= dot) return false;
+        pair = translate_back(names->layer, part + 1, (size_t)(dot - part - 1));
+        if (pair) snprintf(out, 128, "blk.%.*s.%s%s", (int)(part - number), number, pair->gguf, dot);
+    }
+    *rows = pair && names->permuted ? pair->rows : ROWS_PLAIN;
+    return pair != NULL;
+}

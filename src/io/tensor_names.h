@@ -16,4 +16,7 @@ typedef struct TensorNames {
 
 /* The Hugging Face name of "blk.12.attn_q.weight"; an unknown name stays as it is. `name` has at most 64 bytes. */
 RowHeads tensor_name(const TensorNames *names, GgufText name, char out[128]);
+/* The other way: the GGUF name of "model.layers.12.self_attn.q_proj.weight". False: the family has no such tensor
+ * there. */
+bool tensor_gguf_name(const TensorNames *names, const char *name, char out[128], RowHeads *rows);
 #endif

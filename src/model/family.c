@@ -51,7 +51,7 @@ static const Family qwen3 = {
     .tokenizer = {PREFIX_BY_CONFIG, "qwen2", 0},
 };
 static const Family llama = {
-    .name = "llama", .gguf = "llama", .classes = "Llama", .names = &permuted_rows, DECODER,
+    .name = "llama", .gguf = "llama", .divisors = true, .classes = "Llama", .names = &permuted_rows, DECODER,
     .keys = {.max_positions = 2048, .bos = 1, .eos = 2, .attention_bias = true, .mlp_bias = true,
              .window_gguf = true},
     .tokenizer = {PREFIX_BY_CLASS, "llama-bpe", 128000}, /* Llama 3 has as many tokens, its forerunners fewer */

@@ -10,6 +10,7 @@
 typedef struct Family {
     const char *name;             /* model_type of config.json, architecture of a ModelConfig                      */
     const char *gguf;             /* general.architecture; NULL: its files call themselves another family's         */
+    bool divisors;                /* rotary frequencies of its GGUF files may have divisors (rope_freqs.weight)      */
     const char *classes;          /* how transformers' classes of it begin: Qwen2 of Qwen2ForCausalLM               */
     ConfigKeys keys;
     TokenizerHabits tokenizer;

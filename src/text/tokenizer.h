@@ -46,6 +46,8 @@ bool tokenizer_load_json(QmTokenizer *t, const uint8_t *data, size_t bytes, cons
  * model's family; NULL: it is not known. */
 bool tokenizer_load_config(QmTokenizer *t, const json_t *root, const TokenizerHabits *habits, const char *where,
                            Err *err);
+/* What tokenizer.ggml.pre calls its pre-tokenizer; NULL: GGUF has no name for it. */
+const char *tokenizer_pre_name(const QmTokenizer *t);
 bool tokenizer_load_gguf(QmTokenizer *t, const Gguf *gguf, const TokenizerHabits *habits, Err *err);
 /* Takes up an added token that none is yet. */
 bool tokenizer_add(QmTokenizer *t, const Added *token, bool special, bool normalized, Err *err);

@@ -78,6 +78,17 @@ static bool load_pre(QmTokenizer *t, const Gguf *gguf, const TokenizerHabits *ha
                    name_text(pre.data, pre.bytes).text);
 }
 
+/* NFC is left aside: llama.cpp has it in none. */
+const char *tokenizer_pre_name(const QmTokenizer *t) {
+    for (size_t i = 0; i < sizeof known_pre / sizeof *known_pre; i++) {
+        const struct Pre *pre = &known_pre[i];
+        bool same = pre->steps == t->splitter.count && pre->whole_words == t->vocab.whole_words;
+        for (int s = 0; same && s < pre->steps; s++) same = pre->step[s] == t->splitter.step[s];
+        if (same) return pre->name;
+    }
+    return NULL;
+}
+
 /* An array of the given items; NULL and an error when it is something else, or absent and needed. */
 static const GgufValue *find_array(const Gguf *gguf, const char *key, GgufType item, bool needed, Err *err) {
     const GgufValue *v = gguf_find(gguf, key);

@@ -161,7 +161,9 @@ json_t *tokenizer_config_to_json(const QmTokenizer *t, const Gguf *gguf, int64_t
     bool ok = root != NULL;
     for (int i = 0; ok && i < 4; i++) {
         json_t *token = json_object_get(t->chat.tokens, names[i]);
-        ok = json_object_set(root, names[i], token ? token : json_null()) == 0;
+        int32_t id = token ? tokenizer_id(t, json_string_value(token), json_string_length(token)) : -1;
+        bool added = id >= 0 && t->vocab.piece[id].added; /* any other text would become a token of its own */
+        ok = json_object_set(root, names[i], added ? token : json_null()) == 0;
     }
     ok = ok && (json_is_null(chat) || json_object_set(root, "chat_template", chat) == 0) &&
          json_object_set_new(root, "model_max_length", json_integer(max_length)) == 0 &&

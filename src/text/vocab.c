@@ -40,6 +40,26 @@ static bool alphabet_add(const uint8_t *spelled, size_t bytes, Text *out) {
     return true;
 }
 
+void vocab_spell(const Vocab *vocab, int32_t id, Text *out) {
+    const Piece *p = &vocab->piece[id];
+    const uint8_t *bytes = vocab_bytes(vocab, id);
+    if (p->kind != PIECE_WORD) {
+        text_add(out, (const char *)bytes, p->bytes);
+        return;
+    }
+    for (uint32_t i = 0; i < p->bytes; i++) {
+        int32_t code = bytes[i];
+        if (!printable(code)) {
+            int32_t k = 0;
+            while (hidden_byte(k) != code) k++;
+            code = 256 + k;
+        }
+        const char two[] = {(char)(0xc0 | code >> 6), (char)(0x80 | (code & 0x3f))};
+        if (code < 0x80) text_add(out, (const char[]){(char)code}, 1);
+        else text_add(out, two, 2);
+    }
+}
+
 /* ---- Tokens -------------------------------------------------------------------------------------------------- */
 
 void vocab_start(Vocab *vocab) {

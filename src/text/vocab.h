@@ -62,6 +62,8 @@ void vocab_free(Vocab *vocab);
 int32_t vocab_find(const Vocab *vocab, const uint8_t *bytes, size_t count, PieceKind kind);
 /* Id of the word or raw piece that a vocabulary file spells `text`, or -1. */
 int32_t vocab_spelled(Vocab *vocab, const uint8_t *text, size_t bytes);
+/* Appends a token as vocabulary files spell it. */
+void vocab_spell(const Vocab *vocab, int32_t id, Text *out);
 static inline const uint8_t *vocab_bytes(const Vocab *vocab, int32_t id) {
     return (const uint8_t *)vocab->bytes.data + vocab->piece[id].start;
 }

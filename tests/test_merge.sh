@@ -1,0 +1,89 @@
+#!/bin/sh
+# test_merge.sh: `merge`: a model as a folder or a GGUF file: the same logits, and what other programs make of it, where
+# they are installed.
+set -u
+. tests/tap.sh
+tiny=tests/golden/tiny
+logits() { # MODEL FILE
+    from=$1 to=$2
+    shift 2
+    run forward -m "$from" --in $tiny/golden.safetensors --out "$to" "$@"
+}
+peer() { # NAME ARGUMENTS...: one check by another program, skipped where it is not installed
+    title=$1
+    shift
+    python3 tests/merge_check.py "$@" >"$work/out" 2>"$work/err"
+    status=$?
+    if [ $status = 77 ]; then skip "$title" "$(cat "$work/out")"; else check "$title" 'is 0'; fi
+}
+
+logits $tiny "$work/a.safetensors"
+check "logits of the model" 'is 0'
+run merge $tiny -o "$work/m" --max-shard-size 100KB
+check "a folder of shards" 'is 0' 'out "in f32"' '[ -f "$work/m/model.safetensors.index.json" ]' \
+    '[ "$(ls "$work/m" | grep -c "^model-.*safetensors$")" -gt 5 ]'
+logits "$work/m" "$work/b.safetensors"
+check "its logits have the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
+run merge -m "$work/m" -o "$work/m.gguf"
+check "a GGUF file of the folder" 'is 0' 'out "$work/m.gguf: "'
+logits "$work/m.gguf" "$work/b.safetensors"
+check "the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
+run merge "$work/m.gguf" -o "$work/n"
+logits "$work/n" "$work/b.safetensors"
+check "a folder of the GGUF file: the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
+for type in bf16 f16; do
+    run merge $tiny -o "$work/$type" --save-dtype $type
+    run merge "$work/$type" -o "$work/$type.gguf"
+    check "a GGUF file of it keeps the type" 'is 0' 'out "in $type"'
+    logits "$work/$type" "$work/c.safetensors"
+    check "a folder in $type: other logits" 'is 0' '! cmp -s "$work/a.safetensors" "$work/c.safetensors"'
+    logits "$work/$type.gguf" "$work/b.safetensors"
+    check "a GGUF file in $type: those of the folder" 'is 0' 'cmp "$work/c.safetensors" "$work/b.safetensors"'
+done
+for type in q8_0 q4_0; do
+    run merge tests/golden/yarn -o "$work/$type.gguf" --save-dtype $type
+    check "$type is written" 'is 0' 'out "in $type"'
+    run run -m "$work/$type.gguf" -p x -n 1
+    check "a file without a tokenizer says so" 'is 1'
+done
+
+# ---- Wrong arguments -----------------------------------------------------------------------------------------------
+run merge $tiny
+check "no output" 'is 2' 'err "expected MODEL and -o DIR or -o FILE.gguf"'
+run merge $tiny -o "$work/x" --save-dtype q8_0
+check "q8_0 in a folder" 'is 2' 'err "q8_0 and q4_0: -o FILE.gguf"' '[ ! -e "$work/x" ]'
+run merge $tiny -o "$work/x.gguf" --save-dtype q5_0
+check "a type that is not written" 'is 2' 'err "expected f32, bf16, f16, q8_0 or q4_0, got"' '[ ! -e "$work/x.gguf" ]'
+run merge $tiny -o "$work/x" --max-shard-size 5TB
+check "a size in other units" 'is 2' 'err "got '"'5TB'"'"' '[ ! -e "$work/x" ]'
+run merge $tiny -o "$work/x.gguf" --max-shard-size 5GB
+check "shards of a GGUF file" 'is 2'
+run merge "$work/m" -o "$work/m"
+check "onto itself" 'is 2' 'err "expected another folder"'
+run merge "$work/m.gguf" -o "$work/m.gguf"
+check "a GGUF file onto itself" 'is 1' 'err "than one that is read"'
+run merge tests/golden/seqcls -o "$work/x.gguf"
+check "a head that GGUF has not" 'is 1' 'err "the head '"'sequence'"'"' '[ ! -e "$work/x.gguf" ]'
+run pack $tiny -o "$work/p.qm"
+run merge "$work/p.qm" -o "$work/x"
+check "a packed file has no rows to save" 'is 1' 'err "expected a folder or a GGUF file"' '[ ! -e "$work/x" ]'
+check "nothing was left over" '[ "$(ls -a "$work" | grep -c partial)" = 0 ]'
+
+# ---- Other programs ------------------------------------------------------------------------------------------------
+peer "transformers loads the folder" load "$work/m"
+peer "transformers loads the folder of the GGUF file" load "$work/n"
+smollm2=${QWENMESH_SMOLLM2:-models/SmolLM2-135M-Instruct.Q4_1.gguf}
+if [ -f "$smollm2" ]; then
+    run merge "$smollm2" -o "$work/s" --save-dtype f16
+    check "the real model as a folder" 'is 0'
+    peer "transformers gives the ids of its texts" files "$work/s" tests/golden/tokenizer/smollm2.jsonl
+    run merge "$work/s" -o "$work/s.gguf"
+    echo '{"ids":[504,3575,282,4649,314],"max_new_tokens":24}' >"$work/in"
+    run generate -m "$work/s.gguf" --in "$work/in" --out "$work/got" --temp 0 --act f32 --ignore-eos
+    check "the real model as a GGUF file" 'is 0'
+    sed 's/{/{"prompt":[504,3575,282,4649,314],/' "$work/got" >"$work/want"
+    peer "llama.cpp gives the ids of ours" llama "$work/s.gguf" "$work/want"
+else
+    skip "the real model" "no file $smollm2"
+fi
+finish
