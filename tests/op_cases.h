@@ -10,38 +10,38 @@ static ModelConfig config = {.architecture = "qwen2", .layers = 1, .hidden = 64,
                              .rms_norm_eps = 1e-6, .qkv_bias = true,
                              .rope = {.theta = 1e4, .dim = 16, .factor = 1, .attention_factor = 1}};
 
-static Tensor rows_of(Graph *g) { return embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed")); }
-static Tensor projected(Graph *g, const char *axes, const char *name) {
+static inline Tensor rows_of(Graph *g) { return embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed")); }
+static inline Tensor projected(Graph *g, const char *axes, const char *name) {
     return linear(g, rows_of(g), weight(g, axes, "%s", name), NO_TENSOR);
 }
-static Tensor table_of(Graph *g) { return rope_table(g, input(g, "positions", "t"), &config.rope); }
-static Tensor cache_of(Graph *g) {
+static inline Tensor table_of(Graph *g) { return rope_table(g, input(g, "positions", "t"), &config.rope); }
+static inline Tensor cache_of(Graph *g) {
     return cache_update(g, projected(g, "(kc)d", "k_proj"), projected(g, "(kc)d", "v_proj"),
                         state(g, "s(kc)", TYPE_CACHE, "cache"));
 }
-static Tensor logits_of(Graph *g) {
+static inline Tensor logits_of(Graph *g) {
     return linear(g, select_rows(g, rows_of(g), input(g, "logit_rows", "r")), weight(g, "vd", "head"), NO_TENSOR);
 }
 
-static Tensor of_rms_norm(Graph *g) { return rms_norm(g, rows_of(g), weight(g, "d", "gain"), 1e-6); }
-static Tensor of_head_norm(Graph *g) {
+static inline Tensor of_rms_norm(Graph *g) { return rms_norm(g, rows_of(g), weight(g, "d", "gain"), 1e-6); }
+static inline Tensor of_head_norm(Graph *g) {
     return head_norm(g, projected(g, "(kgc)d", "q_proj"), weight(g, "c", "gain"), 1e-6);
 }
-static Tensor of_linear(Graph *g) {
+static inline Tensor of_linear(Graph *g) {
     return linear(g, rows_of(g), weight(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "q_bias"));
 }
-static Tensor of_rope(Graph *g) { return rope(g, projected(g, "(kgc)d", "q_proj"), table_of(g)); }
-static Tensor of_attention(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 0); }
-static Tensor of_window(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
-static Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
-static Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
-static Tensor of_scale(Graph *g) { return scale(g, projected(g, "fd", "up"), 0.75); }
-static Tensor of_scale_columns(Graph *g) {
+static inline Tensor of_rope(Graph *g) { return rope(g, projected(g, "(kgc)d", "q_proj"), table_of(g)); }
+static inline Tensor of_attention(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 0); }
+static inline Tensor of_window(Graph *g) { return attention(g, projected(g, "(kgc)d", "q_proj"), cache_of(g), 16); }
+static inline Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
+static inline Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
+static inline Tensor of_scale(Graph *g) { return scale(g, projected(g, "fd", "up"), 0.75); }
+static inline Tensor of_scale_columns(Graph *g) {
     return scale_columns(g, projected(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "by"));
 }
-static Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "logit_rows", "r")); }
-static Tensor of_argmax(Graph *g) { return argmax(g, logits_of(g)); }
-static Tensor of_all_reduce(Graph *g) { /* a sum over split columns, which the partitioner finishes */
+static inline Tensor of_select(Graph *g) { return select_rows(g, rows_of(g), input(g, "logit_rows", "r")); }
+static inline Tensor of_argmax(Graph *g) { return argmax(g, logits_of(g)); }
+static inline Tensor of_all_reduce(Graph *g) { /* a sum over split columns, which the partitioner finishes */
     return linear(g, of_silu_mul(g), weight(g, "df", "down"), NO_TENSOR);
 }
 
@@ -69,7 +69,7 @@ static const OpRow count_row = {.name = "count", .factors = "~t!d,!d->!d", .shap
                                 .run = count_run, .reference = count_reference, .writes_state = true, .state_input = 1,
                                 .stablehlo = count_stablehlo};
 
-static Tensor of_count(Graph *g) {
+static inline Tensor of_count(Graph *g) {
     Tensor x = rows_of(g), steps = state(g, "d", TYPE_F32, "steps");
     return add(g, x, graph_op(g, &count_row, &(Node){.in = {x, steps}}));
 }

@@ -1,17 +1,12 @@
 /* test_ops.c: every op of the table computes on the CPU engine, on any mesh, what its plain reference says: within 1e-6
  * of the largest value, and with the same bits on all meshes. */
 #include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <cmocka.h>
 #include "../src/cpu/cpu_engine.h"
 #include "../src/pjrt/pjrt.h"
 #include "../src/pjrt/plugin.h"
-#include "fixture.h"
-#include "op_cases.h"
+#include "plain_program.h"
 
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plugin.so\n"; }
@@ -72,17 +67,8 @@ static const struct { const char *op; Tensor (*build)(Graph *g); bool lowered; }
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
-/* hidden, ffn, vocab, kv heads, group, channels, turned channels */
-static const int64_t shapes[][7] = {
-    {64, 64, 64, 2, 2, 16, 16}, {24, 33, 87, 3, 3, 6, 4}, {8, 1, 71, 1, 1, 2, 2}, {40, 300, 600, 2, 7, 4, 4}};
 static const char *const meshes[] = {"1x1", "1x3", "2x4", "5x3", "dp2,tp3", "1x32", "dp3,tp1"};
-enum { SHAPES = 4, MESHES = 7, MOST_ROWS = 96, SLOTS = 3, PLACES = 12, CONTEXT = 140, STEPS = 3, WIDEST = 600 };
-
-static void shape_set(const int64_t *s) {
-    config.hidden = s[0], config.ffn = s[1], config.vocab = s[2];
-    config.kv_heads = s[3], config.heads = s[3] * s[4], config.head_dim = s[5];
-    config.rope.dim = s[6];
-}
+enum { MESHES = 7, MOST_ROWS = 96, SLOTS = 3, PLACES = 12, CONTEXT = 140, STEPS = 3, WIDEST = 600 };
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
@@ -109,89 +95,7 @@ static void step_fill(StepRows *s, int step, const Partition *p) {
     }
 }
 
-static int64_t rows_of_node(const StepRows *s, const Node *n) {
-    RowKind kind = shape_rows(&n->shape);
-    return kind == LOGIT_ROWS ? s->logit_rows : kind == STEP_ROWS ? s->rows
-           : n->value == VALUE_MATRIX ? n->shape.dim[0].size : 1;
-}
-
-/* ---- A program, plainly ------------------------------------------------------------------------------------------ */
-
-typedef struct Plainly { const Program *program; float **value, **keys; } Plainly;
-
-static void *zeros(int64_t n) {
-    void *p = calloc((size_t)n, sizeof(float));
-    assert_non_null(p);
-    return p;
-}
-
-/* Random weights, and zero states. */
-static void plainly_new(Plainly *p, const Program *program) {
-    const Graph *g = &program->graph;
-    *p = (Plainly){program, calloc((size_t)g->count, sizeof(float *)), calloc((size_t)g->count, sizeof(float *))};
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        int64_t columns = n->shape.rank > 1 ? n->shape.dim[1].size : 1, size = n->shape.dim[0].size * columns;
-        if (n->kind == NODE_STATE && n->type == TYPE_CACHE) p->keys[id] = zeros(2 * PLACES * size);
-        else if (n->kind == NODE_STATE) p->value[id] = zeros(size);
-        else if (n->kind == NODE_WEIGHT) {
-            p->value[id] = zeros(size);
-            for (int64_t i = 0; i < size; i++)
-                p->value[id][i] = ((float)random_below(20001) / 10000 - 1) * (n->shape.rank > 1 ? 0.5f : 1);
-        } else if (n->op) p->value[id] = n->op->writes_state ? NULL : zeros(MOST_ROWS * WIDEST);
-    }
-}
-
-static void plainly_free(Plainly *p) {
-    for (int id = 1; id < p->program->graph.count; id++) free(p->value[id]), free(p->keys[id]);
-    free(p->value), free(p->keys);
-}
-
-static void plainly_step(Plainly *p, const StepRows *s) {
-    const Graph *g = &p->program->graph;
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP) continue;
-        const Node *put = graph_node(g, n->in[0]), *written = n->op->writes_state ? graph_state(g, (Tensor){id}) : NULL;
-        PlainCall c = {.graph = g, .node = n, .step = s, .rows = rows_of_node(s, written ? put : n),
-                       .out_width = node_width(n), .out = p->value[written ? written - g->nodes : id]};
-        for (int i = 0; i < n->inputs; i++) {
-            const Node *in = graph_node(g, n->in[i]), *state = graph_state(g, n->in[i]);
-            if (!in) continue;
-            c.in[i] = p->value[state ? state - g->nodes : n->in[i].id];
-            c.width[i] = node_width(in);
-            if (in->kind == NODE_INPUT) c.ids = step_input(s, in->name);
-            if (!state || state->type != TYPE_CACHE) continue;
-            c.positions = state->shape.dim[0].size;
-            c.keys = p->keys[state - g->nodes];
-            c.values = c.keys + PLACES * c.positions * node_width(state);
-        }
-        for (int u = id + 1; u < g->count; u++)
-            if (g->nodes[u].kind == NODE_RESULT && g->nodes[u].in[0].id == id)
-                c.more[g->nodes[u].result - 1] = p->value[u];
-        n->op->reference(&c);
-    }
-}
-
 /* ---- The same on the engine -------------------------------------------------------------------------------------- */
-
-static Weights *weights_of(const Plainly *p) {
-    const Graph *g = &p->program->graph;
-    WeightTensor list[16] = {0};
-    int64_t count = 0;
-    Err err = {0};
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        if (n->kind != NODE_WEIGHT) continue;
-        WeightTensor *t = &list[count++];
-        *t = (WeightTensor){.name = n->name, .file = "test", .dtype = DTYPE_F32, .rank = n->shape.rank,
-                            .data = (const uint8_t *)p->value[id], .bytes = sizeof(float)};
-        for (int d = 0; d < n->shape.rank; d++) t->bytes *= (size_t)(t->dim[d] = n->shape.dim[d].size);
-    }
-    Weights *w = weights_new(list, count, &err);
-    if (!w) fail_msg("%s", err.text);
-    return w;
-}
 
 /* Runs the steps both ways; out: the engine's results. Returns how many numbers. */
 static int64_t both_ways(const Backend *backend, int number, const int64_t *shape, const char *mesh_text,
@@ -212,8 +116,8 @@ static int64_t both_ways(const Backend *backend, int number, const int64_t *shap
         !program_new(&program, &g, &partition, &err))
         fail_msg("%s: %s%s", cases[number].op, g.err.text, err.text);
     random_state = 88172645463325252u; /* the same weights on every mesh */
-    plainly_new(&plain, &program);
-    Weights *weights = weights_of(&plain);
+    plainly_new(&plain, &program, MOST_ROWS, PLACES);
+    Weights *weights = plainly_weights(&plain);
     BackendOptions o = {.threads = 2, .slots = SLOTS * partition.mesh.dp, .context = CONTEXT, .rows = MOST_ROWS};
     void *engine = backend->open(&program, weights, &o, &err);
     if (!engine) fail_msg("%s on %s: %s", cases[number].op, mesh_text, err.text);
@@ -297,8 +201,8 @@ static void strange_input(void **state) {
     embed(&g, input(&g, "segments", "t"), weight(&g, "vd", "embed"));
     assert_true(mesh_parse(&mesh, "1x2", &err) && partition_new(&partition, &config, &mesh, false, &err) &&
                 program_new(&program, &g, &partition, &err));
-    plainly_new(&plain, &program);
-    Weights *weights = weights_of(&plain);
+    plainly_new(&plain, &program, MOST_ROWS, PLACES);
+    Weights *weights = plainly_weights(&plain);
     BackendOptions o = {.threads = 1, .slots = 1, .context = 64, .rows = 8};
     assert_null(backend_cpu.open(&program, weights, &o, &err));
     assert_string_equal(err.text, "embed: a step has no input segments");

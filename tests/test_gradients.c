@@ -1,0 +1,287 @@
+/* test_gradients.c: every op that only training has computes on the CPU engine what its plain reference says, within
+ * 1e-6 of the largest value: on any mesh, with any number of threads, and however a step is split into passes and the
+ * rows of a pass into runs of the head, with the same bits. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "../src/cpu/cpu_engine.h"
+#include "grad_cases.h"
+#include "plain_program.h"
+
+typedef struct Case { const char *name; void (*build)(Graph *g); StepScalars scalars; } Case;
+
+/* AdamW's epsilon is large: where a gradient is rounding alone, a small one would make a step of it. */
+#define LOSS .loss_weight = 0.0625, .clip = 1
+#define STEP .loss_weight = 1, .clip = 0.375, .learning_rate = 0.03, .beta2 = 0.95, .epsilon = 0.5,                      \
+             .weight_decay = 0.2, .average_decay = 0.75, .step = 1
+static const Case cases[] = {
+    {"embed_grad", of_embed_grad, {LOSS}},
+    {"rms_norm_grad, norm_gain_grad", of_rms_norm_grad, {LOSS}},
+    {"head_norm_grad, head_gain_grad, head_gain_sum", of_head_norm_grad, {LOSS}},
+    {"linear_dx", of_linear_dx, {LOSS}},
+    {"linear_dx over the vocabulary", of_vocabulary_dx, {LOSS}},
+    {"linear_dw", of_linear_dw, {LOSS}},
+    {"sum_rows", of_sum_rows, {LOSS}},
+    {"attention_backward, sum_group", of_attention_backward, {LOSS}},
+    {"attention_backward in a window", of_window_backward, {LOSS}},
+    {"silu_mul_grad", of_silu_mul_grad, {LOSS}},
+    {"clear_rows, put_rows", of_put_rows, {LOSS}},
+    {"loss", of_loss, {LOSS}},
+    {"loss with label smoothing", of_loss, {LOSS, .label_smoothing = 0.2}},
+    {"loss with z-loss", of_loss, {LOSS, .z_loss = 0.05}},
+    {"loss with both", of_loss, {LOSS, .label_smoothing = 0.1, .z_loss = 0.02}},
+    {"adamw", of_adamw, {STEP, .beta1 = 0.8}},
+    {"adamw with averages", of_adamw_average, {STEP, .beta1 = 0.8}},
+    {"sgd", of_sgd, {STEP}},
+    {"sgd with momentum", of_sgd, {STEP, .beta1 = 0.8}},
+    {"sgd with averages", of_sgd_average, {STEP, .beta1 = 0.8}},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* sequences: of a pass; piece: rows of a run of the head. */
+typedef struct Layout { const char *mesh; int threads, sequences; int64_t piece; } Layout;
+static const Layout layouts[] = {
+    {"1x1", 1, 5, 40},     {"1x1", 3, 2, 7},     {"2x4", 2, 1, 40},     {"5x3", 2, 3, 5},
+    {"dp2,tp3", 3, 5, 11}, {"dp3,tp1", 2, 2, 3}, {"dp8,tp2", 2, 4, 40}, {"1x32", 1, 5, 40},
+};
+/* The first is longer than a block of attention; one has no label. */
+static const int64_t lengths[] = {70, 1, 9, 3, 12};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts, SEQUENCES = 5, MOST_ROWS = 95, PIECE = 40, CONTEXT = 80, STEPS = 2,
+       LABELLESS = 3 };
+
+/* ---- A step ------------------------------------------------------------------------------------------------------ */
+
+/* What a kept value or a state has had, in all steps: of the engine, and of the references. */
+typedef struct Had { float *got, *want; size_t count, got_room, want_room; } Had;
+
+typedef struct Both {
+    const Case *c;
+    const Layout *layout;
+    int64_t hidden;
+    Graph g;
+    Partition partition;
+    Program program;
+    Plainly plain;
+    Weights *weights;
+    void *engine;
+    Had *had; /* by node of the graph */
+} Both;
+
+/* A list of logit rows, to be run piece by piece. */
+typedef struct Labelled { int64_t count, begins[SEQUENCES + 1]; int32_t row[MOST_ROWS], label[MOST_ROWS]; } Labelled;
+
+/* Sequences [from, to). Ids follow from sequence and index: they are the same on every mesh. */
+static void pass_fill(const Both *b, StepRows *s, int from, int to, Labelled *l) {
+    int64_t begins[SEQUENCES + 1], replica = -1, held = 0;
+    s->rows = s->logit_rows = l->count = 0;
+    for (int q = from; q < to; q++) {
+        begins[q - from] = s->rows;
+        l->begins[q - from] = l->count;
+        if (partition_slot(&b->partition, q, SEQUENCES, 0) != replica) held = 0;
+        replica = partition_slot(&b->partition, q, SEQUENCES, 0);
+        int64_t slot = partition_slot(&b->partition, q, SEQUENCES, held++);
+        for (int64_t i = 0; i < lengths[q]; i++) {
+            int64_t t = s->rows++;
+            s->token[t] = (int32_t)((q * 31 + i * 7 + 3) % config.vocab);
+            s->slot[t] = (int32_t)slot;
+            s->index[t] = i;
+            s->position[t] = (int32_t)((i + q) % config.vocab);
+            s->length[t] = lengths[q];
+            if (q == LABELLESS || (i % 3 && i + 1 < lengths[q])) continue;
+            l->row[l->count] = (int32_t)t;
+            l->label[l->count++] = (int32_t)((q * 17 + i * 11 + config.vocab - 1) % config.vocab);
+        }
+    }
+    begins[to - from] = s->rows;
+    l->begins[to - from] = l->count;
+    lanes_plan(&s->lanes[STEP_ROWS], SEQUENCES, from, to, begins);
+}
+
+static void add_values(Had *h, const float *got, const float *want, size_t n) {
+    Err err = {0};
+    assert_true(mem_grow((void **)&h->got, &h->got_room, h->count + n, sizeof *got, "test", &err) &&
+                mem_grow((void **)&h->want, &h->want_room, h->count + n, sizeof *want, "test", &err));
+    memcpy(h->got + h->count, got, n * sizeof *got);
+    memcpy(h->want + h->count, want, n * sizeof *want);
+    h->count += n;
+}
+
+static void stages_run(const Both *b, Stage first, Stage last) {
+    StepRows *s = backend_cpu.rows(b->engine);
+    Err err = {0};
+    s->first = first;
+    s->last = last;
+    plainly_step(&b->plain, s);
+    if (!backend_cpu.run(b->engine, &err)) fail_msg("%s on %s: %s", b->c->name, b->layout->mesh, err.text);
+    for (int id = 1; id < b->g.count; id++) {
+        const Node *n = &b->g.nodes[id];
+        Tensor t = program_tensor(&b->program, (Tensor){id});
+        if (!n->keep || n->stage < first || n->stage > last) continue;
+        const float *got = backend_cpu.read(b->engine, t, &err);
+        if (!got) fail_msg("%s: %s", b->c->name, err.text);
+        add_values(&b->had[id], got, b->plain.value[t.id], (size_t)(rows_of_node(s, n) * node_width(n)));
+    }
+}
+
+static void head_run(const Both *b, const Labelled *l, int from, int to, int *kept) {
+    StepRows *s = backend_cpu.rows(b->engine);
+    LanePlan whole;
+    lanes_plan(&whole, SEQUENCES, from, to, l->begins);
+    for (int64_t at = 0, end; at == 0 || at < l->count; at = end) {
+        end = at + b->layout->piece < l->count ? at + b->layout->piece : l->count;
+        lanes_cut(&whole, at, end, end == l->count, *kept, &s->lanes[LOGIT_ROWS]);
+        *kept = s->lanes[LOGIT_ROWS].kept;
+        s->logit_rows = end - at;
+        memcpy(s->logit_row, l->row + at, (size_t)(end - at) * sizeof *l->row);
+        memcpy(s->label, l->label + at, (size_t)(end - at) * sizeof *l->label);
+        stages_run(b, STAGE_HEAD, STAGE_HEAD_GRADIENT);
+        if (!l->count) break;
+    }
+    s->logit_rows = 0;
+}
+
+/* Where row `r`, column `c` of a state lies: its rows are in panels. */
+static size_t panel_place(int64_t r, int64_t c, int64_t columns) {
+    return (size_t)((r / PANEL * columns + c) * PANEL + r % PANEL);
+}
+
+/* What states and trained weights hold; of rows the first `rows`. */
+static void states_read(const Both *b, int64_t rows) {
+    for (int id = 1; id < b->g.count; id++) {
+        const Node *n = &b->g.nodes[id];
+        int64_t floats;
+        if (!node_is_state(n) || n->type == TYPE_CACHE || (n->value == VALUE_ROWS) != (rows > 0)) continue;
+        Tensor t = program_tensor(&b->program, (Tensor){id});
+        const float *data = backend_cpu.state(b->engine, t, &floats), *want = b->plain.value[t.id];
+        assert_non_null(data);
+        if (n->value == VALUE_ROWS) add_values(&b->had[id], data, want, (size_t)(rows * node_width(n)));
+        else if (n->value == VALUE_VECTOR) add_values(&b->had[id], data, want, (size_t)node_size(n));
+        else
+            for (int64_t r = 0, w = node_width(n); r < n->shape.dim[0].size; r++)
+                for (int64_t c = 0; c < w; c++)
+                    add_values(&b->had[id], &data[panel_place(r, c, w)], &want[r * w + c], 1);
+    }
+}
+
+static void step_run(const Both *b, int64_t step) {
+    StepRows *s = backend_cpu.rows(b->engine);
+    Labelled labelled;
+    int kept = 0;
+    s->scalars = b->c->scalars;
+    s->scalars.step += step;
+    for (int from = 0, to; from < SEQUENCES; from = to) {
+        to = from + b->layout->sequences < SEQUENCES ? from + b->layout->sequences : SEQUENCES;
+        pass_fill(b, s, from, to, &labelled);
+        stages_run(b, STAGE_FORWARD, STAGE_FORWARD);
+        head_run(b, &labelled, from, to, &kept);
+        stages_run(b, STAGE_GRADIENT, STAGE_GRADIENT);
+        states_read(b, s->rows);
+    }
+    stages_run(b, STAGE_NORM, STAGE_UPDATE);
+    states_read(b, 0);
+}
+
+/* ---- A case ------------------------------------------------------------------------------------------------------ */
+
+static bool of_training(const OpRow *op) { return op->none[FACET_STABLEHLO] != NULL; }
+
+static void both_open(Both *b, const Case *c, const int64_t *shape, const Layout *layout) {
+    Mesh mesh;
+    Err err = {0};
+    *b = (Both){.c = c, .layout = layout, .hidden = shape[0]};
+    shape_set(shape);
+    graph_init(&b->g, &config, MOST_ROWS, CONTEXT);
+    b->g.trains = true;
+    c->build(&b->g);
+    for (int id = 1; id < b->g.count; id++) {
+        Node *n = &b->g.nodes[id];
+        n->keep = node_computed(n) && of_training(n->op);
+    }
+    if (b->g.err.kind || !mesh_parse(&mesh, layout->mesh, &err) ||
+        !partition_new(&b->partition, &config, &mesh, false, &err) ||
+        !program_new(&b->program, &b->g, &b->partition, &err))
+        fail_msg("%s on %s: %s%s", c->name, layout->mesh, b->g.err.text, err.text);
+    random_state = 88172645463325252u; /* the same weights on every mesh */
+    plainly_new(&b->plain, &b->program, MOST_ROWS, SEQUENCES * b->partition.mesh.dp);
+    b->weights = plainly_weights(&b->plain);
+    b->had = calloc((size_t)b->g.count, sizeof *b->had);
+    BackendOptions o = {.threads = layout->threads, .slots = SEQUENCES * b->partition.mesh.dp, .context = CONTEXT,
+                        .rows = MOST_ROWS, .logit_rows = PIECE, .sum_slots = LANE_SLOTS, .candidates = -1};
+    b->engine = backend_cpu.open(&b->program, b->weights, &o, &err);
+    if (!b->engine) fail_msg("%s on %s: %s", c->name, layout->mesh, err.text);
+}
+
+static void both_close(Both *b) {
+    for (int id = 0; id < b->g.count; id++) free(b->had[id].got), free(b->had[id].want);
+    free(b->had);
+    backend_cpu.close(b->engine);
+    weights_close(b->weights);
+    plainly_free(&b->plain);
+    program_free(&b->program);
+    partition_free(&b->partition);
+    graph_free(&b->g);
+}
+
+static const char *label_of(const Node *n) { return n->op ? n->op->name : n->name; }
+
+static void as_reference(const Both *b, double tolerance) {
+    for (int id = 1; id < b->g.count; id++) {
+        const Had *h = &b->had[id];
+        const Node *n = &b->g.nodes[id];
+        double most = 0;
+        assert_true(h->count || !(n->keep || (node_is_state(n) && n->type != TYPE_CACHE)));
+        for (size_t i = 0; i < h->count; i++) most = fmax(most, fabs((double)h->want[i]));
+        for (size_t i = 0; i < h->count; i++)
+            if (!(fabs((double)h->got[i] - (double)h->want[i]) <= tolerance * most))
+                fail_msg("%s on %s, hidden %lld, %s (node %d): number %zu is %.9g, the reference has %.9g, at most %.9g",
+                         b->c->name, b->layout->mesh, (long long)b->hidden, label_of(n), id, i,
+                         (double)h->got[i], (double)h->want[i], most);
+    }
+}
+
+static void same_bits(const Both *a, const Both *b) {
+    for (int id = 1; id < a->g.count; id++) {
+        const Had *x = &a->had[id], *y = &b->had[id];
+        assert_int_equal(x->count, y->count);
+        for (size_t i = 0; i < x->count; i++)
+            if (memcmp(&x->got[i], &y->got[i], sizeof *x->got))
+                fail_msg("%s, hidden %lld, %s: number %zu is %.9g on %s, %d threads, but %.9g on %s, %d threads",
+                         a->c->name, (long long)a->hidden, label_of(&a->g.nodes[id]), i, (double)x->got[i],
+                         a->layout->mesh, a->layout->threads, (double)y->got[i], b->layout->mesh, b->layout->threads);
+    }
+}
+
+static void run_is_reference(void **state) {
+    bool *seen = *state;
+    for (int c = 0; c < CASES; c++)
+        for (int s = 0; s < (brief() ? 2 : SHAPES); s++) {
+            Both first, other;
+            for (int l = 0; l < (brief() ? 5 : LAYOUTS); l++) {
+                Both *b = l ? &other : &first;
+                both_open(b, &cases[c], shapes[s], &layouts[l]);
+                for (int64_t step = 0; step < STEPS; step++) step_run(b, step);
+                as_reference(b, 1e-6);
+                for (int i = 0; op_table[i]; i++)
+                    for (int id = 1; id < b->program.graph.count; id++)
+                        seen[i] |= b->program.graph.nodes[id].op == op_table[i];
+                if (l) same_bits(&first, &other), both_close(&other);
+            }
+            both_close(&first);
+        }
+}
+
+/* An op of the table that no case has is one that no test knows. */
+static void all_are_tested(void **state) {
+    const bool *seen = *state;
+    for (int i = 0; op_table[i]; i++)
+        if (of_training(op_table[i]) && !seen[i]) fail_msg("%s is in no case", op_table[i]->name);
+}
+
+int main(void) {
+    static bool seen[128];
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_prestate(run_is_reference, seen),
+        cmocka_unit_test_prestate(all_are_tested, seen),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
