@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <cmocka.h>
+#include "../src/eval/head_loss.h"
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
 #include "../src/train/trainer.h"
@@ -276,6 +277,49 @@ static void same_bits(void **state) {
     data_close(&d);
 }
 
+/* ---- The loss of forward ----------------------------------------------------------------------------------------- */
+
+static void as_forward(void **state) {
+    const Case *c = *state;
+    Data d;
+    Err err = {0};
+    data_open(&d, c);
+    Trainer *t = open_trainer(c, &d, "2x4", 2, 3, NULL);
+    QmEngineOptions o;
+    qm_engine_options(&o);
+    char model[sizeof path];
+    snprintf(model, sizeof model, "%s", path_of(c, ""));
+    o.model = model;
+    o.mesh = "1x3";
+    QmEngine *e = qm_engine_open(&o, &err);
+    if (!e) fail_msg("%s", err.text);
+    int64_t vocab = qm_engine_info(e)->vocab, s = d.longest, b = d.count, labels;
+    float *logits = calloc((size_t)(b * s * vocab), sizeof *logits);
+    int32_t *wanted = calloc((size_t)(b * s), sizeof *wanted);
+    for (int64_t i = 0; i < b; i++) {
+        const TrainSegment *g = d.rows[i].segments;
+        QmSession *session = qm_session_new(e, &err);
+        QmAppend a = {.session = session, .tokens = g->ids, .count = s, .logits_from = s, .logits = logits + i * s * vocab};
+        assert_true(d.rows[i].count == 1 && g->count == s && qm_forward(e, &a, 1, &err));
+        memcpy(wanted + i * s, g->labels, (size_t)s * sizeof *wanted);
+        qm_session_free(session);
+    }
+    const HeadRows rows = {.b = b, .s = s, .columns = vocab, .values = logits};
+    double loss, sum;
+    StepResult r;
+    StepNumbers n = numbers_of(c, &d, 0);
+    assert_true(loss_tokens(&rows, wanted, true, &loss, &err));
+    assert_true(trainer_evaluate(t, d.rows, b, &sum, &labels, &err) && trainer_step(t, d.rows, b, &n, &r, &err));
+    sum /= (double)labels;
+    if (memcmp(&loss, &sum, sizeof loss) || memcmp(&loss, &r.loss, sizeof loss))
+        fail_msg("loss of forward %.17g, of an evaluation %.17g, of a step %.17g", loss, sum, r.loss);
+    free(logits);
+    free(wanted);
+    qm_engine_close(e);
+    trainer_close(t);
+    data_close(&d);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[0]),
@@ -283,6 +327,7 @@ int main(void) {
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[2]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[3]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[4]),
+        cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[1]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[2]),

@@ -1,10 +1,12 @@
 /* head_loss.c: see head_loss.h. */
 #include <math.h>
+#include <stdlib.h>
+#include "../ops/lanes.h"
+#include "../ops/loss.h"
 #include "head_loss.h"
-#include "loglik.h"
 
 double cross_entropy(const float *row, int64_t columns, int64_t target) {
-    return -loglik_of(row, columns, (int32_t)target);
+    return (double)logits_loss(row, columns, target);
 }
 
 enum { IGNORED = -100 };
@@ -15,18 +17,28 @@ static bool label_check(int64_t label, int64_t columns, const char *name, int64_
                    (long long)columns);
 }
 
-bool loss_tokens(const HeadRows *r, const int32_t *labels, bool shifted, double *loss, Err *err) {
-    double sum = 0;
-    int64_t count = 0;
-    for (int64_t i = 0; i < r->b * r->s; i++) {
+/* Losses of sequence b's labels, from at[b] on; at[b + 1]: where they end. */
+static bool sequence_losses(const HeadRows *r, const int32_t *labels, bool shifted, int64_t b, double *losses,
+                            int64_t *at, Err *err) {
+    at[b + 1] = at[b];
+    for (int64_t i = b * r->s; i < (b + 1) * r->s; i++) {
         int64_t of = i + shifted;
         if ((shifted && i % r->s == r->s - 1) || labels[of] == IGNORED || !head_fed(r, i)) continue;
         if (!label_check(labels[of], r->columns, "labels", of, err)) return false;
-        sum += cross_entropy(r->values + i * r->columns, r->columns, labels[of]);
-        count++;
+        losses[at[b + 1]++] = cross_entropy(r->values + i * r->columns, r->columns, labels[of]);
     }
-    *loss = count ? sum / (double)count : 0;
     return true;
+}
+
+bool loss_tokens(const HeadRows *r, const int32_t *labels, bool shifted, double *loss, Err *err) {
+    double *losses = mem_new((size_t)(r->b * r->s), sizeof *losses, "losses", err);
+    int64_t *at = mem_new((size_t)r->b + 1, sizeof *at, "losses", err);
+    bool ok = losses && at;
+    for (int64_t b = 0; ok && b < r->b; b++) ok = sequence_losses(r, labels, shifted, b, losses, at, err);
+    if (ok) *loss = at[r->b] ? lanes_sum(losses, r->b, at) / (double)at[r->b] : 0;
+    free(losses);
+    free(at);
+    return ok;
 }
 
 int64_t pool_row(const HeadRows *r, int64_t b, int32_t pad, Err *err) {

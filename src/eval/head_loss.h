@@ -11,7 +11,7 @@ static inline bool head_fed(const HeadRows *r, int64_t i) { return !r->mask || r
 /* -log softmax(row)[target] */
 double cross_entropy(const float *row, int64_t columns, int64_t target);
 /* Mean cross-entropy over labels [b * s], -100 and rows that were not fed left out. shifted: label i + 1 is for row
- * i. */
+ * i. Bit for bit the loss of a training step over the same sequences: summed as ops/lanes.h says. */
 bool loss_tokens(const HeadRows *r, const int32_t *labels, bool shifted, double *loss, Err *err);
 
 /* The row that stands for sequence b: of its last id that is not padding, whatever the mask says; of one of nothing but

@@ -11,6 +11,7 @@
 #include <string.h>
 #include "../graph/lower.h"
 #include "call.h"
+#include "loss.h"
 
 #define NONE_LOSS {[FACET_GRADIENT] = "token_loss_grad starts from the logits", [FACET_STABLEHLO] = NO_LOWERING}
 #define NONE_WHOLE                                                                                                     \
@@ -88,29 +89,35 @@ static void exp_sum_reference(const PlainCall *c) {
     }
 }
 
-/* Of a leaf: of exponentials, or of the logits. */
-static float leaf_sum(const Call *c, int64_t r, Range leaf) {
-    const float *z = c->in[0] + r * c->in_width[0] + leaf.first;
-    if (c->in[1]) return c->kernels->exp_sum(z, leaf.last - leaf.first, c->in[1][r]);
+/* A row, and what is summed of it: exponentials less the largest, or, without one, the logits. */
+typedef struct RowSum { const Kernels *kernels; const float *z, *most; int64_t columns; } RowSum;
+
+static float leaf_sum(const RowSum *r, Range leaf) {
+    int64_t n = leaf.last - leaf.first;
+    const float *z = r->z + leaf.first;
+    if (r->most) return r->kernels->exp_sum(z, n, *r->most);
     float sum = 0;
-    for (int64_t v = 0; v < leaf.last - leaf.first; v++) sum += z[v];
+    for (int64_t v = 0; v < n; v++) sum += z[v];
     return sum;
 }
 
-static bool tree_sum(const Call *c, int64_t r, int64_t leaf, int64_t leaves, float *sum) {
+static bool tree_sum(const RowSum *r, int64_t leaf, int64_t leaves, float *sum) {
     if (leaves == 1) {
-        Range range = tree_panel_range(c->in_width[0], leaf);
+        Range range = tree_panel_range(r->columns, leaf);
         if (range.first == range.last) return false;
-        return *sum = leaf_sum(c, r, range), true;
+        return *sum = leaf_sum(r, range), true;
     }
     float other;
-    bool left = tree_sum(c, r, leaf, leaves / 2, sum), right = tree_sum(c, r, leaf + leaves / 2, leaves / 2, &other);
+    bool left = tree_sum(r, leaf, leaves / 2, sum), right = tree_sum(r, leaf + leaves / 2, leaves / 2, &other);
     if (right) *sum = left ? *sum + other : other;
     return left || right;
 }
 
 static void exp_sum_run(const Call *c, int64_t first, int64_t last) {
-    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) tree_sum(c, r, 0, VOCAB_LEAVES, &c->out[r]);
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
+        RowSum sum = {c->kernels, c->in[0] + r * c->in_width[0], c->in[1] ? &c->in[1][r] : NULL, c->in_width[0]};
+        tree_sum(&sum, 0, VOCAB_LEAVES, &c->out[r]);
+    }
 }
 
 const OpRow exp_sum_row = {
@@ -150,6 +157,12 @@ static double row_loss(const StepScalars *s, double most, double sum, double lab
     if (s->label_smoothing > 0) loss = (1 - s->label_smoothing) * loss + s->label_smoothing * (log_sum - all / vocab);
     return loss + (s->z_loss > 0 ? s->z_loss * log_sum * log_sum : 0);
 }
+float logits_loss(const float *logits, int64_t columns, int64_t label) {
+    float most = kernels_reference.max(logits, columns), sum = 0;
+    tree_sum(&(RowSum){&kernels_reference, logits, &most, columns}, 0, VOCAB_LEAVES, &sum);
+    return (float)row_loss(&(StepScalars){0}, (double)most, (double)sum, (double)logits[label], 0, (double)columns);
+}
+
 static void token_loss_reference(const PlainCall *c) {
     double vocab = (double)graph_size(c->graph, AXIS_VOCAB);
     for (int64_t r = 0; r < c->rows; r++)
