@@ -129,10 +129,10 @@ static StepNumbers numbers_of(const Case *c, const Data *d, int step) {
 }
 
 static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int threads, int64_t micro_batch,
-                             const char *isa) {
+                             const char *isa, bool recompute) {
     Err err = {0};
     QmSource *source = qm_source_open(path_of(c, ""), &err);
-    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch};
+    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .recompute = recompute};
     char adapter[sizeof path];
     if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh;
@@ -190,7 +190,7 @@ static void as_torch(void **state) {
     const Case *c = *state;
     Data d;
     data_open(&d, c);
-    Trainer *t = open_trainer(c, &d, "1x1", 2, 4, NULL);
+    Trainer *t = open_trainer(c, &d, "1x1", 2, 4, NULL, false);
     for (int step = 0; step < c->steps; step++) {
         StepResult r;
         Err err = {0};
@@ -220,18 +220,18 @@ static void as_torch(void **state) {
 
 /* ---- The same bits ----------------------------------------------------------------------------------------------- */
 
-typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; } Layout;
+typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; bool recompute; } Layout;
 static const Layout layouts[] = {
-    {"1x1", 1, 1, "reference"}, {"1x1", 2, 4, NULL},  {"1x1", 3, 3, NULL},     {"2x4", 2, 2, NULL},
-    {"1x8", 2, 4, NULL},        {"8x4", 2, 3, NULL},  {"1x32", 2, 4, NULL},    {"5x3", 2, 1, NULL},
-    {"dp2,tp4", 2, 4, NULL},    {"dp4,tp2", 2, 2, NULL}, {"dp8,tp1", 8, 4, NULL}, {"dp2,tp3", 2, 3, NULL},
-    {"dp3,tp1", 2, 4, NULL},
+    {"1x1", 1, 1, "reference", false}, {"1x1", 2, 4, NULL, false},  {"1x1", 3, 3, NULL, false},     {"2x4", 2, 2, NULL, false},
+    {"1x8", 2, 4, NULL, false},        {"8x4", 2, 3, NULL, false},  {"1x32", 2, 4, NULL, false},    {"5x3", 2, 1, NULL, false},
+    {"dp2,tp4", 2, 4, NULL, false},    {"dp4,tp2", 2, 2, NULL, false}, {"dp8,tp1", 8, 4, NULL, false}, {"dp2,tp3", 2, 3, NULL, false},
+    {"dp3,tp1", 2, 4, NULL, false},       {"1x1", 2, 4, NULL, true},  {"dp2,tp4", 2, 1, NULL, true},
 };
 enum { LAYOUTS = sizeof layouts / sizeof *layouts, BIT_STEPS = 3 };
 
 /* Everything that some steps leave, one number after the other. */
 static size_t trained(const Case *c, const Data *d, const Layout *l, float **out) {
-    Trainer *t = open_trainer(c, d, l->mesh, l->threads, l->micro_batch, l->isa);
+    Trainer *t = open_trainer(c, d, l->mesh, l->threads, l->micro_batch, l->isa, l->recompute);
     Err err = {0};
     size_t count = 0, capacity = 0;
     *out = NULL;
@@ -284,7 +284,7 @@ static void as_forward(void **state) {
     Data d;
     Err err = {0};
     data_open(&d, c);
-    Trainer *t = open_trainer(c, &d, "2x4", 2, 3, NULL);
+    Trainer *t = open_trainer(c, &d, "2x4", 2, 3, NULL, false);
     QmEngineOptions o;
     qm_engine_options(&o);
     char model[sizeof path];

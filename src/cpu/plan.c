@@ -323,6 +323,7 @@ static int phase_of(const Cpu *cpu, int id) {
     if (n->kind == NODE_RESULT) return cpu->plan.node_phase[n->in[0].id];
     int phase = phase_of_states(cpu, id), first = cpu->plan.stage_phase[n->stage];
     if (first > phase) phase = first;
+    if (n->after.id && cpu->plan.node_phase[n->after.id] >= phase) phase = cpu->plan.node_phase[n->after.id] + 1;
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(g, n->in[i]);
         int ready = cpu->plan.node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));

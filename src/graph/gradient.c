@@ -51,15 +51,47 @@ static bool needed_mark(Gradient *b, Err *err) {
     return b->needed != NULL;
 }
 
-bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, Err *err) {
+/* Computes the layer that ends with node `last` again, once its gradient dy is there. */
+static void layer_again(Gradient *b, int last, Tensor dy) {
+    Graph *g = b->g;
+    int first = last;
+    while (first > 1 && !g->nodes[first - 1].cut) first--;
+    for (int id = first; id <= last; id++) {
+        Node n = g->nodes[id];
+        if (!n.op || n.op->on_host) continue;
+        for (int i = 0; i < n.inputs; i++)
+            if (n.in[i].id && b->twin[n.in[i].id].id) n.in[i] = b->twin[n.in[i].id];
+        n.stage = STAGE_GRADIENT;
+        n.after = dy;
+        n.keep = n.cut = false;
+        b->twin[id] = graph_copy(g, &n);
+    }
+}
+
+/* What is computed again and goes into nothing. */
+static void dead_mark(Graph *g, int from) {
+    for (int id = g->count - 1; id >= from; id--) {
+        bool used = !g->nodes[id].after.id;
+        for (int u = id + 1; !used && u < g->count; u++)
+            for (int i = 0; i < g->nodes[u].inputs; i++) used |= !g->nodes[u].dead && g->nodes[u].in[i].id == id;
+        g->nodes[id].dead = !used;
+    }
+}
+
+bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, bool recompute, Err *err) {
     *b = (Gradient){.g = g, .count = g->count};
-    if (!needed_mark(b, err) || !gradient_add(b, of, dy)) goto failed;
+    b->twin = mem_new((size_t)b->count, sizeof *b->twin, "gradients", err);
+    if (!b->twin || !needed_mark(b, err) || !gradient_add(b, of, dy)) goto failed;
     for (int id = of.id; id > 0; id--) {
         Node n = g->nodes[id]; /* rules append nodes, which moves them */
         if (!b->needed[id] || n.kind != NODE_OP) continue;
         g->stage = n.stage == STAGE_FORWARD ? STAGE_GRADIENT : STAGE_HEAD_GRADIENT;
         Tensor self = {id}, grad = owed_sum(b, self);
         if (!grad.id || g->err.kind) continue;
+        if (recompute && n.cut) layer_again(b, id, grad);
+        for (int i = 0; i < n.inputs; i++)
+            if (n.in[i].id && b->twin[n.in[i].id].id) n.in[i] = b->twin[n.in[i].id];
+        if (b->twin[id].id) self = b->twin[id];
         if (!n.op->gradient) {
             err_as(err, QM_INTERNAL, "%s: no rule for its gradient: %s", n.op->name,
                    n.op->none[FACET_GRADIENT] ? n.op->none[FACET_GRADIENT] : "none is written");
@@ -67,7 +99,10 @@ bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, Err *err) {
         }
         if (!n.op->gradient(b, &n, self, grad)) break;
     }
-    if (!g->err.kind) return true;
+    if (!g->err.kind) {
+        dead_mark(g, b->count);
+        return true;
+    }
     err_from(err, &g->err);
 failed:
     gradient_free(b);
@@ -76,6 +111,7 @@ failed:
 
 void gradient_free(Gradient *b) {
     free(b->needed);
+    free(b->twin);
     free(b->owed);
     free(b->weights);
     *b = (Gradient){0};

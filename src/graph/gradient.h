@@ -18,6 +18,7 @@ typedef struct Gradient {
     Graph *g;
     int count;                /* nodes of the graph before the walk                                    */
     bool *needed;             /* [count] a trained weight is behind it                                 */
+    Tensor *twin;             /* [count] what stands for a value that is computed again; NO_TENSOR: itself */
     Owed *owed;
     int owed_count;
     size_t owed_capacity;
@@ -27,8 +28,9 @@ typedef struct Gradient {
 } Gradient;
 
 /* Appends the gradients of all trained weights behind `of`, whose own is dy, in the stages that answer to those of the
- * forward nodes. An op without a rule is an error that names it. */
-bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, Err *err);
+ * forward nodes. An op without a rule is an error that names it. recompute: of each layer only what goes into it is kept
+ * for the backward pass, which computes the rest again (Chen et al. 2016): the same ops, so the same bits. */
+bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, bool recompute, Err *err);
 void gradient_free(Gradient *b);
 
 /* ---- For rules --------------------------------------------------------------------------------------------------- */

@@ -59,6 +59,10 @@ typedef struct Node {
     bool cut;              /* the last of a layer: a lowered program may end here          */
     bool trained;          /* of a weight: an op writes it, and it is held in f32          */
     Stage stage;
+    /* Of what the backward pass computes again: it waits for this value, or all layers would be there at once; and
+     * nobody needs it. */
+    Tensor after;
+    bool dead;
     /* Filled by program_new: */
     char split[MAX_LETTERS + 1];   /* letters of the result that the devices of a replica share             */
     char dealt;                    /* its letter of rows, which the replicas share; 0: every replica has it all */

@@ -2,9 +2,20 @@
 #include <string.h>
 #include "gradient.h"
 
-bool gradient_needed(const Gradient *b, Tensor x) { return x.id > 0 && x.id < b->count && b->needed[x.id]; }
+/* The forward node that x is, or is computed again for. */
+static Tensor original(const Gradient *b, Tensor x) {
+    for (int id = 1; x.id >= b->count && id < b->count; id++)
+        if (b->twin[id].id == x.id) return (Tensor){id};
+    return x;
+}
+
+bool gradient_needed(const Gradient *b, Tensor x) {
+    x = original(b, x);
+    return x.id > 0 && x.id < b->count && b->needed[x.id];
+}
 
 static bool owe(Gradient *b, Owed o) {
+    o.of = original(b, o.of);
     if (!gradient_needed(b, o.of)) return true;
     if (!mem_grow((void **)&b->owed, &b->owed_capacity, (size_t)b->owed_count + 1, sizeof *b->owed, "gradients",
                   &b->g->err))

@@ -133,6 +133,8 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
     for (int id = 1; id < graph->count; id++) {
         Node n = graph->nodes[id];
         const Node *op = &n;
+        if (n.dead) continue;
+        n.after = p->map[n.after.id];
         if (n.kind == NODE_RESULT) { /* of the op itself, complete or not */
             n.in[0] = made[n.in[0].id];
             op = graph_node(&p->graph, n.in[0]);

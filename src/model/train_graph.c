@@ -111,7 +111,7 @@ bool train_graph(TrainGraph *t, const ModelConfig *config, int64_t rows, int64_t
               (count || err_as(err, QM_INPUT, "nothing to train: the model has no adapter")) &&
               (t->weights = mem_new((size_t)count, sizeof *t->weights, "trained weights", err));
     Tensor dz = ok ? loss_nodes(t, logits) : NO_TENSOR;
-    ok = ok && gradient_walk(&b, g, logits, dz, err) && weights_nodes(t, &b, options, err);
+    ok = ok && gradient_walk(&b, g, logits, dz, options->recompute, err) && weights_nodes(t, &b, options, err);
     gradient_free(&b);
     if (!ok) train_graph_free(t);
     return ok;

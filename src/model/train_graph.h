@@ -22,6 +22,7 @@ typedef struct TrainGraph {
 
 typedef struct TrainGraphOptions {
     bool sgd;                      /* instead of AdamW                                                          */
+    bool recompute;                /* of each layer only what goes into it is kept for the backward pass        */
     bool average;                  /* averages of weights are kept                                              */
     Weights *adapted;              /* what an adapter has brought to these is trained, and nothing else; NULL: all */
 } TrainGraphOptions;

@@ -109,7 +109,8 @@ static int64_t slots_for(const Trainer *t) {
 
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
     Mesh mesh;
-    TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema};
+    TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema,
+                               .recompute = o->recompute};
     if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
                         !adapters_configure(t->adapters, &t->config, err))) ||
