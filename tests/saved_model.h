@@ -8,29 +8,27 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../src/model/adapter_merge.h"
 #include "../src/model/model_folder.h"
 #include "fixture.h"
 
-/* A model opened: source, configuration, weights, graph, and its tensors. */
+/* A model opened: source, configuration, weights, and its tensors. */
 typedef struct Opened {
     Source *source;
     ModelConfig config;
     Weights *weights;
-    ModelGraph model;
-    SavedWeights saved;
+    MergedWeights saved;
 } Opened;
 
 FIXTURE bool opened_open(Opened *o, const char *path, Err *err) {
     *o = (Opened){0};
     return (o->source = source_open(path, err)) && config_load(&o->config, o->source, err) &&
            (o->weights = model_weights(&o->config, o->source, err)) && (config_untie(&o->config, o->weights), true) &&
-           model_graph(&o->model, &o->config, 1, 1, false, err) &&
-           saved_weights(&o->saved, &o->model.graph, o->weights, err);
+           merged_weights(&o->saved, NULL, &o->config, o->weights, err);
 }
 
 FIXTURE void opened_close(Opened *o) {
-    saved_weights_free(&o->saved);
-    model_graph_free(&o->model);
+    merged_weights_free(&o->saved);
     weights_close(o->weights);
     source_close(o->source);
     *o = (Opened){0};

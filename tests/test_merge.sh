@@ -47,6 +47,36 @@ for type in q8_0 q4_0; do
     check "a file without a tokenizer says so" 'is 1'
 done
 
+run pack $tiny -o "$work/p.qm"
+run merge "$work/p.qm" -o "$work/p"
+logits "$work/p" "$work/b.safetensors"
+check "of a packed file: the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
+
+# ---- Adapters ------------------------------------------------------------------------------------------------------
+near() { # FILE FILE: the greatest difference of two files of logits is small beside the greatest number
+    python3 - "$1" "$2" <<'END'
+import array, sys
+def numbers(path):
+    data = open(path, "rb").read()
+    return array.array("f", data[8 + int.from_bytes(data[:8], "little"):])
+a, b = numbers(sys.argv[1]), numbers(sys.argv[2])
+most, off = max(map(abs, a)), max(abs(x - y) for x, y in zip(a, b))
+print(f"# greatest {most:g}, difference {off:g}")
+sys.exit(len(a) != len(b) or not 0 < off < 1e-5 * most)
+END
+}
+lora=tests/golden/train-lora
+for kind in lora-10 dora-5; do
+    run forward -m $lora --lora $lora/adapter-$kind --in $lora/golden.safetensors --out "$work/with.safetensors"
+    check "forward beside an adapter, $kind" 'is 0'
+    run merge $lora --lora $lora/adapter-$kind -o "$work/$kind"
+    run forward -m "$work/$kind" --in $lora/golden.safetensors --out "$work/merged.safetensors"
+    check "the merged model: its logits, in another order of sums, $kind" 'is 0' 'near "$work/with.safetensors" "$work/merged.safetensors"'
+    run merge $lora --lora $lora/adapter-$kind -o "$work/$kind.gguf"
+    run forward -m "$work/$kind.gguf" --in $lora/golden.safetensors --out "$work/b.safetensors"
+    check "merged into a GGUF file: the bits of the folder, $kind" 'is 0' 'cmp "$work/merged.safetensors" "$work/b.safetensors"'
+done
+
 # ---- Wrong arguments -----------------------------------------------------------------------------------------------
 run merge $tiny
 check "no output" 'is 2' 'err "expected MODEL and -o DIR or -o FILE.gguf"'
@@ -64,9 +94,11 @@ run merge "$work/m.gguf" -o "$work/m.gguf"
 check "a GGUF file onto itself" 'is 1' 'err "than one that is read"'
 run merge tests/golden/seqcls -o "$work/x.gguf"
 check "a head that GGUF has not" 'is 1' 'err "the head '"'sequence'"'"' '[ ! -e "$work/x.gguf" ]'
-run pack $tiny -o "$work/p.qm"
-run merge "$work/p.qm" -o "$work/x"
-check "a packed file has no rows to save" 'is 1' 'err "expected a folder or a GGUF file"' '[ ! -e "$work/x" ]'
+lora=tests/golden/train-lora
+run merge $lora --lora $lora/none -o "$work/x"
+check "an adapter that is not there" 'is 1' 'err "none"' '[ ! -e "$work/x" ]'
+run merge $tiny --lora $lora/adapter-lora-10 -o "$work/x"
+check "an adapter of another model" 'is 1' '[ ! -e "$work/x" ]'
 check "nothing was left over" '[ "$(ls -a "$work" | grep -c partial)" = 0 ]'
 
 # ---- Other programs ------------------------------------------------------------------------------------------------

@@ -1,29 +1,39 @@
-/* cmd_merge.c: `merge`: a model, with what stands beside its weights added in, saved as a folder or a GGUF file. */
+/* cmd_merge.c: `merge`: a model, with the adapters beside its weights worked in, as a folder or a GGUF file. */
 #include <stdlib.h>
 #include <string.h>
+#include "../model/adapter_merge.h"
 #include "../model/gguf_save.h"
 #include "cli.h"
 
-/* A model as it is read; its tensors are those of the graph, so a tied head is none. */
 typedef struct Merge {
     Source *source;
     ModelConfig config;
     Weights *weights;
-    ModelGraph model;
-    SavedWeights saved;
+    Adapters *adapters;   /* NULL: none */
+    MergedWeights merged; /* of the graph without them, so a tied head is none */
 } Merge;
 
-static bool merge_open(Merge *m, const char *path, Err *err) {
+/* The graph with the adapters says whether they have a place in it. */
+static bool adapters_placed(Merge *m, Err *err) {
+    ModelGraph *model = mem_new(1, sizeof *model, "model", err);
+    bool ok = model && model_graph(model, &m->config, 1, 1, false, err);
+    if (ok) model_graph_free(model);
+    free(model);
+    return ok;
+}
+
+static bool merge_open(Merge *m, const char *path, const char *lora, Err *err) {
     return (m->source = source_open(path, err)) && config_load(&m->config, m->source, err) &&
+           (!lora || ((m->adapters = adapters_open(lora, err)) && adapters_configure(m->adapters, &m->config, err))) &&
            (m->weights = model_weights(&m->config, m->source, err)) && (config_untie(&m->config, m->weights), true) &&
-           model_graph(&m->model, &m->config, 1, 1, false, err) &&
-           saved_weights(&m->saved, &m->model.graph, m->weights, err);
+           (!lora || adapters_join(m->adapters, &m->config, m->weights, err)) && adapters_placed(m, err) &&
+           merged_weights(&m->merged, m->adapters, &m->config, m->weights, err);
 }
 
 static void merge_close(Merge *m) {
-    saved_weights_free(&m->saved);
-    model_graph_free(&m->model);
+    merged_weights_free(&m->merged);
     weights_close(m->weights);
+    adapters_free(m->adapters);
     source_close(m->source);
 }
 
@@ -64,48 +74,50 @@ static bool shard_size(const char *text, int64_t *bytes, Err *err) {
     return err_as(err, QM_USAGE, "--max-shard-size: expected a number of bytes, or of KB, MB or GB, got '%s'", text);
 }
 
-static int64_t numbers_of(const SavedWeights *s) {
+static int64_t numbers_of(const MergedWeights *s) {
     int64_t count = 0;
     for (int64_t i = 0; i < s->count; i++)
         count += s->tensors[i].dim[0] * (s->tensors[i].rank > 1 ? s->tensors[i].dim[1] : 1);
     return count;
 }
 
-static bool merge(const char *path, const char *out, const char *dtype, const char *shards, Err *err) {
+static bool merge(const char *path, const char *lora, const char *out, const char *dtype, const char *shards, Err *err) {
     Merge *m = mem_new(1, sizeof *m, "model", err);
     double start = clock_seconds();
     ModelSave save = {.shard_bytes = 0};
     bool gguf = is_gguf(out);
-    bool ok = m && (!shards || shard_size(shards, &save.shard_bytes, err)) && merge_open(m, path, err) &&
+    bool ok = m && (!shards || shard_size(shards, &save.shard_bytes, err)) && merge_open(m, path, lora, err) &&
               save_type(dtype, gguf, m, &save.dtype, err);
     if (ok) {
         save.source = m->source;
         save.config = &m->config;
-        save.tensors = m->saved.tensors;
-        save.count = m->saved.count;
+        save.tensors = m->merged.tensors;
+        save.count = m->merged.count;
         ok = gguf ? gguf_save(&save, out, err) : model_folder_save(&save, out, err);
     }
     if (ok)
-        printf("%s: %lld tensors, %.1f million numbers in %s, %.1f s\n", out, (long long)m->saved.count,
-               (double)numbers_of(&m->saved) / 1e6, dtype_row(save.dtype)->name, clock_seconds() - start);
+        printf("%s: %lld tensors, %.1f million numbers in %s, %.1f s\n", out, (long long)m->merged.count,
+               (double)numbers_of(&m->merged) / 1e6, dtype_row(save.dtype)->name, clock_seconds() - start);
     if (m) merge_close(m);
     free(m);
     return ok && file_finish(stdout, "standard output", err);
 }
 
 int cmd_merge(int argc, char **argv) {
-    const char *model = NULL, *out = NULL, *dtype = NULL, *shards = NULL;
+    const char *model = NULL, *lora = NULL, *out = NULL, *dtype = NULL, *shards = NULL;
     int first = 0;
     Err err = {0};
     const Option options[] = {
-        TEXT("model", 'm', &model, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)"),
+        TEXT("model", 'm', &model, "DIR|FILE", "Hugging Face folder, .gguf or packed file (or the argument)"),
+        OPTION_ROW("lora", 0, OPTION_LINES, &lora, 0, 0, "[NAME=]DIR[:SCALE]",
+              "a LoRA adapter in PEFT's files, SCALE times (default 1); given again, all add up"),
         TEXT("out", 'o', &out, "DIR|FILE.gguf", "the folder or GGUF file that is written"),
         TEXT("save-dtype", 0, &dtype, "TYPE",
              "f32, bf16, f16, of a GGUF file also q8_0, q4_0 (default: the model's, f32 of quantised ones)"),
         TEXT("max-shard-size", 0, &shards, "SIZE", "of a file of the folder: 500MB, 5GB (default 50GB)"),
     };
     int code =
-        options_parse(argc, argv, "merge MODEL -o DIR|FILE.gguf [options]",
+        options_parse(argc, argv, "merge MODEL [--lora DIR] -o DIR|FILE.gguf [options]",
                       "A folder is as save_pretrained writes it, with the model's tokenizer and configuration. A "
                       "GGUF file opens in llama.cpp; vectors are f32 there, with q4_0 embedding and head q8_0.",
                       options, (int)(sizeof options / sizeof *options), &first);
@@ -115,5 +127,5 @@ int cmd_merge(int argc, char **argv) {
     if (!model || !out) return usage_error("merge", "expected MODEL and -o DIR or -o FILE.gguf");
     if (is_gguf(out) && !can_write(out, &err)) return fail(&err);
     if (is_gguf(out) && shards) return usage_error("merge", "--max-shard-size: a GGUF file is one file");
-    return merge(model, out, dtype, shards, &err) ? EXIT_OK : fail(&err);
+    return merge(model, lora, out, dtype, shards, &err) ? EXIT_OK : fail(&err);
 }

@@ -29,11 +29,6 @@ bool model_folder_allowed(const Source *source, const char *out, Err *err);
 /* What of a folder's files belongs to a saved model: FolderStale of base/output_folder.h. */
 bool model_folder_stale(const char *name);
 
-/* The weights that a model's graph has, as tensors to save, in f32 of their own values, in save_order. Graph and
- * weights outlive the list. False on error, and nothing is to be freed. */
-typedef struct SavedWeights { SaveTensor *tensors; int64_t count; Arena arena; } SavedWeights;
-bool saved_weights(SavedWeights *s, const Graph *graph, Weights *weights, Err *err);
-void saved_weights_free(SavedWeights *s);
 /* The order of a transformers model's state dict: embedding, layers, norm, head; in a layer attention, feed-forward,
  * norms. */
 void save_order(SaveTensor *tensors, int64_t count);
