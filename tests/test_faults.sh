@@ -76,7 +76,7 @@ wrong() {
         ls out | grep -q '\.partial$' && echo "a temporary is left"
         for whole in out/*; do # results that are appended to may be there in part
             case $whole in */stdout | *.incomplete | out/results.jsonl | out/programs) continue ;; esac
-            cmp -s "$whole" "expected/${whole#out/}" || echo "${whole#out/} is there and is not whole"
+            diff -rq "$whole" "expected/${whole#out/}" >/dev/null || echo "${whole#out/} is there and is not whole"
         done
         ;;
     *) echo "exit $code" ;;
@@ -148,6 +148,9 @@ sweep tokenize tokenize -m "$data/qwen2.5" "Hello, world"
 sweep decode tokenize -m "$model" --decode "72 105"
 sweep plan plan "$model" --mesh 2x2 --ranks 2 --svg out/plan.svg --program
 sweep pack pack "$model" -o out/p.qm --weights 8bit --threads 2
+sweep merge merge "$model" -o out/m --save-dtype bf16 --max-shard-size 100KB
+sweep merge-gguf merge "$model" -o out/m.gguf --save-dtype q8_0
+sweep merge-from-gguf merge model.gguf -o out/m
 sweep verify pack --verify packed.qm --threads 2
 sweep gsm8k eval gsm8k -m "$model" --data "$data/gsm8k" --limit 2 --shots 0 -n 2 --slots 2 --threads 1 \
     -o out/results.jsonl --html out/page.html

@@ -20,7 +20,7 @@ peer() { # NAME ARGUMENTS...: one check by another program, skipped where it is 
 logits $tiny "$work/a.safetensors"
 check "logits of the model" 'is 0'
 run merge $tiny -o "$work/m" --max-shard-size 100KB
-check "a folder of shards" 'is 0' 'out "in f32"' '[ -f "$work/m/model.safetensors.index.json" ]' \
+check "a folder of shards" 'is 0' 'out "of type f32"' '[ -f "$work/m/model.safetensors.index.json" ]' \
     '[ "$(ls "$work/m" | grep -c "^model-.*safetensors$")" -gt 5 ]'
 logits "$work/m" "$work/b.safetensors"
 check "its logits have the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
@@ -34,7 +34,7 @@ check "a folder of the GGUF file: the same bits" 'is 0' 'cmp "$work/a.safetensor
 for type in bf16 f16; do
     run merge $tiny -o "$work/$type" --save-dtype $type
     run merge "$work/$type" -o "$work/$type.gguf"
-    check "a GGUF file of it keeps the type" 'is 0' 'out "in $type"'
+    check "a GGUF file of it keeps the type" 'is 0' 'out "of type $type"'
     logits "$work/$type" "$work/c.safetensors"
     check "a folder in $type: other logits" 'is 0' '! cmp -s "$work/a.safetensors" "$work/c.safetensors"'
     logits "$work/$type.gguf" "$work/b.safetensors"
@@ -42,7 +42,7 @@ for type in bf16 f16; do
 done
 for type in q8_0 q4_0; do
     run merge tests/golden/yarn -o "$work/$type.gguf" --save-dtype $type
-    check "$type is written" 'is 0' 'out "in $type"'
+    check "$type is written" 'is 0' 'out "of type $type"'
     run run -m "$work/$type.gguf" -p x -n 1
     check "a file without a tokenizer says so" 'is 1'
 done
@@ -115,6 +115,13 @@ if [ -f "$smollm2" ]; then
     check "the real model as a GGUF file" 'is 0'
     sed 's/{/{"prompt":[504,3575,282,4649,314],/' "$work/got" >"$work/want"
     peer "llama.cpp gives the ids of ours" llama "$work/s.gguf" "$work/want"
+    "$QWENMESH" merge "$smollm2" -o "$work/stopped" --save-dtype f32 >"$work/out" 2>"$work/err" &
+    pid=$!
+    until ls -d "$work"/stopped.*.partial >/dev/null 2>&1 || ! kill -0 $pid 2>/dev/null; do sleep 0.01; done
+    kill -INT $pid
+    wait $pid
+    status=$?
+    check "an interrupt leaves nothing" 'is 130' 'err interrupted' '[ -z "$(ls -d "$work"/stopped* 2>/dev/null)" ]'
 else
     skip "the real model" "no file $smollm2"
 fi

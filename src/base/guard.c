@@ -1,4 +1,5 @@
 /* guard.c: see guard.h. What a signal handler looks at is a table of atomics: no lock, no memory. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -8,7 +9,7 @@
 #include <unistd.h>
 #include "guard.h"
 
-enum { TEMPORARIES = 64, MAPS = 1024, END_FAILED = 1 };
+enum { TEMPORARIES = 64, MAPS = 1024, END_FAILED = 1, MOST_FOLDERS = 4 };
 
 /* ---- Messages without memory ------------------------------------------------------------------------------------- */
 
@@ -40,10 +41,31 @@ void guard_release(int place) {
     if (place) atomic_store(&temporary[place - 1], NULL);
 }
 
+/* With system calls alone, as signal handlers may. */
+static void remove_folder(int parent, const char *name, int depth) {
+    union { struct dirent64 align; char bytes[2048]; } list;
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool some = fd >= 0;
+    while (some) {
+        some = false;
+        if (lseek(fd, 0, SEEK_SET) != 0) break;
+        for (long n; (n = getdents64(fd, list.bytes, sizeof list)) > 0;)
+            for (long at = 0; at < n;) {
+                const struct dirent64 *entry = (const void *)(list.bytes + at);
+                at += entry->d_reclen;
+                if (!strcmp(entry->d_name, ".") || !strcmp(entry->d_name, "..")) continue;
+                if (unlinkat(fd, entry->d_name, 0) == 0) some = true;
+                else if (depth < MOST_FOLDERS) remove_folder(fd, entry->d_name, depth + 1);
+            }
+    }
+    if (fd >= 0) close(fd);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
 void guard_remove(void) {
     for (int i = 0; i < TEMPORARIES && atomic_load(&owner) == getpid(); i++) {
         const char *path = atomic_load(&temporary[i]);
-        if (path) unlink(path);
+        if (path && unlink(path) != 0 && errno != ENOENT) remove_folder(AT_FDCWD, path, 0);
     }
 }
 

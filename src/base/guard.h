@@ -17,8 +17,8 @@ void *guard_realloc(void *p, size_t bytes);
 /* What they end with. */
 _Noreturn void guard_no_memory(const char *what, size_t bytes);
 
-/* Names that are removed if the program ends before guard_release. `path` stays as it is until then. The place, or 0
- * when there is none left: then the file stays. */
+/* Files, or folders with all they hold, that are removed if the program ends before guard_release. `path` stays as it
+ * is until then. The place, or 0 when there is none left: then the file stays. */
 int guard_temporary(const char *path);
 void guard_release(int place);
 void guard_remove(void); /* all of them; safe in a signal handler */

@@ -14,6 +14,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "guard.h"
 #include "output.h"
 #include "output_folder.h"
 
@@ -108,12 +109,14 @@ static bool make_partial(OutputFolder *o, const char *folder, const char *start,
         struct stat here, there;
         o->path = partial_name(folder, start);
         if (!o->path) return err_as(err, QM_MEMORY, "out of memory: path %s", folder);
-        if (mkdir(o->path, 0777) != 0 && errno != EEXIST) return cannot("make", o->path, err);
-        o->lock = open(o->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        bool made = mkdir(o->path, 0777) == 0;
+        if (!made && errno != EEXIST) return cannot("make", o->path, err);
+        o->lock = made ? open(o->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
         bool ours = o->lock >= 0 && (flock(o->lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) &&
                     fstat(o->lock, &here) == 0 && stat(o->path, &there) == 0 && here.st_ino == there.st_ino;
         if (ours) return true; /* else a cleaner was faster */
         if (o->lock >= 0) close(o->lock);
+        else if (made) rmdir(o->path);
         o->lock = -1;
         free(o->path);
         o->path = NULL;
@@ -272,7 +275,8 @@ bool output_folder_open(OutputFolder *o, const char *target, FolderWay way, Err 
     }
     free(folder);
     free(name);
-    if (!ok) output_folder_close(o);
+    if (ok) o->place = guard_temporary(o->path);
+    else output_folder_close(o);
     return ok;
 }
 
@@ -308,6 +312,7 @@ bool output_folder_commit(OutputFolder *o, const char *key, FolderStale *stale, 
 void output_folder_close(OutputFolder *o) {
     if (o->path && folder_exists(o->path)) remove_tree(o->path); /* not committed, or what it took the place of */
     if (o->target && o->lock >= 0) close(o->lock);
+    guard_release(o->place);
     free(o->path);
     free(o->target);
     *o = (OutputFolder){.lock = -1};

@@ -13,6 +13,7 @@ typedef struct OutputFolder {
     char *target;    /* as it will be called                              */
     char *path;      /* where its files are written until it is committed */
     int lock;        /* held while the writer lives                       */
+    int place;       /* guard_temporary                                   */
 } OutputFolder;
 
 /* Makes an empty folder o->path. What dead writers of this folder left is removed, and what one of them had committed,

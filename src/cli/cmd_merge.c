@@ -1,4 +1,6 @@
 /* cmd_merge.c: `merge`: a model, with the adapters beside its weights worked in, as a folder or a GGUF file. */
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../model/adapter_merge.h"
@@ -35,6 +37,32 @@ static void merge_close(Merge *m) {
     weights_close(m->weights);
     adapters_free(m->adapters);
     source_close(m->source);
+}
+
+/* ---- Interrupts: between pieces of a tensor
+ * ------------------------------------------------------------------------ */
+
+static atomic_bool stop;
+static void on_signal(int number) {
+    (void)number;
+    atomic_store(&stop, true);
+}
+
+static bool read_unless_stopped(void *owner, int64_t first, int64_t rows, float *out, Err *err) {
+    const SaveTensor *inner = owner;
+    if (atomic_load(&stop)) return err_as(err, QM_INTERRUPTED, "interrupted");
+    return inner->read(inner->owner, first, rows, out, err);
+}
+
+/* The same tensors, whose reading stops; malloc'ed. */
+static SaveTensor *stoppable(const MergedWeights *merged, Err *err) {
+    SaveTensor *list = mem_new((size_t)merged->count + 1, sizeof *list, "tensors", err);
+    for (int64_t i = 0; list && i < merged->count; i++) {
+        list[i] = merged->tensors[i];
+        list[i].read = read_unless_stopped;
+        list[i].owner = &merged->tensors[i];
+    }
+    return list;
 }
 
 /* ---- What is asked for ------------------------------------------------------------------------------------------- */
@@ -81,23 +109,27 @@ static int64_t numbers_of(const MergedWeights *s) {
     return count;
 }
 
-static bool merge(const char *path, const char *lora, const char *out, const char *dtype, const char *shards, Err *err) {
+static bool merge(const char *path, const char *lora, const char *out, const char *dtype, const char *shards,
+                  Err *err) {
     Merge *m = mem_new(1, sizeof *m, "model", err);
     double start = clock_seconds();
     ModelSave save = {.shard_bytes = 0};
     bool gguf = is_gguf(out);
     bool ok = m && (!shards || shard_size(shards, &save.shard_bytes, err)) && merge_open(m, path, lora, err) &&
               save_type(dtype, gguf, m, &save.dtype, err);
+    SaveTensor *tensors = ok ? stoppable(&m->merged, err) : NULL;
+    ok = tensors != NULL;
     if (ok) {
         save.source = m->source;
         save.config = &m->config;
-        save.tensors = m->merged.tensors;
+        save.tensors = tensors;
         save.count = m->merged.count;
         ok = gguf ? gguf_save(&save, out, err) : model_folder_save(&save, out, err);
     }
     if (ok)
-        printf("%s: %lld tensors, %.1f million numbers in %s, %.1f s\n", out, (long long)m->merged.count,
+        printf("%s: %lld tensors, %.1f million numbers of type %s in %.1f s\n", out, (long long)m->merged.count,
                (double)numbers_of(&m->merged) / 1e6, dtype_row(save.dtype)->name, clock_seconds() - start);
+    free(tensors);
     if (m) merge_close(m);
     free(m);
     return ok && file_finish(stdout, "standard output", err);
@@ -127,5 +159,7 @@ int cmd_merge(int argc, char **argv) {
     if (!model || !out) return usage_error("merge", "expected MODEL and -o DIR or -o FILE.gguf");
     if (is_gguf(out) && !can_write(out, &err)) return fail(&err);
     if (is_gguf(out) && shards) return usage_error("merge", "--max-shard-size: a GGUF file is one file");
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
     return merge(model, lora, out, dtype, shards, &err) ? EXIT_OK : fail(&err);
 }
