@@ -1,0 +1,147 @@
+#!/bin/sh
+# test_train.sh: `train` at the command line: what it takes and refuses, what it leaves, and that whatever ends a run, what
+# was reported saved is there, and the run that goes on ends with the bytes of one that was never ended.
+set -u
+. tests/tap.sh
+model=$work/model data=$work/data.jsonl
+mkdir "$model"
+cp tests/golden/tiny/* "$model" && chmod -R u+w "$model"
+cp tests/data/bytes/tokenizer.json tests/data/bytes/tokenizer_config.json "$model"
+i=0
+while [ $i -lt 40 ]; do
+    echo "{\"prompt\":\"$i plus $((i * 7 % 13)) is \",\"completion\":\"$((i + i * 7 % 13)), I think\"}"
+    i=$((i + 1))
+done >"$data"
+options="--data $data --batch-size 4 --seq-len 64 --learning-rate 1e-3 --eval-split 0.1 --eval-steps 6 --save-steps 4"
+train() { # FOLDER OPTIONS...
+    to=$1
+    shift
+    # shellcheck disable=SC2086 # words
+    run train -m "$model" $options -o "$work/$to" --log "$work/$to.jsonl" "$@"
+}
+same() { cmp -s "$work/whole/$2" "$work/$1/$2"; }
+untimed() { sed 's/,"[a-z_]*seconds":[^}]*//' "$work/$1.jsonl"; }
+same_log() { [ "$(untimed whole)" = "$(untimed "$1")" ]; }
+lines() { grep -c "$1" "$2"; }
+
+# ---- What it is told -------------------------------------------------------------------------------------------------
+refused() { # NAME TEXT OPTIONS...: a usage error
+    name=$1 text=$2
+    shift 2
+    run train "$@"
+    check "refused: $name" 'is 2' 'err "$text"' '[ ! -e "$work/none" ]'
+}
+base="-m $model --data $data -o $work/none"
+refused "no model" "no model: expected -m MODEL" --data "$data" -o "$work/none"
+refused "no data" "no data: expected --data FILE" -m "$model" -o "$work/none"
+refused "no folder" "expected -o DIR" -m "$model" --data "$data"
+# shellcheck disable=SC2086 # words
+{
+    refused "a schedule that is none" "--lr-scheduler-type: expected constant|linear|cosine|wsd, got 'poly'" $base --lr-scheduler-type poly
+    refused "a rate that is no number" "--learning-rate: expected a number from 0 to 1000, got '5e-5x'" $base --learning_rate 5e-5x
+    refused "batches that do not agree" "--batch-size: expected 6" $base -b 5 --per_device_train_batch_size 3 --gradient_accumulation_steps 2
+    refused "evaluation without data" "--eval-steps: expected --eval-data or --eval-split" $base --eval-steps 5
+    refused "the best without evaluation" "--load-best-model-at-end: expected --eval-data" $base --load-best-model-at-end
+    refused "alpha without a rank" "--lora-alpha: expected --lora-r" $base --lora-alpha 16
+    refused "a model and a configuration" "expected -m MODEL or --init CONFIG.json, got both" $base --init "$model/config.json"
+    refused "another program's name" "unknown option --output-dir: here it is --out" $base --output_dir x
+    refused "what it always does" "unknown option --do-train: leave it out" $base --do_train
+    refused "a key/value cache" "unknown option --cache-type" $base --cache-type bf16
+    refused "no folder to write but the model's" "expected another folder to write" -m "$model" --data "$data" -o "$model"
+}
+run train --help
+check "help has the names of Trainer" 'is 0' 'out "--num-train-epochs E"' 'out "--gradient-accumulation-steps N"' 'out "Ctrl-C saves a checkpoint"'
+
+# ---- Data alone ------------------------------------------------------------------------------------------------------
+run train -m "$model" --data "$data" --max-steps 0 --show 1 --write-samples "$work/rows.jsonl" --data-order file
+check "--max-steps 0 reads the data and shows it" 'is 0' 'out "0 plus 0 is [[0, I think"' 'err "40 samples"'
+check "--write-samples has a line a row" '[ "$(wc -l <"$work/rows.jsonl")" = 40 ]' 'head -n 1 "$work/rows.jsonl" | grep -q "\"lengths\": \[[0-9]*\]}$"'
+echo '{"prompt":1}' >>"$data"
+run train -m "$model" --data "$data" --max-steps 0
+check "a wrong line is named" 'is 1' 'err "data.jsonl line 41"'
+sed -i '$d' "$data"
+
+# ---- A run -----------------------------------------------------------------------------------------------------------
+train whole --html "$work/whole.html" --gradients "$work/g.st"
+check "a run: 3 epochs of 9 steps" 'is 0' 'out "27 steps"' 'out "the model is in"' 'err "step 24: checkpoint saved"'
+check "the log has a line a step and an evaluation" '[ "$(lines "\"loss\"" "$work/whole.jsonl")" = 27 ]' '[ "$(lines eval_loss "$work/whole.jsonl")" = 5 ]' \
+    'grep -q "^{\"step\":27,\"epoch\":3.0,\"loss\":[0-9.]*,\"grad_norm\":[0-9.]*,\"learning_rate\":[0-9.e-]*,\"labels\":[0-9]*,\"tokens\":[0-9]*,\"seconds\":[0-9.e-]*}$" "$work/whole.jsonl"'
+check "the page is whole, and asks for nothing" 'grep -q "27 of 27" "$work/whole.html"' '! grep -q "http-equiv=.refresh" "$work/whole.html"' '! grep -oE "(src|href)=" "$work/whole.html"'
+check "gradients and checkpoints are there" '[ -s "$work/g.st" ]' '[ -s "$work/whole/checkpoint-4/optimizer.safetensors" ]' '[ -s "$work/whole/checkpoint-27/trainer_state.json" ]'
+run run -m "$work/whole" -p "1 plus 7 is " -n 3
+check "what was saved runs" 'is 0'
+run forward -m "$work/whole/checkpoint-8" --in tests/golden/tiny/golden.safetensors --out "$work/f.st"
+check "a checkpoint is a model too" 'is 0'
+train whole
+check "a run does not mix with one that is there" 'is 1' 'err "is there already: expected --resume"'
+run train -m "$model" --data "$data" -o "$work/none" --log "$work/whole.jsonl"
+check "nor its log" 'is 1' 'err "whole.jsonl is there already"' '[ "$(lines "\"loss\"" "$work/whole.jsonl")" = 27 ]'
+
+# Trainer's names, another mesh, other threads and micro-batches: the same bytes.
+train twin --mesh 2x4 --threads 2 --micro_batch 3
+check "the same bytes on 8 devices" 'is 0' 'same twin model.safetensors' 'same twin checkpoint-12/optimizer.safetensors' 'same_log twin'
+train twin2 --mesh dp2,tp3 --threads 1 --micro-batch 1 --isa reference
+check "the same bytes on 2 replicas, by plain C" 'is 0' 'same twin2 model.safetensors' 'same_log twin2'
+
+# ---- Ends of runs ----------------------------------------------------------------------------------------------------
+begin() { # NAME OPTIONS...: in the background
+    to=$1
+    shift
+    # shellcheck disable=SC2086 # words
+    "$QWENMESH" train -m "$model" $options -o "$work/$to" --log "$work/$to.jsonl" "$@" >"$work/out" 2>"$work/err" &
+    child=$!
+}
+steps_of() { lines "\"loss\"" "$work/$1.jsonl" 2>/dev/null | grep . || echo 0; }
+until_step() { # NAME N
+    i=0
+    while [ "$(steps_of "$1")" -lt "$2" ] && kill -0 $child 2>/dev/null && [ $i -lt 1200 ]; do sleep 0.02; i=$((i + 1)); done
+}
+end() { # SIGNAL
+    kill -"$1" $child 2>/dev/null
+    status=0
+    wait $child 2>/dev/null || status=$?
+}
+begin int --micro-batch 1
+until_step int 2
+end INT
+check "Ctrl-C saves, says how to go on, and leaves with 130" 'is 130' 'err "--resume $work/int goes on"' 'ls "$work/int" | grep -q checkpoint-'
+saved=$(steps_of int)
+check "the step that it had begun is in the checkpoint" '[ -d "$work/int/checkpoint-$saved" ]' '[ "$saved" -lt 27 ]'
+train int --resume "$work/int" --mesh 1x3
+check "resumed on another mesh: the same bytes and log" 'is 0' 'same int model.safetensors' 'same int checkpoint-27/optimizer.safetensors' 'same_log int'
+
+begin kill
+until_step kill 1
+end KILL
+rounds=0
+while [ $rounds -lt 20 ]; do
+    rounds=$((rounds + 1))
+    begin kill --resume "$work/kill"
+    ls "$work/kill" 2>/dev/null | grep -q '^checkpoint-[0-9]*$' || { end KILL; rm -rf "$work/kill" "$work/kill.jsonl"; begin kill; }
+    sleep 0.$((rounds * 37 % 23 + 10))
+    end KILL
+done
+ls "$work/kill" | grep -q '^checkpoint-[0-9]*$' && train kill --resume "$work/kill" || { rm -rf "$work/kill" "$work/kill.jsonl"; train kill; }
+check "kill -9 at 20 moments: the same bytes and log in the end" 'is 0' 'same kill model.safetensors' 'same kill checkpoint-27/optimizer.safetensors' 'same_log kill'
+
+cp -r "$work/whole" "$work/torn"
+rm -rf "$work/torn/checkpoint-27"
+head -c 1000 "$work/whole/checkpoint-24/optimizer.safetensors" >"$work/torn/checkpoint-24/optimizer.safetensors"
+cp "$work/whole.jsonl" "$work/torn.jsonl"
+train torn --resume "$work/torn"
+check "a checkpoint that was cut off is passed over, and said" 'is 0' 'err "checkpoint-24 is not whole"' 'err "optimizer.safetensors: expected"' 'same torn model.safetensors' 'same_log torn'
+train torn2 --resume "$work/whole/checkpoint-24" --optim sgd
+check "another optimizer's checkpoint is refused, and why" 'is 1' 'err "the checkpoint is of another model or optimizer"'
+train other --resume "$work/whole/checkpoint-24" --learning-rate 2e-3
+check "other numbers are said" 'is 0' 'err "learning_rate: 0.001 there, 0.002 here"'
+# The limit is of a file: the weights fit, the moments do not, as on a disk that is full.
+(ulimit -f 2000; trap '' XFSZ; train full; echo "$status" >"$work/status")
+status=$(cat "$work/status")
+check "no room for a checkpoint: an error that says so, and nothing half" 'is 1' 'err "was not saved"' 'err "File too large"' '[ ! -e "$work/full/checkpoint-4" ]'
+
+# ---- Beginnings ------------------------------------------------------------------------------------------------------
+run train --init "$model/config.json" --tokenizer "$model" --data "$data" -o "$work/new" --max-steps 3 --seq-len 64 -b 4
+check "--init: from drawn weights" 'is 0' '[ -s "$work/new/initial/model.safetensors" ]' '[ -s "$work/new/tokenizer.json" ]'
+run train --init "$model/config.json" --tokenizer "$model" --data "$data" -o "$work/new2" --max-steps 3 --seq-len 64 -b 4 --mesh 2x2 --ema 0.5
+check "--init: the same bytes on another mesh; averages beside" 'is 0' 'cmp "$work/new/model.safetensors" "$work/new2/model.safetensors"' '[ -s "$work/new2/ema/model.safetensors" ]'
+finish
