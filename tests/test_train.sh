@@ -121,7 +121,7 @@ while [ $rounds -lt 20 ]; do
     sleep 0.$((rounds * 37 % 23 + 10))
     end KILL
 done
-ls "$work/kill" | grep -q '^checkpoint-[0-9]*$' && train kill --resume "$work/kill" || { rm -rf "$work/kill" "$work/kill.jsonl"; train kill; }
+ls "$work/kill" 2>/dev/null | grep -q '^checkpoint-[0-9]*$' && train kill --resume "$work/kill" || { rm -rf "$work/kill" "$work/kill.jsonl"; train kill; }
 check "kill -9 at 20 moments: the same bytes and log in the end" 'is 0' 'same kill model.safetensors' 'same kill checkpoint-27/optimizer.safetensors' 'same_log kill'
 
 cp -r "$work/whole" "$work/torn"
@@ -138,6 +138,13 @@ check "other numbers are said" 'is 0' 'err "learning_rate: 0.001 there, 0.002 he
 (ulimit -f 2000; trap '' XFSZ; train full; echo "$status" >"$work/status")
 status=$(cat "$work/status")
 check "no room for a checkpoint: an error that says so, and nothing half" 'is 1' 'err "was not saved"' 'err "File too large"' '[ ! -e "$work/full/checkpoint-4" ]'
+
+# ---- A task ----------------------------------------------------------------------------------------------------------
+sed -i 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 8192/' "$model/config.json"
+train task --max-steps 2 --eval gsm8k --limit 2 --task-data tests/data/gsm8k
+check "--eval gsm8k: a score at each evaluation, in the log" 'is 0' 'err "% right"' 'grep -q "\"gsm8k\":0.[05]" "$work/task.jsonl"' '[ ! -e "$work/task/scored" ]'
+run train -m "$model" --data "$data" -o "$work/none" --eval gsm8k --task-data "$work/nowhere"
+check "a task without data is an error before the first step" 'is 1' 'err "test.jsonl"' '[ ! -e "$work/none" ]'
 
 # ---- Beginnings ------------------------------------------------------------------------------------------------------
 run train --init "$model/config.json" --tokenizer "$model" --data "$data" -o "$work/new" --max-steps 3 --seq-len 64 -b 4

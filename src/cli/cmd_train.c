@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../eval/gsm8k.h"
 #include "../io/source.h"
 #include "../train/train_run.h"
 #include "../train/train_show.h"
 #include "model_options.h"
 #include "train_progress.h"
+#include "train_score.h"
 #include "watch_terminal.h"
 
 /* ---- Interrupts -------------------------------------------------------------------------------------------------- */
@@ -38,6 +40,7 @@ typedef struct TrainCommand {
     ModelOptions m;
     Texts data, eval_data;
     int64_t show, logging_steps;
+    const char *task_data;
 } TrainCommand;
 
 enum { MOST_TRAIN_OPTIONS = 112 };
@@ -120,6 +123,7 @@ static bool of_training(const char *name) {
     FLAG("eval-on-start", 0, &o->eval_on_start, "also before the first step"),                                         \
     TEXT("eval", 0, &o->eval_task, "gsm8k", "also score this task at every evaluation"),                               \
     INT("limit", 0, &o->eval_limit, 1, 1 << 20, "N", "its first N questions only"),                                    \
+    TEXT("task-data", 0, &c->task_data, "DIR", "where its test.jsonl is (default: data/gsm8k)"),                       \
     INT("save-steps", 0, &o->save_steps, 0, 1e15, "N", "steps from checkpoint to checkpoint; 0: none (default 500)"),  \
     INT("keep", 0, &o->keep, 1, 1 << 20, "N", "checkpoints that are kept, the best one always (default: all)"),        \
     FLAG("load-best-model-at-end", 0, &o->load_best, "the model is that of the best evaluation, not the last"),      \
@@ -189,7 +193,7 @@ static void print_outcome(const TrainCommand *c, const TrainOutcome *r, const Tr
            (long long)r->state.tokens);
     if (r->state.skipped) printf(", %lld updates skipped", (long long)r->state.skipped);
     if (s->busy > 0) printf("; %.1f tokens/s", (double)s->all_tokens / s->busy);
-    if (r->state.evaluated >= 0)
+    if (isfinite(r->state.eval_loss) && r->state.evaluated >= 0)
         printf("; evaluation loss %.6f, perplexity %.6g", r->state.eval_loss, exp(r->state.eval_loss));
     if (r->state.best_step) printf("; best %.6f at step %lld", r->state.best_loss, (long long)r->state.best_step);
     printf("\n%s is in %s\n", train_options_lora(&c->o) ? "the adapter" : "the model", c->o.out);
@@ -205,12 +209,15 @@ static QmTokenizer *tokenizer_of(const TrainCommand *c, const char *model, Err *
 }
 
 static bool train(TrainCommand *c, const QmTokenizer *tokenizer, Err *err) {
-    char folder[FOLDER_BYTES];
+    char folder[FOLDER_BYTES], found[FOLDER_BYTES];
+    if (c->o.eval_task && !gsm8k_find(c->task_data, "test.jsonl", found, sizeof found, err)) return false;
     TrainProgress progress = {.every = c->logging_steps};
     const char *model = c->o.model ? c->o.model : c->o.init;
     TrainJob job = {.options = c->o, .engine = model_engine_options(&c->m, folder), .tokenizer = tokenizer,
                     .source = model_source(model, err), .ear = {&progress, train_progress_tell}, .stop = stop};
+    TrainScorer scorer = {&c->m, c->task_data, c->o.eval_limit, stop};
     job.engine.model = model;
+    job.score = train_score, job.score_owner = &scorer;
     if (c->o.tokenizer && !(job.tokenizer_source = model_source(c->o.tokenizer, err))) return false;
     TrainRun *run = job.source ? train_run_open(&job, err) : NULL;
     if (!run) return false;

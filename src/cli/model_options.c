@@ -97,7 +97,11 @@ void model_sources_close(void) {
 
 QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err) {
     QmSource *source = model_source(m->engine.model, err);
-    QmTokenizer *t = source ? qm_tokenizer_open_from(source, err) : NULL;
+    return source ? model_tokenizer_of(m, source, err) : NULL;
+}
+
+QmTokenizer *model_tokenizer_of(const ModelOptions *m, QmSource *source, Err *err) {
+    QmTokenizer *t = qm_tokenizer_open_from(source, err);
     bool ok = t && (!m->chat_template || qm_tokenizer_set_chat(t, m->chat_template, err));
     for (int i = 0; ok && i < m->template_args.count; i++)
         ok = qm_tokenizer_set_chat_argument(t, m->template_args.item[i], err);

@@ -49,6 +49,7 @@ QmSource *model_source(const char *path, Err *err);
 void model_sources_close(void); /* at the end of a command */
 /* The model's tokenizer, with the chat template that was asked for. NULL and an error. */
 QmTokenizer *model_tokenizer(const ModelOptions *m, Err *err);
+QmTokenizer *model_tokenizer_of(const ModelOptions *m, QmSource *source, Err *err); /* that of a source */
 /* NULL and a printed error; *code is the exit code then. */
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code);
 

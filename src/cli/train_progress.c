@@ -54,9 +54,12 @@ bool train_progress_tell(void *progress, const TrainEvent *e, Err *err) {
     clear_bar(s);
     if (e->kind == TRAIN_SAVED)
         fprintf(stderr, "step %lld: checkpoint saved in %.1f s\n", (long long)e->step, e->seconds);
-    else
-        fprintf(stderr, "step %lld: evaluation loss %.4f, perplexity %.4g%s\n", (long long)e->step, e->loss,
-                e->perplexity, e->best ? ", the best so far" : "");
+    else {
+        fprintf(stderr, "step %lld: evaluation", (long long)e->step);
+        if (e->labels) fprintf(stderr, " loss %.4f, perplexity %.4g", e->loss, e->perplexity);
+        if (e->scored) fprintf(stderr, "%s %.2f %% right", e->labels ? "," : "", 100 * e->score);
+        fprintf(stderr, "%s\n", e->best ? ", the best so far" : "");
+    }
     return true;
 }
 

@@ -99,7 +99,9 @@ void train_files_close(TrainFiles *f) {
 /* ---- Checkpoints ------------------------------------------------------------------------------------------------- */
 
 bool train_files_note(TrainFiles *f, const TrainEvent *e, Err *err) {
-    if (e->kind == TRAIN_EVALUATED) return train_state_score(&f->state, e->step, "eval_loss", e->loss, err);
+    if (e->kind == TRAIN_EVALUATED)
+        return train_state_score(&f->state, e->step, "eval_loss", e->loss, err) &&
+               (!e->scored || train_state_score(&f->state, e->step, f->options->eval_task, e->score, err));
     if (e->kind != TRAIN_STEPPED) return true;
     const TrainLine line = {.step = e->step,
                             .labels = e->labels,

@@ -12,6 +12,8 @@
 #include "../io/json.h"
 #include "train_log.h"
 
+#define SCORE "gsm8k" /* the only task there is */
+
 struct TrainLog {
     FILE *file;
     const char *path;
@@ -43,6 +45,7 @@ bool train_log_line(const TrainEvent *e, Text *out) {
     if (evaluated) {
         add_number(out, "eval_perplexity", e->perplexity);
         text_line(out, ",\"eval_labels\":%lld", (long long)e->labels);
+        if (e->scored) add_number(out, SCORE, e->score);
     } else {
         add_number(out, "grad_norm", e->grad_norm);
         add_number(out, "learning_rate", e->learning_rate);
@@ -82,7 +85,9 @@ bool train_log_read(const char *data, size_t bytes, const char *where, TrainEven
               json_get_int(o, "tokens", where, 0, INT64_MAX, &e->tokens, err) &&
               number_of(o, "epoch", where, &e->epoch, err) &&
               number_of(o, evaluated ? "eval_seconds" : "seconds", where, &e->seconds, err);
-    if (ok && evaluated) ok = number_of(o, "eval_perplexity", where, &e->perplexity, err);
+    if (ok && evaluated)
+        ok = number_of(o, "eval_perplexity", where, &e->perplexity, err) &&
+             (!(e->scored = json_object_get(o, SCORE) != NULL) || number_of(o, SCORE, where, &e->score, err));
     else if (ok)
         ok = number_of(o, "grad_norm", where, &e->grad_norm, err) &&
              number_of(o, "learning_rate", where, &e->learning_rate, err);

@@ -1,7 +1,7 @@
 /* train_log.h: a run as JSON lines, one a step and one an evaluation. A number that is not finite is null.
  *
  *   {"step":3,"epoch":0.25,"loss":..,"grad_norm":..,"learning_rate":..,"labels":..,"tokens":..,"seconds":..}
- *   {"step":3,"epoch":0.25,"eval_loss":..,"eval_perplexity":..,"eval_labels":..,"eval_seconds":..}
+ *   {"step":3,"epoch":0.25,"eval_loss":..,"eval_perplexity":..,"eval_labels":..,"gsm8k":..,"eval_seconds":..}
  *
  * A step whose update was left out has "skipped", and why. */
 #ifndef TRAIN_LOG_H

@@ -105,7 +105,7 @@ static bool step(Run *run, Err *err) {
 
 static bool evaluation_due(const TrainLoop *l) {
     const LoopState *s = &l->state;
-    if (!l->feed.eval_rows || s->evaluated == s->step) return false;
+    if ((!l->feed.eval_rows && !l->model.score) || s->evaluated == s->step) return false;
     if (s->step == 0) return l->options->eval_on_start;
     int64_t every = l->options->eval_steps ? l->options->eval_steps : l->length.steps_of_epoch;
     return s->step % every == 0 || s->step == l->length.steps;
@@ -130,13 +130,17 @@ static bool evaluate(Run *run, Err *err) {
         sum += loss;
         all += labels;
     }
-    s->eval_loss = sum / (double)(all > 0 ? all : 1);
+    double score = 0;
+    if (l->model.score && !l->model.score(l->model.owner, &score, err)) return false;
+    s->eval_loss = all > 0 ? sum / (double)all : NAN;
     s->evaluated = s->step;
     TrainEvent e = {.kind = TRAIN_EVALUATED,
                     .loss = s->eval_loss,
                     .perplexity = exp(s->eval_loss),
                     .labels = all,
                     .tokens = tokens,
+                    .scored = l->model.score != NULL,
+                    .score = score,
                     .seconds = clock_seconds() - start};
     if (s->step > 0 && isfinite(s->eval_loss) && (!s->best_step || s->eval_loss < s->best_loss)) {
         s->best_step = s->step;

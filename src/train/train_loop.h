@@ -11,6 +11,8 @@ typedef struct TrainModel {
     bool (*step)(void *owner, const TrainRow *rows, int64_t count, const StepNumbers *numbers, StepResult *result,
                  Err *err);
     bool (*evaluate)(void *owner, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err);
+    /* Of options.eval_task, at every evaluation; NULL: none is asked for. */
+    bool (*score)(void *owner, double *score, Err *err);
 } TrainModel;
 
 /* Rows are borrowed until the next call for one of another epoch. NULL on error. */
@@ -50,6 +52,8 @@ typedef struct TrainEvent {
     int64_t labels, tokens;         /* of the step, or of the evaluation                                           */
     const char *skipped;            /* why its update was left out; NULL: it was not                               */
     double perplexity;              /* of an evaluation, whose loss is `loss`; inf where exp overflows             */
+    bool scored;                    /* options.eval_task was asked, with this share of right answers:               */
+    double score;
     bool best;                      /* the least loss of evaluation so far                                         */
 } TrainEvent;
 

@@ -10,7 +10,7 @@
 struct TrainPage {
     const char *path;
     Text title, settings;
-    Curve loss, norm, rate, speed, eval, perplexity;
+    Curve loss, norm, rate, speed, eval, perplexity, score;
     TrainEvent last, evaluated, best;
     double begun, written, busy;    /* busy: seconds of the steps of this run */
     int64_t steps, tokens, skipped; /* of this run */
@@ -93,6 +93,7 @@ static void charts(const TrainPage *p, Text *out) {
     const Chart all[] = {
         {"Loss", "loss", "evaluation", &p->loss, &p->eval, last, false},
         {"Perplexity of the evaluation", "perplexity", NULL, &p->perplexity, NULL, last, true},
+        {"Share of right answers", "score", NULL, &p->score, NULL, last, true},
         {"Gradient norm before the clip", "gradient norm", NULL, &p->norm, NULL, last, false},
         {"Learning rate", "learning rate", NULL, &p->rate, NULL, last, true},
         {"Tokens a second", "tokens a second", NULL, &p->speed, NULL, last, false},
@@ -155,6 +156,7 @@ static void take(TrainPage *p, const TrainEvent *e) {
     } else if (e->kind == TRAIN_EVALUATED) {
         curve_add(&p->eval, x, e->loss);
         curve_add(&p->perplexity, x, e->perplexity);
+        if (e->scored) curve_add(&p->score, x, e->score);
         p->evaluated = *e;
         if (e->step > 0 && (!p->best.step || e->loss < p->best.loss)) p->best = *e;
     }

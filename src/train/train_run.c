@@ -171,6 +171,20 @@ static bool run_evaluate(void *owner, const TrainRow *rows, int64_t count, doubl
     return trainer_evaluate(((TrainRun *)owner)->trainer, rows, count, loss, labels, err);
 }
 
+/* What is learnt so far goes through a folder that lives as long as it is asked. */
+static bool run_score(void *owner, double *score, Err *err) {
+    TrainRun *run = owner;
+    const TrainOptions *o = options_of(run);
+    Err more = {0};
+    char *folder = folder_make(o->out, err) ? path_join(o->out, "scored", err) : NULL;
+    bool adapter = run->files.adapter != NULL;
+    bool ok = folder && train_files_model(&run->files, PART_VALUE, folder, err) &&
+              run->job.score(run->job.score_owner, adapter ? o->model : folder, adapter ? folder : NULL, score, err);
+    if (folder && folder_exists(folder) && !output_folder_remove(folder, &more)) ok = ok && err_from(err, &more);
+    free(folder);
+    return ok;
+}
+
 /* The log reaches the disk before a checkpoint says that it goes on from there. */
 static bool run_save(void *owner, const LoopState *state, Err *err) {
     TrainRun *run = owner;
@@ -233,7 +247,7 @@ static bool steps(TrainRun *run, Err *err) {
         .options = o,
         .length = run->length,
         .schedule = train_schedule(o, run->length.steps),
-        .model = {run, run_step, run_evaluate},
+        .model = {run, run_step, run_evaluate, o->eval_task ? run_score : NULL},
         .saver = {run, run_save},
         .ear = {run, run_tell},
         .stop = run->job.stop,

@@ -12,6 +12,10 @@ typedef struct TrainJob {
     const QmTokenizer *tokenizer; /* NULL: every sample has ids. Kept likewise                                 */
     TrainEar ear;                 /* told what happens, after log and page                                     */
     bool (*stop)(void);
+    /* Asked at evaluations where options.eval_task is: what the model in a folder, with the adapter in another (NULL:
+     * none), makes of it. */
+    bool (*score)(void *owner, const char *model, const char *adapter, double *score, Err *err);
+    void *score_owner;
 } TrainJob;
 
 typedef struct TrainRun TrainRun;
