@@ -23,18 +23,18 @@ static inline Tensor trained(Graph *g, const char *axes, const char *name) {
 
 /* ---- Ops of training --------------------------------------------------------------------------------------------- */
 
-static void of_embed_grad(Graph *g) {
+static inline void of_embed_grad(Graph *g) {
     Tensor dy = owed_of(g);
     at_stage(g, STAGE_GRADIENT);
     embed_grad(g, input(g, "tokens", "t"), dy, sum_state(g, "vd", "G"));
 }
-static void of_rms_norm_grad(Graph *g) {
+static inline void of_rms_norm_grad(Graph *g) {
     Tensor x = rows_of(g), dy = owed_of(g), gain = weight(g, "d", "gain");
     at_stage(g, STAGE_GRADIENT);
     Tensor dx = rms_norm_grad(g, x, gain, dy, 1e-2);
     norm_gain_grad(g, x, graph_result(g, dx, 1), dy, sum_state(g, "d", "G"));
 }
-static void of_head_norm_grad(Graph *g) {
+static inline void of_head_norm_grad(Graph *g) {
     static const char *const axes[] = {"(kgc)d", "(kc)d"}, *const sums[] = {"(kgc)", "(kc)"};
     for (int i = 0; i < 2; i++) {
         at_stage(g, STAGE_FORWARD);
@@ -47,7 +47,7 @@ static void of_head_norm_grad(Graph *g) {
         head_gain_sum(g, sum);
     }
 }
-static void of_linear_dx(Graph *g) {
+static inline void of_linear_dx(Graph *g) {
     Tensor q = owed_as(g, "(kgc)d", "dq"), k = owed_as(g, "(kc)d", "dk"), v = owed_as(g, "(kc)d", "dv");
     Tensor gate = owed_as(g, "fd", "dgate"), up = owed_as(g, "fd", "dup"), dy = owed_of(g);
     Tensor heads = weight(g, "(kgc)d", "q_proj"), keys = weight(g, "(kc)d", "k_proj");
@@ -63,12 +63,12 @@ static void of_linear_dx(Graph *g) {
     linear_dx(g, (Tensor[]){dy}, (Tensor[]){o}, 1);
     linear_dx(g, (Tensor[]){dy, dy}, (Tensor[]){weight(g, "dd", "one"), weight(g, "dd", "two")}, 2);
 }
-static void of_vocabulary_dx(Graph *g) {
+static inline void of_vocabulary_dx(Graph *g) {
     Tensor logits = (at_stage(g, STAGE_HEAD), logits_of(g)), head = weight(g, "vd", "back");
     at_stage(g, STAGE_HEAD_GRADIENT);
     linear_dx(g, &logits, &head, 1);
 }
-static void of_linear_dw(Graph *g) {
+static inline void of_linear_dw(Graph *g) {
     Tensor x = rows_of(g), q = projected(g, "(kgc)d", "q_proj"), k = projected(g, "(kc)d", "k_proj");
     Tensor f = projected(g, "fd", "up"), dy = owed_of(g), r = (at_stage(g, STAGE_HEAD), logits_of(g));
     Tensor rows = select_rows(g, dy, input(g, "logit_rows", "r"));
@@ -82,14 +82,14 @@ static void of_linear_dw(Graph *g) {
     linear_dw(g, dy, q, sum_state(g, "d(kgc)", "Go"));
     linear_dw(g, dy, x, sum_state(g, "dd", "Gd"));
 }
-static void of_sum_rows(Graph *g) {
+static inline void of_sum_rows(Graph *g) {
     Tensor q = projected(g, "(kgc)d", "q_proj"), f = projected(g, "fd", "up"), x = rows_of(g);
     at_stage(g, STAGE_GRADIENT);
     sum_rows(g, q, sum_state(g, "(kgc)", "Gq"));
     sum_rows(g, f, sum_state(g, "f", "Gf"));
     sum_rows(g, x, sum_state(g, "d", "Gd"));
 }
-static void backward_of(Graph *g, int64_t window) {
+static inline void backward_of(Graph *g, int64_t window) {
     Tensor q = projected(g, "(kgc)d", "q_proj"), k = projected(g, "(kc)d", "k_proj");
     Tensor v = projected(g, "(kc)d", "v_proj");
     Tensor o = attention(g, q, cache_update(g, k, v, state(g, "s(kc)", TYPE_CACHE, "cache")), window);
@@ -99,14 +99,14 @@ static void backward_of(Graph *g, int64_t window) {
     sum_group(g, graph_result(g, dq, 1));
     sum_group(g, graph_result(g, dq, 2));
 }
-static void of_attention_backward(Graph *g) { backward_of(g, 0); }
-static void of_window_backward(Graph *g) { backward_of(g, 16); }
-static void of_silu_mul_grad(Graph *g) {
+static inline void of_attention_backward(Graph *g) { backward_of(g, 0); }
+static inline void of_window_backward(Graph *g) { backward_of(g, 16); }
+static inline void of_silu_mul_grad(Graph *g) {
     Tensor gate = projected(g, "fd", "gate"), up = projected(g, "fd", "up"), dy = owed_as(g, "fd", "owed_f");
     at_stage(g, STAGE_GRADIENT);
     graph_result(g, silu_mul_grad(g, gate, up, dy), 1);
 }
-static void of_put_rows(Graph *g) {
+static inline void of_put_rows(Graph *g) {
     Tensor x = rows_of(g), rows = state(g, "td", TYPE_F32, "rows"), which = input(g, "logit_rows", "r");
     clear_rows(g, rows);
     at_stage(g, STAGE_HEAD);
@@ -116,19 +116,19 @@ static void of_put_rows(Graph *g) {
     at_stage(g, STAGE_GRADIENT); /* what puts them in place is complete when a later stage reads it */
     rms_norm_grad(g, put, weight(g, "d", "gain"), x, 1e-2);
 }
-static Tensor loss_of(Graph *g, Tensor logits) { /* returns the gradient of the logits */
+static inline Tensor loss_of(Graph *g, Tensor logits) { /* returns the gradient of the logits */
     at_stage(g, STAGE_HEAD);
     Tensor labels = input(g, "labels", "r"), most = row_max(g, logits), sum = exp_sum(g, logits, most);
     token_loss(g, most, sum, label_logit(g, logits, labels), row_sum(g, logits));
     at_stage(g, STAGE_HEAD_GRADIENT);
     return token_loss_grad(g, logits, most, sum, labels);
 }
-static void of_loss(Graph *g) { loss_of(g, (at_stage(g, STAGE_HEAD), logits_of(g))); }
+static inline void of_loss(Graph *g) { loss_of(g, (at_stage(g, STAGE_HEAD), logits_of(g))); }
 
 /* ---- The optimizer: over weights split by rows, by columns, by heads, and vectors -------------------------------- */
 
-static void updated(Graph *g, Tensor w, const char *axes, const char *name, Tensor sum, bool is_sgd, bool average,
-                    bool decays) {
+static inline void updated(Graph *g, Tensor w, const char *axes, const char *name, Tensor sum, bool is_sgd,
+                           bool average, bool decays) {
     at_stage(g, STAGE_NORM);
     row_squares(g, sum);
     at_stage(g, STAGE_UPDATE);
@@ -136,7 +136,7 @@ static void updated(Graph *g, Tensor w, const char *axes, const char *name, Tens
     if (is_sgd) sgd(g, w, sum, m, e, decays);
     else adamw(g, w, sum, m, state(g, axes, TYPE_F32, "v.%s", name), e, decays);
 }
-static void optimizer_of(Graph *g, bool is_sgd, bool average) {
+static inline void optimizer_of(Graph *g, bool is_sgd, bool average) {
     Tensor up = trained(g, "fd", "up"), down = trained(g, "df", "down"), o = trained(g, "d(kgc)", "o_proj");
     Tensor bias = trained(g, "(kgc)", "bias"), shared = trained(g, "dd", "shared");
     Tensor x = rows_of(g), dy = owed_of(g), q = projected(g, "(kgc)d", "q_proj"), f = linear(g, x, up, NO_TENSOR);
@@ -154,8 +154,8 @@ static void optimizer_of(Graph *g, bool is_sgd, bool average) {
     updated(g, bias, "(kgc)", "bias", of_bias, is_sgd, average, false);
     updated(g, shared, "dd", "shared", both, is_sgd, average, true);
 }
-static void of_adamw(Graph *g) { optimizer_of(g, false, false); }
-static void of_adamw_average(Graph *g) { optimizer_of(g, false, true); }
-static void of_sgd(Graph *g) { optimizer_of(g, true, false); }
-static void of_sgd_average(Graph *g) { optimizer_of(g, true, true); }
+static inline void of_adamw(Graph *g) { optimizer_of(g, false, false); }
+static inline void of_adamw_average(Graph *g) { optimizer_of(g, false, true); }
+static inline void of_sgd(Graph *g) { optimizer_of(g, true, false); }
+static inline void of_sgd_average(Graph *g) { optimizer_of(g, true, true); }
 #endif

@@ -1,40 +1,42 @@
 /* test_gradients.c: every op that only training has computes on the CPU engine what its plain reference says, within
  * 1e-6 of the largest value: on any mesh, with any number of threads, and however a step is split into passes and the
- * rows of a pass into runs of the head, with the same bits. */
+ * rows of a pass into runs of the head, with the same bits. So do whole graphs of gradients, as near as a chain of ops
+ * can be. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../src/cpu/cpu_engine.h"
-#include "grad_cases.h"
 #include "plain_program.h"
+#include "rule_cases.h"
 
-typedef struct Case { const char *name; void (*build)(Graph *g); StepScalars scalars; } Case;
+/* build: NULL: the case of a rule. */
+typedef struct Case { const char *name; void (*build)(Graph *g); StepScalars scalars; const RuleCase *rule; } Case;
 
 /* AdamW's epsilon is large: where a gradient is rounding alone, a small one would make a step of it. */
 #define LOSS .loss_weight = 0.0625, .clip = 1
-#define STEP .loss_weight = 1, .clip = 0.375, .learning_rate = 0.03, .beta2 = 0.95, .epsilon = 0.5,                      \
+#define STEP .loss_weight = 1, .clip = 0.375, .learning_rate = 0.03, .beta2 = 0.95, .epsilon = 0.5,                    \
              .weight_decay = 0.2, .average_decay = 0.75, .step = 1
 static const Case cases[] = {
-    {"embed_grad", of_embed_grad, {LOSS}},
-    {"rms_norm_grad, norm_gain_grad", of_rms_norm_grad, {LOSS}},
-    {"head_norm_grad, head_gain_grad, head_gain_sum", of_head_norm_grad, {LOSS}},
-    {"linear_dx", of_linear_dx, {LOSS}},
-    {"linear_dx over the vocabulary", of_vocabulary_dx, {LOSS}},
-    {"linear_dw", of_linear_dw, {LOSS}},
-    {"sum_rows", of_sum_rows, {LOSS}},
-    {"attention_backward, sum_group", of_attention_backward, {LOSS}},
-    {"attention_backward in a window", of_window_backward, {LOSS}},
-    {"silu_mul_grad", of_silu_mul_grad, {LOSS}},
-    {"clear_rows, put_rows", of_put_rows, {LOSS}},
-    {"loss", of_loss, {LOSS}},
-    {"loss with label smoothing", of_loss, {LOSS, .label_smoothing = 0.2}},
-    {"loss with z-loss", of_loss, {LOSS, .z_loss = 0.05}},
-    {"loss with both", of_loss, {LOSS, .label_smoothing = 0.1, .z_loss = 0.02}},
-    {"adamw", of_adamw, {STEP, .beta1 = 0.8}},
-    {"adamw with averages", of_adamw_average, {STEP, .beta1 = 0.8}},
-    {"sgd", of_sgd, {STEP}},
-    {"sgd with momentum", of_sgd, {STEP, .beta1 = 0.8}},
-    {"sgd with averages", of_sgd_average, {STEP, .beta1 = 0.8}},
+    {"embed_grad", of_embed_grad, .scalars = {LOSS}},
+    {"rms_norm_grad, norm_gain_grad", of_rms_norm_grad, .scalars = {LOSS}},
+    {"head_norm_grad, head_gain_grad, head_gain_sum", of_head_norm_grad, .scalars = {LOSS}},
+    {"linear_dx", of_linear_dx, .scalars = {LOSS}},
+    {"linear_dx over the vocabulary", of_vocabulary_dx, .scalars = {LOSS}},
+    {"linear_dw", of_linear_dw, .scalars = {LOSS}},
+    {"sum_rows", of_sum_rows, .scalars = {LOSS}},
+    {"attention_backward, sum_group", of_attention_backward, .scalars = {LOSS}},
+    {"attention_backward in a window", of_window_backward, .scalars = {LOSS}},
+    {"silu_mul_grad", of_silu_mul_grad, .scalars = {LOSS}},
+    {"clear_rows, put_rows", of_put_rows, .scalars = {LOSS}},
+    {"loss", of_loss, .scalars = {LOSS}},
+    {"loss with label smoothing", of_loss, .scalars = {LOSS, .label_smoothing = 0.2}},
+    {"loss with z-loss", of_loss, .scalars = {LOSS, .z_loss = 0.05}},
+    {"loss with both", of_loss, .scalars = {LOSS, .label_smoothing = 0.1, .z_loss = 0.02}},
+    {"adamw", of_adamw, .scalars = {STEP, .beta1 = 0.8}},
+    {"adamw with averages", of_adamw_average, .scalars = {STEP, .beta1 = 0.8}},
+    {"sgd", of_sgd, .scalars = {STEP}},
+    {"sgd with momentum", of_sgd, .scalars = {STEP, .beta1 = 0.8}},
+    {"sgd with averages", of_sgd_average, .scalars = {STEP, .beta1 = 0.8}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -46,7 +48,7 @@ static const Layout layouts[] = {
 };
 /* The first is longer than a block of attention; one has no label. */
 static const int64_t lengths[] = {70, 1, 9, 3, 12};
-enum { LAYOUTS = sizeof layouts / sizeof *layouts, SEQUENCES = 5, MOST_ROWS = 95, PIECE = 40, CONTEXT = 80, STEPS = 2,
+enum { LAYOUTS = sizeof layouts / sizeof *layouts, SEQUENCES = 5, MOST_ROWS = 95, PIECE = 40, CONTEXT = 80,
        LABELLESS = 3 };
 
 /* ---- A step ------------------------------------------------------------------------------------------------------ */
@@ -63,6 +65,7 @@ typedef struct Both {
     Program program;
     Plainly plain;
     Weights *weights;
+    Gradient walked;
     void *engine;
     Had *had; /* by node of the graph */
 } Both;
@@ -192,12 +195,13 @@ static void both_open(Both *b, const Case *c, const int64_t *shape, const Layout
     shape_set(shape);
     graph_init(&b->g, &config, MOST_ROWS, CONTEXT);
     b->g.trains = true;
-    c->build(&b->g);
+    if (c->rule) ruled_graph(&b->g, c->rule, &b->walked, &err);
+    else c->build(&b->g);
     for (int id = 1; id < b->g.count; id++) {
         Node *n = &b->g.nodes[id];
         n->keep = node_computed(n) && of_training(n->op);
     }
-    if (b->g.err.kind || !mesh_parse(&mesh, layout->mesh, &err) ||
+    if (b->g.err.kind || err.kind || !mesh_parse(&mesh, layout->mesh, &err) ||
         !partition_new(&b->partition, &config, &mesh, false, &err) ||
         !program_new(&b->program, &b->g, &b->partition, &err))
         fail_msg("%s on %s: %s%s", c->name, layout->mesh, b->g.err.text, err.text);
@@ -219,6 +223,7 @@ static void both_close(Both *b) {
     plainly_free(&b->plain);
     program_free(&b->program);
     partition_free(&b->partition);
+    gradient_free(&b->walked);
     graph_free(&b->g);
 }
 
@@ -233,7 +238,7 @@ static void as_reference(const Both *b, double tolerance) {
         for (size_t i = 0; i < h->count; i++) most = fmax(most, fabs((double)h->want[i]));
         for (size_t i = 0; i < h->count; i++)
             if (!(fabs((double)h->got[i] - (double)h->want[i]) <= tolerance * most))
-                fail_msg("%s on %s, hidden %lld, %s (node %d): number %zu is %.9g, the reference has %.9g, at most %.9g",
+                fail_msg("%s on %s, hidden %lld, %s (node %d): number %zu is %.9g, the reference has %.9g of %.9g",
                          b->c->name, b->layout->mesh, (long long)b->hidden, label_of(n), id, i,
                          (double)h->got[i], (double)h->want[i], most);
     }
@@ -251,23 +256,35 @@ static void same_bits(const Both *a, const Both *b) {
     }
 }
 
-static void run_is_reference(void **state) {
-    bool *seen = *state;
-    for (int c = 0; c < CASES; c++)
-        for (int s = 0; s < (brief() ? 2 : SHAPES); s++) {
-            Both first, other;
-            for (int l = 0; l < (brief() ? 5 : LAYOUTS); l++) {
-                Both *b = l ? &other : &first;
-                both_open(b, &cases[c], shapes[s], &layouts[l]);
-                for (int64_t step = 0; step < STEPS; step++) step_run(b, step);
-                as_reference(b, 1e-6);
-                for (int i = 0; op_table[i]; i++)
-                    for (int id = 1; id < b->program.graph.count; id++)
-                        seen[i] |= b->program.graph.nodes[id].op == op_table[i];
-                if (l) same_bits(&first, &other), both_close(&other);
-            }
-            both_close(&first);
+static void case_run(const Case *c, int shapes_tried, int64_t steps, double tolerance, bool *seen) {
+    for (int s = 0; s < (brief() ? 2 : shapes_tried); s++) {
+        Both first, other;
+        for (int l = 0; l < (brief() ? 5 : LAYOUTS); l++) {
+            Both *b = l ? &other : &first;
+            both_open(b, c, shapes[s], &layouts[l]);
+            for (int64_t step = 0; step < steps; step++) step_run(b, step);
+            as_reference(b, tolerance);
+            for (int i = 0; op_table[i]; i++)
+                for (int id = 1; id < b->program.graph.count; id++)
+                    seen[i] |= b->program.graph.nodes[id].op == op_table[i];
+            if (l) same_bits(&first, &other), both_close(&other);
         }
+        both_close(&first);
+    }
+}
+
+static void run_is_reference(void **state) {
+    for (int c = 0; c < CASES; c++) case_run(&cases[c], SHAPES, 2, 1e-6, *state);
+}
+
+/* A dozen ops one behind the other, scores of attention among them, whose rounding grows by their size. */
+static void graphs_are_references(void **state) {
+    bool seen[128];
+    (void)state;
+    for (int c = 0; c < RULE_CASES; c++) {
+        Case of = {rule_cases[c].name, NULL, {LOSS, .label_smoothing = 0.1, .z_loss = 0.02}, &rule_cases[c]};
+        if (rule_is_there(&rule_cases[c])) case_run(&of, SHAPES - 1, 1, 1e-5, seen);
+    }
 }
 
 /* An op of the table that no case has is one that no test knows. */
@@ -282,6 +299,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(run_is_reference, seen),
         cmocka_unit_test_prestate(all_are_tested, seen),
+        cmocka_unit_test(graphs_are_references),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
