@@ -43,6 +43,7 @@ static inline Tensor of_shared_cache(Graph *g) {
         Tensor q = linear(g, x, weight(g, "(kgc)d", "q%d", i), NO_TENSOR);
         Tensor a = attention(g, q, cache_update(g, k, v, state(g, "s(kc)", TYPE_CACHE, "cache")), 0);
         x = add(g, x, linear(g, a, weight(g, "d(kgc)", "o%d", i), NO_TENSOR));
+        if (graph_node(g, x)) graph_node(g, x)->cut = true;
     }
     return x;
 }
@@ -104,19 +105,21 @@ enum { RULE_CASES = sizeof rule_cases / sizeof *rule_cases };
 
 static inline bool rule_is_there(const RuleCase *c) { return !c->only || c->only->gradient; }
 
-/* The case with a head, a loss and the gradients of all its weights, which stay in *walked; returns the logits. */
-static inline Tensor ruled_graph(Graph *g, const RuleCase *c, Gradient *walked, Err *err) {
+/* The case with a head, a loss and the gradients of all its weights, which stay in *walked; returns the logits.
+ * recompute: all before the head is a layer that the backward pass computes again. */
+static inline Tensor ruled_graph(Graph *g, const RuleCase *c, bool recompute, Gradient *walked, Err *err) {
     Tensor x = c->build(g);
     char axes[16];
     const Node *n = graph_node(g, x);
     snprintf(axes, sizeof axes, "d(%s)", n ? n->shape.dim[1].letters : "");
     if (n && strcmp(n->shape.dim[1].letters, "d")) x = linear(g, x, weight(g, axes, "to_hidden"), NO_TENSOR);
+    if (graph_node(g, x)) graph_node(g, x)->cut = true;
     g->stage = STAGE_HEAD;
     x = select_rows(g, x, input(g, "logit_rows", "r"));
     Tensor logits = linear(g, x, weight(g, "vd", c->tied ? "embed" : "head"), NO_TENSOR);
     for (int id = 1; id < g->count; id++) g->nodes[id].trained = g->nodes[id].kind == NODE_WEIGHT;
     Tensor dz = loss_of(g, logits);
-    if (!g->err.kind) gradient_walk(walked, g, logits, dz, err);
+    if (!g->err.kind) gradient_walk(walked, g, logits, dz, recompute, err);
     return logits;
 }
 #endif

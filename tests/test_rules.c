@@ -54,14 +54,14 @@ static void rows_fill(StepRows *s) {
                                .clip = 1};
 }
 
-static void ruled_open(Ruled *r, const RuleCase *c) {
+static void ruled_open(Ruled *r, const RuleCase *c, bool recompute) {
     Mesh mesh;
     Err err = {0};
     *r = (Ruled){.c = c};
     shape_set(small);
     graph_init(&r->g, &config, ROWS, ROWS);
     r->g.trains = true;
-    r->logits = ruled_graph(&r->g, c, &r->walked, &err);
+    r->logits = ruled_graph(&r->g, c, recompute, &r->walked, &err);
     if (r->g.err.kind || err.kind || !mesh_parse(&mesh, "1x1", &err) ||
         !partition_new(&r->partition, &config, &mesh, false, &err) ||
         !program_new(&r->program, &r->g, &r->partition, &err))
@@ -161,7 +161,7 @@ static void rules_are_right(void **state) {
     for (int c = 0; c < RULE_CASES; c++) {
         Ruled r;
         if (!rule_is_there(&rule_cases[c])) continue;
-        ruled_open(&r, &rule_cases[c]);
+        ruled_open(&r, &rule_cases[c], false);
         loss_check(&r);
         stages_run(&r, STAGE_FORWARD, STAGE_GRADIENT);
         for (int id = 1; id < r.walked.count; id++) {
@@ -177,6 +177,34 @@ static void all_are_tested(void **state) {
     const bool *seen = *state;
     for (int i = 0; op_table[i]; i++)
         if (op_table[i]->gradient && !seen[i]) fail_msg("%s has a rule and is in no case", op_table[i]->name);
+}
+
+/* Layers that are computed again give the same gradients to the bit. */
+static void again_the_same(void **state) {
+    int more = 0;
+    (void)state;
+    for (int c = 0; c < RULE_CASES; c++) {
+        Ruled r[2];
+        if (!rule_is_there(&rule_cases[c])) continue;
+        for (int again = 0; again < 2; again++) {
+            ruled_open(&r[again], &rule_cases[c], again);
+            stages_run(&r[again], STAGE_FORWARD, STAGE_GRADIENT);
+        }
+        assert_int_equal(r[0].walked.weight_count, r[1].walked.weight_count);
+        more += r[1].g.count - r[0].g.count;
+        for (int i = 0; i < r[0].walked.weight_count; i++) {
+            const Node *weight = graph_node(&r[0].g, r[0].walked.weights[i].weight);
+            const float *sum[2];
+            for (int a = 0; a < 2; a++)
+                sum[a] = plainly_value(&r[a].plain, program_tensor(&r[a].program, r[a].walked.weights[i].sum));
+            assert_int_equal(r[1].walked.weights[i].weight.id, r[0].walked.weights[i].weight.id);
+            int64_t size = node_size(graph_node(&r[0].g, r[0].walked.weights[i].sum));
+            if (memcmp(sum[0], sum[1], (size_t)size * sizeof(float)))
+                fail_msg("%s: %s has another gradient", rule_cases[c].name, weight->name);
+        }
+        for (int a = 0; a < 2; a++) ruled_close(&r[a]);
+    }
+    assert_true(more > 2 * RULE_CASES); /* nodes that are computed again */
 }
 
 /* Each op without a rule in the place of one that has one. */
@@ -196,7 +224,7 @@ static void no_rule(void **state) {
             graph_node(&g, gain)->trained = true;
             Tensor x = rms_norm(&g, rows_of(&g), gain, 1e-6), y = scale(&g, x, 2);
             graph_node(&g, x)->op = row;
-            assert_false(gradient_walk(&b, &g, y, rows_of(&g), &err));
+            assert_false(gradient_walk(&b, &g, y, rows_of(&g), false, &err));
             snprintf(want, sizeof want, "%s: no rule for its gradient: %s", row->name,
                      row->none[FACET_GRADIENT] ? row->none[FACET_GRADIENT] : "none is written");
             assert_string_equal(err.text, want);
@@ -222,7 +250,7 @@ static void only_what_is_trained(void **state) {
     graph_node(&g, frozen)->op = &argmax_row; /* which has no rule */
     Tensor y = linear(&g, silu_mul(&g, frozen, linear(&g, x, up, NO_TENSOR)), down, NO_TENSOR);
     int before = g.count, products = 0, sums = 0;
-    if (!gradient_walk(&b, &g, y, x, &err)) fail_msg("%s", err.text);
+    if (!gradient_walk(&b, &g, y, x, false, &err)) fail_msg("%s", err.text);
     for (int id = before; id < g.count; id++) {
         products += g.nodes[id].op == &linear_dx_row;
         sums += g.nodes[id].kind == NODE_STATE;
@@ -240,6 +268,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_prestate(rules_are_right, seen),
         cmocka_unit_test_prestate(all_are_tested, seen),
+        cmocka_unit_test(again_the_same),
         cmocka_unit_test(no_rule),
         cmocka_unit_test(only_what_is_trained),
     };
