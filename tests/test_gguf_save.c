@@ -10,6 +10,7 @@
 #include "../src/base/output_folder.h"
 #include "../src/io/quant_write.h"
 #include "../src/model/gguf_save.h"
+#include "../src/text/split.h"
 #include "gguf_write.h"
 #include "saved_model.h"
 
@@ -306,70 +307,110 @@ static bool read_zeros(void *owner, int64_t first, int64_t rows, float *out, Err
     return true;
 }
 
-/* The tokenizer of a folder as keys of a GGUF file, and as tokenizer.json written from those: the same ids, and the
- * same text of a chat. */
+/* A model of zeros with as many rows as a tokenizer needs, saved as the file, and the small files that are written from
+ * its keys as the folder. */
+static void save_tokenizer(const char *from, int64_t rows, const char *file, const char *folder) {
+    Err err = {0};
+    Opened o, g;
+    if (!opened_open(&o, "tests/golden/heads14-2", &err)) fail_msg("%s", err.text);
+    ModelSave save = opened_save(&o, DTYPE_F16, 0);
+    ModelConfig config = o.config;
+    int64_t columns = config.hidden;
+    if (!(save.tokenizer = source_open(from, &err))) fail_msg("%s", err.text);
+    config.vocab = rows;
+    save.config = &config;
+    for (int64_t i = 0; i < o.saved.count; i++) {
+        SaveTensor *t = &o.saved.tensors[i];
+        if (!strstr(t->name, "embed_tokens")) continue;
+        t->dim[0] = rows;
+        t->read = read_zeros;
+        t->owner = &columns;
+    }
+    if (!gguf_save(&save, file, &err) || !opened_open(&g, file, &err)) fail_msg("%s", err.text);
+    ModelSave small = opened_save(&g, DTYPE_F16, 0);
+    if (!folder_make(folder, &err) || !model_folder_write_small(&small, folder, &err)) fail_msg("%s", err.text);
+    source_close(save.tokenizer);
+    opened_close(&g);
+    opened_close(&o);
+}
+
+static void same_texts(QmTokenizer *const t[3], const char *texts) {
+    Err err = {0};
+    FILE *file = fopen(texts, "re");
+    char *line = NULL;
+    size_t room = 0, lines = 0;
+    for (ssize_t n; (n = getline(&line, &room, file)) > 0; lines++) {
+        json_t *row = json_text(line, (size_t)n, "line", &err);
+        const json_t *text = json_object_get(row, "text");
+        for (int i = 1; i < 3; i++) same_ids(t[0], t[i], json_string_value(text), json_string_length(text));
+        json_decref(row);
+    }
+    assert_true(lines > 100);
+    fclose(file);
+    free(line);
+}
+
+/* A tokenizer as keys of a GGUF file, and as tokenizer.json written from those: the same ids, and the same chat. */
+static void comes_back(const char *from, int64_t rows, bool chat) {
+    static const char messages[] = "[{\"role\":\"user\",\"content\":\"Hi <|im_end|> there\"}]";
+    char to[64], file[96], folder[96], *text[3] = {NULL};
+    Err err = {0};
+    folder_new(to, "tokenizer");
+    snprintf(file, sizeof file, "%s/m.gguf", to);
+    snprintf(folder, sizeof folder, "%s/m", to);
+    save_tokenizer(from, rows, file, folder);
+    QmTokenizer *t[3] = {qm_tokenizer_open(from, &err), qm_tokenizer_open(file, &err), qm_tokenizer_open(folder, &err)};
+    if (!t[0] || !t[1] || !t[2]) fail_msg("%s", err.text);
+    same_texts(t, "tests/golden/tokenizer/qwen2.5.jsonl");
+    for (int i = 0; i < 3 && chat; i++) {
+        int32_t *ids = NULL;
+        if (qm_tokenizer_chat(t[i], messages, sizeof messages - 1, true, &ids, &text[i], &err) < 0)
+            fail_msg("%s", err.text);
+        free(ids);
+        assert_string_equal(text[i], text[0]);
+        assert_int_equal(qm_tokenizer_eos(t[i]), qm_tokenizer_eos(t[0]));
+    }
+    for (int i = 0; i < 3; i++) free(text[i]), qm_tokenizer_close(t[i]);
+    folder_clear(to);
+}
+
 static void tokenizers_come_back(void **state) {
     (void)state;
-    static const struct { const char *folder, *texts; int64_t rows; } cases[] = {
-        {"tests/data/qwen2.5", "tests/golden/tokenizer/qwen2.5.jsonl", 151936},
-        {"tests/data/bytes", "tests/golden/tokenizer/qwen2.5.jsonl", 512}};
-    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        char to[64], file[96], out[96];
-        Err err = {0};
-        folder_new(to, "tokenizer");
-        snprintf(file, sizeof file, "%s/m.gguf", to);
-        snprintf(out, sizeof out, "%s/m", to);
-        Opened o;
-        if (!opened_open(&o, "tests/golden/heads14-2", &err)) fail_msg("%s", err.text);
-        ModelSave save = opened_save(&o, DTYPE_F16, 0);
-        save.tokenizer = source_open(cases[k].folder, &err);
-        ModelConfig config = o.config; /* with the rows that the tokenizer needs */
-        int64_t columns = config.hidden;
-        config.vocab = cases[k].rows;
-        save.config = &config;
-        for (int64_t i = 0; i < o.saved.count; i++) {
-            SaveTensor *t = &o.saved.tensors[i];
-            if (!strstr(t->name, "embed_tokens")) continue;
-            t->dim[0] = cases[k].rows;
-            t->read = read_zeros;
-            t->owner = &columns;
-        }
-        if (!gguf_save(&save, file, &err)) fail_msg("%s", err.text);
-        Opened g;
-        if (!opened_open(&g, file, &err)) fail_msg("%s", err.text);
-        ModelSave folder = opened_save(&g, DTYPE_F16, 0);
-        if (!folder_make(out, &err) || !model_folder_write_small(&folder, out, &err)) fail_msg("%s", err.text);
-        QmTokenizer *t[3] = {qm_tokenizer_open(cases[k].folder, &err), qm_tokenizer_open(file, &err),
-                             qm_tokenizer_open(out, &err)};
-        if (!t[0] || !t[1] || !t[2]) fail_msg("%s", err.text);
-        FILE *texts = fopen(cases[k].texts, "re");
-        char *line = NULL;
-        size_t room = 0, lines = 0;
-        for (ssize_t n; (n = getline(&line, &room, texts)) > 0; lines++) {
-            json_t *row = json_text(line, (size_t)n, "line", &err);
-            const json_t *text = json_object_get(row, "text");
-            for (int i = 1; i < 3; i++) same_ids(t[0], t[i], json_string_value(text), json_string_length(text));
-            json_decref(row);
-        }
-        assert_true(lines > 100);
-        static const char chat[] = "[{\"role\":\"user\",\"content\":\"Hi <|im_end|> there\"}]";
-        char *text[3] = {NULL};
-        for (int i = 0; i < 3; i++) {
-            int32_t *ids = NULL;
-            if (qm_tokenizer_chat(t[i], chat, sizeof chat - 1, true, &ids, &text[i], &err) < 0 && k == 0)
-                fail_msg("%s", err.text);
-            free(ids);
-            if (i && k == 0) assert_string_equal(text[i], text[0]);
-            if (k == 0) assert_int_equal(qm_tokenizer_eos(t[i]), qm_tokenizer_eos(t[0]));
-        }
-        for (int i = 0; i < 3; i++) free(text[i]), qm_tokenizer_close(t[i]);
-        fclose(texts);
-        free(line);
-        source_close(save.tokenizer);
-        opened_close(&g);
-        opened_close(&o);
-        /*folder_clear(to);*/
-    }
+    comes_back("tests/data/qwen2.5", 151936, true);
+    comes_back("tests/data/bytes", 512, false);
+}
+
+/* As Llama 3's: a token before every text, whole words that are tokens are those, and its pattern. */
+static void a_first_token_comes_back(void **state) {
+    (void)state;
+    Err err = {0};
+    char to[64], path[96];
+    folder_new(to, "bos");
+    json_t *root = json_file("tests/data/bytes/tokenizer.json", 1 << 20, &err);
+    if (!root) fail_msg("%s", err.text);
+    json_object_set_new(json_object_get(root, "model"), "ignore_merges", json_true());
+    json_object_set_new(root, "pre_tokenizer",
+                        json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, {s:s, s:b, s:b, s:b}]}", "type", "Sequence",
+                                  "pretokenizers", "type", "Split", "pattern", "Regex", split_pattern(SPLIT_LLAMA3),
+                                  "behavior", "Isolated", "invert", 0, "type", "ByteLevel", "add_prefix_space", 0,
+                                  "trim_offsets", 1, "use_regex", 0));
+    json_object_set_new(root, "post_processor",
+                        json_pack("{s:s, s:[{s:{s:s, s:i}}, {s:{s:s, s:i}}], s:[], s:{s:{s:s, s:[i], s:[s]}}}", "type",
+                                  "TemplateProcessing", "single", "SpecialToken", "id", "<|endoftext|>", "type_id", 0,
+                                  "Sequence", "id", "A", "type_id", 0, "pair", "special_tokens", "<|endoftext|>", "id",
+                                  "<|endoftext|>", "ids", 256, "tokens", "<|endoftext|>"));
+    char *text = json_dumps(root, JSON_COMPACT);
+    snprintf(path, sizeof path, "%s/tokenizer.json", to);
+    assert_true(text && file_write(path, text, strlen(text), &err));
+    comes_back(to, 512, false);
+    QmTokenizer *t = qm_tokenizer_open(to, &err);
+    int32_t *ids = NULL;
+    assert_true(t && qm_tokenizer_encode(t, "a", 1, false, &ids, &err) == 2 && ids[0] == 256);
+    free(ids);
+    qm_tokenizer_close(t);
+    free(text);
+    json_decref(root);
+    folder_clear(to);
 }
 
 int main(void) {
@@ -378,6 +419,7 @@ int main(void) {
         cmocka_unit_test(matrices_are_llama_quantizes),        cmocka_unit_test(models_come_back),
         cmocka_unit_test(llama3_becomes_divisors),          cmocka_unit_test(what_gguf_cannot_say_is_refused),
         cmocka_unit_test(failures_leave_no_file),           cmocka_unit_test(tokenizers_come_back),
+        cmocka_unit_test(a_first_token_comes_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -52,6 +52,15 @@ run merge "$work/p.qm" -o "$work/p"
 logits "$work/p" "$work/b.safetensors"
 check "of a packed file: the same bits" 'is 0' 'cmp "$work/a.safetensors" "$work/b.safetensors"'
 
+for pair in file: bf16:bf16 8bit:q8_0 4bit:q4_0; do
+    type=${pair#*:}
+    run merge tests/golden/yarn -o "$work/a.gguf" ${type:+--save-dtype $type}
+    run pack tests/golden/yarn -o "$work/b.gguf" --weights ${pair%:*}
+    check "pack to a GGUF file, ${pair%:*}: that of merge" 'is 0' 'cmp "$work/a.gguf" "$work/b.gguf"'
+done
+run pack $tiny -o "$work/x.gguf" --weights 3bit
+check "pack to a GGUF file of another type" 'is 2' 'err "expected file, bf16, 8bit or 4bit"' '[ ! -e "$work/x.gguf" ]'
+
 # ---- Adapters ------------------------------------------------------------------------------------------------------
 near() { # FILE FILE: the greatest difference of two files of logits is small beside the greatest number
     python3 - "$1" "$2" <<'END'

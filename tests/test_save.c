@@ -252,6 +252,41 @@ static void heads_keep_their_names(void **state) {
     }
 }
 
+/* Tokenizer files, templates in a folder of their own among them, are copied as they are; a second save replaces them. */
+static void small_files_are_copied(void **state) {
+    (void)state;
+    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt",
+                                        "chat_template.jinja", "additional_chat_templates/tool_use.jinja",
+                                        "additional_chat_templates/short.jinja"};
+    enum { FILES = sizeof files / sizeof *files };
+    char to[64], from[96], out[96], path[192];
+    Err err = {0};
+    Opened o;
+    folder_new(to, "small");
+    snprintf(from, sizeof from, "%s/from", to);
+    snprintf(out, sizeof out, "%s/m", to);
+    snprintf(path, sizeof path, "%s/additional_chat_templates", from);
+    assert_true(folder_make(path, &err));
+    if (!opened_open(&o, "tests/golden/save/f32-tied", &err)) fail_msg("%s", err.text);
+    ModelSave save = opened_save(&o, DTYPE_F32, 0);
+    for (int round = 0; round < 2; round++) {
+        for (int i = 0; i < FILES; i++) {
+            snprintf(path, sizeof path, "%s/%s", from, files[i]);
+            snprintf(out, sizeof out, "file %d of round %d", i, round);
+            if (round && i == FILES - 1) unlink(path);
+            else assert_true(file_write(path, out, strlen(out), &err));
+        }
+        snprintf(out, sizeof out, "%s/m", to);
+        save.tokenizer = source_open(from, &err);
+        if (!model_folder_save(&save, out, &err)) fail_msg("%s", err.text);
+        source_close(save.tokenizer);
+        for (int i = 0; i < FILES - round; i++) same_text(out, files[i], from, files[i]);
+        assert_int_equal(folder_entries(out), 3 + FILES + 1 - round);
+    }
+    opened_close(&o);
+    folder_clear(to);
+}
+
 /* ---- Whole or not there ------------------------------------------------------------------------------------------ */
 
 /* Shards of another number go; a file that is not the model's stays. */
@@ -542,6 +577,7 @@ int main(void) {
         cmocka_unit_test(files_are_those_of_save_pretrained), cmocka_unit_test(rounding_is_torchs),
         cmocka_unit_test(shards_are_dealt_in_order),          cmocka_unit_test(json_is_pythons),
         cmocka_unit_test(config_keeps_its_order),             cmocka_unit_test(heads_keep_their_names),
+        cmocka_unit_test(small_files_are_copied),
         cmocka_unit_test(old_shards_are_removed),             cmocka_unit_test(full_disk_leaves_what_was_there),
         cmocka_unit_test(a_killed_writer_leaves_a_whole_folder), cmocka_unit_test(cut_off_moves_are_ended),
         cmocka_unit_test(gguf_becomes_a_folder),              cmocka_unit_test(the_real_tokenizer_is_written),

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "../model/adapter_merge.h"
 #include "../model/gguf_save.h"
-#include "cli.h"
+#include "merge.h"
 
 typedef struct Merge {
     Source *source;
@@ -67,7 +67,7 @@ static SaveTensor *stoppable(const MergedWeights *merged, Err *err) {
 
 /* ---- What is asked for ------------------------------------------------------------------------------------------- */
 
-static bool is_gguf(const char *path) {
+bool names_gguf(const char *path) {
     size_t n = strlen(path);
     return n > 5 && !strcmp(path + n - 5, ".gguf");
 }
@@ -109,12 +109,14 @@ static int64_t numbers_of(const MergedWeights *s) {
     return count;
 }
 
-static bool merge(const char *path, const char *lora, const char *out, const char *dtype, const char *shards,
+bool model_merge(const char *path, const char *lora, const char *out, const char *dtype, const char *shards,
                   Err *err) {
     Merge *m = mem_new(1, sizeof *m, "model", err);
+    signal(SIGINT, on_signal);
+    signal(SIGTERM, on_signal);
     double start = clock_seconds();
     ModelSave save = {.shard_bytes = 0};
-    bool gguf = is_gguf(out);
+    bool gguf = names_gguf(out);
     bool ok = m && (!shards || shard_size(shards, &save.shard_bytes, err)) && merge_open(m, path, lora, err) &&
               save_type(dtype, gguf, m, &save.dtype, err);
     SaveTensor *tensors = ok ? stoppable(&m->merged, err) : NULL;
@@ -157,9 +159,7 @@ int cmd_merge(int argc, char **argv) {
     if (!model && first < argc) model = argv[first++];
     if (first < argc) return usage_error("merge", "unexpected argument '%s'", argv[first]);
     if (!model || !out) return usage_error("merge", "expected MODEL and -o DIR or -o FILE.gguf");
-    if (is_gguf(out) && !can_write(out, &err)) return fail(&err);
-    if (is_gguf(out) && shards) return usage_error("merge", "--max-shard-size: a GGUF file is one file");
-    signal(SIGINT, on_signal);
-    signal(SIGTERM, on_signal);
-    return merge(model, lora, out, dtype, shards, &err) ? EXIT_OK : fail(&err);
+    if (names_gguf(out) && !can_write(out, &err)) return fail(&err);
+    if (names_gguf(out) && shards) return usage_error("merge", "--max-shard-size: a GGUF file is one file");
+    return model_merge(model, lora, out, dtype, shards, &err) ? EXIT_OK : fail(&err);
 }

@@ -5,7 +5,7 @@
 #include <string.h>
 #include "../cpu/packed_file.h"
 #include "../model/family.h"
-#include "cli.h"
+#include "merge.h"
 
 static atomic_bool stop;
 static void on_signal(int number) {
@@ -43,6 +43,16 @@ static bool pack(PackedJob *job, const char *path, Workers *workers, Err *err) {
     return ok && file_finish(stdout, "standard output", err);
 }
 
+/* A GGUF file, by its name: in the types that --weights stands for there. */
+static int pack_gguf(const char *model, const char *out, const char *how) {
+    static const char *const types[][2] = {{"file", NULL}, {"bf16", "bf16"}, {"8bit", "q8_0"}, {"4bit", "q4_0"}};
+    Err err = {0};
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++)
+        if (!strcmp(how ? how : "file", types[i][0]))
+            return model_merge(model, NULL, out, types[i][1], NULL, &err) ? EXIT_OK : fail(&err);
+    return usage_error("pack", "--weights: expected file, bf16, 8bit or 4bit, got '%s'", how);
+}
+
 int cmd_pack(int argc, char **argv) {
     PackedJob job = {.stop = &stop};
     const char *model = NULL;
@@ -52,7 +62,7 @@ int cmd_pack(int argc, char **argv) {
     Err err = {0};
     const Option options[] = {
         TEXT("model", 'm', &model, "DIR|FILE", "Hugging Face folder or .gguf file (or the argument)"),
-        TEXT("out", 'o', &job.out, "FILE", "the packed file"),
+        TEXT("out", 'o', &job.out, "FILE", "the packed file; FILE.gguf: a GGUF file, as merge writes it"),
         TEXT("weights", 0, &job.how, "TYPE",
              "file (default); bf16: what matrices become; 8bit, 4bit: those that are not quantised"),
         FLAG("verify", 0, &verify, "check the digests of all sections of a packed MODEL"),
@@ -67,6 +77,7 @@ int cmd_pack(int argc, char **argv) {
     if (first < argc) return usage_error("pack", "unexpected argument '%s'", argv[first]);
     if (!model || !verify == !job.out) return usage_error("pack", "expected MODEL and -o FILE, or --verify FILE");
     if (!can_write(job.out, &err)) return fail(&err);
+    if (job.out && names_gguf(job.out)) return pack_gguf(model, job.out, job.how);
     PackedType type;
     if (!weights_option(job.how, &type, &err)) return usage_error("pack", "--%s", err.text);
     Workers *workers = workers_new((int)threads, false, &err);

@@ -64,9 +64,12 @@ static void add_string(Text *out, const char *data, size_t bytes, bool ascii) {
     out->failed |= plain.failed;
     const unsigned char *at = (const unsigned char *)plain.data, *end = plain.failed ? at : at + plain.bytes;
     while (at < end) {
+        const unsigned char *from = at;
+        while (at < end && *at < 0x7f) at++;
+        text_add(out, (const char *)from, (size_t)(at - from));
+        if (at == end) break;
         uint32_t code = next_character(&at);
-        if (code < 0x7f) text_line(out, "%c", (int)code);
-        else if (code < 0x10000) text_line(out, "\\u%04x", (unsigned)code);
+        if (code < 0x10000) text_line(out, "\\u%04x", (unsigned)code);
         else
             text_line(out, "\\u%04x\\u%04x", 0xd800 + (unsigned)((code - 0x10000) >> 10),
                       0xdc00 + (unsigned)((code - 0x10000) & 0x3ff));
