@@ -158,14 +158,13 @@ static bool write_config(const ModelSave *s, const char *folder, Err *err) {
 
 /* ---- Weights ----------------------------------------------------------------------------------------------------- */
 
-/* As the class of this head calls what the graph calls model.NAME. */
-static const char *prefix_of(Head head) {
+const char *saved_prefix(Head head) {
     return head == HEAD_QUESTION ? "transformer." : head == HEAD_ABSENT ? "" : "model.";
 }
 
 static bool write_weights(const ModelSave *s, const char *folder, Err *err) {
     static const char graph_prefix[] = "model.";
-    const char *prefix = prefix_of(s->config->head);
+    const char *prefix = saved_prefix(s->config->head);
     SaveTensor *list = mem_new((size_t)s->count + 1, sizeof *list, "tensors", err);
     Arena names = {0};
     bool ok = list != NULL;

@@ -33,10 +33,13 @@ static bool read_item(void *owner, int64_t first, int64_t rows, float *out, Err 
 
 static bool add_item(Items *list, const CheckpointModel *m, int64_t i, CheckpointPart part, Err *err) {
     const CheckpointTensor *t = &m->tensors[i];
-    size_t bytes = strlen(t->name) + strlen(part_names[part]) + 1;
+    static const char own[] = "model.";
+    bool renamed = part == CHECKPOINT_VALUE && m->prefix && !strncmp(t->name, own, sizeof own - 1);
+    const char *prefix = renamed ? m->prefix : "", *rest = renamed ? t->name + sizeof own - 1 : t->name;
+    size_t bytes = strlen(prefix) + strlen(rest) + strlen(part_names[part]) + 1;
     char *name = arena_new(&list->arena, bytes, 1, "name", err);
     if (!name) return false;
-    snprintf(name, bytes, "%s%s", t->name, part_names[part]);
+    snprintf(name, bytes, "%s%s%s", prefix, rest, part_names[part]);
     list->items[list->count] = (Item){m, i, part};
     list->tensors[list->count] = (SaveTensor){.name = name,
                                               .rank = t->rank,
