@@ -31,6 +31,7 @@ static const Case cases[] = {
     {"train-packed", "clipped_grad.", "after.", 5, 2e-3, 0.9, 0.95, 0.1, 1.0, true, NULL, NULL},
     {"train-lora", "grad.", "adapter-lora-10", 10, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-lora-0", "lora"},
     {"train-lora", NULL, "adapter-zero-2", 2, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-zero-0", "zero"},
+    {"train-lora", NULL, "adapter-dora-5", 5, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-dora-0", "dora"},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -327,6 +328,8 @@ int main(void) {
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[2]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[3]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[4]),
+        cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[5]),
+        cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[5]),
         cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[1]),

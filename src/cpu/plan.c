@@ -230,6 +230,9 @@ static void call_bind(Cpu *cpu, Call *c, int replica) {
     }
     case BINDS_STATES: bind_states(cpu, c); break;
     case BINDS_PRODUCTS: break; /* items_of: it may lack memory */
+    case BINDS_MATRICES:
+        for (int i = 0; i < PRODUCT_PAIRS; i++) c->products.weight[i] = &cpu->load.weights[n->in[i].id].packed;
+        break;
     case BINDS_CACHE:
         c->cache = (CacheBinding){.cache = &cpu->cache, .parts = cpu->plan.parts.bytes ? &cpu->plan.parts : NULL};
         for (int i = 0; i < n->inputs; i++)
@@ -271,7 +274,7 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
         bool once = n->op->accumulates || call_row_kind(&c) == NO_ROWS; /* not by rows: of all replicas at once */
         if (replica > 0 && once) continue;
         if (n->op->binds == BINDS_PRODUCTS && !bind_products(cpu, &c, err)) return false;
-        if (n->op->whole || n->op->binds == BINDS_STATES) {
+        if (n->op->whole || n->op->binds == BINDS_STATES || n->op->binds == BINDS_MATRICES) {
             if (!item_add(cpu, n->op, &c, replica, err)) return false;
         } else if (n->partial[0]) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;

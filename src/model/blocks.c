@@ -29,7 +29,12 @@ static Tensor joined(Graph *g, const LinearAdapter *a, Tensor x, Tensor w, Tenso
     Tensor y = linear(g, x, w, b);
     if (a) y = add(g, y, low_rank(g, a, x, out, in));
     if (a && a->dora) {
-        y = scale_columns(g, y, part(g, module, ADAPTER_NORM, out, ""));
+        Tensor norms = part(g, module, ADAPTER_NORM, out, "");
+        static const char rank[] = {AXIS_ADAPTER, 0};
+        if (g->trains)
+            norms = adapter_norm(g, w, part(g, module, ADAPTER_A, rank, in), part(g, module, ADAPTER_B, out, rank),
+                                 norms, a->scale);
+        y = scale_columns(g, y, norms);
         y = scale_columns(g, y, part(g, module, ADAPTER_MAGNITUDE, out, ""));
     }
     return bias ? add(g, y, weight(g, out, "%s.bias", module)) : y;

@@ -9,18 +9,21 @@
 
 static bool is_trained(const char *name, Weights *adapted) {
     const WeightTensor *w = adapted ? weights_find(adapted, name) : NULL;
-    return !adapted || (w && w->added && !strstr(name, ADAPTER_NORM));
+    return !adapted || (w && w->added);
 }
 
+/* It is written, but has no gradient. */
+static bool is_norm(const Node *n) { return strstr(n->name, ADAPTER_NORM) != NULL; }
+
 static bool decays(const char *name) {
-    return !strstr(name, "bias") && !strstr(name, "norm") && !strstr(name, "magnitude_vector");
+    return !strstr(name, "bias") && !strstr(name, "norm");
 }
 
 static int trained_mark(Graph *g, Weights *adapted) {
     int count = 0;
     for (int id = 1; id < g->count; id++) {
         Node *n = &g->nodes[id];
-        if (n->kind == NODE_WEIGHT) count += n->trained = is_trained(n->name, adapted);
+        if (n->kind == NODE_WEIGHT) count += (n->trained = is_trained(n->name, adapted)) && !is_norm(n);
     }
     return count;
 }
@@ -82,7 +85,7 @@ static void update_nodes(Graph *g, TrainedWeight *w, const TrainGraphOptions *o)
 static bool weights_nodes(TrainGraph *t, const Gradient *b, const TrainGraphOptions *o, Err *err) {
     Graph *g = &t->model.graph;
     for (int id = 1; id < b->count; id++) {
-        if (g->nodes[id].kind != NODE_WEIGHT || !g->nodes[id].trained) continue;
+        if (g->nodes[id].kind != NODE_WEIGHT || !g->nodes[id].trained || is_norm(&g->nodes[id])) continue;
         TrainedWeight *w = &t->weights[t->count];
         *w = (TrainedWeight){.weight = {id}, .decays = decays(g->nodes[id].name)};
         g->stage = STAGE_NORM;

@@ -3,6 +3,7 @@
 #include "../graph/gradient.h"
 #include "../graph/lower.h"
 #include "call.h"
+#include "products.h"
 
 static bool rows_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     const Node *x = graph_node(g, n->in[0]), *by = graph_node(g, n->in[1]);
@@ -88,8 +89,65 @@ static void scale_columns_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s = stablehlo.multiply %s, %s_b : %s", out, lower_in(l, n, 0), out, type);
 }
 
+/* A vector that is computed is taken as it is: see adapter_norm.c. */
+static bool scale_columns_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
+    Tensor by = n->in[1];
+    (void)self;
+    if (graph_node(b->g, by)->kind == NODE_WEIGHT && gradient_needed(b, by))
+        scale_columns_grad(b->g, n->in[0], dy, gradient_sum(b, by, NULL));
+    return gradient_add(b, n->in[0], scale_columns(b->g, dy, by));
+}
+
 const OpRow scale_columns_row = {
     .name = "scale_columns", .factors = "to,o->to", ROWS_SCALED,
     .run = scale_columns_run, .reference = scale_columns_reference, .stablehlo = scale_columns_stablehlo,
-    .none = {[FACET_GRADIENT] = NOT_TRAINED, [FACET_FINISH] = NOTHING_REDUCED},
+    .gradient = scale_columns_gradient, .none = {[FACET_FINISH] = NOTHING_REDUCED},
+};
+
+/* ---- scale_columns_grad: G += sum over rows of dy x -------------------------------------------------------------- */
+
+Tensor scale_columns_grad(Graph *g, Tensor x, Tensor dy, Tensor sum) {
+    return graph_op(g, &scale_columns_grad_row, &(Node){.in = {x, dy, sum}});
+}
+
+static bool columns_sum_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    *out = graph_node(g, n->in[2])->shape;
+    return (out->rank == 1 && out->dim[0].size == graph_node(g, n->in[0])->shape.dim[1].size) ||
+           err_as(err, QM_INTERNAL, "scale_columns_grad: the sum does not fit the rows");
+}
+
+static RowKind list_of(const Graph *g, const Node *n) { return shape_rows(&graph_node(g, n->in[0])->shape); }
+
+static void scale_columns_grad_reference(const PlainCall *c) {
+    bool goes_on = c->step->lanes[list_of(c->graph, c->node)].held > 0;
+    for (int64_t o = 0; o < c->width[0]; o++) {
+        double sum = goes_on ? (double)c->out[o] : 0;
+        for (int64_t t = 0; t < c->rows; t++)
+            sum += (double)c->in[0][t * c->width[0] + o] * (double)c->in[1][t * c->width[0] + o];
+        c->out[o] = (float)sum;
+    }
+}
+
+enum { GRAD_COLUMNS = 64 };
+static int64_t scale_columns_grad_units(const Call *c) { return (c->in_width[0] + GRAD_COLUMNS - 1) / GRAD_COLUMNS; }
+static int64_t scale_columns_grad_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
+    (void)p, (void)n, (void)blocking;
+    return products_sum_scratch() + rows;
+}
+static void scale_columns_grad_run(const Call *c, int64_t first, int64_t last) {
+    int64_t w = c->in_width[0], to = last * GRAD_COLUMNS < w ? last * GRAD_COLUMNS : w;
+    float *ones = c->scratch + products_sum_scratch();
+    VectorGrad g = {.dy = c->in[1], .x = c->in[0], .r = ones, .dy_stride = w, .x_stride = w,
+                    .plan = &c->step->lanes[list_of(c->graph, c->node)]};
+    for (int64_t t = 0; t < c->row1; t++) ones[t] = 1;
+    memcpy(g.slot, c->states.slot, sizeof g.slot);
+    if (first < last) products_norm_sum(c->kernels, &g, first * GRAD_COLUMNS, to, c->scratch);
+}
+
+const OpRow scale_columns_grad_row = {
+    .name = "scale_columns_grad", .factors = "to,to,o->o",
+    .shape = columns_sum_shape, .units = scale_columns_grad_units, .cost = scale_cost,
+    .run = scale_columns_grad_run, .reference = scale_columns_grad_reference, .scratch = scale_columns_grad_scratch,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .accumulates = true,
+    .whole = true, .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
 };

@@ -63,7 +63,7 @@ static bool tensors_list(Trainer *t, Err *err) {
     if (!t->tensors || !t->tensor_weight || !t->tensor_trained) return false;
     for (int id = 1; id < g->count; id++) {
         const Node *w = &g->nodes[id];
-        if (w->kind != NODE_WEIGHT) continue;
+        if (w->kind != NODE_WEIGHT || strstr(w->name, ADAPTER_NORM)) continue; /* that is computed */
         int i = t->tensor_count++;
         t->tensors[i] = (TrainTensor){.name = w->name, .rank = w->shape.rank, .trained = w->trained};
         for (int d = 0; d < 2; d++) t->tensors[i].dim[d] = d < w->shape.rank ? w->shape.dim[d].size : 1;
