@@ -21,6 +21,7 @@ train() { # FOLDER OPTIONS...
 }
 same() { cmp -s "$work/whole/$2" "$work/$1/$2"; }
 untimed() { sed 's/,"[a-z_]*seconds":[^}]*//' "$work/$1.jsonl"; }
+same_as() { cmp -s "$work/$1/$3" "$work/$2/$3"; }
 same_log() { [ "$(untimed whole)" = "$(untimed "$1")" ]; }
 lines() { grep -c "$1" "$2"; }
 
@@ -51,6 +52,18 @@ refused "no folder" "expected -o DIR" -m "$model" --data "$data"
 }
 run train --help
 check "help has the names of Trainer" 'is 0' 'out "--num-train-epochs E"' 'out "--gradient-accumulation-steps N"' 'out "Ctrl-C saves a checkpoint"'
+
+# ---- What it will take -----------------------------------------------------------------------------------------------
+run plan tests/golden/configs/0.5b.json --train --seq-len 512 --memory 12
+check "plan --train: 494 M parameters in f32 with two moments: 1885 and 3769 MiB" 'is 0' 'out "training 494.033 M of 494.0 M"' 'grep -qE "^ +0 +1884.6 .* 3769.2 " "$work/out"' 'out "DOES NOT FIT"'
+run plan tests/golden/configs/0.5b.json --train --seq-len 512 --mesh 2x4 --memory 12
+check "plan --train: on 8 devices it fits" 'is 0' 'out "GiB of 12.00 GiB: fits"' '[ "$(grep -cE "^ +[0-7] " "$work/out")" = 8 ]'
+run plan tests/golden/configs/0.5b.json --train --lora-r 16 --lora-targets all-linear
+check "plan --train: an adapter of all linears" 'is 0' 'out "training 8.798 M of 502.8 M"'
+run plan tests/golden/tiny --train --mesh dp2,tp2 --program --micro-batch 2 --seq-len 32
+check "plan --train --program: gradients are summed over replicas" 'is 0' 'grep -q "^== .*all_reduce" "$work/out"' '[ "$(grep -c "^==" "$work/out")" -gt 39 ]'
+run plan tests/golden/tiny --train --optim adam
+check "plan --train: an optimizer that is none" 'is 2' 'err "--optim: expected adamw or sgd"'
 
 # ---- Data alone ------------------------------------------------------------------------------------------------------
 run train -m "$model" --data "$data" --max-steps 0 --show 1 --write-samples "$work/rows.jsonl" --data-order file
@@ -145,6 +158,21 @@ train task --max-steps 2 --eval gsm8k --limit 2 --task-data tests/data/gsm8k
 check "--eval gsm8k: a score at each evaluation, in the log" 'is 0' 'err "% right"' 'grep -q "\"gsm8k\":0.[05]" "$work/task.jsonl"' '[ ! -e "$work/task/scored" ]'
 run train -m "$model" --data "$data" -o "$work/none" --eval gsm8k --task-data "$work/nowhere"
 check "a task without data is an error before the first step" 'is 1' 'err "test.jsonl"' '[ ! -e "$work/none" ]'
+
+# ---- An adapter ------------------------------------------------------------------------------------------------------
+train lora --lora-r 4 --lora-targets all-linear
+check "--lora-r: PEFT's two files at the root, and what it began with" 'is 0' 'out "the adapter is in"' '[ -s "$work/lora/adapter_config.json" ]' '[ -s "$work/lora/adapter_model.safetensors" ]' '[ -s "$work/lora/initial/adapter_model.safetensors" ]' '[ ! -e "$work/lora/model.safetensors" ]'
+begin lora2 --lora-r 4 --lora-targets all-linear --mesh 2x2
+until_step lora2 5
+end INT
+train lora2 --lora-r 4 --lora-targets all-linear --mesh dp2,tp2 --resume "$work/lora2"
+check "an adapter: the same bytes on another mesh, cut short and resumed" 'is 0' 'same_as lora lora2 adapter_model.safetensors' 'same_as lora lora2 checkpoint-27/optimizer.safetensors'
+run forward -m "$model" --lora "$work/lora" --in tests/golden/tiny/golden.safetensors --out "$work/with.st"
+check "--lora takes it" 'is 0' '! cmp -s "$work/with.st" "$work/f.st"'
+train lora3 --init-adapter "$work/lora" --max-steps 2
+check "--init-adapter goes on with it" 'is 0' '[ -s "$work/lora3/adapter_model.safetensors" ]'
+train lora4 --lora-r 4 --lora-targets nothing
+check "a target that is none is an error" 'is 2' 'err "no linear called nothing"'
 
 # ---- Beginnings ------------------------------------------------------------------------------------------------------
 run train --init "$model/config.json" --tokenizer "$model" --data "$data" -o "$work/new" --max-steps 3 --seq-len 64 -b 4

@@ -4,6 +4,7 @@
 #include "../cpu/spread.h"
 #include "cli.h"
 #include "plan.h"
+#include "plan_train.h"
 
 #define GIB (1024.0 * 1024 * 1024)
 
@@ -144,7 +145,9 @@ int cmd_plan(int argc, char **argv) {
     Mesh mesh;
     Err err = {0};
     double memory = 0;
-    bool show_program = false;
+    bool show_program = false, train = false;
+    PlanTrain t = {.seq_len = 1024, .batch = 8};
+    const char *optim = "adamw";
     if (!p) return EXIT_FAILED;
     p->context = 4096, p->slots = 1, p->rows = 128, p->cache = "bf16";
     const Option options[] = {
@@ -160,6 +163,15 @@ int cmd_plan(int argc, char **argv) {
         INT("ranks", 0, &p->ranks, 1, MAX_DEVICES, "N", "also who holds what of it under mpirun -n N"),
         TEXT("svg", 0, &svg, "FILE", "also a picture of who holds what"),
         FLAG("program", 0, &show_program, "print device 0's program, collectives included"),
+        FLAG("train", 0, &train, "of `train`: weights, gradients, moments, activations, and what a step hands over"),
+        INT("seq-len", 0, &t.seq_len, 2, 1 << 20, "N", "with --train: tokens of a row (default 1024)"),
+        INT("batch-size", 'b', &t.batch, 1, 1 << 16, "N", "with --train: rows of a step (default 8)"),
+        INT("micro-batch", 0, &t.micro, 1, 1 << 16, "N", "with --train: rows that pass at once"),
+        TEXT("optim", 0, &optim, "adamw|sgd", "with --train: whose moments (default adamw)"),
+        INT("lora-r", 0, &t.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
+        TEXT("lora-targets", 0, &t.lora_targets, "NAMES", "with --train: linears that get one (default q_proj,v_proj)"),
+        FLAG("ema", 0, &t.ema, "with --train: averages of the weights are kept, too"),
+        FLAG("recompute", 0, &t.recompute, "with --train: layers are computed again in the backward pass"),
     };
     int first, code = options_parse(argc, argv, "plan MODEL|config.json --mesh MESH [options]", NULL, options,
                                     (int)(sizeof options / sizeof *options), &first);
@@ -170,7 +182,16 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--weights: expected bf16, f32, 8bit or 4bit, got '%s'", weights);
     else if (code < 0 && !cache_word(p))
         code = usage_error("plan", "--cache-type: expected bf16, f32 or 8bit, got '%s'", p->cache);
-    if (code < 0) {
+    else if (code < 0 && strcmp(optim, "adamw") && strcmp(optim, "sgd"))
+        code = usage_error("plan", "--optim: expected adamw or sgd, got '%s'", optim);
+    if (code < 0 && train) {
+        t.sgd = !strcmp(optim, "sgd"), t.memory = memory, t.program = show_program;
+        Source *source = source_open(model, &err);
+        bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&
+                  plan_train(&t, &p->config, &mesh, &err) && file_finish(stdout, "standard output", &err);
+        source_close(source);
+        code = ok ? EXIT_OK : fail(&err);
+    } else if (code < 0) {
         Text text = {0};
         Source *source = can_write(svg, &err) ? source_open(model, &err) : NULL;
         bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&

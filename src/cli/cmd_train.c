@@ -92,7 +92,7 @@ static bool of_training(const char *name) {
     FLOAT("warmup-steps", 0, &o->warmup_steps, 0, 1e15, "N", "from 0 up to it; below 1: a part of all (default 0)"),   \
     FLOAT("decay-steps", 0, &o->decay_steps, 0, 1e15, "N", "of wsd; below 1: a part of all (default 0.1)"),            \
     TEXT("decay-type", 0, &o->decay, "cosine|linear|1-sqrt", "of wsd (default cosine)"),                               \
-    FLOAT("min-lr-ratio", 0, &o->least_rate, 0, 1, "P", "of wsd: the part of the rate it ends at (default 0)"),         \
+    FLOAT("min-lr-ratio", 0, &o->least_rate, 0, 1, "P", "of wsd: the part of the rate it ends at (default 0)"),        \
     FLOAT("weight-decay", 0, &o->weight_decay, 0, 1e3, "W", "of matrices, not of biases and norms (default 0)"),       \
     FLOAT("adam-beta1", 0, &o->beta1, 0, 0.999999, "B", "(default 0.9); of sgd its momentum"),                         \
     FLOAT("adam-beta2", 0, &o->beta2, 0, 0.99999999, "B", "(default 0.999)"),                                          \
@@ -110,7 +110,7 @@ static bool of_training(const char *name) {
     INT("lora-r", 0, &o->lora_r, 1, 1 << 12, "R", "train an adapter of this rank, not the model"),                     \
     FLOAT("lora-alpha", 0, &o->lora_alpha, 1e-6, 1e6, "A", "its scale is A/R (default 8, as PEFT's)"),                 \
     FLOAT("lora-dropout", 0, &o->lora_dropout, 0, 0.99, "P", "of what goes into an adapter (default 0)"),              \
-    TEXT("lora-targets", 0, &o->lora_targets, "NAMES", "the linears that get one, or all-linear (default q_proj,v_proj)"), \
+    TEXT("lora-targets", 0, &o->lora_targets, "NAMES", "linears that get one, or all-linear (default q_proj,v_proj)"), \
     FLAG("rslora", 0, &o->rslora, "scale by A/sqrt(R)"),                                                               \
     FLAG("dora", 0, &o->dora, "magnitudes apart from directions"),                                                     \
     TEXT("init-adapter", 0, &o->init_adapter, "DIR", "go on from this PEFT adapter; it says rank and targets")
