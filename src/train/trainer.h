@@ -46,7 +46,8 @@ bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *l
 
 /* ---- What a checkpoint holds ------------------------------------------------------------------------------------- */
 
-/* PART_GRADIENT: of the last step, before the clip. PART_SECOND: adamw has it. */
+/* PART_GRADIENT: of the last step, before the clip, until the next pass, which an evaluation is too. PART_SECOND: adamw
+ * has it. */
 typedef enum TensorPart { PART_VALUE, PART_GRADIENT, PART_FIRST, PART_SECOND, PART_EMA, TENSOR_PARTS } TensorPart;
 
 /* A parameter, by its Hugging Face name (of an adapter: PEFT's). trained: it has the other parts too. */
