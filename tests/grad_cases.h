@@ -89,6 +89,28 @@ static inline void of_sum_rows(Graph *g) {
     sum_rows(g, f, sum_state(g, "f", "Gf"));
     sum_rows(g, x, sum_state(g, "d", "Gd"));
 }
+static inline void of_scale_columns_grad(Graph *g) {
+    Tensor q = projected(g, "(kgc)d", "q_proj"), dq = owed_as(g, "(kgc)d", "dq"), x = rows_of(g), dy = owed_of(g);
+    at_stage(g, STAGE_GRADIENT);
+    scale_columns_grad(g, q, dq, sum_state(g, "(kgc)", "Gq"));
+    scale_columns_grad(g, x, dy, sum_state(g, "d", "Gd"));
+}
+static inline void of_adapter_norm(Graph *g) {
+    static const struct { const char *w, *a, *b, *o; double scale; } list[] = {
+        {"(kgc)d", "ld", "(kgc)l", "(kgc)", 1.5}, {"(kc)d", "ld", "(kc)l", "(kc)", -0.5}, {"fd", "ld", "fl", "f", 2},
+        {"d(kgc)", "l(kgc)", "dl", "d", 0.25},    {"df", "lf", "dl", "d", 1},
+    };
+    char name[16];
+    for (int i = 0; i < 5; i++) {
+        Tensor w = weight(g, list[i].w, "w%d", i), of[3];
+        for (int k = 0; k < 3; k++) {
+            snprintf(name, sizeof name, "%c%d", "abo"[k], i);
+            of[k] = trained(g, k == 0 ? list[i].a : k == 1 ? list[i].b : list[i].o, name);
+        }
+        at_stage(g, STAGE_NORM); /* once a step, which passes do not cut */
+        adapter_norm(g, w, of[0], of[1], of[2], list[i].scale);
+    }
+}
 static inline void backward_of(Graph *g, int64_t window) {
     Tensor q = projected(g, "(kgc)d", "q_proj"), k = projected(g, "(kc)d", "k_proj");
     Tensor v = projected(g, "(kc)d", "v_proj");

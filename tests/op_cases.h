@@ -7,7 +7,7 @@
 /* What the graphs are of; a test may change its sizes. */
 static ModelConfig config = {.architecture = "qwen2", .layers = 1, .hidden = 64, .ffn = 64, .vocab = 64,
                              .heads = 4, .kv_heads = 2, .head_dim = 16, .max_positions = 64,
-                             .rms_norm_eps = 1e-6, .qkv_bias = true,
+                             .rms_norm_eps = 1e-6, .qkv_bias = true, .adapter_rank = 19,
                              .rope = {.theta = 1e4, .dim = 16, .factor = 1, .attention_factor = 1}};
 
 static inline Tensor rows_of(Graph *g) { return embed(g, input(g, "tokens", "t"), weight(g, "vd", "embed")); }

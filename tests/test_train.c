@@ -288,9 +288,10 @@ static void as_forward(void **state) {
     Trainer *t = open_trainer(c, &d, "2x4", 2, 3, NULL, false);
     QmEngineOptions o;
     qm_engine_options(&o);
-    char model[sizeof path];
+    char model[sizeof path], adapter[sizeof path];
     snprintf(model, sizeof model, "%s", path_of(c, ""));
     o.model = model;
+    if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.lora = adapter;
     o.mesh = "1x3";
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
@@ -331,6 +332,8 @@ int main(void) {
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[5]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[5]),
         cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[0]),
+        cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[3]),
+        cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[5]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[1]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[2]),

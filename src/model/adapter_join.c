@@ -30,17 +30,19 @@ static bool untie(Adapters *a, ModelConfig *c, Weights *weights, Err *err) {
 bool adapter_norms(const WeightTensor *w, const float *a, const float *b, int64_t rank, double scale, int64_t first,
                    int64_t count, float *inverse, Err *err) {
     int64_t in = w->dim[1];
-    float *row = mem_new((size_t)in, sizeof *row, "rows of a weight", err);
+    float factor = (float)scale, *row = mem_new((size_t)in, 2 * sizeof *row, "rows of a weight", err);
     bool ok = row != NULL;
     for (int64_t i = 0; ok && i < count; i++) {
+        float *added = row + in;
         double square = 0;
+        memset(added, 0, (size_t)in * sizeof *added);
         ok = weight_rows(w, first + i, 1, row, err);
-        for (int64_t r = 0; ok && r < rank; r++) {
-            float by = (float)(scale * (double)b[i * rank + r]);
-            const float *from = a + r * in;
-            for (int64_t k = 0; by != 0 && k < in; k++) row[k] += by * from[k];
+        for (int64_t r = 0; ok && r < rank; r++)
+            for (int64_t k = 0; k < in; k++) added[k] += b[i * rank + r] * a[r * in + k];
+        for (int64_t k = 0; ok && k < in; k++) {
+            double value = (double)(row[k] + factor * added[k]);
+            square += value * value;
         }
-        for (int64_t k = 0; ok && k < in; k++) square += (double)row[k] * (double)row[k];
         inverse[i] = (float)(1 / sqrt(square));
     }
     free(row);

@@ -67,7 +67,8 @@ const WeightTensor *adapters_find(const Adapters *adapters, const char *name);
 const LinearAdapter *adapters_linear(const Adapters *adapters, const char *module);
 
 /* inverse[i] = 1 / |row first + i of W + scale B A|, for i below count; a and b in f32, b [count, rank] of those rows,
- * a [rank, columns]. Sums of squares in double, in order. False and an error: memory. */
+ * a [rank, columns]. Sums of squares in double, in order: the bits that adapter_norm has in training. False and an
+ * error: memory. */
 bool adapter_norms(const WeightTensor *w, const float *a, const float *b, int64_t rank, double scale, int64_t first,
                    int64_t count, float *inverse, Err *err);
 #endif
