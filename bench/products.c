@@ -50,7 +50,7 @@ static double run_forward(const Item *item) {
 /* Heads of 64 channels, ranges of ffn, panels of the vocabulary. */
 static bool tree_of(const Item *item, int64_t outputs, Tree *tree, Err *err) {
     if (item->tree == HEADS) return tree_grid(tree, 3, outputs == item->outputs[0] ? item->outputs[0] / 192 : 1, 64, err);
-    return item->tree == RANGES ? tree_ranges(tree, outputs, err) : tree_panels(tree, outputs, PANEL, err);
+    return item->tree == RANGES ? tree_ranges(tree, outputs, err) : tree_panels(tree, outputs, err);
 }
 
 static double run_dx(const Item *item) {
