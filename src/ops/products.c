@@ -181,7 +181,7 @@ void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row
     b.unpacked = b.piece + DX_PANELS * DX_PIECE;
     b.dy = b.unpacked + DX_PANELS * PANEL * PANEL;
     b.acc = b.dy + DX_ROWS * DX_STEP;
-    memset(b.piece, 0, DX_PANELS * DX_PIECE * sizeof *b.piece); /* lanes past the last column */
+    if (i1 % PANEL) memset(b.piece, 0, DX_PANELS * DX_PIECE * sizeof *b.piece); /* lanes past the last column */
     for (b.row = row0; b.row < row1; b.row += b.rows) {
         b.rows = least(row1 - b.row, rows);
         for (b.i0 = i0; b.i0 < i1; b.i0 = b.i1) {
