@@ -119,7 +119,8 @@ PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_inst
                  tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
                  tests/test_files.sh tests/test_opens.sh tests/test_mpi.sh tests/test_pjrt%,$(SCRIPTS))
 KERNEL_TESTS := build/asan/checked/test_kernels build/asan/checked/test_linear_kernels \
-                build/asan/checked/test_grad_kernels build/asan/checked/test_products
+                build/asan/checked/test_grad_kernels build/asan/checked/test_products \
+                build/asan/checked/test_attention_grad
 CHECKS  := $(BUILD)/tests/test_pjrt_model $(KERNEL_TESTS) build/asan/tests/test_model \
            $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
            $(foreach s,$(filter-out $(PLAIN_SCRIPTS),$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") $(PLAIN_SCRIPTS) \

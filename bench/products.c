@@ -49,7 +49,8 @@ static double run_forward(const Item *item) {
 
 /* Heads of 64 channels, ranges of ffn, panels of the vocabulary. */
 static bool tree_of(const Item *item, int64_t outputs, Tree *tree, Err *err) {
-    if (item->tree == HEADS) return tree_grid(tree, 3, outputs == item->outputs[0] ? item->outputs[0] / 192 : 1, 64, err);
+    int64_t group = outputs == item->outputs[0] ? outputs / 192 : 1;
+    if (item->tree == HEADS) return tree_grid(tree, 3, group, 64, err);
     return item->tree == RANGES ? tree_ranges(tree, outputs, err) : tree_panels(tree, outputs, err);
 }
 
@@ -71,7 +72,7 @@ static double run_dx(const Item *item) {
         Tree tree;
         if (!tree_of(item, outputs, &tree, &err)) exit(1);
         if (tree.levels > sum.level) sum.level = tree.levels;
-        for (int l = 0; l < 1 << sum.level; l++) { /* of a smaller grid: a key/value head is with its first query head */
+        for (int l = 0; l < 1 << sum.level; l++) { /* a key/value head is with its first query head */
             int small = l >> (sum.level - tree.levels);
             bool first = l == small << (sum.level - tree.levels);
             leaf[sum.pairs][l] = first ? (Range){tree.first[small], tree.last[small]} : (Range){0, 0};

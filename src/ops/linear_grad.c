@@ -12,7 +12,7 @@
 #include "products.h"
 
 /* Units: of dx so many columns; of dW so many of x, by panels of dy. */
-enum { DX_COLUMNS = 32, DW_COLUMNS = 128, DW_PANELS = 8 };
+enum { DX_COLUMNS = 96, DW_COLUMNS = 288, DW_PANELS = 24 };
 
 #define NONE_SUM {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING}
 
@@ -70,10 +70,8 @@ static void linear_dx_run(const Call *c, int64_t first, int64_t last) {
         pair[p] = (BackPair){.dy = c->in[2 * p], .dy_stride = c->in_width[2 * p], .weight = c->products.weight[p],
                              .leaf = c->products.leaf[p]};
     BackSum sum = {.pair = pair, .pairs = c->products.pairs, .level = c->products.tree ? c->products.tree->levels : 0};
-    for (int64_t u = first; u < last; u++) {
-        int64_t to = (u + 1) * DX_COLUMNS < c->out_width ? (u + 1) * DX_COLUMNS : c->out_width;
-        products_dx(c->kernels, &sum, c->row0, c->row1, u * DX_COLUMNS, to, c->out, c->out_width, c->scratch);
-    }
+    int64_t to = last * DX_COLUMNS < c->out_width ? last * DX_COLUMNS : c->out_width;
+    products_dx(c->kernels, &sum, c->row0, c->row1, first * DX_COLUMNS, to, c->out, c->out_width, c->scratch);
 }
 
 const char *dx_sum_letters(const Graph *g, const Node *n) {

@@ -18,12 +18,13 @@ static int64_t even_step(int64_t n, int64_t most, int64_t unit) {
 
 /* ---- dx ---------------------------------------------------------------------------------------------------------- */
 
-/* Columns o go by in spans. dy of a span is copied, so that its rows do not meet in a few sets of the caches. All
- * columns i of the block then take their part of it, a few panels at a time: their piece of W is turned into the level 2
- * cache, and while the rows go over two panels of it those are in level 1. Numbers that wait, one for every level of the
- * tree, stay where they are. */
+/* Columns o go by in spans. dy of a span is copied if its rows, multiples of DX_MEET floats apart, would meet in a few
+ * sets of the caches. All columns i of the block then take their part of it, a few panels at a time: their piece of W
+ * is turned into the level 2 cache, and while the rows go over two panels of it those are in level 1. Numbers that
+ * wait, one for every level of the tree, stay where they are. */
 enum { DX_ROWS = 528, DX_WIDE = 36, DX_PANELS = 8, DX_SPAN = 192 };
 enum { DX_STEP = DX_SPAN + PANEL, DX_PIECE = (DX_SPAN + 1) * PANEL, DX_BLOCK = DX_ROWS * DX_WIDE * PANEL };
+enum { DX_MEET = 512 };
 
 typedef struct Back {
     const Kernels *kernels;
@@ -57,9 +58,14 @@ static int64_t columns_of(const Back *b, int level, int64_t index) {
 /* Puts columns [first, last) of a pair into the span. */
 static void take_columns(Back *b, const BackPair *pair, int64_t first, int64_t last, bool begins) {
     int part = b->parts.count++;
-    float *to = b->dy + b->taken;
-    b->kernels->copy(pair->dy + b->row * pair->dy_stride + first, pair->dy_stride, b->rows, last - first, to, DX_STEP);
-    b->parts.part[part] = (SumPart){.x = to, .x_stride = DX_STEP, .count = last - first, .begins = begins};
+    const float *dy = pair->dy + b->row * pair->dy_stride + first;
+    b->parts.part[part] = (SumPart){.x = dy, .x_stride = pair->dy_stride, .count = last - first, .begins = begins};
+    if (pair->dy_stride % DX_MEET == 0) {
+        float *to = b->dy + b->taken;
+        b->kernels->copy(dy, pair->dy_stride, b->rows, last - first, to, DX_STEP);
+        b->parts.part[part].x = to;
+        b->parts.part[part].x_stride = DX_STEP;
+    }
     b->pair[part] = pair;
     b->first[part] = first;
     b->taken += last - first;
@@ -140,7 +146,8 @@ static void sum_leaf(Back *b, int64_t leaf, int64_t left, int top, int joins) {
             n = least(r.last - o, DX_SPAN - b->taken);
             take_columns(b, &b->sum->pair[p], o, o + n, begins);
             begins = false;
-            if (b->taken == DX_SPAN || left == n || b->parts.count == PARTS_MOST) sum_span(b, top, left == n ? joins : 0);
+            if (b->taken < DX_SPAN && left > n && b->parts.count < PARTS_MOST) continue;
+            sum_span(b, top, left == n ? joins : 0);
         }
     }
 }
