@@ -80,7 +80,7 @@ static void rows_of_tensors(Data *d) {
                           *p = places ? (const int32_t *)(const void *)places->data + b * s : NULL;
             for (end = at + 1; end < s && (!p || p[end] != 0);) end++;
             bool padding = p && end == at + 1 && x[at] == 0 && y[at] == NO_LABEL;
-            if (!padding) d->segments[used++] = (TrainSegment){x + at, y + at, end - at};
+            if (!padding) d->segments[used++] = (TrainSegment){x + at, y + at, end - at, NULL};
         }
         row_add(d, &d->segments[first], used - first);
     }
@@ -99,7 +99,7 @@ static void data_open(Data *d, const Case *c) {
     json_array_foreach(samples, i, item) {
         json_t *ids = json_object_get(item, "input_ids");
         d->segments[i] = (TrainSegment){ids_of(ids), ids_of(json_object_get(item, "labels")),
-                                        (int64_t)json_array_size(ids)};
+                                        (int64_t)json_array_size(ids), NULL};
         row_add(d, &d->segments[i], 1);
     }
     if (!samples) rows_of_tensors(d);

@@ -1,6 +1,6 @@
 /* op.c: THE TABLE of operations. A new op is one row here and one region in one file of src/ops. */
 #include <string.h>
-#include "graph.h"
+#include "../ops/loss.h"
 
 const OpRow *const op_table[] = {
     &embed_row, &rms_norm_row, &head_norm_row, &linear_row, &rope_table_row, &rope_row, &cache_update_row, &attention_row,
@@ -8,7 +8,8 @@ const OpRow *const op_table[] = {
     &embed_grad_row, &rms_norm_grad_row, &norm_gain_grad_row, &head_norm_grad_row, &head_gain_grad_row,
     &head_gain_sum_row, &scale_columns_grad_row, &adapter_norm_row, &linear_dx_row, &linear_dw_row, &sum_rows_row, &attention_backward_row, &sum_group_row,
     &silu_mul_grad_row, &clear_rows_row, &put_rows_row, &row_max_row, &exp_sum_row, &row_sum_row, &label_logit_row,
-    &token_loss_row, &token_loss_grad_row, &sum_states_row, &row_squares_row, &squares_row, &adamw_row,
+    &token_loss_row, &token_loss_grad_row, &span_loss_row, &span_loss_grad_row, &square_loss_row,
+    &square_loss_grad_row, &sum_states_row, &row_squares_row, &squares_row, &adamw_row,
     &adamw_vector_row, &sgd_row, &sgd_vector_row, &reduce_max_row, &replica_sum_row, NULL,
 };
 

@@ -1,6 +1,7 @@
 /* train_graph.c: see train_graph.h. */
 #include <string.h>
 #include "../graph/gradient.h"
+#include "../ops/loss.h"
 #include "adapters.h"
 #include "family.h"
 #include "train_graph.h"
@@ -30,11 +31,23 @@ static int trained_mark(Graph *g, Weights *adapted) {
 
 /* ---- Loss -------------------------------------------------------------------------------------------------------- */
 
-/* The loss of each logit row; returns the gradient of the logits. */
-static Tensor loss_nodes(TrainGraph *t, Tensor logits) {
+/* Of heads that tell no class: an answer's ends, a number. */
+static Tensor other_loss(TrainGraph *t, Tensor logits, bool span) {
     Graph *g = &t->model.graph;
+    t->loss = span ? span_loss(g, logits, t->labels) : square_loss(g, logits, t->labels);
+    if (graph_node(g, t->loss)) graph_node(g, t->loss)->keep = true;
+    g->stage = STAGE_HEAD_GRADIENT;
+    return span ? span_loss_grad(g, logits, t->labels) : square_loss_grad(g, logits, t->labels);
+}
+
+/* The loss of each logit row; returns the gradient of the logits. */
+static Tensor loss_nodes(TrainGraph *t, const ModelConfig *c, Tensor logits) {
+    Graph *g = &t->model.graph;
+    bool number = c->head == HEAD_SEQUENCE && c->labels == 1;
     g->stage = STAGE_HEAD;
     t->labels = input(g, "labels", "r");
+    if (c->labels && graph_node(g, logits)) t->scores = logits, graph_node(g, logits)->keep = true;
+    if (c->head == HEAD_QUESTION || number) return other_loss(t, logits, !number);
     Tensor most = row_max(g, logits), sum = exp_sum(g, logits, most), label = label_logit(g, logits, t->labels);
     t->loss = token_loss(g, most, sum, label, row_sum(g, logits));
     if (graph_node(g, t->loss)) graph_node(g, t->loss)->keep = true;
@@ -113,7 +126,7 @@ bool train_graph(TrainGraph *t, const ModelConfig *config, int64_t rows, int64_t
     bool ok = (logits.id || err_as(err, QM_INPUT, "the model has no head to train: expected one with logits")) &&
               (count || err_as(err, QM_INPUT, "nothing to train: the model has no adapter")) &&
               (t->weights = mem_new((size_t)count, sizeof *t->weights, "trained weights", err));
-    Tensor dz = ok ? loss_nodes(t, logits) : NO_TENSOR;
+    Tensor dz = ok ? loss_nodes(t, config, logits) : NO_TENSOR;
     ok = ok && gradient_walk(&b, g, logits, dz, options->recompute, err) && weights_nodes(t, &b, options, err);
     gradient_free(&b);
     if (!ok) train_graph_free(t);

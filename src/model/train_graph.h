@@ -14,8 +14,10 @@ typedef struct TrainedWeight {
 
 typedef struct TrainGraph {
     ModelGraph model;
-    Tensor labels;                 /* input [r]: the id that each logit row is to tell                          */
+    Tensor labels;                 /* input [r]: the id, or class, that each logit row is to tell; of a head of
+                                      answers, and of one of a number, what ops/loss.h says                     */
     Tensor loss;                   /* [r], without weights                                                      */
+    Tensor scores;                 /* [r,n] of a head with labels; else NO_TENSOR                               */
     TrainedWeight *weights;        /* in the order of the model's graph                                         */
     int count;
 } TrainGraph;

@@ -163,14 +163,20 @@ float logits_loss(const float *logits, int64_t columns, int64_t label) {
     return (float)row_loss(&(StepScalars){0}, (double)most, (double)sum, (double)logits[label], 0, (double)columns);
 }
 
+/* Columns of the logits: labels of a head that has some, else the vocabulary. */
+static double columns_of(const Graph *g) {
+    int64_t labels = graph_size(g, AXIS_LABEL);
+    return (double)(labels ? labels : graph_size(g, AXIS_VOCAB));
+}
+
 static void token_loss_reference(const PlainCall *c) {
-    double vocab = (double)graph_size(c->graph, AXIS_VOCAB);
+    double vocab = columns_of(c->graph);
     for (int64_t r = 0; r < c->rows; r++)
         c->out[r] = (float)row_loss(&c->step->scalars, (double)c->in[0][r], (double)c->in[1][r], (double)c->in[2][r],
                                     (double)c->in[3][r], vocab);
 }
 static void token_loss_run(const Call *c, int64_t first, int64_t last) {
-    double vocab = (double)graph_size(c->graph, AXIS_VOCAB);
+    double vocab = columns_of(c->graph);
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
         c->out[r] = (float)row_loss(&c->step->scalars, (double)c->in[0][r], (double)c->in[1][r], (double)c->in[2][r],
                                     (double)c->in[3][r], vocab);

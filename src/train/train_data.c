@@ -187,7 +187,8 @@ static void pieces_to_segments(Set *set, const PackPlan *plan) {
     for (int64_t i = 0; i < plan->pieces; i++) {
         PackPiece p = plan->piece[i];
         const Part *part = &set->part[p.sample];
-        set->segment[i] = (TrainSegment){part->ids + p.first, part->labels + p.first, p.count};
+        const TrainTarget *target = set->target ? &set->target[i] : NULL;
+        set->segment[i] = (TrainSegment){part->ids + p.first, part->labels + p.first, p.count, target};
         if (set->target) set->target[i] = part->target;
         else part->labels[p.first] = NO_LABEL; /* nothing stands before it */
     }
@@ -211,7 +212,7 @@ static bool pieces_to_rows(Set *set, const PackPlan *plan, Err *err) {
             at += p.count;
         }
         set->joined[tokens + start] = NO_LABEL;
-        set->segment[r] = (TrainSegment){set->joined + start, set->joined + tokens + start, at - start};
+        set->segment[r] = (TrainSegment){set->joined + start, set->joined + tokens + start, at - start, NULL};
         set->row[r] = (TrainRow){.segments = &set->segment[r], .count = 1};
     }
     set->segments = plan->rows;

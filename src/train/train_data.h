@@ -19,8 +19,6 @@
 #include "../base/base.h"
 #include "rows.h"
 
-typedef enum TrainTask { TASK_CLM, TASK_SEQCLS, TASK_TOKCLS, TASK_QA } TrainTask;
-
 /* How samples become rows of at most seq_len tokens. Packed ones do not see each other: they are segments.
  * none: a sample a row, cut. bfd: best-fit decreasing, cut. bfd_split: the same, longer ones in pieces. wrapped: joined
  * and cut anywhere, one segment a row, the last one short. blocks: run_clm's group_texts: joined in groups of 1000,
@@ -65,14 +63,6 @@ typedef struct TrainDataOptions {
                              NULL: never                                                                             */
     QmSource *source;     /* of the tokenizer: tokens are kept by its content too; NULL: they are not kept           */
 } TrainDataOptions;
-
-/* Of a sample whose task is not clm. tokcls: the labels of its segment are classes, each for its own token, or
- * NO_LABEL. */
-typedef struct TrainTarget {
-    int32_t label;        /* seqcls: the class; -1: a regression                                                     */
-    int32_t start, end;   /* qa: tokens that the answer begins and ends with                                         */
-    float value;          /* of a regression                                                                         */
-} TrainTarget;
 
 /* What is to be said of the data. */
 typedef struct TrainCounts {

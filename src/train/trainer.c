@@ -10,6 +10,8 @@
 #include "../model/adapters.h"
 #include "../model/family.h"
 #include "../model/train_graph.h"
+#include "../ops/loss.h"
+#include "task_head.h"
 #include "trainer.h"
 
 enum { HEAD_ROWS = 256, MOST_SEGMENTS = 1024 };
@@ -23,11 +25,17 @@ struct Trainer {
     Adapters *adapters;         /* NULL: none */
     const Backend *backend;
     void *state;
+    TrainTask task;
+    float *head;                /* values of one that the model lacked; or NULL */
     int64_t micro_batch, rows, context, slots;
+    int64_t head_rows;          /* logit rows that pass the head at once */
     int32_t *logit_row, *label; /* [rows] of a pass */
     int64_t *begins, *logit_begins; /* [micro_batch + 1] of its sequences */
     double *loss;               /* of every label of a step */
     size_t loss_capacity;
+    float *scores;              /* [logit rows of an evaluation][labels], of a head with labels */
+    size_t scores_capacity;
+    int64_t score_rows;
     TrainTensor *tensors;
     Tensor *tensor_weight;      /* [tensor] in the program */
     TrainedWeight *tensor_trained; /* [tensor] in the program; .weight NO_TENSOR: it is not trained */
@@ -109,12 +117,15 @@ static int64_t slots_for(const Trainer *t) {
 
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
     Mesh mesh;
+    bool missing;
     TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema,
                                .recompute = o->recompute};
     if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
                         !adapters_configure(t->adapters, &t->config, err))) ||
-        !(t->weights = model_weights(&t->config, source, err)))
+        !task_head_configure(&t->config, o->task, o->task == TASK_QA ? 2 : o->labels, &missing, err) ||
+        !(t->weights = model_weights(&t->config, source, err)) ||
+        (missing && !task_head_begin(&t->config, source, o->seed, t->weights, &t->head, err)))
         return false;
     config_untie(&t->config, t->weights);
     if (t->adapters && !adapters_join(t->adapters, &t->config, t->weights, err)) return false;
@@ -128,13 +139,15 @@ Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
     Trainer *t = options_check(o, err) ? mem_new(1, sizeof *t, "trainer", err) : NULL;
     if (!t) return NULL;
     t->backend = &backend_cpu;
+    t->task = o->task;
     t->micro_batch = o->micro_batch;
     t->context = o->seq_len;
     t->rows = o->micro_batch * o->seq_len;
     if (trainer_plan(t, source, o, err)) {
         t->slots = slots_for(t);
+        t->head_rows = t->rows < HEAD_ROWS || o->task == TASK_QA ? t->rows : HEAD_ROWS; /* no answer's row is parted */
         BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
-                            .rows = t->rows, .logit_rows = t->rows < HEAD_ROWS ? t->rows : HEAD_ROWS,
+                            .rows = t->rows, .logit_rows = t->head_rows,
                             .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = ACT_F32, .isa = o->engine.isa,
                             .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1};
         size_t n = (size_t)t->micro_batch + 1;
@@ -162,6 +175,7 @@ void trainer_close(Trainer *t) {
     weights_close(t->weights);
     adapters_free(t->adapters);
     free(t->logit_row), free(t->label), free(t->begins), free(t->logit_begins), free(t->loss);
+    free(t->head), free(t->scores);
     free(t->tensors), free(t->tensor_weight), free(t->tensor_trained);
     free(t);
 }
@@ -171,16 +185,65 @@ void trainer_close(Trainer *t) {
 /* Rows [from, to) of a step of `count`. */
 typedef struct Pass { const TrainRow *rows; int64_t from, to, count; } Pass;
 
+/* The label of a token, where it counts for something: that which its row of logits is told by. */
+static bool label_of(const Trainer *t, const TrainSegment *s, int64_t at, int32_t *label) {
+    const TrainTarget *target = s->target;
+    switch (t->task) {
+    case TASK_CLM: return s->labels && at + 1 < s->count && (*label = s->labels[at + 1]) != NO_LABEL;
+    case TASK_TOKCLS: return s->labels && (*label = s->labels[at]) != NO_LABEL;
+    case TASK_SEQCLS:
+        if (t->config.labels == 1) memcpy(label, &target->value, sizeof *label);
+        else *label = target->label;
+        return at + 1 == s->count;
+    case TASK_QA:
+        *label = (at == target->start ? SPAN_BEGINS : 0) | (at == target->end ? SPAN_ENDS : 0);
+        return true;
+    }
+    return false;
+}
+
+static int64_t rows_of_head(const Trainer *t, const TrainSegment *s) {
+    int64_t rows = 0;
+    int32_t label;
+    for (int64_t at = 0; at < s->count; at++) rows += label_of(t, s, at, &label);
+    return rows;
+}
+
+/* How many a loss is the mean over: an answer's sequence counts once. */
+static int64_t labels_of(const Trainer *t, const TrainRow *rows, int64_t count) {
+    int64_t labels = 0;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t g = 0; g < rows[i].count; g++)
+            labels += t->task == TASK_QA ? 1 : rows_of_head(t, &rows[i].segments[g]);
+    return labels;
+}
+
+static bool target_check(const Trainer *t, const TrainSegment *s, Err *err) {
+    const TrainTarget *g = s->target;
+    if (t->task != TASK_SEQCLS && t->task != TASK_QA) return true;
+    if (!g || s->count < 1) return err_as(err, QM_INPUT, "a sequence without a target");
+    if (t->task == TASK_QA)
+        return (g->start >= 0 && g->start <= g->end && g->end < s->count) ||
+               err_as(err, QM_INPUT, "an answer from token %d to %d: expected two in order below %lld", g->start, g->end,
+                      (long long)s->count);
+    if (t->config.labels == 1)
+        return isfinite(g->value) || err_as(err, QM_INPUT, "a target %g: expected a finite number", (double)g->value);
+    return (g->label >= 0 && g->label < t->config.labels) ||
+           err_as(err, QM_INPUT, "class %d: expected one below %lld", g->label, (long long)t->config.labels);
+}
+
 static bool row_check(const Trainer *t, const TrainRow *row, int64_t number, Err *err) {
-    int64_t tokens = 0;
+    int64_t tokens = 0, vocab = t->config.vocab, labels = t->task == TASK_TOKCLS ? t->config.labels : vocab;
     for (int64_t s = 0; s < row->count; s++) {
         const TrainSegment *g = &row->segments[s];
+        if (!target_check(t, g, err)) return err_prefix(err, "row %lld", (long long)number), false;
         for (int64_t i = 0; i < g->count; i++) {
-            bool label = !g->labels || g->labels[i] == NO_LABEL || (g->labels[i] >= 0 && g->labels[i] < t->config.vocab);
-            if (g->ids[i] < 0 || g->ids[i] >= t->config.vocab || !label)
-                return err_as(err, QM_INPUT, "row %lld, token %lld: id %d, label %d: expected ids below %lld",
-                              (long long)number, (long long)(tokens + i), g->ids[i], g->labels ? g->labels[i] : NO_LABEL,
-                              (long long)t->config.vocab);
+            int32_t label = g->labels ? g->labels[i] : NO_LABEL;
+            bool right = label == NO_LABEL || (label >= 0 && label < labels);
+            if (g->ids[i] < 0 || g->ids[i] >= vocab || !right)
+                return err_as(err, QM_INPUT, "row %lld, token %lld: id %d, label %d: expected ids below %lld, labels below "
+                              "%lld", (long long)number, (long long)(tokens + i), g->ids[i], label, (long long)vocab,
+                              (long long)labels);
         }
         tokens += g->count;
     }
@@ -197,7 +260,6 @@ static bool pass_fill(Trainer *t, const Pass *p, int64_t *logits, Err *err) {
         const TrainRow *row = &p->rows[i];
         t->begins[i - p->from] = s->rows;
         t->logit_begins[i - p->from] = *logits;
-        if (!row_check(t, row, i, err)) return false;
         for (int64_t g = 0; g < row->count; g++) {
             const TrainSegment *segment = &row->segments[g];
             if (partition_slot(&t->partition, i, p->count, 0) != replica)
@@ -213,9 +275,8 @@ static bool pass_fill(Trainer *t, const Pass *p, int64_t *logits, Err *err) {
                 s->index[r] = at;
                 s->position[r] = (int32_t)at;
                 s->length[r] = segment->count;
-                if (!segment->labels || at + 1 == segment->count || segment->labels[at + 1] == NO_LABEL) continue;
-                t->logit_row[*logits] = (int32_t)r;
-                t->label[(*logits)++] = segment->labels[at + 1];
+                if (!label_of(t, segment, at, &t->label[*logits])) continue;
+                t->logit_row[(*logits)++] = (int32_t)r;
             }
         }
     }
@@ -231,6 +292,17 @@ static bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
     return t->backend->run(t->state, err);
 }
 
+/* What the head gave for `rows` logit rows goes to the end of t->scores. */
+static bool scores_keep(Trainer *t, int64_t rows, Err *err) {
+    size_t n = (size_t)t->config.labels, all = (size_t)(t->score_rows + rows) * n;
+    const float *read = t->backend->read(t->state, program_tensor(&t->program, t->train.scores), err);
+    if (!read || !mem_grow((void **)&t->scores, &t->scores_capacity, all + 1, sizeof *t->scores, "scores", err))
+        return false;
+    memcpy(t->scores + (size_t)t->score_rows * n, read, (size_t)rows * n * sizeof *read);
+    t->score_rows += rows;
+    return true;
+}
+
 /* The head for all labels of the pass, so many at a time; their losses to loss[0 .. logits). kept: sums of logit rows
  * that earlier passes have left. */
 static bool head_run(Trainer *t, const Pass *p, int64_t logits, bool gradients, int *kept, double *loss, Err *err) {
@@ -239,7 +311,7 @@ static bool head_run(Trainer *t, const Pass *p, int64_t logits, bool gradients, 
     LanePlan whole;
     lanes_plan(&whole, p->count, p->from, p->to, t->logit_begins);
     for (int64_t at = 0, end; at == 0 || at < logits; at = end) {
-        end = at + HEAD_ROWS < logits ? at + HEAD_ROWS : logits;
+        end = at + t->head_rows < logits ? at + t->head_rows : logits;
         lanes_cut(&whole, at, end, end == logits, *kept, &s->lanes[LOGIT_ROWS]);
         *kept = s->lanes[LOGIT_ROWS].kept;
         s->logit_rows = end - at;
@@ -249,28 +321,22 @@ static bool head_run(Trainer *t, const Pass *p, int64_t logits, bool gradients, 
         const float *read = t->backend->read(t->state, values, err);
         if (!read) return false;
         for (int64_t i = at; i < end; i++) loss[i] = (double)read[i - at];
+        if (!gradients && t->train.scores.id && !scores_keep(t, end - at, err)) return false;
         if (!logits) break;
     }
     s->logit_rows = 0;
     return true;
 }
 
-static int64_t labels_of(const TrainRow *rows, int64_t count) {
-    int64_t labels = 0;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t g = 0; g < rows[i].count; g++)
-            for (int64_t at = 1; rows[i].segments[g].labels && at < rows[i].segments[g].count; at++)
-                labels += rows[i].segments[g].labels[at] != NO_LABEL;
-    return labels;
-}
-
 /* All passes over `count` rows; *sum: of the losses of all labels, in the order of lanes. */
 static bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients, double *sum, Err *err) {
     StepRows *s = t->backend->rows(t->state);
-    int64_t labels = labels_of(rows, count), done = 0, logits;
+    int64_t all = 0, done = 0, logits;
     int kept = 0;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t g = 0; g < rows[i].count; g++) all += rows[i].segments[g].count; /* of which some have labels */
     int64_t *begins = mem_new((size_t)count + 1, sizeof *begins, "losses", err);
-    bool ok = begins && mem_grow((void **)&t->loss, &t->loss_capacity, (size_t)labels + 1, sizeof *t->loss, "losses", err);
+    bool ok = begins && mem_grow((void **)&t->loss, &t->loss_capacity, (size_t)all + 1, sizeof *t->loss, "losses", err);
     for (int64_t from = 0, to; ok && from < count; from = to) {
         to = from + t->micro_batch < count ? from + t->micro_batch : count;
         Pass p = {rows, from, to, count};
@@ -307,9 +373,13 @@ static bool gradient_norm(Trainer *t, double *norm, Err *err) {
 
 bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNumbers *n, StepResult *out, Err *err) {
     StepRows *s = t->backend->rows(t->state);
-    *out = (StepResult){.labels = labels_of(rows, count)};
-    for (int64_t i = 0; i < count; i++)
+    *out = (StepResult){0};
+    t->score_rows = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (!row_check(t, &rows[i], i, err)) return false;
         for (int64_t g = 0; g < rows[i].count; g++) out->tokens += rows[i].segments[g].count;
+    }
+    out->labels = labels_of(t, rows, count);
     if (count < 1 || !out->labels)
         return err_as(err, QM_INPUT, "a step of %lld rows has no label to learn from", (long long)count);
     s->scalars = (StepScalars){.loss_weight = 1 / (double)out->labels, .label_smoothing = n->label_smoothing,
@@ -333,10 +403,15 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
 bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err) {
     StepRows *s = t->backend->rows(t->state);
     *loss = 0;
-    *labels = labels_of(rows, count);
+    t->score_rows = 0;
+    for (int64_t i = 0; i < count; i++)
+        if (!row_check(t, &rows[i], i, err)) return false;
+    *labels = labels_of(t, rows, count);
     s->scalars = (StepScalars){.loss_weight = 1, .clip = 1};
     return count < 1 || passes_run(t, rows, count, false, loss, err);
 }
+
+TaskScores trainer_scores(const Trainer *t) { return (TaskScores){t->scores, t->score_rows, t->config.labels}; }
 
 /* ---- Tensors ----------------------------------------------------------------------------------------------------- */
 

@@ -19,6 +19,9 @@ typedef struct TrainerOptions {
     bool ema;                   /* averages of the weights are kept                                                */
     bool moments_8bit;
     const char *adapter;        /* LoRA: a PEFT folder whose adapter is trained; NULL: all parameters are          */
+    TrainTask task;
+    int64_t labels;             /* of the task's head; 0: as many as the model's has (qa: 2)                       */
+    uint64_t seed;              /* of a head that the model lacks                                                  */
 } TrainerOptions;
 
 /* What may differ from step to step. */
@@ -30,7 +33,7 @@ typedef struct StepNumbers {
     double label_smoothing, z_loss, ema_decay;
 } StepNumbers;
 
-/* loss: mean over the labels that count. grad_norm: before the clip. */
+/* loss: mean over the labels that count: of clm and tokcls tokens, of seqcls and qa sequences. grad_norm: before the clip. */
 typedef struct StepResult { double loss, grad_norm; int64_t labels, tokens; bool skipped; } StepResult;
 
 typedef struct Trainer Trainer;
@@ -43,6 +46,10 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
                   Err *err);
 /* The sum of the losses of these rows' labels, and how many there are: bit for bit what qm_forward gives. */
 bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err);
+/* What the head gave in the last evaluation, [rows][columns], until the next call of anything: of every sequence
+ * (seqcls), labelled token (tokcls) or token (qa), in order. rows 0: of clm nothing is kept. */
+typedef struct TaskScores { const float *values; int64_t rows, columns; } TaskScores;
+TaskScores trainer_scores(const Trainer *t);
 
 /* ---- What a checkpoint holds ------------------------------------------------------------------------------------- */
 
