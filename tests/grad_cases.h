@@ -3,6 +3,7 @@
 #ifndef GRAD_CASES_H
 #define GRAD_CASES_H
 #include "../src/graph/gradient.h"
+#include "../src/ops/loss.h"
 #include "fixture.h"
 #include "op_cases.h"
 
@@ -146,6 +147,23 @@ static inline Tensor loss_of(Graph *g, Tensor logits) { /* returns the gradient 
     return token_loss_grad(g, logits, most, sum, labels);
 }
 static inline void of_loss(Graph *g) { loss_of(g, (at_stage(g, STAGE_HEAD), logits_of(g))); }
+static inline Tensor scores_of(Graph *g) {
+    Tensor rows = (at_stage(g, STAGE_HEAD), select_rows(g, rows_of(g), input(g, "logit_rows", "r")));
+    return linear(g, rows, weight(g, "nd", "score"), NO_TENSOR);
+}
+static inline void of_class_loss(Graph *g) { loss_of(g, scores_of(g)); }
+static inline void of_span_loss(Graph *g) {
+    Tensor scores = scores_of(g), labels = input(g, "labels", "r");
+    span_loss(g, scores, labels);
+    at_stage(g, STAGE_HEAD_GRADIENT);
+    span_loss_grad(g, scores, labels);
+}
+static inline void of_square_loss(Graph *g) {
+    Tensor scores = scores_of(g), labels = input(g, "labels", "r");
+    square_loss(g, scores, labels);
+    at_stage(g, STAGE_HEAD_GRADIENT);
+    square_loss_grad(g, scores, labels);
+}
 
 /* ---- The optimizer: over weights split by rows, by columns, by heads, and vectors -------------------------------- */
 

@@ -9,8 +9,15 @@
 #include "plain_program.h"
 #include "rule_cases.h"
 
-/* build: NULL: the case of a rule. */
-typedef struct Case { const char *name; void (*build)(Graph *g); StepScalars scalars; const RuleCase *rule; bool recompute; } Case;
+/* build: NULL: the case of a rule. labels: of a head that has some. */
+typedef struct Case {
+    const char *name;
+    void (*build)(Graph *g);
+    StepScalars scalars;
+    const RuleCase *rule;
+    bool recompute;
+    int64_t labels;
+} Case;
 
 /* AdamW's epsilon is large: where a gradient is rounding alone, a small one would make a step of it. */
 #define LOSS .loss_weight = 0.0625, .clip = 1
@@ -34,6 +41,9 @@ static const Case cases[] = {
     {"loss with label smoothing", of_loss, .scalars = {LOSS, .label_smoothing = 0.2}},
     {"loss with z-loss", of_loss, .scalars = {LOSS, .z_loss = 0.05}},
     {"loss with both", of_loss, .scalars = {LOSS, .label_smoothing = 0.1, .z_loss = 0.02}},
+    {"span_loss, span_loss_grad", of_span_loss, .scalars = {LOSS}, .labels = 2},
+    {"square_loss, square_loss_grad", of_square_loss, .scalars = {LOSS}, .labels = 1},
+    {"loss of classes with label smoothing", of_class_loss, .scalars = {LOSS, .label_smoothing = 0.2}, .labels = 5},
     {"adamw", of_adamw, .scalars = {STEP, .beta1 = 0.8}},
     {"adamw with averages", of_adamw_average, .scalars = {STEP, .beta1 = 0.8}},
     {"sgd", of_sgd, .scalars = {STEP}},
@@ -94,7 +104,9 @@ static void pass_fill(const Both *b, StepRows *s, int from, int to, Labelled *l)
             s->length[t] = lengths[q];
             if (q == LABELLESS || (i % 3 && i + 1 < lengths[q])) continue;
             l->row[l->count] = (int32_t)t;
-            l->label[l->count++] = (int32_t)((q * 17 + i * 11 + config.vocab - 1) % config.vocab);
+            int32_t *label = &l->label[l->count++];
+            *label = (int32_t)((q * 17 + i * 11 + config.vocab - 1) % (b->c->labels > 2 ? b->c->labels : config.vocab));
+            if (b->c->labels == 1) memcpy(label, &(float){(float)*label / 8}, sizeof *label); /* of a number its bits */
         }
     }
     begins[to - from] = s->rows;
@@ -131,9 +143,10 @@ static void stages_run(const Both *b, Stage first, Stage last) {
 static void head_run(const Both *b, const Labelled *l, int from, int to, int *kept) {
     StepRows *s = backend_cpu.rows(b->engine);
     LanePlan whole;
+    int64_t piece = b->c->labels == 2 ? PIECE : b->layout->piece; /* no run parts a sequence with an answer */
     lanes_plan(&whole, SEQUENCES, from, to, l->begins);
     for (int64_t at = 0, end; at == 0 || at < l->count; at = end) {
-        end = at + b->layout->piece < l->count ? at + b->layout->piece : l->count;
+        end = at + piece < l->count ? at + piece : l->count;
         lanes_cut(&whole, at, end, end == l->count, *kept, &s->lanes[LOGIT_ROWS]);
         *kept = s->lanes[LOGIT_ROWS].kept;
         s->logit_rows = end - at;
@@ -195,6 +208,7 @@ static void both_open(Both *b, const Case *c, const int64_t *shape, const Layout
     Err err = {0};
     *b = (Both){.c = c, .layout = layout, .hidden = shape[0]};
     shape_set(shape);
+    config.labels = c->labels;
     graph_init(&b->g, &config, MOST_ROWS, CONTEXT);
     b->g.trains = true;
     if (c->rule) ruled_graph(&b->g, c->rule, c->recompute, &b->walked, &err);
