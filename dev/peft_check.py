@@ -2,8 +2,8 @@
 """An adapter in PEFT and in qwenmesh: peft_check.py MODEL ADAPTER [ADAPTER...]
 
 The largest difference between the logits of some random tokens, of the largest logit, for each adapter that PEFT loads
-without a missing or an unexpected key. Exit status 1 where one is above 1e-4. Needs torch, transformers and peft; MODEL is a
-Hugging Face folder with a causal head. QWENMESH: the program (default ./qwenmesh).
+without a missing or an unexpected key. Exit status 1 where one is above 1e-4. Needs torch, transformers and peft;
+MODEL is a Hugging Face folder with a causal head. QWENMESH: the program (default ./qwenmesh).
 """
 import os
 import subprocess
@@ -31,8 +31,9 @@ def in_peft(model, adapter, ids):
 def in_qwenmesh(model, adapter, ids):
     with tempfile.TemporaryDirectory() as work:
         save_file({"input_ids": ids.to(torch.int32)}, work + "/in.safetensors")
-        subprocess.run([os.environ.get("QWENMESH", "./qwenmesh"), "forward", "-m", model, "--in", work + "/in.safetensors",
-                        "--out", work + "/out.safetensors", "--lora", adapter, "--mesh", "1x3"], check=True)
+        subprocess.run([os.environ.get("QWENMESH", "./qwenmesh"), "forward", "-m", model, "--in",
+                        work + "/in.safetensors", "--out", work + "/out.safetensors", "--lora", adapter,
+                        "--mesh", "1x3"], check=True)
         return load_file(work + "/out.safetensors")["logits"]
 
 

@@ -273,7 +273,7 @@ static void several_add_up(void **state) {
     near("and nothing", second, first, VALUES, 1e-6);
 }
 
-/* ---- Adapters of the test's own making ---------------------------------------------------------------------------- */
+/* ---- Adapters of the test's own making --------------------------------------------------------------------------- */
 
 typedef struct Maker { SafeTensor t[128]; float *data[128]; int64_t count; } Maker;
 
@@ -295,9 +295,10 @@ static void maker_copy(Maker *m, const char *path) {
     *m = (Maker){0};
     snprintf(file, sizeof file, "%s/adapter_model.safetensors", path);
     if (!safetensors_open(&st, file, &err)) fail_msg("%s", err.text);
-    for (int64_t i = 0; i < st.count; i++)
-        memcpy(maker_add(m, st.tensors[i].name, st.tensors[i].dim[0], st.tensors[i].rank > 1 ? st.tensors[i].dim[1] : 0),
-               st.tensors[i].data, st.tensors[i].bytes);
+    for (int64_t i = 0; i < st.count; i++) {
+        const SafeTensor *t = &st.tensors[i];
+        memcpy(maker_add(m, t->name, t->dim[0], t->rank > 1 ? t->dim[1] : 0), t->data, t->bytes);
+    }
     safetensors_close(&st);
 }
 
@@ -360,7 +361,8 @@ static void ranks_of_their_own(void **state) {
     twice.t[a] = twice.t[twice.count - 2], twice.data[a] = twice.data[twice.count - 2];
     twice.t[b] = twice.t[twice.count - 1], twice.data[b] = twice.data[twice.count - 1];
     twice.count -= 2;
-    QmEngineOptions o = options_of(MODEL, maker_write(&twice, "ranks", config_with(", \"rank_pattern\": {\"1.mlp.down_proj\": 8}")));
+    const char *path = maker_write(&twice, "ranks", config_with(", \"rank_pattern\": {\"1.mlp.down_proj\": 8}"));
+    QmEngineOptions o = options_of(MODEL, path);
     logits_of(&o, first);
     near("rank_pattern", floats("lora.logits"), first, VALUES, 1e-5);
     o.mesh = "2x4";
@@ -369,7 +371,8 @@ static void ranks_of_their_own(void **state) {
     /* alpha of every module by a regular expression, twice what the file says, taken back by the strength. */
     char half[256];
     snprintf(half, sizeof half, "%s:0.5", maker_write(&twice, "alphas", config_with(
-        ", \"rank_pattern\": {\"1.mlp.down_proj\": 8}, \"alpha_pattern\": {\"layers\\\\.\\\\d+\\\\..*_(proj|none)\": 16}")));
+        ", \"rank_pattern\": {\"1.mlp.down_proj\": 8}, "
+        "\"alpha_pattern\": {\"layers\\\\.\\\\d+\\\\..*_(proj|none)\": 16}")));
     o = options_of(MODEL, half);
     logits_of(&o, second);
     same("alpha_pattern", first, second);
@@ -461,7 +464,7 @@ static void a_head_with_an_adapter(void **state) {
     maker_free(&m);
 }
 
-/* ---- A model and its adapters, opened ------------------------------------------------------------------------------ */
+/* ---- A model and its adapters, opened ---------------------------------------------------------------------------- */
 
 typedef struct Opened {
     QmSource *source;
@@ -475,7 +478,8 @@ static bool opened_new(Opened *o, const char *model, Adapters *adapters, Err *er
     *o = (Opened){.adapters = adapters};
     return adapters && (o->source = source_open(model, err)) && config_load(&o->config, o->source, err) &&
            adapters_configure(adapters, &o->config, err) && (o->weights = model_weights(&o->config, o->source, err)) &&
-           adapters_join(adapters, &o->config, o->weights, err) && model_graph(&o->model, &o->config, 8, 64, false, err);
+           adapters_join(adapters, &o->config, o->weights, err) &&
+           model_graph(&o->model, &o->config, 8, 64, false, err);
 }
 
 static void opened_free(Opened *o) {
@@ -485,12 +489,18 @@ static void opened_free(Opened *o) {
     source_close(o->source);
 }
 
+static const float *part_of(const Opened *o, const char *module, const char *part) {
+    const WeightTensor *t = adapters_find(o->adapters, part_name(module, part).text);
+    assert_non_null(t);
+    return (const float *)(const void *)t->data;
+}
+
 static void open_with(Opened *o, const char *model, const char *lora) {
     Err err = {0};
     if (!opened_new(o, model, adapters_open(lora, &err), &err)) fail_msg("%s with %s: %s", model, lora, err.text);
 }
 
-/* ---- Worked into the weights --------------------------------------------------------------------------------------- */
+/* ---- Worked into the weights ------------------------------------------------------------------------------------- */
 
 static const SaveTensor *merged_named(const MergedWeights *m, const char *name) {
     for (int64_t i = 0; i < m->count; i++)
@@ -506,7 +516,8 @@ static void save_merged(Opened *o, const MergedWeights *m, const char *out) {
 }
 
 static void merged_into_a_folder(void **state) {
-    static const char *const names[] = {"model.layers.0.self_attn.k_proj.weight", "model.layers.1.mlp.down_proj.weight"};
+    static const char *const names[] = {"model.layers.0.self_attn.k_proj.weight",
+                                        "model.layers.1.mlp.down_proj.weight"};
     (void)state;
     for (int i = 1; i < 5; i++) { /* lora-10, rslora-0, dora-0, dora-5 */
         Opened o;
@@ -558,11 +569,12 @@ static void merged_bases(void **state) {
         open_with(&o, base, adapter(1));
         if (!merged_weights(&m, o.adapters, &o.config, o.weights, &err)) fail_msg("%s", err.text);
         const SaveTensor *t = merged_named(&m, "model.layers.0.mlp.up_proj.weight");
-        float *rows = calloc((size_t)(t->dim[0] * t->dim[1]), sizeof *rows), *plain = calloc((size_t)(t->dim[0] * t->dim[1]), sizeof *plain);
+        size_t n = (size_t)(t->dim[0] * t->dim[1]);
+        float *rows = calloc(n, sizeof *rows), *plain = calloc(n, sizeof *plain);
         assert_true(t->read(t->owner, 0, t->dim[0], rows, &err));
         assert_true(weight_rows(weights_find(o.weights, t->name), 0, t->dim[0], plain, &err));
-        const float *a = (const float *)(const void *)adapters_find(o.adapters, part_name("model.layers.0.mlp.up_proj", ADAPTER_A).text)->data;
-        const float *b = (const float *)(const void *)adapters_find(o.adapters, part_name("model.layers.0.mlp.up_proj", ADAPTER_B).text)->data;
+        const float *a = part_of(&o, "model.layers.0.mlp.up_proj", ADAPTER_A);
+        const float *b = part_of(&o, "model.layers.0.mlp.up_proj", ADAPTER_B);
         for (int64_t r = 0; r < t->dim[0]; r++)
             for (int64_t k = 0; k < t->dim[1]; k++)
                 for (int l = 0; l < 4; l++) plain[r * t->dim[1] + k] += 2 * b[r * 4 + l] * a[l * t->dim[1] + k];
@@ -574,7 +586,7 @@ static void merged_bases(void **state) {
     }
 }
 
-/* ---- Written, and begun anew --------------------------------------------------------------------------------------- */
+/* ---- Written, and begun anew ------------------------------------------------------------------------------------- */
 
 static json_t *config_of(const char *path) {
     char file[256];
@@ -635,8 +647,10 @@ static void names_of_files(void **state) {
          "base_model.model.transformer.layers.0.mlp.up_proj.lora_A.weight"},
         {HEAD_ABSENT, "base_model.model.model.layers.0.mlp.up_proj.lora_B.weight",
          "base_model.model.layers.0.mlp.up_proj.lora_B.weight"},
-        {HEAD_CAUSAL, "model.layers.0.self_attn.q_proj.bias", "base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias"},
-        {HEAD_ABSENT, "model.layers.0.self_attn.q_proj.bias", "base_model.model.layers.0.self_attn.q_proj.base_layer.bias"},
+        {HEAD_CAUSAL, "model.layers.0.self_attn.q_proj.bias",
+         "base_model.model.model.layers.0.self_attn.q_proj.base_layer.bias"},
+        {HEAD_ABSENT, "model.layers.0.self_attn.q_proj.bias",
+         "base_model.model.layers.0.self_attn.q_proj.base_layer.bias"},
         {HEAD_SEQUENCE, "score.weight", "base_model.model.score.weight"},
     };
     Opened o;
@@ -707,8 +721,7 @@ static void begun_anew(void **state) {
             Maker m;
             maker_copy(&m, adapter(3));
             int at = maker_find(&m, "0.self_attn.k_proj.lora_magnitude");
-            const WeightTensor *t = adapters_find(o.adapters, part_name("model.layers.0.self_attn.k_proj", ADAPTER_MAGNITUDE).text);
-            near("magnitudes", m.data[at], (const float *)(const void *)t->data, 32, 1e-6);
+            near("magnitudes", m.data[at], part_of(&o, "model.layers.0.self_attn.k_proj", ADAPTER_MAGNITUDE), 32, 1e-6);
             maker_free(&m);
         }
         if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
@@ -728,7 +741,8 @@ static void begun_anew(void **state) {
     static const struct { AdapterInit init; const char *says; } wrong[] = {
         {{.targets = "q_proj,nothing"}, "no linear called nothing"}, {{.targets = ""}, "expected NAME"},
         {{.targets = "q_proj,,k_proj"}, "expected NAME"}, {{.rank = 1 << 20}, "expected 1 to 65536"},
-        {{.targets = "model"}, "no linear called model"}, {{.targets = "embed_tokens"}, "no linear called embed_tokens"},
+        {{.targets = "model"}, "no linear called model"},
+        {{.targets = "embed_tokens"}, "no linear called embed_tokens"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         Err err = {0};
@@ -737,7 +751,7 @@ static void begun_anew(void **state) {
     }
 }
 
-/* ---- What must be refused ------------------------------------------------------------------------------------------ */
+/* ---- What must be refused ---------------------------------------------------------------------------------------- */
 
 static void refused(const char *lora, const char *says) {
     Err err = {0};
@@ -781,12 +795,14 @@ static void bad_configurations(void **state) {
     maker_free(&m);
 }
 
+#define LONG "base_model.model.model.layers.of.a.name.that.no.graph.has.room.for."
+
 /* A tensor is renamed, or gets another shape. */
 static void bad_tensors(void **state) {
     static const struct { const char *name, *to; int64_t dim[2]; const char *says; } bad[] = {
-        {"0.mlp.up_proj.lora_A", "base_model.model.model.layers.0.mlp.up_proj.lora_X.weight", {0}, "expected base_model"},
+        {"0.mlp.up_proj.lora_A", "base_model.model.model.layers.0.mlp.up_proj.lora_X.weight", {0}, "expected base"},
         {"0.mlp.up_proj.lora_A", "model.layers.0.mlp.up_proj.lora_A.weight", {0}, "expected base_model"},
-        {"0.mlp.up_proj.lora_A", "base_model.model.model.layers.0.mlp.up_proj.lora_embedding_A", {0}, "expected base_model"},
+        {"0.mlp.up_proj.lora_A", "base_model.model.model.layers.0.mlp.up_proj.lora_embedding_A", {0}, "expected base"},
         {"0.mlp.up_proj.lora_A", "base_model.model.model.layers.9.mlp.up_proj.lora_A.weight", {0}, "is missing"},
         {"0.mlp.up_proj.lora_A", "base_model.model.layers.0.mlp.up_proj.lora_A.weight", {0}, NULL},
         {"0.mlp.up_proj.lora_A", "base_model.model.layers.1.mlp.up_proj.lora_A.weight", {0}, "is there twice"},
@@ -795,8 +811,7 @@ static void bad_tensors(void **state) {
         {"0.mlp.up_proj.lora_B", NULL, {223, 4}, "wrong shape"},
         {"0.mlp.up_proj.lora_B", NULL, {0, 4}, "expected lora_A [4,in]"},
         {"0.mlp.up_proj.lora_B", "base_model.model.model.layers.0.mlp.up_proj.bias", {0}, "lora_B is missing"},
-        {"0.mlp.up_proj.lora_B", "base_model.model.modelllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll"
-                                 "lllllllllllllllllllllllllllllllllllllllllllllllllllllllll.lora_B.weight", {0}, "expected a name"},
+        {"0.mlp.up_proj.lora_B", LONG LONG ".lora_B.weight", {0}, "expected a name"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
@@ -848,9 +863,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_on_every_mesh), cmocka_unit_test(every_instruction_set), cmocka_unit_test(on_a_plugin),
         cmocka_unit_test(packed_bases),         cmocka_unit_test(converted_bases),       cmocka_unit_test(gguf_bases),
-        cmocka_unit_test(several_add_up),       cmocka_unit_test(ranks_of_their_own),    cmocka_unit_test(other_weights),
-        cmocka_unit_test(labels_on_a_causal_base), cmocka_unit_test(a_head_with_an_adapter),
-        cmocka_unit_test(merged_into_a_folder), cmocka_unit_test(merged_bases),          cmocka_unit_test(written_is_read),
+        cmocka_unit_test(several_add_up),       cmocka_unit_test(ranks_of_their_own),
+        cmocka_unit_test(other_weights),        cmocka_unit_test(labels_on_a_causal_base),
+        cmocka_unit_test(a_head_with_an_adapter), cmocka_unit_test(merged_into_a_folder),
+        cmocka_unit_test(merged_bases),         cmocka_unit_test(written_is_read),
         cmocka_unit_test(names_of_files),
         cmocka_unit_test(begun_anew),           cmocka_unit_test(bad_configurations),    cmocka_unit_test(bad_tensors),
         cmocka_unit_test(bad_places),

@@ -25,8 +25,8 @@ static void wrapper_drop(char *name, const char *wrapper) {
     if (at) memmove(at, at + strlen(wrapper), strlen(at + strlen(wrapper)) + 1);
 }
 
-/* The graph's name from that of a class of transformers: layers stand below "model." in most, below "transformer." under
- * question answering, and below nothing in a model without a head. */
+/* The graph's name from that of a class of transformers: layers stand below "model." in most, below "transformer."
+ * under question answering, and below nothing in a model without a head. */
 static bool name_ours(const char *theirs, char *out, size_t size) {
     static const char other[] = "transformer.";
     if (begins(theirs, other)) theirs += sizeof other - 1;

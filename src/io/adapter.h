@@ -1,7 +1,7 @@
 /* adapter.h: a LoRA adapter in PEFT's files: a folder with adapter_config.json and adapter_model.safetensors. Beside a
- * linear y = x W^T + b stands scale * (x A^T) B^T, A [rank, in], B [out, rank]; of DoRA, y = m / |W + scale B A| * (x W^T
- * + scale (x A^T) B^T) + b, with a magnitude m and a norm for each row of W. Sources: LoRA (Hu et al. 2021), rsLoRA
- * (Kalajdzievski 2023), DoRA (Liu et al. 2024), and PEFT 0.21 for names, files and patterns.
+ * linear y = x W^T + b stands scale * (x A^T) B^T, A [rank, in], B [out, rank]; of DoRA, y = m / |W + scale B A| *
+ * (x W^T + scale (x A^T) B^T) + b, with a magnitude m and a norm for each row of W. Sources: LoRA (Hu et al. 2021),
+ * rsLoRA (Kalajdzievski 2023), DoRA (Liu et al. 2024), and PEFT 0.21 for names, files and patterns.
  *
  * Modules are called as in the graph, "model.layers.0.self_attn.q_proj", whatever class of transformers the adapter was
  * made on.

@@ -22,8 +22,9 @@ static const char *const harmless[] = {
     "eva_config", "corda_config", "lora_ga_config", "velora_config", "peft_version", "qalora_group_size",
 };
 static const char *const used[] = {
-    "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias", "task_type", "base_model_name_or_path",
-    "target_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "init_lora_weights", "ensure_weight_tying",
+    "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias", "task_type",
+    "base_model_name_or_path", "target_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "init_lora_weights",
+    "ensure_weight_tying",
 };
 /* They change the computation, and only their absence is computed here. */
 static const char *const refused[] = {
@@ -140,7 +141,8 @@ static bool regex_matches(AdapterConfig *c, const char *pattern, const char *nam
     int why;
     PCRE2_SIZE at;
     PCRE2_UCHAR reason[128] = "";
-    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &why, &at, NULL);
+    pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, PCRE2_NEVER_BACKSLASH_C, &why, &at,
+                                     NULL);
     pcre2_match_context *limits = pcre2_match_context_create(NULL);
     pcre2_match_data *data = code ? pcre2_match_data_create_from_pattern(code, NULL) : NULL;
     bool ok = code && limits && data;
@@ -223,7 +225,8 @@ static bool type_check(const json_t *root, const char *where, Err *err) {
     const char *type = NULL;
     if (!json_get_text(root, "peft_type", where, &type, err)) return false;
     return (type && !strcmp(type, "LORA")) ||
-           err_set(err, "%s: peft_type: expected LORA, got %s", where, type ? name_text(type, strlen(type)).text : "nothing");
+           err_set(err, "%s: peft_type: expected LORA, got %s", where,
+                   type ? name_text(type, strlen(type)).text : "nothing");
 }
 
 static bool text_read(AdapterConfig *c, const char **out, const json_t *root, const char *key, const char *where,

@@ -94,7 +94,8 @@ static Adapter *described(const AdapterInit *init, const ModelConfig *config, Er
 static bool module_name(const ModelConfig *c, const Graph *g, const Node *n, char module[MODULE_NAME]) {
     static const char ending[] = ".weight";
     const Node *w = graph_node(g, n->in[1]);
-    if (n->op->binds != BINDS_MATRIX || !w || w->kind != NODE_WEIGHT || !strcmp(w->name, family_of(c)->embedding)) return false;
+    if (n->op->binds != BINDS_MATRIX || !w || w->kind != NODE_WEIGHT || !strcmp(w->name, family_of(c)->embedding))
+        return false;
     size_t bytes = strlen(w->name), e = sizeof ending - 1;
     if (bytes <= e || bytes - e >= MODULE_NAME || strcmp(w->name + bytes - e, ending)) return false;
     snprintf(module, MODULE_NAME, "%.*s", (int)(bytes - e), w->name);
@@ -130,7 +131,8 @@ static bool targets_found(Adapters *a, Err *err) {
         for (int64_t k = 0; k < a->count && !found; k++)
             if (!adapter_names(c, &one, a->linears[k].module, &found, err)) return false;
         if (!found)
-            return err_as(err, QM_USAGE, "targets of an adapter: the model has no linear called %s", c->targets.list[i]);
+            return err_as(err, QM_USAGE, "targets of an adapter: the model has no linear called %s",
+                          c->targets.list[i]);
     }
     return true;
 }

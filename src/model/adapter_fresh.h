@@ -14,8 +14,8 @@ typedef struct AdapterInit {
     const char *base;    /* what the file says of the base: a repository or a path, of which only the last name stays */
 } AdapterInit;
 
-/* A is uniform in +-1 / sqrt(in), as nn.Linear begins (Kaiming with a = sqrt(5)), each number a function of (seed, name,
- * index); B is zero, so the model is what it was; magnitudes become the norms of the rows when it is joined. A target
- * that names no linear of the model is an error. NULL on error. */
+/* A is uniform in +-1 / sqrt(in), as nn.Linear begins (Kaiming with a = sqrt(5)), each number a function of (seed,
+ * name, index); B is zero, so the model is what it was; magnitudes become the norms of the rows when it is joined. A
+ * target that names no linear of the model is an error. NULL on error. */
 Adapters *adapters_fresh(const AdapterInit *init, const ModelConfig *config, Err *err);
 #endif

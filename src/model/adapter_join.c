@@ -67,10 +67,11 @@ static bool norm_join(Adapters *a, const LinearAdapter *l, Weights *weights, Err
         return err_set(err, "%s: %s is for a weight [%lld,%lld], which the model does not have", a_of->file, l->module,
                        (long long)b_of->dim[0], (long long)a_of->dim[1]);
     float *down = floats_of(a_of, err), *up = down ? floats_of(b_of, err) : NULL;
-    float *inverse = up ? adapters_floats(a, part_name(l->module, ADAPTER_NORM).text, w->file, w->dim[0], 0, err) : NULL;
+    PartName norm = part_name(l->module, ADAPTER_NORM), magnitude = part_name(l->module, ADAPTER_MAGNITUDE);
+    float *inverse = up ? adapters_floats(a, norm.text, w->file, w->dim[0], 0, err) : NULL;
     bool ok = inverse && adapter_norms(w, down, up, a->rank, l->scale, 0, w->dim[0], inverse, err);
-    const WeightTensor *magnitude = ok && a->fresh ? adapters_find(a, part_name(l->module, ADAPTER_MAGNITUDE).text) : NULL;
-    for (int64_t i = 0; magnitude && i < w->dim[0]; i++) ((float *)(uintptr_t)magnitude->data)[i] = 1 / inverse[i];
+    const WeightTensor *to = ok && a->fresh ? adapters_find(a, magnitude.text) : NULL;
+    for (int64_t i = 0; to && i < w->dim[0]; i++) ((float *)(uintptr_t)to->data)[i] = 1 / inverse[i];
     free(down);
     free(up);
     return ok;

@@ -66,8 +66,8 @@ static json_t *config_json(const Adapters *a) {
     const AdapterConfig *c = &a->file[0]->config;
     double alpha;
     json_t *pattern = alphas(a, &alpha);
-    return json_pack("{s:s, s:o, s:o, s:n, s:b, s:I, s:o, s:f, s:o, s:s, s:b, s:o, s:b, s:b, s:{}, s:o, s:b, s:n, s:n, s:n}",
-                     "peft_type", "LORA", "task_type", text_or_null(c->task), "base_model_name_or_path",
+    return json_pack("{s:s, s:o, s:o, s:n, s:b, s:I, s:o, s:f, s:o, s:s, s:b, s:o, s:b, s:b, s:{}, s:o, s:b, s:n, s:n, "
+                     "s:n}", "peft_type", "LORA", "task_type", text_or_null(c->task), "base_model_name_or_path",
                      text_or_null(c->base), "revision", "inference_mode", 1, "r", (json_int_t)a->rank, "lora_alpha",
                      number(alpha), "lora_dropout", c->dropout, "target_modules", targets_of(a), "bias",
                      adapter_biases[c->bias], "fan_in_fan_out", 0, "modules_to_save", names_of(&c->saved), "use_rslora",
@@ -93,7 +93,8 @@ bool adapter_config_write(const Adapters *a, const char *folder, Err *err) {
 
 void adapter_file_name(const Adapters *a, const ModelConfig *c, const char *name, char *out, size_t size) {
     static const char model[] = "model.";
-    const char *rest = strncmp(name, ADAPTER_PREFIX, sizeof ADAPTER_PREFIX - 1) ? name : name + sizeof ADAPTER_PREFIX - 1;
+    size_t prefix = strlen(ADAPTER_PREFIX);
+    const char *rest = strncmp(name, ADAPTER_PREFIX, prefix) ? name : name + prefix;
     const char *dot = strrchr(rest, '.');
     char module[MODULE_NAME];
     snprintf(module, sizeof module, "%.*s", dot ? (int)(dot - rest) : 0, rest);

@@ -19,7 +19,7 @@ bool adapter_write(const Adapters *adapters, const ModelConfig *config, const ch
 bool adapter_save(const Adapters *adapters, const ModelConfig *config, const char *path, DType dtype,
                   AdapterRead *read, void *owner, Err *err);
 
-/* The name in PEFT's files of a weight of the graph: a class of transformers, by the head, may call the layers otherwise,
- * and a weight or bias that an adapter stands beside lies in a base_layer. */
+/* The name in PEFT's files of a weight of the graph: a class of transformers, by the head, may call the layers
+ * otherwise, and a weight or bias that an adapter stands beside lies in a base_layer. */
 void adapter_file_name(const Adapters *adapters, const ModelConfig *config, const char *name, char *out, size_t size);
 #endif

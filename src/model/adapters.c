@@ -176,7 +176,8 @@ static bool alone_check(const Adapters *a, Err *err) {
     for (int i = 0; a->files > 1 && i < a->files; i++) {
         const char *path = a->file[i]->path;
         if (a->file[i]->config.dora)
-            return err_set(err, "%s: a DoRA adapter scales the weights and is not added to others: give it alone", path);
+            return err_set(err, "%s: a DoRA adapter scales the weights and is not added to others: give it alone",
+                           path);
         if (a->file[i]->weight_count)
             return err_set(err, "%s: brings %s, a weight of its own, and is not added to others: give it alone", path,
                            a->file[i]->weights[0].name);
@@ -217,7 +218,7 @@ void adapters_free(Adapters *a) {
     free(a);
 }
 
-/* ---- What a model is told ------------------------------------------------------------------------------------------- */
+/* ---- What a model is told ---------------------------------------------------------------------------------------- */
 
 const WeightTensor *adapters_find(const Adapters *a, const char *name) {
     for (int64_t i = 0; i < a->tensor_count; i++)

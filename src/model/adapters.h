@@ -1,6 +1,6 @@
 /* adapters.h: what the linears of a model have beside their weights: one adapter (io/adapter.h), or several added up,
- * each by its own strength. A ModelConfig points to them, dense() puts them into the graph, and their tensors join those
- * of the checkpoint.
+ * each by its own strength. A ModelConfig points to them, dense() puts them into the graph, and their tensors join
+ * those of the checkpoint.
  *
  * Every module has matrices of the largest rank there is, with zeros where its own is less: an axis has one size.
  * Several adapters are one whose rank is the sum of theirs; where their scales differ, those are multiplied into B, in
@@ -57,8 +57,8 @@ bool adapters_join(Adapters *adapters, ModelConfig *config, Weights *weights, Er
 bool adapters_fit(const Adapters *adapters, const Graph *graph, Err *err);
 
 /* For those who make adapters. A tensor of that name, its name copied, the rest but `file` and `added` to be filled in;
- * one of zeros in f32, [rows, columns] or with columns 0 a vector; one by name, or NULL. The first two: NULL and an error,
- * and pointers to tensors from before are no longer valid. */
+ * one of zeros in f32, [rows, columns] or with columns 0 a vector; one by name, or NULL. The first two: NULL and an
+ * error, and pointers to tensors from before are no longer valid. */
 WeightTensor *adapters_tensor(Adapters *adapters, const char *name, const char *file, Err *err);
 float *adapters_floats(Adapters *adapters, const char *name, const char *file, int64_t rows, int64_t columns, Err *err);
 const WeightTensor *adapters_find(const Adapters *adapters, const char *name);

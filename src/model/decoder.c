@@ -31,7 +31,7 @@ static Tensor mlp_block(Graph *g, const ModelConfig *c, int layer, Tensor x) {
     Tensor h = rms_norm(g, x, W("post_attention_layernorm", "d"), c->rms_norm_eps);
     Tensor gate = DENSE(h, "f", "d", c->mlp_bias, "mlp.gate_proj");
     Tensor up = DENSE(h, "f", "d", c->mlp_bias, "mlp.up_proj");
-    W("mlp.down_proj", "df"); /* before silu_mul: nodes keep their order, and compiled programs, kept by text, their name */
+    W("mlp.down_proj", "df"); /* before silu_mul: nodes keep their order, and compiled programs, kept by text, theirs */
     Tensor down = DENSE(silu_mul(g, gate, up), "d", "f", c->mlp_bias, "mlp.down_proj"); /* all-reduce 2 */
     return add(g, x, down);
 }
