@@ -67,6 +67,14 @@ static inline Tensor of_twice(Graph *g) { /* one weight in two linears */
     Tensor w = weight(g, "dd", "shared");
     return linear(g, linear(g, rows_of(g), w, NO_TENSOR), w, NO_TENSOR);
 }
+/* Two kinds of rotations in one graph, one of which scales. */
+static inline Tensor of_two_ropes(Graph *g) {
+    static Rope slow;
+    slow = config.rope;
+    slow.theta = 50, slow.attention_factor = 1.5;
+    Tensor positions = input(g, "positions", "t"), table = rope_table(g, positions, &config.rope);
+    return rope(g, rope(g, projected(g, "(kgc)d", "q_proj"), table), rope_table(g, positions, &slow));
+}
 static inline Tensor of_scaled(Graph *g) { return scale(g, projected(g, "fd", "up"), -0.75); }
 
 /* tied: the head is the table of rows_of. */
@@ -87,6 +95,7 @@ static const RuleCase rule_cases[] = {
     {"linear with a bias", of_linear, false, NULL},
     {"biases", of_biases, false, NULL},
     {"rope", of_rope, false, NULL},
+    {"two kinds of rope", of_two_ropes, false, NULL},
     {"attention", of_attention, false, NULL},
     {"attention in a window", of_short_window, false, NULL},
     {"a block of attention", of_block, false, NULL},

@@ -84,8 +84,8 @@ static void derivative_check(const Case *c, const Moved *m, const signed char *s
                              double want, double size) {
     double got = difference(m, sign, only, h);
     if (!(fabs(got - want) <= RELATIVE * size + ROUNDING / h))
-        fail_msg("%s, %s, number %lld (-1: all): the gradient says %.7g of %.3g, differences of the loss %.7g", c->model,
-                 trainer_tensor(m->t, m->tensor)->name, (long long)only, want, size, got);
+        fail_msg("%s, %s, number %lld (-1: all): the gradient says %.7g of %.3g, differences of the loss %.7g",
+                 c->model, trainer_tensor(m->t, m->tensor)->name, (long long)only, want, size, got);
 }
 
 /* All numbers at once, each up or down; then its largest gradient's, and one of any. */

@@ -212,7 +212,7 @@ static void rope_stablehlo(Lower *l, const Node *n) {
     lower_line(l, "%s = stablehlo.reshape %s_y : (%s) -> %s", out, out, whole, flat);
 }
 
-/* The table of the rotations back is made once for all layers. */
+/* The table of the rotations back is made once for all layers that turn alike. */
 static bool rope_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
     Graph *g = b->g;
     Node table = *graph_node(g, n->in[1]);
@@ -220,9 +220,10 @@ static bool rope_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
     (void)self;
     for (int id = b->count; id < g->count; id++) {
         const Node *made = &g->nodes[id];
-        if (made->op == table.op && made->in[0].id == table.in[0].id) back = (Tensor){id};
+        if (made->op == table.op && made->in[0].id == table.in[0].id && rope_of(made) == rope_of(&table))
+            back = (Tensor){id};
     }
-    if (!back.id) back = rope_back_table(g, table.in[0], ((const RopeAttributes *)table.attributes)->rope);
+    if (!back.id) back = rope_back_table(g, table.in[0], rope_of(&table));
     return gradient_add(b, n->in[0], rope(g, dy, back));
 }
 
