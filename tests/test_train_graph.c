@@ -194,8 +194,32 @@ static void collectives_of_adapters(void **state) {
     }
 }
 
+/* Where layers are computed again, the backward pass reads of the forward pass what goes into a layer and what is made
+ * once for all, and nothing else. */
+static void only_inputs_are_kept(void **state) {
+    (void)state;
+    for (int model = 0; model < 2; model++) {
+        Trained t = {.options = {.recompute = true}};
+        int layers = 0;
+        trained_open(&t, model, false, "dp2,tp4");
+        const Graph *g = &t.program.graph;
+        for (int id = 1; id < g->count; id++) {
+            const Node *n = &g->nodes[id];
+            layers += n->cut;
+            for (int i = 0; n->op && n->stage == STAGE_GRADIENT && i < n->inputs; i++) {
+                const Node *in = graph_node(g, n->in[i]);
+                if (!in || !in->op || in->op->writes_state || in->stage != STAGE_FORWARD) continue;
+                if (!in->cut && !in->op->on_host)
+                    fail_msg("%s reads %s, which is to be made again", n->op->name, in->op->name);
+            }
+        }
+        assert_int_equal(layers, LAYERS);
+        trained_close(&t);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(collectives), cmocka_unit_test(collectives_of_adapters),
-                                       cmocka_unit_test(sums_are_whole)};
+                                       cmocka_unit_test(sums_are_whole), cmocka_unit_test(only_inputs_are_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
