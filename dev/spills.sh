@@ -6,7 +6,7 @@
 # 8) of its instructions may touch the stack: the compiler keeps a constant or two there where registers are full. ONLY
 # is a pattern of function names. AVX2 has too few registers for dot of more than 4 bits, few and attention, AVX-512 for
 # few of 5 bits and more, and without VNNI for dot of 5 and 6; what must pass is
-#     ONLY="few_(f|b|q4)|tile|attention" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
+#     ONLY="few_(f|b|q4)|tile|attention|sum_parts|outer" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
 #     ALLOWED=24 ONLY="dot_q[48]" sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512.o
 #     ALLOWED=25 ONLY=dot_q4 sh dev/spills.sh ymm 32 build/src/cpu/kernels_avx2.o
 #     ALLOWED=18 sh dev/spills.sh zmm 32 build/src/cpu/kernels_avx512vnni.o

@@ -44,6 +44,9 @@ static int64_t linear_units(const Call *c) {
 /* Fewer rows than this in a block cost more in reading panels again than they save. */
 enum { BLOCK_ROWS = 64 };
 
+/* Columns of two panels that are in the level 1 cache with what few rows have of them. */
+enum { PARTS_COLUMNS = 192 };
+
 /* Columns of which `each` bytes are taken, as many as fit: whole groups of every packed type. */
 static int64_t columns_in(int64_t bytes, int64_t each) {
     int64_t n = bytes / each / 128 * 128;
@@ -165,8 +168,57 @@ static bool leaves_append(Leaves *leaves, const Call *c, int of, int level, int6
     return left || right;
 }
 
+/* The columns of a subtree, which lie together. */
+static Range tree_columns(const Tree *tree, int level, int64_t index) {
+    Range r = {0, 0};
+    for (int64_t leaf = index << level; leaf < (index + 1) << level; leaf++) {
+        if (tree->first[leaf] == tree->last[leaf]) continue;
+        if (r.first == r.last) r.first = tree->first[leaf];
+        r.last = tree->last[leaf];
+    }
+    return r;
+}
+
+/* Appends the leaves of a subtree that are not empty, of rows x that begin at column 0; false if there are none. */
+static bool parts_append(SumParts *parts, const Tree *tree, const float *x, int64_t stride, int level, int64_t index) {
+    if (level == 0) {
+        int64_t first = tree->first[index], last = tree->last[index];
+        if (first < last) parts->part[parts->count++] = (SumPart){x + first, stride, last - first, 0, true};
+        return first < last;
+    }
+    bool left = parts_append(parts, tree, x, stride, level - 1, 2 * index);
+    bool right = parts_append(parts, tree, x, stride, level - 1, 2 * index + 1);
+    if (left && right) parts->part[parts->count - 1].adds++;
+    return left || right;
+}
+
+/* In f32, a subtree whose columns are in the level 1 cache together is summed up in one go; false if it is none. */
+static bool sum_parts(const Sum *s, int level, int64_t index, float *acc) {
+    const PackedWeight *w = s->call->matrix.weight;
+    const Kernels *k = s->call->kernels;
+    if (s->call->matrix.act != ACT_F32 || s->rows <= ROWS_DIRECT || level < 1 || level >= PARTS_DEPTH) return false;
+    Range r = tree_columns(s->call->matrix.tree, level, index);
+    int64_t at = r.first - w->first_k, n = r.last - r.first, step = n * PANEL;
+    if (!n || n > (w->type == PACKED_F32 ? PARTS_COLUMNS : s->call->matrix.blocking->floats)) return false;
+    const float *piece = s->w;
+    if (w->type == PACKED_F32) {
+        piece = (const float *)(const void *)s->panel + at * PANEL;
+        step = w->panel_bytes / (int64_t)sizeof(float);
+    }
+    for (int p = 0; p < s->panels && w->type != PACKED_F32; p++)
+        k->unpack[w->type](s->panel + p * w->panel_bytes, at, at + n, s->w + p * step);
+    SumParts parts;
+    parts.count = parts.joins = 0;
+    parts.join_step = 0;
+    parts_append(&parts, s->call->matrix.tree, s->x, s->call->in_width[0], level, index);
+    ask_piece(s, at + n, n);
+    k->sum_parts(piece, step, s->panels, &parts, s->rows, acc);
+    return true;
+}
+
 /* The sum of a subtree into acc, leaf by leaf; false if all its leaves are empty. */
 static bool sum_tree(const Sum *s, int level, int64_t index, float *acc) {
+    if (sum_parts(s, level, index, acc)) return true;
     if (level == 0) {
         Leaves leaf;
         leaf.count = 0;
