@@ -33,7 +33,7 @@ typedef struct Data {
 static void data_fill(Data *d, int64_t vocabulary) {
     random_state = 88172645463325252u;
     for (int s = 0; s < SEQUENCES; s++) {
-        d->segments[s] = (TrainSegment){d->ids[s], d->labels[s], lengths[s]};
+        d->segments[s] = (TrainSegment){.ids = d->ids[s], .labels = d->labels[s], .count = lengths[s]};
         d->rows[s] = (TrainRow){.segments = &d->segments[s], .count = 1, .tokens = lengths[s]};
         for (int64_t i = 0; i < lengths[s]; i++) {
             d->ids[s][i] = (int32_t)random_below((uint32_t)vocabulary);
