@@ -19,6 +19,12 @@ qwen3=tests/golden/qwen3-6-3
 run forward -m $qwen3 --in $qwen3/golden.safetensors --out "$work/one.st" --hidden
 spread 3 forward -m $qwen3 --in $qwen3/golden.safetensors --out "$work/all.st" --hidden --mesh 1x8
 check "Qwen3, 1x8 on 3 ranks" 'is 0' 'cmp "$work/one.st" "$work/all.st"'
+lora=tests/golden/train-lora
+for adapter in adapter-lora-10 adapter-dora-5; do
+    run forward -m $lora --in $lora/golden.safetensors --out "$work/one.st" --lora "$lora/$adapter:0.5"
+    spread 3 forward -m $lora --in $lora/golden.safetensors --out "$work/all.st" --lora "$lora/$adapter:0.5" --mesh 2x4
+    check "$adapter, 2x4 on 3 ranks: the scale is told too" 'is 0' 'cmp "$work/one.st" "$work/all.st"'
+done
 cat >"$work/req.jsonl" <<'REQUESTS'
 {"ids":[5,6,7],"max_new_tokens":5,"num_beams":3,"num_return_sequences":2}
 {"ids":[5,6,7,5,6,7,5,6],"max_new_tokens":12,"do_sample":true,"eos_token_id":null}
