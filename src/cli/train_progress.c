@@ -56,7 +56,10 @@ bool train_progress_tell(void *progress, const TrainEvent *e, Err *err) {
         fprintf(stderr, "step %lld: checkpoint saved in %.1f s\n", (long long)e->step, e->seconds);
     else {
         fprintf(stderr, "step %lld: evaluation", (long long)e->step);
-        if (e->labels) fprintf(stderr, " loss %.4f, perplexity %.4g", e->loss, e->perplexity);
+        if (e->labels) fprintf(stderr, " loss %.4f", e->loss);
+        if (e->labels && !e->metric_count) fprintf(stderr, ", perplexity %.4g", e->perplexity);
+        for (int i = 0; i < e->metric_count; i++)
+            fprintf(stderr, ", %s %.4f", e->metrics[i].name, e->metrics[i].value);
         if (e->scored) fprintf(stderr, "%s %.2f %% right", e->labels ? "," : "", 100 * e->score);
         fprintf(stderr, "%s\n", e->best ? ", the best so far" : "");
     }

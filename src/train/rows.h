@@ -15,6 +15,7 @@ typedef struct TrainTarget {
     int32_t label;        /* seqcls: the class; -1: a regression                                                     */
     int32_t start, end;   /* qa: tokens that the answer begins and ends with                                         */
     float value;          /* of a regression                                                                         */
+    int32_t context;      /* qa: the token that the context begins with; 0 where it is not told                      */
 } TrainTarget;
 
 /* A sequence: attention stays within it, its positions start at 0. clm: labels[i] is ids[i], or NO_LABEL, and is told

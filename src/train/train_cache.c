@@ -11,7 +11,7 @@
 #include "../base/watch.h"
 #include "train_cache.h"
 
-static const char magic[8] = {'Q', 'M', 'T', 'O', 'K', 'E', 'N', '1'}, suffix[] = ".tokens";
+static const char magic[8] = {'Q', 'M', 'T', 'O', 'K', 'E', 'N', '2'}, suffix[] = ".tokens";
 #define CACHE_BYTES ((off_t)8 << 30)
 
 void samples_free(TrainSamples *s) {

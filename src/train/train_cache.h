@@ -1,5 +1,5 @@
 /* train_cache.h: the tokens of files, and where they are kept from one run to the next: by a hash of everything that
- * they depend on. A file: 8 bytes "QMTOKEN1", its key, SHA-256 of the rest; numbers as this machine has them. Whatever
+ * they depend on. A file: 8 bytes "QMTOKEN2", its key, SHA-256 of the rest; numbers as this machine has them. Whatever
  * is wrong with one, the samples are made anew. */
 #ifndef TRAIN_CACHE_H
 #define TRAIN_CACHE_H
@@ -10,8 +10,7 @@ typedef struct FileSample {
     int64_t first, count;  /* tokens                                           */
     int64_t number;        /* of its line, element or document, from 1 on      */
     TrainTarget target;
-    int32_t torn;          /* Sample.torn                                      */
-    int32_t empty;         /* 0: no padding has a value                        */
+    int32_t torn;          /* Sample.torn; no padding follows                  */
 } FileSample;
 
 typedef struct TrainSamples {

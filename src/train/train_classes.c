@@ -130,6 +130,7 @@ bool classes_answer(const TrainReader *r, const json_t *value, Sample *s, Err *e
     bool ok =
         which && token_spans(r->tokenizer, context, m, &answer, 1, s->ids.data + from, s->ids.count - from, which, err);
     s->target.start = s->target.end = -1;
+    s->target.context = (int32_t)from;
     for (size_t i = 0; ok && i < s->ids.count - from; i++) {
         if (which[i] < 0) continue;
         if (s->target.start < 0) s->target.start = (int32_t)(from + i);

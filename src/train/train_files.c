@@ -43,7 +43,8 @@ static ModelSave save_of(const TrainFiles *f, const SaveTensor *tensors, int64_t
                        .config = &f->config,
                        .tensors = tensors,
                        .count = count,
-                       .dtype = dtype};
+                       .dtype = dtype,
+                       .changes = f->changes};
 }
 
 static bool small_files(void *owner, const char *folder, Err *err) {
@@ -80,6 +81,8 @@ bool train_files_open(TrainFiles *f, const TrainOptions *options, Trainer *train
                       .state.seed = options->seed,
                       .state.options = numbers};
     if (config_load(&f->config, source, err) && list_tensors(f, err)) {
+        f->config.head = head_named(trainer_info(trainer)->head); /* which the model may not have had */
+        f->config.labels = trainer_info(trainer)->labels;
         f->model.tensors = f->tensors;
         f->model.read = read_part, f->model.write = write_part, f->model.small = small_files;
         f->model.owner = f;
@@ -93,6 +96,7 @@ bool train_files_open(TrainFiles *f, const TrainOptions *options, Trainer *train
 
 void train_files_close(TrainFiles *f) {
     free(f->tensors), free(f->place);
+    json_decref(f->changes);
     train_state_free(&f->state);
     *f = (TrainFiles){0};
 }
@@ -100,9 +104,16 @@ void train_files_close(TrainFiles *f) {
 /* ---- Checkpoints ------------------------------------------------------------------------------------------------- */
 
 bool train_files_note(TrainFiles *f, const TrainEvent *e, Err *err) {
-    if (e->kind == TRAIN_EVALUATED)
-        return train_state_score(&f->state, e->step, "eval_loss", e->loss, err) &&
-               (!e->scored || train_state_score(&f->state, e->step, f->options->eval_task, e->score, err));
+    if (e->kind == TRAIN_EVALUATED) {
+        bool ok = train_state_score(&f->state, e->step, "eval_loss", e->loss, err) &&
+                  (!e->scored || train_state_score(&f->state, e->step, f->options->eval_task, e->score, err));
+        for (int i = 0; ok && i < e->metric_count; i++) {
+            char name[48];
+            snprintf(name, sizeof name, "eval_%s", e->metrics[i].name);
+            ok = train_state_score(&f->state, e->step, name, e->metrics[i].value, err);
+        }
+        return ok;
+    }
     if (e->kind != TRAIN_STEPPED) return true;
     const TrainLine line = {.step = e->step,
                             .labels = e->labels,

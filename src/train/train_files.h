@@ -10,7 +10,8 @@ typedef struct TrainFiles {
     Trainer *trainer;
     Source *source, *tokenizer; /* of the model; whose tokenizer, NULL: the model's own               */
     const char *adapter;        /* a PEFT folder whose configuration the adapter has; NULL: the model is trained */
-    ModelConfig config;
+    ModelConfig config;         /* with the head that is trained                                      */
+    json_t *changes;            /* of config.json: what it says of that head; owned, set after opening; NULL: nothing */
     CheckpointTensor *tensors;  /* [model.count], owned */
     int *place;                 /* [model.count] in the trainer, owned */
     CheckpointModel model;

@@ -46,6 +46,11 @@ bool train_log_line(const TrainEvent *e, Text *out) {
         add_number(out, "eval_perplexity", e->perplexity);
         text_line(out, ",\"eval_labels\":%lld", (long long)e->labels);
         if (e->scored) add_number(out, SCORE, e->score);
+        for (int i = 0; i < e->metric_count; i++) {
+            char key[48];
+            snprintf(key, sizeof key, "eval_%s", e->metrics[i].name);
+            add_number(out, key, e->metrics[i].value);
+        }
     } else {
         add_number(out, "grad_norm", e->grad_norm);
         add_number(out, "learning_rate", e->learning_rate);

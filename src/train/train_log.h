@@ -3,6 +3,7 @@
  *   {"step":3,"epoch":0.25,"loss":..,"grad_norm":..,"learning_rate":..,"labels":..,"tokens":..,"seconds":..}
  *   {"step":3,"epoch":0.25,"eval_loss":..,"eval_perplexity":..,"eval_labels":..,"gsm8k":..,"eval_seconds":..}
  *
+ * An evaluation of a task with classes or answers also has its metrics (task_scores.h): "eval_accuracy", "eval_f1" ...
  * A step whose update was left out has "skipped", and why. */
 #ifndef TRAIN_LOG_H
 #define TRAIN_LOG_H

@@ -142,6 +142,7 @@ static bool evaluate(Run *run, Err *err) {
                     .scored = l->model.score != NULL,
                     .score = score,
                     .seconds = clock_seconds() - start};
+    if (l->model.metrics && !l->model.metrics(l->model.owner, e.metrics, &e.metric_count, err)) return false;
     if (s->step > 0 && isfinite(s->eval_loss) && (!s->best_step || s->eval_loss < s->best_loss)) {
         s->best_step = s->step;
         s->best_loss = s->eval_loss;

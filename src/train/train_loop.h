@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include "outliers.h"
 #include "run_options.h"
+#include "task_scores.h"
 
 typedef struct TrainModel {
     void *owner;
@@ -13,6 +14,8 @@ typedef struct TrainModel {
     bool (*evaluate)(void *owner, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err);
     /* Of options.eval_task, at every evaluation; NULL: none is asked for. */
     bool (*score)(void *owner, double *score, Err *err);
+    /* Of the rows that were evaluated since the last call: out [MOST_METRICS]; NULL: there are none. */
+    bool (*metrics)(void *owner, TaskMetric *out, int *count, Err *err);
 } TrainModel;
 
 /* Rows are borrowed until the next call for one of another epoch. NULL on error. */
@@ -54,6 +57,8 @@ typedef struct TrainEvent {
     double perplexity;              /* of an evaluation, whose loss is `loss`; inf where exp overflows             */
     bool scored;                    /* options.eval_task was asked, with this share of right answers:               */
     double score;
+    TaskMetric metrics[MOST_METRICS]; /* of an evaluation of a task with classes or answers                        */
+    int metric_count;
     bool best;                      /* the least loss of evaluation so far                                         */
 } TrainEvent;
 

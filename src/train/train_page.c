@@ -157,6 +157,9 @@ static void take(TrainPage *p, const TrainEvent *e) {
         curve_add(&p->eval, x, e->loss);
         curve_add(&p->perplexity, x, e->perplexity);
         if (e->scored) curve_add(&p->score, x, e->score);
+        for (int i = 0; i < e->metric_count; i++) /* shares of right answers, both */
+            if (!strcmp(e->metrics[i].name, "accuracy") || !strcmp(e->metrics[i].name, "exact_match"))
+                curve_add(&p->score, x, e->metrics[i].value);
         p->evaluated = *e;
         if (e->step > 0 && (!p->best.step || e->loss < p->best.loss)) p->best = *e;
     }

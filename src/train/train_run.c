@@ -7,6 +7,7 @@
 #include "../base/watch.h"
 #include "../model/family.h"
 #include "begin.h"
+#include "task_head.h"
 #include "train_files.h"
 #include "train_log.h"
 #include "train_page.h"
@@ -17,6 +18,8 @@ struct TrainRun {
     TrainJob job;
     ModelConfig config;
     TrainData *data;
+    TaskNames names;   /* of the classes that the model has     */
+    TaskTally tally;   /* of the evaluation at hand             */
     TrainLength length;
     char *from;        /* the checkpoint that it goes on from, or NULL */
     char *begun;       /* begin.h; or NULL                      */
@@ -34,14 +37,19 @@ static const TrainOptions *options_of(const TrainRun *run) { return &run->job.op
 
 /* ---- Data -------------------------------------------------------------------------------------------------------- */
 
+static TrainTask task_of(const TrainRun *run) {
+    return (TrainTask)train_option(train_task_names, options_of(run)->task);
+}
+
 static bool open_data(TrainRun *run, Err *err) {
     const TrainOptions *o = options_of(run);
+    if (!task_names_read(&run->names, &run->config, run->job.source, task_of(run), err)) return false;
     TrainDataOptions d = {
         .files = o->data,
         .eval_files = o->eval_data,
         .file_count = o->data_count,
         .eval_file_count = o->eval_count,
-        .task = (TrainTask)train_option(train_task_names, o->task),
+        .task = task_of(run),
         .packing = (TrainPacking)train_option(train_packing_names, o->packing),
         .order = (TrainOrder)train_option(train_order_names, o->order),
         .mask = (TrainMask)train_option(train_mask_names, o->mask),
@@ -54,6 +62,8 @@ static bool open_data(TrainRun *run, Err *err) {
         .control_tokens = o->control_tokens,
         .threads = (int)run->job.engine.threads,
         .cache = o->cache,
+        .names = run->names.name,
+        .name_count = run->names.count,
     };
     return (run->data = train_data_open(run->job.tokenizer, &d, err)) != NULL &&
            train_length(o, train_rows(run->data), &run->length, err);
@@ -115,6 +125,8 @@ void train_run_close(TrainRun *run) {
     trainer_close(run->trainer);
     source_close(run->initial);
     train_data_close(run->data);
+    task_tally_free(&run->tally);
+    task_names_free(&run->names);
     free(run->from), free(run->begun);
     free(run);
 }
@@ -147,17 +159,48 @@ static bool begin(TrainRun *run, const char **adapter, Err *err) {
     return (run->job.source = run->initial = source_open(run->begun, err)) != NULL;
 }
 
+/* Labels of the head: of numbers one; as many as the data names, unless the model has more that have no names. */
+static int64_t labels_of(const TrainRun *run) {
+    TrainTask task = task_of(run);
+    int64_t named = train_name_count(run->data);
+    bool has = run->config.head == task_head(task), plain = named && !strncmp(train_name(run->data, 0), "LABEL_", 6);
+    if (task != TASK_SEQCLS && task != TASK_TOKCLS) return 0;
+    if (train_is_regression(run->data)) return 1;
+    return has && plain && (run->config.labels == 1 || named < run->config.labels) ? run->config.labels : named;
+}
+
+/* What evaluations count with; and what config.json says of classes that the model had no names for. */
+static bool name_classes(TrainRun *run, Err *err) {
+    TrainTask task = task_of(run);
+    TaskNames *names = &run->names;
+    int64_t labels = trainer_info(run->trainer)->labels;
+    run->tally = (TaskTally){.task = task, .tokenizer = run->job.tokenizer};
+    if (task != TASK_SEQCLS && task != TASK_TOKCLS) return true;
+    if (!names->count) {
+        int count = labels > 1 ? train_name_count(run->data) : 0;
+        task_names_free(names);
+        if (!(names->name = mem_new((size_t)count + 1, sizeof *names->name, "names of classes", err))) return false;
+        while (names->count < count) names->name[names->count] = train_name(run->data, names->count), names->count++;
+        if (!(run->files.changes = task_changes(labels, names->name, count, err))) return false;
+    }
+    run->tally.names = names->name;
+    run->tally.name_count = names->count;
+    return true;
+}
+
 static bool open_trainer(TrainRun *run, Err *err) {
     const TrainOptions *o = options_of(run);
     const TrainCounts *counts = train_counts(run->data);
     TrainerOptions t = {.engine = run->job.engine, .seq_len = o->seq_len, .micro_batch = o->micro_batch,
                         .optimizer = o->optimizer, .recompute = o->recompute, .ema = o->ema > 0,
-                        .moments_8bit = o->moments_8bit};
+                        .moments_8bit = o->moments_8bit, .task = task_of(run), .labels = labels_of(run),
+                        .seed = (uint64_t)o->seed};
     if (!begin(run, &t.adapter, err) || !(run->trainer = trainer_open(run->job.source, &t, err))) return false;
     count_parameters(run);
     json_t *numbers = train_options_json(o, run->length.steps, counts->rows, counts->tokens, counts->labels, err);
     return numbers && train_files_open(&run->files, o, run->trainer, run->job.source, run->job.tokenizer_source,
-                                       t.adapter, numbers, err);
+                                       t.adapter, numbers, err) &&
+           name_classes(run, err);
 }
 
 static bool run_step(void *owner, const TrainRow *rows, int64_t count, const StepNumbers *n, StepResult *r, Err *err) {
@@ -168,7 +211,14 @@ static bool run_step(void *owner, const TrainRow *rows, int64_t count, const Ste
 }
 
 static bool run_evaluate(void *owner, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err) {
-    return trainer_evaluate(((TrainRun *)owner)->trainer, rows, count, loss, labels, err);
+    TrainRun *run = owner;
+    if (!trainer_evaluate(run->trainer, rows, count, loss, labels, err)) return false;
+    TaskScores scores = trainer_scores(run->trainer);
+    return task_of(run) == TASK_CLM || task_tally_add(&run->tally, rows, count, &scores, err);
+}
+
+static bool run_metrics(void *owner, TaskMetric *out, int *count, Err *err) {
+    return task_tally_end(&((TrainRun *)owner)->tally, out, count, err);
 }
 
 /* What is learnt so far goes through a folder that lives as long as it is asked. */
@@ -247,7 +297,7 @@ static bool steps(TrainRun *run, Err *err) {
         .options = o,
         .length = run->length,
         .schedule = train_schedule(o, run->length.steps),
-        .model = {run, run_step, run_evaluate, o->eval_task ? run_score : NULL},
+        .model = {run, run_step, run_evaluate, o->eval_task ? run_score : NULL, run_metrics},
         .saver = {run, run_save},
         .ear = {run, run_tell},
         .stop = run->job.stop,

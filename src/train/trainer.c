@@ -223,9 +223,9 @@ static bool target_check(const Trainer *t, const TrainSegment *s, Err *err) {
     if (t->task != TASK_SEQCLS && t->task != TASK_QA) return true;
     if (!g || s->count < 1) return err_as(err, QM_INPUT, "a sequence without a target");
     if (t->task == TASK_QA)
-        return (g->start >= 0 && g->start <= g->end && g->end < s->count) ||
-               err_as(err, QM_INPUT, "an answer from token %d to %d: expected two in order below %lld", g->start, g->end,
-                      (long long)s->count);
+        return (g->context >= 0 && g->context <= g->start && g->start <= g->end && g->end < s->count) ||
+               err_as(err, QM_INPUT, "an answer from token %d to %d: expected two in order from %d on, below %lld", g->start,
+                      g->end, g->context, (long long)s->count);
     if (t->config.labels == 1)
         return isfinite(g->value) || err_as(err, QM_INPUT, "a target %g: expected a finite number", (double)g->value);
     return (g->label >= 0 && g->label < t->config.labels) ||
