@@ -229,13 +229,15 @@ const WeightTensor *adapters_find(const Adapters *a, const char *name) {
 /* The base of an adapter for labels is a causal model, whose head it does without. */
 static bool head_take(const Adapters *a, ModelConfig *c, Err *err) {
     static const struct { const char *task; Head head; } tasks[] = {{"SEQ_CLS", HEAD_SEQUENCE},
-                                                                    {"TOKEN_CLS", HEAD_TOKEN}};
-    for (int i = 0; i < 2 && a->files; i++) {
+                                                                    {"TOKEN_CLS", HEAD_TOKEN},
+                                                                    {"QUESTION_ANS", HEAD_QUESTION}};
+    for (int i = 0; i < 3 && a->files; i++) {
         char name[32];
         snprintf(name, sizeof name, "%s.weight", head_table[tasks[i].head].weight);
         const WeightTensor *t = adapters_find(a, name);
         if (c->head != HEAD_CAUSAL || strcmp(a->file[0]->config.task, tasks[i].task)) continue;
-        if (!t || t->rank != 2 || t->dim[0] < 1 || t->dim[0] > 1 << 16)
+        int64_t most = tasks[i].head == HEAD_QUESTION ? 2 : 1 << 16, least = tasks[i].head == HEAD_QUESTION ? 2 : 1;
+        if (!t || t->rank != 2 || t->dim[0] < least || t->dim[0] > most)
             return err_set(err, "%s: its task is %s, but it brings no %s [labels,hidden] for a model whose head is "
                            "'%s'", a->file[0]->path, tasks[i].task, name, head_table[c->head].name);
         c->head = tasks[i].head;

@@ -6,6 +6,7 @@
 #include "../base/output_folder.h"
 #include "../base/watch.h"
 #include "../io/safetensors.h"
+#include "../model/adapter_write.h"
 #include "train_files.h"
 
 #define ADAPTER_CONFIG "adapter_config.json"
@@ -54,6 +55,13 @@ static bool small_files(void *owner, const char *folder, Err *err) {
     return model_folder_write_small(&save, folder, err);
 }
 
+/* A weight's name in the file of an adapter. */
+static const char *adapter_name(TrainFiles *f, const char *name, Err *err) {
+    char text[256];
+    adapter_file_name(trainer_adapters(f->trainer), &f->config, name, text, sizeof text);
+    return arena_text(&f->names, text, strlen(text), err);
+}
+
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 static bool list_tensors(TrainFiles *f, Err *err) {
@@ -64,7 +72,9 @@ static bool list_tensors(TrainFiles *f, Err *err) {
         const TrainTensor *t = trainer_tensor(f->trainer, i);
         if (f->adapter && !t->trained) continue; /* the base stays where it is */
         CheckpointTensor *to = &f->tensors[f->model.count];
-        *to = (CheckpointTensor){.name = t->name, .rank = t->rank, .dim = {t->dim[0], t->dim[1]}};
+        const char *name = f->adapter ? adapter_name(f, t->name, err) : t->name;
+        if (!name) return false;
+        *to = (CheckpointTensor){.name = name, .rank = t->rank, .dim = {t->dim[0], t->dim[1]}};
         for (int part = 0; part < CHECKPOINT_PARTS; part++) to->has[part] = trainer_has(f->trainer, i, parts[part]);
         f->place[f->model.count++] = i;
     }
@@ -80,9 +90,10 @@ bool train_files_open(TrainFiles *f, const TrainOptions *options, Trainer *train
                       .adapter = adapter,
                       .state.seed = options->seed,
                       .state.options = numbers};
-    if (config_load(&f->config, source, err) && list_tensors(f, err)) {
-        f->config.head = head_named(trainer_info(trainer)->head); /* which the model may not have had */
-        f->config.labels = trainer_info(trainer)->labels;
+    bool ok = config_load(&f->config, source, err);
+    f->config.head = head_named(trainer_info(trainer)->head); /* which the model may not have had */
+    f->config.labels = trainer_info(trainer)->labels;
+    if (ok && list_tensors(f, err)) {
         f->model.tensors = f->tensors;
         f->model.read = read_part, f->model.write = write_part, f->model.small = small_files;
         f->model.owner = f;
@@ -96,6 +107,7 @@ bool train_files_open(TrainFiles *f, const TrainOptions *options, Trainer *train
 
 void train_files_close(TrainFiles *f) {
     free(f->tensors), free(f->place);
+    arena_free(&f->names);
     json_decref(f->changes);
     train_state_free(&f->state);
     *f = (TrainFiles){0};
@@ -227,7 +239,7 @@ bool train_files_model(TrainFiles *f, TensorPart part, const char *folder, Err *
         const TrainTensor *t = trainer_tensor(f->trainer, f->place[i]);
         bool has = part == PART_VALUE || trainer_has(f->trainer, f->place[i], part);
         saved[i] = (Saved){f, f->place[i], has ? part : PART_VALUE};
-        tensors[i] = (SaveTensor){.name = t->name,
+        tensors[i] = (SaveTensor){.name = f->tensors[i].name,
                                   .rank = t->rank,
                                   .dim = {t->dim[0], t->dim[1]},
                                   .whole = true,

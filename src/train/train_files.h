@@ -13,6 +13,7 @@ typedef struct TrainFiles {
     ModelConfig config;         /* with the head that is trained                                      */
     json_t *changes;            /* of config.json: what it says of that head; owned, set after opening; NULL: nothing */
     CheckpointTensor *tensors;  /* [model.count], owned */
+    Arena names;                /* of tensors as the adapter's file has them */
     int *place;                 /* [model.count] in the trainer, owned */
     CheckpointModel model;
     TrainState state;           /* what was told so far, owned */

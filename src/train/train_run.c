@@ -150,15 +150,6 @@ static void count_parameters(TrainRun *run) {
     }
 }
 
-/* Sets *adapter, the folder of the one that is trained; NULL: none is. */
-static bool begin(TrainRun *run, const char **adapter, Err *err) {
-    const TrainOptions *o = options_of(run);
-    run->begun = begin_folder(o, run->job.source, run->job.tokenizer_source, run->from != NULL, err);
-    *adapter = o->lora_r ? run->begun : o->init_adapter;
-    if (err->kind || !o->init) return !err->kind;
-    return (run->job.source = run->initial = source_open(run->begun, err)) != NULL;
-}
-
 /* Labels of the head: of numbers one; as many as the data names, unless the model has more that have no names. */
 static int64_t labels_of(const TrainRun *run) {
     TrainTask task = task_of(run);
@@ -167,6 +158,16 @@ static int64_t labels_of(const TrainRun *run) {
     if (task != TASK_SEQCLS && task != TASK_TOKCLS) return 0;
     if (train_is_regression(run->data)) return 1;
     return has && plain && (run->config.labels == 1 || named < run->config.labels) ? run->config.labels : named;
+}
+
+/* Sets *adapter, the folder of the one that is trained; NULL: none is. */
+static bool begin(TrainRun *run, const char **adapter, Err *err) {
+    const TrainOptions *o = options_of(run);
+    run->begun = begin_folder(o, task_of(run), labels_of(run), run->job.source, run->job.tokenizer_source,
+                              run->from != NULL, err);
+    *adapter = o->lora_r ? run->begun : o->init_adapter;
+    if (err->kind || !o->init) return !err->kind;
+    return (run->job.source = run->initial = source_open(run->begun, err)) != NULL;
 }
 
 /* What evaluations count with; and what config.json says of classes that the model had no names for. */

@@ -417,6 +417,7 @@ TaskScores trainer_scores(const Trainer *t) { return (TaskScores){t->scores, t->
 
 int trainer_tensors(const Trainer *t) { return t->tensor_count; }
 const TrainTensor *trainer_tensor(const Trainer *t, int i) { return &t->tensors[i]; }
+const Adapters *trainer_adapters(const Trainer *t) { return t->adapters; }
 const QmModelInfo *trainer_info(const Trainer *t) { return &t->info; }
 
 static Tensor part_of(const Trainer *t, int i, TensorPart part) {

@@ -66,5 +66,6 @@ bool trainer_has(const Trainer *t, int i, TensorPart part);
 /* All of a part, row-major f32: dim[0] * dim[1] numbers. */
 bool trainer_read(Trainer *t, int i, TensorPart part, float *out, Err *err);
 bool trainer_write(Trainer *t, int i, TensorPart part, const float *in, Err *err);
+const struct Adapters *trainer_adapters(const Trainer *t); /* NULL: none */
 const QmModelInfo *trainer_info(const Trainer *t);
 #endif
