@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <cmocka.h>
 #include "../src/eval/head_loss.h"
 #include "../src/io/json.h"
@@ -278,6 +279,75 @@ static void same_bits(void **state) {
     data_close(&d);
 }
 
+/* ---- Dropout ----------------------------------------------------------------------------------------------------- */
+
+/* A copy of the adapter's folder that says dropout. */
+static void dropped_folder(const Case *c, char folder[64]) {
+    Err err = {0};
+    json_error_t error;
+    char from[sizeof path], file[128], config[sizeof path + 40];
+    snprintf(folder, 64, "/tmp/qwenmesh-dropout-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(from, sizeof from, "%s", path_of(c, c->adapter));
+    snprintf(config, sizeof config, "%s/adapter_config.json", from);
+    json_t *j = json_load_file(config, 0, &error);
+    assert_non_null(j);
+    json_object_set_new(j, "lora_dropout", json_real(0.25));
+    snprintf(file, sizeof file, "%s/adapter_config.json", folder);
+    assert_int_equal(json_dump_file(j, file, 0), 0);
+    json_decref(j);
+    MappedFile m;
+    snprintf(config, sizeof config, "%s/adapter_model.safetensors", from);
+    snprintf(file, sizeof file, "%s/adapter_model.safetensors", folder);
+    assert_true(file_map(&m, config, &err));
+    FILE *f = fopen(file, "wb");
+    assert_true(f && fwrite(m.data, 1, m.bytes, f) == m.bytes && !fclose(f));
+    file_unmap(&m);
+}
+
+static double dropped_loss(const Case *c, const Data *d, const char *folder, const Layout *l, uint64_t seed, int step,
+                           double *evaluated) {
+    Err err = {0};
+    QmSource *source = qm_source_open(path_of(c, ""), &err);
+    TrainerOptions o = {.seq_len = d->longest, .micro_batch = l->micro_batch, .recompute = l->recompute,
+                        .adapter = folder, .seed = seed};
+    o.engine.mesh = l->mesh;
+    o.engine.threads = l->threads;
+    Trainer *t = trainer_open(source, &o, &err);
+    if (!t) fail_msg("%s", err.text);
+    StepNumbers n = numbers_of(c, d, step);
+    StepResult r;
+    int64_t labels;
+    assert_true(trainer_evaluate(t, d->rows, d->count, evaluated, &labels, &err));
+    *evaluated /= (double)labels;
+    for (int i = 0; i < 2; i++, n.step++) assert_true(trainer_step(t, d->rows, d->count, &n, &r, &err));
+    trainer_close(t);
+    qm_source_close(source);
+    return r.loss;
+}
+
+static void drops_alike(void **state) {
+    const Case *c = *state;
+    Data d;
+    char folder[64], file[128];
+    double plain, evaluated, loss;
+    data_open(&d, c);
+    dropped_folder(c, folder);
+    loss = dropped_loss(c, &d, folder, &layouts[1], 7, 0, &evaluated);
+    plain = d.loss[0];
+    assert_true(fabs(evaluated - plain) < 1e-4 && fabs(loss - d.loss[1]) > 1e-4); /* training alone drops */
+    for (int i = 0; i < LAYOUTS; i += 4) {
+        double other = dropped_loss(c, &d, folder, &layouts[i], 7, 0, &evaluated);
+        assert_memory_equal(&other, &loss, sizeof loss);
+    }
+    assert_true(loss != dropped_loss(c, &d, folder, &layouts[1], 8, 0, &evaluated));
+    assert_true(loss != dropped_loss(c, &d, folder, &layouts[1], 7, 1, &evaluated));
+    snprintf(file, sizeof file, "%s/adapter_config.json", folder), unlink(file);
+    snprintf(file, sizeof file, "%s/adapter_model.safetensors", folder), unlink(file);
+    rmdir(folder);
+    data_close(&d);
+}
+
 /* ---- The loss of forward ----------------------------------------------------------------------------------------- */
 
 static void as_forward(void **state) {
@@ -331,6 +401,7 @@ int main(void) {
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[4]),
         cmocka_unit_test_prestate(as_torch, (void *)(uintptr_t)&cases[5]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[5]),
+        cmocka_unit_test_prestate(drops_alike, (void *)(uintptr_t)&cases[3]),
         cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[0]),
         cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[3]),
         cmocka_unit_test_prestate(as_forward, (void *)(uintptr_t)&cases[5]),

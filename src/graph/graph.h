@@ -132,6 +132,7 @@ Tensor rope_back_table(Graph *g, Tensor positions, const Rope *rope); /* the tab
 /* [t,kgc], [t,kc], [t,kc], [t,kgc], [t,kgc] -> dq, dk and dv of each query head, all [t,kgc] */
 Tensor attention_backward(Graph *g, Tensor q, Tensor k, Tensor v, Tensor attention, Tensor dy, int64_t window);
 Tensor sum_group(Graph *g, Tensor x);                                 /* [t,kgc]                  -> [t,kc]      */
+Tensor dropout(Graph *g, Tensor x, double p, uint32_t site);          /* [t,d]                    -> [t,d]       */
 Tensor scale_columns_grad(Graph *g, Tensor x, Tensor dy, Tensor sum); /* [t,o], [t,o], G [o]                   */
 Tensor adapter_norm(Graph *g, Tensor w, Tensor a, Tensor b, Tensor norms, double factor); /* [o,i], [l,i], [o,l], [o] */
 Tensor silu_mul_grad(Graph *g, Tensor gate, Tensor up, Tensor dy);    /* -> dgate, dup [t,f]                     */
@@ -224,7 +225,7 @@ extern const OpRow *const op_table[];
 extern const OpRow embed_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row, attention_row,
     silu_mul_row, add_row, scale_row, scale_columns_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
 extern const OpRow embed_grad_row, rms_norm_grad_row, norm_gain_grad_row, head_norm_grad_row, head_gain_grad_row,
-    head_gain_sum_row, scale_columns_grad_row, adapter_norm_row, linear_dx_row, linear_dw_row, sum_rows_row, attention_backward_row, sum_group_row, silu_mul_grad_row,
+    head_gain_sum_row, scale_columns_grad_row, dropout_row, adapter_norm_row, linear_dx_row, linear_dw_row, sum_rows_row, attention_backward_row, sum_group_row, silu_mul_grad_row,
     clear_rows_row, put_rows_row, row_max_row, exp_sum_row, label_logit_row, row_sum_row, token_loss_row,
     token_loss_grad_row, sum_states_row, row_squares_row, squares_row, adamw_row, adamw_vector_row, sgd_row,
     sgd_vector_row, reduce_max_row, replica_sum_row;

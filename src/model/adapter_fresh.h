@@ -6,7 +6,7 @@
 typedef struct AdapterInit {
     int64_t rank;        /* 0: 8, as PEFT's */
     double alpha;        /* 0: 8 */
-    double dropout;      /* only said in the file: see AdapterConfig.dropout */
+    double dropout;      /* AdapterConfig.dropout */
     const char *targets; /* "q_proj,v_proj", "all-linear"; NULL: q_proj and v_proj, as PEFT's for these families */
     bool rslora, dora;
     uint64_t seed;

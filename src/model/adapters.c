@@ -168,6 +168,7 @@ static bool linear_join(Adapters *a, LinearAdapter *l, Err *err) {
     }
     if (!m || m->rank != a->rank) return linear_fill(a, l, down.text, up.text, err);
     l->scale = m->scale * a->strength[0];
+    l->dropout = a->file[0]->config.dropout;
     return tensor_as_is(a, down.text, a->file[0], m->a, err) && tensor_as_is(a, up.text, a->file[0], m->b, err);
 }
 

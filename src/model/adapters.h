@@ -17,6 +17,7 @@ enum { MAX_ADAPTERS = 64 };
 typedef struct LinearAdapter {
     char module[MODULE_NAME];
     double scale; /* of the numbers x A^T */
+    double dropout; /* of x before A, in training */
     bool dora;    /* with weights lora_magnitude_vector and ADAPTER_NORM */
 } LinearAdapter;
 

@@ -18,6 +18,7 @@ static Tensor part(Graph *g, const char *module, const char *name, const char *r
 /* scale * (x A^T) B^T: the factor goes to the few numbers between. */
 static Tensor low_rank(Graph *g, const LinearAdapter *a, Tensor x, const char *out, const char *in) {
     static const char rank[] = {AXIS_ADAPTER, 0};
+    if (g->trains && a->dropout > 0) x = dropout(g, x, a->dropout, (uint32_t)g->count);
     Tensor h = linear(g, x, part(g, a->module, ADAPTER_A, rank, in), NO_TENSOR);
     if (a->scale != 1) h = scale(g, h, a->scale);
     return linear(g, h, part(g, a->module, ADAPTER_B, out, rank), NO_TENSOR);

@@ -15,7 +15,8 @@
 typedef struct StepScalars {
     double loss_weight, label_smoothing, z_loss;
     double clip, learning_rate, beta1, beta2, epsilon, weight_decay, average_decay;
-    int64_t step;
+    int64_t step;  /* 0: an evaluation */
+    uint64_t seed; /* of draws         */
 } StepScalars;
 
 /* The rows of a step. Row r is token[r] of slot[r], the index[r]-th of its sequence (its place in the cache), at rotary
@@ -26,6 +27,7 @@ typedef struct StepRows {
     int64_t *index, *length;
     int32_t *logit_row; /* [logit_rows] row numbers */
     /* Of a program that trains: */
+    int64_t *place;               /* [rows] where in the step it is, whatever the passes; as draws go by   */
     int32_t *label;               /* [logit_rows] the id that each is to tell                              */
     LanePlan lanes[ROW_KINDS];    /* how rows of each list add to sums of TYPE_SUM                         */
     Stage first, last;            /* stages that the next run is of                                        */

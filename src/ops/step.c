@@ -13,11 +13,13 @@ bool step_rows_new(StepRows *s, int64_t rows, Err *err) {
     s->length = mem_new(n, sizeof *s->length, "step", err);
     s->logit_row = mem_new(n, sizeof *s->logit_row, "step", err);
     s->label = mem_new(n, sizeof *s->label, "step", err);
-    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && s->label;
+    s->place = mem_new(n, sizeof *s->place, "step", err);
+    return s->token && s->slot && s->position && s->index && s->length && s->logit_row && s->label &&
+           s->place;
 }
 
 void step_rows_free(StepRows *s) {
-    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row), free(s->label);
+    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row), free(s->label), free(s->place);
     *s = (StepRows){0};
 }
 

@@ -29,6 +29,7 @@ struct Trainer {
     float *head;                /* values of one that the model lacked; or NULL */
     int64_t micro_batch, rows, context, slots;
     int64_t head_rows;          /* logit rows that pass the head at once */
+    uint64_t seed;
     int32_t *logit_row, *label; /* [rows] of a pass */
     int64_t *begins, *logit_begins; /* [micro_batch + 1] of its sequences */
     double *loss;               /* of every label of a step */
@@ -141,6 +142,7 @@ Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
     t->backend = &backend_cpu;
     t->task = o->task;
     t->micro_batch = o->micro_batch;
+    t->seed = o->seed;
     t->context = o->seq_len;
     t->rows = o->micro_batch * o->seq_len;
     if (trainer_plan(t, source, o, err)) {
@@ -275,6 +277,7 @@ static bool pass_fill(Trainer *t, const Pass *p, int64_t *logits, Err *err) {
                 s->index[r] = at;
                 s->position[r] = (int32_t)at;
                 s->length[r] = segment->count;
+                s->place[r] = i * t->context + (r - t->begins[i - p->from]);
                 if (!label_of(t, segment, at, &t->label[*logits])) continue;
                 t->logit_row[(*logits)++] = (int32_t)r;
             }
@@ -385,7 +388,7 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
     s->scalars = (StepScalars){.loss_weight = 1 / (double)out->labels, .label_smoothing = n->label_smoothing,
                                .z_loss = n->z_loss, .clip = 1, .learning_rate = n->learning_rate, .beta1 = n->beta1,
                                .beta2 = n->beta2, .epsilon = n->epsilon, .weight_decay = n->weight_decay,
-                               .average_decay = n->ema_decay, .step = n->step};
+                               .average_decay = n->ema_decay, .step = n->step, .seed = t->seed};
     if (!passes_run(t, rows, count, true, &out->loss, err) || !stages_run(t, STAGE_NORM, STAGE_NORM, err) ||
         !gradient_norm(t, &out->grad_norm, err))
         return false;
