@@ -129,6 +129,10 @@ static inline void of_silu_mul_grad(Graph *g) {
     at_stage(g, STAGE_GRADIENT);
     graph_result(g, silu_mul_grad(g, gate, up, dy), 1);
 }
+static inline void of_dropout(Graph *g) {
+    Tensor x = dropout(g, projected(g, "fd", "gate"), 0.3, 5);
+    if (graph_node(g, x)) graph_node(g, x)->keep = true;
+}
 static inline void of_put_rows(Graph *g) {
     Tensor x = rows_of(g), rows = state(g, "td", TYPE_F32, "rows"), which = input(g, "logit_rows", "r");
     clear_rows(g, rows);

@@ -38,6 +38,7 @@ static const Case cases[] = {
     {"attention_backward, sum_group", of_attention_backward, .scalars = {LOSS}, .longest = 140},
     {"attention_backward in a window", of_window_backward, .scalars = {LOSS}, .longest = 140},
     {"silu_mul_grad", of_silu_mul_grad, .scalars = {LOSS}},
+    {"dropout", of_dropout, .scalars = {LOSS, .step = 3, .seed = 7}},
     {"clear_rows, put_rows", of_put_rows, .scalars = {LOSS}},
     {"loss", of_loss, .scalars = {LOSS}},
     {"loss with label smoothing", of_loss, .scalars = {LOSS, .label_smoothing = 0.2}},
@@ -104,6 +105,7 @@ static void pass_fill(const Both *b, StepRows *s, int from, int to, Labelled *l)
             s->index[t] = i;
             s->position[t] = (int32_t)((i + q) % config.vocab);
             s->length[t] = lengths[q];
+            s->place[t] = q * CONTEXT + i;
             if (q == LABELLESS || (i % 3 && i + 1 < lengths[q])) continue;
             l->row[l->count] = (int32_t)t;
             int32_t *label = &l->label[l->count++];
