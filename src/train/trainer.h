@@ -18,11 +18,10 @@ typedef struct TrainerOptions {
     bool recompute;             /* of each layer only its input is kept for the backward pass                      */
     bool ema;                   /* averages of the weights are kept                                                */
     bool moments_8bit;
-    uint64_t seed;              /* of dropout                                                                      */
     const char *adapter;        /* LoRA: a PEFT folder whose adapter is trained; NULL: all parameters are          */
     TrainTask task;
     int64_t labels;             /* of the task's head; 0: as many as the model's has (qa: 2)                       */
-    uint64_t seed;              /* of a head that the model lacks                                                  */
+    uint64_t seed;              /* of dropout, and of a head that the model lacks                                  */
 } TrainerOptions;
 
 /* What may differ from step to step. */
