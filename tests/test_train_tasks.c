@@ -10,6 +10,8 @@
 #include "../src/eval/head_loss.h"
 #include "../src/io/json.h"
 #include "../src/io/safetensors.h"
+#include "../src/train/task_head.h"
+#include "../src/train/task_scores.h"
 #include "../src/train/trainer.h"
 #include "fixture.h"
 
@@ -388,6 +390,63 @@ static void new_heads_are_drawn(void **state) {
     assert_true(fabs(sqrt(squares / 320) / 0.02 - 1) < 4 / sqrt(640));
 }
 
+/* ---- Metrics ----------------------------------------------------------------------------------------------------- */
+
+static double metric(const TaskMetric *list, int count, const char *name) {
+    for (int i = 0; i < count; i++)
+        if (!strcmp(list[i].name, name)) return list[i].value;
+    fail_msg("no %s", name);
+    return 0;
+}
+
+/* The best pair stands in the context, in order, 30 tokens at most: of rows that say otherwise the next best. */
+static void metrics_of_answers(void **state) {
+    (void)state;
+    enum { T = 50 };
+    int32_t ids[T];
+    float z[3][T][2] = {{{0}}};
+    for (int i = 0; i < T; i++) ids[i] = i;
+    const TrainTarget targets[3] = {{.start = 5, .end = 7, .context = 4}, {.start = 10, .end = 13, .context = 4},
+                                    {.start = 45, .end = 45, .context = 4}};
+    TrainSegment segments[3];
+    for (int i = 0; i < 3; i++) segments[i] = (TrainSegment){ids, NULL, T, &targets[i]};
+    const TrainRow row = {.segments = segments, .count = 3, .tokens = 3 * T};
+    z[0][1][0] = z[0][2][1] = 9, z[0][5][0] = z[0][7][1] = 5;  /* the question scores higher */
+    z[1][12][0] = 8, z[1][11][1] = 8, z[1][15][1] = 7;         /* an end before the beginning; 12 to 15 is told */
+    z[2][6][0] = 9, z[2][45][0] = 8, z[2][45][1] = 8;          /* from 6 it would be too long */
+    TaskTally tally = {.task = TASK_QA};
+    TaskMetric out[MOST_METRICS];
+    int count;
+    Err err = {0};
+    assert_true(task_tally_add(&tally, &row, 1, &(TaskScores){&z[0][0][0], 3 * T, 2}, &err));
+    assert_true(task_tally_end(&tally, out, &count, &err));
+    assert_true(fabs(metric(out, count, "exact_match") - 2.0 / 3) < 1e-12);
+    assert_true(fabs(metric(out, count, "f1") - (1 + 2 * 2.0 / 8 + 1) / 3) < 1e-12);
+    assert_true(task_tally_end(&tally, out, &count, &err) && count == 0); /* it began anew */
+    assert_false(task_tally_add(&tally, &row, 1, &(TaskScores){&z[0][0][0], T, 2}, &err));
+    task_tally_free(&tally);
+}
+
+/* Tags of words: entities where the names are of that kind, across two sequences. */
+static void metrics_of_tags(void **state) {
+    (void)state;
+    const char *names[] = {"B-X", "I-X", "O"};
+    const int32_t ids[] = {5, 6, 7, 8}, labels[2][4] = {{0, 1, NO_LABEL, 2}, {2, NO_LABEL, 0, 2}};
+    const float z[6][3] = {{1, 0, 0}, {0, 1, 0}, {0, 0, 1}, {1, 0, 0}, {1, 0, 0}, {0, 0, 1}};
+    const TrainSegment segments[] = {{ids, labels[0], 4, NULL}, {ids, labels[1], 4, NULL}};
+    const TrainRow rows[] = {{.segments = &segments[0], .count = 1}, {.segments = &segments[1], .count = 1}};
+    TaskTally tally = {.task = TASK_TOKCLS, .names = names, .name_count = 3};
+    TaskMetric out[MOST_METRICS];
+    int count;
+    Err err = {0};
+    assert_true(task_tally_add(&tally, rows, 2, &(TaskScores){&z[0][0], 6, 3}, &err));
+    assert_true(task_tally_end(&tally, out, &count, &err));
+    assert_true(fabs(metric(out, count, "accuracy") - 5.0 / 6) < 1e-12);
+    assert_true(fabs(metric(out, count, "precision") - 2.0 / 3) < 1e-12 && metric(out, count, "recall") == 1);
+    assert_true(fabs(metric(out, count, "f1") - 0.8) < 1e-12);
+    task_tally_free(&tally);
+}
+
 /* ---- What cannot be ---------------------------------------------------------------------------------------------- */
 
 static void refused(const char *model, TrainTask task, int64_t labels, const char *says) {
@@ -419,6 +478,11 @@ static void errors(void **state) {
     refused("train-seqcls", TASK_TOKCLS, 3, "the model's head is 'sequence': expected 'token'");
     refused("train-seqcls", TASK_CLM, 0, "the model's head is 'sequence': expected 'causal'");
     refused("train", TASK_SEQCLS, 0, "the model has no head 'sequence'");
+    ModelConfig config = {.head = HEAD_SEQUENCE, .labels = 3, .problem = "multi_label_classification"};
+    Err err = {0};
+    bool missing;
+    assert_false(task_head_configure(&config, TASK_SEQCLS, 3, &missing, &err));
+    assert_non_null(strstr(err.text, "multi_label_classification of 3 labels"));
     row_refused(&cases[SEQUENCES], (TrainTarget){.label = 3}, NO_LABEL, "row 0: class 3: expected one below 3");
     row_refused(&cases[SEQUENCES], (TrainTarget){.label = -1}, NO_LABEL, "class -1");
     row_refused(&cases[TOKENS], (TrainTarget){0}, 3, "token 1: id 6, label 3");
@@ -432,7 +496,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_torch),        cmocka_unit_test(as_differences),      cmocka_unit_test(as_the_heads_losses),
         cmocka_unit_test(new_heads_learn), cmocka_unit_test(new_heads_are_drawn), cmocka_unit_test(errors),
-        cmocka_unit_test(same_bits),
+        cmocka_unit_test(same_bits),       cmocka_unit_test(metrics_of_answers),  cmocka_unit_test(metrics_of_tags),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
  * has none. */
 #ifndef TASK_HEAD_H
 #define TASK_HEAD_H
+#include "../io/config.h"
 #include "../io/json.h"
 #include "../io/source.h"
 #include "../io/weights.h"
