@@ -148,8 +148,9 @@ check "another optimizer's checkpoint is refused, and why" 'is 1' 'err "the chec
 train other --resume "$work/whole/checkpoint-24" --learning-rate 2e-3
 check "other numbers are said" 'is 0' 'err "learning_rate: 0.001 there, 0.002 here"'
 # The limit is of a file: the weights fit, the moments do not, as on a disk that is full.
-(ulimit -f 2000; trap '' XFSZ; train full; echo "$status" >"$work/status")
-status=$(cat "$work/status")
+status=0
+# shellcheck disable=SC2086 # words
+sh -c 'ulimit -f 2000; trap "" XFSZ; exec "$@"' sh "$QWENMESH" train -m "$model" $options -o "$work/full" >"$work/out" 2>"$work/err" || status=$?
 check "no room for a checkpoint: an error that says so, and nothing half" 'is 1' 'err "was not saved"' 'err "File too large"' '[ ! -e "$work/full/checkpoint-4" ]'
 
 # ---- A task ----------------------------------------------------------------------------------------------------------
@@ -173,6 +174,30 @@ train lora3 --init-adapter "$work/lora" --max-steps 2
 check "--init-adapter goes on with it" 'is 0' '[ -s "$work/lora3/adapter_model.safetensors" ]'
 train lora4 --lora-r 4 --lora-targets nothing
 check "a target that is none is an error" 'is 2' 'err "no linear called nothing"'
+
+# ---- Classes ---------------------------------------------------------------------------------------------------------
+for word in good great fine nice; do echo "{\"text\":\"$word film\",\"label\":\"pos\"}"; echo "{\"text\":\"not $word at all\",\"label\":\"neg\"}"; done >"$work/class.jsonl"
+printf '%s\n' '{"tokens":["Anna","lives","in","Bonn"],"tags":["B-PER","O","O","B-LOC"]}' '{"tokens":["Bonn","is","here"],"tags":["B-LOC","O","O"]}' >"$work/words.jsonl"
+learn() { # TASK DATA FOLDER OPTIONS...
+    task=$1 from=$2 to=$3
+    shift 3
+    run train -m "$model" --task "$task" --data "$work/$from.jsonl" --eval-data "$work/$from.jsonl" -o "$work/$to" --log "$work/$to.jsonl" --seq-len 64 --max-steps 30 --learning-rate 5e-3 "$@"
+}
+learn seqcls class classes
+check "--task seqcls: a new head with the data's names, and how right it is" 'is 0' 'grep -q "\"0\": \"neg\"" "$work/classes/config.json"' 'grep -q Qwen2ForSequenceClassification "$work/classes/config.json"' \
+    'grep -q "\"eval_accuracy\":1.0,\"eval_f1\":1.0" "$work/classes.jsonl"'
+learn seqcls class classes2 --mesh dp2,tp2 --micro-batch 3
+check "--task seqcls: the same bytes on another mesh" 'is 0' 'same_as classes classes2 model.safetensors'
+learn tokcls words words2
+check "--task tokcls: entities" 'is 0' 'grep -q "Qwen2ForTokenClassification" "$work/words2/config.json"' 'grep -q "\"eval_f1\":1.0" "$work/words2.jsonl"'
+run train -m "$work/words2" --task seqcls --data "$work/class.jsonl" -o "$work/none"
+check "a head of another task" 'is 1' "err \"the model's head is 'token': expected 'sequence'\""
+printf '%s\n' '{"text":"a","label":0.5}' '{"text":"b","label":1.5}' '{"text":"zz","label":2.25}' >"$work/numbers.jsonl"
+learn seqcls numbers numbers2
+check "--task seqcls: numbers, and how well they go together" 'is 0' 'grep -q LABEL_0 "$work/numbers2/config.json"' 'grep -q "\"eval_pearson\":\(0.99\|1.0\)" "$work/numbers2.jsonl"'
+printf '%s\n' '{"question":"who?","context":"Anna is in Bonn","answers":{"text":["Anna"],"answer_start":[0]}}' '{"question":"where?","context":"Anna is in Bonn","answers":{"text":["Bonn"],"answer_start":[11]}}' >"$work/answers.jsonl"
+learn qa answers answers2
+check "--task qa: answers" 'is 0' 'grep -q Qwen2ForQuestionAnswering "$work/answers2/config.json"' 'grep -q "\"eval_exact_match\":1.0,\"eval_f1\":1.0" "$work/answers2.jsonl"'
 
 # ---- Beginnings ------------------------------------------------------------------------------------------------------
 run train --init "$model/config.json" --tokenizer "$model" --data "$data" -o "$work/new" --max-steps 3 --seq-len 64 -b 4
