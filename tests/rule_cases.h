@@ -75,6 +75,7 @@ static inline Tensor of_two_ropes(Graph *g) {
     Tensor positions = input(g, "positions", "t"), table = rope_table(g, positions, &config.rope);
     return rope(g, rope(g, projected(g, "(kgc)d", "q_proj"), table), rope_table(g, positions, &slow));
 }
+static inline Tensor of_dropped(Graph *g) { return dropout(g, projected(g, "fd", "up"), 0.3, 5); }
 static inline Tensor of_scaled(Graph *g) { return scale(g, projected(g, "fd", "up"), -0.75); }
 
 /* tied: the head is the table of rows_of. */
@@ -108,6 +109,7 @@ static const RuleCase rule_cases[] = {
     {"one weight twice", of_twice, false, NULL},
     {"add", of_add, false, NULL},
     {"scale", of_scaled, false, NULL},
+    {"dropout", of_dropped, false, NULL},
     {"scale_columns", of_scale_columns, false, &scale_columns_row},
 };
 enum { RULE_CASES = sizeof rule_cases / sizeof *rule_cases };

@@ -41,6 +41,7 @@ static void rows_fill(StepRows *s) {
             s->index[t] = i;
             s->position[t] = (int32_t)i;
             s->length[t] = lengths[q];
+            s->place[t] = t;
             if (i % 3 == 1) continue;
             s->logit_row[s->logit_rows] = (int32_t)t;
             s->label[s->logit_rows++] = (int32_t)((q * 17 + i * 11 + config.vocab - 1) % config.vocab);
@@ -51,7 +52,7 @@ static void rows_fill(StepRows *s) {
     lanes_plan(&s->lanes[STEP_ROWS], SEQUENCES, 0, SEQUENCES, begins);
     lanes_plan(&s->lanes[LOGIT_ROWS], SEQUENCES, 0, SEQUENCES, labelled);
     s->scalars = (StepScalars){.loss_weight = 1 / (double)s->logit_rows, .label_smoothing = 0.1, .z_loss = 0.02,
-                               .clip = 1};
+                               .clip = 1, .step = 1};
 }
 
 static void ruled_open(Ruled *r, const RuleCase *c, bool recompute) {

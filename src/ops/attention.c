@@ -493,7 +493,8 @@ static void attention_stablehlo(Lower *l, const Node *n) {
 }
 
 const OpRow attention_row = {
-    .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c),t(kg)", .results = 1, .pairs_after = true, .unit_cost = attention_unit_cost,
+    .name = "attention", .factors = "t(kg!c),!s(k!c)->t(kg!c),t(kg)", .results = 1,
+    .pairs_after = true, .unit_cost = attention_unit_cost,
     .shape = attention_shape, .units = attention_units, .cost = attention_cost,
     .run = attention_run, .reference = attention_reference,
     .stablehlo = attention_stablehlo, .scratch = attention_op_scratch, .binds = BINDS_CACHE,

@@ -40,8 +40,9 @@ static float kept(const Node *n, uint64_t key, int64_t column, float x) {
 
 static void dropout_reference(const PlainCall *c) {
     for (int64_t t = 0; t < c->rows; t++)
-        for (int64_t i = 0; i < c->out_width; i++)
-            c->out[t * c->out_width + i] = kept(c->node, row_key(c->step, c->node, t), i, c->in[0][t * c->out_width + i]);
+        for (int64_t i = 0, at = t * c->out_width; i < c->out_width; i++, at++)
+            c->out[at] = c->step->scalars.step ? kept(c->node, row_key(c->step, c->node, t), i, c->in[0][at])
+                                               : c->in[0][at];
 }
 
 static void dropout_run(const Call *c, int64_t first, int64_t last) {

@@ -155,7 +155,8 @@ const OpRow linear_dw_row = {
     .name = "linear_dw", .factors = "to,ti,oi->oi",
     .shape = linear_dw_shape, .units = linear_dw_units, .cost = linear_dw_cost,
     .run = linear_dw_run, .reference = linear_dw_reference, .scratch = linear_dw_op_scratch,
-    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .accumulates = true, .whole = true,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2,
+    .accumulates = true, .whole = true,
     .none = NONE_SUM,
 };
 
@@ -202,7 +203,8 @@ const OpRow sum_rows_row = {
     .name = "sum_rows", .factors = "to,o->o",
     .shape = sum_rows_shape, .units = sum_rows_units, .cost = sum_rows_cost,
     .run = sum_rows_run, .reference = sum_rows_reference, .scratch = sum_rows_scratch,
-    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 1, .accumulates = true, .whole = true,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 1,
+    .accumulates = true, .whole = true,
     .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
 };
 

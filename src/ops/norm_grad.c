@@ -149,14 +149,16 @@ const OpRow norm_gain_grad_row = {
     .name = "norm_gain_grad", .factors = "t!d,t,t!d,!d->!d",
     .shape = gain_grad_shape, .units = gain_units, .cost = norm_grad_cost,
     .run = gain_grad_run, .reference = gain_grad_reference, .scratch = gain_scratch,
-    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 3, .accumulates = true, .whole = true,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 3,
+    .accumulates = true, .whole = true,
     .none = NONE_SUM,
 };
 const OpRow head_gain_grad_row = {
     .name = "head_gain_grad", .factors = "t(h!c),th,t(h!c),(h!c)->(h!c)",
     .shape = gain_grad_shape, .units = gain_units, .cost = norm_grad_cost,
     .run = gain_grad_run, .reference = gain_grad_reference, .scratch = gain_scratch,
-    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 3, .accumulates = true, .whole = true,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 3,
+    .accumulates = true, .whole = true,
     .none = NONE_SUM,
 };
 

@@ -70,7 +70,8 @@ const OpRow embed_grad_row = {
     .name = "embed_grad", .factors = "t,t!d,v!d->v!d",
     .shape = embed_grad_shape, .units = embed_grad_units, .cost = rows_cost,
     .run = embed_grad_run, .reference = embed_grad_reference, .scratch = embed_grad_scratch,
-    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .accumulates = true, .whole = true,
+    .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2,
+    .accumulates = true, .whole = true,
     .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
 };
 

@@ -19,7 +19,8 @@ bool step_rows_new(StepRows *s, int64_t rows, Err *err) {
 }
 
 void step_rows_free(StepRows *s) {
-    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row), free(s->label), free(s->place);
+    free(s->token), free(s->slot), free(s->position), free(s->index), free(s->length), free(s->logit_row);
+    free(s->label), free(s->place);
     *s = (StepRows){0};
 }
 

@@ -46,7 +46,8 @@ static bool fresh_adapter(const TrainOptions *o, TrainTask task, int64_t labels,
     float *head = NULL;
     bool missing = false;
     bool ok = config && config_load(config, source, err) &&
-              task_head_configure(config, task, task == TASK_QA ? 2 : labels, &missing, err) && (adapters = adapters_fresh(&init, config, err)) &&
+              task_head_configure(config, task, task == TASK_QA ? 2 : labels, &missing, err) &&
+              (adapters = adapters_fresh(&init, config, err)) &&
               adapters_configure(adapters, config, err) && (weights = model_weights(config, source, err)) &&
               (!missing || task_head_begin(config, source, (uint64_t)o->seed, weights, &head, err)) &&
               bring_head(adapters, config, weights, err) &&

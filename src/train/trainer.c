@@ -394,7 +394,8 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
         return false;
     out->loss /= (double)out->labels;
     out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm) ||
-                   (n->skip_norm > 0 && out->grad_norm > n->skip_norm);
+                   (n->skip_norm > 0 && out->grad_norm > n->skip_norm) ||
+                   (n->skip_loss > 0 && out->loss > n->skip_loss);
     if (out->skipped) return true;
     if (n->max_grad_norm > 0) {
         double clip = n->max_grad_norm / (out->grad_norm + 1e-6);
