@@ -13,7 +13,7 @@ const Command commands[] = {
     {"train", cmd_train, "train a model or an adapter: the same bits on every mesh"},
     {"pull", cmd_pull, "download a model from the Hugging Face hub, checked and resumable"},
     {"pack", cmd_pack, "a model as one file, used where it is mapped: opens at once"},
-    {"merge", cmd_merge, "a model, adapters worked in, as a Hugging Face folder or a GGUF file"},
+    {"merge", cmd_merge, "a model, adapters worked in, as a folder or a GGUF file"},
     {"plan", cmd_plan, "who holds what on a mesh, from config.json alone"},
     {"eval", cmd_eval, "how good a model is: GSM8K, perplexity, choices; two compared"},
     {"bench", cmd_bench, "tokens per second per mesh, beside the read bandwidth"},
