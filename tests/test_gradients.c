@@ -300,7 +300,7 @@ static void run_is_reference(void **state) {
 
 /* A dozen ops one behind the other, scores of attention among them, whose rounding grows by their size. */
 static void graphs_are_references(void **state) {
-    bool seen[128];
+    bool seen[128] = {false};
     (void)state;
     for (int c = 0; c < RULE_CASES; c++) {
         Case of = {.name = rule_cases[c].name, .scalars = {LOSS, .label_smoothing = 0.1, .z_loss = 0.02},

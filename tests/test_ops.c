@@ -155,7 +155,7 @@ static int64_t both_ways(const Backend *backend, int number, const int64_t *shap
 static void run_is_reference(void **state) {
     (void)state;
     static float want[STEPS * MOST_ROWS * WIDEST], got[STEPS * MOST_ROWS * WIDEST];
-    bool seen[64] = {false};
+    bool seen[128] = {false};
     int shapes_tried = brief() ? 2 : SHAPES, meshes_tried = brief() ? 5 : MESHES;
     for (int c = 0; c < CASES; c++)
         for (int s = 0; s < shapes_tried; s++)
@@ -173,7 +173,7 @@ static void run_is_reference(void **state) {
 static void plugin_is_reference(void **state) {
     (void)state;
     static float out[STEPS * MOST_ROWS * WIDEST];
-    bool seen[64];
+    bool seen[128] = {false};
     PluginFile file;
     if (brief() || !plugin_find("cpu", &file, NULL)) {
         printf("SKIP no cpu plugin: run `make plugins`\n");
