@@ -2,18 +2,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/mix.h"
 #include "choice.h"
 
-/* A number in [0, 1) from a counter: rounds of the splitmix64 finaliser (Steele et al. 2014) over the key's parts. */
-static uint64_t mix(uint64_t x) {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position) {
-    return (double)(mix(mix(mix(seed) ^ sequence) ^ position) >> 11) * 0x1p-53;
+    return mix_unit(mix64(mix64(mix64(seed) ^ sequence) ^ position));
 }
 
 /* The candidate at which the running sum of the weights, block by block and then one by one, passes u times their

@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/mix.h"
 #include "adapter_fresh.h"
 #include "family.h"
 
@@ -10,20 +11,12 @@ enum { DEFAULT_RANK = 8, DEFAULT_ALPHA = 8 };
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
 
-/* The finaliser of splitmix64 (Steele et al. 2014). */
-static uint64_t mix(uint64_t x) {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 static void fill(float *out, int64_t count, double bound, uint64_t seed, const char *name) {
     uint64_t key = 14695981039346656037u; /* FNV-1a of the name */
     for (const char *c = name; *c; c++) key = (key ^ (uint8_t)*c) * 1099511628211u;
-    key = mix(mix(seed) ^ key);
+    key = mix64(mix64(seed) ^ key);
     for (int64_t i = 0; i < count; i++) {
-        double u = (double)(mix(key ^ (uint64_t)i) >> 11) * 0x1p-53;
+        double u = mix_unit(mix64(key ^ (uint64_t)i));
         out[i] = (float)((2 * u - 1) * bound);
     }
 }

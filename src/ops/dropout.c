@@ -3,6 +3,7 @@
  * every split into passes, when a layer is computed again, and for the gradient, which is the same op.
  */
 #include <string.h>
+#include "../base/mix.h"
 #include "../graph/gradient.h"
 #include "../graph/lower.h"
 #include "call.h"
@@ -20,20 +21,13 @@ static bool dropout_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     return out->rank == 2 || err_as(err, QM_INTERNAL, "dropout: expected rows");
 }
 
-/* The finaliser of splitmix64 (Steele, Lea & Flood 2014). */
-static uint64_t mix(uint64_t x) {
-    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
-    return x ^ x >> 31;
-}
-
 /* Draws of 16 bits, four columns at a time. */
 static uint64_t row_key(const StepRows *s, const Node *n, int64_t t) {
-    uint64_t key = mix(s->scalars.seed + 0x9e3779b97f4a7c15u * (uint64_t)s->scalars.step);
-    return mix(mix(key ^ (uint64_t)s->place[t]) ^ (uint64_t)attributes_of(n)->site << 32);
+    uint64_t key = mix64(mix64(s->scalars.seed) ^ (uint64_t)s->scalars.step);
+    return mix64(mix64(key ^ (uint64_t)s->place[t]) ^ attributes_of(n)->site);
 }
 static float kept(const Node *n, uint64_t key, int64_t column, float x) {
-    uint32_t draw = (uint32_t)(mix(key + (uint64_t)(column / 4)) >> column % 4 * 16) & 0xffff;
+    uint32_t draw = (uint32_t)(mix64(key ^ (uint64_t)(column / 4)) >> column % 4 * 16) & 0xffff;
     float p = attributes_of(n)->p;
     return (float)draw < p * 65536.0f ? 0 : x / (1.0f - p);
 }

@@ -1,15 +1,9 @@
 /* train_order.c: see train_order.h. */
+#include "../base/mix.h"
 #include "train_order.h"
 
-static uint64_t mix(uint64_t x) {
-    x += 0x9e3779b97f4a7c15u;
-    x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
-    x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
-    return x ^ (x >> 31);
-}
-
 uint64_t train_draw(uint64_t seed, DrawPurpose purpose, uint64_t counter, uint64_t index) {
-    return mix(mix(mix(mix(seed) ^ (uint64_t)purpose) ^ counter) ^ index);
+    return mix64(mix64(mix64(mix64(seed) ^ (uint64_t)purpose) ^ counter) ^ index);
 }
 
 void train_order(uint64_t seed, DrawPurpose purpose, uint64_t counter, int64_t count, int64_t *out) {
