@@ -171,6 +171,12 @@ RowKind shape_rows(const Shape *s) {
     return row ? row->rows : NO_ROWS;
 }
 
+void shape_axes(const Shape *s, char out[AXES_TEXT]) {
+    size_t at = 0;
+    for (int d = 0; d < s->rank; d++)
+        at += (size_t)snprintf(out + at, AXES_TEXT - at, s->dim[d].letters[1] ? "(%s)" : "%s", s->dim[d].letters);
+}
+
 void shape_text(const Shape *s, Text *out) {
     text_line(out, "[");
     for (int i = 0; i < s->rank; i++) {

@@ -261,6 +261,9 @@ static inline int64_t node_width(const Node *n) {
 }
 /* Which list of the step's rows it has a row for. */
 RowKind shape_rows(const Shape *s);
+/* Axes as weight() and state() take them: "(kgc)d". */
+enum { AXES_TEXT = MAX_RANK * (MAX_LETTERS + 2) + 1 };
+void shape_axes(const Shape *s, char out[AXES_TEXT]);
 /* "[t=128,(kgc)=3584]" */
 void shape_text(const Shape *s, Text *out);
 #endif

@@ -27,24 +27,15 @@ static bool owe(Gradient *b, Owed o) {
 bool gradient_add(Gradient *b, Tensor x, Tensor dx) { return owe(b, (Owed){x, dx, NO_TENSOR}); }
 bool gradient_pair(Gradient *b, Tensor x, Tensor dy, Tensor weight) { return owe(b, (Owed){x, dy, weight}); }
 
-/* "(kgc)d" of a shape. */
-static void axes_text(const Shape *s, char out[16]) {
-    size_t at = 0;
-    for (int d = 0; d < s->rank; d++) {
-        bool several = s->dim[d].letters[1] != 0;
-        at += (size_t)snprintf(out + at, 16 - at, several ? "(%s)" : "%s", s->dim[d].letters);
-    }
-}
-
 Tensor gradient_sum(Gradient *b, Tensor weight, const char *axes) {
     const Node *w = graph_node(b->g, weight);
-    char own[16], name[sizeof w->name];
+    char own[AXES_TEXT], name[sizeof w->name];
     int uses = 0;
     if (!w || !mem_grow((void **)&b->weights, &b->weight_capacity, (size_t)b->weight_count + 1, sizeof *b->weights,
                         "gradients", &b->g->err))
         return NO_TENSOR;
     for (int i = 0; i < b->weight_count; i++) uses += b->weights[i].weight.id == weight.id;
-    axes_text(&w->shape, own);
+    shape_axes(&w->shape, own);
     snprintf(name, sizeof name, "%s", w->name);
     Tensor sum = state(b->g, axes ? axes : own, TYPE_SUM, "grad%d.%s", uses, name);
     b->weights[b->weight_count++] = (WeightGradient){weight, sum};

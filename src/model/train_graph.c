@@ -73,15 +73,9 @@ static Tensor gradient_sum_of(Graph *g, const Gradient *b, Tensor weight) {
     return sum;
 }
 
-static void axes_of(const Shape *s, char out[16]) {
-    size_t at = 0;
-    for (int d = 0; d < s->rank; d++)
-        at += (size_t)snprintf(out + at, 16 - at, s->dim[d].letters[1] ? "(%s)" : "%s", s->dim[d].letters);
-}
-
 static Tensor moment(Graph *g, Tensor weight, const char *what) {
-    char axes[16], name[sizeof graph_node(g, weight)->name];
-    axes_of(&graph_node(g, weight)->shape, axes);
+    char axes[AXES_TEXT], name[sizeof graph_node(g, weight)->name];
+    shape_axes(&graph_node(g, weight)->shape, axes);
     snprintf(name, sizeof name, "%s", graph_node(g, weight)->name);
     return state(g, axes, TYPE_F32, "%s.%s", what, name);
 }

@@ -65,10 +65,11 @@ typedef struct Call {
 } Call;
 
 /* Which of the step's rows row0 and row1 count: those of the result, or, where it has none, of what is put into it. */
-static inline RowKind call_row_kind(const Call *c) {
-    RowKind kind = c->node->op->writes_state ? NO_ROWS : shape_rows(&c->node->shape);
-    return kind ? kind : shape_rows(&graph_node(c->graph, c->node->in[0])->shape);
+static inline RowKind node_row_kind(const Graph *g, const Node *n) {
+    RowKind kind = n->op->writes_state ? NO_ROWS : shape_rows(&n->shape);
+    return kind ? kind : shape_rows(&graph_node(g, n->in[0])->shape);
 }
+static inline RowKind call_row_kind(const Call *c) { return node_row_kind(c->graph, c->node); }
 
 /* Rows of a block of a partial value: of a matrix its own, of a vector one, else the step's. */
 static inline int64_t call_block_rows(const Call *c, const Node *n) {

@@ -104,10 +104,8 @@ Tensor linear_dw(Graph *g, Tensor dy, Tensor x, Tensor sum) {
     return graph_op(g, &linear_dw_row, &(Node){.in = {dy, x, sum}});
 }
 
-static RowKind list_of(const Graph *g, const Node *n) { return shape_rows(&graph_node(g, n->in[0])->shape); }
-
 static void linear_dw_reference(const PlainCall *c) {
-    bool goes_on = c->step->lanes[list_of(c->graph, c->node)].held > 0;
+    bool goes_on = c->step->lanes[node_row_kind(c->graph, c->node)].held > 0;
     for (int64_t o = 0; o < c->width[0]; o++)
         for (int64_t i = 0; i < c->width[1]; i++) {
             double sum = goes_on ? (double)c->out[o * c->width[1] + i] : 0;
@@ -141,7 +139,7 @@ static void linear_dw_run(const Call *c, int64_t first, int64_t last) {
     int64_t blocks = panel_blocks(c), panels = (c->in_width[0] + PANEL - 1) / PANEL, columns = c->in_width[1];
     WeightGrad g = {.dy = c->in[0], .x = c->in[1], .dy_stride = c->in_width[0], .x_stride = columns,
                     .outputs = c->in_width[0], .inputs = columns,
-                    .plan = &c->step->lanes[list_of(c->graph, c->node)]};
+                    .plan = &c->step->lanes[call_row_kind(c)]};
     memcpy(g.slot, c->states.slot, sizeof g.slot);
     for (int64_t u = first, end; u < last; u = end) {
         end = (u / blocks + 1) * blocks < last ? (u / blocks + 1) * blocks : last;
@@ -171,7 +169,7 @@ static bool sum_rows_shape(const Graph *g, const Node *n, Shape *out, Err *err) 
 Tensor sum_rows(Graph *g, Tensor dy, Tensor sum) { return graph_op(g, &sum_rows_row, &(Node){.in = {dy, sum}}); }
 
 static void sum_rows_reference(const PlainCall *c) {
-    bool goes_on = c->step->lanes[list_of(c->graph, c->node)].held > 0;
+    bool goes_on = c->step->lanes[node_row_kind(c->graph, c->node)].held > 0;
     for (int64_t o = 0; o < c->width[0]; o++) {
         double sum = goes_on ? (double)c->out[o] : 0;
         for (int64_t t = 0; t < c->rows; t++) sum += (double)c->in[0][t * c->width[0] + o];
@@ -193,7 +191,7 @@ static int64_t sum_rows_scratch(const Program *p, const Node *n, const Blocking 
 }
 static void sum_rows_run(const Call *c, int64_t first, int64_t last) {
     VectorGrad g = {.dy = c->in[0], .dy_stride = c->in_width[0],
-                    .plan = &c->step->lanes[list_of(c->graph, c->node)]};
+                    .plan = &c->step->lanes[call_row_kind(c)]};
     int64_t to = last * SUM_COLUMNS < c->in_width[0] ? last * SUM_COLUMNS : c->in_width[0];
     memcpy(g.slot, c->states.slot, sizeof g.slot);
     if (first < last) products_sum(c->kernels, &g, first * SUM_COLUMNS, to, c->scratch);

@@ -111,7 +111,7 @@ Tensor head_gain_grad(Graph *g, Tensor x, Tensor r, Tensor dy, Tensor sum) {
 
 static void gain_grad_reference(const PlainCall *c) {
     int64_t w = c->width[0], d = norm_width(c->graph, c->node, w);
-    RowKind kind = shape_rows(&graph_node(c->graph, c->node->in[0])->shape);
+    RowKind kind = node_row_kind(c->graph, c->node);
     for (int64_t i = 0; i < w; i++) {
         double sum = c->step->lanes[kind].held ? (double)c->out[i] : 0;
         for (int64_t t = 0; t < c->rows; t++)
@@ -133,9 +133,8 @@ static int64_t gain_scratch(const Program *p, const Node *n, const Blocking *blo
 }
 static void gain_grad_run(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->in_width[0], step = gain_step(c), each = w / norm_width(c->graph, c->node, w);
-    RowKind kind = shape_rows(&graph_node(c->graph, c->node->in[0])->shape);
     VectorGrad g = {.dy = c->in[2], .x = c->in[0], .r = c->in[1], .dy_stride = w, .x_stride = w,
-                    .plan = &c->step->lanes[kind]};
+                    .plan = &c->step->lanes[call_row_kind(c)]};
     memcpy(g.slot, c->states.slot, sizeof g.slot);
     for (int64_t u = first; u < last; u++) {
         float *r = c->scratch + products_sum_scratch();

@@ -129,10 +129,8 @@ bool select_rows_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
     (void)self;
     Graph *g = b->g;
     if (!gradient_needed(b, n->in[0])) return true;
-    const Shape *x = &graph_node(g, n->in[0])->shape;
-    char axes[16];
-    snprintf(axes, sizeof axes, "%c%s%s%s", x->dim[0].letters[0], x->dim[1].letters[1] ? "(" : "", x->dim[1].letters,
-             x->dim[1].letters[1] ? ")" : "");
+    char axes[AXES_TEXT];
+    shape_axes(&graph_node(g, n->in[0])->shape, axes);
     Tensor rows = state(g, axes, TYPE_F32, "rows%d.grad", n->in[0].id);
     Stage stage = g->stage;
     g->stage = STAGE_FORWARD;

@@ -116,10 +116,8 @@ static bool columns_sum_shape(const Graph *g, const Node *n, Shape *out, Err *er
            err_as(err, QM_INTERNAL, "scale_columns_grad: the sum does not fit the rows");
 }
 
-static RowKind list_of(const Graph *g, const Node *n) { return shape_rows(&graph_node(g, n->in[0])->shape); }
-
 static void scale_columns_grad_reference(const PlainCall *c) {
-    bool goes_on = c->step->lanes[list_of(c->graph, c->node)].held > 0;
+    bool goes_on = c->step->lanes[node_row_kind(c->graph, c->node)].held > 0;
     for (int64_t o = 0; o < c->width[0]; o++) {
         double sum = goes_on ? (double)c->out[o] : 0;
         for (int64_t t = 0; t < c->rows; t++)
@@ -138,7 +136,7 @@ static void scale_columns_grad_run(const Call *c, int64_t first, int64_t last) {
     int64_t w = c->in_width[0], to = last * GRAD_COLUMNS < w ? last * GRAD_COLUMNS : w;
     float *ones = c->scratch + products_sum_scratch();
     VectorGrad g = {.dy = c->in[1], .x = c->in[0], .r = ones, .dy_stride = w, .x_stride = w,
-                    .plan = &c->step->lanes[list_of(c->graph, c->node)]};
+                    .plan = &c->step->lanes[call_row_kind(c)]};
     for (int64_t t = 0; t < c->row1; t++) ones[t] = 1;
     memcpy(g.slot, c->states.slot, sizeof g.slot);
     if (first < last) products_norm_sum(c->kernels, &g, first * GRAD_COLUMNS, to, c->scratch);
