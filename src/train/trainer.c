@@ -38,7 +38,6 @@ struct Trainer {
     size_t scores_capacity;
     int64_t score_rows;
     TrainTensor *tensors;
-    Tensor *tensor_weight;      /* [tensor] in the program */
     TrainedWeight *tensor_trained; /* [tensor] in the program; .weight NO_TENSOR: it is not trained */
     int tensor_count;
     QmModelInfo info;
@@ -67,16 +66,14 @@ static bool tensors_list(Trainer *t, Err *err) {
     const Graph *g = &t->train.model.graph;
     size_t n = (size_t)g->count;
     t->tensors = mem_new(n, sizeof *t->tensors, "tensors", err);
-    t->tensor_weight = mem_new(n, sizeof *t->tensor_weight, "tensors", err);
     t->tensor_trained = mem_new(n, sizeof *t->tensor_trained, "tensors", err);
-    if (!t->tensors || !t->tensor_weight || !t->tensor_trained) return false;
+    if (!t->tensors || !t->tensor_trained) return false;
     for (int id = 1; id < g->count; id++) {
         const Node *w = &g->nodes[id];
         if (w->kind != NODE_WEIGHT || strstr(w->name, ADAPTER_NORM)) continue; /* that is computed */
         int i = t->tensor_count++;
         t->tensors[i] = (TrainTensor){.name = w->name, .rank = w->shape.rank, .trained = w->trained};
         for (int d = 0; d < 2; d++) t->tensors[i].dim[d] = d < w->shape.rank ? w->shape.dim[d].size : 1;
-        t->tensor_weight[i] = program_tensor(&t->program, (Tensor){id});
         for (int k = 0; k < t->train.count; k++) {
             const TrainedWeight *of = &t->train.weights[k];
             if (of->weight.id != id) continue;
@@ -178,7 +175,7 @@ void trainer_close(Trainer *t) {
     adapters_free(t->adapters);
     free(t->logit_row), free(t->label), free(t->begins), free(t->logit_begins), free(t->loss);
     free(t->head), free(t->scores);
-    free(t->tensors), free(t->tensor_weight), free(t->tensor_trained);
+    free(t->tensors), free(t->tensor_trained);
     free(t);
 }
 
@@ -202,6 +199,13 @@ static bool label_of(const Trainer *t, const TrainSegment *s, int64_t at, int32_
         return true;
     }
     return false;
+}
+
+static int64_t tokens_of(const TrainRow *rows, int64_t count) {
+    int64_t tokens = 0;
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t g = 0; g < rows[i].count; g++) tokens += rows[i].segments[g].count;
+    return tokens;
 }
 
 static int64_t rows_of_head(const Trainer *t, const TrainSegment *s) {
@@ -251,6 +255,12 @@ static bool row_check(const Trainer *t, const TrainRow *row, int64_t number, Err
     }
     return tokens <= t->context || err_as(err, QM_LIMIT, "row %lld: %lld tokens do not fit a sequence length of %lld",
                                           (long long)number, (long long)tokens, (long long)t->context);
+}
+
+static bool rows_check(const Trainer *t, const TrainRow *rows, int64_t count, Err *err) {
+    for (int64_t i = 0; i < count; i++)
+        if (!row_check(t, &rows[i], i, err)) return false;
+    return true;
 }
 
 /* The rows of a pass, and which of them have a label. */
@@ -334,10 +344,8 @@ static bool head_run(Trainer *t, const Pass *p, int64_t logits, bool gradients, 
 /* All passes over `count` rows; *sum: of the losses of all labels, in the order of lanes. */
 static bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients, double *sum, Err *err) {
     StepRows *s = t->backend->rows(t->state);
-    int64_t all = 0, done = 0, logits;
+    int64_t all = tokens_of(rows, count), done = 0, logits; /* of which some have labels */
     int kept = 0;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t g = 0; g < rows[i].count; g++) all += rows[i].segments[g].count; /* of which some have labels */
     int64_t *begins = mem_new((size_t)count + 1, sizeof *begins, "losses", err);
     bool ok = begins && mem_grow((void **)&t->loss, &t->loss_capacity, (size_t)all + 1, sizeof *t->loss, "losses", err);
     for (int64_t from = 0, to; ok && from < count; from = to) {
@@ -378,10 +386,8 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
     StepRows *s = t->backend->rows(t->state);
     *out = (StepResult){0};
     t->score_rows = 0;
-    for (int64_t i = 0; i < count; i++) {
-        if (!row_check(t, &rows[i], i, err)) return false;
-        for (int64_t g = 0; g < rows[i].count; g++) out->tokens += rows[i].segments[g].count;
-    }
+    if (!rows_check(t, rows, count, err)) return false;
+    out->tokens = tokens_of(rows, count);
     out->labels = labels_of(t, rows, count);
     if (count < 1 || !out->labels)
         return err_as(err, QM_INPUT, "a step of %lld rows has no label to learn from", (long long)count);
@@ -408,8 +414,7 @@ bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *l
     StepRows *s = t->backend->rows(t->state);
     *loss = 0;
     t->score_rows = 0;
-    for (int64_t i = 0; i < count; i++)
-        if (!row_check(t, &rows[i], i, err)) return false;
+    if (!rows_check(t, rows, count, err)) return false;
     *labels = labels_of(t, rows, count);
     s->scalars = (StepScalars){.loss_weight = 1, .clip = 1};
     return count < 1 || passes_run(t, rows, count, false, loss, err);

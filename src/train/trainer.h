@@ -41,7 +41,7 @@ typedef struct Trainer Trainer;
 /* source: of the model, kept by the caller until trainer_close. NULL on error. */
 Trainer *trainer_open(QmSource *source, const TrainerOptions *options, Err *err);
 void trainer_close(Trainer *t);
-/* One step of the optimizer over `count` rows. Interrupted (err->kind QM_INTERRUPTED): nothing of the step counts. */
+/* One step of the optimizer over `count` rows; after an error weights and moments are as they were. */
 bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNumbers *numbers, StepResult *result,
                   Err *err);
 /* The sum of the losses of these rows' labels, and how many there are: bit for bit what qm_forward gives. */
