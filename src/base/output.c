@@ -187,6 +187,15 @@ bool output_end(Output *o, bool ok, Err *err) {
     return ok;
 }
 
+bool output_write(const char *folder, const char *name, const char *data, size_t bytes, Err *err) {
+    char *path = path_join(folder, name, err);
+    Output out = {0};
+    bool ok = path && output_open(&out, path, err) && file_put(out.file, data, bytes, path, err);
+    ok = output_end(&out, ok, err);
+    free(path);
+    return ok;
+}
+
 char *output_keep(Output *o) {
     char *kept = NULL;
     struct stat st;

@@ -19,6 +19,8 @@ bool output_commit(Output *o, Err *err);
 void output_close(Output *o);
 /* commit if `ok`, then close. */
 bool output_end(Output *o, bool ok, Err *err);
+/* A small file of a folder, whole or not at all. */
+bool output_write(const char *folder, const char *name, const char *data, size_t bytes, Err *err);
 /* Gives what was written so far the name "PATH.incomplete" (".incomplete.2" where that is taken), then closes. The
  * name, malloc'ed; NULL when there is nothing to keep. */
 char *output_keep(Output *o);

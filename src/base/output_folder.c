@@ -169,12 +169,8 @@ static bool write_list(const OutputFolder *o, const char *key, FolderStale *stal
             text_line(&text, "new %s\n", entry->d_name);
     if (!list) cannot("read", o->path, err);
     if (list) closedir(list);
-    char *path = path_join(o->path, list_name, err);
-    Output out = {0};
-    bool ok = path && !err->kind && text_ok(&text, list_name, err) && output_open(&out, path, err) &&
-              file_put(out.file, text.data, text.bytes, path, err);
-    ok = output_end(&out, ok, err);
-    free(path);
+    bool ok = !err->kind && text_ok(&text, list_name, err) &&
+              output_write(o->path, list_name, text.data, text.bytes, err);
     text_free(&text);
     return ok;
 }

@@ -33,15 +33,6 @@ static json_t *arguments_json(const Lower *l, const LowerArgument *list, int cou
     return out;
 }
 
-static bool write_file(const char *folder, const char *name, const char *data, size_t bytes, Err *err) {
-    char *path = path_join(folder, name, err);
-    Output out = {0};
-    bool ok = path && output_open(&out, path, err) && file_put(out.file, data, bytes, path, err);
-    ok = output_end(&out, ok, err);
-    free(path);
-    return ok;
-}
-
 static bool export_bucket(Export *e, const Bucket *b, Err *err) {
     Lower l;
     Text text = {0};
@@ -53,7 +44,7 @@ static bool export_bucket(Export *e, const Bucket *b, Err *err) {
     Programs *p = &e->programs;
     p->lower.bucket = *b;
     bool ok = lower_program(&l, &p->program, &p->lower, &text, err) &&
-              write_file(e->folder, file, text.data, text.bytes, err);
+              output_write(e->folder, file, text.data, text.bytes, err);
     if (ok) {
         json_array_append_new(e->buckets, json_pack("{s:s,s:s,s:I,s:I,s:I,s:o,s:o}", "name", name, "file", file,
                                                     "slots", (json_int_t)b->slots, "rows", (json_int_t)b->rows,
@@ -80,7 +71,7 @@ static bool export_all(Export *e, Err *err) {
                                  (json_int_t)p->lower.cache_slots, "cache_positions", (json_int_t)p->lower.positions,
                                  "buckets", e->buckets);
     char *dump = manifest ? json_dumps(manifest, JSON_INDENT(1)) : NULL;
-    bool ok = dump ? write_file(e->folder, "manifest.json", dump, strlen(dump), err)
+    bool ok = dump ? output_write(e->folder, "manifest.json", dump, strlen(dump), err)
                    : err_as(err, QM_MEMORY, "out of memory: manifest");
     free(dump);
     json_decref(manifest);

@@ -77,15 +77,11 @@ static json_t *config_json(const Adapters *a) {
 
 bool adapter_config_write(const Adapters *a, const char *folder, Err *err) {
     json_t *root = config_json(a);
-    char *path = path_join(folder, ADAPTER_CONFIG, err);
-    char *text = root && path ? json_python(root, (JsonStyle){.sorted = true, .ascii = true}, path, err) : NULL;
-    Output out = {0};
+    char *text = root ? json_python(root, (JsonStyle){.sorted = true, .ascii = true}, ADAPTER_CONFIG, err) : NULL;
     if (!root) err_as(err, QM_MEMORY, "out of memory: " ADAPTER_CONFIG);
-    bool ok = text && output_open(&out, path, err);
-    if (ok) ok = output_end(&out, file_put(out.file, text, strlen(text), path, err), err);
+    bool ok = text && output_write(folder, ADAPTER_CONFIG, text, strlen(text), err);
     json_decref(root);
     free(text);
-    free(path);
     return ok;
 }
 

@@ -21,21 +21,12 @@ static const char templates_folder[] = "additional_chat_templates";
 
 /* ---- Small files ------------------------------------------------------------------------------------------------- */
 
-static bool put_file(const char *folder, const char *name, const char *data, size_t bytes, Err *err) {
-    char *path = path_join(folder, name, err);
-    Output out = {0};
-    bool ok = path && output_open(&out, path, err) && file_put(out.file, data, bytes, path, err);
-    ok = output_end(&out, ok, err);
-    free(path);
-    return ok;
-}
-
 /* As transformers writes configurations: with a line end. The value is given up. */
 static bool put_json(const char *folder, const char *name, json_t *value, JsonStyle style, Err *err) {
     char *text = value ? json_python(value, style, name, err) : NULL;
     Text all = {0};
     if (text) text_line(&all, "%s\n", text);
-    bool ok = text && text_ok(&all, name, err) && put_file(folder, name, all.data, all.bytes, err);
+    bool ok = text && text_ok(&all, name, err) && output_write(folder, name, all.data, all.bytes, err);
     text_free(&all);
     free(text);
     json_decref(value);
@@ -47,7 +38,7 @@ static bool copy_file(Source *source, const char *name, const char *folder, bool
     SourceText text;
     bool ok = source_text(source, name, SMALL_LIMIT, &text, err);
     *had = ok && text.data;
-    ok = ok && (!text.data || put_file(folder, name, text.data, text.bytes, err));
+    ok = ok && (!text.data || output_write(folder, name, text.data, text.bytes, err));
     source_text_free(&text);
     return ok;
 }
@@ -79,7 +70,7 @@ static bool write_gguf_tokenizer(Source *source, const Gguf *gguf, int64_t posit
     QmTokenizer *t = qm_tokenizer_open_from(source, err);
     size_t bytes = 0;
     char *text = t ? tokenizer_to_json(t, gguf, &bytes, err) : NULL;
-    bool ok = text && put_file(folder, "tokenizer.json", text, bytes, err) &&
+    bool ok = text && output_write(folder, "tokenizer.json", text, bytes, err) &&
               put_json(folder, "tokenizer_config.json", tokenizer_config_to_json(t, gguf, positions, err),
                        (JsonStyle){0}, err);
     free(text);

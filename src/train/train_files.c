@@ -27,13 +27,11 @@ static bool write_part(void *owner, int64_t tensor, CheckpointPart part, const f
 
 /* An adapter has the configuration that it began with. */
 static bool copy_adapter_config(const TrainFiles *f, const char *folder, Err *err) {
-    char *from = path_join(f->adapter, ADAPTER_CONFIG, err), *to = from ? path_join(folder, ADAPTER_CONFIG, err) : NULL;
+    char *from = path_join(f->adapter, ADAPTER_CONFIG, err);
     size_t bytes = 0;
-    char *text = to ? file_read(from, 1 << 24, &bytes, err) : NULL;
-    Output out = {0};
-    bool ok = text && output_open(&out, to, err) && file_put(out.file, text, bytes, to, err);
-    ok = output_end(&out, ok, err) && ok;
-    free(from), free(to), free(text);
+    char *text = from ? file_read(from, 1 << 24, &bytes, err) : NULL;
+    bool ok = text && output_write(folder, ADAPTER_CONFIG, text, bytes, err);
+    free(from), free(text);
     return ok;
 }
 
