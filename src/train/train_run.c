@@ -106,14 +106,23 @@ static bool find_begin(TrainRun *run, Err *err) {
     return !err->kind;
 }
 
+/* What the trainer is told but for what the data says. */
+static TrainerOptions trainer_options(const TrainRun *run) {
+    const TrainOptions *o = options_of(run);
+    return (TrainerOptions){.engine = run->job.engine, .seq_len = o->seq_len, .micro_batch = o->micro_batch,
+                            .optimizer = o->optimizer, .recompute = o->recompute, .ema = o->ema > 0,
+                            .moments_8bit = o->moments_8bit, .seed = (uint64_t)o->seed};
+}
+
 TrainRun *train_run_open(const TrainJob *job, Err *err) {
     TrainRun *run = mem_new(1, sizeof *run, "a run", err);
     if (!run) return NULL;
     run->job = *job;
     run->state = loop_state_new();
     const TrainOptions *o = options_of(run);
-    if (config_load(&run->config, job->source, err) && (!o->out || model_folder_allowed(job->source, o->out, err)) &&
-        find_begin(run, err) && open_data(run, err))
+    const TrainerOptions t = trainer_options(run);
+    if ((o->max_steps == 0 || trainer_allows(&t, err)) && config_load(&run->config, job->source, err) &&
+        (!o->out || model_folder_allowed(job->source, o->out, err)) && find_begin(run, err) && open_data(run, err))
         return run;
     train_run_close(run);
     return NULL;
@@ -192,10 +201,8 @@ static bool name_classes(TrainRun *run, Err *err) {
 static bool open_trainer(TrainRun *run, Err *err) {
     const TrainOptions *o = options_of(run);
     const TrainCounts *counts = train_counts(run->data);
-    TrainerOptions t = {.engine = run->job.engine, .seq_len = o->seq_len, .micro_batch = o->micro_batch,
-                        .optimizer = o->optimizer, .recompute = o->recompute, .ema = o->ema > 0,
-                        .moments_8bit = o->moments_8bit, .task = task_of(run), .labels = labels_of(run),
-                        .seed = (uint64_t)o->seed};
+    TrainerOptions t = trainer_options(run);
+    t.task = task_of(run), t.labels = labels_of(run);
     if (!begin(run, &t.adapter, err) || !(run->trainer = trainer_open(run->job.source, &t, err))) return false;
     count_parameters(run);
     json_t *numbers = train_options_json(o, run->length.steps, counts->rows, counts->tokens, counts->labels, err);

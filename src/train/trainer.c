@@ -45,7 +45,7 @@ struct Trainer {
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
-static bool options_check(const TrainerOptions *o, Err *err) {
+bool trainer_allows(const TrainerOptions *o, Err *err) {
     if (transport_ranks() > 1) return err_as(err, QM_USAGE, "train: runs in one process");
     if (o->optimizer == OPTIMIZER_MUON) return err_as(err, QM_USAGE, "optimizer: expected adamw or sgd, got muon");
     if (o->moments_8bit) return err_as(err, QM_USAGE, "moments: expected f32, got 8bit");
@@ -134,7 +134,7 @@ static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, 
 }
 
 Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
-    Trainer *t = options_check(o, err) ? mem_new(1, sizeof *t, "trainer", err) : NULL;
+    Trainer *t = trainer_allows(o, err) ? mem_new(1, sizeof *t, "trainer", err) : NULL;
     if (!t) return NULL;
     t->backend = &backend_cpu;
     t->task = o->task;

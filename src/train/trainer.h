@@ -38,6 +38,8 @@ typedef struct StepResult { double loss, grad_norm; int64_t labels, tokens; bool
 
 typedef struct Trainer Trainer;
 
+/* Refuses what cannot be trained so, before anything is read. trainer_open asks too. */
+bool trainer_allows(const TrainerOptions *options, Err *err);
 /* source: of the model, kept by the caller until trainer_close. NULL on error. */
 Trainer *trainer_open(QmSource *source, const TrainerOptions *options, Err *err);
 void trainer_close(Trainer *t);
