@@ -151,7 +151,7 @@ check "another model" 'is 1' said_once 'err "rank 1: another model"' 'no_err MPI
 # shellcheck disable=SC2086
 spread_as 1 QWENMESH_PLUGIN_CUDA=/nowhere/x.so 2 $one $cuda --mesh 1x4
 check "a rank without the plugin" 'is 2' said_once 'err "rank 1: QWENMESH_PLUGIN_CUDA: expected a plugin"'
-port=$((20000 + $$ % 20000))
+port=$((10000 + $$ % 20000)) # below those that the system hands out itself
 for told in localhost "127.0.0.1:$port" "[::1]"; do
     # shellcheck disable=SC2086
     QWENMESH_PJRT_COORDINATOR=$told spread 2 $one $cuda --mesh 1x4 -v
