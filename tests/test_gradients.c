@@ -162,26 +162,18 @@ static void head_run(const Both *b, const Labelled *l, int from, int to, int *ke
     s->logit_rows = 0;
 }
 
-/* Where row `r`, column `c` of a state lies: its rows are in panels. */
-static size_t panel_place(int64_t r, int64_t c, int64_t columns) {
-    return (size_t)((r / PANEL * columns + c) * PANEL + r % PANEL);
-}
-
 /* What states and trained weights hold; of rows the first `rows`. */
 static void states_read(const Both *b, int64_t rows) {
     for (int id = 1; id < b->g.count; id++) {
         const Node *n = &b->g.nodes[id];
-        int64_t floats;
+        Err err = {0};
         if (!node_is_state(n) || n->type == TYPE_CACHE || (n->value == VALUE_ROWS) != (rows > 0)) continue;
         Tensor t = program_tensor(&b->program, (Tensor){id});
-        const float *data = backend_cpu.state(b->engine, t, &floats), *want = b->plain.value[t.id];
-        assert_non_null(data);
-        if (n->value == VALUE_ROWS) add_values(&b->had[id], data, want, (size_t)(rows * node_width(n)));
-        else if (n->value == VALUE_VECTOR) add_values(&b->had[id], data, want, (size_t)node_size(n));
-        else
-            for (int64_t r = 0, w = node_width(n); r < n->shape.dim[0].size; r++)
-                for (int64_t c = 0; c < w; c++)
-                    add_values(&b->had[id], &data[panel_place(r, c, w)], &want[r * w + c], 1);
+        size_t floats = (size_t)(n->value == VALUE_ROWS ? rows * node_width(n) : node_size(n));
+        float *data = calloc(floats + 1, sizeof *data);
+        if (!backend_cpu.state_read(b->engine, t, data, &err)) fail_msg("%s: %s", n->name, err.text);
+        add_values(&b->had[id], data, b->plain.value[t.id], floats);
+        free(data);
     }
 }
 

@@ -90,14 +90,6 @@ static const float *cpu_read(void *backend, Tensor t, Err *err) {
     return NULL;
 }
 
-static float *cpu_state(void *backend, Tensor t, int64_t *floats) {
-    const Cpu *cpu = backend;
-    const Node *n = graph_state(&cpu->program->graph, t);
-    if (!n || (n->kind == NODE_STATE && n->type == TYPE_CACHE)) return NULL;
-    *floats = n->value == VALUE_ROWS ? 0 : cpu_state_floats(n);
-    return cpu_state_data(cpu, n);
-}
-
 static const BackendInfo *cpu_info(void *backend) { return &((Cpu *)backend)->info; }
 
 static bool cpu_copy(void *backend, int from_slot, int to_slot, int64_t positions, Err *err) {
@@ -119,5 +111,6 @@ const Backend backend_cpu = {
     .info = cpu_info,
     .copy = cpu_copy,
     .phases = cpu_phases,
-    .state = cpu_state,
+    .state_read = cpu_state_read,
+    .state_write = cpu_state_write,
 };

@@ -129,6 +129,9 @@ int64_t cpu_cache_number(const Graph *g, const Node *state); /* caches before it
 int64_t cpu_state_floats(const Node *n);
 size_t cpu_state_bytes(const Cpu *cpu, const Node *n);
 float *cpu_state_data(const Cpu *cpu, const Node *n);
+/* states.c: as Backend.state_read and state_write. */
+bool cpu_state_read(void *backend, Tensor tensor, float *out, Err *err);
+bool cpu_state_write(void *backend, Tensor tensor, const float *in, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
 /* key_bias.c: a cache in 8 bits. Chooses the biases that it leaves out (ops/key_bias.h), once weights are there; freed
  * with key_bias_free, after failure too. */

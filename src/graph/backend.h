@@ -59,9 +59,10 @@ typedef struct Backend {
     bool (*candidates)(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
     /* Makes the first `positions` of to_slot's cache equal to from_slot's, bit for bit. NULL: not possible. */
     bool (*copy)(void *backend, int from_slot, int to_slot, int64_t positions, Err *err);
-    /* Where a state lies that is no cache, or a trained weight, as ops see it (StatesBinding); *floats: how many numbers.
-     * NULL: it has none. */
-    float *(*state)(void *backend, Tensor tensor, int64_t *floats);
+    /* All of a state that is no cache, or of a trained weight, row-major f32: of rows, those of the last step; of a sum
+     * over rows, as the program has completed it. NULL: the backend does not train. */
+    bool (*state_read)(void *backend, Tensor tensor, float *out, Err *err);
+    bool (*state_write)(void *backend, Tensor tensor, const float *in, Err *err);
     /* As qm_engine_phases. NULL: not told. */
     int (*phases)(void *backend, QmPhase *out, int most);
 } Backend;

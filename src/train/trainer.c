@@ -1,5 +1,4 @@
-/* trainer.c: see trainer.h. A step of the optimizer: passes of so many rows, each forward, then the head for some of its
- * logit rows after the other, then backward; then the norm of all gradients, and the update. */
+/* trainer.c: see trainer.h. A step of the optimizer: passes (passes.h), then the norm of all gradients, and the update. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,41 +6,9 @@
 #include "../base/transport.h"
 #include "../cpu/cpu_engine.h"
 #include "../io/source.h"
-#include "../model/adapters.h"
 #include "../model/family.h"
-#include "../model/train_graph.h"
-#include "../ops/loss.h"
+#include "passes.h"
 #include "task_head.h"
-#include "trainer.h"
-
-enum { HEAD_ROWS = 256, MOST_SEGMENTS = 1024 };
-
-struct Trainer {
-    ModelConfig config;
-    TrainGraph train;
-    Partition partition;
-    Program program;
-    Weights *weights;
-    Adapters *adapters;         /* NULL: none */
-    const Backend *backend;
-    void *state;
-    TrainTask task;
-    float *head;                /* values of one that the model lacked; or NULL */
-    int64_t micro_batch, rows, context, slots;
-    int64_t head_rows;          /* logit rows that pass the head at once */
-    uint64_t seed;
-    int32_t *logit_row, *label; /* [rows] of a pass */
-    int64_t *begins, *logit_begins; /* [micro_batch + 1] of its sequences */
-    double *loss;               /* of every label of a step */
-    size_t loss_capacity;
-    float *scores;              /* [logit rows of an evaluation][labels], of a head with labels */
-    size_t scores_capacity;
-    int64_t score_rows;
-    TrainTensor *tensors;
-    TrainedWeight *tensor_trained; /* [tensor] in the program; .weight NO_TENSOR: it is not trained */
-    int tensor_count;
-    QmModelInfo info;
-};
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
@@ -179,192 +146,6 @@ void trainer_close(Trainer *t) {
     free(t);
 }
 
-/* ---- A pass ------------------------------------------------------------------------------------------------------ */
-
-/* Rows [from, to) of a step of `count`. */
-typedef struct Pass { const TrainRow *rows; int64_t from, to, count; } Pass;
-
-/* The label of a token, where it counts for something: that which its row of logits is told by. */
-static bool label_of(const Trainer *t, const TrainSegment *s, int64_t at, int32_t *label) {
-    const TrainTarget *target = s->target;
-    switch (t->task) {
-    case TASK_CLM: return s->labels && at + 1 < s->count && (*label = s->labels[at + 1]) != NO_LABEL;
-    case TASK_TOKCLS: return s->labels && (*label = s->labels[at]) != NO_LABEL;
-    case TASK_SEQCLS:
-        if (t->config.labels == 1) memcpy(label, &target->value, sizeof *label);
-        else *label = target->label;
-        return at + 1 == s->count;
-    case TASK_QA:
-        *label = (at == target->start ? SPAN_BEGINS : 0) | (at == target->end ? SPAN_ENDS : 0);
-        return true;
-    }
-    return false;
-}
-
-static int64_t tokens_of(const TrainRow *rows, int64_t count) {
-    int64_t tokens = 0;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t g = 0; g < rows[i].count; g++) tokens += rows[i].segments[g].count;
-    return tokens;
-}
-
-static int64_t rows_of_head(const Trainer *t, const TrainSegment *s) {
-    int64_t rows = 0;
-    int32_t label;
-    for (int64_t at = 0; at < s->count; at++) rows += label_of(t, s, at, &label);
-    return rows;
-}
-
-/* How many a loss is the mean over: an answer's sequence counts once. */
-static int64_t labels_of(const Trainer *t, const TrainRow *rows, int64_t count) {
-    int64_t labels = 0;
-    for (int64_t i = 0; i < count; i++)
-        for (int64_t g = 0; g < rows[i].count; g++)
-            labels += t->task == TASK_QA ? 1 : rows_of_head(t, &rows[i].segments[g]);
-    return labels;
-}
-
-static bool target_check(const Trainer *t, const TrainSegment *s, Err *err) {
-    const TrainTarget *g = s->target;
-    if (t->task != TASK_SEQCLS && t->task != TASK_QA) return true;
-    if (!g || s->count < 1) return err_as(err, QM_INPUT, "a sequence without a target");
-    if (t->task == TASK_QA)
-        return (g->context >= 0 && g->context <= g->start && g->start <= g->end && g->end < s->count) ||
-               err_as(err, QM_INPUT, "an answer from token %d to %d: expected two in order from %d on, below %lld", g->start,
-                      g->end, g->context, (long long)s->count);
-    if (t->config.labels == 1)
-        return isfinite(g->value) || err_as(err, QM_INPUT, "a target %g: expected a finite number", (double)g->value);
-    return (g->label >= 0 && g->label < t->config.labels) ||
-           err_as(err, QM_INPUT, "class %d: expected one below %lld", g->label, (long long)t->config.labels);
-}
-
-static bool row_check(const Trainer *t, const TrainRow *row, int64_t number, Err *err) {
-    int64_t tokens = 0, vocab = t->config.vocab, labels = t->task == TASK_TOKCLS ? t->config.labels : vocab;
-    for (int64_t s = 0; s < row->count; s++) {
-        const TrainSegment *g = &row->segments[s];
-        if (!target_check(t, g, err)) return err_prefix(err, "row %lld", (long long)number), false;
-        for (int64_t i = 0; i < g->count; i++) {
-            int32_t label = g->labels ? g->labels[i] : NO_LABEL;
-            bool right = label == NO_LABEL || (label >= 0 && label < labels);
-            if (g->ids[i] < 0 || g->ids[i] >= vocab || !right)
-                return err_as(err, QM_INPUT, "row %lld, token %lld: id %d, label %d: expected ids below %lld, labels below "
-                              "%lld", (long long)number, (long long)(tokens + i), g->ids[i], label, (long long)vocab,
-                              (long long)labels);
-        }
-        tokens += g->count;
-    }
-    return tokens <= t->context || err_as(err, QM_LIMIT, "row %lld: %lld tokens do not fit a sequence length of %lld",
-                                          (long long)number, (long long)tokens, (long long)t->context);
-}
-
-static bool rows_check(const Trainer *t, const TrainRow *rows, int64_t count, Err *err) {
-    for (int64_t i = 0; i < count; i++)
-        if (!row_check(t, &rows[i], i, err)) return false;
-    return true;
-}
-
-/* The rows of a pass, and which of them have a label. */
-static bool pass_fill(Trainer *t, const Pass *p, int64_t *logits, Err *err) {
-    StepRows *s = t->backend->rows(t->state);
-    int64_t dp = t->partition.mesh.dp, held = 0, replica = -1;
-    s->rows = s->logit_rows = *logits = 0;
-    for (int64_t i = p->from; i < p->to; i++) {
-        const TrainRow *row = &p->rows[i];
-        t->begins[i - p->from] = s->rows;
-        t->logit_begins[i - p->from] = *logits;
-        for (int64_t g = 0; g < row->count; g++) {
-            const TrainSegment *segment = &row->segments[g];
-            if (partition_slot(&t->partition, i, p->count, 0) != replica)
-                held = 0, replica = partition_slot(&t->partition, i, p->count, 0);
-            int64_t slot = partition_slot(&t->partition, i, p->count, held++);
-            if (slot >= t->slots)
-                return err_as(err, QM_LIMIT, "a pass of more than %lld sequences: lower the micro-batch",
-                              (long long)(t->slots / dp));
-            for (int64_t at = 0; at < segment->count; at++) {
-                int64_t r = s->rows++;
-                s->token[r] = segment->ids[at];
-                s->slot[r] = (int32_t)slot;
-                s->index[r] = at;
-                s->position[r] = (int32_t)at;
-                s->length[r] = segment->count;
-                s->place[r] = i * t->context + (r - t->begins[i - p->from]);
-                if (!label_of(t, segment, at, &t->label[*logits])) continue;
-                t->logit_row[(*logits)++] = (int32_t)r;
-            }
-        }
-    }
-    t->begins[p->to - p->from] = s->rows;
-    t->logit_begins[p->to - p->from] = *logits;
-    return true;
-}
-
-static bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
-    StepRows *s = t->backend->rows(t->state);
-    s->first = first;
-    s->last = last;
-    return t->backend->run(t->state, err);
-}
-
-/* What the head gave for `rows` logit rows goes to the end of t->scores. */
-static bool scores_keep(Trainer *t, int64_t rows, Err *err) {
-    size_t n = (size_t)t->config.labels, all = (size_t)(t->score_rows + rows) * n;
-    const float *read = t->backend->read(t->state, program_tensor(&t->program, t->train.scores), err);
-    if (!read || !mem_grow((void **)&t->scores, &t->scores_capacity, all + 1, sizeof *t->scores, "scores", err))
-        return false;
-    memcpy(t->scores + (size_t)t->score_rows * n, read, (size_t)rows * n * sizeof *read);
-    t->score_rows += rows;
-    return true;
-}
-
-/* The head for all labels of the pass, so many at a time; their losses to loss[0 .. logits). kept: sums of logit rows
- * that earlier passes have left. */
-static bool head_run(Trainer *t, const Pass *p, int64_t logits, bool gradients, int *kept, double *loss, Err *err) {
-    StepRows *s = t->backend->rows(t->state);
-    Tensor values = program_tensor(&t->program, t->train.loss);
-    LanePlan whole;
-    lanes_plan(&whole, p->count, p->from, p->to, t->logit_begins);
-    for (int64_t at = 0, end; at == 0 || at < logits; at = end) {
-        end = at + t->head_rows < logits ? at + t->head_rows : logits;
-        lanes_cut(&whole, at, end, end == logits, *kept, &s->lanes[LOGIT_ROWS]);
-        *kept = s->lanes[LOGIT_ROWS].kept;
-        s->logit_rows = end - at;
-        memcpy(s->logit_row, t->logit_row + at, (size_t)(end - at) * sizeof *s->logit_row);
-        memcpy(s->label, t->label + at, (size_t)(end - at) * sizeof *s->label);
-        if (!stages_run(t, STAGE_HEAD, gradients ? STAGE_HEAD_GRADIENT : STAGE_HEAD, err)) return false;
-        const float *read = t->backend->read(t->state, values, err);
-        if (!read) return false;
-        for (int64_t i = at; i < end; i++) loss[i] = (double)read[i - at];
-        if (!gradients && t->train.scores.id && !scores_keep(t, end - at, err)) return false;
-        if (!logits) break;
-    }
-    s->logit_rows = 0;
-    return true;
-}
-
-/* All passes over `count` rows; *sum: of the losses of all labels, in the order of lanes. */
-static bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients, double *sum, Err *err) {
-    StepRows *s = t->backend->rows(t->state);
-    int64_t all = tokens_of(rows, count), done = 0, logits; /* of which some have labels */
-    int kept = 0;
-    int64_t *begins = mem_new((size_t)count + 1, sizeof *begins, "losses", err);
-    bool ok = begins && mem_grow((void **)&t->loss, &t->loss_capacity, (size_t)all + 1, sizeof *t->loss, "losses", err);
-    for (int64_t from = 0, to; ok && from < count; from = to) {
-        to = from + t->micro_batch < count ? from + t->micro_batch : count;
-        Pass p = {rows, from, to, count};
-        ok = pass_fill(t, &p, &logits, err);
-        if (!ok) break;
-        lanes_plan(&s->lanes[STEP_ROWS], count, from, to, t->begins);
-        for (int64_t i = from; i < to; i++) begins[i] = done + t->logit_begins[i - from];
-        ok = stages_run(t, STAGE_FORWARD, STAGE_FORWARD, err) &&
-             head_run(t, &p, logits, gradients, &kept, t->loss + done, err) &&
-             (!gradients || stages_run(t, STAGE_GRADIENT, STAGE_GRADIENT, err));
-        done += logits;
-    }
-    if (ok) begins[count] = done, *sum = lanes_sum(t->loss, count, begins);
-    free(begins);
-    return ok;
-}
-
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
 
 /* The norm of all gradients: rows of each, then tensors, in order. */
@@ -437,25 +218,11 @@ static Tensor part_of(const Trainer *t, int i, TensorPart part) {
 
 bool trainer_has(const Trainer *t, int i, TensorPart part) { return part_of(t, i, part).id != 0; }
 
-/* Row-major numbers to or from where a part lies. */
-static bool part_copy(Trainer *t, int i, TensorPart part, float *out, const float *in, Err *err) {
-    const TrainTensor *of = &t->tensors[i];
-    Tensor at = part_of(t, i, part);
-    int64_t floats, columns = of->dim[1];
-    float *data = at.id ? t->backend->state(t->state, at, &floats) : NULL;
-    if (!data && at.id && out) { /* a value that the last step left */
-        const float *value = t->backend->read(t->state, at, err);
-        if (value) memcpy(out, value, (size_t)of->dim[0] * sizeof *out);
-        return value != NULL;
-    }
-    if (!data) return err_as(err, QM_INTERNAL, "%s: has no such part", of->name);
-    for (int64_t row = 0; row < of->dim[0]; row++)
-        for (int64_t c = 0; c < columns; c++) {
-            int64_t place = of->rank == 1 ? row : (row / PANEL * columns + c) * PANEL + row % PANEL;
-            if (out) out[row * columns + c] = data[place];
-            else data[place] = in[row * columns + c];
-        }
-    return true;
+/* A gain that heads share has its gradient as a value, which the last step left. */
+static bool value_read(Trainer *t, int i, Tensor value, float *out, Err *err) {
+    const float *from = t->backend->read(t->state, value, err);
+    if (from) memcpy(out, from, (size_t)t->tensors[i].dim[0] * sizeof *out);
+    return from != NULL;
 }
 
 /* A weight that is not trained, in its own type. */
@@ -469,10 +236,16 @@ static bool frozen_read(Trainer *t, int i, float *out, Err *err) {
 }
 
 bool trainer_read(Trainer *t, int i, TensorPart part, float *out, Err *err) {
+    Tensor at = part_of(t, i, part);
     if (part == PART_VALUE && !t->tensors[i].trained) return frozen_read(t, i, out, err);
-    return part_copy(t, i, part, out, NULL, err);
+    if (!at.id) return err_as(err, QM_INTERNAL, "%s: has no such part", t->tensors[i].name);
+    return graph_state(&t->program.graph, at) ? t->backend->state_read(t->state, at, out, err)
+                                              : value_read(t, i, at, out, err);
 }
 
 bool trainer_write(Trainer *t, int i, TensorPart part, const float *in, Err *err) {
-    return part_copy(t, i, part, NULL, in, err);
+    Tensor at = part_of(t, i, part);
+    if (!at.id || !graph_state(&t->program.graph, at))
+        return err_as(err, QM_INTERNAL, "%s: has no such part", t->tensors[i].name);
+    return t->backend->state_write(t->state, at, in, err);
 }

@@ -1,0 +1,36 @@
+/* trainer_state.h: within src/train: an open trainer. */
+#ifndef TRAINER_STATE_H
+#define TRAINER_STATE_H
+#include "../model/adapters.h"
+#include "../model/train_graph.h"
+#include "trainer.h"
+
+enum { HEAD_ROWS = 256, MOST_SEGMENTS = 1024 };
+
+struct Trainer {
+    ModelConfig config;
+    TrainGraph train;
+    Partition partition;
+    Program program;
+    Weights *weights;
+    Adapters *adapters;         /* NULL: none */
+    const Backend *backend;
+    void *state;
+    TrainTask task;
+    float *head;                /* values of one that the model lacked; or NULL */
+    int64_t micro_batch, rows, context, slots;
+    int64_t head_rows;          /* logit rows that pass the head at once */
+    uint64_t seed;
+    int32_t *logit_row, *label; /* [rows] of a pass */
+    int64_t *begins, *logit_begins; /* [micro_batch + 1] of its sequences */
+    double *loss;               /* of every label of a step */
+    size_t loss_capacity;
+    float *scores;              /* [logit rows of an evaluation][labels], of a head with labels */
+    size_t scores_capacity;
+    int64_t score_rows;
+    TrainTensor *tensors;
+    TrainedWeight *tensor_trained; /* [tensor] in the program; .weight NO_TENSOR: it is not trained */
+    int tensor_count;
+    QmModelInfo info;
+};
+#endif
