@@ -88,42 +88,81 @@ bool rows_check(const Trainer *t, const TrainRow *rows, int64_t count, Err *err)
 
 /* ---- A pass ------------------------------------------------------------------------------------------------------ */
 
-/* Rows [from, to) of a step of `count`. */
-typedef struct Pass { const TrainRow *rows; int64_t from, to, count; } Pass;
+/* Sequences of a step that pass together: their numbers are in t->sequence. */
+typedef struct Pass {
+    const TrainRow *rows;
+    int64_t count;           /* of the step                                                                  */
+    int64_t sequences, logits;
+    const int64_t *results;  /* [count + 1] where each one's losses and scores begin among those of the step */
+    int kept;                /* sums of logit rows that earlier passes have left                             */
+} Pass;
 
-/* The rows of a pass, and which of them have a label. */
-static bool pass_fill(Trainer *t, const Pass *p, int64_t *logits, Err *err) {
+static int64_t replica_of(const Trainer *t, int64_t sequence, int64_t count) {
+    return partition_slot(&t->partition, sequence, count, 0);
+}
+
+/* Where rows are dealt in equal parts, a pass has so many sequences of every replica, side by side; else so many that
+ * follow each other. */
+static int64_t pass_choose(const Trainer *t, int64_t number, int64_t count) {
+    int64_t dp = t->backend->uniform ? t->partition.mesh.dp : 1, each = t->pass_sequences / dp, sequences = 0, replica = 0;
+    for (int64_t i = 0, place = 0; i < count; i++, place++) {
+        if (dp > 1 && replica_of(t, i, count) != replica) place = 0, replica = replica_of(t, i, count);
+        if (place / each == number) t->sequence[sequences++] = i;
+    }
+    return sequences;
+}
+
+/* The rows of a sequence, from row `begin` of the pass on. A segment has the next free slot of the replica, of which
+ * `held` are taken; but where shapes are static, the whole sequence has one. */
+static bool sequence_fill(Trainer *t, Pass *p, int64_t i, int64_t *held, Err *err) {
     StepRows *s = t->backend->rows(t->state);
-    int64_t dp = t->partition.mesh.dp, held = 0, replica = -1;
-    s->rows = s->logit_rows = *logits = 0;
-    for (int64_t i = p->from; i < p->to; i++) {
-        const TrainRow *row = &p->rows[i];
-        t->begins[i - p->from] = s->rows;
-        t->logit_begins[i - p->from] = *logits;
-        for (int64_t g = 0; g < row->count; g++) {
-            const TrainSegment *segment = &row->segments[g];
-            if (partition_slot(&t->partition, i, p->count, 0) != replica)
-                held = 0, replica = partition_slot(&t->partition, i, p->count, 0);
-            int64_t slot = partition_slot(&t->partition, i, p->count, held++);
-            if (slot >= t->slots)
-                return err_as(err, QM_LIMIT, "a pass of more than %lld sequences: lower the micro-batch",
-                              (long long)(t->slots / dp));
-            for (int64_t at = 0; at < segment->count; at++) {
-                int64_t r = s->rows++;
-                s->token[r] = segment->ids[at];
-                s->slot[r] = (int32_t)slot;
-                s->index[r] = at;
-                s->position[r] = (int32_t)at;
-                s->length[r] = segment->count;
-                s->place[r] = i * t->context + (r - t->begins[i - p->from]);
-                if (!label_of(t, segment, at, &t->label[*logits])) continue;
-                t->logit_row[(*logits)++] = (int32_t)r;
-            }
+    const TrainRow *row = &p->rows[i];
+    int64_t begin = s->rows;
+    for (int64_t g = 0; g < row->count; g++) {
+        const TrainSegment *segment = &row->segments[g];
+        int64_t slot = partition_slot(&t->partition, i, p->count, *held);
+        *held += !t->backend->uniform;
+        if (slot >= t->slots)
+            return err_as(err, QM_LIMIT, "a pass of more than %lld sequences: lower the micro-batch",
+                          (long long)(t->slots / t->partition.mesh.dp));
+        for (int64_t at = 0; at < segment->count; at++) {
+            int64_t r = s->rows++;
+            s->token[r] = segment->ids[at];
+            s->slot[r] = (int32_t)slot;
+            s->index[r] = t->backend->uniform ? r - begin : at;
+            s->position[r] = (int32_t)at;
+            s->length[r] = segment->count;
+            s->place[r] = i * t->context + (r - begin);
+            if (!label_of(t, segment, at, &t->label[p->logits])) continue;
+            t->logit_row[p->logits++] = (int32_t)r;
         }
     }
-    t->begins[p->to - p->from] = s->rows;
-    t->logit_begins[p->to - p->from] = *logits;
+    *held += t->backend->uniform;
     return true;
+}
+
+/* The rows of a pass, and which of them have a label. */
+static bool pass_fill(Trainer *t, Pass *p, Err *err) {
+    StepRows *s = t->backend->rows(t->state);
+    int64_t held = 0, replica = -1;
+    s->rows = s->logit_rows = p->logits = 0;
+    for (int64_t j = 0; j < p->sequences; j++) {
+        int64_t i = t->sequence[j];
+        t->begins[j] = s->rows;
+        t->logit_begins[j] = p->logits;
+        if (replica_of(t, i, p->count) != replica) held = 0, replica = replica_of(t, i, p->count);
+        if (!sequence_fill(t, p, i, &held, err)) return false;
+    }
+    t->begins[p->sequences] = s->rows;
+    t->logit_begins[p->sequences] = p->logits;
+    return true;
+}
+
+/* How the rows of a list, which begin so, add to sums. Replicas of static shapes sum what they have in one chain: of all
+ * this they are told only whether there is a sum to add to. */
+static void pass_lanes(const Trainer *t, const Pass *p, const int64_t *begins, LanePlan *out) {
+    if (t->backend->uniform) *out = (LanePlan){.held = t->sequence[0] > 0, .kept = 1};
+    else lanes_plan(out, p->count, t->sequence[0], t->sequence[0] + p->sequences, begins);
 }
 
 bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
@@ -133,61 +172,84 @@ bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
     return t->backend->run(t->state, err);
 }
 
-/* What the head gave for `rows` logit rows goes to the end of t->scores. */
-static bool scores_keep(Trainer *t, int64_t rows, Err *err) {
-    size_t n = (size_t)t->config.labels, all = (size_t)(t->score_rows + rows) * n;
-    const float *read = t->backend->read(t->state, program_tensor(&t->program, t->train.scores), err);
-    if (!read || !mem_grow((void **)&t->scores, &t->scores_capacity, all + 1, sizeof *t->scores, "scores", err))
-        return false;
-    memcpy(t->scores + (size_t)t->score_rows * n, read, (size_t)rows * n * sizeof *read);
-    t->score_rows += rows;
-    return true;
+/* What a run of the head gave for logit rows [at, end) of the pass, `width` numbers each, in the order of the step. */
+static bool head_read(Trainer *t, const Pass *p, Tensor of, int64_t at, int64_t end, int64_t width, float *out,
+                      Err *err) {
+    const float *read = t->backend->read(t->state, program_tensor(&t->program, of), err);
+    for (int64_t j = 0; read && j < p->sequences; j++) {
+        int64_t begin = t->logit_begins[j], from = begin > at ? begin : at,
+                to = t->logit_begins[j + 1] < end ? t->logit_begins[j + 1] : end;
+        if (from < to)
+            memcpy(out + (p->results[t->sequence[j]] + from - begin) * width, read + (from - at) * width,
+                   (size_t)((to - from) * width) * sizeof *out);
+    }
+    return read != NULL;
 }
 
-/* The head for all labels of the pass, so many at a time; their losses to loss[0 .. logits). kept: sums of logit rows
- * that earlier passes have left. */
-static bool head_run(Trainer *t, const Pass *p, int64_t logits, bool gradients, int *kept, double *loss, Err *err) {
+/* The head for all labels of the pass, so many at a time. */
+static bool head_run(Trainer *t, Pass *p, bool gradients, Err *err) {
     StepRows *s = t->backend->rows(t->state);
-    Tensor values = program_tensor(&t->program, t->train.loss);
+    bool scores = !gradients && t->train.scores.id;
     LanePlan whole;
-    lanes_plan(&whole, p->count, p->from, p->to, t->logit_begins);
-    for (int64_t at = 0, end; at == 0 || at < logits; at = end) {
-        end = at + t->head_rows < logits ? at + t->head_rows : logits;
-        lanes_cut(&whole, at, end, end == logits, *kept, &s->lanes[LOGIT_ROWS]);
-        *kept = s->lanes[LOGIT_ROWS].kept;
+    pass_lanes(t, p, t->logit_begins, &whole);
+    for (int64_t at = 0, end; at == 0 || at < p->logits; at = end) {
+        end = at + t->head_rows < p->logits ? at + t->head_rows : p->logits;
+        if (t->backend->uniform) s->lanes[LOGIT_ROWS] = whole;
+        else lanes_cut(&whole, at, end, end == p->logits, p->kept, &s->lanes[LOGIT_ROWS]);
+        p->kept = s->lanes[LOGIT_ROWS].kept;
         s->logit_rows = end - at;
         memcpy(s->logit_row, t->logit_row + at, (size_t)(end - at) * sizeof *s->logit_row);
         memcpy(s->label, t->label + at, (size_t)(end - at) * sizeof *s->label);
-        if (!stages_run(t, STAGE_HEAD, gradients ? STAGE_HEAD_GRADIENT : STAGE_HEAD, err)) return false;
-        const float *read = t->backend->read(t->state, values, err);
-        if (!read) return false;
-        for (int64_t i = at; i < end; i++) loss[i] = (double)read[i - at];
-        if (!gradients && t->train.scores.id && !scores_keep(t, end - at, err)) return false;
-        if (!logits) break;
+        if (!stages_run(t, STAGE_HEAD, gradients ? STAGE_HEAD_GRADIENT : STAGE_HEAD, err) ||
+            !head_read(t, p, t->train.loss, at, end, 1, t->loss, err) ||
+            (scores && !head_read(t, p, t->train.scores, at, end, t->config.labels, t->scores, err)))
+            return false;
+        if (!p->logits) break;
     }
     s->logit_rows = 0;
     return true;
 }
 
+/* Where each sequence's losses begin; room for all of them, and for scores. NULL on error. */
+static int64_t *results_new(Trainer *t, const TrainRow *rows, int64_t count, bool scores, Err *err) {
+    int64_t *begins = mem_new((size_t)count + 1, sizeof *begins, "losses", err);
+    for (int64_t i = 0; begins && i < count; i++) {
+        begins[i + 1] = begins[i];
+        for (int64_t g = 0; g < rows[i].count; g++) begins[i + 1] += rows_of_head(t, &rows[i].segments[g]);
+    }
+    if (!begins) return NULL;
+    size_t all = (size_t)begins[count];
+    if (mem_grow((void **)&t->loss, &t->loss_capacity, all + 1, sizeof *t->loss, "losses", err) &&
+        (!scores || mem_grow((void **)&t->scores, &t->scores_capacity, all * (size_t)t->config.labels + 1,
+                             sizeof *t->scores, "scores", err)))
+        return begins;
+    free(begins);
+    return NULL;
+}
+
+/* Of all labels of a step, in the order of lanes. */
+static bool losses_sum(const Trainer *t, int64_t count, const int64_t *results, double *sum, Err *err) {
+    double *losses = mem_new((size_t)results[count] + 1, sizeof *losses, "losses", err);
+    for (int64_t i = 0; losses && i < results[count]; i++) losses[i] = (double)t->loss[i];
+    if (losses) *sum = lanes_sum(losses, count, results);
+    free(losses);
+    return losses != NULL;
+}
+
 bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients, double *sum, Err *err) {
     StepRows *s = t->backend->rows(t->state);
-    int64_t all = tokens_of(rows, count), done = 0, logits; /* of which some have labels */
-    int kept = 0;
-    int64_t *begins = mem_new((size_t)count + 1, sizeof *begins, "losses", err);
-    bool ok = begins && mem_grow((void **)&t->loss, &t->loss_capacity, (size_t)all + 1, sizeof *t->loss, "losses", err);
-    for (int64_t from = 0, to; ok && from < count; from = to) {
-        to = from + t->micro_batch < count ? from + t->micro_batch : count;
-        Pass p = {rows, from, to, count};
-        ok = pass_fill(t, &p, &logits, err);
+    bool scores = !gradients && t->train.scores.id, ok = true;
+    int64_t *results = results_new(t, rows, count, scores, err);
+    Pass p = {.rows = rows, .count = count, .results = results};
+    for (int64_t number = 0; results && ok && (p.sequences = pass_choose(t, number, count)) > 0; number++) {
+        ok = pass_fill(t, &p, err);
         if (!ok) break;
-        lanes_plan(&s->lanes[STEP_ROWS], count, from, to, t->begins);
-        for (int64_t i = from; i < to; i++) begins[i] = done + t->logit_begins[i - from];
-        ok = stages_run(t, STAGE_FORWARD, STAGE_FORWARD, err) &&
-             head_run(t, &p, logits, gradients, &kept, t->loss + done, err) &&
+        pass_lanes(t, &p, t->begins, &s->lanes[STEP_ROWS]);
+        ok = stages_run(t, STAGE_FORWARD, STAGE_FORWARD, err) && head_run(t, &p, gradients, err) &&
              (!gradients || stages_run(t, STAGE_GRADIENT, STAGE_GRADIENT, err));
-        done += logits;
     }
-    if (ok) begins[count] = done, *sum = lanes_sum(t->loss, count, begins);
-    free(begins);
+    ok = ok && results && losses_sum(t, count, results, sum, err);
+    t->score_rows = ok && scores ? results[count] : 0;
+    free(results);
     return ok;
 }

@@ -74,10 +74,22 @@ static void info_fill(Trainer *t) {
     t->info.pad_id = c->pad;
 }
 
-/* Slots of the widest replica: sequences that one pass may have. */
-static int64_t slots_for(const Trainer *t) {
-    int64_t each = t->rows / 2 < MOST_SEGMENTS / t->partition.mesh.dp ? t->rows / 2 : MOST_SEGMENTS / t->partition.mesh.dp;
-    return (each < 1 ? 1 : each) * t->partition.mesh.dp;
+/* How much a pass has. Static shapes have room for as many sequences on every replica. */
+static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
+    int64_t dp = t->partition.mesh.dp, most = MOST_SEGMENTS / dp;
+    t->context = o->seq_len;
+    t->pass_sequences = t->backend->uniform ? (o->micro_batch + dp - 1) / dp * dp : o->micro_batch;
+    t->rows = t->pass_sequences * t->context;
+    if (t->rows > MAX_ROWS)
+        return err_as(err, QM_USAGE, "micro-batch: %lld sequences of %lld tokens, as many on each of %lld replicas: "
+                      "expected at most %d rows", (long long)t->pass_sequences, (long long)t->context, (long long)dp,
+                      MAX_ROWS);
+    if (t->rows / 2 < most) most = t->rows / 2;
+    t->slots = t->backend->uniform ? t->pass_sequences : (most < 1 ? 1 : most) * dp;
+    t->head_rows = t->rows;
+    if (!t->backend->uniform && o->task != TASK_QA && t->rows > HEAD_ROWS)
+        t->head_rows = HEAD_ROWS; /* no answer's row is parted */
+    return true;
 }
 
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
@@ -95,9 +107,20 @@ static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, 
     config_untie(&t->config, t->weights);
     if (t->adapters && !adapters_join(t->adapters, &t->config, t->weights, err)) return false;
     if (t->adapters) graph.adapted = t->weights;
-    return train_graph(&t->train, &t->config, t->rows, t->context, &graph, err) &&
-           partition_new(&t->partition, &t->config, &mesh, t->backend->uniform, err) &&
+    return partition_new(&t->partition, &t->config, &mesh, t->backend->uniform, err) && sizes_set(t, o, err) &&
+           train_graph(&t->train, &t->config, t->rows, t->context, &graph, err) &&
            program_new(&t->program, &t->train.model.graph, &t->partition, err);
+}
+
+/* Lists for the rows and sequences of a pass. */
+static bool lists_new(Trainer *t, Err *err) {
+    size_t rows = (size_t)t->rows, sequences = (size_t)t->pass_sequences;
+    t->logit_row = mem_new(rows, sizeof *t->logit_row, "rows", err);
+    t->label = mem_new(rows, sizeof *t->label, "rows", err);
+    t->sequence = mem_new(sequences, sizeof *t->sequence, "rows", err);
+    t->begins = mem_new(sequences + 1, sizeof *t->begins, "rows", err);
+    t->logit_begins = mem_new(sequences + 1, sizeof *t->logit_begins, "rows", err);
+    return t->logit_row && t->label && t->sequence && t->begins && t->logit_begins;
 }
 
 Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
@@ -105,24 +128,13 @@ Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
     if (!t) return NULL;
     t->backend = &backend_cpu;
     t->task = o->task;
-    t->micro_batch = o->micro_batch;
     t->seed = o->seed;
-    t->context = o->seq_len;
-    t->rows = o->micro_batch * o->seq_len;
-    if (trainer_plan(t, source, o, err)) {
-        t->slots = slots_for(t);
-        t->head_rows = t->rows < HEAD_ROWS || o->task == TASK_QA ? t->rows : HEAD_ROWS; /* no answer's row is parted */
+    if (trainer_plan(t, source, o, err) && lists_new(t, err)) {
         BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
                             .rows = t->rows, .logit_rows = t->head_rows,
                             .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = ACT_F32, .isa = o->engine.isa,
                             .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1};
-        size_t n = (size_t)t->micro_batch + 1;
-        t->logit_row = mem_new((size_t)t->rows, sizeof *t->logit_row, "rows", err);
-        t->label = mem_new((size_t)t->rows, sizeof *t->label, "rows", err);
-        t->begins = mem_new(n, sizeof *t->begins, "rows", err);
-        t->logit_begins = mem_new(n, sizeof *t->logit_begins, "rows", err);
-        t->state = t->logit_row && t->label && t->begins && t->logit_begins
-                       ? t->backend->open(&t->program, t->weights, &b, err) : NULL;
+        t->state = t->backend->open(&t->program, t->weights, &b, err);
     }
     if (t->state && tensors_list(t, err)) {
         info_fill(t);
@@ -140,7 +152,7 @@ void trainer_close(Trainer *t) {
     train_graph_free(&t->train);
     weights_close(t->weights);
     adapters_free(t->adapters);
-    free(t->logit_row), free(t->label), free(t->begins), free(t->logit_begins), free(t->loss);
+    free(t->logit_row), free(t->label), free(t->sequence), free(t->begins), free(t->logit_begins), free(t->loss);
     free(t->head), free(t->scores);
     free(t->tensors), free(t->tensor_trained);
     free(t);

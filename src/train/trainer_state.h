@@ -18,12 +18,14 @@ struct Trainer {
     void *state;
     TrainTask task;
     float *head;                /* values of one that the model lacked; or NULL */
-    int64_t micro_batch, rows, context, slots;
-    int64_t head_rows;          /* logit rows that pass the head at once */
+    int64_t rows, context, slots;   /* of a pass: rows, tokens of a sequence, places of segments           */
+    int64_t pass_sequences;         /* most of a pass                                                      */
+    int64_t head_rows;              /* logit rows that pass the head at once                               */
     uint64_t seed;
-    int32_t *logit_row, *label; /* [rows] of a pass */
-    int64_t *begins, *logit_begins; /* [micro_batch + 1] of its sequences */
-    double *loss;               /* of every label of a step */
+    int32_t *logit_row, *label;     /* [rows] of a pass                                                    */
+    int64_t *sequence;              /* [pass_sequences] of the step: those of a pass                       */
+    int64_t *begins, *logit_begins; /* [pass_sequences + 1] where their rows begin                         */
+    float *loss;                    /* of every label of a step                                            */
     size_t loss_capacity;
     float *scores;              /* [logit rows of an evaluation][labels], of a head with labels */
     size_t scores_capacity;
