@@ -8,7 +8,7 @@ OPT     ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wconversion -Wno-enum-float-conversion
 WERROR  :=
 LIBPKGS := jansson libpcre2-8 libutf8proc libcurl libcrypto
-PKGS    := $(LIBPKGS) libedit
+PKGS    := $(LIBPKGS) libedit libmicrohttpd
 ifneq ($(shell pkg-config --exists $(PKGS) 2>/dev/null || echo no),)
 $(warning pkg-config does not find all of $(PKGS): dev/setup.sh build installs what is missing)
 endif
@@ -17,15 +17,17 @@ override CPPFLAGS += -D_GNU_SOURCE $(shell pkg-config --cflags $(PKGS) 2>/dev/nu
 # No contraction: a fused multiply-add stands where the source says so, or the same bits would depend on the compiler.
 override CFLAGS += -std=c11 $(OPT) $(WARN) $(WERROR) $(SANITIZE) -ffp-contract=off -fPIC -fvisibility=hidden -MMD -MP
 LIBS    := $(shell pkg-config --libs $(LIBPKGS) 2>/dev/null) -lpthread -ldl -lm
-override LDLIBS += $(shell pkg-config --libs libedit 2>/dev/null) $(LIBS)
+override LDLIBS += $(shell pkg-config --libs libedit libmicrohttpd 2>/dev/null) $(LIBS)
 
-SRC     := $(filter-out src/main.c src/cli/% %_mpi.c,$(wildcard src/*/*.c))
-CLI     := src/main.c $(wildcard src/cli/*.c)
+SRC     := $(filter-out src/main.c src/cli/% src/serve/% %_mpi.c,$(wildcard src/*/*.c))
+SERVE   := $(wildcard src/serve/*.c)
+CLI     := src/main.c $(wildcard src/cli/*.c) $(SERVE)
 # Files of one instruction set take most of the time to compile. SIMD_BUILD: the folder whose objects of them are used.
 SIMD    := $(wildcard src/cpu/kernels_avx*.c)
 SIMD_BUILD ?= $(BUILD)
 OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(SIMD),$(SRC))) $(SIMD:%.c=$(SIMD_BUILD)/%.o)
 CLIOBJ  := $(CLI:%.c=$(BUILD)/%.o)
+SERVEOBJ := $(SERVE:%.c=$(BUILD)/%.o)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 SCRIPTS := $(wildcard tests/test_*.sh)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -81,6 +83,10 @@ $(BUILD)/%.o: %.c Makefile
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $< $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
 	@ln -sfn $(CURDIR)/plugins $(@D)/plugins # plugins are found beside the program only
+
+# The server belongs to the program, not to the library.
+$(BUILD)/tests/test_serve%: $(BUILD)/tests/test_serve%.o $(SERVEOBJ) $(OBJ)
+	$(CC) $(CFLAGS) -o $@ $< $(SERVEOBJ) $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
 
 $(BUILD)/tests/strange_rank: tests/strange_rank.c Makefile
 	@mkdir -p $(@D)
@@ -141,6 +147,13 @@ check: tests
 # One call after the other fails: see tests/test_faults.sh.
 check-faults: $(PROGRAM) $(BUILD)/tests/fake_faults.so
 	FAULT_SAMPLES=0 bash tests/test_faults.sh
+
+$(BUILD)/fuzz/replay_serve%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_serve%.o $(SERVEOBJ) $(OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $^ $(LDFLAGS) $(LDLIBS)
+
+$(BUILD)/fuzz_serve%: $(BUILD)/tests/fuzz/fuzz_serve%.o $(SERVEOBJ) $(OBJ)
+	$(CC) $(CFLAGS) -fsanitize=fuzzer -o $@ $^ $(LDFLAGS) $(LDLIBS)
 
 $(BUILD)/fuzz/replay_%: $(BUILD)/tests/fuzz/replay.o $(BUILD)/tests/fuzz/fuzz_%.o $(OBJ)
 	@mkdir -p $(@D)

