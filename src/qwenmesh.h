@@ -271,7 +271,8 @@ QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messa
 
 /* What to generate and how to choose tokens. Names and meanings are those of a request of `qwenmesh generate`: Hugging
  * Face's GenerationConfig ("max_new_tokens", "do_sample", "temperature", "top_p", "num_beams", "eos_token_id",
- * "stop_strings", ...), and "grammar" (GBNF), "regex", "json_schema", "response_format", "logprobs", "seed". */
+ * "stop_strings", ...), and "grammar" (GBNF), "regex", "json_schema", "response_format", "logprobs", "prompt_logprobs",
+ * "seed". */
 typedef struct QmParameters QmParameters;
 
 /* A model's own: its generation_config.json and its ends of sequences. NULL on error. */
@@ -303,6 +304,8 @@ typedef struct QmSequence {
     const QmLogprob *logprobs; /* [count][1 + alternatives] the token itself, then the likeliest, a missing one with
                                  id -1; NULL: not asked for */
     int64_t alternatives;
+    const char *proof;        /* SHA-256 in hex of the rows of logits, f32, that the new tokens were chosen from, before
+                                 any processor, one after the other; NULL: not asked for                         */
 } QmSequence;
 
 /* The end of a request. All of it is valid during the call only. */
@@ -314,6 +317,11 @@ typedef struct QmAnswer {
     int64_t prompt, reused;   /* tokens of it; those that a cache had already                                    */
     int64_t drafted, accepted;
     double taken, first, ended; /* monotonic seconds: it got a slot, its first token was chosen, its end          */
+    const char *finish;       /* of the first sequence; where a search ended early and has none, why             */
+    /* "prompt_logprobs": [prompt][1 + prompt_alternatives] each token of the prompt as QmSequence.logprobs, given those
+     * before it; of the first, which has none, id -1 throughout. NULL: not asked for. */
+    const QmLogprob *prompt_logprobs;
+    int64_t prompt_alternatives;
 } QmAnswer;
 
 /* Who is told of a request, by the thread that steps; each function may be NULL. None may call the generator, but for
@@ -333,8 +341,15 @@ typedef struct QmRequest {
     int64_t count;
     const QmParameters *parameters;
     bool chat;                /* ends of turns end it                                                            */
-    uint64_t sequence;        /* requests of one seed with different numbers draw apart                          */
+    uint64_t sequence;        /* requests of one seed with different numbers draw apart; sample i of a request of
+                                 several samples draws as a request of `sequence` + (i << 40) alone              */
     QmSink sink;
+    uint64_t group;           /* whose it is, as a key's number: groups get slots in turn, and keep fair shares of the
+                                 prefixes that are held                                                          */
+    uint64_t salt;            /* beginnings of prompts are reused between requests of the same salt only          */
+    double deadline;          /* monotonic seconds, as QmAnswer has them: then it ends with finish "time"; 0: none */
+    const char *adapter;      /* one of QmEngineOptions.adapters; NULL: none                                     */
+    bool proof;               /* QmSequence.proof is wanted: whole rows leave the devices                         */
 } QmRequest;
 
 /* Many requests at once over the slots of an engine. What one says does not depend on the others. Any thread may add and
@@ -344,15 +359,23 @@ typedef struct QmGenerator QmGenerator;
 /* Takes every free slot of the engine. tokenizer may be NULL where requests need no text; draft: a smaller model of the
  * same vocabulary that guesses ahead, or NULL. All are used until qm_generator_free. */
 QM_API QmGenerator *qm_generator_new(QmEngine *engine, const QmTokenizer *tokenizer, QmEngine *draft, QmErr *err);
+/* While a request decodes, at most this many rows of a step are of prompts, and so it waits for its next token no longer;
+ * 0: all that are free. Default 32. No answer depends on it. */
+QM_API void qm_generator_prefill_rows(QmGenerator *generator, int64_t rows);
 QM_API void qm_generator_free(QmGenerator *generator); /* requests that have not ended are told so */
-/* The number of the request, 1 or more; 0 on error. First come, first served. */
+/* The number of the request, 1 or more; 0 on error. First come, first served within a group, and groups in turn. */
 QM_API int64_t qm_generator_add(QmGenerator *generator, const QmRequest *request, QmErr *err);
-/* Ends it at the next step, with finish "interrupted" and what it has said; the others do not change by a bit. */
+/* Ends it at the next step, with finish "interrupted" and what it has said, in the queue too; the others do not change by
+ * a bit. */
 QM_API void qm_generator_cancel(QmGenerator *generator, int64_t request);
 /* One step of the model for all that run. False when the engine fails or is interrupted: nothing has changed then, and
  * it may be called again. */
 QM_API bool qm_generator_step(QmGenerator *generator, QmErr *err);
 QM_API bool qm_generator_busy(QmGenerator *generator); /* whether a request has not ended */
+/* From any thread: requests that have no slot yet; the place of one among them, as it is now, from 1 on, and 0 when it has a
+ * slot or has ended. */
+QM_API int64_t qm_generator_waiting(QmGenerator *generator);
+QM_API int64_t qm_generator_position(QmGenerator *generator, int64_t request);
 /* Until there is something to do, or the time is over. */
 QM_API void qm_generator_wait(QmGenerator *generator, double seconds);
 

@@ -9,6 +9,8 @@ double draw_uniform(uint64_t seed, uint64_t sequence, uint64_t position);
 bool logits_invalid(int64_t new_tokens, int64_t count, Err *err);
 /* log of the sum of e^logit; +inf when no logit is a number above -inf. */
 double log_total(const float *logits, SampleWork *work);
+/* Of one token, and of the n likeliest, in order: out [1 + n]. */
+void logprobs_of(const float *logits, double total, int32_t id, int64_t n, SampleWork *work, QmLogprob *out);
 /* Keeps the log-probability of the token that is about to be pushed, and the alternatives if wanted. `logits` before
  * any processor, `total` their log_total. */
 bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *work, Err *err);

@@ -39,6 +39,8 @@ struct QmSession {
     int64_t rope_length; /* largest rotary position so far + 1: dynamic and longrope */
     int32_t *ids;        /* [length] in the cache; -1: at a position other than its own */
     size_t room;
+    int adapter;         /* that its tokens go through: 1 or more; 0: none          */
+    uint64_t salt;       /* of the request that it was last used for                */
     atomic_uint cancels; /* so far: a qm_forward that began before one of them ends  */
 };
 

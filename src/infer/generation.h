@@ -48,6 +48,7 @@ typedef struct GenerationConfig {
     int64_t prompt_lookup_num_tokens, max_matching_ngram_size; /* 0: no lookup                     */
     int64_t num_assistant_tokens; /* drafted at once by a draft model                              */
     int64_t logprobs;          /* OpenAI; alternatives told with each token; -1: none told         */
+    int64_t prompt_logprobs;   /* likewise of the tokens of the prompt                             */
     int64_t seed;
     int32_t eos[MAX_STOP_IDS];
     int eos_count;

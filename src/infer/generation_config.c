@@ -155,6 +155,7 @@ static bool searches_from_json(GenerationConfig *c, const json_t *o, const char 
            json_get_int(o, "prompt_lookup_num_tokens", where, 0, MAX_DRAFT, &c->prompt_lookup_num_tokens, err) &&
            json_get_int(o, "max_matching_ngram_size", where, 1, MOST, &c->max_matching_ngram_size, err) &&
            json_get_int(o, "num_assistant_tokens", where, 1, MAX_DRAFT, &c->num_assistant_tokens, err) &&
+           json_get_int(o, "prompt_logprobs", where, 0, MAX_LOGPROBS, &c->prompt_logprobs, err) &&
            early_stopping_from_json(c, o, where, err) && logprobs_from_json(c, o, where, err);
 }
 
@@ -207,7 +208,8 @@ static const GenerationConfig plain = {.max_new_tokens = 256,
                                        .length_penalty = 1,
                                        .max_matching_ngram_size = 2,
                                        .num_assistant_tokens = 5,
-                                       .logprobs = -1};
+                                       .logprobs = -1,
+                                       .prompt_logprobs = -1};
 
 void generation_plain(GenerationConfig *c) {
     GenerationConfig next = plain;
@@ -262,6 +264,8 @@ static bool searches_check(const GenerationConfig *c, Err *err) {
     if (best_of < c->num_return_sequences)
         return err_set(err, "best_of: expected num_return_sequences, %lld, or more, got %lld",
                        (long long)c->num_return_sequences, (long long)c->best_of);
+    if (c->prompt_logprobs >= 0 && c->penalty_alpha > 0)
+        return err_set(err, "prompt_logprobs: not told of a prompt that is read for penalty_alpha");
     if (c->penalty_alpha > 0 && c->top_k > MAX_BEAMS)
         return err_as(err, QM_LIMIT, "top_k: expected at most %d with penalty_alpha, got %lld", MAX_BEAMS,
                       (long long)c->top_k);

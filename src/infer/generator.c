@@ -103,7 +103,10 @@ static bool tell(Live *l, const Err *failed, Err *err) {
     for (int64_t i = 0; i < count; i++) list[i] = sequence_of(r->row->end ? &r->found.list[i] : &r->g);
     QmAnswer a = {.request = l->number, .failed = whole ? NULL : failed, .sequences = list,
                   .count = count, .prompt = r->g.prompt, .reused = r->reused, .drafted = r->drafted,
-                  .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended};
+                  .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended,
+                  .finish = !whole ? NULL : count ? list->finish : r->g.finish,
+                  .prompt_logprobs = whole && r->told.count == r->g.prompt - 1 ? r->told.list : NULL,
+                  .prompt_alternatives = r->g.config.prompt_logprobs > 0 ? r->g.config.prompt_logprobs : 0};
     if (l->sink.done) l->sink.done(l->sink.owner, &a);
     free(list);
     return true;
@@ -137,10 +140,23 @@ static void on_drop(void *user, Request *r) {
     live_free(user);
 }
 
-int64_t qm_generator_add(QmGenerator *g, const QmRequest *given, QmErr *err) {
+/* What a caller gave, who may know fewer members than this library. */
+static bool request_take(QmRequest *to, const QmRequest *given, Err *err) {
+    size_t least = offsetof(QmRequest, group);
+    *to = (QmRequest){0};
+    if (given->size < least || given->size > sizeof *to)
+        return err_as(err, QM_USAGE, "request: expected a size of %zu to %zu, got %zu", least, sizeof *to, given->size);
+    memcpy(to, given, given->size);
+    return true;
+}
+
+int64_t qm_generator_add(QmGenerator *g, const QmRequest *asked, QmErr *err) {
     GenerationConfig c;
-    if (given->size != sizeof *given)
-        return err_as(err, QM_USAGE, "request: expected a size of %zu, got %zu", sizeof *given, given->size);
+    QmRequest taken;
+    const QmRequest *given = &taken;
+    if (!request_take(&taken, asked, err)) return 0;
+    if (given->adapter) return err_as(err, QM_USAGE, "request: adapters are not there yet");
+    if (given->proof) return err_as(err, QM_USAGE, "request: proofs are not there yet");
     if (!given->parameters) return err_as(err, QM_USAGE, "request: expected parameters, got none");
     Live *l = mem_new(1, sizeof *l, "a request", err);
     if (!l) return 0;
@@ -149,6 +165,9 @@ int64_t qm_generator_add(QmGenerator *g, const QmRequest *given, QmErr *err) {
     l->generator = g;
     l->sink = given->sink;
     l->request.sequence = given->sequence;
+    l->request.group = given->group;
+    l->request.salt = given->salt;
+    l->request.deadline = given->deadline;
     l->request.sink = (Sink){.user = l, .logits = l->sink.logits ? on_logits : NULL,
                              .token = l->sink.token ? on_token : NULL, .done = on_done, .drop = on_drop};
     bool ok = generation_check(&c, g->vocab, err) &&
@@ -172,6 +191,18 @@ void qm_generator_cancel(QmGenerator *g, int64_t number) {
     pthread_mutex_unlock(&g->lock);
     scheduler_wake(g->scheduler);
 }
+
+int64_t qm_generator_position(QmGenerator *g, int64_t number) {
+    int64_t place = 0;
+    pthread_mutex_lock(&g->lock);
+    for (Live *l = g->live; l; l = l->next)
+        if (l->number == number) place = scheduler_place(g->scheduler, &l->request);
+    pthread_mutex_unlock(&g->lock);
+    return place;
+}
+
+int64_t qm_generator_waiting(QmGenerator *g) { return scheduler_waiting(g->scheduler); }
+void qm_generator_prefill_rows(QmGenerator *g, int64_t rows) { scheduler_prefill_rows(g->scheduler, rows); }
 
 /* ---- All of them ------------------------------------------------------------------------------------------------- */
 

@@ -48,6 +48,8 @@ static int by_logprob(const void *a, const void *b) {
     return (x->id > y->id) - (x->id < y->id);
 }
 
+static float logprob_of(float logit, double total) { return (float)((double)logit - total); }
+
 /* The n largest into out, in order, ties by id. */
 static void likeliest(const float *logits, int64_t vocab, double total, int64_t n, SampleWork *w, QmLogprob *out) {
     QmLogprob found[MAX_LOGPROBS];
@@ -57,23 +59,25 @@ static void likeliest(const float *logits, int64_t vocab, double total, int64_t 
         for (int64_t i = 0; i < vocab && count < n; i++) {
             if (!(w->top[i / WEIGH_BLOCK] >= least)) i |= WEIGH_BLOCK - 1; /* the block holds none */
             else if (tied ? logits[i] == least : logits[i] > least)
-                found[count++] = (QmLogprob){(int32_t)i, (float)((double)logits[i] - total)};
+                found[count++] = (QmLogprob){(int32_t)i, logprob_of(logits[i], total)};
         }
     qsort(found, (size_t)count, sizeof *found, by_logprob);
     for (int64_t i = 0; i < n; i++) out[i] = i < count ? found[i] : (QmLogprob){-1, -INFINITY};
 }
 
+void logprobs_of(const float *logits, double total, int32_t id, int64_t n, SampleWork *w, QmLogprob *out) {
+    *out = (QmLogprob){id, logprob_of(logits[id], total)};
+    if (n > 0) likeliest(logits, w->vocab, total, n, w, out + 1);
+}
+
 bool generation_tell(Generation *g, const float *logits, double total, int32_t id, SampleWork *w, Err *err) {
     int64_t n = g->config.logprobs, at = g->count - g->prompt;
-    float logprob = (float)((double)logits[id] - total);
-    g->logprob_sum += (double)logprob;
+    g->logprob_sum += (double)logprob_of(logits[id], total);
     if (n < 0) return true;
     if (!mem_grow((void **)&g->logprobs, &g->logprobs_capacity, (size_t)((at + 1) * (n + 1)), sizeof *g->logprobs,
                   "log-probabilities", err))
         return false;
-    QmLogprob *row = g->logprobs + at * (n + 1);
-    *row = (QmLogprob){id, logprob};
-    if (n > 0) likeliest(logits, w->vocab, total, n, w, row + 1);
+    logprobs_of(logits, total, id, n, w, g->logprobs + at * (n + 1));
     return true;
 }
 

@@ -6,44 +6,33 @@
 #include <string.h>
 #include <time.h>
 #include "engine.h"
+#include "prompt_logprobs.h"
+#include "queue.h"
 #include "session.h"
+#include "slots.h"
 
-typedef struct Slot { QmSession *session; Request *user; } Slot; /* user NULL: free, but the cache is kept */
-typedef struct Queue { Request *first, **end; int64_t count; } Queue;
+/* Rows of prompts beside requests that decode: docs/measured.md. */
+enum { PREFILL_ROWS = 32 };
+/* Requests of the queue that are looked at in a step: who waits for another's prefix is passed by. */
+enum { LOOKED_AT = 64 };
 
 struct Scheduler {
     Search search;
-    Slot *slot;            /* [slots]                                              */
+    Slots slots;
     Request **running;     /* [slots] in the order they came                       */
     QmSession **source;    /* [slots]                                              */
     QmAppend *entry;       /* [slots] of the step under way                        */
-    int slots, free_slots, count;
+    PromptRows prompt_rows;
+    int count;
     int drafting, draft_slots;
     int64_t taken;         /* requests so far                                      */
-    Queue waiting;
     SchedulerStats stats;
     pthread_mutex_t door;  /* of what other threads touch: */
     pthread_cond_t knock;
-    Queue inbox;
+    Queue waiting;
+    int64_t prefill_rows;
     bool woken;
 };
-
-/* ---- Queues ------------------------------------------------------------------------------------------------------ */
-
-static void queue_put(Queue *q, Request *r) {
-    r->next = NULL;
-    if (!q->first) q->end = &q->first;
-    *q->end = r;
-    q->end = &r->next;
-    q->count++;
-}
-
-static Request *queue_take(Queue *q) {
-    Request *r = q->first;
-    q->first = r->next;
-    q->count--;
-    return r;
-}
 
 /* ---- Opening and closing ----------------------------------------------------------------------------------------- */
 
@@ -70,19 +59,12 @@ Scheduler *scheduler_new(QmEngine *e, QmEngine *draft, Err *err) {
     pthread_mutex_init(&s->door, NULL);
     s->search = (Search){.engine = e, .draft = draft};
     s->draft_slots = draft ? (int)qm_engine_info(draft)->slots : 0;
+    s->prefill_rows = PREFILL_ROWS;
     bool ok = sample_work_new(&s->search.work, info->vocab, err) &&
-              (s->slot = mem_new(n, sizeof *s->slot, "slots", err)) &&
               (s->running = mem_new(n, sizeof *s->running, "slots", err)) &&
               (s->source = mem_new(n, sizeof *s->source, "slots", err)) &&
               (s->entry = mem_new(n, sizeof *s->entry, "entries of a step", err));
-    int64_t idle = 0;
-    engine_enter(e); /* what others do not hold */
-    for (int i = 0; i < info->slots; i++) idle += !e->slot[i];
-    while (ok && s->slots < idle && (ok = (s->slot[s->slots].session = qm_session_new(e, err)) != NULL)) s->slots++;
-    engine_leave(e);
-    s->free_slots = s->slots;
-    if (ok && !s->slots) ok = err_as(err, QM_LIMIT, "all %lld slots are taken", (long long)info->slots);
-    if (ok) return s;
+    if (ok && slots_new(&s->slots, e, err)) return s;
     scheduler_free(s);
     return NULL;
 }
@@ -92,8 +74,7 @@ static void request_close(Scheduler *s, Request *r) {
     if (r->session && r->row->drafts && s->search.draft) s->drafting--;
     free(r->state);
     free(r->session);
-    for (int i = 0; i < s->slots; i++)
-        if (s->slot[i].user == r) s->slot[i].user = NULL, s->free_slots++;
+    slots_leave(&s->slots, r);
     r->state = NULL;
     r->session = NULL;
 }
@@ -105,13 +86,13 @@ static void drop(Request *r) {
 void scheduler_free(Scheduler *s) {
     if (!s) return;
     for (int i = 0; i < s->count; i++) request_close(s, s->running[i]), drop(s->running[i]);
-    while (s->waiting.count) drop(queue_take(&s->waiting));
-    while (s->inbox.count) drop(queue_take(&s->inbox));
-    for (int i = 0; i < s->slots; i++) qm_session_free(s->slot[i].session);
+    for (Request *r; s->waiting.count && (r = queue_at(&s->waiting, 0, 0));) queue_take(&s->waiting, r, true), drop(r);
+    queue_free(&s->waiting);
+    slots_free(&s->slots);
+    free(s->prompt_rows.logits);
     sample_work_free(&s->search.work);
     pthread_mutex_destroy(&s->door);
     pthread_cond_destroy(&s->knock);
-    free(s->slot);
     free(s->running);
     free(s->source);
     free(s->entry);
@@ -137,37 +118,43 @@ bool scheduler_add(Scheduler *s, Request *r, Err *err) {
     if (g->prompt > info->context)
         return err_as(err, QM_LIMIT, "%lld prompt tokens do not fit the context of %lld", (long long)g->prompt,
                       (long long)info->context);
-    if (need > s->slots)
-        return err_as(err, QM_LIMIT, "this search runs %lld sequences at once: expected --slots of as many, got %lld",
-                      (long long)need, (long long)s->slots);
+    if (need > s->slots.count)
+        return err_as(err, QM_LIMIT, "this search runs %lld sequences at once: expected --slots of as many, got %d",
+                      (long long)need, s->slots.count);
     if (r->row->hidden && !s->search.engine->hidden_count)
         return err_as(err, QM_USAGE, "this search needs hidden states, which were not asked for at open");
     fit(g, info);
     r->search = &s->search;
     pthread_mutex_lock(&s->door);
-    queue_put(&s->inbox, r);
+    bool added = queue_add(&s->waiting, r, err);
     pthread_cond_signal(&s->knock);
     pthread_mutex_unlock(&s->door);
-    return true;
+    return added;
 }
 
 void request_cancel(Request *r) { atomic_store(&r->cancelled, true); }
 
-static void inbox_empty(Scheduler *s) {
+void scheduler_prefill_rows(Scheduler *s, int64_t rows) {
     pthread_mutex_lock(&s->door);
-    while (s->inbox.count) queue_put(&s->waiting, queue_take(&s->inbox));
+    s->prefill_rows = rows;
     pthread_mutex_unlock(&s->door);
 }
 
-bool scheduler_busy(Scheduler *s) {
-    inbox_empty(s);
-    return s->count || s->waiting.count;
+int64_t scheduler_waiting(Scheduler *s) {
+    pthread_mutex_lock(&s->door);
+    int64_t count = s->waiting.count;
+    pthread_mutex_unlock(&s->door);
+    return count;
 }
 
-int64_t scheduler_waiting(Scheduler *s) {
-    inbox_empty(s);
-    return s->waiting.count;
+int64_t scheduler_place(Scheduler *s, const Request *r) {
+    pthread_mutex_lock(&s->door);
+    int64_t place = queue_place(&s->waiting, r);
+    pthread_mutex_unlock(&s->door);
+    return place;
 }
+
+bool scheduler_busy(Scheduler *s) { return s->count || scheduler_waiting(s); }
 
 void scheduler_wait(Scheduler *s, double seconds) {
     struct timespec until;
@@ -177,7 +164,7 @@ void scheduler_wait(Scheduler *s, double seconds) {
     until.tv_nsec = nanoseconds % 1000000000;
     if (scheduler_busy(s)) return;
     pthread_mutex_lock(&s->door);
-    while (!s->inbox.count && !s->woken && pthread_cond_timedwait(&s->knock, &s->door, &until) == 0) continue;
+    while (!s->waiting.count && !s->woken && pthread_cond_timedwait(&s->knock, &s->door, &until) == 0) continue;
     s->woken = false;
     pthread_mutex_unlock(&s->door);
 }
@@ -219,51 +206,70 @@ static bool give_back(Scheduler *s, Request *r, Err *err) {
     return !r->sink.done || r->sink.done(r->sink.user, r, err);
 }
 
-/* The answer so far stands; a search has none. */
-static bool end_early(Scheduler *s, Request *r, Err *err) {
+/* Why a request ends early; NULL: it does not. */
+static const char *early(const Request *r, double now) {
+    return atomic_load(&r->cancelled) ? "interrupted" : r->deadline > 0 && now >= r->deadline ? "time" : NULL;
+}
+
+/* The answer so far stands; a search that compares whole sequences has none. */
+static bool end_early(Scheduler *s, Request *r, const char *why, Err *err) {
     const char *text = "";
     size_t bytes = 0;
-    generation_end(&r->g, "interrupted", &text, &bytes);
-    sequences_free(&r->found);
+    generation_end(&r->g, why, &text, &bytes);
     bool ok = !bytes || !r->sink.token || r->sink.token(r->sink.user, r, -1, text, bytes, err);
+    if (!r->row->partial) sequences_free(&r->found);
+    for (int64_t i = 0; i < r->found.count; i++)
+        if (!r->found.list[i].finish) generation_end(&r->found.list[i], why, &text, &bytes);
+    if (r->found.count && !r->row->end(r, &r->failed)) sequences_free(&r->found);
     return give_back(s, r, err) && ok;
 }
 
 /* Hands back those that are over. */
 static bool sweep(Scheduler *s, Err *err) {
+    double now = clock_seconds();
     for (int i = 0; i < s->count;) {
         Request *r = s->running[i];
-        bool cancelled = atomic_load(&r->cancelled) && !r->over;
-        if (!cancelled && !r->over) {
+        const char *why = r->over ? NULL : early(r, now);
+        if (!why && !r->over) {
             i++;
             continue;
         }
         s->count--;
         memmove(s->running + i, s->running + i + 1, (size_t)(s->count - i) * sizeof *s->running);
-        if (cancelled ? !end_early(s, r, err) : !give_back(s, r, err)) return false;
+        if (why ? !end_early(s, r, why, err) : !give_back(s, r, err)) return false;
     }
+    return true;
+}
+
+/* The next that waits and ends early, taken out of the queue. */
+static Request *waits_in_vain(Scheduler *s, double now) {
+    Request *found = NULL;
+    pthread_mutex_lock(&s->door);
+    for (int at = 0; at < s->waiting.groups && !found; at++)
+        for (found = queue_at(&s->waiting, at, 0); found && !early(found, now);) found = found->next;
+    if (found) queue_take(&s->waiting, found, false);
+    pthread_mutex_unlock(&s->door);
+    return found;
+}
+
+static bool sweep_queue(Scheduler *s, Err *err) {
+    double now = clock_seconds();
+    for (Request *r; (r = waits_in_vain(s, now));)
+        if (!end_early(s, r, early(r, now), err)) return false;
     return true;
 }
 
 /* ---- Admission --------------------------------------------------------------------------------------------------- */
 
-/* Ids at the start of a prompt that free slots hold. */
-static int64_t free_hold(const Scheduler *s, const Generation *g) {
-    int64_t most = 0;
-    for (int i = 0; i < s->slots; i++) {
-        int64_t n = s->slot[i].user ? 0 : session_holds(s->slot[i].session, g->ids, g->prompt);
-        if (n > most) most = n;
-    }
-    return most;
-}
-
 /* Ids at the start of a prompt that requests which run have fed, or are about to: two prompts have them alike. */
-static int64_t running_share(const Scheduler *s, const Generation *g, bool fed) {
+static int64_t running_share(const Scheduler *s, const Request *wanted, bool fed) {
+    const Generation *g = &wanted->g;
     int64_t most = 0;
     for (int i = 0; i < s->count; i++) {
         const Request *r = s->running[i];
         int64_t n = 0, limit = r->g.prompt < g->prompt - 1 ? r->g.prompt : g->prompt - 1;
-        if (fed) n = session_holds(r->session[0], g->ids, g->prompt);
+        if (r->salt != wanted->salt || r->adapter != wanted->adapter) continue;
+        if (fed) n = slot_holds(r->session[0], wanted);
         else while (n < limit && r->g.ids[n] == g->ids[n]) n++;
         if (n > most) most = n;
     }
@@ -272,48 +278,32 @@ static int64_t running_share(const Scheduler *s, const Generation *g, bool fed) 
 
 /* Whether to wait for one that runs to feed a beginning that no slot has yet. */
 static bool worth_waiting(const Scheduler *s, const Request *r) {
-    if (!s->count || r->row->hidden || !session_shares(s->slot[0].session) || !s->search.engine->backend->copy) return false;
-    int64_t fed = running_share(s, &r->g, true), held = free_hold(s, &r->g);
+    if (!s->count || r->row->hidden || r->g.config.prompt_logprobs >= 0 || !session_shares(s->slots.slot->session) ||
+        !s->search.engine->backend->copy)
+        return false;
+    int64_t fed = running_share(s, r, true), held = slots_hold(&s->slots, r);
     if (fed < SHARED_LEAST) fed = 0;
-    return running_share(s, &r->g, false) >= (fed > held ? fed : held) + SHARED_LEAST;
-}
-
-/* The free slot that holds most of the prompt; of equals, the one that holds least else. */
-static Slot *slot_for(Scheduler *s, const Generation *g) {
-    Slot *best = NULL;
-    int64_t most = 0;
-    for (int i = 0; i < s->slots; i++) {
-        Slot *one = &s->slot[i];
-        int64_t n = one->user || !g ? 0 : session_holds(one->session, g->ids, g->prompt);
-        bool less = !best || qm_session_length(one->session) < qm_session_length(best->session);
-        if (one->user || (best && n < most) || (best && n == most && !less)) continue;
-        best = one;
-        most = n;
-    }
-    return best;
+    return running_share(s, r, false) >= (fed > held ? fed : held) + SHARED_LEAST;
 }
 
 /* Gives a request its slots, the first with as much of the prompt as can be had. */
 static bool take(Scheduler *s, Request *r, Err *err) {
     const Generation *g = &r->g;
-    int64_t need = r->row->slots(&g->config), most = r->row->most ? r->row->most(&g->config) : need, kept = 0;
-    if (most > s->free_slots) most = s->free_slots;
+    int64_t need = r->row->slots(&g->config), most = r->row->most ? r->row->most(&g->config) : need, kept = 0, held;
+    int sources = 0;
+    if (most > s->slots.free) most = s->slots.free;
     r->session = mem_new((size_t)most, sizeof *r->session, "slots", err);
     if (!r->session) return false;
     s->drafting += r->row->drafts && s->search.draft;
     if (!(r->state = mem_new(1, r->row->bytes, r->row->name, err)) || !generation_wake(&r->g, err)) return false;
     r->sessions = (int)most;
     for (int i = 0; i < most; i++) {
-        Slot *slot = slot_for(s, i || r->row->hidden ? NULL : g);
-        int64_t holds = i || r->row->hidden ? 0 : session_holds(slot->session, g->ids, g->prompt);
-        r->session[i] = slot->session;
-        slot->user = r;
-        s->free_slots--;
-        if (!qm_session_crop(slot->session, holds, err)) return false;
-        if (i == 0) kept = holds;
+        if (!(r->session[i] = slots_take(&s->slots, r, i == 0, &held, err))) return false;
+        if (i == 0) kept = held;
     }
-    for (int i = 0; i < s->count; i++) s->source[i] = s->running[i]->session[0];
-    if (!r->row->hidden && !session_borrow(r->session[0], g->ids, g->prompt, s->source, s->count, err)) return false;
+    for (int i = 0; i < s->count; i++)
+        if (slot_holds(s->running[i]->session[0], r)) s->source[sources++] = s->running[i]->session[0];
+    if (!session_borrow(r->session[0], g->ids, g->prompt, s->source, sources, err)) return false;
     r->reused = qm_session_length(r->session[0]);
     if (r->reused > kept) s->stats.copied += r->reused;
     s->stats.reused += r->reused;
@@ -322,24 +312,50 @@ static bool take(Scheduler *s, Request *r, Err *err) {
     return true;
 }
 
+/* Whether it has ended before it begins: nothing was asked for. */
+static bool is_over(const Request *r) { return r->g.finish && !prompt_logprobs_left(r); }
+
+static bool fits(const Scheduler *s, const Request *r) {
+    return r->row->slots(&r->g.config) <= s->slots.free &&
+           (!r->row->drafts || !s->search.draft || s->drafting < s->draft_slots);
+}
+
+/* Who comes next, taken out of the queue; NULL: nobody can. One that needs more slots than are free holds up the others,
+ * or it would wait for ever. One that waits for a prefix lets as many go before it as there are slots. */
+static Request *next_of_queue(Scheduler *s) {
+    Request *passed[LOOKED_AT], *r = NULL;
+    const Queue *q = &s->waiting;
+    int looked = 0;
+    bool more = true, found = false;
+    for (int64_t round = 0; more && !found; round++) {
+        more = false;
+        for (int at = 0; at < q->groups && !found && looked < LOOKED_AT; at++) {
+            if (!(r = queue_at(q, at, round))) continue;
+            more = true;
+            if (!is_over(r) && !fits(s, r)) return NULL;
+            found = is_over(r) || !worth_waiting(s, r);
+            if (!found && r->passed >= s->slots.count) return NULL;
+            if (!found) passed[looked++] = r;
+        }
+    }
+    if (!found) return NULL;
+    for (int i = 0; i < looked; i++) passed[i]->passed++;
+    queue_take(&s->waiting, r, true);
+    return r;
+}
+
 static bool admit(Scheduler *s, Err *err) {
-    inbox_empty(s);
-    while (s->waiting.count) {
-        Request *r = s->waiting.first;
-        bool over = r->g.finish != NULL, cancelled = atomic_load(&r->cancelled);
-        bool fits = r->row->slots(&r->g.config) <= s->free_slots &&
-                    (!r->row->drafts || !s->search.draft || s->drafting < s->draft_slots);
-        if (!over && !cancelled && (!fits || worth_waiting(s, r))) return true;
-        queue_take(&s->waiting);
-        if (cancelled) {
-            if (!end_early(s, r, err)) return false;
-        } else if (over) {
+    for (;;) {
+        pthread_mutex_lock(&s->door);
+        Request *r = next_of_queue(s);
+        pthread_mutex_unlock(&s->door);
+        if (!r) return true;
+        if (is_over(r)) {
             if (!found_nothing(r, &r->failed)) sequences_free(&r->found);
             if (!give_back(s, r, err)) return false;
         } else if (take(s, r, &r->failed)) s->running[s->count++] = r;
         else if (!give_back(s, r, err)) return false;
     }
-    return true;
 }
 
 /* ---- A step ------------------------------------------------------------------------------------------------------ */
@@ -355,7 +371,9 @@ static void count_fed(Scheduler *s, const Request *r, const QmAppend *entry, int
 static bool plan_one(Scheduler *s, Request *r, StepPlan *p, Err *err) {
     int64_t fed = qm_session_length(r->session[0]), left = r->g.prompt - fed, rows = p->rows > 0 ? p->rows : 1;
     int before = p->count;
-    if (!r->row->hidden && left > rows) {
+    if (prompt_logprobs_left(r)) {
+        if (!prompt_logprobs_plan(r, p, &s->prompt_rows, &r->failed)) r->over = true;
+    } else if (!r->row->hidden && left > rows) {
         plan_add(p, (QmAppend){.session = r->session[0], .tokens = r->g.ids + fed, .count = rows,
                                .rope_length = r->g.prompt});
         r->planned = false;
@@ -372,12 +390,17 @@ static bool plan_one(Scheduler *s, Request *r, StepPlan *p, Err *err) {
  * there are none left. */
 static bool plan_step(Scheduler *s, StepPlan *p, Err *err) {
     bool first = true;
+    pthread_mutex_lock(&s->door);
+    int64_t most = s->prefill_rows;
+    pthread_mutex_unlock(&s->door);
+    s->prompt_rows.used = 0;
     *p = (StepPlan){.entry = s->entry, .rows = s->search.engine->info.rows};
     for (int i = 0; i < s->count; i++) {
         Request *r = s->running[i];
         r->planned = false;
         if (qm_session_length(r->session[0]) >= r->g.prompt && !plan_one(s, r, p, err)) return false;
     }
+    if (p->count && most && p->rows > most) p->rows = most;
     for (int i = 0; i < s->count; i++) {
         Request *r = s->running[i];
         if (qm_session_length(r->session[0]) >= r->g.prompt || (!first && p->rows < 1)) continue;
@@ -390,7 +413,7 @@ static bool plan_step(Scheduler *s, StepPlan *p, Err *err) {
 bool scheduler_step(Scheduler *s, Err *err) {
     StepPlan p;
     SchedulerStats before = s->stats;
-    if (!sweep(s, err) || !admit(s, err) || !plan_step(s, &p, err)) return false;
+    if (!sweep(s, err) || !sweep_queue(s, err) || !admit(s, err) || !plan_step(s, &p, err)) return false;
     if (p.count && !qm_forward(s->search.engine, s->entry, p.count, err)) {
         s->stats.prompt = before.prompt, s->stats.decoded = before.decoded;
         return false;
@@ -398,7 +421,9 @@ bool scheduler_step(Scheduler *s, Err *err) {
     s->stats.steps += p.count > 0;
     for (int i = 0; i < s->count; i++) {
         Request *r = s->running[i];
-        if (!r->planned || r->over) continue;
+        if (r->over) continue;
+        if (r->told.rows && !prompt_logprobs_advance(r, &r->failed)) r->over = true;
+        if (r->told.rows || !r->planned || r->over) continue;
         if (!r->row->advance(r, &r->failed)) r->over = true;
         if (r->owner_failed) return err_from(err, &r->failed);
     }

@@ -11,6 +11,8 @@ void sequences_free(Sequences *s) {
 void request_free(Request *r) {
     generation_free(&r->g);
     sequences_free(&r->found);
+    free(r->told.list);
+    r->told = (PromptTold){0};
 }
 
 QmAppend *plan_add(StepPlan *p, QmAppend entry) {

@@ -10,6 +10,14 @@
 typedef struct Sequences { Generation *list; int64_t count; } Sequences;
 void sequences_free(Sequences *s);
 
+/* Log-probabilities of the tokens of a prompt, and the rows of logits of the step under way. */
+typedef struct PromptTold {
+    QmLogprob *list; /* [prompt][1 + config.prompt_logprobs] */
+    int64_t count;   /* tokens fed so, and known: those up to list[count] */
+    float *logits;
+    int64_t rows;
+} PromptTold;
+
 /* What all requests of a scheduler share. */
 typedef struct Search {
     QmEngine *engine;
@@ -39,8 +47,13 @@ struct Request {
     Generation g;         /* started by the owner; its draws are those of `sequence` */
     uint64_t sequence;
     Sink sink;
+    uint64_t group;       /* groups are served in turn                                                    */
+    uint64_t salt;        /* caches are shared with the same one only                                     */
+    int adapter;          /* that its tokens go through: 1 or more; 0: none                               */
+    double deadline;      /* clock_seconds at which it ends; 0: none                                      */
     atomic_bool cancelled;
     /* out: */
+    PromptTold told;
     Sequences found;      /* of a search; else the answer is `g`                                          */
     Err failed;           /* why there is no answer                                                       */
     bool invalid;         /* ... namely logits that were not numbers                                      */
@@ -54,6 +67,7 @@ struct Request {
     QmSession **session;  /* [sessions] of the engine, while it runs                                       */
     int sessions;
     int64_t order;        /* the earlier prompt gets its rows first                                       */
+    int64_t passed;       /* later requests that went before it while it waited for a prefix              */
     bool planned, over, owner_failed;
     Request *next;        /* of a queue                                                                   */
 };
@@ -70,6 +84,7 @@ typedef struct SearchRow {
     int64_t (*most)(const GenerationConfig *c);  /* that it can use; NULL: no more than those */
     bool hidden;          /* needs the hidden states of every token, so it feeds the prompt itself, from its beginning */
     bool drafts;          /* takes a slot of the draft model, too                           */
+    bool partial;         /* what is in `found` before the end is part of an answer         */
     size_t bytes;
     /* Adds entries of the request's sessions; asked again if the step fails. Session 0 may hold some of the prompt. */
     bool (*plan)(Request *r, StepPlan *plan, Err *err);

@@ -75,6 +75,7 @@ bool qm_session_copy(QmSession *to, const QmSession *from, int64_t length, QmErr
     if (!copied) return false;
     if (length) memcpy(to->ids, from->ids, (size_t)length * sizeof *to->ids);
     to->length = length;
+    to->adapter = from->adapter;
     to->rope_length = length < from->length ? length : from->rope_length;
     return true;
 }

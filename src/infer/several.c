@@ -110,5 +110,5 @@ static void state_free(Request *r) {
 }
 
 const SearchRow samples_row = {.name = "several samples", .applies = applies, .slots = slots, .most = most,
-                               .bytes = sizeof(Several), .plan = plan, .advance = advance, .end = end,
+                               .bytes = sizeof(Several), .partial = true, .plan = plan, .advance = advance, .end = end,
                                .free = state_free};
