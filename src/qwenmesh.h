@@ -271,8 +271,11 @@ QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messa
 
 /* What to generate and how to choose tokens. Names and meanings are those of a request of `qwenmesh generate`: Hugging
  * Face's GenerationConfig ("max_new_tokens", "do_sample", "temperature", "top_p", "num_beams", "eos_token_id",
- * "stop_strings", ...), and "grammar" (GBNF), "regex", "json_schema", "response_format", "logprobs", "prompt_logprobs",
- * "seed". */
+ * "stop_strings", ...), and "grammar" (GBNF), "regex", "json_schema", "response_format", "choices" (a list of texts),
+ * "logprobs", "prompt_logprobs", "seed".
+ * "tool_calls": {"tools": [{"name", "parameters", "strict"}], "required": false, "parallel": true} lets the text be
+ * calls of these tools, in the form <tool_call> {"name", "arguments"} </tool_call>, or binds it to be; "thinking": "may"
+ * (<think>...</think> may come before what a grammar binds) or "open" (the prompt has begun it). */
 typedef struct QmParameters QmParameters;
 
 /* A model's own: its generation_config.json and its ends of sequences. NULL on error. */

@@ -21,6 +21,13 @@ Grammar *grammar_gbnf(const char *text, size_t bytes, Err *err);
 Grammar *grammar_regex(const char *text, size_t bytes, Err *err);      /* matches the whole text */
 Grammar *grammar_json_schema(const json_t *schema, Err *err);          /* true or {}: any JSON   */
 Grammar *grammar_json_object(Err *err);                                /* any JSON object         */
+/* Made of others, which are borrowed (grammar_join.c). A NULL among them is an error that `err` has already. */
+Grammar *grammar_then(Grammar *const *parts, int count, Err *err);     /* one after another       */
+Grammar *grammar_either(Grammar *const *ways, int count, Err *err);    /* one of them             */
+Grammar *grammar_list(Grammar *one, Grammar *between, Err *err);       /* one or more             */
+Grammar *grammar_text(const char *text, size_t bytes, Err *err);       /* that text               */
+/* Text in which the mark, a text in ASCII, does not occur; with_mark: and then the mark. */
+Grammar *grammar_until(const char *mark, bool with_mark, Err *err);
 Grammar *grammar_share(Grammar *grammar);
 void grammar_release(Grammar *grammar);
 

@@ -14,7 +14,7 @@ static const char *const known[] = {
     "length_penalty", "diversity_penalty", "early_stopping", "penalty_alpha", "prompt_lookup_num_tokens",
     "max_matching_ngram_size", "num_assistant_tokens", "logprobs", "top_logprobs", "prompt_logprobs", "eos_token_id", "stop_strings",
     "stop", "suppress_tokens", "begin_suppress_tokens", "sequence_bias", "bad_words_ids", "logit_bias", "grammar",
-    "regex", "json_schema", "response_format", "pad_token_id", NULL,
+    "regex", "json_schema", "response_format", "choices", "tool_calls", "thinking", "pad_token_id", NULL,
 };
 
 /* Members of Hugging Face's GenerationConfig that do not change which tokens come: how its library computes, and ids
@@ -71,7 +71,7 @@ static const Elsewhere elsewhere[] = {
     {"guided_regex", "\"regex\""},
     {"guided_json", "\"json_schema\""},
     {"guided_grammar", "\"grammar\""},
-    {"guided_choice", "\"regex\" or a \"json_schema\" with \"enum\""},
+    {"guided_choice", "\"choices\""},
     {"structured_outputs", "\"regex\", \"json_schema\" or \"grammar\""},
     {"guided_decoding", "\"regex\", \"json_schema\" or \"grammar\""},
     {"format", "\"response_format\" or \"json_schema\""},

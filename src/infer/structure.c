@@ -1,8 +1,12 @@
-/* structure.c: what binds the form of a text: "grammar", "regex", "json_schema", and OpenAI's "response_format" in the
- * places where other programs have the schema. One of them, or an error: a schema that was given and not understood
- * would leave the text free. */
+/* structure.c: what binds the form of a text: "grammar", "regex", "json_schema", "choices", and OpenAI's
+ * "response_format" in the places where other programs have the schema. One of them, or an error: a schema that was
+ * given and not understood would leave the text free. Beside it "tool_calls", which the text may be instead, and
+ * "thinking", which may come before. */
+#include <stdlib.h>
 #include <string.h>
 #include "generation.h"
+#include "grammar_cache.h"
+#include "grammar_tools.h"
 #include "parameters.h"
 
 /* One way to bind a text. */
@@ -63,25 +67,71 @@ bool generation_grammar(GenerationConfig *c, Grammar *grammar, const char *where
     return true;
 }
 
-bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
-    const json_t *format = json_object_get(o, "response_format"), *schema = json_object_get(o, "json_schema");
+/* One of a list of texts. */
+static Grammar *choices_grammar(const json_t *list, const char *where, Err *err) {
+    size_t i;
+    const json_t *one;
+    if (!json_is_array(list) || json_array_size(list) == 0)
+        return err_set(err, "%s: choices: expected a list of texts", where), NULL;
+    json_array_foreach(list, i, one) if (!json_is_text(one) || json_string_length(one) == 0) {
+        err_set(err, "%s: choices[%zu]: expected a text", where, i);
+        return NULL;
+    }
+    Grammar **ways = mem_new(json_array_size(list), sizeof *ways, "choices", err), *g = NULL;
+    for (i = 0; ways && i < json_array_size(list); i++) {
+        one = json_array_get(list, i);
+        ways[i] = grammar_text(json_string_value(one), json_string_length(one), err);
+    }
+    if (ways) g = grammar_either(ways, (int)json_array_size(list), err);
+    for (i = 0; ways && i < json_array_size(list); i++) grammar_release(ways[i]);
+    free(ways);
+    return g;
+}
+
+/* What binds the text itself; NULL without an error: nothing. *told: something was said of it, if only null. */
+static Grammar *text_grammar(const json_t *o, const char *where, bool *told, Err *err) {
+    const json_t *format = json_object_get(o, "response_format"), *schema = json_object_get(o, "json_schema"),
+                 *choices = json_object_get(o, "choices");
     Structure s = {.gbnf = json_object_get(o, "grammar"), .regex = json_object_get(o, "regex")};
-    int named = !!s.gbnf + !!s.regex + !!schema + !!format;
-    if (named == 0) return true;
+    int named = !!s.gbnf + !!s.regex + !!schema + !!format + !!choices;
+    if (named == 0) return NULL;
+    *told = true;
     if (named > 1)
-        return err_set(err, "%s: expected one of grammar, regex, json_schema and response_format, got %d", where,
-                       named);
-    const json_t *only = s.gbnf ? s.gbnf : s.regex ? s.regex : schema ? schema : format;
-    if (json_is_null(only)) return generation_grammar(c, NULL, where, err);
-    if (schema && !(s.schema = schema_inside(schema, where, "json_schema", err))) return false;
-    if (format && !format_read(&s, format, where, err)) return false;
+        return err_set(err, "%s: expected one of grammar, regex, json_schema, choices and response_format, got %d",
+                       where, named), NULL;
+    const json_t *only = s.gbnf ? s.gbnf : s.regex ? s.regex : schema ? schema : choices ? choices : format;
+    if (json_is_null(only)) return NULL;
+    if (choices) return choices_grammar(choices, where, err);
+    if (schema && !(s.schema = schema_inside(schema, where, "json_schema", err))) return NULL;
+    if (format && !format_read(&s, format, where, err)) return NULL;
     const json_t *text = s.gbnf ? s.gbnf : s.regex;
     if (text && !json_is_text(text))
-        return err_set(err, "%s: %s: expected a string", where, s.gbnf ? "grammar" : "regex");
-    if (!text && !s.schema && !s.any_object) return generation_grammar(c, NULL, where, err); /* "text" */
+        return err_set(err, "%s: %s: expected a string", where, s.gbnf ? "grammar" : "regex"), NULL;
     const char *start = json_string_value(text);
-    return generation_grammar(c, s.gbnf    ? grammar_gbnf(start, json_string_length(text), err)
-                                 : s.regex ? grammar_regex(start, json_string_length(text), err)
-                                 : s.schema ? grammar_json_schema(s.schema, err)
-                                            : grammar_json_object(err), where, err);
+    if (text) return (s.gbnf ? grammar_gbnf : grammar_regex)(start, json_string_length(text), err);
+    if (s.schema) return grammar_cached_schema(s.schema, err);
+    return s.any_object ? grammar_cached_object(err) : NULL; /* "text" */
+}
+
+static bool thinking_read(const json_t *o, const char *where, Thinking *out, Err *err) {
+    const json_t *value = json_object_get(o, "thinking");
+    *out = json_is_word(value, "may") ? THINKING_MAY : json_is_word(value, "open") ? THINKING_OPEN : THINKING_NONE;
+    return *out != THINKING_NONE || !value || json_is_null(value) || json_is_word(value, "none") ||
+           err_set(err, "%s: thinking: expected none, may or open", where);
+}
+
+bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
+    const json_t *calls = json_object_get(o, "tool_calls");
+    bool told = calls != NULL;
+    Thinking thinking;
+    if (!thinking_read(o, where, &thinking, err)) return false;
+    Grammar *content = text_grammar(o, where, &told, err), *all = NULL;
+    if (!told) return true;
+    if (!err->kind && calls && !json_is_null(calls)) {
+        all = grammar_tools(calls, content, where, err);
+        grammar_release(content);
+    } else all = content;
+    Grammar *whole = err->kind || !all ? NULL : grammar_thinking(thinking, all, err);
+    grammar_release(all);
+    return generation_grammar(c, whole, where, err);
 }
