@@ -6,7 +6,7 @@
  * takes three times as long for a body that stands in main itself. */
 #include <stdlib.h>
 #include <string.h>
-#include "lower.h"
+#include "lower_train.h"
 
 /* ---- Texts ------------------------------------------------------------------------------------------------------- */
 
@@ -82,6 +82,45 @@ void lower_line(Lower *l, const char *format, ...) {
     text_add(&l->body, "\n", 1);
 }
 
+void lower_op(Lower *l, const char *out, const char *op, const char *a, const char *b, const char *type) {
+    lower_line(l, "%s = stablehlo.%s %s%s%s : %s", out, op, a, b ? ", " : "", b ? b : "", type);
+}
+
+void lower_spread(Lower *l, const char *out, const char *x, const char *dims, const char *from, const char *to) {
+    lower_line(l, "%s = stablehlo.broadcast_in_dim %s, dims = %s : (%s) -> %s", out, x, dims, from, to);
+}
+
+void lower_fold(Lower *l, const char *out, const char *op, const char *x, const char *dims, const char *element,
+                const char *from, const char *to) {
+    bool most = !strcmp(op, "maximum");
+    const char *start = !most ? "0.0" : !strcmp(element, "f32") ? "0xFF800000" : "0xFF80"; /* -infinity */
+    lower_line(l, "%s_init = stablehlo.constant dense<%s> : tensor<%s>", out, start, element);
+    lower_line(l, "%s = stablehlo.reduce(%s init: %s_init) applies stablehlo.%s across dimensions = %s : (%s, tensor<%s>) "
+               "-> %s", out, x, out, op, dims, from, element, to);
+}
+
+void lower_constant(Lower *l, const char *out, double value, const char *type) {
+    lower_line(l, "%s = stablehlo.constant dense<%.9e> : %s", out, value, type);
+}
+
+void lower_compare(Lower *l, const char *out, const char *how, const char *a, const char *b, const char *kind,
+                   const char *type, const char *bits) {
+    lower_line(l, "%s = stablehlo.compare %s, %s, %s, %s : (%s, %s) -> %s", out, how, a, b, kind, type, type, bits);
+}
+
+void lower_select(Lower *l, const char *out, const char *bits, const char *yes, const char *no, const char *bits_type,
+                  const char *type) {
+    lower_line(l, "%s = stablehlo.select %s, %s, %s : %s, %s", out, bits, yes, no, bits_type, type);
+}
+
+void lower_convert(Lower *l, const char *out, const char *x, const char *from, const char *to) {
+    lower_line(l, "%s = stablehlo.convert %s : (%s) -> %s", out, x, from, to);
+}
+
+void lower_reshape(Lower *l, const char *out, const char *x, const char *from, const char *to) {
+    lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, from, to);
+}
+
 bool lower_once(Lower *l, const char *format, ...) {
     char name[LOWER_NAME];
     va_list args;
@@ -120,6 +159,60 @@ static int64_t local_size(const Lower *l, const Dim *dim, const char *split) {
 
 int64_t lower_dim(const Lower *l, const Node *n, int dim) { return local_size(l, &n->shape.dim[dim], n->split); }
 
+static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program->graph.nodes); }
+
+bool lower_has(const Lower *l, int id) {
+    Stage stage = l->program->graph.nodes[id].stage;
+    return id >= l->first && id < l->last && (!l->trains || (stage >= l->stage_first && stage <= l->stage_last));
+}
+
+/* Numbers of a head: a further result with other columns than the op's own. */
+static bool of_heads(const Lower *l, const Node *n) {
+    const Node *own = n->kind == NODE_RESULT ? graph_node(&l->program->graph, n->in[0]) : n;
+    return n->shape.rank == 2 && n->shape.dim[1].size != own->shape.dim[1].size;
+}
+
+const char *lower_element(const Lower *l, const Node *n) {
+    bool rows = n->value == VALUE_ROWS && n->shape.rank == 2 && !of_heads(l, n);
+    return !rows || node_is_state(n) ? "f32" : l->type;
+}
+
+const char *lower_tensor(Lower *l, const Node *n) {
+    int64_t first = lower_dim(l, n, 0);
+    return n->shape.rank == 1 ? lower_type(l, lower_element(l, n), 1, first)
+                              : lower_type(l, lower_element(l, n), 2, first, lower_dim(l, n, 1));
+}
+
+/* ---- States ------------------------------------------------------------------------------------------------------ */
+
+int lower_states(const Program *program) {
+    int count = program->graph.states;
+    for (int id = 1; id < program->graph.count; id++)
+        count += program->graph.nodes[id].kind == NODE_WEIGHT && program->graph.nodes[id].trained;
+    return count;
+}
+
+int lower_state(const Program *program, const Node *state) {
+    if (state->kind == NODE_STATE) return state->state;
+    int number = program->graph.states;
+    for (const Node *n = program->graph.nodes + 1; n < state; n++) number += n->kind == NODE_WEIGHT && n->trained;
+    return number;
+}
+
+/* Of a program that trains: rows that pass the head are values of one step, and caches are none at all. */
+static bool state_lasts(const Lower *l, const Node *state) {
+    return !l->trains || (state->type != TYPE_CACHE && shape_rows(&state->shape) == NO_ROWS);
+}
+
+/* Letters that a state is split by: all that its axes are dealt by. */
+static void state_letters(const Node *state, char split[MAX_LETTERS + 1]) {
+    int count = 0;
+    for (int d = 0; d < state->shape.rank; d++)
+        for (const char *c = state->shape.dim[d].letters; *c; c++)
+            if (axis_is_split(*c) && count < MAX_LETTERS && !memchr(split, *c, (size_t)count)) split[count++] = *c;
+    split[count] = 0;
+}
+
 /* ---- Arguments --------------------------------------------------------------------------------------------------- */
 
 static LowerArgument *argument_find(Lower *l, const char *name) {
@@ -141,21 +234,25 @@ static void result_add(Lower *l, const LowerArgument *a) {
         l->results[l->result_count++] = *a;
 }
 
-static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program->graph.nodes); }
-
 /* Numbers of nodes and states count from the piece's first, so that equal pieces have equal texts. */
 static int node_number(const Lower *l, int id) {
     const Node *nodes = l->program->graph.nodes;
     return nodes[id].number - nodes[l->first].number + 1;
 }
 
-const char *lower_name(Lower *l, const Node *n) { return lower_word(l, "n%d", node_number(l, node_id(l, n))); }
+const char *lower_name(Lower *l, const Node *n) {
+    if (n->kind == NODE_RESULT)
+        return lower_word(l, "%s_r%d", lower_name(l, graph_node(&l->program->graph, n->in[0])), n->result);
+    return lower_word(l, "n%d", node_number(l, node_id(l, n)));
+}
+const char *lower_more(Lower *l, const Node *n, int result) { return lower_word(l, "%%%s_r%d", lower_name(l, n), result); }
 const char *lower_out(Lower *l, const Node *n) { return lower_word(l, "%%%s", lower_name(l, n)); }
 
 /* A buffer of a state: of a cache keys and values. */
 static void state_name(Lower *l, const Node *state, int v, char out[LOWER_NAME]) {
     int number = state->state - l->state;
-    if (state->type == TYPE_CACHE) name_set(l, out, "%s%d", v ? "v" : "k", number / 2);
+    if (state->kind == NODE_WEIGHT) name_set(l, out, "w%d", state->number);
+    else if (state->type == TYPE_CACHE) name_set(l, out, "%s%d", v ? "v" : "k", number / 2);
     else name_set(l, out, "s%d", number);
 }
 
@@ -175,11 +272,38 @@ const char *lower_step_input(Lower *l, const char *name, const char *type, int64
     return lower_word(l, "%%%s", name);
 }
 
+const char *lower_same_input(Lower *l, const char *name, int64_t size) {
+    LowerArgument a = {.role = ROLE_STEP, .rank = 1, .dim = {size}, .type = "f32"};
+    name_set(l, a.name, "%s", name);
+    argument_add(l, &a);
+    return lower_word(l, "%%%s", name);
+}
+
 const char *lower_shard_input(Lower *l) {
     argument_add(l,
-                 &(LowerArgument){
-                     .name = "shard", .role = ROLE_SHARD, .type = "i32", .rank = 1, .dim = {2}, .split = {SPLIT_ALL}});
+                 &(LowerArgument){.name = "shard", .role = ROLE_SHARD, .type = "i32", .rank = 1, .dim = {LOWER_PLACES},
+                                  .split = {SPLIT_ALL}});
     return "%shard";
+}
+
+const char *lower_place(Lower *l, LowerPlace place) {
+    const char *name = lower_word(l, "%%place_%d", (int)place), *shard = lower_shard_input(l);
+    if (!lower_once(l, "%s", name + 1)) return name;
+    lower_line(l, "%s_1 = stablehlo.slice %s [%d:%d] : (%s) -> tensor<1xi32>", name, shard, (int)place, (int)place + 1,
+               lower_type(l, "i32", 1, (int64_t)LOWER_PLACES));
+    lower_line(l, "%s = stablehlo.reshape %s_1 : (tensor<1xi32>) -> tensor<i32>", name, name);
+    return name;
+}
+
+void lower_places(const Partition *p, int device, int32_t out[LOWER_PLACES]) {
+    static const struct { char letter; LowerPlace at; } axes[] = {
+        {AXIS_VOCAB, PLACE_VOCAB}, {AXIS_FFN, PLACE_FFN}, {AXIS_KV_HEAD, PLACE_KV}, {AXIS_GROUP, PLACE_GROUP}};
+    for (size_t i = 0; i < sizeof axes / sizeof *axes; i++) {
+        Range r = partition_range(p, axes[i].letter, device);
+        out[axes[i].at] = (int32_t)r.first;
+        out[axes[i].at + 1] = (int32_t)(r.last - r.first);
+    }
+    out[PLACE_KV_PART] = device / p->grid.group_parts;
 }
 
 /* A weight as one op uses it: split by the op's factors, or whole. Whole and split in one piece are the same
@@ -202,10 +326,26 @@ static const char *weight_argument(Lower *l, const Node *user, int i) {
     return lower_word(l, "%%%s", a.name);
 }
 
+/* Over which devices the dimensions of a value or a state lie. */
+static void splits_set(const Shape *shape, const char *split, LowerArgument *a) {
+    for (int d = 0; d < shape->rank; d++)
+        for (const char *c = shape->dim[d].letters; *c; c++)
+            if (axis_is_rows(*c)) a->split[d] = SPLIT_DP;
+            else if (strchr(split, *c)) a->split[d] = SPLIT_TP;
+}
+
+/* A node's value as an argument or a result. */
+static LowerArgument value_of(const Lower *l, const Node *n, LowerRole role) {
+    LowerArgument a = {.role = role, .rank = n->shape.rank, .node = node_id(l, n)};
+    for (int d = 0; d < a.rank; d++) a.dim[d] = lower_dim(l, n, d);
+    splits_set(&n->shape, n->split, &a);
+    snprintf(a.type, sizeof a.type, "%s", lower_element(l, n));
+    return a;
+}
+
 /* What the host or an earlier piece computed: named in the order of its use. */
 static const char *value_argument(Lower *l, const Node *n) {
-    LowerArgument a = {.role = ROLE_VALUE, .rank = 2, .dim = {local_size(l, &n->shape.dim[0], ""), lower_dim(l, n, 1)},
-                       .split = {SPLIT_DP, n->split[0] ? SPLIT_TP : SPLIT_NONE}, .node = node_id(l, n)};
+    LowerArgument a = value_of(l, n, ROLE_VALUE);
     int values = 0;
     for (int i = 0; i < l->argument_count; i++) {
         const LowerArgument *old = &l->arguments[i];
@@ -213,29 +353,46 @@ static const char *value_argument(Lower *l, const Node *n) {
         values += old->role == ROLE_VALUE;
     }
     name_set(l, a.name, "x%d", values);
-    snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
     return lower_word(l, "%%%s", a.name);
 }
 
-/* A state that is no cache, as it stands before the step. */
-static const char *state_argument(Lower *l, const Node *state) {
-    LowerArgument a = {.role = ROLE_STATE, .rank = state->shape.rank, .state = state->state, .type = "f32"};
-    for (int d = 0; d < a.rank; d++) {
-        a.dim[d] = lower_dim(l, state, d);
-        for (const char *c = state->split; *c; c++)
-            if (strchr(state->shape.dim[d].letters, *c)) a.split[d] = SPLIT_TP;
-    }
+/* A state that is no cache. */
+static LowerArgument state_of(Lower *l, const Node *state) {
+    LowerArgument a = {.role = ROLE_STATE, .rank = state->shape.rank, .node = node_id(l, state), .type = "f32",
+                       .state = lower_state(l->program, state)};
+    state_letters(state, a.weight_split);
+    for (int d = 0; d < a.rank; d++) a.dim[d] = local_size(l, &state->shape.dim[d], a.weight_split);
+    splits_set(&state->shape, a.weight_split, &a);
+    if (state->type == TYPE_SUM) a.split[0] = a.split[0] == SPLIT_TP ? SPLIT_ALL : SPLIT_DP;
     state_name(l, state, 0, a.name);
+    return a;
+}
+
+/* As it stands before the step. */
+static const char *state_argument(Lower *l, const Node *state) {
+    LowerArgument a = state_of(l, state);
     argument_add(l, &a);
     return lower_word(l, "%%%s", a.name);
+}
+
+/* ... and after what has been lowered: its last value counts. */
+static void state_result(Lower *l, const Node *state, const char *value) {
+    LowerArgument a = state_of(l, state);
+    a.value = value;
+    for (int i = 0; i < l->result_count; i++)
+        if (l->results[i].role == ROLE_STATE && l->results[i].state == a.state) {
+            l->results[i].value = value;
+            return;
+        }
+    result_add(l, &a);
 }
 
 /* The op of this piece that left a state as a node finds it; NULL: it is as the step, or the piece before, left it. */
 static const Node *state_writer(const Lower *l, const Node *n, const Node *state) {
     const Graph *g = &l->program->graph;
     for (int id = node_id(l, n) - 1; id >= l->first; id--)
-        if (g->nodes[id].kind == NODE_OP && graph_state(g, (Tensor){id}) == state) return &g->nodes[id];
+        if (g->nodes[id].kind == NODE_OP && lower_has(l, id) && graph_state(g, (Tensor){id}) == state) return &g->nodes[id];
     return NULL;
 }
 
@@ -245,24 +402,77 @@ const char *lower_cached(Lower *l, const Node *n, int i, int v) {
     return lower_cache(l, state, v, lower_dim(l, state, 1) / lower_channels(l), lower_channels(l));
 }
 
-const char *lower_in(Lower *l, const Node *n, int i) {
-    const Node *in = graph_node(&l->program->graph, n->in[i]);
-    const Node *writer = in->kind == NODE_STATE ? state_writer(l, n, in) : NULL;
-    if (in->kind == NODE_STATE && in->type == TYPE_CACHE) {
-        err_as(&l->err, QM_INTERNAL, "lowering: %s reads a cache as a value", n->name);
+const char *lower_state_in(Lower *l, const Node *n, int i) {
+    const Node *state = graph_state(&l->program->graph, n->in[i]);
+    const Node *writer = state ? state_writer(l, n, state) : NULL;
+    if (!state || state->type == TYPE_CACHE) {
+        err_as(&l->err, QM_INTERNAL, "lowering: input %d of %s is no state that is a value", i, n->name);
         return "%?";
     }
-    if (writer) return lower_out(l, writer);
-    if (in->kind == NODE_STATE) return state_argument(l, in);
+    return writer ? lower_out(l, writer) : state_argument(l, state);
+}
+
+/* A trained weight in the program's type, for an op that takes it as it lies. */
+static const char *trained_in(Lower *l, const Node *n, int i) {
+    const Node *w = graph_state(&l->program->graph, n->in[i]);
+    char wanted[MAX_LETTERS + 1], held[MAX_LETTERS + 1];
+    const char *value = lower_state_in(l, n, i);
+    state_letters(w, held);
+    if (program_weight_split(l->program, n, i, wanted, &l->err))
+        for (const char *c = held; *c; c++)
+            if (!strchr(wanted, *c) && partition_shared(l->program->partition, *c))
+                err_as(&l->err, QM_INTERNAL, "lowering: %s wants %s whole, but a trained weight is split", n->op->name,
+                       w->name);
+    if (!strcmp(l->type, "f32")) return value;
+    LowerArgument a = state_of(l, w);
+    const char *to = lower_word(l, "%s_%s", value, l->type), *from = lower_type(l, "f32", 1, a.dim[0]);
+    const char *type = lower_type(l, NULL, 1, a.dim[0]);
+    if (a.rank == 2) from = lower_type(l, "f32", 2, a.dim[0], a.dim[1]), type = lower_type(l, NULL, 2, a.dim[0], a.dim[1]);
+    if (lower_once(l, "%s", to + 1)) lower_line(l, "%s = stablehlo.convert %s : (%s) -> %s", to, value, from, type);
+    return to;
+}
+
+/* What a program that trains reads of a state; NULL: input i is none. */
+static const char *kept_in(Lower *l, const Node *n, int i) {
+    const Graph *g = &l->program->graph;
+    const Node *state = graph_state(g, n->in[i]), *in = graph_node(g, n->in[i]);
+    if (!l->trains || !state) return NULL;
+    if (state_lasts(l, state)) return state->kind == NODE_WEIGHT ? trained_in(l, n, i) : lower_state_in(l, n, i);
+    if (in->kind == NODE_OP) return NULL; /* rows: as any value */
+    err_as(&l->err, QM_INTERNAL, "lowering: %s reads %s before it is written", n->name, state->name);
+    return "%?";
+}
+
+const char *lower_in(Lower *l, const Node *n, int i) {
+    const Node *in = graph_node(&l->program->graph, n->in[i]);
+    const char *kept = kept_in(l, n, i);
+    if (kept) return kept;
+    if (in->kind == NODE_STATE) return lower_state_in(l, n, i);
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
     if (in->kind == NODE_INPUT)
         return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);
-    return n->in[i].id < l->first ? value_argument(l, in) : lower_out(l, in);
+    return lower_has(l, n->in[i].id) ? lower_out(l, in) : value_argument(l, in);
+}
+
+const char *lower_f32_in(Lower *l, const Node *n, int i) {
+    const Graph *g = &l->program->graph;
+    const Node *in = graph_node(g, n->in[i]), *state = graph_state(g, n->in[i]);
+    if (l->trains && state && state_lasts(l, state)) return lower_state_in(l, n, i);
+    const char *value = lower_in(l, n, i), *to = lower_word(l, "%s_f32", value);
+    if (!strcmp(l->type, "f32") || (in->kind != NODE_WEIGHT && !strcmp(lower_element(l, in), "f32"))) return value;
+    const LowerArgument *w = in->kind == NODE_WEIGHT ? argument_find(l, value + 1) : NULL;
+    LowerArgument a = w ? *w : value_of(l, in, ROLE_VALUE), f = a;
+    char from_type[128], to_type[128];
+    snprintf(f.type, sizeof f.type, "f32");
+    type_text(from_type, sizeof from_type, a.type, a.rank, a.dim);
+    type_text(to_type, sizeof to_type, f.type, f.rank, f.dim);
+    if (lower_once(l, "%s", to + 1)) lower_convert(l, to, value, from_type, to_type);
+    return to;
 }
 
 const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, int64_t channels) {
     LowerArgument a = {.role = ROLE_STATE, .rank = 4, .dim = {l->cache_slots, kv_heads, l->positions, channels},
-                       .split = {SPLIT_DP, SPLIT_TP}, .state = state->state + v};
+                       .split = {SPLIT_DP, SPLIT_TP}, .state = state->state + v, .node = node_id(l, state)};
     state_name(l, state, v, a.name);
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
@@ -270,10 +480,7 @@ const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, in
 }
 
 static const char *result_name(Lower *l, const LowerArgument *a) {
-    if (!a->node) return lower_word(l, "%%%s", a->name);
-    const Node *state = graph_state(&l->program->graph, (Tensor){a->node});
-    const char *which = a->role != ROLE_STATE || state->type != TYPE_CACHE ? "" : a->state > state->state ? "v" : "k";
-    return lower_word(l, "%%n%d%s", node_number(l, a->node), which);
+    return a->value ? a->value : lower_word(l, "%%%s", a->name);
 }
 
 void lower_result(Lower *l, const char *name, int64_t columns) {
@@ -283,103 +490,54 @@ void lower_result(Lower *l, const char *name, int64_t columns) {
     result_add(l, &a);
 }
 
-/* What the step leaves for the host and for later pieces: kept values, values, and caches. */
+/* What the step leaves for the host and for later pieces: kept values, and values. */
 static void results_declare(Lower *l, const Node *n, LowerRole role) {
-    LowerArgument a = {.role = role, .rank = n->shape.rank, .node = node_id(l, n),
-                       .split = {shape_rows(&n->shape) ? SPLIT_DP : SPLIT_NONE}};
+    LowerArgument a = value_of(l, n, role);
     name_set(l, a.name, "%s", lower_name(l, n));
-    snprintf(a.type, sizeof a.type, "%s", l->type);
-    a.dim[0] = local_size(l, &n->shape.dim[0], "");
-    if (n->shape.rank == 2) a.dim[1] = lower_dim(l, n, 1), a.split[1] = n->split[0] ? SPLIT_TP : SPLIT_NONE;
-    if (n->value == VALUE_PAIR) { /* of all devices */
+    if (n->value == VALUE_PAIR && n->kind == NODE_OP) { /* of all devices */
         a.rank = 2;
         a.dim[1] = 2 * l->program->partition->mesh.tp;
-        snprintf(a.type, sizeof a.type, "f32");
     }
     result_add(l, &a);
 }
 
-/* The state that an op writes, as it is then. */
-static void states_declare(Lower *l, const Node *n) {
-    const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, n)});
-    for (int v = 0; v < state_buffers(state->type); v++) {
+/* Caches that an op writes, as they are then. */
+static void caches_declare(Lower *l, const Node *n, const Node *state) {
+    for (int v = 0; v < 2; v++) {
         char name[LOWER_NAME];
         state_name(l, state, v, name);
         const LowerArgument *cache = argument_find(l, name);
         if (!cache) continue;
         LowerArgument a = *cache;
-        a.node = node_id(l, n);
+        a.value = lower_word(l, "%s%s", lower_out(l, n), v ? "v" : "k");
         result_add(l, &a);
     }
 }
 
-/* ---- Collectives ------------------------------------------------------------------------------------------------- */
-
-/* "[[0, 1], [2, 3]]": the devices that differ along one mesh axis only, row-major ids. */
-static void groups_text(const Lower *l, int axis, Text *out) {
-    int x = l->mesh[0], y = l->mesh[1], groups = axis ? x : y, size = axis ? y : x;
-    text_line(out, "dense<[");
-    for (int g = 0; g < groups; g++) {
-        text_line(out, "%s[", g ? ", " : "");
-        for (int i = 0; i < size; i++) text_line(out, "%s%d", i ? ", " : "", axis ? g * y + i : i * y + g);
-        text_line(out, "]");
+/* Whether a node that is not in the program, but comes after it, takes the value, or what a state then is. */
+static bool used_later(const Lower *l, int id) {
+    const Graph *g = &l->program->graph;
+    const Node *state = graph_state(g, (Tensor){id});
+    for (int user = 1; user < g->count; user++) {
+        const Node *n = &g->nodes[user];
+        bool later = l->trains && user >= l->first && user < l->last ? n->stage > l->stage_last : user >= l->last;
+        for (int i = 0; later && i < n->inputs; i++)
+            if (n->in[i].id == id || (state && graph_state(g, n->in[i]) == state)) return true;
     }
-    text_line(out, "]> : tensor<%dx%dxi64>", groups, size);
+    return false;
 }
 
-/* Whether devices along an axis of the mesh share a replica, or are replicas, and there are several. */
-static bool mesh_reduces(const Lower *l, int axis, bool replicas) {
-    return l->mesh[axis] > 1 && (axis == 0 && l->program->partition->mesh.dp > 1) == replicas;
+/* The state that an op writes, as it is then. */
+static void states_declare(Lower *l, const Node *n) {
+    const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, n)});
+    if (!state_lasts(l, state)) return;
+    if (state->type == TYPE_CACHE) caches_declare(l, n, state);
+    else if (state->type != TYPE_SUM || l->sums_go_on || used_later(l, node_id(l, n)))
+        state_result(l, state, lower_out(l, n));
 }
 
-/* One all_reduce that adds. */
-static void sum_text(Lower *l, const char *groups, const char *from, const char *to, const char *type) {
-    text_line(&l->body,
-              "%s = \"stablehlo.all_reduce\"(%s) ({\n^bb0(%%a: tensor<%s>, %%b: tensor<%s>):\n"
-              "  %%c = stablehlo.add %%a, %%b : tensor<%s>\n  stablehlo.return %%c : tensor<%s>\n"
-              "}) {replica_groups = %s, channel_handle = #stablehlo.channel_handle<handle = %d, type = 1>, "
-              "use_global_device_ids} : (%s) -> %s\n",
-              to, from, l->type, l->type, l->type, l->type, groups ? groups : "", ++l->channel, type, type);
-}
-
-const char *lower_all_reduce(Lower *l, const char *value, const char *out, const char *partial, int64_t rows,
-                             int64_t columns) {
-    const char *type = lower_type(l, NULL, 2, rows, columns), *from = value;
-    bool replicas = axis_is_rows(partial[0]);
-    int last = mesh_reduces(l, 0, replicas) ? 0 : 1;
-    if (!mesh_reduces(l, 0, replicas) && !mesh_reduces(l, 1, replicas)) return value;
-    for (int axis = 1; axis >= 0; axis--) {
-        if (!mesh_reduces(l, axis, replicas)) continue;
-        Text groups = {0};
-        groups_text(l, axis, &groups);
-        const char *to = axis == last ? out : lower_word(l, "%s_y", out);
-        sum_text(l, groups.data, from, to, type);
-        text_free(&groups);
-        from = to;
-    }
-    return out;
-}
-
-const char *lower_all_gather(Lower *l, const char *value, const char *out, int64_t rows, int64_t *columns,
-                             const char *type) {
-    const char *from = value;
-    int last = mesh_reduces(l, 0, false) ? 0 : 1;
-    for (int axis = 1; axis >= 0; axis--) {
-        if (!mesh_reduces(l, axis, false)) continue;
-        Text groups = {0};
-        groups_text(l, axis, &groups);
-        const char *to = axis == last ? out : lower_word(l, "%s_y", out);
-        const char *before = lower_type(l, type, 2, rows, *columns);
-        *columns *= l->mesh[axis];
-        text_line(&l->body,
-                  "%s = \"stablehlo.all_gather\"(%s) {all_gather_dim = 1 : i64, replica_groups = %s, channel_handle = "
-                  "#stablehlo.channel_handle<handle = %d, type = 1>, use_global_device_ids} : (%s) -> %s\n",
-                  to, from, groups.data ? groups.data : "", ++l->channel, before,
-                  lower_type(l, type, 2, rows, *columns));
-        text_free(&groups);
-        from = to;
-    }
-    return from;
+void lower_state_out(Lower *l, const Node *n, int i, const char *value) {
+    state_result(l, graph_state(&l->program->graph, n->in[i]), value);
 }
 
 /* ---- Shardings and types ----------------------------------------------------------------------------------------- */
@@ -580,8 +738,9 @@ static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *
     const Graph *g = &program->graph;
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
                  .first = o->last ? o->first : 1, .last = o->last ? o->last : g->count, .type = o->type,
-                 .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
-    for (int id = l->last - 1; id >= l->first; id--)
+                 .trains = o->trains, .sums_go_on = o->sums_go_on, .stage_first = o->stage_first,
+                 .stage_last = o->stage_last, .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+    for (int id = l->last - 1; id >= l->first && !l->trains; id--)
         if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->writes_state)
             l->state = graph_state(g, (Tensor){id})->state;
     return program->partition->uniform || err_as(err, QM_INTERNAL, "lowering: expected a partition of uniform shards");
@@ -596,26 +755,24 @@ static bool finish(Lower *l, Text *text, Err *err) {
            text_ok(text, "program text", err);
 }
 
-/* Whether a node after the piece takes the value. */
-static bool used_later(const Lower *l, int id) {
-    const Graph *g = &l->program->graph;
-    for (int user = l->last; user < g->count; user++)
-        for (int i = 0; i < g->nodes[user].inputs; i++)
-            if (g->nodes[user].in[i].id == id) return true;
-    return false;
+/* Whether a node's value may be one of the program's: no state, nor what the host has computed. */
+static bool is_value(const Lower *l, const Node *n) {
+    const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, n)});
+    if (l->trains && n->kind == NODE_OP && n->op->on_host) return false;
+    return !state || (state->type != TYPE_CACHE && !state_lasts(l, state));
 }
 
 bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
     if (!start(l, program, o, err)) return false;
     for (int id = l->first; id < l->last; id++) {
         const Node *n = &program->graph.nodes[id];
-        if (n->kind != NODE_OP) continue;
+        if (!n->op || !lower_has(l, id)) continue;
         if (!n->op->stablehlo)
             return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none[FACET_STABLEHLO]);
-        n->op->stablehlo(l, n);
-        if (n->op->writes_state) states_declare(l, n);
+        if (n->kind == NODE_OP) n->op->stablehlo(l, n);
+        if (n->kind == NODE_OP && n->op->writes_state) states_declare(l, n);
         if (n->keep) results_declare(l, n, ROLE_RESULT);
-        if (used_later(l, id)) results_declare(l, n, ROLE_VALUE);
+        if (is_value(l, n) && used_later(l, id)) results_declare(l, n, ROLE_VALUE);
     }
     return finish(l, text, err);
 }
@@ -643,12 +800,9 @@ static void copy_slice(Lower *l, const char *out, const char *suffix, const char
 /* Between replicas the source's slice is the only one that is not zero in a sum over all. */
 static void copy_across(Lower *l, const char *out, const char *cache, const LowerArgument *a) {
     const char *one = lower_type(l, NULL, 4, (int64_t)1, a->dim[1], a->dim[2], a->dim[3]);
-    Text groups = {0};
     lower_line(l, "%s_0 = stablehlo.constant dense<0.0> : %s", out, one);
     lower_line(l, "%s_m = stablehlo.select %%from_h, %s_s, %s_0 : tensor<i1>, %s", out, out, out, one);
-    groups_text(l, 0, &groups);
-    sum_text(l, groups.data, lower_word(l, "%s_m", out), lower_word(l, "%s_a", out), one);
-    text_free(&groups);
+    lower_reduce(l, 0, "add", lower_word(l, "%s_m", out), lower_word(l, "%s_a", out), l->type, one);
     copy_slice(l, out, "_o", cache, "to", a);
     lower_line(l, "%s_n = stablehlo.select %%to_h, %s_a, %s_o : tensor<i1>, %s", out, out, out, one);
 }

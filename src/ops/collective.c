@@ -54,11 +54,13 @@ static void all_reduce_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+/* A partial sum over the group alone is of the devices with the same key/value heads. */
 static void all_reduce_stablehlo(Lower *l, const Node *n) {
-    int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1);
-    const Node *part = graph_node(&l->program->graph, n->in[0]);
-    const char *out = lower_out(l, n), *type = lower_type(l, NULL, 2, t, w), *x = lower_in(l, n, 0);
-    const char *sum = lower_all_reduce(l, x, out, part->partial, t, w);
+    const char *partial = graph_node(&l->program->graph, n->in[0])->partial;
+    const char *out = lower_out(l, n), *type = lower_tensor(l, n), *x = lower_in(l, n, 0);
+    bool group = partial[0] == AXIS_GROUP && !partial[1];
+    const char *sum = group ? lower_group_reduce(l, x, out, lower_dim(l, n, 0), lower_dim(l, n, 1))
+                            : lower_all_reduce(l, "add", x, out, axis_is_rows(partial[0]), lower_element(l, n), type);
     if (sum == x) lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, type, type); /* one device */
 }
 
@@ -175,9 +177,11 @@ static void argmax_stablehlo(Lower *l, const Node *n) {
     const char *f = lower_type(l, "f32", 2, r, v), *b = lower_type(l, "i1", 2, r, v),
                *one = lower_type(l, "f32", 1, (int64_t)1);
     lower_line(l, "%s_f = stablehlo.convert %s : (%s) -> %s", out, lower_in(l, n, 0), lower_type(l, NULL, 2, r, v), f);
-    lower_line(l, "%s_s = stablehlo.convert %s : (tensor<2xi32>) -> tensor<2xf32>", out, lower_shard_input(l));
+    const char *places = lower_type(l, "f32", 1, (int64_t)LOWER_PLACES);
+    lower_line(l, "%s_s = stablehlo.convert %s : (%s) -> %s", out, lower_shard_input(l),
+               lower_type(l, "i32", 1, (int64_t)LOWER_PLACES), places);
     for (int i = 0; i < 2; i++) {
-        lower_line(l, "%s_s%d = stablehlo.slice %s_s [%d:%d] : (tensor<2xf32>) -> %s", out, i, out, i, i + 1, one);
+        lower_line(l, "%s_s%d = stablehlo.slice %s_s [%d:%d] : (%s) -> %s", out, i, out, i, i + 1, places, one);
         lower_line(l, "%s_t%d = stablehlo.broadcast_in_dim %s_s%d, dims = [1] : (%s) -> %s", out, i, out, i, one, f);
     }
     lower_line(l, "%s_i = stablehlo.iota dim = 1 : %s", out, f);

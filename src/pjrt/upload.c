@@ -290,9 +290,9 @@ static bool lend_all(Pjrt *p, Err *err) {
 static bool place_shards(Pjrt *p, Err *err) {
     p->placed.shard = buffers_new(p, err);
     for (int d = 0; p->placed.shard && d < p->own; d++) {
-        Range v = partition_range(p->program->partition, AXIS_VOCAB, mesh_device(p, d) % p->tp);
-        int32_t place[2] = {(int32_t)v.first, (int32_t)(v.last - v.first)};
-        p->placed.shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){2}, 1, place, err);
+        int32_t place[LOWER_PLACES];
+        lower_places(p->program->partition, mesh_device(p, d) % p->tp, place);
+        p->placed.shard[d] = pjrt_upload(p->client, d, PJRT_S32, (int64_t[]){LOWER_PLACES}, 1, place, err);
         if (!p->placed.shard[d]) return false;
     }
     return p->placed.shard != NULL;

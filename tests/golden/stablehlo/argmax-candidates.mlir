@@ -1,21 +1,21 @@
 module @qwenmesh attributes {mhlo.num_partitions = 2 : i32, mhlo.num_replicas = 1 : i32} {
 sdy.mesh @mesh = <["x"=1, "y"=2]>
 func.func public @main(%g_n5: tensor<2x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
-    %g_shard: tensor<4xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
+    %g_shard: tensor<18xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
     %g_w1s: tensor<64x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}, {}]>}) -> (tensor<2x16xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {"x", "y"}]>},
     tensor<2x4xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>}) {
 %R:2 = sdy.manual_computation(%g_n5, %g_shard, %g_w1s)
   in_shardings=[<@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>]
   out_shardings=[<@mesh, [{}, {"x", "y"}]>, <@mesh, [{}, {}], replicated={"x", "y"}>]
-  manual_axes={"x", "y"} (%n5: tensor<2x64xf32>, %shard: tensor<2xi32>, %w1s_in: tensor<32x64xf32>) {
+  manual_axes={"x", "y"} (%n5: tensor<2x64xf32>, %shard: tensor<9xi32>, %w1s_in: tensor<32x64xf32>) {
 %w1s = func.call @tt.mark_2(%w1s_in) {ttcore.argument_type = "parameter"} : (tensor<32x64xf32>) -> tensor<32x64xf32>
 %n6 = stablehlo.reshape %n5 : (tensor<2x64xf32>) -> tensor<2x64xf32>
 %n7 = stablehlo.dot_general %n6, %w1s, contracting_dims = [1] x [1] : (tensor<2x64xf32>, tensor<32x64xf32>) -> tensor<2x32xf32>
 %n8_f = stablehlo.convert %n7 : (tensor<2x32xf32>) -> tensor<2x32xf32>
-%n8_s = stablehlo.convert %shard : (tensor<2xi32>) -> tensor<2xf32>
-%n8_s0 = stablehlo.slice %n8_s [0:1] : (tensor<2xf32>) -> tensor<1xf32>
+%n8_s = stablehlo.convert %shard : (tensor<9xi32>) -> tensor<9xf32>
+%n8_s0 = stablehlo.slice %n8_s [0:1] : (tensor<9xf32>) -> tensor<1xf32>
 %n8_t0 = stablehlo.broadcast_in_dim %n8_s0, dims = [1] : (tensor<1xf32>) -> tensor<2x32xf32>
-%n8_s1 = stablehlo.slice %n8_s [1:2] : (tensor<2xf32>) -> tensor<1xf32>
+%n8_s1 = stablehlo.slice %n8_s [1:2] : (tensor<9xf32>) -> tensor<1xf32>
 %n8_t1 = stablehlo.broadcast_in_dim %n8_s1, dims = [1] : (tensor<1xf32>) -> tensor<2x32xf32>
 %n8_i = stablehlo.iota dim = 1 : tensor<2x32xf32>
 %n8_v = stablehlo.compare LT, %n8_i, %n8_t1, FLOAT : (tensor<2x32xf32>, tensor<2x32xf32>) -> tensor<2x32xi1>
@@ -40,7 +40,7 @@ func.func public @main(%g_n5: tensor<2x64xf32> {sdy.sharding = #sdy.sharding<@me
 %candidates = stablehlo.concatenate %n8_k#0, %n8_kg, dim = 1 : (tensor<2x4xf32>, tensor<2x4xf32>) -> tensor<2x8xf32>
 %n9 = "stablehlo.all_gather"(%n8) {all_gather_dim = 1 : i64, replica_groups = dense<[[0, 1]]> : tensor<1x2xi64>, channel_handle = #stablehlo.channel_handle<handle = 1, type = 1>, use_global_device_ids} : (tensor<2x2xf32>) -> tensor<2x4xf32>
 sdy.return %candidates, %n9 : tensor<2x8xf32>, tensor<2x4xf32>
-} : (tensor<2x64xf32>, tensor<4xi32>, tensor<64x64xf32>) -> (tensor<2x16xf32>, tensor<2x4xf32>)
+} : (tensor<2x64xf32>, tensor<18xi32>, tensor<64x64xf32>) -> (tensor<2x16xf32>, tensor<2x4xf32>)
 return %R#0, %R#1 : tensor<2x16xf32>, tensor<2x4xf32>
 }
 func.func private @tt.mark_2(%w: tensor<32x64xf32>) -> tensor<32x64xf32> {

@@ -2,20 +2,20 @@ module @qwenmesh attributes {mhlo.num_partitions = 1 : i32, mhlo.num_replicas = 
 sdy.mesh @mesh = <["x"=1, "y"=1]>
 func.func public @main(%g_n5: tensor<8x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
     %g_logit_rows: tensor<1xi32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
-    %g_shard: tensor<2xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
+    %g_shard: tensor<9xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
     %g_w1: tensor<64x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>}) -> (tensor<1x2xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>}) {
 %R:1 = sdy.manual_computation(%g_n5, %g_logit_rows, %g_shard, %g_w1)
   in_shardings=[<@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{}, {}], replicated={"x", "y"}>]
   out_shardings=[<@mesh, [{}, {}], replicated={"x", "y"}>]
-  manual_axes={"x", "y"} (%n5: tensor<8x64xf32>, %logit_rows: tensor<1xi32>, %shard: tensor<2xi32>, %w1_in: tensor<64x64xf32>) {
+  manual_axes={"x", "y"} (%n5: tensor<8x64xf32>, %logit_rows: tensor<1xi32>, %shard: tensor<9xi32>, %w1_in: tensor<64x64xf32>) {
 %w1 = func.call @tt.mark_3(%w1_in) {ttcore.argument_type = "parameter"} : (tensor<64x64xf32>) -> tensor<64x64xf32>
 %n6 = "stablehlo.gather"(%n5, %logit_rows) {dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 64>, indices_are_sorted = false} : (tensor<8x64xf32>, tensor<1xi32>) -> tensor<1x64xf32>
 %n7 = stablehlo.dot_general %n6, %w1, contracting_dims = [1] x [1] : (tensor<1x64xf32>, tensor<64x64xf32>) -> tensor<1x64xf32>
 %n8_f = stablehlo.convert %n7 : (tensor<1x64xf32>) -> tensor<1x64xf32>
-%n8_s = stablehlo.convert %shard : (tensor<2xi32>) -> tensor<2xf32>
-%n8_s0 = stablehlo.slice %n8_s [0:1] : (tensor<2xf32>) -> tensor<1xf32>
+%n8_s = stablehlo.convert %shard : (tensor<9xi32>) -> tensor<9xf32>
+%n8_s0 = stablehlo.slice %n8_s [0:1] : (tensor<9xf32>) -> tensor<1xf32>
 %n8_t0 = stablehlo.broadcast_in_dim %n8_s0, dims = [1] : (tensor<1xf32>) -> tensor<1x64xf32>
-%n8_s1 = stablehlo.slice %n8_s [1:2] : (tensor<2xf32>) -> tensor<1xf32>
+%n8_s1 = stablehlo.slice %n8_s [1:2] : (tensor<9xf32>) -> tensor<1xf32>
 %n8_t1 = stablehlo.broadcast_in_dim %n8_s1, dims = [1] : (tensor<1xf32>) -> tensor<1x64xf32>
 %n8_i = stablehlo.iota dim = 1 : tensor<1x64xf32>
 %n8_v = stablehlo.compare LT, %n8_i, %n8_t1, FLOAT : (tensor<1x64xf32>, tensor<1x64xf32>) -> tensor<1x64xi1>
@@ -35,7 +35,7 @@ func.func public @main(%g_n5: tensor<8x64xf32> {sdy.sharding = #sdy.sharding<@me
 %n8 = stablehlo.concatenate %n8_m1, %n8_d1, dim = 1 : (tensor<1x1xf32>, tensor<1x1xf32>) -> tensor<1x2xf32>
 %n9 = stablehlo.reshape %n8 : (tensor<1x2xf32>) -> tensor<1x2xf32>
 sdy.return %n9 : tensor<1x2xf32>
-} : (tensor<8x64xf32>, tensor<1xi32>, tensor<2xi32>, tensor<64x64xf32>) -> (tensor<1x2xf32>)
+} : (tensor<8x64xf32>, tensor<1xi32>, tensor<9xi32>, tensor<64x64xf32>) -> (tensor<1x2xf32>)
 return %R#0 : tensor<1x2xf32>
 }
 func.func private @tt.mark_3(%w: tensor<64x64xf32>) -> tensor<64x64xf32> {

@@ -3,7 +3,7 @@ sdy.mesh @mesh = <["x"=2, "y"=4]>
 func.func public @main(%g_n5: tensor<2x16xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
     %g_n6: tensor<2x64xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
     %g_index: tensor<2xi32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
-    %g_shard: tensor<16xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
+    %g_shard: tensor<72xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
     %g_w7: tensor<64xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
     %g_w10s: tensor<128x64xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}, {}]>},
     %g_w9s: tensor<128xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
@@ -26,7 +26,7 @@ func.func public @main(%g_n5: tensor<2x16xbf16> {sdy.sharding = #sdy.sharding<@m
 %R:4 = sdy.manual_computation(%g_n5, %g_n6, %g_index, %g_shard, %g_w7, %g_w10s, %g_w9s, %g_w13s, %g_w12s, %g_w16s, %g_w15s, %g_w22s, %g_w26, %g_w28s, %g_w30s, %g_w32s, %g_w37, %g_w40s, %g_k0, %g_v0)
   in_shardings=[<@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}]>, <@mesh, [{}, {"x", "y"}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{}, {"x", "y"}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{}, {"x", "y"}, {}, {}]>, <@mesh, [{}, {"x", "y"}, {}, {}]>]
   out_shardings=[<@mesh, [{}, {"x", "y"}]>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {"x", "y"}, {}, {}]>, <@mesh, [{}, {"x", "y"}, {}, {}]>]
-  manual_axes={"x", "y"} (%n5: tensor<2x16xbf16>, %n6: tensor<2x64xbf16>, %index: tensor<2xi32>, %shard: tensor<2xi32>, %w7_in: tensor<64xbf16>, %w10s_in: tensor<16x64xbf16>, %w9s_in: tensor<16xbf16>, %w13s_in: tensor<16x64xbf16>, %w12s_in: tensor<16xbf16>, %w16s_in: tensor<16x64xbf16>, %w15s_in: tensor<16xbf16>, %w22s_in: tensor<64x16xbf16>, %w26_in: tensor<64xbf16>, %w28s_in: tensor<32x64xbf16>, %w30s_in: tensor<32x64xbf16>, %w32s_in: tensor<64x32xbf16>, %w37_in: tensor<64xbf16>, %w40s_in: tensor<16x64xbf16>, %k0: tensor<2x1x64x16xbf16>, %v0: tensor<2x1x64x16xbf16>) {
+  manual_axes={"x", "y"} (%n5: tensor<2x16xbf16>, %n6: tensor<2x64xbf16>, %index: tensor<2xi32>, %shard: tensor<9xi32>, %w7_in: tensor<64xbf16>, %w10s_in: tensor<16x64xbf16>, %w9s_in: tensor<16xbf16>, %w13s_in: tensor<16x64xbf16>, %w12s_in: tensor<16xbf16>, %w16s_in: tensor<16x64xbf16>, %w15s_in: tensor<16xbf16>, %w22s_in: tensor<64x16xbf16>, %w26_in: tensor<64xbf16>, %w28s_in: tensor<32x64xbf16>, %w30s_in: tensor<32x64xbf16>, %w32s_in: tensor<64x32xbf16>, %w37_in: tensor<64xbf16>, %w40s_in: tensor<16x64xbf16>, %k0: tensor<2x1x64x16xbf16>, %v0: tensor<2x1x64x16xbf16>) {
 %w7 = func.call @tt.mark_4(%w7_in) {ttcore.argument_type = "parameter"} : (tensor<64xbf16>) -> tensor<64xbf16>
 %w10s = func.call @tt.mark_5(%w10s_in) {ttcore.argument_type = "parameter"} : (tensor<16x64xbf16>) -> tensor<16x64xbf16>
 %w9s = func.call @tt.mark_6(%w9s_in) {ttcore.argument_type = "parameter"} : (tensor<16xbf16>) -> tensor<16xbf16>
@@ -150,10 +150,10 @@ func.func public @main(%g_n5: tensor<2x16xbf16> {sdy.sharding = #sdy.sharding<@m
 %n39 = stablehlo.composite "tenstorrent.rms_norm" %n38, %w37 {composite_attributes = {epsilon = 9.999999975e-07 : f32, normalized_shape = dense<[64]> : tensor<1xi64>}, decomposition = @rms_norm_2x64} : (tensor<2x64xbf16>, tensor<64xbf16>) -> tensor<2x64xbf16>
 %n41 = stablehlo.dot_general %n39, %w40s, contracting_dims = [1] x [1] : (tensor<2x64xbf16>, tensor<16x64xbf16>) -> tensor<2x16xbf16>
 %n42_f = stablehlo.convert %n41 : (tensor<2x16xbf16>) -> tensor<2x16xf32>
-%n42_s = stablehlo.convert %shard : (tensor<2xi32>) -> tensor<2xf32>
-%n42_s0 = stablehlo.slice %n42_s [0:1] : (tensor<2xf32>) -> tensor<1xf32>
+%n42_s = stablehlo.convert %shard : (tensor<9xi32>) -> tensor<9xf32>
+%n42_s0 = stablehlo.slice %n42_s [0:1] : (tensor<9xf32>) -> tensor<1xf32>
 %n42_t0 = stablehlo.broadcast_in_dim %n42_s0, dims = [1] : (tensor<1xf32>) -> tensor<2x16xf32>
-%n42_s1 = stablehlo.slice %n42_s [1:2] : (tensor<2xf32>) -> tensor<1xf32>
+%n42_s1 = stablehlo.slice %n42_s [1:2] : (tensor<9xf32>) -> tensor<1xf32>
 %n42_t1 = stablehlo.broadcast_in_dim %n42_s1, dims = [1] : (tensor<1xf32>) -> tensor<2x16xf32>
 %n42_i = stablehlo.iota dim = 1 : tensor<2x16xf32>
 %n42_v = stablehlo.compare LT, %n42_i, %n42_t1, FLOAT : (tensor<2x16xf32>, tensor<2x16xf32>) -> tensor<2x16xi1>
@@ -174,7 +174,7 @@ func.func public @main(%g_n5: tensor<2x16xbf16> {sdy.sharding = #sdy.sharding<@m
 %n43_y = "stablehlo.all_gather"(%n42) {all_gather_dim = 1 : i64, replica_groups = dense<[[0, 1, 2, 3], [4, 5, 6, 7]]> : tensor<2x4xi64>, channel_handle = #stablehlo.channel_handle<handle = 5, type = 1>, use_global_device_ids} : (tensor<2x2xf32>) -> tensor<2x8xf32>
 %n43 = "stablehlo.all_gather"(%n43_y) {all_gather_dim = 1 : i64, replica_groups = dense<[[0, 4], [1, 5], [2, 6], [3, 7]]> : tensor<4x2xi64>, channel_handle = #stablehlo.channel_handle<handle = 6, type = 1>, use_global_device_ids} : (tensor<2x8xf32>) -> tensor<2x16xf32>
 sdy.return %n41, %n43, %n19k, %n19v : tensor<2x16xbf16>, tensor<2x16xf32>, tensor<2x1x64x16xbf16>, tensor<2x1x64x16xbf16>
-} : (tensor<2x16xbf16>, tensor<2x64xbf16>, tensor<2xi32>, tensor<16xi32>, tensor<64xbf16>, tensor<128x64xbf16>, tensor<128xbf16>, tensor<128x64xbf16>, tensor<128xbf16>, tensor<128x64xbf16>, tensor<128xbf16>, tensor<64x128xbf16>, tensor<64xbf16>, tensor<256x64xbf16>, tensor<256x64xbf16>, tensor<64x256xbf16>, tensor<64xbf16>, tensor<128x64xbf16>, tensor<2x8x64x16xbf16>, tensor<2x8x64x16xbf16>) -> (tensor<2x128xbf16>, tensor<2x16xf32>, tensor<2x8x64x16xbf16>, tensor<2x8x64x16xbf16>)
+} : (tensor<2x16xbf16>, tensor<2x64xbf16>, tensor<2xi32>, tensor<72xi32>, tensor<64xbf16>, tensor<128x64xbf16>, tensor<128xbf16>, tensor<128x64xbf16>, tensor<128xbf16>, tensor<128x64xbf16>, tensor<128xbf16>, tensor<64x128xbf16>, tensor<64xbf16>, tensor<256x64xbf16>, tensor<256x64xbf16>, tensor<64x256xbf16>, tensor<64xbf16>, tensor<128x64xbf16>, tensor<2x8x64x16xbf16>, tensor<2x8x64x16xbf16>) -> (tensor<2x128xbf16>, tensor<2x16xf32>, tensor<2x8x64x16xbf16>, tensor<2x8x64x16xbf16>)
 return %R#0, %R#1, %R#2, %R#3 : tensor<2x128xbf16>, tensor<2x16xf32>, tensor<2x8x64x16xbf16>, tensor<2x8x64x16xbf16>
 }
 func.func private @tt.mark_4(%w: tensor<64xbf16>) -> tensor<64xbf16> {
