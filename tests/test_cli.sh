@@ -109,6 +109,20 @@ for command in "run -p hi" "forward --in a --out b" "generate --in a --out b" ch
     run $command -m $tiny stray
     check "$command: a stray argument is named" 'is 2' 'err "unexpected argument '"'stray'"'"'
 done
+serve="--serve --prompt 100 --new 96 --decode-rates 1:117,4:374,8:511,16:523 --prefill-rate 668"
+run plan $tiny $serve --rate 2
+check "plan --serve: slots and machines of a load" 'is 0' 'out "machines: 1; slots of each: 7 of"' 'out "busy: 69 %"' 'out "M/M/c"'
+run plan $tiny $serve --rate 20
+check "plan --serve: ten times the load" 'is 0' 'out "machines: 9; slots"'
+# One slot, prompts of no time: M/M/1 with rho = 0.5 x 1 s; 50 of 100 wait, W rho / (1 - rho) = 1 s on average.
+run plan $tiny --serve --rate 0.5 --prompt 1 --new 10 --decode-rates 1:10 --prefill-rate 1e9 -c 64 --wait 100
+check "plan --serve: one slot is M/M/1" 'is 0' 'out "slots of each: 1 of 64"' 'out "busy: 50 %"' 'out "50.0 % of the requests wait, 1.00 s"'
+run plan $tiny $serve --memory 0.0001
+check "plan --serve: no room for a slot" 'is 1' 'err "a slot of 4096 positions needs"'
+run plan $tiny --serve --decode-rates 8:3,4:2
+check "plan --serve: rates that are none" 'is 2' 'err "1:48,8:250"'
+run plan $tiny --serve --rate 3 --ctx 300
+check "plan --serve: a context too short for the load" 'is 2' 'err "at least prompt and answer, 768 positions"'
 run plan $tiny stray
 check "plan: a stray argument is named" 'is 2' 'err "unexpected argument '"'stray'"'"'
 run generate -m $tiny --in "$work/none" --out -

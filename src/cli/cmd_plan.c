@@ -4,6 +4,7 @@
 #include "../cpu/spread.h"
 #include "cli.h"
 #include "plan.h"
+#include "plan_serve.h"
 #include "plan_train.h"
 
 #define GIB (1024.0 * 1024 * 1024)
@@ -145,8 +146,9 @@ int cmd_plan(int argc, char **argv) {
     Mesh mesh;
     Err err = {0};
     double memory = 0;
-    bool show_program = false, train = false;
+    bool show_program = false, train = false, serve = false;
     PlanTrain t = {.seq_len = 1024, .batch = 8};
+    PlanServe load = {.rate = 1, .prompt = 512, .fresh = 256, .wait = 1, .busy = 0.8};
     const char *optim = "adamw";
     if (!p) return EXIT_FAILED;
     p->context = 4096, p->slots = 1, p->rows = 128, p->cache = "bf16";
@@ -163,6 +165,16 @@ int cmd_plan(int argc, char **argv) {
         INT("ranks", 0, &p->ranks, 1, MAX_DEVICES, "N", "also who holds what of it under mpirun -n N"),
         TEXT("svg", 0, &svg, "FILE", "also a picture of who holds what"),
         FLAG("program", 0, &show_program, "print device 0's program, collectives included"),
+        FLAG("serve", 0, &serve, "slots, memory and machines for a load of `serve`"),
+        FLOAT("rate", 0, &load.rate, 1e-6, 1e9, "R", "with --serve: requests a second (default 1)"),
+        INT("prompt", 0, &load.prompt, 1, 1 << 30, "N", "with --serve: tokens of a prompt (default 512)"),
+        INT("new", 0, &load.fresh, 1, 1 << 30, "N", "with --serve: tokens of an answer (default 256)"),
+        INT("cached", 0, &load.cached, 0, 1 << 30, "N", "with --serve: tokens of a prompt that are cached (default 0)"),
+        TEXT("decode-rates", 0, &load.decode, "B:T,...",
+             "with --serve: tokens a second of B sequences together, as bench measures (default: guessed from this machine)"),
+        FLOAT("prefill-rate", 0, &load.prefill, 0, 1e9, "T", "with --serve: tokens of prompts a second (default as above)"),
+        FLOAT("wait", 0, &load.wait, 0, 1e6, "S", "with --serve: 99 of 100 requests have a slot by then (default 1)"),
+        FLOAT("busy", 0, &load.busy, 0.01, 0.99, "SHARE", "with --serve: most of a machine that is used (default 0.8)"),
         FLAG("train", 0, &train, "of `train`: weights, gradients, moments, activations, and what a step hands over"),
         INT("seq-len", 0, &t.seq_len, 2, 1 << 20, "N", "with --train: tokens of a row (default 1024)"),
         INT("batch-size", 'b', &t.batch, 1, 1 << 16, "N", "with --train: rows of a step (default 8)"),
@@ -184,6 +196,7 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--cache-type: expected bf16, f32 or 8bit, got '%s'", p->cache);
     else if (code < 0 && strcmp(optim, "adamw") && strcmp(optim, "sgd"))
         code = usage_error("plan", "--optim: expected adamw or sgd, got '%s'", optim);
+    if (code < 0 && train && serve) code = usage_error("plan", "--train and --serve are two plans: expected one");
     if (code < 0 && train) {
         t.sgd = !strcmp(optim, "sgd"), t.memory = memory, t.program = show_program;
         Source *source = source_open(model, &err);
@@ -193,12 +206,14 @@ int cmd_plan(int argc, char **argv) {
         code = ok ? EXIT_OK : fail(&err);
     } else if (code < 0) {
         Text text = {0};
+        load.memory = memory;
         Source *source = can_write(svg, &err) ? source_open(model, &err) : NULL;
         bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   partition_new(&p->partition, &p->config, &mesh, false, &err) &&
                   model_graph(&p->model, &p->config, p->rows, p->context, false, &err) &&
                   program_new(&p->program, &p->model.graph, &p->partition, &err) &&
-                  plan_weights(p, source, weights, &err) && print_plan(p, memory) &&
+                  plan_weights(p, source, weights, &err) &&
+                  (serve ? plan_serve(&load, p, &err) : print_plan(p, memory)) &&
                   (!p->ranks || print_ranks(p, &err));
         if (ok && show_program) {
             program_text(&p->program, 0, &text);
