@@ -27,7 +27,10 @@ SIMD    := $(wildcard src/cpu/kernels_avx*.c)
 SIMD_BUILD ?= $(BUILD)
 OBJ     := $(patsubst %.c,$(BUILD)/%.o,$(filter-out $(SIMD),$(SRC))) $(SIMD:%.c=$(SIMD_BUILD)/%.o)
 CLIOBJ  := $(CLI:%.c=$(BUILD)/%.o)
-SERVEOBJ := $(SERVE:%.c=$(BUILD)/%.o)
+# The chat page, as C: made here, not kept.
+PAGE    := $(BUILD)/src/serve/page_data
+SERVEOBJ := $(SERVE:%.c=$(BUILD)/%.o) $(PAGE).o
+CLIOBJ  += $(PAGE).o
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(wildcard tests/test_*.c))
 SCRIPTS := $(wildcard tests/test_*.sh)
 FUZZERS := $(patsubst tests/fuzz/%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
@@ -79,6 +82,12 @@ $(BUILD)/src/cpu/kernels_%.o: LAST = $(if $(SANITIZE),-O1 -fno-sanitize=undefine
 $(BUILD)/%.o: %.c Makefile
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(ISA) $(LAST) -c -o $@ $<
+
+$(PAGE).c: $(wildcard src/serve/page/*)
+	@mkdir -p $(@D)
+	src/serve/page/embed.sh $(abspath $(BUILD)/page.html) $(abspath $@)
+$(PAGE).o: $(PAGE).c src/serve/page_data.h Makefile
+	$(CC) $(CPPFLAGS) $(CFLAGS) -Isrc/serve -c -o $@ $<
 
 $(BUILD)/tests/%: $(BUILD)/tests/%.o $(OBJ)
 	$(CC) $(CFLAGS) -o $@ $< $(OBJ) $(LDFLAGS) $(LDLIBS) -lcmocka
