@@ -60,6 +60,7 @@ static int by_key(const void *a, const void *b) {
 static void beam_scores(BeamSearch *b, Beam *beam, float *value, Scores *scores) {
     SampleWork *w = &b->search->work;
     beam->total = log_total(beam->logits, w);
+    proof_add(beam->g.proof, beam->logits, w->vocab);
     for (int64_t v = 0; v < w->vocab; v++) value[v] = (float)((double)beam->logits[v] - beam->total);
     *scores = (Scores){.value = value, .id = w->id, .count = w->vocab, .all = true};
     ProcessorCall call = {.config = &b->config, .ids = beam->g.ids, .count = beam->g.count, .prompt = beam->g.prompt,

@@ -107,6 +107,7 @@ static double likeness(const Contrast *t, const float *h) {
 /* The log-probability of what is chosen from t->next, if it is wanted, before that row is overwritten. */
 static bool tell(Contrast *t, Generation *g, const float *logits, int32_t id, Err *err) {
     SampleWork *w = &t->search->work;
+    proof_add(g->proof, logits, w->vocab);
     return g->config.logprobs < 0 || generation_tell(g, logits, log_total(logits, w), id, w, err);
 }
 

@@ -48,6 +48,8 @@ static int64_t draft_model(Drafter *d, const Generation *g, int64_t most, int32_
     bool ok = generation_copy(&guess, g, err);
     guess.config.logprobs = -1;
     guess.config.num_return_sequences = 1;
+    proof_free(guess.proof);
+    guess.proof = NULL;
     while (ok && n < most && !guess.finish) {
         const char *text;
         size_t bytes;

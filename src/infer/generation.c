@@ -36,6 +36,7 @@ bool generation_copy(Generation *to, const Generation *from, Err *err) {
     to->logprobs = NULL;
     to->raw = (Text){0};
     to->tail = (StopTail){0};
+    to->proof = NULL;
     to->capacity = to->logprobs_capacity = 0;
     generation_config_copy(&to->config, &from->config);
     matcher_share(to->matcher);
@@ -47,6 +48,7 @@ bool generation_copy(Generation *to, const Generation *from, Err *err) {
         return false;
     if (told) memcpy(to->logprobs, from->logprobs, told * sizeof *to->logprobs);
     text_add(&to->raw, from->raw.data ? from->raw.data : "", from->raw.bytes);
+    if (from->proof && !(to->proof = proof_copy(from->proof, err))) return false;
     return text_ok(&to->raw, "generated text", err) && stop_tail_copy(&to->tail, &from->tail, err);
 }
 
@@ -160,6 +162,7 @@ void generation_free(Generation *g) {
     matcher_release(g->matcher);
     free(g->ids);
     free(g->logprobs);
+    proof_free(g->proof);
     text_free(&g->raw);
     stop_tail_free(&g->tail);
     *g = (Generation){0};

@@ -3,6 +3,7 @@
 #define GENERATION_H
 #include "../io/json.h"
 #include "grammar.h"
+#include "proof.h"
 #include "scores.h"
 #include "stops.h"
 
@@ -106,6 +107,7 @@ typedef struct Generation {
     double deadline;           /* of the clock; 0: none set yet                  */
     QmLogprob *logprobs;    /* of new token i at i * (1 + config.logprobs): itself, then the likeliest in order */
     size_t logprobs_capacity;
+    Proof *proof;              /* of the logits of the new tokens; NULL: not wanted */
     double logprob_sum;        /* of all new tokens, where logprobs are told or samples compared */
     double score;              /* beams: by which sequences are ranked */
 } Generation;

@@ -86,10 +86,10 @@ static void live_free(Live *l) {
     free(l);
 }
 
-static QmSequence sequence_of(const Generation *g) {
+static QmSequence sequence_of(const Generation *g, const char *proof) {
     return (QmSequence){.ids = g->ids + g->prompt, .count = g->count - g->prompt,
                         .text = g->raw.data ? g->raw.data : "", .bytes = g->raw.bytes, .finish = g->finish,
-                        .score = g->score, .logprobs = g->logprobs,
+                        .score = g->score, .logprobs = g->logprobs, .proof = proof,
                         .alternatives = g->config.logprobs > 0 ? g->config.logprobs : 0};
 }
 
@@ -98,18 +98,25 @@ static bool tell(Live *l, const Err *failed, Err *err) {
     const Request *r = &l->request;
     bool whole = !failed || !failed->kind;
     int64_t count = !whole ? 0 : r->row->end ? r->found.count : 1;
+    typedef struct Hex { char text[PROOF_TEXT]; } Hex;
     QmSequence *list = mem_new((size_t)(count ? count : 1), sizeof *list, "an answer", err);
-    if (!list) return false;
-    for (int64_t i = 0; i < count; i++) list[i] = sequence_of(r->row->end ? &r->found.list[i] : &r->g);
+    Hex *proof = list ? mem_new((size_t)(count ? count : 1), sizeof *proof, "an answer", err) : NULL;
+    bool ok = proof != NULL;
+    for (int64_t i = 0; ok && i < count; i++) {
+        const Generation *g = r->row->end ? &r->found.list[i] : &r->g;
+        ok = !g->proof || proof_text(g->proof, proof[i].text, err);
+        list[i] = sequence_of(g, g->proof ? proof[i].text : NULL);
+    }
     QmAnswer a = {.request = l->number, .failed = whole ? NULL : failed, .sequences = list,
                   .count = count, .prompt = r->g.prompt, .reused = r->reused, .drafted = r->drafted,
                   .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended,
                   .finish = !whole ? NULL : count ? list->finish : r->g.finish,
                   .prompt_logprobs = whole && r->told.count == r->g.prompt - 1 ? r->told.list : NULL,
                   .prompt_alternatives = r->g.config.prompt_logprobs > 0 ? r->g.config.prompt_logprobs : 0};
-    if (l->sink.done) l->sink.done(l->sink.owner, &a);
+    if (ok && l->sink.done) l->sink.done(l->sink.owner, &a);
     free(list);
-    return true;
+    free(proof);
+    return ok;
 }
 
 static bool on_logits(void *user, const float *row, int64_t vocab, Err *err) {
@@ -156,7 +163,6 @@ int64_t qm_generator_add(QmGenerator *g, const QmRequest *asked, QmErr *err) {
     const QmRequest *given = &taken;
     if (!request_take(&taken, asked, err)) return 0;
     if (given->adapter) return err_as(err, QM_USAGE, "request: adapters are not there yet");
-    if (given->proof) return err_as(err, QM_USAGE, "request: proofs are not there yet");
     if (!given->parameters) return err_as(err, QM_USAGE, "request: expected parameters, got none");
     Live *l = mem_new(1, sizeof *l, "a request", err);
     if (!l) return 0;
@@ -173,6 +179,7 @@ int64_t qm_generator_add(QmGenerator *g, const QmRequest *asked, QmErr *err) {
     bool ok = generation_check(&c, g->vocab, err) &&
               generation_start(&l->request.g, &c, g->tokenizer, given->ids, given->count, err);
     generation_config_free(&c);
+    if (ok && given->proof) ok = (l->request.g.proof = proof_new(err)) != NULL;
     if (ok) generation_rest(&l->request.g);
     pthread_mutex_lock(&g->lock);
     int64_t number = l->number = ++g->numbers;

@@ -90,7 +90,7 @@ bool generation_argmax(const Generation *g) {
     const GenerationConfig *c = &g->config;
     ProcessorCall call = {
         .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .matcher = g->matcher};
-    if (!generation_greedy(c) || told(c)) return false;
+    if (!generation_greedy(c) || told(c) || g->proof) return false;
     for (int i = 0; i < processor_count; i++)
         if (!processor_rows[i].sampling && processor_rows[i].applies(&call)) return false;
     return true;
@@ -100,7 +100,7 @@ bool generation_enough(Generation *g, const float *logits, float floor, SampleWo
     const GenerationConfig *c = &g->config;
     ProcessorCall call = {
         .config = c, .ids = g->ids, .count = g->count, .prompt = g->prompt, .work = w, .matcher = g->matcher};
-    return !told(c) && processors_enough(&call, logits, floor, !generation_greedy(c));
+    return !told(c) && !g->proof && processors_enough(&call, logits, floor, !generation_greedy(c));
 }
 
 bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWork *w, int32_t *id, Err *err) {
@@ -110,6 +110,7 @@ bool generation_choose(Generation *g, float *logits, uint64_t sequence, SampleWo
         *id = TOKEN_INVALID;
         return true;
     }
+    proof_add(g->proof, logits, w->vocab);
     double total = tell ? log_total(logits, w) : 0;
     if (tell) memcpy(w->raw, logits, (size_t)w->vocab * sizeof *logits);
     Scores s = {.value = logits, .id = w->id, .count = w->vocab, .all = true};
