@@ -1,4 +1,4 @@
-/* test_tool_stream.c: the text of an answer as content, reasoning and calls: the same events however it is cut. */
+/* test_serve_tool_stream.c: the text of an answer as content, reasoning and calls: the same events however it is cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

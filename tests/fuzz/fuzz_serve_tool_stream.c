@@ -1,4 +1,4 @@
-/* fuzz_tool_stream.c: a byte of modes, then an answer's text: its events must be the same in one piece and byte by byte,
+/* fuzz_serve_tool_stream.c: a byte of modes, then an answer's text: its events must be the same in one piece and byte by byte,
  * and nothing of a text without tags is lost. */
 #include <stdlib.h>
 #include <string.h>
