@@ -56,6 +56,47 @@ static void one_way(int64_t n, int64_t pass, int64_t piece, const float *x, cons
                  (long long)piece, (double)slots[0][0], (double)want[0]);
 }
 
+/* The same by processes that have so many lanes each, the passes of each of its own. */
+static void by_spans(int64_t n, const LaneSpan *span, int spans, int64_t pass, const float *x, const int64_t *begins,
+                     const float *want) {
+    float slots[LANES][LANE_SLOTS][COLUMNS], scratch[LANE_SLOTS * COLUMNS], stack[LANES][COLUMNS];
+    int kept[LANES] = {0}, top = 0;
+    for (int p = 0; p < spans; p++) {
+        float *slot[LANE_SLOTS];
+        int64_t from = 0, last;
+        for (int s = 0; s < LANE_SLOTS; s++) slot[s] = slots[p][s];
+        while (from < n && lane_of(from, n) < span[p].first) from++;
+        for (last = from; last < n && lane_of(last, n) < span[p].last;) last++;
+        for (int64_t to; from < last; from = to) {
+            LanePlan plan;
+            to = from + pass < last ? from + pass : last;
+            lanes_plan_of(&plan, span[p], n, from, to, begins + from);
+            assert_true(plan.held == kept[p] && plan.kept <= LANE_SLOTS);
+            lanes_fold(&plan, slot, 0, COLUMNS, scratch, chain, &(Values){x, 0});
+            kept[p] = plan.kept;
+        }
+    }
+    LaneFinish f;
+    lanes_finish(&f, span, spans, n);
+    for (int i = 0; i < f.steps; i++) {
+        if (f.step[i] >= 0) {
+            assert_true(f.slot[f.step[i]] < kept[f.span[f.step[i]]]);
+            memcpy(stack[top++], slots[f.span[f.step[i]]][f.slot[f.step[i]]], sizeof *stack);
+            continue;
+        }
+        top--;
+        for (int c = 0; c < COLUMNS; c++) stack[top - 1][c] += stack[top][c];
+    }
+    for (int p = 0; p < spans; p++) f.sums -= kept[p];
+    assert_true(top == 1 && f.sums == 0);
+    assert_memory_equal(stack[0], want, sizeof stack[0]);
+}
+
+/* As replicas that processes have whole may be dealt. */
+static const LaneSpan dealt[][LANES] = {{{0, 4}, {4, 8}}, {{0, 2}, {2, 5}, {5, 8}}, {{0, 2}, {2, 4}, {4, 6}, {6, 8}},
+                                        {{0, 3}, {3, 8}}, {{0, 2}, {2, 8}}, {{0, 3}, {3, 6}, {6, 8}}, {{0, 7}, {7, 8}},
+                                        {{0, 1}, {1, 2}, {2, 3}, {3, 4}, {4, 5}, {5, 6}, {6, 7}, {7, 8}}};
+
 static void every_cut(void **state) {
     (void)state;
     float x[MOST * 5];
@@ -76,6 +117,11 @@ static void every_cut(void **state) {
         }
         for (int64_t pass = 1; pass <= n; pass++)
             for (int64_t piece = 1; piece <= 12; piece++) one_way(n, pass, piece, x, begins, want);
+        for (size_t d = 0; d < sizeof dealt / sizeof *dealt; d++)
+            for (int64_t pass = 1, spans = 0; pass <= n; pass++) {
+                for (spans = 0; spans < LANES && dealt[d][spans].last;) spans++;
+                by_spans(n, dealt[d], (int)spans, pass, x, begins, want);
+            }
         for (int64_t t = 0; t < begins[n]; t++) values[t] = (double)x[t], plain += values[t];
         sum = lanes_sum(values, n, begins);
         assert_true(sum - plain < 1e-9 && plain - sum < 1e-9);

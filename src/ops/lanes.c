@@ -7,29 +7,61 @@ int lane_of(int64_t sequence, int64_t n) { return (int)(sequence * LANES / n); }
 /* The first sequence of a lane, or of a later one if it has none. */
 static int64_t lane_first(int lane, int64_t n) { return (lane * n + LANES - 1) / LANES; }
 
-/* Of the subtree of `size` lanes from `first` on, of which those below `lane` are summed: how many sums it holds. */
-static int stacked(int first, int size, int lane, int64_t n) {
-    bool empty = lane_first(first, n) >= lane_first(first + size < lane ? first + size : lane, n);
-    if (empty || first >= lane) return 0;
-    if (first + size <= lane || size == 1) return 1;
-    return stacked(first, size / 2, lane, n) + stacked(first + size / 2, size / 2, lane, n);
+/* Of the subtree of `size` lanes from `first` on, of which those of `own` below `lane` are summed: how many sums it
+ * holds. One that is not all of `own` is left in parts. */
+static int stacked(LaneSpan own, int first, int size, int lane, int64_t n) {
+    int from = first > own.first ? first : own.first, to = first + size < own.last ? first + size : own.last;
+    if (to > lane) to = lane;
+    if (from >= to || lane_first(from, n) >= lane_first(to, n)) return 0;
+    bool all = first >= own.first && first + size <= own.last;
+    if (size == 1 || (all && first + size <= lane)) return 1;
+    return stacked(own, first, size / 2, lane, n) + stacked(own, first + size / 2, size / 2, lane, n);
 }
 
-void lanes_plan(LanePlan *plan, int64_t n, int64_t from, int64_t to, const int64_t *begins) {
+void lanes_plan_of(LanePlan *plan, LaneSpan own, int64_t n, int64_t from, int64_t to, const int64_t *begins) {
     *plan = (LanePlan){0};
     for (int64_t s = from; s < to;) {
-        int lane = lane_of(s, n), below = stacked(0, LANES, lane, n), next = lane + 1;
+        int lane = lane_of(s, n), below = stacked(own, 0, LANES, lane, n), next = lane + 1;
         int64_t end = lane_first(next, n), last = end < to ? end : to;
-        while (next < LANES && lane_first(next, n) == lane_first(next + 1, n)) next++; /* what follows and is empty */
+        while (next < own.last && lane_first(next, n) == lane_first(next + 1, n)) next++; /* what follows and is empty */
+        int after = stacked(own, 0, LANES, next, n);
         plan->run[plan->count++] = (LaneRun){.first = begins[s - from],
                                              .last = begins[last - from],
                                              .slot = below,
                                              .fresh = s == lane_first(lane, n),
-                                             .adds = last < end ? 0 : below + 1 - stacked(0, LANES, next, n)};
+                                             .adds = last < end ? 0 : below + 1 - after};
         if (s == from) plan->held = below + !plan->run[0].fresh;
-        plan->kept = last < end ? below + 1 : stacked(0, LANES, next, n);
+        plan->kept = last < end ? below + 1 : after;
         s = last;
     }
+}
+
+void lanes_plan(LanePlan *plan, int64_t n, int64_t from, int64_t to, const int64_t *begins) {
+    lanes_plan_of(plan, (LaneSpan){0, LANES}, n, from, to, begins);
+}
+
+/* Pushes the sums of a subtree and adds them up; false: it has none. */
+static bool finish_tree(LaneFinish *f, const LaneSpan *span, int spans, int first, int size, int64_t n) {
+    int of = 0;
+    if (lane_first(first, n) >= lane_first(first + size, n)) return false;
+    while (of < spans && (span[of].first > first || span[of].last < first + size)) of++;
+    if (of < spans) {
+        int slot = 0;
+        for (int i = 0; i < f->sums; i++) slot += f->span[i] == of;
+        f->span[f->sums] = of;
+        f->slot[f->sums] = slot;
+        f->step[f->steps++] = f->sums++;
+        return true;
+    }
+    bool left = finish_tree(f, span, spans, first, size / 2, n),
+         right = finish_tree(f, span, spans, first + size / 2, size / 2, n);
+    if (left && right) f->step[f->steps++] = -1;
+    return left || right;
+}
+
+void lanes_finish(LaneFinish *f, const LaneSpan *span, int spans, int64_t n) {
+    *f = (LaneFinish){0};
+    finish_tree(f, span, spans, 0, LANES, n);
 }
 
 void lanes_cut(const LanePlan *plan, int64_t first, int64_t last, bool end, int kept, LanePlan *out) {

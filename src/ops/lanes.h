@@ -22,6 +22,16 @@ typedef struct LanePlan { LaneRun run[LANES]; int count, held, kept; } LanePlan;
 /* The runs over sequences [from, to) of a step of n, in order: pass after pass from 0 to n. begins[i] .. begins[i + 1]:
  * rows of sequence from + i in the list. */
 void lanes_plan(LanePlan *plan, int64_t n, int64_t from, int64_t to, const int64_t *begins);
+
+/* Lanes [first, last) that one process sums up where several share a step. It joins those that the tree joins without
+ * others: the sums it is left with lie in its slots in order. */
+typedef struct LaneSpan { int first, last; } LaneSpan;
+void lanes_plan_of(LanePlan *plan, LaneSpan own, int64_t n, int64_t from, int64_t to, const int64_t *begins);
+/* How the sums that spans, which follow each other and have all lanes, are left with become that of the step: a step
+ * >= 0 pushes that one of them, slot[] of the process of span[]; -1 adds the two on top. */
+typedef struct LaneFinish { int sums, span[LANES], slot[LANES], steps, step[2 * LANES]; } LaneFinish;
+void lanes_finish(LaneFinish *finish, const LaneSpan *span, int spans, int64_t n);
+
 /* Folds numbers [at, at + n) of a sum that is held in `slot`: chain(of, run, acc) adds the rows of a run to acc[n], which
  * is in scratch, [LANE_SLOTS][n]. Only slots that the plan holds are read, only those it keeps are written. */
 void lanes_fold(const LanePlan *plan, float *const *slot, int64_t at, int64_t n, float *scratch,
