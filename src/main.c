@@ -8,6 +8,7 @@
 #include "infer/follow.h"
 #include "infer/lead.h"
 #include "io/libraries.h"
+#include "train/follow_train.h"
 
 static int help(FILE *out) {
     fprintf(out,
@@ -48,7 +49,7 @@ static int command_spread(int argc, char **argv) {
         return failed;
     }
     if (transport_rank() > 0) watch_terminal(QM_FATAL); /* rank 0 says the rest */
-    int code = transport_rank() == 0 ? command(argc, argv) : follow();
+    int code = transport_rank() == 0 ? command(argc, argv) : follow(train_follow);
     if (transport_rank() == 0) lead_end();
     transport_end();
     return code;

@@ -97,7 +97,7 @@ static void check_weights(const Placed *p, int ranks) {
         for (int rank = 0; rank < ranks; rank++) {
             Spread s;
             Range rows = {0, 0}, k = {0, 0};
-            assert_true(spread_new(&s, &p->partition, rank, ranks, &err));
+            assert_true(spread_new(&s, &p->partition, rank, ranks, false, &err));
             spread_weight(&s, g, n, &rows, &k);
             assert_true(rows.first >= 0 && rows.last <= w->shape.dim[0].size);
             assert_true(k.first >= 0 && k.last <= w->shape.dim[1].size);
@@ -129,7 +129,7 @@ static void devices_and_sums(void **state) {
             placed_new(&p, models[m], meshes[mesh]);
             for (int ranks = 1; ranks <= MOST_RANKS; ranks++) {
                 Spread s;
-                assert_true(spread_new(&s, &p.partition, ranks - 1, ranks, &err));
+                assert_true(spread_new(&s, &p.partition, ranks - 1, ranks, false, &err));
                 check_devices(&s);
                 for (int replica = 0; replica < p.partition.mesh.dp; replica++) {
                     check_sums(&s, replica, "kg");
@@ -163,7 +163,7 @@ static void sent(void **state) {
     static const int ranks[] = {1, 2, 4, 8};
     for (int i = 0; i < 4; i++) {
         Spread s;
-        assert_true(spread_new(&s, &p.partition, 0, ranks[i], &err));
+        assert_true(spread_new(&s, &p.partition, 0, ranks[i], false, &err));
         assert_int_equal(spread_sent(&s, "f", d), (ranks[i] - 1) * d);
         assert_int_equal(spread_kv_heads(&s), ranks[i] <= 4 ? p.config.kv_heads / ranks[i] : 1);
         spread_free(&s);

@@ -116,7 +116,7 @@ static bool print_ranks(const Plan *p, Err *err) {
            "  rank     devices  kv heads  weights MiB  sent per token KiB\n", (long long)p->ranks);
     for (int rank = 0; rank < p->ranks; rank++) {
         Spread s;
-        bool ok = spread_new(&s, &p->partition, rank, (int)p->ranks, err);
+        bool ok = spread_new(&s, &p->partition, rank, (int)p->ranks, false, err);
         Range r = range_part(devices, (int)p->ranks, rank);
         double floats = 0;
         for (int id = 1; ok && id < p->program.graph.count; id++) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../base/transport.h"
 #include "../eval/gsm8k.h"
 #include "../io/source.h"
 #include "../train/train_run.h"
@@ -30,7 +31,7 @@ static bool stop(void) { return signalled != 0; }
 static void catch_stops(void) {
     const struct sigaction ours = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
     sigaction(SIGINT, &ours, NULL);
-    sigaction(SIGTERM, &ours, NULL);
+    if (transport_ranks() == 1) sigaction(SIGTERM, &ours, NULL); /* else a launcher's, which ends the other ranks too */
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */

@@ -30,6 +30,8 @@ static void cpu_close(void *backend) {
     for (int id = 1; cpu->plan.state && id < cpu->program->graph.count; id++)
         mem_pages_free(cpu->plan.state[id], cpu_state_bytes(cpu, &cpu->program->graph.nodes[id]));
     free(cpu->plan.state);
+    shards_free(cpu);
+    sums_free(cpu);
     for (int i = 0; i < cpu->plan.leaves_count; i++) free(cpu->plan.leaves[i]);
     free(cpu->plan.leaves);
     for (int id = 0; cpu->load.weights && id < cpu->program->graph.count; id++) free(cpu->load.weights[id].vector);
@@ -65,10 +67,11 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->nodes = cpu->workers ? workers_nodes(cpu->workers) : 1;
     cpu->step.sharing = cpu->workers ? workers_count(cpu->workers) : 1;
     crowd_init(&cpu->step.crowd, cpu->step.sharing);
-    if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), err) &&
+    bool trains = options->sum_slots > 0;
+    if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), trains, err) &&
         cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) &&
         step_rows_new(&cpu->step.given, cpu->options.rows, err) && cpu_plan(cpu, err) &&
-        cpu_step_new(cpu, err) && cpu_fill(cpu, weights, err) && key_bias_new(cpu, err)) {
+        cpu_step_new(cpu, err) && sums_new(cpu, err) && cpu_fill(cpu, weights, err) && key_bias_new(cpu, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;

@@ -6,7 +6,10 @@
 #include "kernels_select.h"
 #include "share.h"
 #include "spread.h"
+#include "state_shards.h"
 #include "workers.h"
+
+typedef struct Cpu Cpu;
 
 /* One device's share of one operation. */
 typedef struct Item {
@@ -63,12 +66,17 @@ typedef struct CpuPlan {
     int64_t *offset;        /* [node id] floats into activations; -1: none. [node count + id]: in another form */
     int64_t *own_offset;    /* [node id], [node count + id] as offset */
     size_t activation_bytes;
+    StateShard *shard;      /* [node id] of states and trained weights: what of them is here */
     float **state;          /* [node id] of states that are no caches, slot after slot; NULL: it is none */
     Range **leaves;         /* of linear_dx: leaves of a pair */
     int leaves_count;
     size_t leaves_capacity;
     Parts parts;            /* bytes 0: one worker, who shares nothing */
 } CpuPlan;
+
+/* sums.c's: room for numbers of other ranks. */
+enum { SUMS_FLOATS = 1 << 15 }; /* of a message; or a row, where that is longer */
+typedef struct CpuSums { float *buffer; size_t bytes; } CpuSums;
 
 /* cpu_step.c's: the step at hand. */
 typedef struct CpuStep {
@@ -84,7 +92,7 @@ typedef struct CpuStep {
 } CpuStep;
 
 /* What each part has written, the others read. */
-typedef struct Cpu {
+struct Cpu {
     const Program *program;
     BackendOptions options;
     const Kernels *kernels;
@@ -96,8 +104,9 @@ typedef struct Cpu {
     CpuLoad load;
     CpuPlan plan;
     CpuStep step;
+    CpuSums sums;
     BackendInfo info;
-} Cpu;
+};
 
 /* The matrix of a product; NULL: it is another op. */
 static inline const PackedWeight *cpu_matrix(const Item *item) {
@@ -125,11 +134,12 @@ ActType cpu_act(const Cpu *cpu, const Node *n);
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_cache_number(const Graph *g, const Node *state); /* caches before it; NULL: all there are */
-/* Numbers of a state that is no cache, or of a trained weight: a matrix lies in panels. */
-int64_t cpu_state_floats(const Node *n);
+/* Numbers of a state that is no cache, or of a trained weight, that are here: a matrix lies in panels. */
+int64_t cpu_state_floats(const Cpu *cpu, const Node *n);
 size_t cpu_state_bytes(const Cpu *cpu, const Node *n);
 float *cpu_state_data(const Cpu *cpu, const Node *n);
-/* states.c: as Backend.state_read and state_write. */
+/* states.c: as Backend.state_read and state_write. cpu_rect_share: of rank `from`, to all others of its group. */
+void cpu_rect_share(Cpu *cpu, const Node *n, float *state, const Rect *r, int from);
 bool cpu_state_read(void *backend, Tensor tensor, float *out, Err *err);
 bool cpu_state_write(void *backend, Tensor tensor, const float *in, Err *err);
 int64_t cpu_value_floats(const Cpu *cpu, const Node *n); /* of a node's result for a full step */
@@ -142,6 +152,26 @@ void key_bias_place(KvCache *c, int32_t page, int64_t in_page, int32_t position,
 void key_bias_copy(KvCache *c, int32_t from, int32_t to); /* as a page is copied */
 /* phases.c: what phases are called, and what they took. */
 int cpu_phases(void *cpu, QmPhase *out, int most);
+/* Whether several ranks have parts of what an op sums up for all, as blocks of a partial value. */
+static inline bool cpu_in_parts(const Cpu *cpu, const Node *n) {
+    return n->op->by_subtrees && cpu->spread.groups.parts > 1 && program_sum(cpu->program, n) != NULL;
+}
+/* Whether an op reads columns that other ranks make, as it makes whole sums of them. */
+static inline bool cpu_gathers(const Cpu *cpu, const Node *n) {
+    return n->kind == NODE_OP && n->op->whole && !n->op->by_subtrees && !n->op->accumulates && n->partial[0] &&
+           cpu->spread.groups.parts > 1;
+}
+/* After which phase a node's exchange is due; -1: it has none. */
+static inline int cpu_exchange_phase(const Cpu *cpu, const Node *n) {
+    if (cpu_gathers(cpu, n)) return cpu->plan.node_phase[n->in[0].id];
+    if (!n->op || !n->partial[0] || n->op->accumulates || (n->op->whole && !cpu_in_parts(cpu, n))) return -1;
+    return cpu->plan.node_phase[n - cpu->program->graph.nodes];
+}
+/* sums.c: completes sums over rows, once all passes of a step have added to them: of all groups, and of all parts where
+ * each rank holds the whole. */
+bool sums_new(Cpu *cpu, Err *err); /* room for it; freed with sums_free, also after failure */
+void sums_free(Cpu *cpu);
+void cpu_sums_complete(Cpu *cpu);
 /* exchange.c: what goes between ranks: after a phase, after a step, and when rank 0 reads columns that others hold. */
 void cpu_exchange(Cpu *cpu, int phase);
 void cpu_bring_home(Cpu *cpu);

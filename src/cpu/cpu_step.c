@@ -196,6 +196,7 @@ bool cpu_step_run(Cpu *cpu, Err *err) {
     if (cpu->step.given.first == STAGE_FORWARD) cache_prepare(cpu);
     for (int i = 0; i < counter_count(cpu); i++)
         atomic_store_explicit(&cpu->step.counters[i].next, 0, memory_order_relaxed);
+    if (cpu->plan.stages && cpu->step.given.first <= STAGE_NORM && cpu->step.given.last >= STAGE_NORM) cpu_sums_complete(cpu);
     step_run(cpu);
     cpu_bring_home(cpu);
     return true;

@@ -8,40 +8,65 @@ static float *value_of(const Cpu *cpu, const Node *n) {
     return at < 0 ? NULL : cpu->plan.activations + at;
 }
 
-/* Rows of this step that a replica has. */
+/* Rows of this step that a replica has; a vector is one, of the first replica that is here. */
 static Range rows_of(const Cpu *cpu, const Node *n, int replica) {
     const int64_t *rows = cpu->step.first_row[shape_rows(&n->shape)];
+    if (!rows) return (Range){0, replica == spread_first(&cpu->spread)};
     return (Range){rows[replica], rows[replica + 1]};
+}
+
+static void partial_exchange(Cpu *cpu, const Node *n, int replica, Range rows) {
+    int tp = cpu->program->partition->mesh.tp;
+    if (program_sum(cpu->program, n)) {
+        int64_t width = node_width(n) * (n->op->in_doubles ? 2 : 1);
+        int64_t step = block_step(shape_rows(&n->shape) ? cpu->step.given.rows : 1, width);
+        spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), step, width, rows);
+    } else { /* (max, id) per device: wanted where the replica's results are */
+        int home = (int)spread_ranks(&cpu->spread, replica).first;
+        spread_gather(&cpu->spread, n, replica, home, value_of(cpu, n), 2 * tp, 2, rows);
+    }
+}
+
+/* What of the input a rank makes its columns of the result from: as many a column everywhere. */
+static Range columns_wanted(const Cpu *cpu, const Node *n, int rank, int replica) {
+    int64_t each = node_width(graph_node(&cpu->program->graph, n->in[0])) / node_width(n);
+    Range c = spread_columns(&cpu->spread, n, rank, replica);
+    return (Range){c.first * each, c.last * each};
+}
+
+static void input_exchange(Cpu *cpu, const Node *n, int replica, Range rows) {
+    const Node *in = graph_node(&cpu->program->graph, n->in[0]);
+    Range ranks = spread_ranks(&cpu->spread, replica);
+    for (int64_t to = ranks.first; to < ranks.last; to++)
+        spread_columns_to(&cpu->spread, in, replica, (int)to, columns_wanted(cpu, n, (int)to, replica), value_of(cpu, in),
+                          node_width(in), rows);
 }
 
 void cpu_exchange(Cpu *cpu, int phase) {
     const Graph *g = &cpu->program->graph;
-    int tp = cpu->program->partition->mesh.tp;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (!n->op || !n->partial[0] || cpu->plan.node_phase[id] != phase) continue;
+        if (cpu_exchange_phase(cpu, n) != phase) continue;
         for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++) {
             Range rows = rows_of(cpu, n, replica);
             if (rows.first == rows.last) continue;
-            if (program_sum(cpu->program, n)) {
-                int64_t width = n->shape.dim[1].size;
-                int64_t step = block_step(cpu->step.given.rows, width);
-                spread_reduce(&cpu->spread, replica, n->partial, value_of(cpu, n), step, width, rows);
-            } else { /* (max, id) per device: wanted where the replica's results are */
-                int home = (int)spread_ranks(&cpu->spread, replica).first;
-                spread_gather(&cpu->spread, n, replica, home, value_of(cpu, n), 2 * tp, 2, rows);
-            }
+            if (cpu_gathers(cpu, n)) input_exchange(cpu, n, replica, rows);
+            else partial_exchange(cpu, n, replica, rows);
         }
     }
 }
 
+/* Only what the stages that ran have made. */
 void cpu_bring_home(Cpu *cpu) {
     const Graph *g = &cpu->program->graph;
+    const StepRows *s = &cpu->step.given;
     int dp = cpu->program->partition->mesh.dp;
     if (cpu->spread.ranks == 1 || dp == 1) return;
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
-        if (!n->op || !n->keep || n->split[0] || n->partial[0] || !value_of(cpu, n)) continue;
+        if (!n->op || !n->keep || n->split[0] || n->partial[0] || !value_of(cpu, n) || !shape_rows(&n->shape) ||
+            n->stage < s->first || n->stage > s->last)
+            continue;
         for (int replica = 0; replica < dp; replica++)
             spread_home(&cpu->spread, replica, value_of(cpu, n), node_width(n),
                         rows_of(cpu, n, replica));
@@ -49,6 +74,10 @@ void cpu_bring_home(Cpu *cpu) {
 }
 
 void cpu_gather(Cpu *cpu, const Node *n) {
+    if (!shape_rows(&n->shape)) { /* all replicas have the same */
+        if (cpu->spread.groups.parts > 1) spread_vector(&cpu->spread, n, value_of(cpu, n));
+        return;
+    }
     for (int replica = 0; replica < cpu->program->partition->mesh.dp; replica++)
         spread_gather(&cpu->spread, n, replica, 0, value_of(cpu, n), n->shape.dim[1].size, 0, rows_of(cpu, n, replica));
 }

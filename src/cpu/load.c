@@ -186,9 +186,9 @@ enum { SLICE_COLUMNS = 256 }; /* whole blocks of every file type, whole groups o
 static void slice(const Cpu *cpu, int id, PackedWeight *w) {
     const Graph *g = &cpu->program->graph;
     Range rows = {0, 0}, k = {0, 0};
-    if (cpu->spread.ranks == 1 || w->data) return;
+    if (cpu->spread.ranks == 1 || w->data || weight_whole(g, id)) return;
     for (int u = id + 1; u < g->count; u++)
-        if (g->nodes[u].inputs > 1 && g->nodes[u].in[1].id == id && g->nodes[u].op->binds != BINDS_TABLE)
+        if (g->nodes[u].inputs > 1 && g->nodes[u].in[1].id == id && g->nodes[u].op->binds == BINDS_MATRIX)
             spread_weight(&cpu->spread, g, &g->nodes[u], &rows, &k);
     w->first_panel = rows.first / PANEL;
     w->panels = (rows.last + PANEL - 1) / PANEL - w->first_panel;

@@ -12,7 +12,8 @@ int64_t cpu_value_floats(const Cpu *cpu, const Node *n) {
     int64_t rows = n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : rows_most(cpu, n);
     int64_t width = node_width(n);
     if (!node_computed(n)) return 0;
-    if (n->op->whole) return rows * width;
+    if (n->op->whole && !cpu_in_parts(cpu, n)) return rows * width;
+    if (n->op->in_doubles) width *= 2;
     if (program_sum(cpu->program, n)) return block_step(rows, width) * spread_most(&cpu->spread, n->partial);
     return rows * width * (n->partial[0] ? cpu->program->partition->mesh.tp : 1); /* pairs: one of each device */
 }
@@ -102,11 +103,14 @@ static bool items_partial(Cpu *cpu, Call *call, const Node *n, int replica, Err 
         return true;
     }
     const Sums *sums = spread_sums(&cpu->spread, replica, n->partial);
-    call->matrix.tree = &sum->tree;
-    call->matrix.nodes = sums->nodes;
     Range mine = spread_blocks(&cpu->spread, sums);
-    call->matrix.node_first = (int)mine.first;
-    call->matrix.node_last = (int)mine.last;
+    if (n->op->whole) call->subtrees = (Subtrees){sums->nodes, (int)mine.first, (int)mine.last};
+    else {
+        call->matrix.tree = &sum->tree;
+        call->matrix.nodes = sums->nodes;
+        call->matrix.node_first = (int)mine.first;
+        call->matrix.node_last = (int)mine.last;
+    }
     call->columns = (Range){0, call->out_width};
     return mine.first == mine.last || item_add(cpu, call->node->op, call, replica, err);
 }
@@ -133,15 +137,16 @@ int64_t cpu_cache_number(const Graph *g, const Node *state) {
     return number;
 }
 
-int64_t cpu_state_floats(const Node *n) {
-    const Shape *s = &n->shape;
-    if (n->value == VALUE_VECTOR) return s->dim[0].size;
-    return (s->dim[0].size + PANEL - 1) / PANEL * PANEL * s->dim[1].size;
+static int64_t size_of(Range r) { return r.last - r.first; }
+
+int64_t cpu_state_floats(const Cpu *cpu, const Node *n) {
+    const StateArea *held = &state_shard(cpu, n)->held;
+    return n->value == VALUE_VECTOR ? n->shape.dim[0].size : size_of(held->panels) * PANEL * size_of(held->columns);
 }
 
 size_t cpu_state_bytes(const Cpu *cpu, const Node *n) {
     if (n->kind != NODE_STATE || n->type == TYPE_CACHE) return 0;
-    int64_t floats = n->value == VALUE_ROWS ? rows_most(cpu, n) * node_width(n) : cpu_state_floats(n);
+    int64_t floats = n->value == VALUE_ROWS ? rows_most(cpu, n) * node_width(n) : cpu_state_floats(cpu, n);
     return (size_t)(floats * (n->type == TYPE_SUM ? cpu->options.sum_slots : 1)) * sizeof(float);
 }
 
@@ -160,7 +165,9 @@ static void bind_states(const Cpu *cpu, Call *c) {
         const Node *state = graph_state(g, n->in[i]);
         if (!state) continue;
         b.of[i] = cpu_state_data(cpu, state);
-        if (state->value != VALUE_ROWS) b.floats = cpu_state_floats(state);
+        if (state->value != VALUE_ROWS) b.floats = cpu_state_floats(cpu, state);
+        b.held = state_shard(cpu, state)->held;
+        if (state->type == TYPE_SUM) b.made = state_shard(cpu, state)->made;
         for (int s = 0; state->type == TYPE_SUM && s < cpu->options.sum_slots; s++) b.slot[s] = b.of[i] + s * b.floats;
     }
     const char *reduced = axis_sum_letters(in->shape.dim[in->shape.rank - 1].letters);
@@ -220,12 +227,13 @@ static void call_bind(Cpu *cpu, Call *c, int replica) {
     case BINDS_PAIRS: c->pairs = (PairsBinding){.devices = cpu->program->partition->mesh.tp}; break;
     case BINDS_REDUCE: {
         static const int first_block[] = {0};
-        if (in->op->whole) {
+        if (in->op->whole && !cpu_in_parts(cpu, in)) {
             c->reduce = (ReduceBinding){.finish = first_block, .finish_count = 1};
             break;
         }
         const Sums *sums = spread_sums(&cpu->spread, replica, in->partial);
-        c->reduce = (ReduceBinding){.finish = sums->finish, .finish_count = sums->finish_count};
+        c->reduce = (ReduceBinding){.finish = sums->finish, .finish_count = sums->finish_count,
+                                    .doubles = in->op->in_doubles};
         break;
     }
     case BINDS_STATES: bind_states(cpu, c); break;
@@ -270,11 +278,16 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
     for (int replica = 0; replica < p->mesh.dp; replica++) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
-        int from = cpu->plan.item_count;
+        int from = cpu->plan.item_count, first = spread_first(&cpu->spread);
         bool once = n->op->accumulates || call_row_kind(&c) == NO_ROWS; /* not by rows: of all replicas at once */
-        if (replica > 0 && once) continue;
+        if (replica > first && once) continue;
         if (n->op->binds == BINDS_PRODUCTS && !bind_products(cpu, &c, err)) return false;
-        if (n->op->whole || n->op->binds == BINDS_STATES || n->op->binds == BINDS_MATRICES) {
+        if (cpu_in_parts(cpu, n)) {
+            if (!items_partial(cpu, &c, n, replica, err)) return false;
+        } else if (n->op->whole || n->op->binds == BINDS_STATES || n->op->binds == BINDS_MATRICES) {
+            bool parted = n->op->whole && n->value == VALUE_ROWS && n->split[0] && cpu->spread.groups.parts > 1;
+            if (parted) c.columns = spread_columns(&cpu->spread, n, cpu->spread.rank, replica);
+            if (c.columns.first == c.columns.last) continue;
             if (!item_add(cpu, n->op, &c, replica, err)) return false;
         } else if (n->partial[0]) {
             if (!items_partial(cpu, &c, n, replica, err)) return false;
@@ -384,7 +397,8 @@ static void phases_repeat(Cpu *cpu) {
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         if (!n->op) continue;
-        if (n->partial[0] && cpu->spread.ranks > 1) cpu->plan.phases[cpu->plan.node_phase[id]].exchange = true;
+        int with = cpu_exchange_phase(cpu, n);
+        if (with >= 0 && cpu->spread.ranks > 1) cpu->plan.phases[with].exchange = true;
         if (!repeatable(n)) cpu->plan.phases[cpu->plan.node_phase[id]].repeat = false;
         if (node_width(n) > REPEAT_WIDTH && quantise_of(cpu, id))
             cpu->plan.phases[cpu->plan.node_phase[id] + 1].repeat = false;
@@ -497,7 +511,7 @@ bool cpu_plan(Cpu *cpu, Err *err) {
     cpu->plan.offset = mem_new(2 * (size_t)g->count, sizeof *cpu->plan.offset, "plan", err);
     cpu->plan.own_offset = mem_new(2 * (size_t)g->count, sizeof *cpu->plan.own_offset, "plan", err);
     cpu->plan.node_phase = mem_new((size_t)g->count, sizeof *cpu->plan.node_phase, "plan", err);
-    if (!cpu->plan.offset || !cpu->plan.own_offset || !cpu->plan.node_phase || !parts_new(cpu, err) ||
+    if (!cpu->plan.offset || !cpu->plan.own_offset || !cpu->plan.node_phase || !parts_new(cpu, err) || !shards_new(cpu, err) ||
         !states_new(cpu, err))
         return false;
     cpu->plan.phase_count = phases_assign(cpu);

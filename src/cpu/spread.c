@@ -8,12 +8,7 @@ enum { GATHER_ROWS = 64 };
 /* ---- Who has what ------------------------------------------------------------------------------------------------ */
 
 Range spread_devices(const Spread *s, int rank, int replica) {
-    const Mesh *mesh = &s->partition->mesh;
-    Range all = range_part((int64_t)mesh->dp * mesh->tp, s->ranks, rank);
-    int64_t zero = (int64_t)replica * mesh->tp, first = all.first - zero, last = all.last - zero;
-    if (first < 0) first = 0;
-    if (last > mesh->tp) last = mesh->tp;
-    return first < last ? (Range){first, last} : (Range){0, 0};
+    return rank_devices(&s->partition->mesh, s->ranks, rank, replica);
 }
 
 static bool rank_holds(const Spread *s, int rank, int replica) {
@@ -22,6 +17,12 @@ static bool rank_holds(const Spread *s, int rank, int replica) {
 }
 
 bool spread_holds(const Spread *s, int replica) { return rank_holds(s, s->rank, replica); }
+
+int spread_first(const Spread *s) {
+    for (int replica = 0; replica < s->partition->mesh.dp; replica++)
+        if (spread_holds(s, replica)) return replica;
+    return 0;
+}
 
 Range spread_ranks(const Spread *s, int replica) {
     Range r = {0, 0};
@@ -110,8 +111,9 @@ static bool sums_new(const Spread *s, Sums *sums, int replica, const SumTree *of
     return true;
 }
 
-bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err *err) {
-    *s = (Spread){.partition = partition, .rank = rank, .ranks = ranks};
+bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, bool trains, Err *err) {
+    *s = (Spread){.partition = partition, .rank = rank, .ranks = ranks, .groups = {.groups = 1, .parts = 1}};
+    if (trains && !rank_groups(&s->groups, &partition->mesh, rank, ranks, err)) return false;
     int dp = partition->mesh.dp, most = 0;
     s->sums = mem_new((size_t)dp, sizeof *s->sums, "sums", err);
     for (int at = 0; s->sums && at < dp * SUMS; at++) {
@@ -124,7 +126,9 @@ bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err 
     }
     s->message_capacity = ranks * (most + GATHER_ROWS);
     s->message = mem_new((size_t)s->message_capacity, sizeof *s->message, "messages", err);
-    return s->sums && s->message;
+    bool packs = s->groups.parts > 1;
+    s->packed = packs ? mem_new(PACKED_FLOATS, sizeof *s->packed, "messages", err) : NULL;
+    return s->sums && s->message && (s->packed || !packs);
 }
 
 void spread_free(Spread *s) {
@@ -134,6 +138,7 @@ void spread_free(Spread *s) {
     }
     free(s->sums);
     free(s->message);
+    free(s->packed);
     *s = (Spread){0};
 }
 
@@ -206,15 +211,19 @@ void spread_reduce(Spread *s, int replica, const char *partial, float *value, in
     spread_flush(s, "all_reduce");
 }
 
-/* Columns [first, last) of a row that a rank's devices hold. */
-static Range rank_columns(const Spread *s, const Node *n, int rank, int replica, int64_t each) {
+Range spread_columns(const Spread *s, const Node *n, int rank, int replica) {
     Range d = spread_devices(s, rank, replica), r = {0, 0};
-    if (each) return (Range){d.first * each, d.last * each};
     for (int64_t i = d.first; i < d.last; i++) {
-        Range mine = partition_hull(s->partition, n->shape.dim[1].letters, n->split, (int)i);
+        Range mine = partition_hull(s->partition, n->shape.dim[n->shape.rank - 1].letters, n->split, (int)i);
         hull(&r, mine.first, mine.last);
     }
     return r;
+}
+
+/* Columns [first, last) of a row that a rank's devices hold. */
+static Range rank_columns(const Spread *s, const Node *n, int rank, int replica, int64_t each) {
+    Range d = spread_devices(s, rank, replica);
+    return each ? (Range){d.first * each, d.last * each} : spread_columns(s, n, rank, replica);
 }
 
 void spread_gather(Spread *s, const Node *n, int replica, int to, float *value, int64_t width, int64_t each,
@@ -237,4 +246,59 @@ void spread_home(Spread *s, int replica, float *value, int64_t width, Range rows
     if (from == 0 || (s->rank != 0 && s->rank != from)) return;
     say(s, s->rank == 0 ? from : 0, s->rank != 0, value + rows.first * width, (rows.last - rows.first) * width);
     spread_flush(s, "results of a replica");
+}
+
+/* Columns of rows from one rank to another, behind each other. */
+static void columns_move(Spread *s, int from, int to, float *value, int64_t width, Range columns, Range rows) {
+    int64_t n = columns.last - columns.first, most = PACKED_FLOATS / n;
+    for (int64_t at = rows.first, end; at < rows.last; at = end) {
+        end = at + most < rows.last ? at + most : rows.last;
+        for (int64_t r = at; r < end && s->rank == from; r++)
+            memcpy(s->packed + (r - at) * n, value + r * width + columns.first, (size_t)n * sizeof *value);
+        say(s, s->rank == from ? to : from, s->rank == from, s->packed, (end - at) * n);
+        spread_flush(s, "columns of other ranks");
+        for (int64_t r = at; r < end && s->rank == to; r++)
+            memcpy(value + r * width + columns.first, s->packed + (r - at) * n, (size_t)n * sizeof *value);
+    }
+}
+
+static Range overlap(Range a, Range b) {
+    Range r = {a.first > b.first ? a.first : b.first, a.last < b.last ? a.last : b.last};
+    return r.first < r.last ? r : (Range){0, 0};
+}
+
+/* A device has the columns of each key/value head that it has query heads of, in one run a head. */
+void spread_columns_to(Spread *s, const Node *n, int replica, int to, Range wanted, float *value, int64_t width,
+                       Range rows) {
+    Range ranks = spread_ranks(s, replica);
+    for (int64_t from = ranks.first; from < ranks.last; from++) {
+        Range devices = spread_devices(s, (int)from, replica);
+        for (int64_t d = devices.first; d < devices.last && from != to && (s->rank == from || s->rank == to); d++) {
+            Segments mine = {0};
+            Err err = {0};
+            if (!partition_segments(s->partition, n->shape.dim[1].letters, n->split, (int)d, &mine, &err))
+                transport_fail("%s", err.text);
+            for (int i = 0; i < mine.count; i++) {
+                Range has = overlap((Range){mine.list[i].from, mine.list[i].from + mine.list[i].count}, wanted);
+                if (has.first < has.last) columns_move(s, (int)from, to, value, width, has, rows);
+            }
+            free(mine.list);
+        }
+    }
+}
+
+void spread_vector(Spread *s, const Node *n, float *value) {
+    for (int from = 1; from < s->groups.parts; from++) {
+        Range devices = spread_devices(s, from, 0);
+        for (int64_t d = devices.first; d < devices.last && (s->rank == from || s->rank == 0); d++) {
+            Segments mine = {0};
+            Err err = {0};
+            if (!partition_segments(s->partition, n->shape.dim[0].letters, n->split, (int)d, &mine, &err))
+                transport_fail("%s", err.text);
+            for (int i = 0; i < mine.count; i++)
+                say(s, s->rank ? 0 : from, s->rank != 0, value + mine.list[i].from, mine.list[i].count);
+            spread_flush(s, "numbers of other ranks");
+            free(mine.list);
+        }
+    }
 }

@@ -7,6 +7,7 @@
 #ifndef SPREAD_H
 #define SPREAD_H
 #include "../graph/program.h"
+#include "../graph/rank_groups.h"
 #include "../base/transport.h"
 
 /* The blocks of a partial sum in one replica, ordered by who makes them, and how they finish. */
@@ -16,20 +17,26 @@ typedef struct Sums {
     int *finish, finish_count; /* of tree_finish */
 } Sums;
 
+enum { PACKED_FLOATS = 1 << 16 };
+
 typedef struct Spread {
     const Partition *partition;
     int rank, ranks;
+    RankGroups groups;   /* of a program that trains; else one group of one part */
     Sums (*sums)[SUMS];  /* [dp] in the order of sum_table; no blocks: not of this partition */
     int most_sums[SUMS]; /* blocks of the replica that has most */
     Message *message;
     int message_count, message_capacity;
+    float *packed;       /* [PACKED_FLOATS] columns on their way; NULL: one rank, or no program that trains */
 } Spread;
 
-bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, Err *err);
+/* trains: ranks have to be such groups. */
+bool spread_new(Spread *s, const Partition *partition, int rank, int ranks, bool trains, Err *err);
 void spread_free(Spread *s);
 
 Range spread_devices(const Spread *s, int rank, int replica); /* of that replica; first == last: none */
 bool spread_holds(const Spread *s, int replica);              /* whether this rank has any of its devices */
+int spread_first(const Spread *s);                            /* the first replica that it does; 0: none */
 Range spread_ranks(const Spread *s, int replica);             /* those that have devices of it, [first, last) */
 /* Of a node's partial sum (program_sum). */
 const Sums *spread_sums(const Spread *s, int replica, const char *partial);
@@ -54,6 +61,13 @@ void spread_gather(Spread *s, const Node *n, int replica, int to, float *value, 
 /* Keys and values of one head of one layer, from rank to rank; spread_flush sends what is collected. */
 void spread_say(Spread *s, int peer, bool send, void *data, size_t bytes);
 void spread_flush(Spread *s, const char *what);
+/* Columns that devices of other ranks have, of those that rank `to` wants, to that rank: exactly theirs. */
+void spread_columns_to(Spread *s, const Node *n, int replica, int to, Range wanted, float *value, int64_t width,
+                       Range rows);
+/* Numbers of a vector that devices of the first replica share, to rank 0. */
+void spread_vector(Spread *s, const Node *n, float *value);
+/* From the first column to the last of a node's result that a rank's devices have. */
+Range spread_columns(const Spread *s, const Node *n, int rank, int replica);
 /* Whole rows, from the first rank of the replica to rank 0. */
 void spread_home(Spread *s, int replica, float *value, int64_t width, Range rows);
 #endif

@@ -208,6 +208,8 @@ struct OpRow {
     int state_input;       /* which input that is */
     bool accumulates;      /* it adds to a state of TYPE_SUM: the sum is completed when another op reads it */
     bool whole;            /* a sum over what devices share is made whole by the op, where one process has them all */
+    bool by_subtrees;      /* ... and where it has some, by subtrees; else what it reads has to come from the others */
+    bool in_doubles;       /* sums of subtrees are doubles, two floats each, and rounded by what completes them */
     bool on_host;          /* of a lowered program: it runs on the host, every step */
     Binds binds;           /* BINDS_TABLE: a weight matrix is looked up row by row, as stored, never packed */
     size_t attributes;     /* bytes of Node.attributes */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../ops/lanes.h"
+#include "rank_groups.h"
 #include "shard.h"
 
 static int64_t part_ceil(int64_t size, int64_t parts) { return (size + parts - 1) / parts; }
@@ -83,8 +84,7 @@ bool partition_new(Partition *p, const ModelConfig *c, const Mesh *mesh, bool un
 }
 
 int64_t partition_slot(const Partition *p, int64_t sequence, int64_t count, int64_t held) {
-    int replica = ((lane_of(sequence, count) + 1) * p->mesh.dp - 1) / LANES; /* up to LANES sequences: one each */
-    return held * p->mesh.dp + replica;
+    return held * p->mesh.dp + mesh_lane_replica(&p->mesh, lane_of(sequence, count));
 }
 
 void partition_free(Partition *p) {

@@ -39,13 +39,13 @@ static bool obey(const Order *o, Err *err) {
     return true;
 }
 
-int follow(void) {
+int follow(FollowTrain *train) {
     signal(SIGINT, SIG_IGN); /* rank 0 decides what an interrupt stops */
     for (;;) {
         Order o;
         Err err = {0};
         lead_hear(&o, sizeof o, PATIENCE_FOREVER);
         if (o.kind == ORDER_END) return 0;
-        if (!obey(&o, &err)) transport_fail("%s", err.text);
+        if (o.kind == ORDER_TRAIN ? !train(&o, hear_more, NULL, &err) : !obey(&o, &err)) transport_fail("%s", err.text);
     }
 }

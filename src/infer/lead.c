@@ -19,7 +19,7 @@ QmEngine **lead_engine(int number) { return &engines[number]; }
 
 /* ---- Telling ----------------------------------------------------------------------------------------------------- */
 
-static void tell_all(void *data, size_t bytes, Patience patience) {
+void lead_tell(void *data, size_t bytes, Patience patience) {
     Message m[MAX_DEVICES];
     int count = transport_ranks() - 1;
     for (int i = 0; i < count; i++) m[i] = (Message){i + 1, true, data, bytes};
@@ -37,7 +37,7 @@ static bool leads(const QmEngine *e) { return e->spread_number > 0 && transport_
 static void order(const QmEngine *e, OrderKind what, int64_t a, int64_t b, int64_t c) {
     bool step = what == ORDER_COPY || what == ORDER_READ || what == ORDER_CANDIDATES;
     Order o = {.kind = (int32_t)what, .engine = e ? e->spread_number : 0, .number = {a, b, c}};
-    tell_all(&o, sizeof o, step ? PATIENCE_STEP : PATIENCE_OPEN);
+    lead_tell(&o, sizeof o, step ? PATIENCE_STEP : PATIENCE_OPEN);
 }
 
 void lead_open(QmEngine *e, const QmEngineOptions *options) {
@@ -51,7 +51,7 @@ void lead_open(QmEngine *e, const QmEngineOptions *options) {
     e->spread_number = number;
     engines[number] = e;
     order(e, ORDER_OPEN, 0, 0, 0);
-    tell_all(&open, sizeof open, PATIENCE_OPEN);
+    lead_tell(&open, sizeof open, PATIENCE_OPEN);
 }
 
 void lead_step(const QmEngine *e) {
@@ -59,12 +59,12 @@ void lead_step(const QmEngine *e) {
     const StepRows *s = e->backend->rows(e->state);
     Order o = {.kind = ORDER_STEP, .engine = e->spread_number, .number = {s->rows, s->logit_rows}};
     for (int64_t r = 0; r < s->rows && r < ORDER_ROWS; r++) o.row[r] = order_row(s, r);
-    tell_all(&o, sizeof o, PATIENCE_STEP);
+    lead_tell(&o, sizeof o, PATIENCE_STEP);
     for (int64_t at = ORDER_ROWS; at < s->rows; at += ORDER_MORE_ROWS) {
         OrderRow row[ORDER_MORE_ROWS];
         int64_t n = s->rows - at < ORDER_MORE_ROWS ? s->rows - at : ORDER_MORE_ROWS;
         for (int64_t r = 0; r < n; r++) row[r] = order_row(s, at + r);
-        tell_all(row, (size_t)n * sizeof *row, PATIENCE_STEP);
+        lead_tell(row, (size_t)n * sizeof *row, PATIENCE_STEP);
     }
 }
 
@@ -118,13 +118,13 @@ static void config_hash(uint64_t *h, const ModelConfig *c) {
 
 /* The configuration, and of every weight its name, type, shape and a sample of its bytes: it tells models apart, not
  * every damaged byte. */
-static uint64_t model_hash(const QmEngine *e) {
+static uint64_t model_hash(const LeadModel *m) {
     enum { SAMPLES = 64, SAMPLE_BYTES = 64 };
     uint64_t h = 14695981039346656037u;
-    config_hash(&h, &e->config);
-    for (int i = 1; i < e->program.graph.count; i++) {
-        const Node *n = &e->program.graph.nodes[i];
-        const WeightTensor *w = n->kind == NODE_WEIGHT ? weights_find(e->weights, n->name) : NULL;
+    config_hash(&h, m->config);
+    for (int i = 1; i < m->graph->count; i++) {
+        const Node *n = &m->graph->nodes[i];
+        const WeightTensor *w = n->kind == NODE_WEIGHT ? weights_find(m->weights, n->name) : NULL;
         if (!w) continue;
         hash_bytes(&h, w->name, strlen(w->name));
         hash_bytes(&h, &w->dtype, sizeof w->dtype);
@@ -152,16 +152,21 @@ static bool verdict_same(const Verdict *zero, const Verdict *mine, Err *err) {
                    mine->mesh, (long long)mine->context, (long long)mine->slots, (long long)mine->rows);
 }
 
-bool lead_agree(const QmEngine *e, const BackendOptions *options, bool planned, Err *err) {
-    if (!e->spread_number) return planned;
+bool lead_agree_on(const LeadModel *m, bool planned, Err *err) {
     if (!transport_agree(planned, "opening the model", err)) return false;
-    Verdict mine = {model_hash(e), "", options->context, options->slots, options->rows}, zero;
-    snprintf(mine.mesh, sizeof mine.mesh, "%s", e->partition.mesh.text);
+    Verdict mine = {model_hash(m), "", m->context, m->slots, m->rows}, zero;
+    snprintf(mine.mesh, sizeof mine.mesh, "%s", m->mesh);
     zero = mine;
-    if (transport_rank() == 0) tell_all(&zero, sizeof zero, PATIENCE_OPEN);
+    if (transport_rank() == 0) lead_tell(&zero, sizeof zero, PATIENCE_OPEN);
     else lead_hear(&zero, sizeof zero, PATIENCE_OPEN);
     zero.mesh[sizeof zero.mesh - 1] = 0;
     return transport_agree(verdict_same(&zero, &mine, err), "opening the model", err);
+}
+
+bool lead_agree(const QmEngine *e, const BackendOptions *options, bool planned, Err *err) {
+    const LeadModel m = {&e->config, &e->program.graph, e->weights, e->partition.mesh.text, options->context,
+                         options->slots, options->rows};
+    return e->spread_number ? lead_agree_on(&m, planned, err) : planned;
 }
 
 bool lead_opened(const QmEngine *e, bool opened, Err *err) {

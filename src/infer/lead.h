@@ -10,10 +10,20 @@ void lead_end(void); /* rank 0: the others may end */
 /* Other ranks: the next message of rank 0; the engine of a number, or NULL. */
 void lead_hear(void *data, size_t bytes, Patience patience);
 QmEngine **lead_engine(int number);
+void lead_tell(void *data, size_t bytes, Patience patience); /* rank 0: a message to all others */
 
 /* ---- On all ranks, while an engine is opened --------------------------------------------------------------------- */
 
-/* Whether all have planned the same engine of the same model; if not, an error that names the rank. */
+/* What has to be the same on all ranks: the model's numbers and files, and how it is dealt. */
+typedef struct LeadModel {
+    const ModelConfig *config;
+    const Graph *graph; /* the program's */
+    Weights *weights;
+    const char *mesh;
+    int64_t context, slots, rows;
+} LeadModel;
+/* Whether all have planned the same of the same model; if not, an error that names the rank. */
+bool lead_agree_on(const LeadModel *model, bool planned, Err *err);
 bool lead_agree(const QmEngine *e, const BackendOptions *options, bool planned, Err *err);
 /* Whether all have opened it. */
 bool lead_opened(const QmEngine *e, bool opened, Err *err);

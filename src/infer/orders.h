@@ -13,6 +13,7 @@ typedef enum OrderKind {
     ORDER_READ,       /* number: node */
     ORDER_CANDIDATES, /* number: logit row */
     ORDER_CLOSE,
+    ORDER_TRAIN,      /* of no engine: src/train knows what it says */
     ORDER_KINDS
 } OrderKind;
 

@@ -164,7 +164,7 @@ static void sum_group_run(const Call *c, int64_t first, int64_t last) {
     int64_t n = graph_size(c->graph, AXIS_CHANNEL), group = graph_size(c->graph, AXIS_GROUP), size = 1;
     while (size < group) size *= 2;
     for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
-        for (int64_t at = 0; at < c->out_width; at += n)
+        for (int64_t at = c->columns.first; at < c->columns.last; at += n)
             group_tree(c, c->in[0] + t * c->in_width[0] + at * group, n, group, 0, size, c->out + t * c->out_width + at,
                        c->scratch);
 }

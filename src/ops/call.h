@@ -29,6 +29,7 @@ typedef struct StepRows {
     /* Of a program that trains: */
     int64_t *place;               /* [rows] where in the step it is, whatever the passes; as draws go by   */
     int32_t *label;               /* [logit_rows] the id that each is to tell                              */
+    int64_t sequences;            /* of the whole step                                                     */
     LanePlan lanes[ROW_KINDS];    /* how rows of each list add to sums of TYPE_SUM                         */
     Stage first, last;            /* stages that the next run is of                                        */
     StepScalars scalars;
@@ -40,6 +41,11 @@ bool step_rows_new(StepRows *step, int64_t rows,
                    Err *err); /* room for `rows` rows; freed with step_rows_free, also after failure */
 void step_rows_free(StepRows *step);
 
+/* Of an op that makes whole sums (OpRow.whole), where several processes share one: the subtrees [first, last) that this
+ * one sums up, each into a block of a partial value. */
+typedef struct Subtrees { const TreeNode *node; int first, last; } Subtrees;
+static inline int subtrees_count(const Subtrees *s) { return s->node ? s->last - s->first : 1; }
+
 typedef struct Call {
     const Graph *graph;
     const Node *node;
@@ -48,6 +54,7 @@ typedef struct Call {
     int64_t row0, row1;          /* rows of this data-parallel replica                                      */
     int replica;
     Range columns;               /* of the result, this shard's; heads for ops on heads                     */
+    Subtrees subtrees;           /* node NULL: the sum is whole                                             */
     const float *in[MAX_INPUTS]; /* activations, row-major at their global width; vectors of weights        */
     const int32_t *ids;          /* of the input that is numbers of the step, a number a row                */
     float *out, *more[MAX_RESULTS - 1]; /* of results from 1 on; NULL: nobody reads it                      */
@@ -76,12 +83,19 @@ static inline int64_t call_block_rows(const Call *c, const Node *n) {
     return n->value == VALUE_MATRIX ? n->shape.dim[0].size : n->value == VALUE_VECTOR ? 1 : c->step->rows;
 }
 
-/* The units of an op whose work is one row each. */
-static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
-
 /* Floats from one block of a partial value to the next in a step of `rows` rows in all: as close as can be, and a cache
  * line more, or the blocks of one row would meet in a few sets of the caches. */
 static inline int64_t block_step(int64_t rows, int64_t width) { return rows * width + 16; }
+
+/* Where the sum of a subtree, counted from `first`, comes to. */
+static inline float *call_block(const Call *c, int64_t subtree) {
+    int64_t width = c->node->op->in_doubles ? 2 * c->out_width : c->out_width;
+    return c->subtrees.node ? c->out + (c->subtrees.first + subtree) * block_step(call_block_rows(c, c->node), width)
+                            : c->out;
+}
+
+/* The units of an op whose work is one row each. */
+static inline int64_t call_rows(const Call *c) { return c->row1 - c->row0; }
 
 /* Quads of all replicas' rows: each replica starts a new one at row0 / 4 + its number. */
 static inline int64_t quads_blocks(int64_t rows, int replicas) { return (rows + QUAD - 1) / QUAD + replicas; }

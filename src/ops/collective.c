@@ -34,11 +34,30 @@ static int64_t all_reduce_scratch(const Program *p, const Node *n, const Blockin
 static int64_t chunks(const Call *c) { return (c->out_width + REDUCE_CHUNK - 1) / REDUCE_CHUNK; }
 static int64_t all_reduce_units(const Call *c) { return call_rows(c) * chunks(c); }
 
+/* Blocks of doubles, rounded when they are one sum. */
+static void doubles_reduce(const Call *c, int64_t t, int64_t from, int64_t n) {
+    int64_t w = c->out_width, step = block_step(call_block_rows(c, c->node), 2 * w) / 2;
+    const double *blocks = (const double *)(const void *)c->in[0] + t * w;
+    for (int64_t i = from; i < from + n; i++) {
+        double stack[TREE_MAX_LEVELS + 2] = {0};
+        int top = 0;
+        for (int s = 0; s < c->reduce.finish_count; s++) {
+            if (c->reduce.finish[s] >= 0) stack[top++] = blocks[c->reduce.finish[s] * step + i];
+            else top--, stack[top - 1] += stack[top];
+        }
+        c->out[t * w + i] = (float)stack[0];
+    }
+}
+
 static void all_reduce_run(const Call *c, int64_t first, int64_t last) {
     int64_t step = block_step(call_block_rows(c, c->node), c->out_width);
     for (int64_t u = first; u < last; u++) {
         int64_t t = c->row0 + u / chunks(c), from = u % chunks(c) * REDUCE_CHUNK, w = c->out_width;
         int64_t n = w - from < REDUCE_CHUNK ? w - from : REDUCE_CHUNK;
+        if (c->reduce.doubles) {
+            doubles_reduce(c, t, from, n);
+            continue;
+        }
         const float *stack[TREE_MAX_LEVELS + 2];
         int top = 0;
         for (int s = 0; s < c->reduce.finish_count; s++) {

@@ -54,8 +54,17 @@ static Cost linear_dx_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 2 * t * o * i, .bytes = 4 * o * i + 4 * t * (o + i)};
 }
 
+/* Columns in whole panels. */
+static Range dx_columns(const Call *c) {
+    int64_t last = (c->columns.last + PANEL - 1) / PANEL * PANEL;
+    return (Range){c->columns.first / PANEL * PANEL, last < c->out_width ? last : c->out_width};
+}
+static int64_t dx_blocks(const Call *c) {
+    Range columns = dx_columns(c);
+    return (columns.last - columns.first + DX_COLUMNS - 1) / DX_COLUMNS;
+}
 static int64_t linear_dx_units(const Call *c) {
-    return call_rows(c) ? (c->out_width + DX_COLUMNS - 1) / DX_COLUMNS : 0;
+    return call_rows(c) ? dx_blocks(c) * subtrees_count(&c->subtrees) : 0;
 }
 
 static int64_t linear_dx_op_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
@@ -70,8 +79,16 @@ static void linear_dx_run(const Call *c, int64_t first, int64_t last) {
         pair[p] = (BackPair){.dy = c->in[2 * p], .dy_stride = c->in_width[2 * p], .weight = c->products.weight[p],
                              .leaf = c->products.leaf[p]};
     BackSum sum = {.pair = pair, .pairs = c->products.pairs, .level = c->products.tree ? c->products.tree->levels : 0};
-    int64_t to = last * DX_COLUMNS < c->out_width ? last * DX_COLUMNS : c->out_width;
-    products_dx(c->kernels, &sum, c->row0, c->row1, first * DX_COLUMNS, to, c->out, c->out_width, c->scratch);
+    Range columns = dx_columns(c);
+    int64_t blocks = dx_blocks(c);
+    for (int64_t u = first, end; u < last; u = end) {
+        int64_t subtree = u / blocks, from = columns.first + u % blocks * DX_COLUMNS;
+        end = (subtree + 1) * blocks < last ? (subtree + 1) * blocks : last;
+        int64_t to = from + (end - u) * DX_COLUMNS < columns.last ? from + (end - u) * DX_COLUMNS : columns.last;
+        const TreeNode *node = c->subtrees.node ? &c->subtrees.node[c->subtrees.first + subtree] : NULL;
+        if (node) sum.level = node->level, sum.index = node->index;
+        products_dx(c->kernels, &sum, c->row0, c->row1, from, to, call_block(c, subtree), c->out_width, c->scratch);
+    }
 }
 
 const char *dx_sum_letters(const Graph *g, const Node *n) {
@@ -87,7 +104,7 @@ const OpRow linear_dx_row = {
     .name = "linear_dx", .factors = "to,oi,?tp,?pi,?tq,?qi->ti",
     .shape = linear_dx_shape, .units = linear_dx_units, .cost = linear_dx_cost,
     .run = linear_dx_run, .reference = linear_dx_reference, .scratch = linear_dx_op_scratch,
-    .finish = all_reduce, .binds = BINDS_PRODUCTS, .whole = true, .none = NONE_SUM,
+    .finish = all_reduce, .binds = BINDS_PRODUCTS, .whole = true, .by_subtrees = true, .none = NONE_SUM,
 };
 
 /* ---- linear_dw --------------------------------------------------------------------------------------------------- */
@@ -122,11 +139,12 @@ static Cost linear_dw_cost(const Graph *g, const Node *n) {
 }
 
 static int64_t panel_blocks(const Call *c) {
-    int64_t panels = (c->in_width[0] + PANEL - 1) / PANEL;
+    int64_t panels = c->states.made.panels.last - c->states.made.panels.first;
     return (panels + DW_PANELS - 1) / DW_PANELS;
 }
 static int64_t linear_dw_units(const Call *c) {
-    return panel_blocks(c) * ((c->in_width[1] + DW_COLUMNS - 1) / DW_COLUMNS);
+    int64_t columns = c->states.made.columns.last - c->states.made.columns.first;
+    return panel_blocks(c) * ((columns + DW_COLUMNS - 1) / DW_COLUMNS);
 }
 
 static int64_t linear_dw_op_scratch(const Program *p, const Node *n, const Blocking *blocking, int64_t rows) {
@@ -134,17 +152,21 @@ static int64_t linear_dw_op_scratch(const Program *p, const Node *n, const Block
     return products_dw_scratch();
 }
 
-/* Units of one block of columns follow each other: x is turned once for them where it can be. */
+/* Units of one block of columns follow each other: x is turned once for them where it can be. What the sum holds of the
+ * matrix is one of its own to the products. */
 static void linear_dw_run(const Call *c, int64_t first, int64_t last) {
-    int64_t blocks = panel_blocks(c), panels = (c->in_width[0] + PANEL - 1) / PANEL, columns = c->in_width[1];
-    WeightGrad g = {.dy = c->in[0], .x = c->in[1], .dy_stride = c->in_width[0], .x_stride = columns,
-                    .outputs = c->in_width[0], .inputs = columns,
+    const StateArea *held = &c->states.held, *made = &c->states.made;
+    int64_t blocks = panel_blocks(c), o = held->panels.first * PANEL, x = held->columns.first;
+    int64_t panel = made->panels.first - held->panels.first, panels = made->panels.last - held->panels.first;
+    int64_t column = made->columns.first - x, columns = made->columns.last - x;
+    WeightGrad g = {.dy = c->in[0] + o, .x = c->in[1] + x, .dy_stride = c->in_width[0], .x_stride = c->in_width[1],
+                    .outputs = c->in_width[0] - o, .inputs = held->columns.last - x,
                     .plan = &c->step->lanes[call_row_kind(c)]};
     memcpy(g.slot, c->states.slot, sizeof g.slot);
     for (int64_t u = first, end; u < last; u = end) {
         end = (u / blocks + 1) * blocks < last ? (u / blocks + 1) * blocks : last;
-        int64_t i0 = u / blocks * DW_COLUMNS, i1 = i0 + DW_COLUMNS < columns ? i0 + DW_COLUMNS : columns;
-        int64_t p0 = u % blocks * DW_PANELS, p1 = p0 + (end - u) * DW_PANELS;
+        int64_t i0 = column + u / blocks * DW_COLUMNS, i1 = i0 + DW_COLUMNS < columns ? i0 + DW_COLUMNS : columns;
+        int64_t p0 = panel + u % blocks * DW_PANELS, p1 = p0 + (end - u) * DW_PANELS;
         products_dw(c->kernels, &g, p0, p1 < panels ? p1 : panels, i0, i1, c->scratch);
     }
 }

@@ -15,9 +15,15 @@ typedef struct ProductsBinding {
     int pairs;
 } ProductsBinding;
 
+/* What of a matrix: so many panels, and columns of them. */
+typedef struct StateArea { Range panels, columns; } StateArea;
+
 /* Of ops that write states: where each input lies that is one, vectors as they are, matrices in panels of f32 as
- * PACKED_F32 has them; and the slots of the state of TYPE_SUM among them, of `floats` numbers each. */
+ * PACKED_F32 has them; and the slots of the state of TYPE_SUM among them, of `floats` numbers each. held: what lies there
+ * of a matrix, [panel][column][16]; made: what of that this process sums up. Of vectors columns that other processes'
+ * devices have are summed up too, and nobody reads them. */
 typedef struct StatesBinding {
+    StateArea held, made;
     float *of[STATES_BOUND];
     float *slot[LANE_SLOTS];
     int64_t floats;

@@ -40,14 +40,26 @@ static void row_max_reference(const PlainCall *c) {
             if (c->in[0][r * c->width[0] + v] > c->out[r]) c->out[r] = c->in[0][r * c->width[0] + v];
     }
 }
+/* Columns of a subtree, or all. */
+static Range columns_of_subtree(const Call *c, int subtree) {
+    if (!c->subtrees.node) return (Range){0, c->in_width[0]};
+    const TreeNode *n = &c->subtrees.node[c->subtrees.first + subtree];
+    return (Range){tree_panel_range(c->in_width[0], n->index << n->level).first,
+                   tree_panel_range(c->in_width[0], ((n->index + 1) << n->level) - 1).last};
+}
 static void row_max_run(const Call *c, int64_t first, int64_t last) {
-    for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
-        c->out[r] = c->kernels->max(c->in[0] + r * c->in_width[0], c->in_width[0]);
+    for (int s = 0; s < subtrees_count(&c->subtrees); s++) {
+        Range columns = columns_of_subtree(c, s);
+        float *out = call_block(c, s);
+        for (int64_t r = c->row0 + first; r < c->row0 + last; r++)
+            out[r] = c->kernels->max(c->in[0] + r * c->in_width[0] + columns.first, columns.last - columns.first);
+    }
 }
 
 const OpRow row_max_row = {
     .name = "row_max", .factors = "rv->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
-    .run = row_max_run, .reference = row_max_reference, .finish = reduce_max, .whole = true, .none = NONE_LOSS,
+    .run = row_max_run, .reference = row_max_reference, .finish = reduce_max, .whole = true,
+    .by_subtrees = true, .none = NONE_LOSS,
 };
 
 static bool same(const Graph *g, const Node *n, Shape *out, Err *err) {
@@ -57,17 +69,26 @@ static bool same(const Graph *g, const Node *n, Shape *out, Err *err) {
 }
 Tensor reduce_max(Graph *g, Tensor x) { return graph_op(g, &reduce_max_row, &(Node){.in = {x}}); }
 
-/* A whole maximum: its one block. */
 static void copy_reference(const PlainCall *c) {
     memcpy(c->out, c->in[0], (size_t)(c->rows * c->out_width) * sizeof(float));
 }
+/* A whole maximum is one block. */
 static void reduce_max_run(const Call *c, int64_t first, int64_t last) {
-    memcpy(c->out + c->row0 + first, c->in[0] + c->row0 + first, (size_t)(last - first) * sizeof(float));
+    int64_t step = block_step(call_block_rows(c, c->node), c->out_width);
+    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
+        c->out[r] = -INFINITY;
+        for (int s = 0; s < c->reduce.finish_count; s++) {
+            if (c->reduce.finish[s] < 0) continue;
+            float most = c->in[0][c->reduce.finish[s] * step + r];
+            if (most > c->out[r]) c->out[r] = most;
+        }
+    }
 }
 
 const OpRow reduce_max_row = {
     .name = "reduce_max", .factors = "r->r", .collective = true,
     .shape = same, .units = call_rows, .cost = loss_cost, .run = reduce_max_run, .reference = copy_reference,
+    .binds = BINDS_REDUCE,
     .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = "the result is whole"},
 };
 
@@ -114,19 +135,26 @@ static bool tree_sum(const RowSum *r, int64_t leaf, int64_t leaves, float *sum) 
 }
 
 static void exp_sum_run(const Call *c, int64_t first, int64_t last) {
-    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
-        RowSum sum = {c->kernels, c->in[0] + r * c->in_width[0], c->in[1] ? &c->in[1][r] : NULL, c->in_width[0]};
-        tree_sum(&sum, 0, VOCAB_LEAVES, &c->out[r]);
+    for (int s = 0; s < subtrees_count(&c->subtrees); s++) {
+        const TreeNode *n = c->subtrees.node ? &c->subtrees.node[c->subtrees.first + s] : NULL;
+        int64_t leaf = n ? n->index << n->level : 0, leaves = n ? (int64_t)1 << n->level : VOCAB_LEAVES;
+        float *out = call_block(c, s);
+        for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
+            RowSum sum = {c->kernels, c->in[0] + r * c->in_width[0], c->in[1] ? &c->in[1][r] : NULL, c->in_width[0]};
+            tree_sum(&sum, leaf, leaves, &out[r]);
+        }
     }
 }
 
 const OpRow exp_sum_row = {
     .name = "exp_sum", .factors = "rv,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
-    .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true, .none = NONE_LOSS,
+    .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true,
+    .by_subtrees = true, .none = NONE_LOSS,
 };
 const OpRow row_sum_row = {
     .name = "row_sum", .factors = "rv->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
-    .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true, .none = NONE_LOSS,
+    .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true,
+    .by_subtrees = true, .none = NONE_LOSS,
 };
 
 /* ---- label_logit: the logit of each row's label; devices without it have 0 --------------------------------------- */
@@ -138,12 +166,20 @@ static void label_logit_reference(const PlainCall *c) {
     for (int64_t r = 0; r < c->rows; r++) c->out[r] = c->in[0][r * c->width[0] + c->ids[r]];
 }
 static void label_logit_run(const Call *c, int64_t first, int64_t last) {
-    for (int64_t r = c->row0 + first; r < c->row0 + last; r++) c->out[r] = c->in[0][r * c->in_width[0] + c->ids[r]];
+    for (int s = 0; s < subtrees_count(&c->subtrees); s++) {
+        Range columns = columns_of_subtree(c, s);
+        float *out = call_block(c, s);
+        for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
+            bool has = c->ids[r] >= columns.first && c->ids[r] < columns.last;
+            out[r] = has ? c->in[0][r * c->in_width[0] + c->ids[r]] : 0;
+        }
+    }
 }
 
 const OpRow label_logit_row = {
     .name = "label_logit", .factors = "rv,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
-    .run = label_logit_run, .reference = label_logit_reference, .finish = all_reduce, .whole = true, .none = NONE_LOSS,
+    .run = label_logit_run, .reference = label_logit_reference, .finish = all_reduce, .whole = true,
+    .by_subtrees = true, .none = NONE_LOSS,
 };
 
 /* ---- token_loss: the loss of each row, without its weight ----------------------------------------------------- */
@@ -207,15 +243,15 @@ static void token_loss_grad_reference(const PlainCall *c) {
 }
 static void token_loss_grad_run(const Call *c, int64_t first, int64_t last) {
     const StepScalars *s = &c->step->scalars;
-    int64_t vocab = c->out_width;
+    int64_t vocab = c->out_width, from = c->columns.first, to = c->columns.last;
     float smooth = (float)(s->loss_weight * s->label_smoothing / (double)vocab);
     for (int64_t r = c->row0 + first; r < c->row0 + last; r++) {
         float *dz = c->out + r * vocab, sum = c->in[2][r];
         double log_sum = (double)c->in[1][r] + log((double)sum);
-        c->kernels->softmax_minus(c->in[0] + r * vocab, vocab, c->in[1][r], 1.0f / sum,
-                                  (float)(s->loss_weight * (1 + 2 * s->z_loss * log_sum)), dz);
-        for (int64_t v = 0; smooth > 0 && v < vocab; v++) dz[v] -= smooth;
-        dz[c->ids[r]] -= (float)(s->loss_weight * (1 - s->label_smoothing));
+        c->kernels->softmax_minus(c->in[0] + r * vocab + from, to - from, c->in[1][r], 1.0f / sum,
+                                  (float)(s->loss_weight * (1 + 2 * s->z_loss * log_sum)), dz + from);
+        for (int64_t v = from; smooth > 0 && v < to; v++) dz[v] -= smooth;
+        if (c->ids[r] >= from && c->ids[r] < to) dz[c->ids[r]] -= (float)(s->loss_weight * (1 - s->label_smoothing));
     }
 }
 

@@ -198,15 +198,19 @@ static bool heads_sum(const Call *c, int level, int64_t index, int64_t i, float 
 }
 
 static void head_gain_sum_run(const Call *c, int64_t first, int64_t last) {
-    for (int64_t i = 0; first < last && i < c->out_width; i++)
-        heads_sum(c, c->states.tree->levels, 0, i, &c->out[i]);
+    for (int s = 0; first < last && s < subtrees_count(&c->subtrees); s++) {
+        const TreeNode *n = c->subtrees.node ? &c->subtrees.node[c->subtrees.first + s] : NULL;
+        float *out = call_block(c, s);
+        for (int64_t i = 0; i < c->out_width; i++)
+            heads_sum(c, n ? n->level : c->states.tree->levels, n ? n->index : 0, i, &out[i]);
+    }
 }
 
 const OpRow head_gain_sum_row = {
     .name = "head_gain_sum", .factors = "(h!c)->!c",
     .shape = head_gain_sum_shape, .units = one_unit, .cost = sum_cost,
     .run = head_gain_sum_run, .reference = head_gain_sum_reference,
-    .finish = all_reduce, .binds = BINDS_STATES, .whole = true,
+    .finish = all_reduce, .binds = BINDS_STATES, .whole = true, .by_subtrees = true,
     .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
 };
 

@@ -199,7 +199,8 @@ static void row_squares_reference(const PlainCall *c) {
         c->out[o] = (float)sum;
     }
 }
-static int64_t row_squares_units(const Call *c) { return (c->out_width + PANEL - 1) / PANEL; }
+static int64_t squares_units(const Call *c) { return (c->out_width + PANEL - 1) / PANEL; }
+static int64_t row_squares_units(const Call *c) { return c->states.held.panels.last - c->states.held.panels.first; }
 
 /* Columns in order, 16 rows at a time, in double: squares of f32 are exact there. */
 static void leaf_squares(const float *panel, Range columns, double sum[PANEL]) {
@@ -210,7 +211,8 @@ static void leaf_squares(const float *panel, Range columns, double sum[PANEL]) {
 static bool tree_squares(const Call *c, const float *panel, int level, int64_t index, double sum[PANEL]) {
     const Tree *tree = c->states.tree;
     if (level == 0) {
-        leaf_squares(panel, (Range){tree->first[index], tree->last[index]}, sum);
+        int64_t held = c->states.held.columns.first;
+        leaf_squares(panel, (Range){tree->first[index] - held, tree->last[index] - held}, sum);
         return tree->first[index] < tree->last[index];
     }
     double other[PANEL];
@@ -219,14 +221,28 @@ static bool tree_squares(const Call *c, const float *panel, int level, int64_t i
     for (int l = 0; right && l < PANEL; l++) sum[l] = left ? sum[l] + other[l] : other[l];
     return left || right;
 }
+/* The sums of subtrees stay in double until they are one. */
+static void subtree_squares(const Call *c, const float *panel, int64_t o, int64_t rows) {
+    for (int s = 0; s < subtrees_count(&c->subtrees); s++) {
+        const TreeNode *n = &c->subtrees.node[c->subtrees.first + s];
+        double sum[PANEL];
+        tree_squares(c, panel, n->level, n->index, sum);
+        memcpy(call_block(c, s) + 2 * o, sum, (size_t)rows * sizeof *sum);
+    }
+}
 static void row_squares_run(const Call *c, int64_t first, int64_t last) {
-    int64_t columns = c->in_width[0];
+    int64_t columns = c->states.held.columns.last - c->states.held.columns.first;
     for (int64_t p = first; p < last; p++) {
         double sum[PANEL];
+        int64_t o = (c->states.held.panels.first + p) * PANEL, rows = c->out_width - o < PANEL ? c->out_width - o : PANEL;
         const float *panel = c->in[0] + p * columns * PANEL;
+        if (c->subtrees.node) {
+            subtree_squares(c, panel, o, rows);
+            continue;
+        }
         if (c->states.tree) tree_squares(c, panel, c->states.tree->levels, 0, sum);
         else leaf_squares(panel, (Range){0, columns}, sum);
-        for (int l = 0; l < PANEL && p * PANEL + l < c->out_width; l++) c->out[p * PANEL + l] = (float)sum[l];
+        for (int l = 0; l < rows; l++) c->out[o + l] = (float)sum[l];
     }
 }
 static void squares_run(const Call *c, int64_t first, int64_t last) {
@@ -237,11 +253,11 @@ static void squares_run(const Call *c, int64_t first, int64_t last) {
 const OpRow row_squares_row = {
     .name = "row_squares", .factors = "oi->o", .shape = squares_shape, .units = row_squares_units,
     .cost = update_cost, .run = row_squares_run, .reference = row_squares_reference,
-    .finish = all_reduce, .binds = BINDS_STATES, .whole = true,
+    .finish = all_reduce, .binds = BINDS_STATES, .whole = true, .by_subtrees = true, .in_doubles = true,
     .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
 };
 const OpRow squares_row = {
-    .name = "squares", .factors = "o->o", .shape = squares_shape, .units = row_squares_units,
+    .name = "squares", .factors = "o->o", .shape = squares_shape, .units = squares_units,
     .cost = update_cost, .run = squares_run, .reference = row_squares_reference, .binds = BINDS_STATES,
     .none = NONE_UPDATE,
 };

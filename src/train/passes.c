@@ -93,6 +93,7 @@ typedef struct Pass {
     const TrainRow *rows;
     int64_t count;           /* of the step                                                                  */
     int64_t sequences, logits;
+    int64_t first[LANES + 1]; /* in t->sequence: of each group of processes (rank_groups.h)                  */
     const int64_t *results;  /* [count + 1] where each one's losses and scores begin among those of the step */
     int kept;                /* sums of logit rows that earlier passes have left                             */
 } Pass;
@@ -101,15 +102,27 @@ static int64_t replica_of(const Trainer *t, int64_t sequence, int64_t count) {
     return partition_slot(&t->partition, sequence, count, 0);
 }
 
-/* Where rows are dealt in equal parts, a pass has so many sequences of every replica, side by side; else so many that
- * follow each other. */
-static int64_t pass_choose(const Trainer *t, int64_t number, int64_t count) {
-    int64_t dp = t->backend->uniform ? t->partition.mesh.dp : 1, each = t->pass_sequences / dp, sequences = 0, replica = 0;
-    for (int64_t i = 0, place = 0; i < count; i++, place++) {
-        if (dp > 1 && replica_of(t, i, count) != replica) place = 0, replica = replica_of(t, i, count);
-        if (place / each == number) t->sequence[sequences++] = i;
+static int64_t group_of(const Trainer *t, int64_t sequence, int64_t count) {
+    int64_t g = 0;
+    while (lane_of(sequence, count) >= t->groups.span[g].last) g++;
+    return g;
+}
+
+/* Where rows are dealt in equal parts, a pass has so many sequences of every replica, side by side; else so many of every
+ * group of processes that follow each other. False: none are left. */
+static bool pass_choose(const Trainer *t, Pass *p, int64_t number) {
+    bool replicas = t->backend->uniform;
+    int64_t each = t->pass_sequences / (replicas ? t->partition.mesh.dp : t->groups.spans), before = 0;
+    p->sequences = 0;
+    for (int g = 0; g <= LANES; g++) p->first[g] = 0;
+    for (int64_t i = 0, place = 0; i < p->count; i++, place++) {
+        int64_t group = group_of(t, i, p->count), side = replicas ? replica_of(t, i, p->count) : group;
+        if (side != before) place = 0, before = side;
+        if (place / each != number) continue;
+        t->sequence[p->sequences++] = i;
+        for (int64_t g = group + 1; g <= LANES; g++) p->first[g] = p->sequences;
     }
-    return sequences;
+    return p->sequences > 0;
 }
 
 /* The rows of a sequence, from row `begin` of the pass on. A segment has the next free slot of the replica, of which
@@ -158,11 +171,15 @@ static bool pass_fill(Trainer *t, Pass *p, Err *err) {
     return true;
 }
 
-/* How the rows of a list, which begin so, add to sums. Replicas of static shapes sum what they have in one chain: of all
- * this they are told only whether there is a sum to add to. */
+/* How the rows of a list, which begin so, add to this process's sums: those of its group. Replicas of static shapes sum
+ * what they have in one chain: of all this they are told only whether there is a sum to add to. */
 static void pass_lanes(const Trainer *t, const Pass *p, const int64_t *begins, LanePlan *out) {
-    if (t->backend->uniform) *out = (LanePlan){.held = t->sequence[0] > 0, .kept = 1};
-    else lanes_plan(out, p->count, t->sequence[0], t->sequence[0] + p->sequences, begins);
+    *out = (LanePlan){.held = t->backend->uniform && t->sequence[0] > 0, .kept = t->backend->uniform};
+    for (int g = 0; g < t->groups.spans && !t->backend->uniform; g++) {
+        int64_t j = p->first[g], n = p->first[g + 1] - j;
+        if (t->groups.group[g] == rank_group(&t->groups) && n)
+            lanes_plan_of(out, t->groups.span[g], p->count, t->sequence[j], t->sequence[j] + n, begins + j);
+    }
 }
 
 bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
@@ -172,43 +189,76 @@ bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
     return t->backend->run(t->state, err);
 }
 
-/* What a run of the head gave for logit rows [at, end) of the pass, `width` numbers each, in the order of the step. */
-static bool head_read(Trainer *t, const Pass *p, Tensor of, int64_t at, int64_t end, int64_t width, float *out,
-                      Err *err) {
-    const float *read = t->backend->read(t->state, program_tensor(&t->program, of), err);
-    for (int64_t j = 0; read && j < p->sequences; j++) {
-        int64_t begin = t->logit_begins[j], from = begin > at ? begin : at,
-                to = t->logit_begins[j + 1] < end ? t->logit_begins[j + 1] : end;
-        if (from < to)
-            memcpy(out + (p->results[t->sequence[j]] + from - begin) * width, read + (from - at) * width,
-                   (size_t)((to - from) * width) * sizeof *out);
+/* ---- The head ---------------------------------------------------------------------------------------------------- */
+
+/* The logit rows of a pass that go through the head together: as many of each group, [at, end) of the pass's. */
+typedef struct Piece { int64_t at[LANES], end[LANES]; bool more; } Piece;
+
+static void piece_fill(Trainer *t, const Pass *p, int64_t number, Piece *piece) {
+    StepRows *s = t->backend->rows(t->state);
+    s->logit_rows = 0;
+    piece->more = false;
+    for (int g = 0; g < t->groups.spans; g++) {
+        int64_t last = t->logit_begins[p->first[g + 1]], at = t->logit_begins[p->first[g]] + number * t->head_rows;
+        if (at > last) at = last;
+        piece->at[g] = at;
+        piece->end[g] = at + t->head_rows < last ? at + t->head_rows : last;
+        piece->more |= piece->end[g] < last;
+        size_t n = (size_t)(piece->end[g] - at);
+        memcpy(s->logit_row + s->logit_rows, t->logit_row + at, n * sizeof *s->logit_row);
+        memcpy(s->label + s->logit_rows, t->label + at, n * sizeof *s->label);
+        s->logit_rows += (int64_t)n;
     }
-    return read != NULL;
+}
+
+/* How this process's rows of a piece add to sums: `whole` of the pass, cut. A group that is through adds nothing. */
+static void piece_lanes(Trainer *t, Pass *p, const LanePlan *whole, int64_t number, const Piece *piece) {
+    LanePlan *plan = &t->backend->rows(t->state)->lanes[LOGIT_ROWS];
+    int64_t before = 0;
+    *plan = t->backend->uniform ? *whole : (LanePlan){0};
+    for (int g = 0; g < t->groups.spans && !t->backend->uniform; before += piece->end[g] - piece->at[g], g++) {
+        int64_t last = t->logit_begins[p->first[g + 1]];
+        if (t->groups.group[g] != rank_group(&t->groups) || (number > 0 && piece->at[g] == last)) continue;
+        lanes_cut(whole, piece->at[g], piece->end[g], piece->end[g] == last, p->kept, plan);
+        p->kept = plan->kept;
+        for (int i = 0; i < plan->count; i++) plan->run[i].first += before, plan->run[i].last += before;
+    }
+}
+
+/* What a run of the head gave for a piece, `width` numbers a row, in the order of the step. */
+static bool piece_read(Trainer *t, const Pass *p, Tensor of, const Piece *piece, int64_t width, float *out, Err *err) {
+    const float *read = t->backend->read(t->state, program_tensor(&t->program, of), err);
+    if (!read) return false;
+    for (int g = 0; g < t->groups.spans; read += (piece->end[g] - piece->at[g]) * width, g++)
+        for (int64_t j = p->first[g]; j < p->first[g + 1]; j++) {
+            int64_t begin = t->logit_begins[j], from = begin > piece->at[g] ? begin : piece->at[g],
+                    to = t->logit_begins[j + 1] < piece->end[g] ? t->logit_begins[j + 1] : piece->end[g];
+            if (from < to)
+                memcpy(out + (p->results[t->sequence[j]] + from - begin) * width, read + (from - piece->at[g]) * width,
+                       (size_t)((to - from) * width) * sizeof *out);
+        }
+    return true;
 }
 
 /* The head for all labels of the pass, so many at a time. */
 static bool head_run(Trainer *t, Pass *p, bool gradients, Err *err) {
-    StepRows *s = t->backend->rows(t->state);
     bool scores = !gradients && t->train.scores.id;
     LanePlan whole;
+    Piece piece = {.more = true};
     pass_lanes(t, p, t->logit_begins, &whole);
-    for (int64_t at = 0, end; at == 0 || at < p->logits; at = end) {
-        end = at + t->head_rows < p->logits ? at + t->head_rows : p->logits;
-        if (t->backend->uniform) s->lanes[LOGIT_ROWS] = whole;
-        else lanes_cut(&whole, at, end, end == p->logits, p->kept, &s->lanes[LOGIT_ROWS]);
-        p->kept = s->lanes[LOGIT_ROWS].kept;
-        s->logit_rows = end - at;
-        memcpy(s->logit_row, t->logit_row + at, (size_t)(end - at) * sizeof *s->logit_row);
-        memcpy(s->label, t->label + at, (size_t)(end - at) * sizeof *s->label);
+    for (int64_t number = 0; piece.more; number++) {
+        piece_fill(t, p, number, &piece);
+        piece_lanes(t, p, &whole, number, &piece);
         if (!stages_run(t, STAGE_HEAD, gradients ? STAGE_HEAD_GRADIENT : STAGE_HEAD, err) ||
-            !head_read(t, p, t->train.loss, at, end, 1, t->loss, err) ||
-            (scores && !head_read(t, p, t->train.scores, at, end, t->config.labels, t->scores, err)))
+            !piece_read(t, p, t->train.loss, &piece, 1, t->loss, err) ||
+            (scores && !piece_read(t, p, t->train.scores, &piece, t->config.labels, t->scores, err)))
             return false;
-        if (!p->logits) break;
     }
-    s->logit_rows = 0;
+    t->backend->rows(t->state)->logit_rows = 0;
     return true;
 }
+
+/* ---- A step ------------------------------------------------------------------------------------------------------ */
 
 /* Where each sequence's losses begin; room for all of them, and for scores. NULL on error. */
 static int64_t *results_new(Trainer *t, const TrainRow *rows, int64_t count, bool scores, Err *err) {
@@ -241,7 +291,8 @@ bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients,
     bool scores = !gradients && t->train.scores.id, ok = true;
     int64_t *results = results_new(t, rows, count, scores, err);
     Pass p = {.rows = rows, .count = count, .results = results};
-    for (int64_t number = 0; results && ok && (p.sequences = pass_choose(t, number, count)) > 0; number++) {
+    s->sequences = count;
+    for (int64_t number = 0; results && ok && pass_choose(t, &p, number); number++) {
         ok = pass_fill(t, &p, err);
         if (!ok) break;
         pass_lanes(t, &p, t->begins, &s->lanes[STEP_ROWS]);

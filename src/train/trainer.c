@@ -5,15 +5,16 @@
 #include "../base/engine_options.h"
 #include "../base/transport.h"
 #include "../cpu/cpu_engine.h"
+#include "../infer/lead.h"
 #include "../io/source.h"
 #include "../model/family.h"
 #include "passes.h"
 #include "task_head.h"
+#include "train_orders.h"
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
 bool trainer_allows(const TrainerOptions *o, Err *err) {
-    if (transport_ranks() > 1) return err_as(err, QM_USAGE, "train: runs in one process");
     if (o->optimizer == OPTIMIZER_MUON) return err_as(err, QM_USAGE, "optimizer: expected adamw or sgd, got muon");
     if (o->moments_8bit) return err_as(err, QM_USAGE, "moments: expected f32, got 8bit");
     if (o->engine.backend && strcmp(o->engine.backend, "cpu"))
@@ -77,17 +78,18 @@ static void info_fill(Trainer *t) {
 /* How much a pass has. Static shapes have room for as many sequences on every replica. */
 static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
     int64_t dp = t->partition.mesh.dp, most = MOST_SEGMENTS / dp;
+    if (!rank_groups(&t->groups, &t->partition.mesh, transport_rank(), transport_ranks(), err)) return false;
     t->context = o->seq_len;
-    t->pass_sequences = t->backend->uniform ? (o->micro_batch + dp - 1) / dp * dp : o->micro_batch;
+    t->pass_sequences = t->backend->uniform ? (o->micro_batch + dp - 1) / dp * dp : o->micro_batch * t->groups.spans;
     t->rows = t->pass_sequences * t->context;
     if (t->rows > MAX_ROWS)
-        return err_as(err, QM_USAGE, "micro-batch: %lld sequences of %lld tokens, as many on each of %lld replicas: "
-                      "expected at most %d rows", (long long)t->pass_sequences, (long long)t->context, (long long)dp,
-                      MAX_ROWS);
+        return err_as(err, QM_USAGE, "micro-batch: %lld sequences of %lld tokens, as many on each of %lld replicas, or "
+                      "groups of processes: expected at most %d rows", (long long)t->pass_sequences, (long long)t->context,
+                      (long long)(t->backend->uniform ? dp : t->groups.spans), MAX_ROWS);
     if (t->rows / 2 < most) most = t->rows / 2;
     t->slots = t->backend->uniform ? t->pass_sequences : (most < 1 ? 1 : most) * dp;
-    t->head_rows = t->rows;
-    if (!t->backend->uniform && o->task != TASK_QA && t->rows > HEAD_ROWS)
+    t->head_rows = t->backend->uniform ? t->rows : t->rows / t->groups.spans;
+    if (!t->backend->uniform && o->task != TASK_QA && t->head_rows > HEAD_ROWS)
         t->head_rows = HEAD_ROWS; /* no answer's row is parted */
     return true;
 }
@@ -123,28 +125,7 @@ static bool lists_new(Trainer *t, Err *err) {
     return t->logit_row && t->label && t->sequence && t->begins && t->logit_begins;
 }
 
-Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
-    Trainer *t = trainer_allows(o, err) ? mem_new(1, sizeof *t, "trainer", err) : NULL;
-    if (!t) return NULL;
-    t->backend = &backend_cpu;
-    t->task = o->task;
-    t->seed = o->seed;
-    if (trainer_plan(t, source, o, err) && lists_new(t, err)) {
-        BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
-                            .rows = t->rows, .logit_rows = t->head_rows,
-                            .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = ACT_F32, .isa = o->engine.isa,
-                            .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1};
-        t->state = t->backend->open(&t->program, t->weights, &b, err);
-    }
-    if (t->state && tensors_list(t, err)) {
-        info_fill(t);
-        return t;
-    }
-    trainer_close(t);
-    return NULL;
-}
-
-void trainer_close(Trainer *t) {
+static void trainer_free(Trainer *t) {
     if (!t) return;
     if (t->state) t->backend->close(t->state);
     program_free(&t->program);
@@ -156,6 +137,53 @@ void trainer_close(Trainer *t) {
     free(t->head), free(t->scores);
     free(t->tensors), free(t->tensor_trained);
     free(t);
+}
+
+/* Everything for a step. */
+static bool trainer_start(Trainer *t, const TrainerOptions *o, Err *err) {
+    BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
+                        .rows = t->rows, .logit_rows = t->head_rows * t->groups.spans,
+                        .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = ACT_F32, .isa = o->engine.isa,
+                        .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1};
+    if (!lists_new(t, err)) return false;
+    t->state = t->backend->open(&t->program, t->weights, &b, err);
+    if (!t->state || !tensors_list(t, err)) return false;
+    info_fill(t);
+    return true;
+}
+
+/* Over several processes all have to have planned the same of the same model, and opened it. */
+static bool trainer_agree(const Trainer *t, bool planned, Err *err) {
+    const LeadModel m = {&t->config, &t->program.graph, t->weights, t->partition.mesh.text, t->context, t->slots, t->rows};
+    return transport_ranks() > 1 ? lead_agree_on(&m, planned, err) : planned;
+}
+
+Trainer *trainer_open_as(QmSource *source, const TrainerOptions *o, Err *err) {
+    Trainer *t = mem_new(1, sizeof *t, "trainer", err);
+    if (!t) return NULL;
+    t->backend = &backend_cpu;
+    t->task = o->task;
+    t->seed = o->seed;
+    bool planned = source && trainer_allows(o, err) && trainer_plan(t, source, o, err);
+    if (!source) err_as(err, QM_INPUT, "cannot open %s", o->engine.model);
+    if (trainer_agree(t, planned, err)) {
+        bool started = trainer_start(t, o, err);
+        if (transport_ranks() > 1 ? transport_agree(started, "opening the model", err) : started) return t;
+    }
+    trainer_free(t);
+    return NULL;
+}
+
+Trainer *trainer_open(QmSource *source, const TrainerOptions *o, Err *err) {
+    if (!trainer_allows(o, err) || !train_lead_open(source_path(source), o, err)) return NULL;
+    Trainer *t = trainer_open_as(source, o, err);
+    if (!t) train_lead(TRAIN_CLOSE, 0, 0);
+    return t;
+}
+
+void trainer_close(Trainer *t) {
+    if (t) train_lead(TRAIN_CLOSE, 0, 0);
+    trainer_free(t);
 }
 
 /* ---- Steps ------------------------------------------------------------------------------------------------------- */
@@ -175,6 +203,24 @@ static bool gradient_norm(Trainer *t, double *norm, Err *err) {
     return true;
 }
 
+/* What is decided of a step once its loss and norm are known. */
+typedef struct Decision { double clip; int64_t skipped; } Decision;
+
+static bool decide(Trainer *t, const StepNumbers *n, StepResult *out, Err *err) {
+    StepRows *s = t->backend->rows(t->state);
+    Decision d = {.clip = 1};
+    if (!gradient_norm(t, &out->grad_norm, err)) return false;
+    out->loss /= (double)out->labels;
+    d.skipped = !isfinite(out->loss) || !isfinite(out->grad_norm) || (n->skip_norm > 0 && out->grad_norm > n->skip_norm) ||
+                (n->skip_loss > 0 && out->loss > n->skip_loss);
+    if (n->max_grad_norm > 0 && n->max_grad_norm < out->grad_norm + 1e-6)
+        d.clip = n->max_grad_norm / (out->grad_norm + 1e-6);
+    train_decided(&d, sizeof d);
+    out->skipped = d.skipped != 0;
+    s->scalars.clip = d.clip;
+    return true;
+}
+
 bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNumbers *n, StepResult *out, Err *err) {
     StepRows *s = t->backend->rows(t->state);
     *out = (StepResult){0};
@@ -188,19 +234,11 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
                                .z_loss = n->z_loss, .clip = 1, .learning_rate = n->learning_rate, .beta1 = n->beta1,
                                .beta2 = n->beta2, .epsilon = n->epsilon, .weight_decay = n->weight_decay,
                                .average_decay = n->ema_decay, .step = n->step, .seed = t->seed};
-    if (!passes_run(t, rows, count, true, &out->loss, err) || !stages_run(t, STAGE_NORM, STAGE_NORM, err) ||
-        !gradient_norm(t, &out->grad_norm, err))
-        return false;
-    out->loss /= (double)out->labels;
-    out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm) ||
-                   (n->skip_norm > 0 && out->grad_norm > n->skip_norm) ||
-                   (n->skip_loss > 0 && out->loss > n->skip_loss);
-    if (out->skipped) return true;
-    if (n->max_grad_norm > 0) {
-        double clip = n->max_grad_norm / (out->grad_norm + 1e-6);
-        s->scalars.clip = clip < 1 ? clip : 1;
-    }
-    return stages_run(t, STAGE_UPDATE, STAGE_UPDATE, err);
+    if (!train_lead_rows(TRAIN_STEP, rows, count, n, err)) return false;
+    return train_together(passes_run(t, rows, count, true, &out->loss, err) &&
+                              stages_run(t, STAGE_NORM, STAGE_NORM, err) && decide(t, n, out, err) &&
+                              (out->skipped || stages_run(t, STAGE_UPDATE, STAGE_UPDATE, err)),
+                          err);
 }
 
 bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *loss, int64_t *labels, Err *err) {
@@ -210,7 +248,9 @@ bool trainer_evaluate(Trainer *t, const TrainRow *rows, int64_t count, double *l
     if (!rows_check(t, rows, count, err)) return false;
     *labels = labels_of(t, rows, count);
     s->scalars = (StepScalars){.loss_weight = 1, .clip = 1};
-    return count < 1 || passes_run(t, rows, count, false, loss, err);
+    if (count < 1) return true;
+    return train_lead_rows(TRAIN_EVALUATE, rows, count, NULL, err) &&
+           train_together(passes_run(t, rows, count, false, loss, err), err);
 }
 
 TaskScores trainer_scores(const Trainer *t) { return (TaskScores){t->scores, t->score_rows, t->config.labels}; }
@@ -233,7 +273,7 @@ bool trainer_has(const Trainer *t, int i, TensorPart part) { return part_of(t, i
 /* A gain that heads share has its gradient as a value, which the last step left. */
 static bool value_read(Trainer *t, int i, Tensor value, float *out, Err *err) {
     const float *from = t->backend->read(t->state, value, err);
-    if (from) memcpy(out, from, (size_t)t->tensors[i].dim[0] * sizeof *out);
+    if (from && out) memcpy(out, from, (size_t)t->tensors[i].dim[0] * sizeof *out);
     return from != NULL;
 }
 
@@ -251,6 +291,7 @@ bool trainer_read(Trainer *t, int i, TensorPart part, float *out, Err *err) {
     Tensor at = part_of(t, i, part);
     if (part == PART_VALUE && !t->tensors[i].trained) return frozen_read(t, i, out, err);
     if (!at.id) return err_as(err, QM_INTERNAL, "%s: has no such part", t->tensors[i].name);
+    train_lead(TRAIN_READ, i, part);
     return graph_state(&t->program.graph, at) ? t->backend->state_read(t->state, at, out, err)
                                               : value_read(t, i, at, out, err);
 }
@@ -259,5 +300,6 @@ bool trainer_write(Trainer *t, int i, TensorPart part, const float *in, Err *err
     Tensor at = part_of(t, i, part);
     if (!at.id || !graph_state(&t->program.graph, at))
         return err_as(err, QM_INTERNAL, "%s: has no such part", t->tensors[i].name);
+    train_lead(TRAIN_WRITE, i, part);
     return t->backend->state_write(t->state, at, in, err);
 }

@@ -42,6 +42,9 @@ typedef struct Trainer Trainer;
 bool trainer_allows(const TrainerOptions *options, Err *err);
 /* source: of the model, kept by the caller until trainer_close. NULL on error. */
 Trainer *trainer_open(QmSource *source, const TrainerOptions *options, Err *err);
+/* The same on a rank that follows (train_orders.h), where source may be NULL: it could not be opened. Such a rank has no
+ * numbers to give, and gets none: `out` and `in` below are NULL there. */
+Trainer *trainer_open_as(QmSource *source, const TrainerOptions *options, Err *err);
 void trainer_close(Trainer *t);
 /* One step of the optimizer over `count` rows; after an error weights and moments are as they were. */
 bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNumbers *numbers, StepResult *result,

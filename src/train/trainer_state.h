@@ -1,6 +1,7 @@
 /* trainer_state.h: within src/train: an open trainer. */
 #ifndef TRAINER_STATE_H
 #define TRAINER_STATE_H
+#include "../graph/rank_groups.h"
 #include "../model/adapters.h"
 #include "../model/train_graph.h"
 #include "trainer.h"
@@ -18,9 +19,10 @@ struct Trainer {
     void *state;
     TrainTask task;
     float *head;                /* values of one that the model lacked; or NULL */
+    RankGroups groups;              /* of processes; alone: one of them                                    */
     int64_t rows, context, slots;   /* of a pass: rows, tokens of a sequence, places of segments           */
     int64_t pass_sequences;         /* most of a pass                                                      */
-    int64_t head_rows;              /* logit rows that pass the head at once                               */
+    int64_t head_rows;              /* logit rows of each group that pass the head at once                 */
     uint64_t seed;
     int32_t *logit_row, *label;     /* [rows] of a pass                                                    */
     int64_t *sequence;              /* [pass_sequences] of the step: those of a pass                       */
