@@ -336,6 +336,8 @@ typedef struct QmSink {
      * whole sequences tell none. */
     bool (*token)(void *owner, int64_t request, int32_t id, const char *text, size_t bytes);
     void (*done)(void *owner, const QmAnswer *answer); /* once for every request that was added */
+    /* Just before `token` of an id, where "logprobs" are asked for: [1 + alternatives] as QmSequence.logprobs. */
+    void (*logprobs)(void *owner, int64_t request, const QmLogprob *list, int64_t alternatives);
 } QmSink;
 
 typedef struct QmRequest {

@@ -21,6 +21,7 @@ int cmd_grammar(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_forward(int argc, char **argv);
 int cmd_embed(int argc, char **argv);
 int cmd_plan(int argc, char **argv);

@@ -8,6 +8,7 @@ const Command commands[] = {
     {"run", cmd_run, "answer one prompt, streamed"},
     {"chat", cmd_chat, "talk with the model at the terminal"},
     {"generate", cmd_generate, "answer requests from a file, batched"},
+    {"serve", cmd_serve, "the model over HTTP: OpenAI's interface and others"},
     {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
     {"embed", cmd_embed, "a vector for each text, pooled from the last states"},
     {"train", cmd_train, "train a model or an adapter: the same bits on every mesh"},

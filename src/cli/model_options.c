@@ -110,7 +110,9 @@ QmTokenizer *model_tokenizer_of(const ModelOptions *m, QmSource *source, Err *er
     return NULL;
 }
 
-static bool needs_vocabulary(const char *command) { return strcmp(command, "forward") && strcmp(command, "embed"); }
+static bool needs_vocabulary(const char *command) {
+    return strcmp(command, "forward") && strcmp(command, "embed") && strcmp(command, "serve");
+}
 
 QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, int *code) {
     QmErr err = {0};

@@ -128,7 +128,11 @@ static bool on_logits(void *user, const float *row, int64_t vocab, Err *err) {
 
 static bool on_token(void *user, Request *r, int32_t id, const char *text, size_t bytes, Err *err) {
     const Live *l = user;
+    const Generation *g = &r->g;
+    int64_t each = 1 + g->config.logprobs, at = g->count - g->prompt - 1;
     (void)err;
+    if (id >= 0 && l->sink.logprobs && g->logprobs && each > 0 && at >= 0)
+        l->sink.logprobs(l->sink.owner, l->number, g->logprobs + at * each, each - 1);
     if (!l->sink.token(l->sink.owner, l->number, id, text, bytes)) request_cancel(r);
     return true;
 }

@@ -18,4 +18,5 @@ int keys_count(const Keys *k);
  * NULL. Returns the key's name, owned by Keys; "" where no key is needed; NULL: refused. Where both are given, both must
  * be the same key's. */
 const char *keys_check(const Keys *k, const char *authorization, const char *x_api_key);
+uint64_t keys_number(const Keys *k, const char *name); /* from 1 on; keys of one name have one number; 0: no such name */
 #endif

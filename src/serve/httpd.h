@@ -21,7 +21,6 @@ typedef struct HttpdUser {
     void (*whole)(void *owner, Exchange *x);
     /* Nobody holds it any more; called by whoever was the last. Frees exchange_data. */
     void (*over)(void *owner, Exchange *x);
-    void (*log)(void *owner, const char *line); /* what the library has to say; any thread */
 } HttpdUser;
 
 typedef struct HttpdOptions {
@@ -41,14 +40,15 @@ const char *httpd_address(const Httpd *h); /* "http://127.0.0.1:8080", as it cam
 void httpd_quiet(Httpd *h);                /* no new connections from now on */
 /* Ends: who has not answered by now never will. Exchanges that others hold stay valid until released. */
 void httpd_stop(Httpd *h);
-int httpd_connections(const Httpd *h);
+int httpd_connections(Httpd *h);
+void httpd_unlink(Httpd *h); /* the file of a Unix socket; also where nothing else is to be done any more */
 
 /* ---- What came --------------------------------------------------------------------------------------------------- */
 
 const char *exchange_method(const Exchange *x);
-const char *exchange_path(const Exchange *x);                      /* percent-decoded, without the query */
+const char *exchange_path(const Exchange *x);                      /* decoded, no control characters, without the query */
 const char *exchange_header(const Exchange *x, const char *name);  /* NULL: there is none; valid in head and whole only */
-const char *exchange_query(const Exchange *x, const char *name);   /* the same of the query */
+const char *exchange_query(const Exchange *x, const char *name);   /* the same of the query, as it was sent */
 int exchange_headers(const Exchange *x, const char *name);         /* how many of that name; in head and whole only */
 const char *exchange_body(const Exchange *x, size_t *bytes);       /* NUL-terminated; until exchange_drop_body */
 const char *exchange_peer(const Exchange *x);                      /* its address, "unix" of a Unix socket */

@@ -36,6 +36,8 @@ typedef struct JobItem {
     const QmParameters *parameters;
     uint64_t sequence;          /* items of one seed with different numbers draw apart: the index of a choice   */
     bool chat;                  /* the end of a turn ends it                                                    */
+    const char *adapter;        /* of those that the engine has; NULL: none                                     */
+    bool proof;                 /* QmSequence.proof is wanted                                                   */
 } JobItem;
 
 typedef struct JobOptions {
@@ -43,6 +45,7 @@ typedef struct JobOptions {
     void *user;
     const char *stream;         /* type of a stream ("text/event-stream"); NULL: one answer                    */
     const char *ping;           /* sent into a stream that was silent for 10 s (": ping\n\n"); NULL: nothing    */
+    bool shared;                /* what its prompts begin with may be reused for other keys' requests: no salt  */
 } JobOptions;
 
 /* Takes the items to the queue, all or none; they are not needed afterwards. Where they cannot be taken it has answered

@@ -43,7 +43,7 @@ typedef struct Counts {
 #define X(field, name, help) _Atomic int64_t field;
     COUNTERS(X)
 #undef X
-    struct { _Atomic(const char *) reason; _Atomic int64_t count; } finish[FINISHES]; /* of constant storage */
+    struct { _Atomic(const char *) reason; _Atomic int64_t count; } finish[FINISHES]; /* reasons are of constant storage */ /* of constant storage */
     _Atomic int64_t answers[ROUTE_COUNTS][STATUSES]; /* by the route's number and status */
 } Counts;
 
@@ -56,7 +56,7 @@ void count_finish(Counts *c, const char *reason);
 void count_answer(Counts *c, int route, int status); /* the route's number in the tables; -1: none */
 
 typedef struct Gauges { int64_t running, waiting, connections; double cache_used; bool ready; } Gauges;
-/* Appends the text. route_name gives method and path of a route's number. */
+/* Appends the text. route_name tells method and path of a route's number. */
 void prometheus_text(const Counts *c, const Gauges *g, const char *model,
                      bool (*route_name)(int route, const char **method, const char **path), Text *out);
 #endif

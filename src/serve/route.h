@@ -26,9 +26,5 @@ typedef struct Route {
     int64_t body;       /* most bytes; 0: --max-body of a POST, none of a GET                            */
 } Route;
 
-/* Tables end with a row without method. */
-extern const Route *const route_tables[]; /* NULL-terminated */
-/* The row; NULL: none, and *allow has the methods of that path ("GET, HEAD"), or is empty: there is no such path. *rest is
- * what a star stands for, within `path`. */
-const Route *route_find(const char *method, const char *path, const char **rest, char allow[64]);
+/* Tables end with a row without method. The list of tables is routes.c's. */
 #endif

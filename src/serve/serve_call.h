@@ -23,8 +23,10 @@ struct Call {
     const char *rest;       /* of a path with a star, decoded; else ""                                             */
     json_t *json;           /* the body, an object; NULL of a GET. Gone when the handler returns: json_incref what stays */
     const char *key;        /* name of the key it came with, "": none is needed                                    */
+    uint64_t group;         /* that key as a number, 0: none                                                       */
     char id[CALL_ID_BYTES]; /* x-request-id, the client's own if it is sane                                        */
     CallFacts facts;
+    Call *next;             /* of dispatch.c's queue                                                               */
 };
 
 /* ---- Answers: each may be called by any thread, and only the first counts ---------------------------------------- */

@@ -22,8 +22,9 @@ typedef struct ServerOptions {
     Keys *keys;
     int64_t queue;                   /* generations that may wait for a slot                                   */
     int64_t max_body;                /* bytes of a request                                                     */
+    int64_t prefill_rows;            /* rows of prompts in a step while others decode; -1: the generator's own  */
     double timeout, drain;           /* seconds: of a request in all (0: none), of draining                    */
-    bool no_page, no_metrics, log_json, slots_route;
+    bool no_page, no_metrics, log_json;
     FILE *log;                       /* NULL: no log of requests                                               */
 } ServerOptions;
 
@@ -46,6 +47,7 @@ struct Server {
     Counts counts;                   /* prometheus.h                                                           */
     int64_t started;                 /* seconds of the epoch: "created" of the model                           */
     struct Jobs *jobs;               /* job.h                                                                  */
+    bool (*route_name)(int route, const char **method, const char **path); /* of the table, which stands above  */
 };
 
 ServerState server_state(const Server *s);

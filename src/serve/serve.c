@@ -1,0 +1,181 @@
+/* serve.c: see serve.h. */
+#include "serve.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "../base/guard.h"
+#include "access_log.h"
+#include "dispatch.h"
+#include "job.h"
+#include "routes.h"
+
+typedef struct Running {
+    Server server;
+    Dispatch *dispatch;
+    pthread_t signals;
+    sigset_t set, before;
+    bool watched;
+    atomic_int came;          /* signals so far */
+    atomic_bool over;         /* the thread of signals is to end */
+    pthread_mutex_t lock;
+    pthread_cond_t knock;     /* where there is no generator to wait at */
+} Running;
+
+/* ---- Signals: a thread takes them, so no handler runs anywhere --------------------------------------------------- */
+
+static void wake(Running *r) {
+    if (r->server.model.generator) qm_generator_cancel(r->server.model.generator, -1); /* of nobody: it only wakes */
+    pthread_mutex_lock(&r->lock);
+    pthread_cond_signal(&r->knock);
+    pthread_mutex_unlock(&r->lock);
+}
+
+static void *take_signals(void *owner) {
+    Running *r = owner;
+    int number;
+    while (sigwait(&r->set, &number) == 0 && !atomic_load(&r->over)) {
+        if (server_state(&r->server) == SERVER_LOADING) { /* nothing is under way, and opening cannot be stopped */
+            server_log(&r->server, "ended by a signal while the model was being opened");
+            httpd_unlink(r->server.http);
+            guard_remove();
+            _exit(number == SIGINT ? 128 + SIGINT : 0);
+        }
+        atomic_fetch_add(&r->came, 1);
+        ServerState ready = SERVER_READY;
+        atomic_compare_exchange_strong(&r->server.state, &ready, SERVER_DRAINING);
+        wake(r);
+    }
+    return NULL;
+}
+
+static bool signals_start(Running *r, Err *err) {
+    sigemptyset(&r->set);
+    sigaddset(&r->set, SIGINT);
+    sigaddset(&r->set, SIGTERM);
+    signal(SIGPIPE, SIG_IGN); /* of a log whose reader has gone */
+    pthread_sigmask(SIG_BLOCK, &r->set, &r->before);
+    r->watched = pthread_create(&r->signals, NULL, take_signals, r) == 0;
+    return r->watched || err_as(err, QM_IO, "cannot start a thread");
+}
+
+static void signals_end(Running *r) {
+    if (!r->watched) return;
+    atomic_store(&r->over, true);
+    pthread_kill(r->signals, SIGTERM);
+    pthread_join(r->signals, NULL);
+}
+
+/* ---- The engine's thread ----------------------------------------------------------------------------------------- */
+
+static void pause_for(Running *r, double seconds) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nanoseconds = until.tv_nsec + (int64_t)(seconds * 1e9);
+    until.tv_sec += nanoseconds / 1000000000;
+    until.tv_nsec = nanoseconds % 1000000000;
+    pthread_mutex_lock(&r->lock);
+    if (!atomic_load(&r->came) || seconds < 1) pthread_cond_timedwait(&r->knock, &r->lock, &until);
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* One step, or a wait for one. False: the engine has failed again and again. */
+static bool step(Running *r, int *failures, double patience, Err *err) {
+    enum { MOST_FAILURES = 3 };
+    Server *s = &r->server;
+    QmGenerator *g = s->model.generator;
+    jobs_look(s->jobs);
+    if (!g || !qm_generator_busy(g)) {
+        if (g) qm_generator_wait(g, patience);
+        else pause_for(r, patience);
+        return true;
+    }
+    Err failed = {0};
+    if (qm_generator_step(g, &failed)) {
+        atomic_fetch_add(&s->counts.steps, 1);
+        *failures = 0;
+        return true;
+    }
+    server_log(s, "error: the engine failed: %s", failed.text);
+    jobs_cancel_all(s->jobs, 500, "the engine failed");
+    return ++*failures < MOST_FAILURES || err_from(err, &failed);
+}
+
+/* Until a signal comes, then until nothing is under way. */
+static bool run(Running *r, Err *err) {
+    const ServerOptions *o = r->server.options;
+    const double idle = 3600, draining = 0.02;
+    int failures = 0;
+    while (server_state(&r->server) == SERVER_READY)
+        if (!step(r, &failures, idle, err)) return false;
+    double end = clock_seconds() + o->drain;
+    bool cut = false;
+    server_log(&r->server, "draining: %lld requests are under way", (long long)dispatch_open(r->dispatch));
+    httpd_quiet(r->server.http);
+    while (jobs_any(r->server.jobs) || (dispatch_open(r->dispatch) && clock_seconds() < end)) {
+        if (!cut && (clock_seconds() >= end || atomic_load(&r->came) > 1)) {
+            cut = true;
+            end = clock_seconds() + 1; /* for the last bytes */
+            jobs_cancel_all(r->server.jobs, 503, "the server has ended");
+        }
+        if (!step(r, &failures, draining, err)) return false;
+    }
+    return true;
+}
+
+/* ---- Beginning and end ------------------------------------------------------------------------------------------- */
+
+static bool has_text(const ServerModel *m) { return !strcmp(qm_engine_info(m->engine)->head, "causal"); }
+
+static bool open_model(Running *r, ModelOpen open, void *owner, Err *err) {
+    ServerModel *m = &r->server.model;
+    if (!open(owner, m, err)) return false;
+    if (has_text(m) && !(m->generator = qm_generator_new(m->engine, m->tokenizer, m->draft, err))) return false;
+    if (m->generator && r->server.options->prefill_rows >= 0)
+        qm_generator_prefill_rows(m->generator, r->server.options->prefill_rows);
+    return true;
+}
+
+static bool tell_route(int number, const char **method, const char **path) {
+    const Route *row = route_at(number);
+    if (row) *method = row->method, *path = row->path;
+    return row != NULL;
+}
+
+bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) {
+    Running r = {.server = {.options = options, .started = wall_seconds(), .route_name = tell_route}};
+    Server *s = &r.server;
+    pthread_mutex_init(&r.lock, NULL);
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&r.knock, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_sigmask(SIG_SETMASK, NULL, &r.before);
+    HttpdOptions http = options->http;
+    bool ok = (s->jobs = jobs_new(s, err)) && (r.dispatch = dispatch_new(s, err));
+    if (ok) http.user = dispatch_user(r.dispatch);
+    ok = ok && (s->http = httpd_start(&http, err));
+    if (ok) server_log(s, "listening at %s", httpd_address(s->http));
+    ok = ok && signals_start(&r, err);
+    ok = ok && open_model(&r, open, owner, err);
+    if (ok) {
+        ServerState loading = SERVER_LOADING;
+        server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)qm_engine_info(s->model.engine)->slots,
+                   (long long)qm_engine_info(s->model.engine)->context);
+        atomic_compare_exchange_strong(&s->state, &loading, SERVER_READY);
+        ok = run(&r, err);
+    }
+    atomic_store(&s->state, ok ? SERVER_DRAINING : SERVER_BROKEN);
+    if (r.dispatch) dispatch_stop(r.dispatch);
+    qm_generator_free(s->model.generator); /* who has not ended is told so */
+    signals_end(&r);
+    httpd_stop(s->http);
+    dispatch_free(r.dispatch);
+    jobs_free(s->jobs);
+    pthread_sigmask(SIG_SETMASK, &r.before, NULL);
+    pthread_mutex_destroy(&r.lock);
+    pthread_cond_destroy(&r.knock);
+    if (ok) server_log(s, "ended");
+    return ok;
+}

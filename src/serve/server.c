@@ -1,0 +1,16 @@
+/* server.c: see server.h. */
+#include "server.h"
+#include <string.h>
+
+ServerState server_state(const Server *s) { return atomic_load(&s->state); }
+const char *server_name(const Server *s) { return s->options->name[0]; }
+
+const char *server_model_name(Call *call, const char *asked) {
+    const ServerOptions *o = call->server->options;
+    if (!asked || o->any_name) return o->name[0];
+    for (int i = 0; i < o->names; i++)
+        if (!strcmp(o->name[i], asked)) return o->name[i];
+    serve_error(call, 404, "invalid_request_error", "model_not_found", "model",
+                "the model '%.200s' does not exist here: GET /v1/models tells which do", asked);
+    return NULL;
+}
