@@ -1,4 +1,4 @@
-/* httpd_own.h: what httpd.c and exchange.c share: connections and exchanges. */
+/* httpd_own.h: what httpd.c and httpd_exchange.c share: connections and exchanges. */
 #ifndef HTTPD_OWN_H
 #define HTTPD_OWN_H
 #include <microhttpd.h>
@@ -59,7 +59,7 @@ struct Exchange {
     int64_t sent;
 };
 
-/* ---- exchange.c -------------------------------------------------------------------------------------------------- */
+/* ---- httpd_exchange.c -------------------------------------------------------------------------------------------------- */
 
 /* NULL where memory ends. One holder: the connection. */
 Exchange *exchange_new(Httpd *h, struct MHD_Connection *connection, Link *link, const char *method, const char *path);

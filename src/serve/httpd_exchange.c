@@ -1,4 +1,4 @@
-/* exchange.c: an answer's way from whoever makes it to the connection, across threads. */
+/* httpd_exchange.c: an answer's way from whoever makes it to the connection, across threads. */
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
