@@ -66,7 +66,7 @@ export async function stream(chat, node, signal, changed, more) {
     const asked = performance.now();
     let first = 0, last = 0, chunks = 0;
     const response = await request("/v1/chat/completions",
-        bodyOf(chat, node, {...more, stream: true, stream_options: {include_usage: true}}), signal);
+        bodyOf(chat, node, {...more, stream: true, stream_options: {include_usage: true}}), signal, chat.id);
     for await (const event of events(response)) {
         addFacts(node, event);
         const choice = (event.choices || [])[0];
@@ -112,7 +112,7 @@ const callsText = (calls) => JSON.stringify((calls || []).map((call) => [call.na
 // tokens, hash, at: the first character that differs}.
 export async function sameAgain(chat, node, signal) {
     const result = await askJson("/v1/chat/completions", bodyOf(chat, node,
-        {seed: node.seed, stream: false, qwenmesh: {...(node.asked.qwenmesh || {}), proof: true}}), signal);
+        {seed: node.seed, stream: false, qwenmesh: {...(node.asked.qwenmesh || {}), proof: true}}), signal, chat.id);
     const message = result.choices[0].message;
     const again = {usage: null};
     addFacts(again, result);

@@ -22,9 +22,10 @@ async function errorOf(response) {
     return new ApiError(response.status, message, code, retry && /^\d+$/.test(retry) ? Number(retry) : null);
 }
 
-// The response, once its head is here and its status is good; else an ApiError. An abort stays an AbortError.
-export async function request(path, body, signal) {
-    const headers = {};
+// The response, once its head is here and its status is good; else an ApiError. An abort stays an AbortError. session: a
+// name of the conversation, by which a proxy may find the server that has its beginning.
+export async function request(path, body, signal, session) {
+    const headers = session ? {"X-Session-ID": session} : {};
     if (body !== undefined) headers["Content-Type"] = "application/json";
     if (apiKey()) headers.Authorization = "Bearer " + apiKey();
     let response;
@@ -39,8 +40,8 @@ export async function request(path, body, signal) {
     return response;
 }
 
-export async function askJson(path, body, signal) {
-    return (await request(path, body, signal)).json();
+export async function askJson(path, body, signal, session) {
+    return (await request(path, body, signal, session)).json();
 }
 
 // The JSON of each `data:` event until [DONE]; comments are skipped. A stream that breaks off is an ApiError of status 0.
