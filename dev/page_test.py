@@ -417,6 +417,7 @@ def reload_keeps(b):
 def keyboard_only(b):
     p = b.page
     p.reload()
+    expect(b.box()).to_be_focused()
     p.evaluate("document.body.tabIndex = -1, document.body.focus()")
     p.keyboard.press("Tab")
     assert p.evaluate("document.activeElement.textContent") == "Skip to the message box"
@@ -659,7 +660,7 @@ def main():
                 print(f"ok {number} - {function.__name__} # {time.time() - began:.1f} s", flush=True)
             except Exception as error:  # noqa: BLE001: whatever it is, the test failed
                 failed += 1
-                print(f"not ok {number} - {function.__name__}\n# " + str(error)[:1500].replace("\n", "\n# "), flush=True)
+                print(f"not ok {number} - {function.__name__} (line {error.__traceback__.tb_next.tb_next.tb_lineno if error.__traceback__.tb_next and error.__traceback__.tb_next.tb_next else 0})\n# " + str(error)[:1500].replace("\n", "\n# "), flush=True)
 
         for function in TESTS:
             def run(function=function):
