@@ -259,6 +259,11 @@ check-bare: all $(PAGES)
 	dev/check-bare.sh
 check-compilers:
 	dev/check-compilers.sh
+# The chat page in a real browser; several servers behind a real nginx. They say why they skip.
+check-page: qwenmesh
+	dev/check_page.sh
+check-proxy: qwenmesh
+	dev/check_proxy.sh
 
 
 model:
@@ -272,5 +277,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a $(SONAME) qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: FORCE all install uninstall deb check-bare check-compilers tests check fuzz bench-kernels bench-products bench-processors bench-transport golden-stablehlo model plugins demo clean
+.PHONY: FORCE all install uninstall deb check-bare check-compilers check-page check-proxy tests check fuzz bench-kernels bench-products bench-processors bench-transport golden-stablehlo model plugins demo clean
 .SECONDARY:

@@ -46,18 +46,10 @@ function addFacts(node, event) {
         node.usage = {prompt: event.usage.prompt_tokens, completion: event.usage.completion_tokens,
             cached: (event.usage.prompt_tokens_details || {}).cached_tokens || 0};
     }
-    const own = event.qwenmesh;
-    if (own && Number.isSafeInteger(own.seed)) node.seed = own.seed;
-    const proof = own && proofOf(own);
-    if (proof) node.proof = proof;
-}
-
-// The SHA-256 of the answer's logits, wherever the server puts it: "qwenmesh": {"proof": "..." or {"logits_sha256"}}.
-function proofOf(own) {
-    for (const value of [own.logits_sha256, own.proof, own.proof && own.proof.logits_sha256, own.proof && own.proof.sha256]) {
-        if (typeof value === "string") return value;
-    }
-    return null;
+    if (event.qwenmesh && Number.isSafeInteger(event.qwenmesh.seed)) node.seed = event.qwenmesh.seed;
+    // The SHA-256 of the logits of all its tokens, beside the last of them.
+    const own = ((event.choices || [])[0] || {}).qwenmesh;
+    if (own && typeof own.proof === "string") node.proof = own.proof;
 }
 
 // Streams into `node`, and calls changed(text, thought) with what came. Ends as the stream does; throws ApiError, or

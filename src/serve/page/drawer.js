@@ -17,9 +17,18 @@ const NUMBERS = [
     ["seed", "Seed", 0, 9007199254740991, 1, []],
 ];
 
+// As an object, or as the line that the server prints: "max_new_tokens 256, greedy, ...".
+function parametersOfServer(params) {
+    if (typeof params !== "string") return params || {};
+    const pairs = params.split(", ").map((part) => part.split(" ")).filter((part) => part.length === 2 && Number.isFinite(Number(part[1])));
+    const known = Object.fromEntries(pairs.map(([name, value]) => [name, Number(value)]));
+    if (params.split(", ").includes("greedy")) known.temperature = 0;
+    return known;
+}
+
 export function serverDefault(name, others) {
     const settings = (app.props || {}).default_generation_settings || {};
-    for (const place of [settings.params || {}, settings]) {
+    for (const place of [parametersOfServer(settings.params), settings]) {
         for (const key of [name, ...others]) {
             if (typeof place[key] === "number" && !(place[key] < 0 && /^(seed|n_predict|max)/.test(key))) return place[key];
         }
