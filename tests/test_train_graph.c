@@ -205,7 +205,7 @@ static void only_inputs_are_kept(void **state) {
         const Graph *g = &t.program.graph;
         for (int id = 1; id < g->count; id++) {
             const Node *n = &g->nodes[id];
-            layers += n->cut;
+            layers += n->cut && n->stage == STAGE_FORWARD;
             for (int i = 0; n->op && n->stage == STAGE_GRADIENT && i < n->inputs; i++) {
                 const Node *in = graph_node(g, n->in[i]);
                 if (!in || !in->op || in->op->writes_state || in->stage != STAGE_FORWARD) continue;

@@ -78,6 +78,9 @@ static void dead_mark(Graph *g, int from) {
     }
 }
 
+/* Whether a node takes numbers of the step, as what comes before the first layer does. */
+static bool takes_step(const Graph *g, const Node *n) { return n->inputs && graph_node(g, n->in[0])->kind == NODE_INPUT; }
+
 bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, bool recompute, Err *err) {
     *b = (Gradient){.g = g, .count = g->count};
     b->twin = mem_new((size_t)b->count, sizeof *b->twin, "gradients", err);
@@ -88,6 +91,7 @@ bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, bool recompute, 
         g->stage = n.stage == STAGE_FORWARD ? STAGE_GRADIENT : STAGE_HEAD_GRADIENT;
         Tensor self = {id}, grad = owed_sum(b, self);
         if (!grad.id || g->err.kind) continue;
+        if (n.cut || takes_step(g, &n)) g->nodes[g->count - 1].cut = true; /* what follows is of the layer before */
         if (recompute && n.cut) layer_again(b, id, grad);
         for (int i = 0; i < n.inputs; i++)
             if (n.in[i].id && b->twin[n.in[i].id].id) n.in[i] = b->twin[n.in[i].id];

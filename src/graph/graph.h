@@ -56,7 +56,7 @@ typedef struct Node {
     Shape shape;
     const void *attributes; /* OpRow.attributes bytes, the op's own struct; the graph's */
     bool keep;             /* read by the host after the step: never overwritten within it */
-    bool cut;              /* the last of a layer: a lowered program may end here          */
+    bool cut;              /* the last of a layer, or of its gradients: a lowered program may end here */
     bool trained;          /* of a weight: an op writes it, and it is held in f32          */
     Stage stage;
     /* Of what the backward pass computes again: it waits for this value, or all layers would be there at once; and

@@ -1,4 +1,5 @@
 /* lower.c: names, types, arguments and results of StableHLO text. */
+#include <stdlib.h>
 #include <string.h>
 #include "lower_arguments.h"
 #include "lower_train.h"
@@ -157,8 +158,9 @@ int64_t lower_dim(const Lower *l, const Node *n, int dim) { return local_size(l,
 static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program->graph.nodes); }
 
 bool lower_has(const Lower *l, int id) {
-    Stage stage = l->program->graph.nodes[id].stage;
-    return id >= l->first && id < l->last && (!l->trains || (stage >= l->stage_first && stage <= l->stage_last));
+    const Node *n = &l->program->graph.nodes[id];
+    if (id < l->first || id >= l->last) return false;
+    return !l->trains || (n->stage >= l->stage_first && n->stage <= l->stage_last && !(n->op && n->op->on_host));
 }
 
 /* Numbers of a head: a further result with other columns than the op's own. */
@@ -229,10 +231,13 @@ static void result_add(Lower *l, const LowerArgument *a) {
         l->results[l->result_count++] = *a;
 }
 
-/* Numbers of nodes and states count from the piece's first, so that equal pieces have equal texts. */
+/* Numbers of nodes, weights and states count from the piece's first, so that equal pieces have equal texts. */
 static int node_number(const Lower *l, int id) {
     const Node *nodes = l->program->graph.nodes;
-    return nodes[id].number - nodes[l->first].number + 1;
+    int number = 1;
+    if (!l->trains) return nodes[id].number - nodes[l->first].number + 1;
+    for (int i = l->first; i < id; i++) number += nodes[i].kind == NODE_OP && lower_has(l, i);
+    return number;
 }
 
 const char *lower_name(Lower *l, const Node *n) {
@@ -243,17 +248,38 @@ const char *lower_name(Lower *l, const Node *n) {
 const char *lower_more(Lower *l, const Node *n, int result) { return lower_word(l, "%%%s_r%d", lower_name(l, n), result); }
 const char *lower_out(Lower *l, const Node *n) { return lower_word(l, "%%%s", lower_name(l, n)); }
 
+/* Of a program that trains: how many other states it has told of before. */
+static int state_number(const Lower *l, int state) {
+    int number = 0;
+    for (int i = 0; i < l->argument_count + l->result_count; i++) {
+        const LowerArgument *a = i < l->argument_count ? &l->arguments[i] : &l->results[i - l->argument_count];
+        if (a->role != ROLE_STATE) continue;
+        if (a->state == state) return atoi(a->name + 1);
+        if (atoi(a->name + 1) >= number) number = atoi(a->name + 1) + 1;
+    }
+    return number;
+}
+
 /* A buffer of a state: of a cache keys and values. */
 static void state_name(Lower *l, const Node *state, int v, char out[LOWER_NAME]) {
-    int number = state->state - l->state;
-    if (state->kind == NODE_WEIGHT) name_set(l, out, "w%d", state->number);
-    else if (state->type == TYPE_CACHE) name_set(l, out, "%s%d", v ? "v" : "k", number / 2);
+    int number = l->trains ? state_number(l, lower_state(l->program, state)) : state->state - l->state;
+    if (state->type == TYPE_CACHE) name_set(l, out, "%s%d", v ? "v" : "k", number / 2);
     else name_set(l, out, "s%d", number);
 }
 
+static int weight_number(const Lower *l, const LowerArgument *a) {
+    int number = 0;
+    for (int i = 0; i < l->argument_count; i++) {
+        const LowerArgument *old = &l->arguments[i];
+        if (old->role == ROLE_WEIGHT && old->node == a->node) return atoi(old->name + 1);
+        if (old->role == ROLE_WEIGHT && atoi(old->name + 1) >= number) number = atoi(old->name + 1) + 1;
+    }
+    return number;
+}
+
 static void weight_name(Lower *l, const LowerArgument *a, char out[LOWER_NAME]) {
-    bool own = a->node >= l->first; /* else it stands before all pieces: a tied head */
-    int number = own ? node_number(l, a->node) : l->program->graph.nodes[a->node].number;
+    bool own = l->trains || a->node >= l->first; /* else it stands before all pieces: a tied head */
+    int number = l->trains ? weight_number(l, a) : own ? node_number(l, a->node) : l->program->graph.nodes[a->node].number;
     name_set(l, out, "w%s%d%s", own ? "" : "_", number,
              a->weight_split[0] ? "s" : "");
 }
