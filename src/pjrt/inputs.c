@@ -16,7 +16,8 @@ static bool from_host(const Pjrt *p, const LowerArgument *a) {
 }
 
 /* The rows of a replica as the argument wants them, into work. */
-static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int replica, void *work, Err *err) {
+static bool step_value(const Pjrt *p, const void *wave, const LowerArgument *a, int replica, void *work, Err *err) {
+    const Wave *w = wave;
     const Bucket *b = &p->programs.bucket[w->bucket];
     const StepRows *s = &p->step.given;
     int64_t rows = b->slots * b->rows;
@@ -46,9 +47,11 @@ static bool step_value(const Pjrt *p, const Wave *w, const LowerArgument *a, int
 }
 
 /* The slot of a copy within its replica, or -1: it is another replica's. */
-static void copy_value(const Pjrt *p, const int32_t *copy, const LowerArgument *a, int replica, int32_t *out) {
-    int32_t slot = copy[strcmp(a->name, "from") != 0];
+static bool copy_value(const Pjrt *p, const void *copy, const LowerArgument *a, int replica, void *work, Err *err) {
+    int32_t slot = ((const int32_t *)copy)[strcmp(a->name, "from") != 0], *out = work;
+    (void)err;
     out[0] = slot % p->dp == replica ? slot / p->dp : -1;
+    return true;
 }
 
 /* Pieces name what the host computes each in its own way. */
@@ -81,7 +84,7 @@ static bool inputs_new(Pjrt *p, Compiled *c, Err *err) {
     return true;
 }
 
-bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err *err) {
+bool inputs_give(Pjrt *p, Compiled *c, InputFill *fill, const void *of, Err *err) {
     if (!c->inputs && !inputs_new(p, c, err)) return false;
     for (int i = 0; i < c->inputs; i++) {
         const LowerArgument *a = c->input[i].argument;
@@ -89,13 +92,16 @@ bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err
         for (int d = 0; d < p->own; d++) {
             PjrtBuffer **to = &c->input[i].buffer[d];
             int device = mesh_device(p, d), replica = device / p->tp;
-            if (!w) copy_value(p, copy, a, replica, p->step.work);
-            else if ((d == 0 || device % p->tp == 0) && !step_value(p, w, a, replica, p->step.work, err)) return false;
+            if ((d == 0 || device % p->tp == 0) && !fill(p, of, a, replica, p->step.work, err)) return false;
             *to = pjrt_upload(p->client, d, pjrt_type_of(a->type), a->dim, a->rank, p->step.work, err);
             if (!*to) return false;
         }
     }
     return true;
+}
+
+bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err *err) {
+    return w ? inputs_give(p, c, step_value, w, err) : inputs_give(p, c, copy_value, copy, err);
 }
 
 void inputs_free(Pjrt *p, Compiled *c) {
@@ -160,6 +166,7 @@ bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results,
         int stride = 1;
         if (from_host(p, a)) from = input_find(p, c, a)->buffer;
         else if (a->role == ROLE_STATE) from = p->placed.state + a->state * p->own;
+        else if (a->role == ROLE_VALUE && p->stages.value) from = p->stages.value + a->node * p->own;
         else if (a->role == ROLE_VALUE) from = value_of(p, c, piece, a->node, results, &stride);
         else continue;
         if (!from) return err_as(err, QM_INTERNAL, "program argument %s: no earlier piece gives it", a->name);

@@ -20,8 +20,7 @@
 enum { PIECE_LAYERS = 4, PIECES = 16, IN_FLIGHT = 32, SPARE = 8 };
 _Static_assert(PIECES + 1 + SPARE < IN_FLIGHT, "executions of a run");
 
-/* Layers of a piece: as many as divide all, since a rest would be another program to compile; else all of them. */
-static int piece_layers(int layers) {
+int pieces_layers(int layers) {
     int best = 1, most = (layers + PIECES - 1) / PIECES;
     for (int n = 2; n <= (most > PIECE_LAYERS ? most : PIECE_LAYERS) && n < layers; n++)
         if (layers % n == 0) best = n;
@@ -38,7 +37,7 @@ bool pieces_cut(Pjrt *p, Err *err) {
     p->programs.cut = mem_new((size_t)layers + 2, sizeof *p->programs.cut, "program", err);
     if (!p->programs.cut) return false;
     bool whole = strcmp(pjrt_info(p->client)->platform, "cpu") != 0 || p->nodes > 1 || layers == 0;
-    int each = piece_layers(layers), at = 0;
+    int each = pieces_layers(layers), at = 0;
     p->programs.cut[0] = whole ? 1 : given + 1; /* the host's values come from outside */
     for (int id = 1, layer = 0; !whole && id < g->count; id++)
         if (g->nodes[id].cut && ++layer % each == 0) p->programs.cut[++at] = id + 1;
@@ -62,7 +61,8 @@ bool pieces_kept(Pjrt *p, const Compiled *c, Err *err) {
         const Lower *l = &c->piece[i].lower;
         for (int j = 0; j < l->argument_count; j++) {
             const LowerArgument *a = &l->arguments[j];
-            if ((a->role != ROLE_WEIGHT && a->role != ROLE_STATE) || is_kept(p, a)) continue;
+            bool state = a->role == ROLE_STATE && !p->program->graph.trains; /* else stage_states.c has them */
+            if ((a->role != ROLE_WEIGHT && !state) || is_kept(p, a)) continue;
             PjrtPrograms *of = &p->programs;
             if (!mem_grow((void **)&of->kept, &of->kept_capacity, (size_t)of->kept_count + 1, sizeof *of->kept,
                           "weights", err))

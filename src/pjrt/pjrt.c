@@ -87,24 +87,6 @@ static bool prefill_waves(Pjrt *p, Err *err) {
     return true;
 }
 
-/* Values that the host computes as the op runs, for every row of the step. */
-static void host_run(Pjrt *p) {
-    const Graph *g = &p->program->graph;
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        if (!p->step.host[id]) continue;
-        Call c = {.graph = g, .node = n, .step = &p->step.given, .row1 = p->step.given.rows, .out = p->step.host[id],
-                  .out_width = n->shape.dim[1].size, .scratch = p->step.scratch};
-        for (int i = 0; i < n->inputs; i++) {
-            const Node *in = graph_node(g, n->in[i]);
-            if (in->kind == NODE_INPUT) c.ids = step_input(&p->step.given, in->name);
-            const WeightTensor *t = p->placed.tensor[n->in[i].id];
-            if (n->op->binds == BINDS_TABLE && t) c.table.table = t;
-        }
-        n->op->run(&c, 0, n->op->units(&c));
-    }
-}
-
 static bool pjrt_run(void *backend, Err *err) {
     Pjrt *p = backend;
     StepRows *s = &p->step.given;
@@ -116,7 +98,7 @@ static bool pjrt_run(void *backend, Err *err) {
     p->top.read = false;
     for (int64_t r = 0; r < s->rows; r++) p->step.row_logit[r] = -1;
     for (int64_t i = 0; i < s->logit_rows; i++) p->step.row_logit[s->logit_row[i]] = (int32_t)i;
-    host_run(p);
+    pjrt_host_run(p);
     bool ok = decode_wave(p, err) && prefill_waves(p, err);
     for (int i = 0; ok && i < p->step.wave_count; i++) ok = wave_run(p, &p->step.waves[i], err);
     return ok || nodes_failed(p, err);
@@ -129,59 +111,6 @@ static const float *pjrt_read(void *backend, Tensor t, Err *err) {
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
-
-static bool step_new(Pjrt *p, Err *err) {
-    const Graph *g = &p->program->graph;
-    size_t rows = (size_t)p->options.rows, nodes = (size_t)g->count;
-    p->step.host = mem_new(nodes, sizeof *p->step.host, "step", err);
-    p->step.value = mem_new(nodes, sizeof *p->step.value, "step", err);
-    p->step.row_logit = mem_new(rows, sizeof *p->step.row_logit, "step", err);
-    Blocking blocking = linear_blocking(cpu_caches());
-    p->step.scratch = mem_new((size_t)program_scratch(p->program, &blocking, p->options.rows), sizeof(float),
-                         "scratch", err);
-    p->step.piece = mem_new((size_t)p->dp, sizeof *p->step.piece, "step", err);
-    p->step.piece_at = mem_new((size_t)p->dp, sizeof *p->step.piece_at, "step", err);
-    const PjrtStep *s = &p->step;
-    if (!step_rows_new(&p->step.given, p->options.rows, err) || !s->host || !s->value || !s->row_logit || !s->piece ||
-        !s->piece_at || !s->scratch)
-        return false;
-    for (int id = 1; id < g->count; id++) {
-        const Node *n = &g->nodes[id];
-        if (n->kind != NODE_OP || !n->op->on_host) continue;
-        p->step.host[id] = mem_new(rows * (size_t)n->shape.dim[1].size, sizeof(float), n->name, err);
-        if (!p->step.host[id]) return false;
-    }
-    return true;
-}
-
-static void pjrt_close_backend(void *backend) {
-    Pjrt *p = backend;
-    if (!p) return;
-    if (p->info.read_bytes)
-        watch_say(QM_DETAIL, "read back from the devices: %lld bytes", (long long)p->info.read_bytes);
-    waves_free(p);
-    pjrt_unplace(p);
-    if (p->client) pjrt_close(p->client);
-    nodes_part(p);
-    pjrt_memory_free(p);
-    for (int id = 0; id < p->program->graph.count; id++) {
-        if (p->step.host) free(p->step.host[id]);
-        if (p->step.value) free(p->step.value[id]);
-    }
-    free(p->step.host);
-    free(p->step.value);
-    free(p->step.row_logit);
-    free(p->step.piece);
-    free(p->step.copied);
-    free(p->top.row);
-    free(p->programs.cut);
-    free(p->programs.kept);
-    free(p->step.piece_at);
-    free(p->step.work);
-    free(p->step.scratch);
-    step_rows_free(&p->step.given);
-    free(p);
-}
 
 /* XLA's CPU kernels are several times faster on f32 than on bf16; accelerators are made for bf16. */
 static bool type_choose(Pjrt *p, Err *err) {
@@ -239,7 +168,7 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
         o.devices = p->own;
         p->client = pjrt_open(&o, err);
         if (p->client) buckets_choose(p), candidates_choose(p);
-        ok = nodes_same(p, p->client && type_choose(p, err) && step_new(p, err) && pieces_cut(p, err), err);
+        ok = nodes_same(p, p->client && type_choose(p, err) && pjrt_step_new(p, err) && pieces_cut(p, err), err);
     }
     if (ok && pjrt_place(p, weights, err)) {
         /* XLA CPU's devices share the threads of one pool, a core each */
@@ -254,9 +183,6 @@ static void *pjrt_open_backend(const Program *program, Weights *weights, const B
     pjrt_close_backend(p);
     return NULL;
 }
-
-static StepRows *pjrt_rows(void *backend) { return &((Pjrt *)backend)->step.given; }
-static const BackendInfo *pjrt_backend_info(void *backend) { return &((Pjrt *)backend)->info; }
 
 const Backend backend_pjrt = {
     .name = "pjrt",

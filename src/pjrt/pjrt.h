@@ -4,4 +4,5 @@
 #include "../graph/backend.h"
 
 extern const Backend backend_pjrt;
+extern const Backend backend_pjrt_train; /* of programs that train */
 #endif

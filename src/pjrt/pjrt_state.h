@@ -99,6 +99,27 @@ typedef struct PjrtMet {
     uint8_t secret[KV_SECRET];  /* what it asks for                                                     */
 } PjrtMet;
 
+/* Stages of a program that trains, as programs of their own: stage_programs.c's. */
+typedef struct StageProgram {
+    Stage first, last;
+    bool sums_go_on;            /* LowerOptions */
+    Compiled compiled;
+    Text *text;                 /* of its pieces, until it is compiled */
+} StageProgram;
+enum { MOST_STAGE_PROGRAMS = 16 };
+
+/* stages.c's and stage_states.c's: what a step of the optimizer has on the devices. */
+typedef struct PjrtStages {
+    StageProgram list[MOST_STAGE_PROGRAMS];
+    int count;
+    PjrtBuffer **value, **result; /* [node * own + own device] of the pass: for later stages; for the host */
+    const LowerArgument **told; /* [node] as the program that gave `result` calls it        */
+    LowerArgument *state;       /* [state] as programs take it; rank 0: none does           */
+    int *last_use;              /* [node] place of the last piece that takes its value      */
+    int piece_layers;           /* of a piece; 0: nothing is cut                            */
+    int running;                /* executions begun since one was waited for                */
+} PjrtStages;
+
 typedef struct Pjrt {
     const Program *program;
     BackendOptions options;
@@ -113,15 +134,24 @@ typedef struct Pjrt {
     PjrtStep step;
     PjrtTop top;
     PjrtMet met;
+    PjrtStages stages;          /* of a program that trains */
     BackendInfo info;
 } Pjrt;
 
 #define LOST "an earlier step failed on the devices: the key/value cache is lost, open the model again"
+#define LOST_STATES "an earlier step failed on the devices: weights and moments are lost, resume from a checkpoint"
 
 /* place.c: programs compiled when first needed. */
 bool pjrt_bucket(Pjrt *p, int bucket, Err *err);
 bool pjrt_copier(Pjrt *p, Err *err); /* of a slot's caches: see lower_copy */
 bool pjrt_place(Pjrt *p, Weights *weights, Err *err);
+bool pjrt_tensors(Pjrt *p, Weights *weights, Err *err); /* finds the weights */
+/* Room for pieces and their texts; NULL on error. pieces_compile compiles what was written there, and frees the texts,
+ * which may be NULL. */
+Text *pieces_new(Compiled *c, int pieces, Err *err);
+bool pieces_compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err);
+void texts_free(Text *text, int count);
+void compiled_free(Compiled *c);
 void pjrt_unplace(Pjrt *p);
 /* upload.c: weights, caches and shard places, once: p->programs.kept says which. */
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err);
@@ -132,8 +162,19 @@ static inline PjrtType pjrt_type_of(const char *type) {
 }
 /* pieces.c: where the program is cut, and what its pieces keep on the devices. */
 bool pieces_cut(Pjrt *p, Err *err);
+/* Layers of a piece: as many as divide all, since a rest would be another program to compile; else all of them. */
+int pieces_layers(int layers);
 bool pieces_kept(Pjrt *p, const Compiled *c, Err *err);
-/* inputs.c: arguments of a bucket's pieces. w NULL: of a copy, slots copy[0] to copy[1]. */
+/* host_step.c */
+bool pjrt_step_new(Pjrt *p, Err *err);
+void pjrt_host_run(Pjrt *p); /* values that the host computes as the op runs, for every row of the step */
+void pjrt_close_backend(void *backend);
+StepRows *pjrt_rows(void *backend);
+const BackendInfo *pjrt_backend_info(void *backend);
+/* inputs.c: what the host gives for a run of the pieces: `fill` writes an argument's value on a replica. */
+typedef bool InputFill(const Pjrt *p, const void *of, const LowerArgument *a, int replica, void *work, Err *err);
+bool inputs_give(Pjrt *p, Compiled *c, InputFill *fill, const void *of, Err *err);
+/* Arguments of a bucket's pieces. w NULL: of a copy, slots copy[0] to copy[1]. */
 bool inputs_upload(Pjrt *p, Compiled *c, const Wave *w, const int32_t *copy, Err *err);
 void inputs_free(Pjrt *p, Compiled *c);    /* buffers of the step */
 bool arguments_fill(Pjrt *p, Compiled *c, int piece, PjrtBuffer *const *results, Err *err);
@@ -163,6 +204,25 @@ const LowerArgument *wave_result(const Pjrt *p, const Wave *w, Result r);
 /* A result of a wave on a device of the mesh, in f32, into p->step.work of rank 0. */
 bool wave_download(Pjrt *p, const Wave *w, Result r, int device, Err *err);
 bool work_room(Pjrt *p, size_t bytes, Err *err); /* of p->step.work */
+/* stage_programs.c: the program of some stages, written, and compiled when it is first run. */
+StageProgram *stage_program(Pjrt *p, Stage first, Stage last, bool sums_go_on, Err *err); /* NULL on error */
+bool stage_compile(Pjrt *p, StageProgram *of, Err *err);
+void stages_free(Pjrt *p);
+void stage_values_free(Pjrt *p); /* what the last pass left for later stages and for the host */
+/* Where a piece stands among all that a step may run. */
+static inline int stage_place_of(const StageProgram *of, int piece) { return (int)of->first << 16 | piece; }
+/* stage_inputs.c */
+bool stage_value(const Pjrt *p, const void *none, const LowerArgument *a, int replica, void *work, Err *err);
+/* Where row `row` of the step stands among those of its replica. */
+static inline int64_t stage_place(const Pjrt *p, int64_t row) {
+    return p->step.given.slot[row] / p->dp * p->options.context + p->step.given.index[row];
+}
+/* stage_states.c: trained weights and moments, from the file or zero; sums, when a program first takes them. */
+bool stage_states_new(Pjrt *p, Err *err);
+bool stage_sums_new(Pjrt *p, const Lower *l, Err *err);
+bool stage_state_read(void *backend, Tensor t, float *out, Err *err);
+bool stage_state_write(void *backend, Tensor t, const float *in, Err *err);
+const float *stage_read(void *backend, Tensor t, Err *err);
 /* candidates.c */
 bool pjrt_candidates(void *backend, int64_t logit_row, float *out, float *floor, Err *err);
 /* Results of all waves of the step, assembled into p->step.value[node]. */

@@ -8,7 +8,7 @@
 
 /* ---- Programs ---------------------------------------------------------------------------------------------------- */
 
-static void compiled_free(Compiled *c) {
+void compiled_free(Compiled *c) {
     for (int i = 0; i < c->pieces; i++) {
         Piece *piece = &c->piece[i];
         if (!piece->shared) pjrt_program_free(piece->program);
@@ -21,13 +21,12 @@ static void compiled_free(Compiled *c) {
     *c = (Compiled){0};
 }
 
-static void texts_free(Text *text, int count) {
+void texts_free(Text *text, int count) {
     for (int i = 0; text && i < count; i++) text_free(&text[i]);
     free(text);
 }
 
-/* Room for the pieces and their texts; NULL on error. */
-static Text *pieces_new(Compiled *c, int pieces, Err *err) {
+Text *pieces_new(Compiled *c, int pieces, Err *err) {
     compiled_free(c);
     c->piece = mem_new((size_t)pieces, sizeof *c->piece, "program", err);
     if (c->piece) c->pieces = pieces;
@@ -69,8 +68,7 @@ static bool piece_compile(Pjrt *p, Compiled *c, const Text *text, int at, bool *
                    pjrt_program_results(piece->program));
 }
 
-/* Compiles what was written of a bucket; frees the texts, which may be NULL. */
-static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err) {
+bool pieces_compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err) {
     bool cached = true, ok = text != NULL;
     double start = clock_seconds();
     int programs = 0;
@@ -96,7 +94,7 @@ static bool compile(Pjrt *p, Compiled *c, const char *name, Text *text, Err *err
 static bool bucket_compile(Pjrt *p, int at, Text *text, Err *err) {
     char name[64];
     bucket_name(&p->programs.bucket[at], name, sizeof name);
-    return compile(p, &p->programs.compiled[at], name, text, err);
+    return pieces_compile(p, &p->programs.compiled[at], name, text, err);
 }
 
 bool pjrt_bucket(Pjrt *p, int at, Err *err) {
@@ -113,7 +111,7 @@ bool pjrt_copier(Pjrt *p, Err *err) {
         texts_free(text, 1);
         text = NULL;
     }
-    return compile(p, c, "copy", text, err);
+    return pieces_compile(p, c, "copy", text, err);
 }
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
@@ -148,13 +146,17 @@ static bool first_and_weights(Pjrt *p, Err *err) {
     return ok && !job.err.kind;
 }
 
-bool pjrt_place(Pjrt *p, Weights *weights, Err *err) {
+bool pjrt_tensors(Pjrt *p, Weights *weights, Err *err) {
     const Graph *g = &p->program->graph;
     p->placed.tensor = mem_new((size_t)g->count, sizeof *p->placed.tensor, "weights", err);
     if (!p->placed.tensor || !checkpoint_check(g, weights, err)) return false;
     for (int id = 1; id < g->count; id++)
         if (g->nodes[id].kind == NODE_WEIGHT) p->placed.tensor[id] = weights_find(weights, g->nodes[id].name);
-    return first_and_weights(p, err);
+    return true;
+}
+
+bool pjrt_place(Pjrt *p, Weights *weights, Err *err) {
+    return pjrt_tensors(p, weights, err) && first_and_weights(p, err);
 }
 
 void pjrt_unplace(Pjrt *p) {

@@ -299,7 +299,7 @@ static bool place_shards(Pjrt *p, Err *err) {
 }
 
 bool pjrt_upload_all(Pjrt *p, bool lends, Err *err) {
-    for (int i = 0; i < p->programs.kept_count; i++) p->placed.states += p->programs.kept[i].role == ROLE_STATE;
+    p->placed.states = lower_states(p->program);
     p->placed.state = mem_new((size_t)(p->placed.states * p->own) + 1, sizeof *p->placed.state, "key/value cache", err);
     bool ok = p->placed.state && place_shards(p, err) && (lends ? lend_all(p, err) : copy_all(p, err));
     p->info.decode_bytes = p->info.weight_bytes;

@@ -291,6 +291,7 @@ bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients,
     bool scores = !gradients && t->train.scores.id, ok = true;
     int64_t *results = results_new(t, rows, count, scores, err);
     Pass p = {.rows = rows, .count = count, .results = results};
+    for (s->passes = 0; results && pass_choose(t, &p, s->passes);) s->passes++;
     s->sequences = count;
     for (int64_t number = 0; results && ok && pass_choose(t, &p, number); number++) {
         ok = pass_fill(t, &p, err);

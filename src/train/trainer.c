@@ -7,6 +7,7 @@
 #include "../cpu/cpu_engine.h"
 #include "../infer/lead.h"
 #include "../io/source.h"
+#include "../pjrt/pjrt.h"
 #include "../model/family.h"
 #include "passes.h"
 #include "task_head.h"
@@ -14,11 +15,20 @@
 
 /* ---- Opening ----------------------------------------------------------------------------------------------------- */
 
+/* NULL: there is none of this name. */
+static const Backend *backend_named(const char *name) {
+    if (!name || !strcmp(name, "cpu")) return &backend_cpu;
+    return strcmp(name, "pjrt") ? NULL : &backend_pjrt_train;
+}
+
 bool trainer_allows(const TrainerOptions *o, Err *err) {
+    const Backend *backend = backend_named(o->engine.backend);
     if (o->optimizer == OPTIMIZER_MUON) return err_as(err, QM_USAGE, "optimizer: expected adamw or sgd, got muon");
     if (o->moments_8bit) return err_as(err, QM_USAGE, "moments: expected f32, got 8bit");
-    if (o->engine.backend && strcmp(o->engine.backend, "cpu"))
-        return err_as(err, QM_USAGE, "backend: training runs on cpu, got '%.20s'", o->engine.backend);
+    if (!backend) return err_as(err, QM_USAGE, "backend: expected cpu or pjrt, got '%.20s'", o->engine.backend);
+    if (backend->uniform && transport_ranks() > 1)
+        return err_as(err, QM_USAGE, "train: on PJRT devices it runs in one process, got %d", transport_ranks());
+    if (!engine_options_known(&o->engine, backend->uniform ? ON_PJRT : ON_CPU, backend->name, err)) return false;
     if (o->engine.act && strcmp(o->engine.act, "f32"))
         return err_as(err, QM_USAGE, "activations: training computes in f32, got '%.20s'", o->engine.act);
     if (o->seq_len < 2 || o->seq_len > MAX_ROWS)
@@ -144,7 +154,8 @@ static bool trainer_start(Trainer *t, const TrainerOptions *o, Err *err) {
     BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
                         .rows = t->rows, .logit_rows = t->head_rows * t->groups.spans,
                         .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = ACT_F32, .isa = o->engine.isa,
-                        .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1};
+                        .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1,
+                        .plugin = o->engine.plugin, .program_cache = o->engine.program_cache};
     if (!lists_new(t, err)) return false;
     t->state = t->backend->open(&t->program, t->weights, &b, err);
     if (!t->state || !tensors_list(t, err)) return false;
@@ -161,7 +172,7 @@ static bool trainer_agree(const Trainer *t, bool planned, Err *err) {
 Trainer *trainer_open_as(QmSource *source, const TrainerOptions *o, Err *err) {
     Trainer *t = mem_new(1, sizeof *t, "trainer", err);
     if (!t) return NULL;
-    t->backend = &backend_cpu;
+    t->backend = backend_named(o->engine.backend);
     t->task = o->task;
     t->seed = o->seed;
     bool planned = source && trainer_allows(o, err) && trainer_plan(t, source, o, err);
