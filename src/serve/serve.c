@@ -49,12 +49,16 @@ static void *take_signals(void *owner) {
     return NULL;
 }
 
-static bool signals_start(Running *r, Err *err) {
+/* Before any thread is started: all of them leave the signals to the one that waits for them. */
+static void signals_block(Running *r) {
     sigemptyset(&r->set);
     sigaddset(&r->set, SIGINT);
     sigaddset(&r->set, SIGTERM);
     signal(SIGPIPE, SIG_IGN); /* of a log whose reader has gone */
     pthread_sigmask(SIG_BLOCK, &r->set, &r->before);
+}
+
+static bool signals_start(Running *r, Err *err) {
     r->watched = pthread_create(&r->signals, NULL, take_signals, r) == 0;
     return r->watched || err_as(err, QM_IO, "cannot start a thread");
 }
@@ -151,14 +155,13 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&r.knock, &clock);
     pthread_condattr_destroy(&clock);
-    pthread_sigmask(SIG_SETMASK, NULL, &r.before);
+    signals_block(&r);
     HttpdOptions http = options->http;
     bool ok = (s->jobs = jobs_new(s, err)) && (r.dispatch = dispatch_new(s, err));
     if (ok) http.user = dispatch_user(r.dispatch);
     ok = ok && (s->http = httpd_start(&http, err));
     if (ok) server_log(s, "listening at %s", httpd_address(s->http));
-    ok = ok && signals_start(&r, err);
-    ok = ok && open_model(&r, open, owner, err);
+    ok = ok && signals_start(&r, err) && open_model(&r, open, owner, err);
     if (ok) {
         ServerState loading = SERVER_LOADING;
         server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)qm_engine_info(s->model.engine)->slots,

@@ -1,0 +1,118 @@
+#!/bin/bash
+# test_serve.sh: the server under bad requests, clients that leave, full queues, missing descriptors, signals; keys; the
+# listener of every kind. tests/serve_client.py is the client.
+set -u
+. tests/tap.sh
+command -v python3 >/dev/null || { skip "the server" "no python3"; finish; exit 0; }
+model=$work/tiny
+mkdir "$model" && cp tests/golden/tiny/* "$model" && chmod -R u+w "$model" && cp tests/data/bytes/tokenizer*.json "$model"
+
+# start OPTIONS...: a server, whose $pid, $port and $log are set once it is ready.
+start() {
+    log=$work/log
+    : >"$log"
+    "$QWENMESH" serve -m "$model" -t 1 --port 0 "$@" 2>"$log" &
+    pid=$!
+    for _ in $(seq 300); do
+        grep -q ' ready: ' "$log" && break
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
+    port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$log")
+}
+# stop: SIGTERM, and its exit status in $status.
+stop() {
+    kill -TERM "$pid" 2>/dev/null
+    status=0
+    wait "$pid" || status=$?
+}
+# client CASES...: a check for each line of the client.
+client() {
+    : >"$work/out"
+    python3 tests/serve_client.py "$port" "$pid" "$@" >"$work/lines" 2>"$work/err"
+    ended=$?
+    while IFS=$(printf '\t') read -r name found; do
+        check "$name: $found" '[ "$found" = ok ]'
+    done <"$work/lines"
+    check "the client came to its end: $*" '[ "$ended" = 0 ]'
+}
+
+start --parallel 2 --queue 4 --max-body 1
+check "the server is ready" '[ -n "$port" ]'
+client slow_start routes framing bodies streams queue aborts slow_end
+check "the log has routes, tokens and times" 'grep -qE "\"POST /v1/completions\" 200 prompt=[0-9]+ cached=[0-9]+ generated=4 .*finish=length" "$log"'
+check "... and who left" 'grep -qE "finish=gone gone" "$log"'
+check "... and no prompt" '! grep -q abc "$log"'
+client drain
+wait "$pid"
+status=$?
+check "SIGTERM ends it well" 'is 0' 'grep -q " ended" "$log"'
+
+printf '# keys\nfirst=first-key\r\n\nsecond-key\n' >"$work/keys"
+start --parallel 2 --api-key-file "$work/keys" --cors-origins https://chat.example --log-format json --pid-file "$work/pid"
+port=$(sed -n 's/.*listening at [^"]*:\([0-9]*\)".*/\1/p' "$log")
+check "its number is in the file" '[ "$(cat "$work/pid")" = "$pid" ]'
+SERVE_KEY=first-key client keys
+stop
+check "the log has the key's name, and not the key" 'grep -q "\"key\":\"first\"" "$log"' '! grep -q first-key "$log"'
+check "the log is JSON" 'python3 -c "import json, sys; [json.loads(l) for l in open(sys.argv[1])]" "$log"'
+check "its number is gone" '[ ! -e "$work/pid" ]'
+
+(ulimit -n 90 && exec "$QWENMESH" serve -m "$model" -t 1 --port 0 2>"$work/log") &
+pid=$!
+for _ in $(seq 300); do grep -q ' ready: ' "$work/log" 2>/dev/null && break; sleep 0.05; done
+port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$work/log")
+client crowd
+stop
+check "it ends well after that" 'is 0'
+
+# Another way to listen.
+start --host "$work/s.sock"
+over_unix() { python3 - "$work/s.sock" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+s.sendall(b"GET /health HTTP/1.1\r\nHost: anything\r\nConnection: close\r\n\r\n")
+print(s.recv(1000).decode())
+PY
+}
+check "a Unix socket" 'over_unix | grep -q "200 OK"' '[ "$(stat -c %a "$work/s.sock")" = 700 ] || [ "$(stat -c %a "$work/s.sock")" = 600 ]'
+run serve -m "$model" --host "$work/s.sock"
+check "a socket that is taken" 'is 1' 'err "another server listens there"'
+stop
+check "the socket is gone" 'is 0' '[ ! -e "$work/s.sock" ]'
+if command -v openssl >/dev/null; then
+    openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
+    start --ssl-cert-file "$work/cert.pem" --ssl-key-file "$work/key.pem"
+    over_tls() { python3 - "$port" "$work/cert.pem" <<'PY'
+import socket, ssl, sys
+c = ssl.create_default_context(cafile=sys.argv[2]); c.check_hostname = False
+s = c.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+b = b'{"model":"tiny","prompt":"a","max_tokens":3,"stream":true}'
+s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(b) + b)
+got = b""
+while (d := s.recv(65536)):
+    got += d
+print(s.version(), got.decode())
+PY
+    }
+    check "TLS" 'over_tls | grep -q "\[DONE\]"' 'grep -q "https://" "$log"'
+    stop
+    run serve -m "$model" --port 0 --ssl-cert-file "$work/cert.pem" --ssl-key-file "$work/cert.pem"
+    check "a key that is none" 'is 1' 'err "cannot start the HTTP server"'
+else
+    skip "TLS" "no openssl"
+fi
+run serve -m "$model" --ssl-cert-file x
+check "a certificate without a key" 'is 2' 'err "--ssl-key-file"'
+run serve -m "$model" --host 0.0.0.0 --port 0
+check "no key, and open to others" 'is 2' 'err "--no-api-key"'
+run serve -m "$model" --port 0 --api-key 'a b'
+check "a key that no header can carry" 'is 1' 'err "visible ASCII"'
+run serve -m "$work/nothing" --port 0
+check "no model" 'is 1'
+run serve
+check "no model is named" 'is 2' 'err "-m DIR"'
+run serve --help
+check "its help fits 80 columns" 'is 0' '[ "$(awk "length > 80" "$work/out" | wc -l)" = 0 ]'
+finish
