@@ -2,6 +2,7 @@
  * for one, counts no bytes of a chunked body, lets a client that sends a byte a second live for ever, and sees nothing of
  * a connection that waits. */
 #include <netdb.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,6 +36,7 @@ static void on_connection(void *owner, struct MHD_Connection *c, void **context,
         if (!l) return; /* on_request refuses what comes */
         l->fd = fd ? fd->connect_fd : -1;
         l->deadline = clock_seconds() + h->options.head_seconds;
+        l->reads = true;
         link_name(l, c);
         pthread_mutex_lock(&h->lock);
         l->next = h->links;
@@ -54,8 +56,15 @@ static void on_connection(void *owner, struct MHD_Connection *c, void **context,
     }
 }
 
-/* Shuts the sockets of those whose time is over; the thread of connections then sees that they have ended. It sleeps
- * where there is no connection. */
+/* Whether a client has left in the middle of its request. libmicrohttpd does not see that where the end came together with
+ * the last bytes, for it waits for another event. */
+static bool left_early(const Link *l) {
+    struct pollfd p = {.fd = l->fd, .events = POLLRDHUP};
+    return l->reads && poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR));
+}
+
+/* Once a second: shuts the sockets of those whose time is over or who have left; the thread of connections then sees that
+ * they have ended. It sleeps where there is no connection. */
 static void *janitor(void *owner) {
     Httpd *h = owner;
     struct timespec until;
@@ -69,7 +78,7 @@ static void *janitor(void *owner) {
         }
         double now = clock_seconds();
         for (Link *l = h->links; l; l = l->next)
-            if (l->deadline > 0 && now > l->deadline) {
+            if (l->deadline > 0 && (now > l->deadline || left_early(l))) {
                 shutdown(l->fd, SHUT_RDWR);
                 l->deadline = 0;
             }
@@ -86,7 +95,7 @@ static void *on_line(void *owner, const char *uri, struct MHD_Connection *c) {
     (void)uri;
     const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     Link *l = i ? i->socket_context : NULL;
-    if (l) link_deadline(h, l, clock_seconds() + h->options.head_seconds);
+    if (l) link_deadline(h, l, true, clock_seconds() + h->options.head_seconds);
     return NULL;
 }
 
@@ -144,7 +153,7 @@ static enum MHD_Result on_head(Httpd *h, struct MHD_Connection *c, const char *m
     const char *length = exchange_header(x, "Content-Length");
     int64_t bytes = 0;
     if (length && (!parse_int(length, 0, INT64_MAX, &bytes) || bytes > x->body_limit)) return MHD_NO;
-    link_deadline(h, l, clock_seconds() + BODY_SECONDS + (double)bytes / LEAST_RATE);
+    link_deadline(h, l, true, clock_seconds() + BODY_SECONDS + (double)bytes / LEAST_RATE);
     return MHD_YES;
 }
 
@@ -164,7 +173,7 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *c, const c
     if (*bytes) return on_body(x, data, bytes);
     if (!x->whole) {
         x->whole = true;
-        link_deadline(h, x->link, 0);
+        link_deadline(h, x->link, false, 0);
         x->user.whole(x->user.owner, x);
     }
     pthread_mutex_lock(&x->lock);
@@ -189,6 +198,7 @@ static void on_completed(void *owner, struct MHD_Connection *c, void **context, 
     if (l) {
         pthread_mutex_lock(&h->lock);
         l->exchange = NULL;
+        l->reads = true;
         l->deadline = clock_seconds() + h->options.idle_seconds + h->options.head_seconds;
         pthread_mutex_unlock(&h->lock);
     }

@@ -67,8 +67,9 @@ void exchange_release(Exchange *x) {
     if (x && atomic_fetch_sub(&x->holders, 1) == 1) exchange_free(x);
 }
 
-void link_deadline(Httpd *h, Link *link, double deadline) {
+void link_deadline(Httpd *h, Link *link, bool reads, double deadline) {
     pthread_mutex_lock(&h->lock);
+    link->reads = reads;
     link->deadline = deadline;
     pthread_mutex_unlock(&h->lock);
 }
@@ -84,7 +85,7 @@ static void resume(Exchange *x) {
 
 /* How long the client may take for what is left of an answer that is whole. Under the lock. */
 static void sending(Exchange *x, size_t bytes) {
-    if (x->link) link_deadline(x->http, x->link, clock_seconds() + BODY_SECONDS + (double)bytes / LEAST_RATE);
+    if (x->link) link_deadline(x->http, x->link, false, clock_seconds() + BODY_SECONDS + (double)bytes / LEAST_RATE);
 }
 
 static ssize_t on_read(void *owner, uint64_t position, char *to, size_t most) {

@@ -10,6 +10,7 @@
 typedef struct Link {
     int fd;             /* of the connection; open as long as the link is listed */
     double deadline;    /* of the clock, for what is under way; 0: none           */
+    bool reads;         /* a request, or its end, is still to come                */
     Exchange *exchange; /* under way, or NULL                                     */
     struct Link *next, **at;
     char peer[64];
@@ -69,8 +70,8 @@ enum MHD_Result exchange_queue(Exchange *x);
 void exchange_closed(Exchange *x, bool whole);
 /* The daemon ends: whoever waits is resumed, and finds that there is no answer. */
 void exchange_abandon(Exchange *x);
-/* Sets when what is under way must be over; 0: never. */
-void link_deadline(Httpd *h, Link *link, double deadline);
+/* Sets when what is under way must be over (0: never), and whether that is a request. */
+void link_deadline(Httpd *h, Link *link, bool reads, double deadline);
 /* A path as it came (with its query) to what it means, malloc'ed; NULL: it does not begin with '/', has a broken escape,
  * or a control character. */
 char *path_decoded(const char *raw);
