@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""serve_client.py PORT PID CASES...: attacks on a server of tests/test_serve.sh. A line for each check: its name, a tab,
+"""serve_client.py PORT PID CASE[:COUNT]...: attacks on a server of tests/test_serve.sh. A line for each check: its name, a tab,
 "ok" or what was found. Standard library only."""
 import json, os, socket, sys, threading, time
 
@@ -207,8 +207,10 @@ def aborts(count=240):
             read_all(s)
         s.close()
 
+    over = []
+
     def others():
-        for _ in range(6):
+        while not over:
             got = raw(post(b"/v1/completions", ask(40)), 60)
             if status(got) == 200 and json.loads(body(got))["choices"][0]["text"] != want:
                 wrong.append(got)
@@ -221,6 +223,7 @@ def aborts(count=240):
             t.start()
         for t in group:
             t.join()
+    over.append(True)
     other.join()
     say("answers beside clients that leave are the same", not wrong, wrong)
     say("all slots are free again", settled(20), get_json(b"/slots"))
@@ -290,6 +293,16 @@ def crowd():
     say("descriptors that are spent come back", status(got) == 200, got)
 
 
+def many(count=500):
+    """Connections that say nothing, beside requests that are answered."""
+    held = [connect() for _ in range(count)]
+    got = [raw(post(b"/v1/completions", ask(8)), 60) for _ in range(5)]
+    say(f"answers beside {count} connections", all(status(g) == 200 for g in got), got)
+    for s in held:
+        s.close()
+    say("and they are gone afterwards", settled(20))
+
+
 def slow_start():
     """A client that sends a header line now and then; watched beside the other cases."""
     s, began = connect(30), time.monotonic()
@@ -340,4 +353,5 @@ def drain():
 
 
 for case in sys.argv[3:]:
-    globals()[case]()
+    name, _, count = case.partition(":")
+    globals()[name](*([int(count)] if count else []))
