@@ -3,8 +3,9 @@
 #   spread RANKS ARGUMENTS...          as run, under mpirun
 #   spread_as RANK VARIABLE=VALUE RANKS ARGUMENTS...     likewise; one rank has that in its environment
 #   endless RANKS ARGUMENTS...         work without end in the background; returns when it runs, $running: how many ranks do
+#                                      until=FILE: when that is there
 #   ended                              waits for its end: $status, $took seconds, $left ranks that are still there
-root=
+root='' until=''
 [ "$(id -u)" != 0 ] || root=--allow-run-as-root
 export OMPI_MCA_btl_tcp_if_include=lo OMPI_MCA_oob_tcp_if_include=lo OMPI_MCA_rmaps_base_oversubscribe=1
 export OMPI_MCA_btl_base_warn_component_unused=0 ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0" # MPI's own leaks
@@ -55,7 +56,11 @@ endless() {
     timeout 100 mpirun $root --oversubscribe -n "$ranks" sh -c 'echo $$ >"$0/pid.$OMPI_COMM_WORLD_RANK"; exec "$@"' "$work" \
         "$QWENMESH" "$@" >"$work/out" 2>"$work/err" </dev/null &
     launcher=$!
-    sleep 4
+    for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
+        [ "$wait" -gt 8 ] && [ -z "$until" ] && break
+        [ -n "$until" ] && [ -e "$until" ] && break
+        sleep 0.5
+    done
     running=$(alive)
 }
 ended() {

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include "../src/base/hello.h"
 #include "../src/infer/orders.h"
+#include "../src/train/train_orders.h"
 
 /* Open MPI writes past the end of a buffer that a message of many KiB, read from the other process, does not fit into. */
 enum { TAG = 1, LONG_BYTES = sizeof(Hello) + 100 };
@@ -28,6 +29,7 @@ static void meet_wrong(const char *what) {
 static void order_wrong(const char *what) {
     static Hello all[2];
     static OpenOrder open;
+    static TrainOpen train = {.optimizer = 7};
     Order order = {.kind = ORDER_STEP, .engine = 1, .number = {1, 1}};
     MPI_Recv(&all[1], sizeof all[1], MPI_BYTE, 1, TAG, MPI_COMM_WORLD, MPI_STATUS_IGNORE);
     all[0] = all[1];
@@ -35,9 +37,13 @@ static void order_wrong(const char *what) {
     if (!strcmp(what, "kind")) order.kind = 99;
     if (!strcmp(what, "engine")) order.engine = MAX_ENGINES;
     if (!strcmp(what, "open")) order.kind = ORDER_OPEN;
+    if (!strncmp(what, "train-", 6)) order = (Order){.kind = ORDER_TRAIN, .number = {TRAIN_STEP}};
+    if (!strcmp(what, "train-kind")) order.number[0] = 99;
+    if (!strcmp(what, "train-open")) order.number[0] = TRAIN_OPEN;
     put(1, &order, !strcmp(what, "torn") ? 30 : sizeof order);
     memset(&open, 'x', sizeof open);
     if (!strcmp(what, "open")) put(1, &open, sizeof open);
+    if (!strcmp(what, "train-open")) put(1, &train, sizeof train);
 }
 
 int main(int argc, char **argv) {

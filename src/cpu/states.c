@@ -113,7 +113,7 @@ bool cpu_state_read(void *backend, Tensor t, float *out, Err *err) {
     float *data = state_data(cpu, t, &n, err);
     if (!data) return false;
     if (n->value == VALUE_ROWS) {
-        memcpy(out, data, (size_t)(cpu->step.given.rows * node_width(n)) * sizeof *out);
+        if (out) memcpy(out, data, (size_t)(cpu->step.given.rows * node_width(n)) * sizeof *out);
         return true;
     }
     int64_t width = rect_whole(n).columns.last;
@@ -121,7 +121,7 @@ bool cpu_state_read(void *backend, Tensor t, float *out, Err *err) {
         Rect whole;
         const Rect *r = rects_of(cpu, n, rank, &whole, &count);
         for (int i = 0; i < count; i++)
-            if (rank == 0 && cpu->spread.rank == 0)
+            if (rank == 0 && cpu->spread.rank == 0 && out)
                 rect_copy(cpu, n, data, &r[i], out + r[i].rows.first * width + r[i].columns.first, width, false);
             else if (rank > 0 && r != &whole && (cpu->spread.rank == 0 || cpu->spread.rank == rank))
                 rect_fetch(cpu, n, data, &r[i], rank, out);
@@ -135,7 +135,7 @@ bool cpu_state_write(void *backend, Tensor t, const float *in, Err *err) {
     float *data = state_data(cpu, t, &n, err);
     if (!data) return false;
     if (n->value == VALUE_ROWS) {
-        memcpy(data, in, (size_t)(cpu->step.given.rows * node_width(n)) * sizeof *in);
+        if (in) memcpy(data, in, (size_t)(cpu->step.given.rows * node_width(n)) * sizeof *in);
         return true;
     }
     int64_t width = rect_whole(n).columns.last;
@@ -143,7 +143,7 @@ bool cpu_state_write(void *backend, Tensor t, const float *in, Err *err) {
         Rect whole;
         const Rect *r = rects_of(cpu, n, rank, &whole, &count);
         for (int i = 0; i < count; i++)
-            if (rank == 0 && cpu->spread.rank == 0)
+            if (rank == 0 && cpu->spread.rank == 0 && in)
                 rect_copy(cpu, n, data, &r[i], (float *)(uintptr_t)in + r[i].rows.first * width + r[i].columns.first, width,
                           true);
             else if (rank > 0 && (cpu->spread.rank == 0 || cpu->spread.rank == rank))

@@ -13,7 +13,7 @@ typedef enum OptimizerKind { OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZER_MUON } Op
 typedef struct TrainerOptions {
     QmEngineOptions engine;     /* model, mesh, threads, isa, act, random                                          */
     int64_t seq_len;            /* most tokens of a row                                                            */
-    int64_t micro_batch;        /* rows that pass at once                                                          */
+    int64_t micro_batch;        /* rows that pass at once; over several processes: of each group (rank_groups.h)   */
     OptimizerKind optimizer;
     bool recompute;             /* of each layer only its input is kept for the backward pass                      */
     bool ema;                   /* averages of the weights are kept                                                */
