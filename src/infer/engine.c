@@ -17,13 +17,11 @@
 
 /* Held while an engine is opened or closed, which changes what a process has only one of: the environment that a plugin
  * reads, the messages between ranks. */
-static pthread_mutex_t process = PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+static Turn process = TURN_INITIALIZER;
 
-static pthread_mutex_t *lock_of(const QmEngine *e) {
-    return transport_ranks() > 1 ? &process : (pthread_mutex_t *)&e->lock;
-}
-void engine_enter(const QmEngine *e) { pthread_mutex_lock(lock_of(e)); }
-void engine_leave(const QmEngine *e) { pthread_mutex_unlock(lock_of(e)); }
+static Turn *turn_of(const QmEngine *e) { return transport_ranks() > 1 ? &process : (Turn *)&e->turn; }
+void engine_enter(const QmEngine *e) { turn_take(turn_of(e)); }
+void engine_leave(const QmEngine *e) { turn_end(turn_of(e)); }
 
 enum { DEFAULT_ROWS = 128, DEFAULT_CONTEXT = 4096, MAX_SLOTS = 1024, MAX_CANDIDATES = 4096 };
 
@@ -213,7 +211,7 @@ QmEngine *engine_open_as(QmSource *given, const QmEngineOptions *o, int spread_n
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
     BackendOptions b = {0};
     if (!e) return NULL;
-    e->lock = (pthread_mutex_t)PTHREAD_RECURSIVE_MUTEX_INITIALIZER_NP;
+    e->turn = (Turn)TURN_INITIALIZER;
     e->spread_number = spread_number;
     if (o->watch) e->own_watch = *o->watch, e->watch = &e->own_watch;
     e->backend = backend_named(o->backend);
@@ -236,17 +234,17 @@ QmEngine *qm_engine_open(const QmEngineOptions *given, QmErr *err) { return qm_e
 QmEngine *qm_engine_open_from(QmSource *source, const QmEngineOptions *given, QmErr *err) {
     QmEngineOptions o;
     if (!engine_options_take(&o, given, err)) return NULL;
-    pthread_mutex_lock(&process);
+    turn_take(&process);
     const QmWatch *before = watch_use(o.watch);
     QmEngine *e = engine_open_as(source, &o, 0, err);
     watch_use(before);
-    pthread_mutex_unlock(&process);
+    turn_end(&process);
     return e;
 }
 
 void qm_engine_close(QmEngine *e) {
     if (!e) return;
-    pthread_mutex_lock(&process);
+    turn_take(&process);
     const QmWatch *before = watch_use(e->watch);
     lead_close(e);
     if (e->state) e->backend->close(e->state);
@@ -261,9 +259,9 @@ void qm_engine_close(QmEngine *e) {
     free(e->row_token);
     free(e->row_settled);
     free(e->hidden);
-    pthread_mutex_destroy(&e->lock);
+    turn_destroy(&e->turn);
     free(e);
-    pthread_mutex_unlock(&process);
+    turn_end(&process);
 }
 
 const QmModelInfo *qm_engine_info(const QmEngine *e) { return &e->info; }

@@ -1,8 +1,8 @@
 /* engine.h: within src/infer: what an engine and a session are made of. */
 #ifndef ENGINE_H
 #define ENGINE_H
-#include <pthread.h>
 #include <stdatomic.h>
+#include "../base/turn.h"
 #include "../graph/backend.h"
 #include "../model/model_graph.h"
 
@@ -28,7 +28,7 @@ struct QmEngine {
     int64_t *row_token;      /* [rows] which token of it,                                        */
     bool *row_settled;       /* [rows] of logit rows: nothing is to be read of it any more       */
     atomic_uint interrupts;  /* so far: a qm_forward that began before one of them ends */
-    pthread_mutex_t lock;    /* see engine_enter */
+    Turn turn;               /* see engine_enter */
     int spread_number;       /* over several ranks: its number on all of them (lead.h); 0: this process's alone */
 };
 
@@ -45,7 +45,7 @@ struct QmSession {
 };
 
 /* Whoever works on an engine, its sessions' caches or its table of slots does it between these two: one thread at a
- * time, which may enter again. Over several processes it is one thread for all engines: their messages share one
+ * time, in the order in which they came, which may enter again. Over several processes it is one thread for all engines: their messages share one
  * way. */
 void engine_enter(const QmEngine *engine);
 void engine_leave(const QmEngine *engine);
