@@ -7,9 +7,9 @@
 #include "../base/output.h"
 #include "../io/json.h"
 #include "../io/safetensors.h"
+#include "../io/sentence.h"
 #include "forward_batch.h"
 #include "model_options.h"
-#include "sentence.h"
 
 enum { SLOTS = 8 }; /* texts in one step */
 static const double LEAST_LENGTH = 1e-12; /* of a vector that is divided by it */

@@ -14,7 +14,7 @@ typedef struct Serving {
     Texts names, origins, hosts, key_files;
     const char *api_key, *log_format, *pid_file;
     int64_t port, connections, per_address, body_mib;
-    bool no_api_key;
+    bool no_api_key, embeddings;
     int code;                 /* of a model that could not be opened: it was told already */
     ServerModel model;
 } Serving;
@@ -75,6 +75,7 @@ static bool settle(Serving *c, Err *err) {
     o->http.per_address = (int)(c->per_address ? c->per_address : local ? c->connections : (c->connections + 3) / 4);
     o->max_body = c->body_mib << 20;
     o->model_path = c->m.engine.model;
+    o->vector_slots = c->embeddings;
     if (!!o->http.cert != !!o->http.key) return err_as(err, QM_USAGE, "expected --ssl-cert-file and --ssl-key-file together");
     if (o->http.cert && host_is_path(o->http.host)) return err_as(err, QM_USAGE, "a Unix socket has no TLS");
     if (!c->log_format || !strcmp(c->log_format, "text") || !strcmp(c->log_format, "json")) o->log = stderr;
@@ -105,7 +106,9 @@ static bool open_all(void *owner, ServerModel *out, Err *err) {
     guess.engine.lora = NULL; /* it is the model's */
     guess.engine.slots = 1;
     if (!(c->model.source = model_source(c->m.engine.model, err))) return false;
-    c->model.engine = model_open("serve", &c->m, false, &c->code);
+    bool vectors = c->o.vector_slots > 0; /* of the states that every row leaves */
+    c->m.engine.slots += c->o.vector_slots;
+    c->model.engine = model_open("serve", &c->m, vectors, &c->code);
     if (c->model.engine && c->d.model) c->model.draft = model_open("serve", &guess, false, &c->code);
     if (c->code) return false;
     c->model.tokenizer = model_tokenizer(&c->m, err);
@@ -150,6 +153,7 @@ int cmd_serve(int argc, char **argv) {
         FLOAT("timeout", 0, &c.o.timeout, 0, 1e6, "S", "seconds a request may take; 0 is off (default 600)"),
         FLOAT("drain", 0, &c.o.drain, 0, 1e6, "S", "seconds to end what is under way at the end (default 30)"),
         INT("prefill-rows", 0, &c.o.prefill_rows, 0, 8192, "N", "rows of prompts in a step while others decode; 0: all (default 32)"),
+        FLAG("embeddings", 0, &c.embeddings, "a model for text makes vectors, too: /v1/embeddings"),
         CHAT_TEMPLATE_OPTION(c.m),
         DRAFT_OPTIONS(c.d),
         TEXTS("cors-origins", 0, &c.origins, "ORIGIN", "pages that may ask from a browser; *: all (default none)"),

@@ -30,6 +30,7 @@ typedef struct ChatRequest {
     ToolChoice tool_choice; /* TOOLS_NONE where there are no tools                                               */
     char tool_name[65];    /* of TOOLS_NAMED, one of the tools                                                    */
     bool parallel_tools;
+    bool functions;        /* they came as "functions", and calls go back as "function_call"                       */
     json_t *variables;     /* chat_template_kwargs, an object; NULL: none                                         */
     json_t *documents;     /* for the template; NULL: none                                                        */
     bool add_generation_prompt, continue_final;

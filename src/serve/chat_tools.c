@@ -86,6 +86,8 @@ bool request_functions(ChatRequest *r, const json_t *functions, const json_t *ch
     size_t i, count = json_array_size(functions);
     const json_t *function;
     if (!json_is_array(functions)) return request_wrong(r, err, "functions", "expected a list");
+    r->functions = true;
+    r->parallel_tools = false;
     if (count > MAX_TOOLS) return request_wrong(r, err, "functions", "expected at most %d, got %zu", MAX_TOOLS, count);
     if (count && !(r->tools = json_array())) return request_memory(err);
     json_array_foreach(functions, i, function) {

@@ -62,7 +62,10 @@ bool completion_request_read(ChatRequest *r, const json_t *body, Err *err) {
     if (suffix && !(json_is_text(suffix) && json_string_length(suffix) == 0))
         return request_wrong(r, err, "suffix", "filling in between two texts is not supported");
     r->max_new = DEFAULT_NEW;
-    return request_prompts(r, request_member(body, "prompt"), "prompt", err) &&
-           request_flag(r, body, "echo", &r->echo, err) && request_fields(r, body, 0, err) &&
-           read_logprobs(r, body, err) && read_best(r, body, err);
+    bool ok = request_prompts(r, request_member(body, "prompt"), "prompt", err) &&
+              request_flag(r, body, "echo", &r->echo, err) && request_fields(r, body, 0, err) &&
+              read_logprobs(r, body, err) && read_best(r, body, err);
+    if (ok && r->stream && r->echo && r->logprobs)
+        return request_wrong(r, err, "echo", "log-probabilities of a prompt cannot be streamed");
+    return ok;
 }

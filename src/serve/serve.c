@@ -7,6 +7,8 @@
 #include "../base/guard.h"
 #include "access_log.h"
 #include "dispatch.h"
+#include "embedder.h"
+#include "fingerprint.h"
 #include "job.h"
 #include "routes.h"
 
@@ -131,9 +133,28 @@ static bool run(Running *r, Err *err) {
 
 static bool has_text(const ServerModel *m) { return !strcmp(qm_engine_info(m->engine)->head, "causal"); }
 
+static bool generates(void *owner) {
+    const Running *r = owner;
+    return r->server.model.generator && qm_generator_busy(r->server.model.generator);
+}
+
+/* Vectors have slots of their own, which are taken before the generator takes all others; a model without text has no
+ * others. */
+static bool open_embedder(Running *r, Err *err) {
+    Server *s = &r->server;
+    const QmModelInfo *i = qm_engine_info(s->model.engine);
+    s->slots = i->slots;
+    if (!sentence_open(&s->sentence, s->options->model_path, err)) return false;
+    if (has_text(&s->model) && !s->options->vector_slots) return true;
+    int64_t slots = has_text(&s->model) ? s->options->vector_slots : i->slots;
+    s->slots -= slots;
+    return (s->embedder = embedder_new(s->model.engine, slots, generates, r, err)) != NULL;
+}
+
 static bool open_model(Running *r, ModelOpen open, void *owner, Err *err) {
     ServerModel *m = &r->server.model;
-    if (!open(owner, m, err)) return false;
+    if (!open(owner, m, err) || !open_embedder(r, err)) return false;
+    server_fingerprint_set(&r->server);
     if (has_text(m) && !(m->generator = qm_generator_new(m->engine, m->tokenizer, m->draft, err))) return false;
     if (m->generator && r->server.options->prefill_rows >= 0)
         qm_generator_prefill_rows(m->generator, r->server.options->prefill_rows);
@@ -164,14 +185,16 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
     ok = ok && signals_start(&r, err) && open_model(&r, open, owner, err);
     if (ok) {
         ServerState loading = SERVER_LOADING;
-        server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)qm_engine_info(s->model.engine)->slots,
+        server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)s->slots,
                    (long long)qm_engine_info(s->model.engine)->context);
         atomic_compare_exchange_strong(&s->state, &loading, SERVER_READY);
         ok = run(&r, err);
     }
     atomic_store(&s->state, ok ? SERVER_DRAINING : SERVER_BROKEN);
     if (r.dispatch) dispatch_stop(r.dispatch);
-    qm_generator_free(s->model.generator); /* who has not ended is told so */
+    embedder_free(s->embedder); /* what waits is told so, as those whose text has not ended */
+    qm_generator_free(s->model.generator);
+    sentence_free(&s->sentence);
     signals_end(&r);
     httpd_stop(s->http);
     dispatch_free(r.dispatch);

@@ -3,6 +3,7 @@
 #define SERVER_H
 #include <pthread.h>
 #include <stdatomic.h>
+#include "../io/sentence.h"
 #include "auth.h"
 #include "serve_call.h"
 #include "prometheus.h"
@@ -24,6 +25,7 @@ typedef struct ServerOptions {
     int64_t max_body;                /* bytes of a request                                                     */
     int64_t prefill_rows;            /* rows of prompts in a step while others decode; -1: the generator's own  */
     double timeout, drain;           /* seconds: of a request in all (0: none), of draining                    */
+    int64_t vector_slots;            /* that make vectors beside a generator; 0: it makes none                 */
     bool no_page, no_metrics, log_json;
     FILE *log;                       /* NULL: no log of requests                                               */
 } ServerOptions;
@@ -46,7 +48,11 @@ struct Server {
     Httpd *http;
     Counts counts;                   /* prometheus.h                                                           */
     int64_t started;                 /* seconds of the epoch: "created" of the model                           */
+    int64_t slots;                   /* of generation; the engine has those of vectors beside them             */
     struct Jobs *jobs;               /* job.h                                                                  */
+    struct Embedder *embedder;       /* embedder.h; NULL: no vectors are made                                  */
+    Sentence sentence;               /* how the model's folder makes vectors of texts                          */
+    char fingerprint[24];            /* "fp_...": system_fingerprint of answers                                */
     bool (*route_name)(int route, const char **method, const char **path); /* of the table, which stands above  */
 };
 

@@ -22,7 +22,7 @@ static void metrics(Call *call) {
     }
     if (g.ready || server_state(s) == SERVER_DRAINING) {
         jobs_count(s->jobs, &g.running, &g.waiting);
-        int64_t slots = qm_engine_info(s->model.engine)->slots;
+        int64_t slots = s->slots ? s->slots : 1;
         g.cache_used = (double)(g.running < slots ? g.running : slots) / (double)slots;
     }
     prometheus_text(&s->counts, &g, server_name(s), s->route_name, &out);

@@ -1,4 +1,4 @@
-/* test_chat_request.c: bodies of OpenAI's requests: every limit, the member that a refusal names, and what requests become
+/* test_serve_chat_request.c: bodies of OpenAI's requests: every limit, the member that a refusal names, and what requests become
  * that are taken. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,7 +1,7 @@
 /* sentence.c: see sentence.h. Source: sentence-transformers 5 (SentenceTransformer.py, models/Pooling.py). */
 #include <stdlib.h>
 #include <string.h>
-#include "../io/json.h"
+#include "json.h"
 #include "sentence.h"
 
 const char *const pooling_names[POOLING_COUNT] = {"last", "mean"};
