@@ -259,6 +259,10 @@ check-bare: all $(PAGES)
 	dev/check-bare.sh
 check-compilers:
 	dev/check-compilers.sh
+# Clients from PyPI against a server (network for the first time): see dev/check_clients.sh.
+check-clients: $(PROGRAM)
+	dev/check_clients.sh
+
 # The chat page in a real browser; several servers behind a real nginx. They say why they skip.
 check-page: qwenmesh
 	dev/check_page.sh
@@ -277,5 +281,5 @@ clean:
 	rm -rf $(BUILD) qwenmesh libqwenmesh.a $(SONAME) qwenmesh-mpi.so
 
 -include $(wildcard $(BUILD)/src/*.d $(BUILD)/src/*/*.d $(BUILD)/tests/*.d $(BUILD)/tests/*/*.d)
-.PHONY: FORCE all install uninstall deb check-bare check-compilers check-page check-proxy tests check fuzz bench-kernels bench-products bench-processors bench-transport golden-stablehlo model plugins demo clean
+.PHONY: FORCE all install uninstall deb check-bare check-compilers check-page check-proxy tests check fuzz bench-kernels bench-products bench-processors bench-transport golden-stablehlo model plugins demo clean check-clients
 .SECONDARY:
