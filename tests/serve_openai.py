@@ -108,6 +108,11 @@ def completions():
     check("beams", len(beams.get("choices", [])) == 2 and beams["choices"][0]["text"] != beams["choices"][1]["text"], beams)
     chunks = events(TEXT, {"prompt": "Hello", "max_tokens": 4, "temperature": 0, "echo": True})
     check("a stream of a completion", "".join(x["choices"][0]["text"] for x in chunks) == whole, chunks)
+    told = ask(TEXT, {"prompt": "Hello", "max_tokens": 8, "temperature": 0, "return_token_ids": True})[1]["choices"][0]["token_ids"]
+    at = next(i for i, x in enumerate(told) if x not in told[:i] and i)
+    ended = ask(TEXT, {"prompt": "Hello", "max_tokens": 8, "temperature": 0, "stop_token_ids": [told[at]], "logprobs": 0})[1]
+    check("ids that end an answer", ended["choices"][0]["finish_reason"] == "stop" and ended["usage"]["completion_tokens"] == at + 1
+          and len(ended["choices"][0]["logprobs"]["tokens"]) == at, (told, ended))
     stop = ask(TEXT, {"prompt": "Hello", "max_tokens": 4, "temperature": 0, "stop": [whole[6:7], "zzzz"]})[1]["choices"][0]
     check("stop strings are not told", stop["text"] == whole[5:6] and stop["finish_reason"] == "stop", (stop, whole))
 

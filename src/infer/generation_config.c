@@ -24,6 +24,19 @@ static bool eos_from_json(GenerationConfig *c, const json_t *ids, const char *wh
     return true;
 }
 
+/* vLLM's "stop_token_ids": ends beside those that are there. */
+static bool more_ends_from_json(GenerationConfig *c, const json_t *ids, const char *where, Err *err) {
+    if (!ids || json_is_null(ids)) return true;
+    GenerationConfig more = {0};
+    if (!json_is_array(ids)) return err_set(err, "%s: stop_token_ids: expected a list of ids", where);
+    if (!eos_from_json(&more, ids, where, err)) return false;
+    if (c->eos_count + more.eos_count > MAX_STOP_IDS)
+        return err_as(err, QM_LIMIT, "%s: stop_token_ids: expected at most %d ids with eos_token_id's, got %d", where,
+                      MAX_STOP_IDS, c->eos_count + more.eos_count);
+    for (int i = 0; i < more.eos_count; i++) c->eos[c->eos_count++] = more.eos[i];
+    return true;
+}
+
 bool generation_stop(GenerationConfig *c, const char *text, size_t bytes, const char *where, Err *err) {
     Stops *more = stops_add(c->stops, text, bytes, err);
     if (!more) return err_prefix(err, "%s", where), false;
@@ -187,6 +200,7 @@ bool generation_from_json(GenerationConfig *c, const GenerationConfig *base, con
     if (eos) c->eos_given = true;
     if (json_is_null(eos)) c->eos_count = 0;
     else if (eos && !eos_from_json(c, eos, where, err)) return false;
+    if (!more_ends_from_json(c, json_object_get(o, "stop_token_ids"), where, err)) return false;
     return stops_from_json(c, o, where, err) && lengths_from_json(c, o, where, err) &&
            filters_from_json(c, o, where, err) && penalties_from_json(c, o, where, err) &&
            searches_from_json(c, o, where, err) && structure_from_json(c, o, where, err);

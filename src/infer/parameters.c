@@ -12,9 +12,10 @@ static const char *const known[] = {
     "encoder_no_repeat_ngram_size", "forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty",
     "remove_invalid_values", "renormalize_logits", "num_beams", "num_beam_groups", "num_return_sequences", "best_of",
     "length_penalty", "diversity_penalty", "early_stopping", "penalty_alpha", "prompt_lookup_num_tokens",
-    "max_matching_ngram_size", "num_assistant_tokens", "logprobs", "top_logprobs", "prompt_logprobs", "eos_token_id", "stop_strings",
-    "stop", "suppress_tokens", "begin_suppress_tokens", "sequence_bias", "bad_words_ids", "logit_bias", "grammar",
-    "regex", "json_schema", "response_format", "choices", "tool_calls", "thinking", "pad_token_id", NULL,
+    "max_matching_ngram_size", "num_assistant_tokens", "logprobs", "top_logprobs", "prompt_logprobs",
+    "eos_token_id", "stop_token_ids", "stop_strings", "stop", "suppress_tokens", "begin_suppress_tokens",
+    "sequence_bias", "bad_words_ids", "logit_bias", "grammar", "regex", "json_schema", "response_format", "choices",
+    "tool_calls", "thinking", "pad_token_id", NULL,
 };
 
 /* Members of Hugging Face's GenerationConfig that do not change which tokens come: how its library computes, and ids
@@ -65,7 +66,6 @@ static const Elsewhere elsewhere[] = {
     {"num_predict", "\"max_new_tokens\""},
     {"min_tokens", "\"min_new_tokens\""},
     {"n", "\"num_return_sequences\""},
-    {"stop_token_ids", "\"eos_token_id\""},
     {"ignore_eos", "\"eos_token_id\": null"},
     {"repeat_penalty", "\"repetition_penalty\""},
     {"guided_regex", "\"regex\""},

@@ -130,7 +130,8 @@ json_t *completion_logprobs(const ChatRun *run, const ChatPrompt *p, const ChatC
     Legacy l = {json_array(), json_array(), json_array(), json_array(), *offset};
     for (int64_t i = 0; p && i < p->count; i++)
         legacy_add(run, &l, p->ids[i], p->logprobs ? p->logprobs + i * row : NULL);
-    for (int64_t i = 0; i < c->token_count; i++) legacy_add(run, &l, c->ids[i], c->logprobs ? c->logprobs + i * row : NULL);
+    for (int64_t i = 0; i < c->token_count; i++)
+        legacy_add(run, &l, c->ids[i], c->logprobs ? c->logprobs + i * row : NULL);
     *offset = l.at;
     return json_pack("{s:o,s:o,s:o,s:o}", "tokens", l.tokens, "token_logprobs", l.logprobs, "top_logprobs", l.top,
                      "text_offset", l.offsets);

@@ -11,8 +11,9 @@ static const char whole[] = "chat.completion", piece[] = "chat.completion.chunk"
 static void chunk(ChatRun *run, int64_t choice, json_t *delta, const char *finish) {
     ChatChoice *c = &run->choices[choice];
     bool tell = c->token_count > 0 && (run->request.logprobs || run->request.token_ids);
-    json_t *one = json_pack("{s:I,s:o,s:o*,s:s?}", "index", (json_int_t)choice, "delta", delta, "logprobs",
-                            tell && run->request.logprobs ? chat_logprobs(run, c) : json_null(), "finish_reason", finish);
+    json_t *one =
+        json_pack("{s:I,s:o,s:o*,s:s?}", "index", (json_int_t)choice, "delta", delta, "logprobs",
+                  tell && run->request.logprobs ? chat_logprobs(run, c) : json_null(), "finish_reason", finish);
     if (one && tell && run->request.token_ids) json_object_set_new(one, "token_ids", token_ids(c));
     if (one && finish) choice_proof(run, choice, one);
     json_t *o = one ? answer_head(run, piece, json_pack("[o]", one)) : NULL;
@@ -69,7 +70,8 @@ static json_t *text_json(const Text *text) { return json_stringn(text->data ? te
 static bool add_calls(const ChatRun *run, const ChatChoice *c, json_t *message) {
     json_t *list = json_array();
     for (int i = 0; list && i < c->call_count; i++) {
-        json_t *function = json_pack("{s:s,s:o}", "name", c->calls[i].name, "arguments", text_json(&c->calls[i].arguments));
+        json_t *function =
+            json_pack("{s:s,s:o}", "name", c->calls[i].name, "arguments", text_json(&c->calls[i].arguments));
         if (run->request.functions)
             return json_decref(list), json_object_set_new(message, "function_call", function) == 0;
         json_array_append_new(list, json_pack("{s:s,s:s,s:o}", "id", c->calls[i].id, "type", "function", "function",
@@ -80,8 +82,8 @@ static bool add_calls(const ChatRun *run, const ChatChoice *c, json_t *message) 
 
 static json_t *message_json(const ChatRun *run, const ChatChoice *c) {
     bool silent = c->call_count && !c->content.bytes;
-    json_t *m = json_pack("{s:s,s:o,s:n}", "role", "assistant", "content", silent ? json_null() : text_json(&c->content),
-                          "refusal");
+    json_t *m = json_pack("{s:s,s:o,s:n}", "role", "assistant", "content",
+                          silent ? json_null() : text_json(&c->content), "refusal");
     if (m && c->reasoning.bytes) json_object_set_new(m, "reasoning_content", text_json(&c->reasoning));
     if (m && c->call_count) add_calls(run, c, m);
     return m;
@@ -95,9 +97,9 @@ static void on_end(ChatRun *run) {
     json_t *choices = json_array();
     for (int64_t i = 0; choices && i < run->choice_count; i++) {
         const ChatChoice *c = &run->choices[i];
-        json_t *one = json_pack("{s:I,s:o,s:o,s:s}", "index", (json_int_t)i, "message", message_json(run, c), "logprobs",
-                                run->request.logprobs ? chat_logprobs(run, c) : json_null(), "finish_reason",
-                                finish_word(run, c));
+        json_t *one = json_pack("{s:I,s:o,s:o,s:s}", "index", (json_int_t)i, "message", message_json(run, c),
+                                "logprobs", run->request.logprobs ? chat_logprobs(run, c) : json_null(),
+                                "finish_reason", finish_word(run, c));
         if (one && run->request.token_ids) json_object_set_new(one, "token_ids", token_ids(c));
         if (one) choice_proof(run, i, one);
         json_array_append_new(choices, one);

@@ -98,7 +98,8 @@ static bool calls_of(ChatRequest *r, json_t *out, const json_t *m, size_t i, Err
     json_array_foreach(calls, k, call) {
         char at[40];
         snprintf(at, sizeof at, "tool_calls[%zu]", k);
-        json_t *one = call_of(r, json_object_get(call, "function"), json_object_get(call, "id"), place(i, at).text, err);
+        json_t *one =
+            call_of(r, json_object_get(call, "function"), json_object_get(call, "id"), place(i, at).text, err);
         if (one && list) json_array_append_new(list, one);
         if (!one) break;
     }
@@ -153,7 +154,8 @@ bool request_messages(ChatRequest *r, const json_t *messages, Err *err) {
     const json_t *m;
     if (!json_is_array(messages) || count == 0)
         return request_wrong(r, err, "messages", "expected a list of at least one message");
-    if (count > MAX_MESSAGES) return request_wrong(r, err, "messages", "expected at most %d, got %zu", MAX_MESSAGES, count);
+    if (count > MAX_MESSAGES)
+        return request_wrong(r, err, "messages", "expected at most %d, got %zu", MAX_MESSAGES, count);
     json_array_foreach(messages, i, m) if (!message_of(r, m, i, err)) return false;
     return true;
 }

@@ -1,4 +1,4 @@
-/* chat_prompt.c: what a request says to the model: messages rendered by the chat template, texts and ids of completions. */
+/* chat_prompt.c: what a request says to the model: messages rendered by the template, texts and ids of completions. */
 #include <stdlib.h>
 #include <string.h>
 #include "../text/tokenizer.h"
@@ -17,12 +17,14 @@ static void content_text(const json_t *content, Text *out) {
 }
 
 /* The last message's content goes behind the beginning of an answer: its text never becomes a control token. */
-static int64_t add_final(const QmTokenizer *t, const ChatRequest *r, int32_t **ids, int64_t count, char **text, Err *err) {
+static int64_t add_final(const QmTokenizer *t, const ChatRequest *r, int32_t **ids, int64_t count, char **text,
+                         Err *err) {
     Text content = {0};
     int32_t *more = NULL;
     content_text(json_object_get(json_array_get(r->messages, json_array_size(r->messages) - 1), "content"), &content);
     const char *begin = content.data ? content.data : "";
-    int64_t n = text_ok(&content, "a message", err) ? qm_tokenizer_encode(t, begin, content.bytes, false, &more, err) : -1;
+    int64_t n =
+        text_ok(&content, "a message", err) ? qm_tokenizer_encode(t, begin, content.bytes, false, &more, err) : -1;
     int32_t *both = n >= 0 ? realloc(*ids, (size_t)(count + n + 1) * sizeof *both) : NULL;
     if (both) {
         if (n) memcpy(both + count, more, (size_t)n * sizeof *more);
@@ -50,7 +52,8 @@ int64_t chat_prompt_ids(const Server *s, ChatRequest *r, int32_t **ids, char **t
     bool ok = root != NULL;
     if (ok && r->continue_final) { /* the answer goes on with the last message */
         but = json_copy(messages);
-        ok = (but && json_array_remove(but, json_array_size(but) - 1) == 0 && json_object_set(root, "messages", but) == 0) ||
+        ok = (but && json_array_remove(but, json_array_size(but) - 1) == 0 &&
+              json_object_set(root, "messages", but) == 0) ||
              request_memory(err);
     }
     int64_t n = ok ? tokenizer_chat(t, root, r->continue_final || r->add_generation_prompt, ids, text, err) : -1;
@@ -71,7 +74,8 @@ static int64_t list_ids(const Server *s, const json_t *list, int32_t **ids, Err 
     if (!(*ids = mem_new(count ? count : 1, sizeof **ids, "ids", err))) return -1;
     json_array_foreach(list, i, id) {
         if (json_integer_value(id) >= vocab) {
-            err_set(err, "id %lld is outside the vocabulary of %lld", (long long)json_integer_value(id), (long long)vocab);
+            err_set(err, "id %lld is outside the vocabulary of %lld", (long long)json_integer_value(id),
+                    (long long)vocab);
             free(*ids);
             *ids = NULL;
             return -1;

@@ -21,7 +21,8 @@ static void run_free(void *user) {
     ChatRun *run = user;
     if (run->form->free && run->state) run->form->free(run->state);
     for (int64_t i = 0; run->choices && i < run->choice_count; i++) choice_free(&run->choices[i]);
-    for (int64_t i = 0; run->prompts && i < run->prompt_count; i++) free(run->prompts[i].ids), free(run->prompts[i].logprobs);
+    for (int64_t i = 0; run->prompts && i < run->prompt_count; i++)
+        free(run->prompts[i].ids), free(run->prompts[i].logprobs);
     free(run->choices);
     free(run->prompts);
     chat_request_free(&run->request);
@@ -33,7 +34,8 @@ void chat_choice_told(ChatChoice *c) { c->token_count = 0; }
 
 ChatUsage chat_run_usage(const ChatRun *run) {
     ChatUsage u = {0};
-    for (int64_t i = 0; i < run->prompt_count; i++) u.prompt += run->prompts[i].count, u.cached += run->prompts[i].cached;
+    for (int64_t i = 0; i < run->prompt_count; i++)
+        u.prompt += run->prompts[i].count, u.cached += run->prompts[i].cached;
     for (int64_t i = 0; i < run->choice_count; i++) u.generated += run->choices[i].tokens;
     return u;
 }
@@ -64,7 +66,8 @@ typedef struct Telling { ChatRun *run; int64_t choice; } Telling;
 static bool keep_event(ChatRun *run, ChatChoice *c, const ToolEvent *e) {
     Err err = {0};
     if (e->kind == TOOL_BEGIN) {
-        if (!mem_grow((void **)&c->calls, &c->call_capacity, (size_t)c->call_count + 1, sizeof *c->calls, "calls", &err))
+        if (!mem_grow((void **)&c->calls, &c->call_capacity, (size_t)c->call_count + 1, sizeof *c->calls, "calls",
+                      &err))
             return false;
         ChatCall *call = &c->calls[c->call_count++];
         *call = (ChatCall){0};
@@ -133,7 +136,9 @@ static void drop_end(ChatRun *run, ChatChoice *c, const QmSequence *s) {
     bool special = false;
     int32_t last = c->ids[c->token_count - 1];
     const char *piece = qm_tokenizer_piece(run->call->server->model.tokenizer, last, &bytes, &special);
-    if (last == s->ids[s->count - 1] && (!piece || special)) c->token_count--;
+    bool end = !piece || special;
+    for (int64_t i = 0; i < run->request.stop_id_count; i++) end |= last == run->request.stop_ids[i];
+    if (end && last == s->ids[s->count - 1]) c->token_count--;
 }
 
 static void end_choice(ChatRun *run, int64_t choice, const QmSequence *s) {
@@ -188,12 +193,16 @@ static void on_failed(Job *job, int status, const char *type, const char *messag
 /* ---- Getting ready ----------------------------------------------------------------------------------------------- */
 
 /* Answers that something is wrong. */
-static bool refuse(Call *call, const Err *err, const char *param) { return serve_failed(call, err, *param ? param : NULL), false; }
+static bool refuse(Call *call, const Err *err, const char *param) {
+    return serve_failed(call, err, *param ? param : NULL), false;
+}
 
 static bool too_long(Call *call, int64_t prompt, int64_t context, const char *param) {
-    serve_error(call, 400, "invalid_request_error", "context_length_exceeded", param,
-                "This model's maximum context length is %lld tokens. However, your prompt has %lld tokens. Please reduce "
-                "its length.", (long long)context, (long long)prompt);
+    serve_error(
+        call, 400, "invalid_request_error", "context_length_exceeded", param,
+        "This model's maximum context length is %lld tokens. However, your prompt has %lld tokens. Please reduce "
+        "its length.",
+        (long long)context, (long long)prompt);
     return false;
 }
 
@@ -260,7 +269,8 @@ static void start(ChatRun *run, AnswerShape shape, Err *err) {
     bool ok = items != NULL;
     for (int64_t i = 0; ok && i < run->prompt_count; i++) {
         const ChatPrompt *p = &run->prompts[i];
-        parameters[i] = run_parameters(s, r, run->seed, qm_engine_info(s->model.engine)->context - p->count, shape, err);
+        parameters[i] =
+            run_parameters(s, r, run->seed, qm_engine_info(s->model.engine)->context - p->count, shape, err);
         ok = parameters[i] != NULL;
         for (int64_t k = 0; ok && k < each; k++)
             items[i * each + k] = (JobItem){.ids = p->ids, .count = p->count, .parameters = parameters[i],

@@ -24,7 +24,8 @@ static bool add_function(ChatRequest *r, const json_t *function, const char *whe
         return request_wrong(r, err, where, "name: expected 1 to 64 letters, digits, _ and -");
     if (request_has_tool(r, json_string_value(name)))
         return request_wrong(r, err, where, "name: \"%s\" is there twice", json_string_value(name));
-    if (description && !json_is_text(description)) return request_wrong(r, err, where, "description: expected a string");
+    if (description && !json_is_text(description))
+        return request_wrong(r, err, where, "description: expected a string");
     if (parameters && !json_is_object(parameters))
         return request_wrong(r, err, where, "parameters: expected a JSON schema, an object");
     json_t *out = json_object();
@@ -52,8 +53,9 @@ static bool choice_of(ChatRequest *r, const json_t *choice, Err *err) {
     const json_t *function = json_object_get(choice, "function"),
                  *name = json_object_get(function ? function : choice, "name");
     if (!json_is_object(choice) || !json_is_text(name))
-        return request_wrong(r, err, "tool_choice",
-                             "expected none, auto, required or {\"type\": \"function\", \"function\": {\"name\": ...}}");
+        return request_wrong(
+            r, err, "tool_choice",
+            "expected none, auto, required or {\"type\": \"function\", \"function\": {\"name\": ...}}");
     if (!request_has_tool(r, json_string_value(name)))
         return request_wrong(r, err, "tool_choice", "no tool is named \"%s\"",
                              name_text(json_string_value(name), json_string_length(name)).text);

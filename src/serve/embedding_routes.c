@@ -56,17 +56,20 @@ static void answer(TextRows *rows, EmbedWork *w) {
         tokens += w->count[i];
         if (!normalize(vector, w->columns, v->normalize)) {
             json_decref(data);
-            serve_error(rows->call, 500, "server_error", NULL, NULL,
-                        "the states of text %lld are not numbers (NaN or infinite): a damaged checkpoint, or an overflow",
-                        (long long)i);
+            serve_error(
+                rows->call, 500, "server_error", NULL, NULL,
+                "the states of text %lld are not numbers (NaN or infinite): a damaged checkpoint, or an overflow",
+                (long long)i);
             return;
         }
-        json_array_append_new(data, json_pack("{s:s,s:I,s:o}", "object", "embedding", "index", (json_int_t)i, "embedding",
-                                              v->base64 ? base64_json(vector, w->columns) : vector_json(vector, w->columns)));
+        json_array_append_new(data,
+                              json_pack("{s:s,s:I,s:o}", "object", "embedding", "index", (json_int_t)i, "embedding",
+                                        v->base64 ? base64_json(vector, w->columns) : vector_json(vector, w->columns)));
     }
     rows->call->facts.prompt = tokens;
-    reply_json(rows->call, 200, json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model,
-                                          "usage", "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
+    reply_json(rows->call, 200,
+               json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model, "usage",
+                         "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
 }
 
 /* ---- The request ------------------------------------------------------------------------------------------------- */
@@ -89,7 +92,8 @@ static int64_t text_ids(const Server *s, const PromptText *p, const char *before
 }
 
 static bool read_form(Call *call, ChatRequest *r, Vectors *v, Err *err) {
-    const json_t *format = request_member(call->json, "encoding_format"), *pooling = request_member(call->json, "pooling");
+    const json_t *format = request_member(call->json, "encoding_format"),
+                 *pooling = request_member(call->json, "pooling");
     int64_t size = qm_engine_info(call->server->model.engine)->hidden, dimensions = size;
     v->normalize = call->server->sentence.normalize;
     v->rows.work->mean = call->server->sentence.pooling == POOLING_MEAN;
@@ -103,8 +107,8 @@ static bool read_form(Call *call, ChatRequest *r, Vectors *v, Err *err) {
         !request_flag(r, call->json, "normalize", &v->normalize, err))
         return false;
     if (dimensions != size)
-        return request_wrong(r, err, "dimensions", "the model's vectors have %lld numbers: not every model's can be cut",
-                             (long long)size);
+        return request_wrong(r, err, "dimensions",
+                             "the model's vectors have %lld numbers: not every model's can be cut", (long long)size);
     return true;
 }
 
@@ -130,7 +134,8 @@ void embeddings(Call *call) {
     const char *served = server_model_name(call, json_is_text(model) ? json_string_value(model) : NULL);
     if (!served) return;
     if (!call->server->embedder || !embedder_columns(call->server->embedder, "states")) {
-        serve_error(call, 400, "invalid_request_error", NULL, "model", "the server makes no vectors: the model's head is '%s'"
+        serve_error(call, 400, "invalid_request_error", NULL, "model",
+                    "the server makes no vectors: the model's head is '%s'"
                     " (a model for text makes them with serve --embeddings)",
                     qm_engine_info(call->server->model.engine)->head);
         return;

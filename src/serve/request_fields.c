@@ -1,4 +1,4 @@
-/* request_fields.c: the members that OpenAI's chats and completions share, and what clients of vLLM and llama.cpp add. */
+/* request_fields.c: the members that chats and completions share, and what clients of vLLM and llama.cpp add. */
 #include <stdlib.h>
 #include <string.h>
 #include "chat_request.h"
@@ -92,7 +92,8 @@ static bool read_bias(ChatRequest *r, const json_t *body, Err *err) {
     if (!bias) return true;
     if (!json_is_object(bias)) return request_wrong(r, err, "logit_bias", "expected an object {\"id\": bias}");
     if (json_object_size(bias) > MAX_BIASES)
-        return request_wrong(r, err, "logit_bias", "expected at most %d ids, got %zu", MAX_BIASES, json_object_size(bias));
+        return request_wrong(r, err, "logit_bias", "expected at most %d ids, got %zu", MAX_BIASES,
+                             json_object_size(bias));
     if (json_object_size(bias) == 0) return true;
     json_object_foreach(bias, key, value) {
         int64_t id;

@@ -50,7 +50,8 @@ static json_t *ranked(Pairs *p, int64_t count) {
 static json_t *listed(const Pairs *p, int64_t count) {
     json_t *list = json_array();
     for (int64_t i = 0; list && i < count; i++)
-        json_array_append_new(list, json_pack("{s:I,s:s,s:f}", "index", (json_int_t)i, "object", "score", "score", p->score[i]));
+        json_array_append_new(
+            list, json_pack("{s:I,s:s,s:f}", "index", (json_int_t)i, "object", "score", "score", p->score[i]));
     return list;
 }
 
@@ -67,10 +68,10 @@ static void answer(TextRows *rows, EmbedWork *w) {
     } else {
         json_t *list = !ok ? NULL : p->ranks ? ranked(p, w->texts) : listed(p, w->texts);
         new_id(p->ranks ? "rerank-" : "score-", id);
-        reply_json(rows->call, 200, json_pack("{s:s,s:s,s:I,s:s,s:o,s:{s:I,s:I}}", "id", id, "object", "list", "created",
-                                              (json_int_t)wall_seconds(), "model", p->model, p->ranks ? "results" : "data",
-                                              list, "usage", "prompt_tokens", (json_int_t)tokens, "total_tokens",
-                                              (json_int_t)tokens));
+        reply_json(rows->call, 200,
+                   json_pack("{s:s,s:s,s:I,s:s,s:o,s:{s:I,s:I}}", "id", id, "object", "list", "created",
+                             (json_int_t)wall_seconds(), "model", p->model, p->ranks ? "results" : "data", list,
+                             "usage", "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
     }
     free(p->score);
     json_decref(p->documents);
@@ -111,16 +112,18 @@ static bool scores_pairs(Call *call) {
     const QmModelInfo *i = qm_engine_info(call->server->model.engine);
     bool fits = !strcmp(i->head, "sequence") && i->labels == 1 && call->server->model.tokenizer;
     if (!fits)
-        serve_error(call, 400, "invalid_request_error", NULL, "model",
-                    "the model does not score pairs of texts: its head is '%s' with %lld labels, expected 'sequence' with one",
-                    i->head, (long long)i->labels);
+        serve_error(
+            call, 400, "invalid_request_error", NULL, "model",
+            "the model does not score pairs of texts: its head is '%s' with %lld labels, expected 'sequence' with one",
+            i->head, (long long)i->labels);
     return fits;
 }
 
 static Pairs *read_pairs(Call *call, ChatRequest *r, const char *left, const char *right, Err *err) {
     const json_t *a = request_member(call->json, left), *b = request_member(call->json, right);
     size_t many = json_is_array(b) ? json_array_size(b) : 1, first = json_is_array(a) ? json_array_size(a) : 1;
-    if (!a || (first != 1 && first != many)) return request_wrong(r, err, left, "expected a text, or as many as the others"), NULL;
+    if (!a || (first != 1 && first != many))
+        return request_wrong(r, err, left, "expected a text, or as many as the others"), NULL;
     if (!b || many < 1 || many > MAX_PROMPTS)
         return request_wrong(r, err, right, "expected a text, or a list of 1 to %d", MAX_PROMPTS), NULL;
     Pairs *p = (Pairs *)text_rows_new(call, sizeof *p, (int64_t)many, "logits", answer, err);
@@ -142,8 +145,8 @@ static json_t *texts_of(const json_t *list) {
 }
 
 static void run(Call *call, bool ranks, const char *left, const char *right) {
-    static const char *const names[] = {"query", "documents", "top_n", "return_documents", "text_1", "text_2", "queries",
-                                        "model", NULL};
+    static const char *const names[] = {"query",   "documents", "top_n", "return_documents", "text_1", "text_2",
+                                        "queries", "model",     NULL};
     ChatRequest r = {0};
     Err err = {0};
     const json_t *model = request_member(call->json, "model");

@@ -5,7 +5,9 @@
 
 bool request_beams(const ChatRequest *r) { return json_integer_value(json_object_get(r->parameters, "num_beams")) > 1; }
 
-static bool set_int(json_t *o, const char *name, int64_t value) { return json_object_set_new(o, name, json_integer(value)) == 0; }
+static bool set_int(json_t *o, const char *name, int64_t value) {
+    return json_object_set_new(o, name, json_integer(value)) == 0;
+}
 
 QmParameters *run_parameters(const Server *s, ChatRequest *r, int64_t seed, int64_t room, AnswerShape shape, Err *err) {
     int64_t most = r->max_new >= 0 && r->max_new < room ? r->max_new : room;

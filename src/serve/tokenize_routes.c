@@ -76,8 +76,8 @@ void tokenize(Call *call) {
         refuse(call, &r, &err);
         return;
     }
-    json_t *o = json_pack("{s:o,s:I,s:I}", "tokens", ids_json(t, ids, n, pieces), "count", (json_int_t)n, "max_model_len",
-                          (json_int_t)qm_engine_info(call->server->model.engine)->context);
+    json_t *o = json_pack("{s:o,s:I,s:I}", "tokens", ids_json(t, ids, n, pieces), "count", (json_int_t)n,
+                          "max_model_len", (json_int_t)qm_engine_info(call->server->model.engine)->context);
     json_t *list = o && strings ? json_array() : NULL;
     for (int64_t i = 0; list && i < n; i++) json_array_append_new(list, piece_json(t, ids[i]));
     if (list) json_object_set_new(o, "token_strs", list);
@@ -101,7 +101,8 @@ void detokenize(Call *call) {
             err_set(&err, "tokens[%zu]: expected an id below %d", i, qm_tokenizer_vocab(call->server->model.tokenizer));
         ids[i] = (int32_t)v;
     }
-    char *text = err.kind ? NULL : qm_tokenizer_decode(call->server->model.tokenizer, ids, (int64_t)count, false, &bytes, &err);
+    char *text =
+        err.kind ? NULL : qm_tokenizer_decode(call->server->model.tokenizer, ids, (int64_t)count, false, &bytes, &err);
     if (text) reply_json(call, 200, json_pack("{s:s%,s:s%}", "prompt", text, bytes, "content", text, bytes));
     else serve_failed(call, &err, "tokens");
     free(text);
@@ -135,7 +136,8 @@ static json_t *template_json(QmSource *source, Err *err) {
     const char *where;
     GgufText text = {0};
     json_t *out = NULL;
-    if (source_text(source, "chat_template.jinja", MOST, &file, err) && file.data) out = json_stringn(file.data, file.bytes);
+    if (source_text(source, "chat_template.jinja", MOST, &file, err) && file.data)
+        out = json_stringn(file.data, file.bytes);
     source_text_free(&file);
     if (out || err->kind) return out;
     if (source_json(source, "tokenizer_config.json", &config, &where, err) &&
