@@ -67,7 +67,7 @@ stop
 check "it ends well after that" 'is 0'
 
 # Another way to listen.
-start --host "$work/s.sock"
+start --host "$work/s.sock" --timeout 0.001
 over_unix() { python3 - "$work/s.sock" <<'PY'
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -77,6 +77,16 @@ print(s.recv(1000).decode())
 PY
 }
 check "a Unix socket" 'over_unix | grep -q "200 OK"' '[ "$(stat -c %a "$work/s.sock")" = 700 ] || [ "$(stat -c %a "$work/s.sock")" = 600 ]'
+late() { python3 - "$work/s.sock" <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+b = b'{"model":"tiny","prompt":[5],"max_tokens":400,"ignore_eos":true}'
+s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: anything\r\nContent-Length: %d\r\n\r\n" % len(b) + b)
+print(s.recv(1000).decode())
+PY
+}
+check "a request that takes too long" 'late | grep -q "504 "'
 run serve -m "$model" --host "$work/s.sock"
 check "a socket that is taken" 'is 1' 'err "another server listens there"'
 stop
@@ -102,6 +112,24 @@ PY
     check "a key that is none" 'is 1' 'err "cannot start the HTTP server"'
 else
     skip "TLS" "no openssl"
+fi
+# Over two processes: rank 0 serves, and drains.
+. tests/mpi.sh
+library=$(dirname "$QWENMESH")/qwenmesh-mpi.so
+if command -v mpirun >/dev/null && mpirun --version 2>/dev/null | grep -q "Open MPI" && [ -e "$library" ]; then
+    program=$QWENMESH
+    printf '#!/bin/sh\nexec mpirun %s --oversubscribe -n 2 "%s" "$@"\n' "$root" "$program" >"$work/spread"
+    chmod +x "$work/spread"
+    QWENMESH=$work/spread
+    start --mesh 2 --pid-file "$work/rank0"
+    rank0=$(cat "$work/rank0")
+    python3 tests/serve_client.py "$port" "$rank0" drain >"$work/lines" 2>"$work/err"
+    status=0
+    wait "$pid" || status=$?
+    check "two processes serve, and drain: $(cat "$work/lines")" 'is 0' '[ "$(grep -c "	ok$" "$work/lines")" = 2 ]' 'grep -q " ended" "$log"'
+    QWENMESH=$program
+else
+    skip "two processes" "no Open MPI, or no $library"
 fi
 run serve -m "$model" --ssl-cert-file x
 check "a certificate without a key" 'is 2' 'err "--ssl-key-file"'
