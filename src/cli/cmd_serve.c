@@ -86,6 +86,8 @@ static bool settle(Serving *c, Err *err) {
     if (!local && !c->no_api_key && !keys_count(o->keys))
         return err_as(err, QM_USAGE, "--host %s is open to other machines: expected an API key (--api-key-file, QWENMESH_API_KEY), "
                       "or --no-api-key to say that everyone may ask", o->http.host);
+    if (o->exchanges && !folder_exists(o->exchanges))
+        return err_as(err, QM_USAGE, "--log-requests: expected a folder, got '%.200s'", o->exchanges);
     return can_write(c->pid_file, err);
 }
 
@@ -167,6 +169,7 @@ int cmd_serve(int argc, char **argv) {
         FLAG("no-page", 0, &c.o.no_page, "no web page at /"),
         FLAG("no-metrics", 0, &c.o.no_metrics, "no /metrics"),
         TEXT("log-format", 0, &c.log_format, "text|json|none", "of the log of requests (default text)"),
+        TEXT("log-requests", 0, &c.o.exchanges, "DIR", "every request and answer, with its proof, as a file for replay"),
         TEXT("pid-file", 0, &c.pid_file, "FILE", "gets this process's number"),
         MODEL_OPTIONS(c.m),
     };

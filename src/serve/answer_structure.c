@@ -103,6 +103,10 @@ static bool put_tools(ChatRequest *r, json_t *out, Err *err) {
 /* ---- Both ---------------------------------------------------------------------------------------------------------- */
 
 bool answer_structure(ChatRequest *r, AnswerShape shape, QmParameters *p, Err *err) {
+    return answer_structure_told(r, shape, p, NULL, err);
+}
+
+bool answer_structure_told(ChatRequest *r, AnswerShape shape, QmParameters *p, json_t *told, Err *err) {
     json_t *out = json_object();
     r->wrong[0] = 0;
     bool ok = (out || request_memory(err)) && put_named(r, out, r->structure, of_requests, "", err) &&
@@ -118,6 +122,7 @@ bool answer_structure(ChatRequest *r, AnswerShape shape, QmParameters *p, Err *e
         free(text);
     }
     if (ok) r->wrong[0] = 0;
+    if (ok && told && json_object_update(told, out) != 0) ok = request_memory(err);
     json_decref(out);
     return ok;
 }

@@ -15,14 +15,19 @@ static void choice_free(ChatChoice *c) {
     free(c->calls);
     free(c->ids);
     free(c->logprobs);
+    free((int32_t *)(uintptr_t)c->said.ids);
+    free((char *)(uintptr_t)c->said.text);
 }
 
 static void run_free(void *user) {
     ChatRun *run = user;
     if (run->form->free && run->state) run->form->free(run->state);
     for (int64_t i = 0; run->choices && i < run->choice_count; i++) choice_free(&run->choices[i]);
-    for (int64_t i = 0; run->prompts && i < run->prompt_count; i++)
-        free(run->prompts[i].ids), free(run->prompts[i].logprobs);
+    for (int64_t i = 0; run->prompts && i < run->prompt_count; i++) {
+        free(run->prompts[i].ids);
+        free(run->prompts[i].logprobs);
+        json_decref(run->prompts[i].parameters);
+    }
     free(run->choices);
     free(run->prompts);
     chat_request_free(&run->request);
@@ -155,6 +160,8 @@ static void end_choice(ChatRun *run, int64_t choice, const QmSequence *s) {
     }
     if (s) drop_end(run, c, s);
     if (s && s->proof) snprintf(c->proof, sizeof c->proof, "%s", s->proof);
+    Err err = {0}; /* told when the exchange is saved */
+    if (s && run->call->server->options->exchanges) chat_choice_keep(c, s, &err);
     feed(run, choice, "", 0, true);
     c->finish = finish_of(run, c, s ? s->finish : "stop");
     if (run->request.stream && run->form->done) run->form->done(run, choice);
@@ -180,8 +187,13 @@ static void on_done(Job *job, int64_t item, const QmAnswer *answer) {
     for (int64_t i = 0; i < each; i++) end_choice(run, first + i, i < answer->count ? &answer->sequences[i] : NULL);
 }
 
+/* The file is there before the answer is whole: whoever has an answer can prove it. */
 static void on_end(Job *job) {
     ChatRun *run = job_user(job);
+    const char *folder = run->call->server->options->exchanges;
+    Err err = {0};
+    if (folder && !chat_run_save(run, folder, &err))
+        server_log(run->call->server, "error: request %s: its exchange is not saved: %s", run->call->id, err.text);
     run->form->end(run);
 }
 
@@ -266,16 +278,16 @@ static void start(ChatRun *run, AnswerShape shape, Err *err) {
     int64_t each = request_beams(r) ? 1 : run->samples, count = run->prompt_count * each;
     QmParameters **parameters = mem_new((size_t)run->prompt_count, sizeof *parameters, "a request", err);
     JobItem *items = parameters ? mem_new((size_t)count, sizeof *items, "a request", err) : NULL;
-    bool ok = items != NULL;
+    bool ok = items != NULL, saved = s->options->exchanges != NULL;
     for (int64_t i = 0; ok && i < run->prompt_count; i++) {
-        const ChatPrompt *p = &run->prompts[i];
-        parameters[i] =
-            run_parameters(s, r, run->seed, qm_engine_info(s->model.engine)->context - p->count, shape, err);
+        ChatPrompt *p = &run->prompts[i];
+        parameters[i] = run_parameters(s, r, run->seed, qm_engine_info(s->model.engine)->context - p->count, shape,
+                                       saved ? &p->parameters : NULL, err);
         ok = parameters[i] != NULL;
         for (int64_t k = 0; ok && k < each; k++)
             items[i * each + k] = (JobItem){.ids = p->ids, .count = p->count, .parameters = parameters[i],
                                             .sequence = (uint64_t)(i * each + k), .chat = r->messages != NULL,
-                                            .proof = r->proof};
+                                            .proof = r->proof || saved};
     }
     if (!ok) refuse(run->call, err, r->wrong);
     JobOptions options = {.events = run->form->failed ? &events : &plain_events, .user = run,

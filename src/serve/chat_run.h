@@ -36,12 +36,15 @@ typedef struct ChatChoice {
     const char *finish;      /* in OpenAI's words: "stop", "length", "tool_calls"; NULL: it goes on                */
     int64_t characters;      /* of the tokens told so far: the completion form's                                    */
     char proof[65];          /* "" unless asked for                                                                */
+    /* What the generator said, kept where exchanges are saved (chat_saved.c). */
+    QmSequence said;         /* ids and text malloc'ed; text NULL: not kept                                        */
 } ChatChoice;
 
 typedef struct ChatPrompt {
     int32_t *ids;            /* [count] */
     int64_t count, cached;   /* cached: tokens that a slot had already, once it is known */
     QmLogprob *logprobs;     /* [count][1 + request.top_logprobs]: of echo with logprobs, once they are known */
+    json_t *parameters;      /* in force on top of the model's own, where exchanges are saved; or NULL        */
 } ChatPrompt;
 
 typedef struct ChatForm {
@@ -82,6 +85,11 @@ void chat_run_start(Call *call, ChatRequest *request, const ChatForm *form, void
 typedef struct ChatUsage { int64_t prompt, cached, generated; } ChatUsage;
 ChatUsage chat_run_usage(const ChatRun *run);
 void chat_choice_told(ChatChoice *choice); /* its tokens were told: token_count is 0 then */
+
+/* Exchanges for `replay` (chat_saved.c). Keeps what a choice said; false: memory ended. */
+bool chat_choice_keep(ChatChoice *choice, const QmSequence *said, Err *err);
+/* Writes the run's file into the folder, brought to the disk. */
+bool chat_run_save(const ChatRun *run, const char *folder, Err *err);
 
 /* Members that nothing reads go to the log, once for each set of names. */
 void note_unknown(const Call *call, const ChatRequest *r);

@@ -9,7 +9,8 @@ static bool set_int(json_t *o, const char *name, int64_t value) {
     return json_object_set_new(o, name, json_integer(value)) == 0;
 }
 
-QmParameters *run_parameters(const Server *s, ChatRequest *r, int64_t seed, int64_t room, AnswerShape shape, Err *err) {
+QmParameters *run_parameters(const Server *s, ChatRequest *r, int64_t seed, int64_t room, AnswerShape shape,
+                             json_t **told, Err *err) {
     int64_t most = r->max_new >= 0 && r->max_new < room ? r->max_new : room;
     json_t *o = json_copy(r->parameters);
     bool ok = o && set_int(o, "max_new_tokens", most) && set_int(o, "seed", seed);
@@ -23,9 +24,10 @@ QmParameters *run_parameters(const Server *s, ChatRequest *r, int64_t seed, int6
     if (ends) json_object_set_new(o, "stop_token_ids", ends);
     QmParameters *out = ok ? qm_parameters_copy(s->model.parameters, err) : NULL;
     char *text = out ? json_dump(o, JSON_COMPACT, "a request", err) : NULL;
-    ok = text && qm_parameters_set(out, text, strlen(text), err) && answer_structure(r, shape, out, err);
+    ok = text && qm_parameters_set(out, text, strlen(text), err) && answer_structure_told(r, shape, out, o, err);
     if (!ok) qm_parameters_free(out);
     free(text);
+    if (told) *told = ok ? json_incref(o) : NULL;
     json_decref(o);
     return ok ? out : NULL;
 }

@@ -5,7 +5,9 @@
 #include "server.h"
 #include "tool_prompt.h"
 
-/* What is in force. room: positions left after the prompt. NULL and an error; r->wrong may name the member. */
-QmParameters *run_parameters(const Server *s, ChatRequest *r, int64_t seed, int64_t room, AnswerShape shape, Err *err);
+/* What is in force. room: positions left after the prompt. NULL and an error; r->wrong may name the member. *told: the
+ * members that qm_parameters_set got on top of the model's own, a new reference; or NULL. */
+QmParameters *run_parameters(const Server *s, ChatRequest *r, int64_t seed, int64_t room, AnswerShape shape,
+                             json_t **told, Err *err);
 bool request_beams(const ChatRequest *r); /* all choices of a prompt are found together, by beams */
 #endif

@@ -27,6 +27,7 @@ typedef struct ServerOptions {
     double timeout, drain;           /* seconds: of a request in all (0: none), of draining                    */
     int64_t vector_slots;            /* that make vectors beside a generator; 0: it makes none                 */
     bool no_page, no_metrics, log_json;
+    const char *exchanges;           /* --log-requests: folder of exchanges that replay reads; NULL: none      */
     FILE *log;                       /* NULL: no log of requests                                               */
 } ServerOptions;
 

@@ -29,4 +29,6 @@ AnswerShape answer_shape(const QmTokenizer *t, const ChatRequest *r, const char 
 /* Binds p to what r->structure says and to the tools. False and an error, and r->wrong names the member. It may take a
  * second, for a large schema: not on a thread that others wait for. */
 bool answer_structure(ChatRequest *r, AnswerShape shape, QmParameters *p, Err *err);
+/* The same, and told gets the members that p was given. */
+bool answer_structure_told(ChatRequest *r, AnswerShape shape, QmParameters *p, json_t *told, Err *err);
 #endif

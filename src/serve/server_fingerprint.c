@@ -1,6 +1,6 @@
-/* fingerprint.c: the SHA-256 of the program's version, what the model is and how it computes, as far as it is known
+/* server_fingerprint.c: the SHA-256 of the program's version, what the model is and how it computes, as far as it is known
  * without reading the weights. */
-#include "fingerprint.h"
+#include "server_fingerprint.h"
 #include <openssl/sha.h>
 
 void server_fingerprint_set(Server *s) {
