@@ -1,15 +1,16 @@
 #!/bin/sh
 # bench/train_ranks.sh [-c CONFIG.json] [-b BATCH] [-s SEQ] [-n STEPS] [-r ROUNDS]
 # A training step over two processes beside one with as many cores: replicas (dp2) and parts of one (1x2), in turns. Seconds of
-# a step, the best and the median of all but each run's first, and the best of one process over the best of two (above 1: two
-# are faster). CONFIG: random weights of this shape. Rows are random ids, all labels.
+# a step, the best and the median of all but each run's first, and the best of one process over theirs (above 1: two are faster);
+# and processor time of a run in user mode, where other programs want the cores too. Random weights of CONFIG's shape and rows of
+# random ids, all labels.
 set -eu
 cd "$(dirname "$0")/.."
 config=bench/smollm2-135m.json batch=4 seq=512 steps=3 rounds=2
 while getopts c:b:s:n:r: option; do
     case $option in
     c) config=$OPTARG ;; b) batch=$OPTARG ;; s) seq=$OPTARG ;; n) steps=$OPTARG ;; r) rounds=$OPTARG ;;
-    *) sed -n '2,5s/^# //p' "$0" >&2; exit 2 ;;
+    *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
 work=$(mktemp -d)
@@ -28,10 +29,14 @@ each=$(((batch + 1) / 2)) # rows of a pass of each replica's process
 measure() { # NAME MICRO COMMAND...
     name=$1 micro=$2
     shift 2
+    times >"$work/before"
     "$@" train --init "$work/model/config.json" --data "$work/data.jsonl" --batch-size "$batch" --micro-batch "$micro" --seq-len "$seq" \
         --max-steps "$steps" --save-steps 0 -o "$work/out" --log "$work/log" $mesh >/dev/null 2>"$work/err" </dev/null ||
         { cat "$work/err" >&2; exit 1; }
     sed -n 's/.*"seconds":\([0-9.e-]*\).*/\1/p' "$work/log" | tail -n +2 >>"$work/$name"
+    times >"$work/after"
+    sed -s -n '2s/m/ /; 2s/s.*//p' "$work/before" "$work/after" |
+        awk '{ t[NR] = $1 * 60 + $2 } END { print t[2] - t[1] }' >>"$work/$name.cpu"
     rm -rf "$work/out" "$work/log"
 }
 mkdir "$work/model"
@@ -48,6 +53,9 @@ done
 best() { sort -g "$work/$1" | head -n 1; }
 median() { sort -g "$work/$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 for name in one dp2 1x2; do
-    awk -v name="$name" -v best="$(best $name)" -v median="$(median $name)" -v one="$(best one)" \
-        'BEGIN { printf "%-4s best %.2f s, median %.2f s, ratio %.2f\n", name, best, median, one / best }'
+    awk -v name="$name" -v best="$(best $name)" -v median="$(median $name)" -v one="$(best one)" -v cpu="$(best $name.cpu)" \
+        -v alone="$(best one.cpu)" 'BEGIN {
+            printf "%-4s best %.2f s, median %.2f s, ratio %.2f; %.1f s of processors a run, ratio %.2f\n", name, best, median,
+                one / best, cpu, alone / cpu
+        }'
 done

@@ -89,17 +89,35 @@ static void rect_hand(Cpu *cpu, const Node *n, float *state, const Rect *r, int 
     }
 }
 
-void cpu_rect_share(Cpu *cpu, const Node *n, float *state, const Rect *r, int from) {
+/* Rows that fill whole panels of a matrix that is whole on all ranks lie in one run, the same everywhere. */
+static bool rect_run(const Cpu *cpu, const Node *n, const Rect *r, int64_t *floats) {
+    const StateShard *s = state_shard(cpu, n);
+    int64_t rows = n->shape.dim[0].size, columns = s->held.columns.last - s->held.columns.first;
+    int64_t last = r->rows.last == rows ? s->held.panels.last * PANEL : r->rows.last;
+    *floats = (last - r->rows.first) * columns;
+    return r->columns.last - r->columns.first == columns && r->rows.first % PANEL == 0 && last % PANEL == 0;
+}
+
+/* A run of numbers of rank `from`, to all others of its group. */
+static void run_share(Cpu *cpu, float *run, int64_t floats, int from) {
     int parts = cpu->spread.groups.parts, first = cpu->spread.rank / parts * parts;
-    int64_t columns = r->columns.last - r->columns.first;
+    for (int to = first; to < first + parts; to++)
+        if (to != from && (cpu->spread.rank == from || cpu->spread.rank == to))
+            spread_say(&cpu->spread, cpu->spread.rank == from ? to : from, cpu->spread.rank == from, run,
+                       (size_t)floats * sizeof *run);
+    spread_flush(&cpu->spread, "a gradient of other ranks");
+}
+
+void cpu_rect_share(Cpu *cpu, const Node *n, float *state, const Rect *r, int from) {
+    int64_t columns = r->columns.last - r->columns.first, floats;
+    if (rect_run(cpu, n, r, &floats)) {
+        run_share(cpu, state + place_of(state_shard(cpu, n), n, r->rows.first, r->columns.first), floats, from);
+        return;
+    }
     for (int64_t row = r->rows.first; row < r->rows.last;) {
         Rect piece = rows_piece(r, row);
         if (cpu->spread.rank == from) rect_copy(cpu, n, state, &piece, cpu->sums.buffer, columns, false);
-        for (int to = first; to < first + parts; to++)
-            if (to != from && (cpu->spread.rank == from || cpu->spread.rank == to))
-                spread_say(&cpu->spread, cpu->spread.rank == from ? to : from, cpu->spread.rank == from, cpu->sums.buffer,
-                           rect_bytes(&piece));
-        spread_flush(&cpu->spread, "a gradient of other ranks");
+        run_share(cpu, cpu->sums.buffer, (piece.rows.last - piece.rows.first) * columns, from);
         if (cpu->spread.rank != from) rect_copy(cpu, n, state, &piece, cpu->sums.buffer, columns, true);
         row = piece.rows.last;
     }
