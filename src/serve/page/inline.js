@@ -102,9 +102,12 @@ export function inline(text, depth = 0) {
     let plain = 0, at = 0;
     while (at < text.length) {
         if (text[at] === "\n") {
-            const hard = text.slice(plain, at).endsWith("  ") || text[at - 1] === "\\";
-            out.push(text.slice(plain, at).replace(/\\$/, ""), hard ? el("br") : "\n");
-            plain = ++at;
+            const hard = text.startsWith("  ", at - 2) || text[at - 1] === "\\";
+            if (hard) {
+                out.push(text.slice(plain, at).replace(/\\$/, ""), el("br"));
+                plain = at + 1;
+            }
+            at++;
             continue;
         }
         const size = out.length;

@@ -5,18 +5,16 @@ import {el, copyText, iconButton} from "./dom.js";
 import {inline} from "./inline.js";
 
 const LONG_LINE = 6000;   // characters of an unfinished line that are drawn anew
-const PLAIN_AFTER = 6000; // characters of a paragraph that are formatted together
+const PART = 3000;        // characters of a paragraph that are formatted together
 const MOST_NESTED = 12;       // lists and quotes in one another
 
 function codeBlock(language) {
     const code = el("code");
-    const text = document.createTextNode("");
-    code.append(text);
-    const copy = iconButton("copy", "Copy the code", () => copyText(text.data, copy));
+    const copy = iconButton("copy", "Copy the code", () => copyText(code.textContent, copy));
     const block = el("div", {class: "code", dir: "ltr"},
         el("div", {class: "code-head"}, el("span", null, language || "text"), copy),
         el("pre", {tabindex: "0", "aria-label": "Code" + (language ? " in " + language : "")}, code));
-    return {block, text};
+    return {block, code};
 }
 
 const cells = (line) => line.trim().replace(/^\||\|$/g, "").split(/(?<!\\)\|/).map((cell) => cell.trim().replaceAll("\\|", "|"));
@@ -27,18 +25,19 @@ export class Markdown {
     constructor(root) {
         this.root = root;
         this.rest = "";     // of the last line, which is drawn but not final
-        this.fence = null;  // {mark, indent, text}: inside a code block
+        this.fence = null;  // {mark, indent, code, text (its last node), size (characters of that), empty}: in a code block
         this.stack = [];    // open lists and quotes: {tag, indent, node (where blocks go)}
         this.paragraph = null; // {root, node, text}: node is the last part of root that is formatted together
-        this.long = null;   // the text node that a very long line goes on in
+        this.long = null;   // appends what a very long line goes on with
         this.table = null;  // {body, columns}
+        this.dirty = null;  // the paragraph whose text is not drawn yet
         this.undo = null;   // what takes the unfinished line back
     }
 
     push(text) {
         if (this.long) {
             const end = text.indexOf("\n");
-            this.long.appendData(end < 0 ? text : text.slice(0, end));
+            this.long(end < 0 ? text : text.slice(0, end));
             if (end < 0) return;
             this.long = null;
             text = text.slice(end + 1);
@@ -49,14 +48,21 @@ export class Markdown {
         for (const line of lines) this.line(line.endsWith("\r") ? line.slice(0, -1) : line);
         if (this.rest.length > LONG_LINE) this.goOn();
         else if (this.rest) this.provisional(this.rest);
+        this.draw();
+    }
+
+    draw() {
+        if (this.dirty) this.dirty.node.replaceChildren(...inline(this.dirty.text));
+        this.dirty = null;
     }
 
     // A long unfinished line becomes final as it is; what follows in it is appended as text.
     goOn() {
         this.line(this.rest);
         this.rest = "";
-        this.long = this.fence ? this.fence.text : document.createTextNode("");
-        if (!this.fence) (this.paragraph ? this.paragraph.root : this.place).append(this.long);
+        this.draw();
+        const root = this.paragraph ? this.paragraph.root : this.place;
+        this.long = this.fence ? (text) => this.appendCode(text) : (text) => root.append(text);
         this.paragraph = this.table = null;
     }
 
@@ -64,15 +70,21 @@ export class Markdown {
         this.takeBack();
         if (this.rest) this.line(this.rest);
         this.rest = "";
+        this.draw();
     }
 
     // Draws an unfinished line, and remembers how things were before.
     provisional(line) {
         if (this.fence) {
             if (/^ *[`~]*$/.test(line) && line.trim()) return; // may become the closing fence
-            const {text} = this.fence, length = text.data.length;
-            text.appendData(line);
-            this.undo = () => text.deleteData(length, text.data.length - length);
+            const before = {...this.fence};
+            this.appendCode((before.empty ? "" : "\n") + line);
+            const after = this.fence;
+            this.undo = () => {
+                if (after.text !== before.text) after.text.remove();
+                else if (before.text) before.text.deleteData(before.size, after.size - before.size);
+                this.fence = before;
+            };
             return;
         }
         if (/^ {0,3}(`{1,}|~{1,})[^`]*$/.test(line) && /^ {0,3}(`|~)/.test(line) && line.length < 24) return;
@@ -84,7 +96,8 @@ export class Markdown {
         this.undo = () => {
             for (const node of made.reverse()) node.remove();
             Object.assign(this, before);
-            if (this.paragraph) this.paragraph.node.replaceChildren(...inline(this.paragraph.text));
+            this.draw();
+            this.dirty = this.paragraph;
         };
     }
 
@@ -114,10 +127,10 @@ export class Markdown {
         line = this.containers(line);
         const fence = /^( {0,3})(`{3,}|~{3,}) *([^`]*)$/.exec(line);
         if (fence) {
-            const {block, text} = codeBlock(fence[3].trim().split(/\s/, 1)[0].slice(0, 30));
+            const {block, code} = codeBlock(fence[3].trim().split(/\s/, 1)[0].slice(0, 30));
             this.add(block);
             this.paragraph = this.table = null;
-            this.fence = {mark: fence[2], indent: fence[1].length + this.depth(), text};
+            this.fence = {mark: fence[2], indent: fence[1].length + this.depth(), code, text: null, size: 0, empty: true};
             return;
         }
         const heading = /^ {0,3}(#{1,6})(?: +(.*?))?(?: +#+)? *$/.exec(line);
@@ -132,10 +145,26 @@ export class Markdown {
     }
 
     fenced(line) {
-        const {mark, indent, text} = this.fence;
+        const {mark, indent} = this.fence;
         const close = /^ *(`{3,}|~{3,}) *$/.exec(line);
         if (close && close[1][0] === mark[0] && close[1].length >= mark.length) this.fence = null;
-        else text.appendData((text.data ? "\n" : "") + line.slice(Math.min(indent, line.length - line.trimStart().length)));
+        else {
+            this.appendCode((this.fence.empty ? "" : "\n") + line.slice(Math.min(indent, line.length - line.trimStart().length)));
+            this.fence.empty = false;
+        }
+    }
+
+    // Text nodes of some thousand characters: to append to a longer one copies it.
+    appendCode(text) {
+        const fence = this.fence;
+        if (!fence.text || fence.size > 4000) {
+            fence.code.append(text);
+            fence.text = fence.code.lastChild;
+            fence.size = text.length;
+        } else {
+            fence.text.appendData(text);
+            fence.size += text.length;
+        }
     }
 
     depth() {
@@ -211,6 +240,7 @@ export class Markdown {
         const table = el("div", {class: "table", tabindex: "0", role: "region", "aria-label": "Table"},
             el("table", null, el("thead", null, this.row("th", head)), this.table.body));
         if (this.made) this.made.push(table);
+        if (this.dirty === p) this.dirty = null;
         p.node.replaceChildren();
         p.root.after(table);
         this.paragraph = null;
@@ -231,10 +261,11 @@ export class Markdown {
             const bare = this.place.tagName === "LI" && !this.place.hasChildNodes();
             const node = this.add(el(bare ? "span" : "p"));
             this.paragraph = {root: node, node, text: line.trimStart()};
-        } else if (open.text.length > PLAIN_AFTER) {
+        } else if (open.text.length > PART) {
             this.paragraph = {root: open.root, node: this.add(el("span"), open.root), text: "\n" + line.trimStart()};
         } else open.text += "\n" + line.trimStart();
-        this.paragraph.node.replaceChildren(...inline(this.paragraph.text));
+        if (this.dirty !== this.paragraph) this.draw();
+        this.dirty = this.paragraph;
     }
 }
 
