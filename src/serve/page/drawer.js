@@ -22,8 +22,7 @@ function parametersOfServer(params) {
     if (typeof params !== "string") return params || {};
     const pairs = params.split(", ").map((part) => part.split(" ")).filter((part) => part.length === 2 && Number.isFinite(Number(part[1])));
     const known = Object.fromEntries(pairs.map(([name, value]) => [name, Number(value)]));
-    if (params.split(", ").includes("greedy")) known.temperature = 0;
-    return known;
+    return {temperature: 1, ...known}; // a chat is sampled unless it asks for temperature 0
 }
 
 export function serverDefault(name, others) {

@@ -31,7 +31,8 @@ export function tokenView(tokens) {
     const tip = el("div", {class: "token-card", role: "tooltip", hidden: true});
     const list = tokens.map((token, i) => el("span", {class: "token s" + shade(token.p), tabindex: i === 0 ? "0" : "-1",
         "data-i": String(i), role: "img",
-        "aria-label": visible(shown(token)) + ", " + percent(token.p) + alternatives(token)}, shown(token)));
+        "aria-label": visible(shown(token)) + ", " + percent(token.p) + alternatives(token)},
+    shown(token).replaceAll("\n", "\u23ce\n")));
     const text = el("div", {class: "tokens", role: "group", "aria-label": "Tokens of the answer: arrow keys move"}, ...list);
     const view = el("div", {class: "token-view"}, text, tip,
         el("p", {class: "legend"}, "Probability ", ...["over 90 %", "over 60 %", "over 30 %", "over 10 %", "less"].map((name, i) =>
