@@ -47,7 +47,7 @@ export function titleOf(chat) {
     if (chat.title) return chat.title;
     const first = Object.values(chat.nodes).find((node) => node.role === "user");
     const line = first ? first.content.trim().split("\n", 1)[0] : "";
-    return line.length > 60 ? line.slice(0, 57).trimEnd() + "..." : line || "New chat";
+    return line.length > 100 ? line.slice(0, 97).trimEnd() + "..." : line || "New chat";
 }
 
 export function matches(chat, words) {
