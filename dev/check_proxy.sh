@@ -48,9 +48,10 @@ url=http://127.0.0.1:$port
 ready() { i=0; until curl -sf "http://127.0.0.1:$1/health" >/dev/null; do i=$((i + 1)); [ $i -lt 600 ] || { cat "$work"/*.log; exit 1; }; sleep 0.1; done; }
 ready "$a"; ready "$b"; ready "$port"
 
-ask() { # JSON members, curl's arguments
+ask() (begin "$@") # JSON members, curl's arguments
+begin() { # the same in the place of this process: to be run with &
     members=$1; shift
-    curl -sN -m 120 -H 'Content-Type: application/json' "$@" "$url/v1/chat/completions" \
+    exec curl -sN -m 120 -H 'Content-Type: application/json' "$@" "$url/v1/chat/completions" \
         -d "{\"messages\":[{\"role\":\"user\",\"content\":\"Tell a story about a fox.\"}],$members}"
 }
 running() { curl -s "http://127.0.0.1:$1/metrics" | sed -n 's/^vllm:num_requests_running{.*} //p'; }
@@ -76,12 +77,12 @@ check "conversations are dealt to both" '[ $(($(count "$a") - before_a)) -gt 0 ]
 
 # Four that run long, two slots each: least_conn fills both.
 pids=
-for i in 1 2 3 4; do ask '"max_tokens":600,"min_tokens":600,"ignore_eos":true,"stream":true' -o "$work/long$i" & pids="$pids $!"; sleep 0.3; done
+for i in 1 2 3 4; do begin '"max_tokens":600,"min_tokens":600,"ignore_eos":true,"stream":true' -o "$work/long$i" & pids="$pids $!"; sleep 0.3; done
 sleep 0.5
 check "requests go where least is under way" '[ "$(running "$a")" = 2 ]' '[ "$(running "$b")" = 2 ]'
 # Six are taken (2 running, 1 waiting each); more get the last server's 429.
-ask '"max_tokens":2' -o /dev/null & p5=$!; sleep 0.2
-ask '"max_tokens":2' -o /dev/null & p6=$!; sleep 0.4
+begin '"max_tokens":2' -o /dev/null & p5=$!; sleep 0.2
+begin '"max_tokens":2' -o /dev/null & p6=$!; sleep 0.4
 code=$(ask '"max_tokens":2' -o "$work/full" -w '%{http_code}')
 check "when both queues are full the client is told 429" '[ "$code" = 429 ]' 'grep -q queue_full "$work/full"'
 # shellcheck disable=SC2086 # a list of words
@@ -90,7 +91,7 @@ sleep 1.5
 check "clients that leave end their generations" '[ "$(running "$a")" -le 1 ]' '[ "$(running "$b")" -le 1 ]'
 wait $p5 $p6 || true
 
-ask '"max_tokens":150,"min_tokens":150,"ignore_eos":true,"stream":true' -H 'X-Session-ID: chat-1' -o "$work/last" & last=$!
+begin '"max_tokens":150,"min_tokens":150,"ignore_eos":true,"stream":true' -H 'X-Session-ID: chat-1' -o "$work/last" & last=$!
 sleep 0.7
 if [ $one_a -gt 0 ]; then kill -TERM "$first"; gone=$first; else kill -TERM "$second"; gone=$second; fi
 code=$(ask '"max_tokens":2' -H 'X-Session-ID: chat-1' -o /dev/null -w '%{http_code}')
