@@ -1,14 +1,14 @@
 /* plan_serve.c: `plan --serve`: how many machines with how many slots a load of requests needs.
  *
- * Requests come at random (Poisson) with rate R, dealt evenly to M machines. One request takes p seconds of a machine for
- * its prompt, then n steps, one new token each; a step with b sequences takes t(b) seconds, by measured tokens a second:
- * t(b) = b / tokens(b), straight lines between the measured b and on after the last.
+ * Requests come at random (Poisson) with rate R, dealt evenly to M machines. One request takes p seconds of a machine
+ * for its prompt, then n steps, one new token each; a step with b sequences takes t(b) seconds, by measured tokens a
+ * second: t(b) = b / tokens(b), straight lines between the measured b and on after the last.
  *   residence   W = (p + n t(L)) / (1 - r p),  r = R / M: prompts of others take their share of the machine
  *   occupancy   L = r W                        Little's law (Little, Operations Research 9, 1961)
  *   capacity    1 / (p + n t(c) / c)           requests a second with all c slots busy
  *   waiting     Erlang's C formula (Erlang 1917; Kleinrock, Queueing Systems 1, 1975, M/M/c) with a = L busy slots:
  *               P(wait) = C(c, a), P(wait > x) = C exp(-(c - a) x / W)
- * Real answers vary less in length than the exponential distribution of M/M/c where all are n long: waits come out high. */
+ * Answers that are all n long vary less than the exponential distribution of M/M/c: waits come out high. */
 #include "plan_serve.h"
 #include <math.h>
 #include <stdlib.h>
@@ -23,7 +23,8 @@ typedef struct Speed {
     int points;
     double sequences[MOST_POINTS], step[MOST_POINTS];
     double prompt;
-    double weights, cache, flops, bandwidth, peak; /* of a guess: bytes of a step, of a sequence in it; flops of a row */
+    /* Of a guess: bytes of a step, of a sequence in it; flops of a row; the machine's bytes and flops a second. */
+    double weights, cache, flops, bandwidth, peak;
 } Speed;
 
 static bool read_rates(Speed *s, const char *text, Err *err) {
@@ -33,8 +34,10 @@ static bool read_rates(Speed *s, const char *text, Err *err) {
         bool ok = end != at && *end == ':' && sequences >= 1 && sequences <= MOST_SLOTS;
         if (ok) at = end + 1, rate = strtod(at, &end), ok = end != at && rate > 0 && rate < 1e9;
         if (!ok || (*end && *end != ',') || (s->points && sequences <= s->sequences[s->points - 1]))
-            return err_as(err, QM_USAGE, "--decode-rates: expected SEQUENCES:TOKENS,... with rising sequences, as 1:48,8:250, "
-                          "got '%s'", text);
+            return err_as(err, QM_USAGE,
+                          "--decode-rates: expected SEQUENCES:TOKENS,... with rising sequences, as 1:48,8:250, "
+                          "got '%s'",
+                          text);
         if (s->points == MOST_POINTS) return err_as(err, QM_USAGE, "--decode-rates: more than %d pairs", MOST_POINTS);
         s->sequences[s->points] = sequences, s->step[s->points++] = sequences / rate;
         at = *end ? end + 1 : end;
@@ -132,7 +135,8 @@ static bool smallest(const Speed *s, const PlanServe *load, Plan *p, Answer *a, 
     int most = MOST_SLOTS;
     while (load->memory > 0 && most > 0 && fullest_device(p, most) > load->memory * GIB) most--;
     if (!most)
-        return err_as(err, QM_LIMIT, "plan --serve: a slot of %lld positions needs %.2f GiB on the fullest device, got %.2f",
+        return err_as(err, QM_LIMIT,
+                      "plan --serve: a slot of %lld positions needs %.2f GiB on the fullest device, got %.2f",
                       (long long)p->context, fullest_device(p, 1) / GIB, load->memory);
     for (int m = 1; m <= MOST_MACHINES; m++)
         for (int slots = 1; slots <= most; slots++)
@@ -145,8 +149,8 @@ static bool smallest(const Speed *s, const PlanServe *load, Plan *p, Answer *a, 
 }
 
 static void print_speed(const Speed *s, const PlanServe *load) {
-    printf("load: %g requests a second, prompts of %lld tokens (%lld from the prefix cache), answers of %lld\n", load->rate,
-           (long long)load->prompt, (long long)load->cached, (long long)load->fresh);
+    printf("load: %g requests a second, prompts of %lld tokens (%lld from the prefix cache), answers of %lld\n",
+           load->rate, (long long)load->prompt, (long long)load->cached, (long long)load->fresh);
     if (s->points) {
         printf("decode, given:");
         for (int i = 0; i < s->points; i++)
@@ -154,9 +158,10 @@ static void print_speed(const Speed *s, const PlanServe *load) {
                    s->sequences[i] / s->step[i]);
         printf("\n");
     } else
-        printf("decode: a guess, %.1f tokens/s of 1 sequence, %.1f of 8, since this machine reads %.1f GB/s and does %.0f "
-               "GFLOP/s in f32, measured now: give --decode-rates, as `bench -b 1,4,8` measures them\n",
-               1 / step_seconds(s, 1), 8 / step_seconds(s, 8), s->bandwidth / 1e9, s->peak / 1e9);
+        printf(
+            "decode: a guess, %.1f tokens/s of 1 sequence, %.1f of 8, since this machine reads %.1f GB/s and does %.0f "
+            "GFLOP/s in f32, measured now: give --decode-rates, as `bench -b 1,4,8` measures them\n",
+            1 / step_seconds(s, 1), 8 / step_seconds(s, 8), s->bandwidth / 1e9, s->peak / 1e9);
     printf("prompts: %s%.0f tokens/s%s\n", load->prefill > 0 ? "" : "a guess, ", 1 / s->prompt,
            load->prefill > 0 ? ", given" : ", from the same: give --prefill-rate");
 }
@@ -167,25 +172,27 @@ static void print_answer(const Speed *s, const PlanServe *load, Plan *p, const A
     double bytes = fullest_device(p, a->slots);
     printf("\nmachines: %d; slots of each: %d of %lld positions\n", a->machines, a->slots, (long long)p->context);
     printf("memory: the fullest device needs %.2f GiB%s\n", bytes / GIB, load->memory > 0 ? ", which fits" : "");
-    printf("busy: %.0f %% of what they could answer (at most %.0f %%); %.1f slots of a machine taken on average\n", 100 * a->busy,
-           100 * load->busy, a->occupancy);
+    printf("busy: %.0f %% of what they could answer (at most %.0f %%); %.1f slots of a machine taken on average\n",
+           100 * a->busy, 100 * load->busy, a->occupancy);
     printf("wait for a slot: %.1f %% of the requests wait, %.2f s on average of all; 99 of 100 at most %.2f s\n",
            100 * a->waits, a->wait_mean, a->wait_99);
     printf("first token after %.2f s, then one every %.0f ms, the whole answer after %.2f s, on average\n",
-           a->wait_mean + prompt / fmax(1 - decode, 0.01) + step_seconds(s, fmax(a->occupancy, 1)) / (1 - rate * prompt),
+           a->wait_mean + prompt / fmax(1 - decode, 0.01) +
+               step_seconds(s, fmax(a->occupancy, 1)) / (1 - rate * prompt),
            1000 * step_seconds(s, fmax(a->occupancy, 1)) / (1 - rate * prompt), a->wait_mean + a->residence);
     printf("serve flags: --parallel %d -c %lld\n", a->slots, (long long)p->context);
-    printf("\nassumed: requests come at random (Poisson) and are dealt evenly; all have these lengths; a machine is one mesh %s; "
-           "steps take b / tokens(b) seconds, in straight lines between what was given; waits by Erlang's C formula (M/M/c), "
-           "occupancy by Little's law. Leave room for a machine that fails: one more.\n", p->partition.mesh.text);
+    printf("\nassumed: requests come at random (Poisson) and are dealt evenly; all have these lengths; a machine is "
+           "one mesh %s; steps take b / tokens(b) seconds, in straight lines between what was given; waits by Erlang's C "
+           "formula (M/M/c), occupancy by Little's law. Leave room for a machine that fails: one more.\n",
+           p->partition.mesh.text);
 }
 
 bool plan_serve(const PlanServe *load, Plan *p, Err *err) {
     Speed s = {.prompt = load->prefill > 0 ? 1 / load->prefill : 0};
     Answer a = {0};
     if (load->cached >= load->prompt)
-        return err_as(err, QM_USAGE, "--cached: expected fewer tokens than the prompt's %lld, got %lld", (long long)load->prompt,
-                      (long long)load->cached);
+        return err_as(err, QM_USAGE, "--cached: expected fewer tokens than the prompt's %lld, got %lld",
+                      (long long)load->prompt, (long long)load->cached);
     if (load->prompt + load->fresh > p->context)
         return err_as(err, QM_USAGE, "--ctx: expected at least prompt and answer, %lld positions, got %lld",
                       (long long)(load->prompt + load->fresh), (long long)p->context);

@@ -51,14 +51,16 @@ static bool has_etag(const char *list, const char *etag) {
 static void page(Call *call) {
     Exchange *x = call->exchange;
     if (call->server->options->no_page)
-        return serve_error(call, 404, "not_found_error", NULL, NULL, "the server was started without its page (--no-page)");
+        return serve_error(call, 404, "not_found_error", NULL, NULL,
+                           "the server was started without its page (--no-page)");
     bool gzip = takes_gzip(exchange_header(x, "Accept-Encoding"));
     char etag[ETAG_BYTES], policy[512];
     snprintf(etag, sizeof etag, "\"%s%s\"", page_hash, gzip ? "-gzip" : "");
     snprintf(policy, sizeof policy,
              "default-src 'none'; script-src '%s'; style-src '%s'; connect-src 'self'; img-src 'self' data:; "
              "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; "
-             "trusted-types 'none'", page_script_hash, page_style_hash);
+             "trusted-types 'none'",
+             page_script_hash, page_style_hash);
     exchange_set(x, "ETag", etag);
     exchange_set(x, "Cache-Control", "no-cache");
     exchange_set(x, "Vary", "Accept-Encoding");

@@ -64,7 +64,9 @@ export async function* events(response) {
             const data = line.slice(5).trim();
             if (data === "[DONE]") return;
             const event = JSON.parse(data);
-            if (event.error) throw new ApiError(500, event.error.message || "The server gave up the answer.", event.error.code, null);
+            if (event.error) {
+                throw new ApiError(500, event.error.message || "The server gave up the answer.", event.error.code, null);
+            }
             yield event;
         }
         if (piece.done) throw new ApiError(0, "The connection ended in the middle of the answer.", null, null);

@@ -6,6 +6,7 @@ export const app = {
     chats: new Map(), // id -> chat
     chat: null,       // the one that is shown
     props: null,      // GET /props, null until it answered
+    template: "",     // of chats, as GET /tokenizer_info has it
     models: [],       // GET /v1/models
     context: 0,       // tokens that a conversation may have, 0: not known
     reachable: true,

@@ -21,13 +21,15 @@ export async function meetServer() {
         if (error.status === 0) return lost();
     }
     try { app.props = await askJson("/props"); } catch { app.props = null; }
+    try { app.template = (await askJson("/tokenizer_info")).chat_template || ""; } catch { app.template = ""; }
     if (app.props && !app.context) app.context = (app.props.default_generation_settings || {}).n_ctx || 0;
     notice();
     actions.serverKnown();
 }
 
 function askForKey() {
-    notice(el("span", null, "This server wants an API key."), el("button", {type: "button", onclick: () => actions.openDrawer("key")}, "Enter it"));
+    notice(el("span", null, "This server wants an API key."),
+        el("button", {type: "button", onclick: () => actions.openDrawer("key")}, "Enter it"));
     actions.serverKnown();
 }
 

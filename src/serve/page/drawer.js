@@ -20,8 +20,11 @@ const NUMBERS = [
 // As an object, or as the line that the server prints: "max_new_tokens 256, greedy, ...".
 function parametersOfServer(params) {
     if (typeof params !== "string") return params || {};
-    const pairs = params.split(", ").map((part) => part.split(" ")).filter((part) => part.length === 2 && Number.isFinite(Number(part[1])));
-    const known = Object.fromEntries(pairs.map(([name, value]) => [name, Number(value)]));
+    const known = {};
+    for (const part of params.split(", ")) {
+        const [name, value, ...more] = part.split(" ");
+        if (more.length === 0 && Number.isFinite(Number(value))) known[name] = Number(value);
+    }
     return {temperature: 1, ...known}; // a chat is sampled unless it asks for temperature 0
 }
 
@@ -55,12 +58,17 @@ function numberField([name, label, min, max, step, others]) {
 }
 
 function area(name, label, rows, hint, json) {
-    const box = el("textarea", {rows: String(rows), name, dir: "auto", spellcheck: json ? "false" : null, class: json ? "mono" : null});
+    const box = el("textarea", {rows: String(rows), name, dir: "auto", spellcheck: json ? "false" : null,
+        class: json ? "mono" : null});
     const fault = el("small", {class: "fault", role: "status"});
     box.value = app.chat.settings[name] || "";
     const check = () => {
         fault.textContent = "";
-        try { if (json && box.value.trim()) JSON.parse(box.value); } catch (error) { fault.textContent = "Not JSON: " + error.message; }
+        try {
+            if (json && box.value.trim()) JSON.parse(box.value);
+        } catch (error) {
+            fault.textContent = "Not JSON: " + error.message;
+        }
     };
     box.addEventListener("input", () => { set(name, box.value.trim() ? box.value : ""); check(); });
     check();
@@ -79,7 +87,8 @@ function choice(name, label, options, hint, changed) {
 function formFields() {
     const place = el("div");
     const show = () => place.replaceChildren(...{
-        schema: () => [area("schema", "JSON schema", 6, "The answer keeps to it, or the server says which keyword it cannot keep.", true)],
+        schema: () => [area("schema", "JSON schema", 6,
+            "The answer keeps to it, or the server says which keyword it cannot keep.", true)],
         grammar: () => [area("grammar", "Grammar (GBNF)", 6)],
         regex: () => [area("regex", "Regular expression", 2)],
     }[app.chat.settings.form]?.() || []);
@@ -100,7 +109,7 @@ function keyField() {
 const group = (title, ...children) => el("section", null, el("h3", null, title), ...children);
 
 function build() {
-    const thinks = /enable_thinking|<think>/.test((app.props || {}).chat_template || "");
+    const thinks = /enable_thinking/.test(app.template);
     const reset = el("button", {type: "button", class: "quiet", onclick: () => {
         app.chat.settings = {};
         keep(app.chat);
@@ -112,7 +121,8 @@ function build() {
         event.currentTarget.textContent = "New chats begin like this";
     }}, "Use for new chats");
     byId("drawer").replaceChildren(
-        el("div", {class: "drawer-head"}, el("h2", null, "Settings of this chat"), iconButton("close", "Close the settings", closeDrawer)),
+        el("div", {class: "drawer-head"}, el("h2", null, "Settings of this chat"),
+            iconButton("close", "Close the settings", closeDrawer)),
         el("div", {class: "drawer-body"},
             app.models.length > 1 ? group("Model", choice("model", "Model", [["", app.models[0].id],
                 ...app.models.slice(1).map((model) => [model.id, model.id])])) : null,

@@ -31,7 +31,8 @@ export function markdownOf(chat) {
             const asked = Object.entries(node.asked || {}).filter(([, value]) => typeof value === "number")
                 .map(([name, value]) => name + " " + value);
             lines[lines.length - 1] = "## Answer\n";
-            const facts = [node.model, new Date(node.created).toISOString(), ...asked, node.proof ? "logits sha256 " + node.proof : ""];
+            const facts = [node.model, new Date(node.created).toISOString(), ...asked,
+                node.proof ? "logits sha256 " + node.proof : ""];
             lines.push("*" + facts.filter((fact) => fact).join(", ") + "*\n");
         }
         if (node.content) lines.push(node.content + "\n");
@@ -49,7 +50,8 @@ function cleanTokens(list) {
     if (!Array.isArray(list)) return undefined;
     return list.filter((t) => plainObject(t) && isText(t.text) && Number.isFinite(t.p)).map((t) => ({text: t.text, p: t.p,
         bytes: Array.isArray(t.bytes) ? t.bytes.filter((b) => Number.isInteger(b) && b >= 0 && b < 256) : undefined,
-        top: (Array.isArray(t.top) ? t.top : []).filter((o) => Array.isArray(o) && isText(o[0]) && Number.isFinite(o[1])).slice(0, 20)}));
+        top: (Array.isArray(t.top) ? t.top : [])
+            .filter((o) => Array.isArray(o) && isText(o[0]) && Number.isFinite(o[1])).slice(0, 20)}));
 }
 
 const numbers = (object, names) => plainObject(object) && names.every((name) => Number.isFinite(object[name])) ?

@@ -200,7 +200,8 @@ function showTheme(theme) {
 }
 
 function startControls() {
-    const icons = {"side-open": "menu", "side-close": "close", "drawer-open": "sliders", "chat-menu": "share", send: "send", stop: "stop", latest: "down"};
+    const icons = {"side-open": "menu", "side-close": "close", "drawer-open": "sliders", "chat-menu": "share",
+        send: "send", stop: "stop", latest: "down"};
     for (const [id, name] of Object.entries(icons)) byId(id).append(icon(name));
     byId("composer").addEventListener("submit", (event) => { event.preventDefault(); send(box.value); });
     byId("stop").addEventListener("click", () => stop(app.chat));
@@ -272,7 +273,9 @@ async function importFile(event) {
 function mend(chat) {
     for (const node of Object.values(chat.nodes)) {
         if (node.role === "assistant" && !node.finish) node.finish = node.content ? "lost" : "error";
-        if (node.finish === "error" && !node.error) node.error = {message: "The page was closed before the answer began.", status: 0};
+        if (node.finish === "error" && !node.error) {
+            node.error = {message: "The page was closed before the answer began.", status: 0};
+        }
         if (node.same && node.same.running) delete node.same;
     }
 }

@@ -220,7 +220,9 @@ export class Markdown {
         const same = this.stack.length && this.top.tag === tag && indent < this.top.inner;
         if (!same && this.stack.length < MOST_NESTED) {
             this.enter(tag, el(tag, tag === "ol" && parseInt(mark, 10) !== 1 ? {start: String(parseInt(mark, 10))} : null), indent, inner);
-        } else if (this.top && this.top.list) this.stack[this.stack.length - 1] = {...this.top, indent: Math.min(indent, this.top.indent), inner};
+        } else if (this.top && this.top.list) {
+            this.stack[this.stack.length - 1] = {...this.top, indent: Math.min(indent, this.top.indent), inner};
+        }
         const node = this.add(el("li"), this.top.list);
         this.stack[this.stack.length - 1] = {...this.top, node};
     }

@@ -113,7 +113,8 @@ export class MessageView {
         if (answer) {
             list.push(iconButton("again", "Another answer", () => actions.regenerate(node)));
             if (node.tokens) {
-                list.push(iconButton("chart", "Token probabilities", (event) => this.toggleTokens(event.currentTarget), {"aria-pressed": "false"}));
+                list.push(iconButton("chart", "Token probabilities", (event) => this.toggleTokens(event.currentTarget),
+                    {"aria-pressed": "false"}));
             }
         }
         const box = el("div", {class: "actions"}, ...list);
@@ -164,8 +165,15 @@ export class MessageView {
         const node = this.node;
         const box = el("textarea", {"aria-label": "Your message", dir: "auto"});
         box.value = node.content;
-        const grow = () => { box.style.setProperty("height", "auto"); box.style.setProperty("height", box.scrollHeight + 2 + "px"); };
-        const close = () => { form.remove(); this.text.hidden = this.foot.hidden = false; this.root.classList.remove("editing"); };
+        const grow = () => {
+            box.style.setProperty("height", "auto");
+            box.style.setProperty("height", box.scrollHeight + 2 + "px");
+        };
+        const close = () => {
+            form.remove();
+            this.text.hidden = this.foot.hidden = false;
+            this.root.classList.remove("editing");
+        };
         const form = el("form", {class: "edit", onsubmit: (event) => {
             event.preventDefault();
             if (box.value.trim()) actions.editMessage(node, box.value);
@@ -195,5 +203,6 @@ export function sameNote(same) {
                 "The same text again (" + what + "). " + (same.cut || same.part ? "Logits cannot be compared then." :
                     "No proof of its logits was kept to compare.");
     return el("p", {class: "same " + (same.equal ? "good" : "bad"), role: "status"}, icon(same.equal ? "check" : "close"),
-        el("span", null, words, same.proof !== null && same.hash ? el("code", {title: same.hash}, "sha256 " + same.hash.slice(0, 16)) : null));
+        el("span", null, words, " ", same.proof !== null && same.hash ?
+            el("code", {title: same.hash}, "sha256 " + same.hash.slice(0, 16)) : null));
 }

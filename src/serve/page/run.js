@@ -64,7 +64,8 @@ async function streamPatiently(run, more) {
 
 // Makes the answer `node` of `chat`; onward: it goes on where its limit ended it. Never throws.
 export async function run(chat, node, onward) {
-    const state = {controller: new AbortController(), chat, node, view: null, text: "", thought: "", frame: 0, wake: null, saved: 0};
+    const state = {controller: new AbortController(), chat, node, view: null, text: "", thought: "", frame: 0,
+        wake: null, saved: 0};
     const kept = {proof: node.proof, time: node.time, usage: node.usage};
     const more = onward ? goOn(chat, node) : undefined;
     if (onward) {
