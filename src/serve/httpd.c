@@ -123,9 +123,9 @@ static const char *framing(const Exchange *x, const char *version) {
 
 static enum MHD_Result answer_now(Exchange *x) {
     pthread_mutex_lock(&x->lock);
-    enum MHD_Result ok = x->answered ? exchange_queue(x) : MHD_NO;
+    bool answered = x->answered;
     pthread_mutex_unlock(&x->lock);
-    return ok;
+    return answered ? exchange_queue(x) : MHD_NO;
 }
 
 /* The head is here. A response that is queued now, before the body, ends the connection. */
@@ -177,15 +177,13 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *c, const c
         x->user.whole(x->user.owner, x);
     }
     pthread_mutex_lock(&x->lock);
-    enum MHD_Result ok = MHD_YES;
-    if (x->answered) ok = x->queued ? MHD_YES : exchange_queue(x);
-    else if (atomic_load(&h->stopping) || x->left) ok = MHD_NO;
-    else {
+    bool answered = x->answered, ends = !answered && (atomic_load(&h->stopping) || x->left);
+    if (!answered && !ends) {
         x->suspended = true;
         MHD_suspend_connection(c);
     }
     pthread_mutex_unlock(&x->lock);
-    return ok;
+    return ends ? MHD_NO : answered && !x->queued ? exchange_queue(x) : MHD_YES;
 }
 
 static void on_completed(void *owner, struct MHD_Connection *c, void **context, enum MHD_RequestTerminationCode how) {

@@ -83,7 +83,7 @@ static void resume(Exchange *x) {
     MHD_resume_connection(x->connection);
 }
 
-/* How long the client may take for what is left of an answer that is whole. Under the lock. */
+/* How long the client may take for what is left of an answer that is whole. On HTTP's thread, or under the lock. */
 static void sending(Exchange *x, size_t bytes) {
     if (x->link) link_deadline(x->http, x->link, false, clock_seconds() + BODY_SECONDS + (double)bytes / LEAST_RATE);
 }

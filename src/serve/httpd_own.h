@@ -49,7 +49,8 @@ struct Exchange {
     int fd;                  /* -1: closed */
     bool suspended;          /* its connection waits to be resumed */
     bool answered;           /* `reply` or a stream is there */
-    bool queued, stream, ended, left;
+    bool queued;             /* HTTP's thread only */
+    bool stream, ended, left;
     int status;
     struct { char *name, *value; } header[MOST_REPLY_HEADERS];
     int headers;
@@ -64,7 +65,8 @@ struct Exchange {
 
 /* NULL where memory ends. One holder: the connection. */
 Exchange *exchange_new(Httpd *h, struct MHD_Connection *connection, Link *link, const char *method, const char *path);
-/* Under its lock: hands the answer that is there to the connection. */
+/* Hands the answer that is there to the connection, on HTTP's thread; not under the lock, for libmicrohttpd calls back
+ * with a lock of its own held. Nobody changes an answer that is there. */
 enum MHD_Result exchange_queue(Exchange *x);
 /* The connection has ended; `whole`: with the answer. */
 void exchange_closed(Exchange *x, bool whole);

@@ -1,5 +1,7 @@
 /* serve.c: see serve.h. */
 #include "serve.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,15 +18,15 @@ typedef struct Running {
     Server server;
     Dispatch *dispatch;
     pthread_t signals;
-    sigset_t set, before;
+    int pipe[2];
+    struct sigaction before[2];
     bool watched;
     atomic_int came;          /* signals so far */
-    atomic_bool over;         /* the thread of signals is to end */
     pthread_mutex_t lock;
     pthread_cond_t knock;     /* where there is no generator to wait at */
 } Running;
 
-/* ---- Signals: a thread takes them, so no handler runs anywhere --------------------------------------------------- */
+/* ---- Signals: a handler writes a byte, which a thread reads ------------------------------------------------------- */
 
 static void wake(Running *r) {
     if (r->server.model.generator) qm_generator_cancel(r->server.model.generator, -1); /* of nobody: it only wakes */
@@ -33,10 +35,20 @@ static void wake(Running *r) {
     pthread_mutex_unlock(&r->lock);
 }
 
+static int pipe_of_signals = -1; /* a handler can reach nothing else */
+
+/* On whichever thread: some are not ours, as those of MPI, and block no signal. */
+static void on_signal(int number) {
+    int was = errno;
+    uint8_t byte = (uint8_t)number;
+    if (write(pipe_of_signals, &byte, 1) < 0) errno = was; /* full of signals: one more tells nothing new */
+    errno = was;
+}
+
 static void *take_signals(void *owner) {
     Running *r = owner;
-    int number;
-    while (sigwait(&r->set, &number) == 0 && !atomic_load(&r->over)) {
+    uint8_t number;
+    while (read(r->pipe[0], &number, 1) == 1 && number) {
         if (server_state(&r->server) == SERVER_LOADING) { /* nothing is under way, and opening cannot be stopped */
             server_log(&r->server, "ended by a signal while the model was being opened");
             httpd_unlink(r->server.http);
@@ -51,25 +63,28 @@ static void *take_signals(void *owner) {
     return NULL;
 }
 
-/* Before any thread is started: all of them leave the signals to the one that waits for them. */
-static void signals_block(Running *r) {
-    sigemptyset(&r->set);
-    sigaddset(&r->set, SIGINT);
-    sigaddset(&r->set, SIGTERM);
-    signal(SIGPIPE, SIG_IGN); /* of a log whose reader has gone */
-    pthread_sigmask(SIG_BLOCK, &r->set, &r->before);
-}
-
 static bool signals_start(Running *r, Err *err) {
+    const struct sigaction ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    signal(SIGPIPE, SIG_IGN); /* of a log whose reader has gone */
+    if (pipe2(r->pipe, O_CLOEXEC)) return err_as(err, QM_IO, "cannot make a pipe: %s", strerror(errno));
+    fcntl(r->pipe[1], F_SETFL, O_NONBLOCK);
+    pipe_of_signals = r->pipe[1];
     r->watched = pthread_create(&r->signals, NULL, take_signals, r) == 0;
-    return r->watched || err_as(err, QM_IO, "cannot start a thread");
+    if (!r->watched) return err_as(err, QM_IO, "cannot start a thread");
+    sigaction(SIGINT, &ours, &r->before[0]);
+    sigaction(SIGTERM, &ours, &r->before[1]);
+    return true;
 }
 
 static void signals_end(Running *r) {
-    if (!r->watched) return;
-    atomic_store(&r->over, true);
-    pthread_kill(r->signals, SIGTERM);
-    pthread_join(r->signals, NULL);
+    if (r->watched) {
+        sigaction(SIGINT, &r->before[0], NULL);
+        sigaction(SIGTERM, &r->before[1], NULL);
+        on_signal(0);
+        pthread_join(r->signals, NULL);
+    }
+    for (int i = 0; i < 2; i++)
+        if (r->pipe[i] > 0) close(r->pipe[i]);
 }
 
 /* ---- The engine's thread ----------------------------------------------------------------------------------------- */
@@ -176,7 +191,6 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
     pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
     pthread_cond_init(&r.knock, &clock);
     pthread_condattr_destroy(&clock);
-    signals_block(&r);
     HttpdOptions http = options->http;
     bool ok = (s->jobs = jobs_new(s, err)) && (r.dispatch = dispatch_new(s, err));
     if (ok) http.user = dispatch_user(r.dispatch);
@@ -199,7 +213,6 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
     httpd_stop(s->http);
     dispatch_free(r.dispatch);
     jobs_free(s->jobs);
-    pthread_sigmask(SIG_SETMASK, &r.before, NULL);
     pthread_mutex_destroy(&r.lock);
     pthread_cond_destroy(&r.knock);
     if (ok) server_log(s, "ended");
