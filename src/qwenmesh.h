@@ -115,6 +115,8 @@ typedef struct QmEngineOptions {
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */
     bool phases;          /* cpu: time the phases of steps (qm_engine_phases)                              */
+    const char *adapters; /* cpu: LoRA adapters of which every request chooses one or none (QmRequest.adapter),
+                             NAME=DIR[:SCALE], one a line; not together with `lora`; NULL: none            */
     const QmWatch *watch; /* told what this engine does, in place of qm_watch's; read at open; NULL: none of its own */
 } QmEngineOptions;
 
@@ -205,6 +207,12 @@ typedef struct QmAppend {
 /* Runs the model over all entries: prompts in chunks, single tokens together, any mixture. The bits of each entry's
  * results do not depend on the others, on the mesh, threads or chunk size. On error no session has changed length. */
 QM_API bool qm_forward(QmEngine *engine, QmAppend *entries, int count, QmErr *err);
+
+/* The name of adapter `i` of QmEngineOptions.adapters, from 0 on; NULL: there are fewer. */
+QM_API const char *qm_engine_adapter(const QmEngine *engine, int i);
+/* From now on the session's tokens go through this adapter; NULL: through none, as at the start. What was in its cache is
+ * forgotten, unless the adapter stays the same. */
+QM_API bool qm_session_adapter(QmSession *session, const char *name, QmErr *err);
 
 /* Programs a PJRT plugin has compiled for this engine so far, one per shape of step; those loaded from program_cache do
  * not count. 0 on the CPU engine. */

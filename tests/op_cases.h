@@ -3,6 +3,7 @@
 #define OP_CASES_H
 #include "../src/graph/lower.h"
 #include "../src/ops/call.h"
+#include "../src/ops/chosen.h"
 
 /* What the graphs are of; a test may change its sizes. */
 static ModelConfig config = {.architecture = "qwen2", .layers = 1, .hidden = 64, .ffn = 64, .vocab = 64,
@@ -36,6 +37,10 @@ static inline Tensor of_window(Graph *g) { return attention(g, projected(g, "(kg
 static inline Tensor of_silu_mul(Graph *g) { return silu_mul(g, projected(g, "fd", "gate"), projected(g, "fd", "up")); }
 static inline Tensor of_add(Graph *g) { return add(g, add(g, rows_of(g), weight(g, "d", "bias")), rows_of(g)); }
 static inline Tensor of_scale(Graph *g) { return scale(g, projected(g, "fd", "up"), 0.75); }
+static inline Tensor of_chosen_scale(Graph *g) {
+    return chosen_scale(g, projected(g, "ld", "down"), input(g, "adapters", "t"),
+                        &(ChosenRanks){2, {{.first = 1, .count = 3, .factor = 0.75f}, {.first = 5, .count = 14, .factor = -2}}});
+}
 static inline Tensor of_scale_columns(Graph *g) {
     return scale_columns(g, projected(g, "(kgc)d", "q_proj"), weight(g, "(kgc)", "by"));
 }

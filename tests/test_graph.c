@@ -41,7 +41,7 @@ static void config_of(ModelConfig *c, int64_t kv, int64_t group) {
 }
 
 /* Ops that only adapters bring in: test_lora.c. */
-static const char *const elsewhere[] = {"scale", "scale_columns"};
+static const char *const elsewhere[] = {"scale", "chosen_scale", "scale_columns"};
 
 static bool is_elsewhere(const char *op) {
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)

@@ -225,7 +225,7 @@ bool op_has(const OpRow *row, Facet facet);
 /* THE TABLE, ended by NULL. */
 extern const OpRow *const op_table[];
 extern const OpRow embed_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row,
-    attention_row, silu_mul_row, add_row, scale_row, scale_columns_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
+    attention_row, silu_mul_row, add_row, scale_row, chosen_scale_row, scale_columns_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
 extern const OpRow embed_grad_row, rms_norm_grad_row, norm_gain_grad_row, head_norm_grad_row, head_gain_grad_row,
     head_gain_sum_row, scale_columns_grad_row, dropout_row, adapter_norm_row, linear_dx_row, linear_dw_row,
     sum_rows_row, attention_backward_row, sum_group_row, silu_mul_grad_row, clear_rows_row, put_rows_row, row_max_row,

@@ -147,12 +147,19 @@ static bool head_choose(ModelConfig *c, const char *head, Err *err) {
     return true;
 }
 
+static bool adapters_take(QmEngine *e, const QmEngineOptions *o, Err *err) {
+    if (o->lora && o->adapters)
+        return err_as(err, QM_USAGE, "adapters: expected those that are added up, or those that requests choose, not both");
+    if (!o->lora && !o->adapters) return true;
+    e->adapters = o->lora ? adapters_open(o->lora, err) : adapters_open_chosen(o->adapters, err);
+    return e->adapters && adapters_configure(e->adapters, &e->config, err);
+}
+
 /* All but the backend, which with several ranks is opened once every rank has come as far. */
 static bool engine_plan(QmEngine *e, Source *source, const QmEngineOptions *o, BackendOptions *b, QmErr *err) {
     Mesh mesh;
     return mesh_parse(&mesh, o->mesh, err) && config_load(&e->config, source, err) &&
-           (!o->lora || ((e->adapters = adapters_open(o->lora, err)) &&
-                         adapters_configure(e->adapters, &e->config, err))) &&
+           adapters_take(e, o, err) &&
            head_choose(&e->config, o->head, err) &&
            options_check(o, &e->config, b, err) &&
            (o->random ||
@@ -265,6 +272,10 @@ void qm_engine_close(QmEngine *e) {
 }
 
 const QmModelInfo *qm_engine_info(const QmEngine *e) { return &e->info; }
+
+const char *qm_engine_adapter(const QmEngine *e, int i) {
+    return i >= 0 && i < adapters_chosen(e->adapters) ? e->adapters->name[i] : NULL;
+}
 
 int qm_engine_compilations(const QmEngine *e) {
     engine_enter(e);

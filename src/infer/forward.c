@@ -74,6 +74,7 @@ static void step_fill(const QmEngine *e, const QmAppend *entries, int count, Cur
                 int64_t r = s->rows++, t = at->done;
                 s->token[r] = a->tokens[t];
                 s->slot[r] = a->session->slot;
+                s->adapter[r] = a->session->adapter;
                 s->index[r] = a->session->length + t;
                 s->position[r] = a->positions ? a->positions[t] : (int32_t)s->index[r];
                 s->length[r] = length;

@@ -6,6 +6,7 @@
 #include "../io/json.h"
 #include "parameters.h"
 #include "scheduler.h"
+#include "session.h"
 
 /* ---- Parameters -------------------------------------------------------------------------------------------------- */
 
@@ -66,6 +67,7 @@ typedef struct Live {
 
 struct QmGenerator {
     Scheduler *scheduler;
+    const QmEngine *engine;
     const QmTokenizer *tokenizer;
     int64_t vocab;
     pthread_mutex_t lock; /* of what follows */
@@ -111,7 +113,7 @@ static bool tell(Live *l, const Err *failed, Err *err) {
                   .count = count, .prompt = r->g.prompt, .reused = r->reused, .drafted = r->drafted,
                   .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended,
                   .finish = !whole ? NULL : count ? list->finish : r->g.finish,
-                  .prompt_logprobs = whole && r->told.count == r->g.prompt - 1 ? r->told.list : NULL,
+                  .prompt_logprobs = whole && r->told.list && r->told.count == r->g.prompt - 1 ? r->told.list : NULL,
                   .prompt_alternatives = r->g.config.prompt_logprobs > 0 ? r->g.config.prompt_logprobs : 0};
     if (ok && l->sink.done) l->sink.done(l->sink.owner, &a);
     free(list);
@@ -166,7 +168,8 @@ int64_t qm_generator_add(QmGenerator *g, const QmRequest *asked, QmErr *err) {
     QmRequest taken;
     const QmRequest *given = &taken;
     if (!request_take(&taken, asked, err)) return 0;
-    if (given->adapter) return err_as(err, QM_USAGE, "request: adapters are not there yet");
+    int adapter = session_adapter(g->engine, given->adapter, err);
+    if (adapter < 0) return 0;
     if (!given->parameters) return err_as(err, QM_USAGE, "request: expected parameters, got none");
     Live *l = mem_new(1, sizeof *l, "a request", err);
     if (!l) return 0;
@@ -177,6 +180,7 @@ int64_t qm_generator_add(QmGenerator *g, const QmRequest *asked, QmErr *err) {
     l->request.sequence = given->sequence;
     l->request.group = given->group;
     l->request.salt = given->salt;
+    l->request.adapter = adapter;
     l->request.deadline = given->deadline;
     l->request.sink = (Sink){.user = l, .logits = l->sink.logits ? on_logits : NULL,
                              .token = l->sink.token ? on_token : NULL, .done = on_done, .drop = on_drop};
@@ -220,6 +224,7 @@ void qm_generator_prefill_rows(QmGenerator *g, int64_t rows) { scheduler_prefill
 QmGenerator *qm_generator_new(QmEngine *engine, const QmTokenizer *tokenizer, QmEngine *draft, QmErr *err) {
     QmGenerator *g = mem_new(1, sizeof *g, "generator", err);
     if (!g) return NULL;
+    g->engine = engine;
     g->tokenizer = tokenizer;
     g->vocab = qm_engine_info(engine)->vocab;
     if ((g->scheduler = scheduler_new(engine, draft, err))) {

@@ -99,6 +99,12 @@ static void hash_bytes(uint64_t *h, const void *data, size_t bytes) {
     for (size_t i = 0; i < bytes; i++) *h = (*h ^ p[i]) * 1099511628211u;
 }
 
+static void linear_hash(uint64_t *h, const LinearAdapter *l) {
+    hash_bytes(h, &l->scale, sizeof l->scale);
+    for (int i = 0; l->chosen && i < l->chosen->count; i++)
+        hash_bytes(h, &l->chosen->of[i], sizeof l->chosen->of[i]);
+}
+
 /* All that a step's numbers depend on, field by field: bytes between fields have no value. */
 static void config_hash(uint64_t *h, const ModelConfig *c) {
     const Rope *r = &c->rope;
@@ -113,7 +119,7 @@ static void config_hash(uint64_t *h, const ModelConfig *c) {
     hash_bytes(h, r->short_factor, sizeof r->short_factor);
     hash_bytes(h, r->long_factor, sizeof r->long_factor);
     for (int64_t i = 0; c->adapters && i < c->adapters->count; i++)
-        hash_bytes(h, &c->adapters->linears[i].scale, sizeof c->adapters->linears[i].scale);
+        linear_hash(h, &c->adapters->linears[i]);
 }
 
 /* The configuration, and of every weight its name, type, shape and a sample of its bytes: it tells models apart, not

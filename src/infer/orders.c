@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "orders.h"
+#include "../model/adapters.h"
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */
 
@@ -65,7 +66,7 @@ static bool within(const char *what, int64_t value, int64_t first, int64_t last,
 
 OrderRow order_row(const StepRows *s, int64_t r) {
     return (OrderRow){s->index[r], s->length[r], s->token[r], s->slot[r], s->position[r],
-                      r < s->logit_rows ? s->logit_row[r] : 0};
+                      r < s->logit_rows ? s->logit_row[r] : 0, s->adapter[r], 0};
 }
 
 static void row_take(StepRows *s, int64_t r, const OrderRow *row) {
@@ -75,6 +76,7 @@ static void row_take(StepRows *s, int64_t r, const OrderRow *row) {
     s->index[r] = row->index;
     s->length[r] = row->length;
     s->logit_row[r] = row->logit_row;
+    s->adapter[r] = row->adapter;
 }
 
 /* Row r as step_fill makes rows: replica after replica, the rows of a slot one after the other, where its cache ends or
@@ -84,6 +86,7 @@ static bool row_check(Follower *f, const StepRows *s, int64_t r, Err *err) {
     int dp = e->partition.mesh.dp;
     if (!within("step: token", s->token[r], 0, e->config.vocab - 1, err) ||
         !within("step: slot", s->slot[r], 0, e->info.slots - 1, err) ||
+        !within("step: adapter", s->adapter[r], 0, adapters_chosen(e->adapters), err) ||
         !within("step: position", s->position[r], 0, INT32_MAX, err) ||
         !within("step: rope length", s->length[r], (int64_t)s->position[r] + 1, INT64_MAX, err))
         return false;

@@ -20,7 +20,7 @@ typedef enum OrderKind {
 /* Rows of a decode step travel in the order itself: one message. */
 enum { ORDER_ROWS = 8, ORDER_MORE_ROWS = 256, ORDER_TEXT_BYTES = 4096, MAX_ENGINES = 16 };
 
-typedef struct OrderRow { int64_t index, length; int32_t token, slot, position, logit_row; } OrderRow;
+typedef struct OrderRow { int64_t index, length; int32_t token, slot, position, logit_row, adapter, unused; } OrderRow;
 typedef struct Order {
     int32_t kind, engine; /* OrderKind; number of the engine, 1 .. MAX_ENGINES - 1 */
     int64_t number[3];

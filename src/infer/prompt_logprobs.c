@@ -10,9 +10,9 @@ int64_t prompt_logprobs_left(const Request *r) {
 static int64_t width(const Request *r) { return 1 + r->g.config.prompt_logprobs; }
 
 /* The first token has none: nothing comes before it. */
-static bool begin(Request *r, Err *err) {
+bool prompt_logprobs_begin(Request *r, Err *err) {
     size_t count;
-    if (r->told.list) return true;
+    if (r->g.config.prompt_logprobs < 0) return true;
     if (!size_mul((size_t)r->g.prompt, (size_t)width(r), &count) ||
         !(r->told.list = mem_new(count, sizeof *r->told.list, "log-probabilities of a prompt", err)))
         return err_as(err, QM_MEMORY, "out of memory: log-probabilities of a prompt");
@@ -22,7 +22,6 @@ static bool begin(Request *r, Err *err) {
 
 bool prompt_logprobs_plan(Request *r, StepPlan *p, PromptRows *rows, Err *err) {
     int64_t vocab = r->search->work.vocab, n = PROMPT_LOGPROBS_ROWS - rows->used, left = prompt_logprobs_left(r);
-    if (!begin(r, err)) return false;
     if (!rows->logits &&
         !(rows->logits = mem_new((size_t)(PROMPT_LOGPROBS_ROWS * vocab), sizeof *rows->logits, "logits of prompts", err)))
         return false;

@@ -9,6 +9,8 @@
 enum { PROMPT_LOGPROBS_ROWS = 32 };
 typedef struct PromptRows { float *logits; int64_t used; } PromptRows;
 
+/* Room for them, if they are wanted; it is the request's. */
+bool prompt_logprobs_begin(Request *r, Err *err);
 /* Tokens that are still to be fed so; 0: it wants none, or has all. */
 int64_t prompt_logprobs_left(const Request *r);
 /* Adds the next piece, if there is room. */

@@ -125,6 +125,7 @@ bool scheduler_add(Scheduler *s, Request *r, Err *err) {
         return err_as(err, QM_USAGE, "this search needs hidden states, which were not asked for at open");
     fit(g, info);
     r->search = &s->search;
+    if (!prompt_logprobs_begin(r, err)) return false;
     pthread_mutex_lock(&s->door);
     bool added = queue_add(&s->waiting, r, err);
     pthread_cond_signal(&s->knock);
@@ -398,6 +399,7 @@ static bool plan_step(Scheduler *s, StepPlan *p, Err *err) {
     for (int i = 0; i < s->count; i++) {
         Request *r = s->running[i];
         r->planned = false;
+        r->told.rows = 0;
         if (qm_session_length(r->session[0]) >= r->g.prompt && !plan_one(s, r, p, err)) return false;
     }
     if (p->count && most && p->rows > most) p->rows = most;
@@ -422,8 +424,12 @@ bool scheduler_step(Scheduler *s, Err *err) {
     for (int i = 0; i < s->count; i++) {
         Request *r = s->running[i];
         if (r->over) continue;
-        if (r->told.rows && !prompt_logprobs_advance(r, &r->failed)) r->over = true;
-        if (r->told.rows || !r->planned || r->over) continue;
+        if (r->told.rows) {
+            if (!prompt_logprobs_advance(r, &r->failed)) r->over = true;
+            else if (r->over && !found_nothing(r, &r->failed)) sequences_free(&r->found);
+            continue;
+        }
+        if (!r->planned) continue;
         if (!r->row->advance(r, &r->failed)) r->over = true;
         if (r->owner_failed) return err_from(err, &r->failed);
     }

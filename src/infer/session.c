@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "session.h"
+#include "../model/adapters.h"
 #include "engine.h"
 #include "lead.h"
 
@@ -40,6 +41,20 @@ bool qm_session_crop(QmSession *s, int64_t length, QmErr *err) {
     s->length = length;
     s->rope_length = length;
     return true;
+}
+
+int session_adapter(const QmEngine *e, const char *name, Err *err) {
+    int number = name ? adapters_number(e->adapters, name) : 0;
+    if (!name || number) return number;
+    err_set(err, "adapter: expected the name of one of the engine's, got '%s'", name_text(name, strlen(name)).text);
+    return -1;
+}
+
+bool qm_session_adapter(QmSession *s, const char *name, QmErr *err) {
+    int number = session_adapter(s->engine, name, err);
+    if (number < 0 || number == s->adapter) return number >= 0;
+    s->adapter = number;
+    return qm_session_crop(s, 0, err);
 }
 
 bool session_shares(const QmSession *s) {

@@ -6,6 +6,8 @@
 
 enum { SHARED_LEAST = 16 }; /* ids: a shorter beginning is fed faster than it is copied */
 
+/* The number of an adapter that requests choose, by its name; 0 without a name; -1 and an error: there is none. */
+int session_adapter(const QmEngine *engine, const char *name, Err *err);
 /* False where rotary frequencies depend on the length of the whole: keys are then of their own sequence only. */
 bool session_shares(const QmSession *session);
 /* Ids at the start of a prompt that are in the session's cache, the last one excepted, whose logits are wanted. */

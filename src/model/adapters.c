@@ -1,9 +1,24 @@
 /* adapters.c: adapters read and added up. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "adapters.h"
 
 /* ---- The list ---------------------------------------------------------------------------------------------------- */
+
+static bool name_check(const Adapters *a, const char *entry, Err *err) {
+    const char *name = a->name[a->files];
+    if (!*name)
+        return err_as(err, QM_USAGE, "adapter %.*s: expected NAME=DIR[:SCALE], by whose name it is chosen",
+                      (int)strcspn(entry, "\n"), entry);
+    return !adapters_number(a, name) || err_as(err, QM_USAGE, "adapter %s: the name is taken", name);
+}
+
+int adapters_number(const Adapters *a, const char *name) {
+    for (int i = 0; a && a->chosen && i < a->files; i++)
+        if (!strcmp(a->name[i], name)) return i + 1;
+    return 0;
+}
 
 /* One of the list: [NAME=]DIR[:SCALE], `bytes` long. What is a folder as it stands is one, whatever its name. */
 static bool entry_open(Adapters *a, const char *entry, size_t bytes, Err *err) {
@@ -12,9 +27,10 @@ static bool entry_open(Adapters *a, const char *entry, size_t bytes, Err *err) {
     if (!path) return false;
     if (a->files == MAX_ADAPTERS)
         return err_as(err, QM_LIMIT, "adapters: expected at most %d", MAX_ADAPTERS);
+    a->name[a->files] = "";
     if (!folder_exists(path)) {
         char *equals = strchr(path, '=');
-        if (equals && equals < path + strcspn(path, "/")) path = equals + 1;
+        if (equals && equals < path + strcspn(path, "/")) *equals = 0, a->name[a->files] = path, path = equals + 1;
         if (!folder_exists(path) && (colon = strrchr(path, ':')) && !strchr(colon, '/')) {
             if (!parse_float(colon + 1, -1e6, 1e6, &strength))
                 return err_as(err, QM_USAGE, "adapter %s: expected [NAME=]DIR[:SCALE] with a number as scale, got '%s'",
@@ -22,6 +38,7 @@ static bool entry_open(Adapters *a, const char *entry, size_t bytes, Err *err) {
             *colon = 0;
         }
     }
+    if (a->chosen && !name_check(a, entry, err)) return false;
     a->strength[a->files] = strength;
     if (!(a->file[a->files] = adapter_open(path, err))) return false;
     a->files++;
@@ -127,6 +144,31 @@ static void row_read(const SafeTensor *t, int64_t row, float *out) {
     type->read(t->data + (size_t)(row * t->dim[1]) * (size_t)type->block_bytes, 0, t->dim[1], out);
 }
 
+/* A row that goes through another adapter multiplies these by zero. */
+static bool are_numbers(const Adapter *file, const char *module, const float *x, int64_t count, Err *err) {
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(x[i]))
+            return err_set(err, "%s: %s has a number that is NaN or infinite, which would reach requests without it",
+                           file->path, module);
+    return true;
+}
+
+/* Whose ranks are whose. */
+static bool chosen_fill(Adapters *a, LinearAdapter *l, const AdapterModule *const *m, Err *err) {
+    ChosenRanks *chosen = arena_new(&a->arena, 1, sizeof *chosen, "adapters", err);
+    int32_t at = 0;
+    if (!(l->chosen = chosen)) return false;
+    chosen->count = a->files;
+    for (int i = 0; i < a->files; i++) {
+        int32_t rank = m[i] ? (int32_t)m[i]->rank : 0;
+        chosen->of[i].first = at;
+        chosen->of[i].count = rank;
+        chosen->of[i].factor = m[i] ? (float)(m[i]->scale * a->strength[i]) : 0;
+        at += rank;
+    }
+    return true;
+}
+
 /* A and B of a module in all files, side by side in the rank. */
 static bool linear_fill(Adapters *a, LinearAdapter *l, const char *name_a, const char *name_b, Err *err) {
     const AdapterModule *m[MAX_ADAPTERS], *first = NULL;
@@ -140,7 +182,9 @@ static bool linear_fill(Adapters *a, LinearAdapter *l, const char *name_a, const
         if (first) same &= scale == m[i]->scale * a->strength[i];
         else first = m[i], path = a->file[i]->path, scale = m[i]->scale * a->strength[i];
     }
+    same |= a->chosen;
     l->scale = same ? scale : 1;
+    if (a->chosen && !chosen_fill(a, l, m, err)) return false;
     int64_t in = first->a->dim[1], out = first->b->dim[0], at = 0;
     float *to_a = adapters_floats(a, name_a, path, a->rank, in, err);
     float *to_b = to_a ? adapters_floats(a, name_b, path, out, a->rank, err) : NULL;
@@ -153,6 +197,7 @@ static bool linear_fill(Adapters *a, LinearAdapter *l, const char *name_a, const
             row_read(m[i]->b, o, row);
             for (int64_t r = 0; r < m[i]->rank && !same; r++)
                 row[r] = (float)((double)row[r] * m[i]->scale * a->strength[i]);
+            if (a->chosen && !are_numbers(a->file[i], l->module, row, m[i]->rank, err)) return false;
         }
         at += m[i]->rank;
     }
@@ -160,7 +205,7 @@ static bool linear_fill(Adapters *a, LinearAdapter *l, const char *name_a, const
 }
 
 static bool linear_join(Adapters *a, LinearAdapter *l, Err *err) {
-    const AdapterModule *m = a->files == 1 ? module_of(a->file[0], l->module) : NULL;
+    const AdapterModule *m = a->files == 1 && !a->chosen ? module_of(a->file[0], l->module) : NULL;
     PartName down = part_name(l->module, ADAPTER_A), up = part_name(l->module, ADAPTER_B);
     if (m && m->magnitude) {
         l->dora = true;
@@ -174,8 +219,12 @@ static bool linear_join(Adapters *a, LinearAdapter *l, Err *err) {
 
 /* What can only stand alone, since it replaces what another would replace or add to. */
 static bool alone_check(const Adapters *a, Err *err) {
-    for (int i = 0; a->files > 1 && i < a->files; i++) {
+    for (int i = 0; (a->files > 1 || a->chosen) && i < a->files; i++) {
         const char *path = a->file[i]->path;
+        if (a->chosen && (a->file[i]->config.dora || a->file[i]->weight_count))
+            return err_set(err, "%s: %s, which rows of other requests cannot do without: expected LoRA alone where "
+                                "requests choose", path, a->file[i]->config.dora
+                                    ? "a DoRA adapter scales the weights" : "brings weights in place of the model's");
         if (a->file[i]->config.dora)
             return err_set(err, "%s: a DoRA adapter scales the weights and is not added to others: give it alone",
                            path);
@@ -197,9 +246,10 @@ static bool all_join(Adapters *a, Err *err) {
     return true;
 }
 
-Adapters *adapters_open(const char *list, Err *err) {
+static Adapters *list_open(const char *list, bool chosen, Err *err) {
     Adapters *a = mem_new(1, sizeof *a, "adapters", err);
     bool ok = a != NULL;
+    if (a) a->chosen = chosen;
     for (const char *at = list; ok && *at; at += *at == '\n') {
         size_t bytes = strcspn(at, "\n");
         ok = entry_open(a, at, bytes, err);
@@ -210,6 +260,9 @@ Adapters *adapters_open(const char *list, Err *err) {
     adapters_free(a);
     return NULL;
 }
+
+Adapters *adapters_open(const char *list, Err *err) { return list_open(list, false, err); }
+Adapters *adapters_open_chosen(const char *list, Err *err) { return list_open(list, true, err); }
 
 void adapters_free(Adapters *a) {
     if (!a) return;

@@ -4,14 +4,16 @@
  *
  * Every module has matrices of the largest rank there is, with zeros where its own is less: an axis has one size.
  * Several adapters are one whose rank is the sum of theirs; where their scales differ, those are multiplied into B, in
- * f32.
+ * f32. Or every row chooses one of them (ops/chosen.h): then none may bring what cannot be chosen for a row alone, as
+ * DoRA's norms of the base or a weight in place of the model's.
  */
 #ifndef ADAPTERS_H
 #define ADAPTERS_H
 #include "../graph/graph.h"
 #include "../io/adapter.h"
+#include "../ops/chosen.h"
 
-enum { MAX_ADAPTERS = 64 };
+enum { MAX_ADAPTERS = CHOSEN_MOST };
 
 /* What stands beside one linear. */
 typedef struct LinearAdapter {
@@ -19,6 +21,7 @@ typedef struct LinearAdapter {
     double scale; /* of the numbers x A^T */
     double dropout; /* of x before A, in training */
     bool dora;    /* with weights lora_magnitude_vector and ADAPTER_NORM */
+    const ChosenRanks *chosen; /* whose ranks are whose, and their scales, instead of `scale`; NULL: all add up */
 } LinearAdapter;
 
 /* 1 / |W + scale B A|, a number for each row of W: not trained, and in no file. */
@@ -29,6 +32,8 @@ typedef struct Adapters {
     int64_t count, rank;
     Adapter *file[MAX_ADAPTERS];
     double strength[MAX_ADAPTERS];
+    const char *name[MAX_ADAPTERS]; /* "": has none */
+    bool chosen;            /* every row chooses one, or none */
     int files;
     bool fresh;             /* magnitudes are still to be set, to the norms of the rows */
     WeightTensor *tensors;  /* by names of the graph */
@@ -47,6 +52,12 @@ static inline PartName part_name(const char *module, const char *part) {
 
 /* A list of [NAME=]DIR[:SCALE], one a line; SCALE multiplies what the adapter adds (default 1). NULL and an error. */
 Adapters *adapters_open(const char *list, Err *err);
+/* A list of NAME=DIR[:SCALE] of which every row of a step chooses. */
+Adapters *adapters_open_chosen(const char *list, Err *err);
+/* How many there are to choose from. */
+static inline int adapters_chosen(const Adapters *adapters) { return adapters && adapters->chosen ? adapters->files : 0; }
+/* The number of one of those by its name, from 1 on; 0: there is none. */
+int adapters_number(const Adapters *adapters, const char *name);
 void adapters_free(Adapters *adapters); /* after the weights and the graph that have them */
 
 /* Tells a model's configuration of them, before its weights are opened and its graph is built: of an adapter that was

@@ -20,7 +20,8 @@ static Tensor low_rank(Graph *g, const LinearAdapter *a, Tensor x, const char *o
     static const char rank[] = {AXIS_ADAPTER, 0};
     if (g->trains && a->dropout > 0) x = dropout(g, x, a->dropout, (uint32_t)g->count);
     Tensor h = linear(g, x, part(g, a->module, ADAPTER_A, rank, in), NO_TENSOR);
-    if (a->scale != 1) h = scale(g, h, a->scale);
+    if (a->chosen) h = chosen_scale(g, h, input(g, "adapters", "t"), a->chosen);
+    else if (a->scale != 1) h = scale(g, h, a->scale);
     return linear(g, h, part(g, a->module, ADAPTER_B, out, rank), NO_TENSOR);
 }
 

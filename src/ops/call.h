@@ -24,6 +24,7 @@ typedef struct StepScalars {
 typedef struct StepRows {
     int64_t rows, logit_rows;
     int32_t *token, *slot, *position;
+    int32_t *adapter; /* that the row goes through, of those that are chosen from: 1 or more; 0: none */
     int64_t *index, *length;
     int32_t *logit_row; /* [logit_rows] row numbers */
     /* Of a program that trains: */

@@ -1,0 +1,59 @@
+/* chosen.c: which of several adapters each row goes through. Their ranks lie side by side; a row keeps the numbers of its
+ * own adapter, times that one's scale, and has zeros in all others, whose products then add nothing: its bits are those
+ * that the adapter gives alone. */
+#include "chosen.h"
+#include "call.h"
+
+Tensor chosen_scale(Graph *g, Tensor x, Tensor which, const ChosenRanks *ranks) {
+    return graph_op(g, &chosen_scale_row, &(Node){.in = {x, which}, .attributes = ranks});
+}
+
+static const ChosenRanks *ranks_of(const Node *n) { return n->attributes; }
+
+static bool chosen_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+    const Node *x = graph_node(g, n->in[0]), *which = graph_node(g, n->in[1]);
+    const ChosenRanks *ranks = ranks_of(n);
+    int64_t at = 0;
+    *out = x->shape;
+    bool fits = x->shape.rank == 2 && which->shape.rank == 1 && ranks->count >= 1 && ranks->count <= CHOSEN_MOST;
+    for (int i = 0; fits && i < ranks->count; i++) {
+        fits = ranks->of[i].first >= at && ranks->of[i].count >= 0;
+        at = ranks->of[i].first + ranks->of[i].count;
+    }
+    return (fits && at <= x->shape.dim[1].size) || err_as(err, QM_INTERNAL, "chosen_scale: ranks do not fit the rows");
+}
+
+/* Numbers that are not chosen may be infinite: they are left out, not multiplied. */
+static void row_scale(const ChosenRanks *ranks, int32_t which, const float *x, Range columns, float *y) {
+    for (int64_t i = columns.first; i < columns.last; i++) y[i] = 0;
+    if (which < 1 || which > ranks->count) return;
+    int64_t first = ranks->of[which - 1].first, last = first + ranks->of[which - 1].count;
+    if (first < columns.first) first = columns.first;
+    if (last > columns.last) last = columns.last;
+    for (int64_t i = first; i < last; i++) y[i] = x[i] * ranks->of[which - 1].factor;
+}
+
+static void chosen_reference(const PlainCall *c) {
+    for (int64_t t = 0; t < c->rows; t++)
+        row_scale(ranks_of(c->node), c->ids[t], c->in[0] + t * c->out_width, (Range){0, c->out_width},
+                  c->out + t * c->out_width);
+}
+
+static void chosen_run(const Call *c, int64_t first, int64_t last) {
+    for (int64_t t = c->row0 + first; t < c->row0 + last; t++)
+        row_scale(ranks_of(c->node), c->ids[t], c->in[0] + t * c->out_width, c->columns, c->out + t * c->out_width);
+}
+
+static Cost chosen_cost(const Graph *g, const Node *n) {
+    double size = (double)n->shape.dim[0].size * (double)n->shape.dim[1].size;
+    (void)g;
+    return (Cost){.flops = size, .bytes = 8 * size};
+}
+
+const OpRow chosen_scale_row = {
+    .name = "chosen_scale", .factors = "td,t->td", .attributes = sizeof(ChosenRanks),
+    .shape = chosen_shape, .units = call_rows, .cost = chosen_cost,
+    .run = chosen_run, .reference = chosen_reference,
+    .none = {[FACET_FINISH] = NOTHING_REDUCED, [FACET_STABLEHLO] = NO_LOWERING,
+             [FACET_GRADIENT] = "adapters are chosen where answers are wanted"},
+};
