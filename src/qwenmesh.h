@@ -214,6 +214,13 @@ QM_API const char *qm_engine_adapter(const QmEngine *engine, int i);
  * forgotten, unless the adapter stays the same. */
 QM_API bool qm_session_adapter(QmSession *session, const char *name, QmErr *err);
 
+enum { QM_FINGERPRINT_BYTES = 20 };
+/* "fp_" and 16 hex digits of all that the bits of an answer depend on: the model's files by content, this version, and
+ * what changes numbers (activations, cache, weights, adapters, backend). On the CPU backend it is the same on every mesh
+ * and machine. A packed file tells its digest; of other files that this user's cache folder does not know by path, size
+ * and time every byte is read, seconds a GB: a server calls it in a thread of its own. */
+QM_API bool qm_engine_fingerprint(const QmEngine *engine, char out[QM_FINGERPRINT_BYTES], QmErr *err);
+
 /* Programs a PJRT plugin has compiled for this engine so far, one per shape of step; those loaded from program_cache do
  * not count. 0 on the CPU engine. */
 QM_API int qm_engine_compilations(const QmEngine *engine);

@@ -20,6 +20,7 @@ int cmd_tokenize(int argc, char **argv);
 int cmd_grammar(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_chat(int argc, char **argv);
+int cmd_replay(int argc, char **argv);
 int cmd_generate(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_forward(int argc, char **argv);

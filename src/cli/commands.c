@@ -9,6 +9,7 @@ const Command commands[] = {
     {"chat", cmd_chat, "talk with the model at the terminal"},
     {"generate", cmd_generate, "answer requests from a file, batched"},
     {"serve", cmd_serve, "the model over HTTP: OpenAI's interface and others"},
+    {"replay", cmd_replay, "saved exchanges answered again, to the same bits"},
     {"forward", cmd_forward, "logits, hidden states and loss of given ids, as a file"},
     {"embed", cmd_embed, "a vector for each text, pooled from the last states"},
     {"train", cmd_train, "train a model or an adapter: the same bits on every mesh"},

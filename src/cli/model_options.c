@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
+#include "../base/cache_folder.h"
 #include "../base/file_kind.h"
 #include "model_options.h"
 #include "watch_terminal.h"
@@ -44,11 +45,8 @@ void interrupt_clear(void) {
 /* Where compiled programs are kept: as asked, else the user's cache folder, which is no path from wherever one stands.
  * NULL: nowhere. */
 static const char *program_cache(const char *asked, char *out, size_t size) {
-    const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     if (asked) return strcmp(asked, "none") ? asked : NULL;
-    bool is_xdg = xdg && *xdg == '/';
-    if (!is_xdg && (!home || *home != '/')) return NULL;
-    return snprintf(out, size, "%s/%sqwenmesh", is_xdg ? xdg : home, is_xdg ? "" : ".cache/") < (int)size ? out : NULL;
+    return cache_folder("", out, size) ? out : NULL;
 }
 
 QmEngineOptions model_engine_options(const ModelOptions *m, char folder[FOLDER_BYTES]) {

@@ -214,6 +214,10 @@ static Source *source_of(QmSource *source, const QmEngineOptions *o, QmErr *err)
     return NULL;
 }
 
+static bool path_keep(QmEngine *e, const Source *source, Err *err) {
+    return (e->path = strdup(source_path(source))) || err_as(err, QM_MEMORY, "out of memory: the path of a model");
+}
+
 QmEngine *engine_open_as(QmSource *given, const QmEngineOptions *o, int spread_number, QmErr *err) {
     QmEngine *e = mem_new(1, sizeof *e, "engine", err);
     BackendOptions b = {0};
@@ -228,7 +232,10 @@ QmEngine *engine_open_as(QmSource *given, const QmEngineOptions *o, int spread_n
         if (given) told.model = source_path(given);
         lead_open(e, &told);
         Source *source = source_of(given, o, err);
-        bool planned = source && engine_plan(e, source, o, &b, err);
+        snprintf(e->weights_told, sizeof e->weights_told, "weights %.30s random %.30s", o->weights ? o->weights : "file",
+                 o->random ? o->random : "no");
+        e->random = o->random != NULL;
+        bool planned = source && path_keep(e, source, err) && engine_plan(e, source, o, &b, err);
         source_close(source);
         if (lead_agree(e, &b, planned, err) && lead_opened(e, engine_start(e, &b, err), err)) return e;
     }
@@ -266,6 +273,7 @@ void qm_engine_close(QmEngine *e) {
     free(e->row_token);
     free(e->row_settled);
     free(e->hidden);
+    free(e->path);
     turn_destroy(&e->turn);
     free(e);
     turn_end(&process);

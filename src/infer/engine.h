@@ -29,6 +29,9 @@ struct QmEngine {
     bool *row_settled;       /* [rows] of logit rows: nothing is to be read of it any more       */
     atomic_uint interrupts;  /* so far: a qm_forward that began before one of them ends */
     Turn turn;               /* see engine_enter */
+    char *path;              /* of the model                                     */
+    char weights_told[96];   /* what they became at load, as options said it     */
+    bool random;             /* generated weights: the files have none           */
     int spread_number;       /* over several ranks: its number on all of them (lead.h); 0: this process's alone */
 };
 

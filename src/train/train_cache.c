@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include "../base/cache_folder.h"
 #include "../base/output.h"
 #include "../base/watch.h"
 #include "train_cache.h"
@@ -31,19 +32,6 @@ typedef struct Head {
 enum { SUMMED = sizeof(char[8]) + TOKENS_KEY_BYTES + 32 };
 
 /* ---- Folder ------------------------------------------------------------------------------------------------------ */
-
-static bool folder_make(const char *folder) {
-    char *path = strdup(folder);
-    for (char *p = path ? path + 1 : NULL; p && *p; p++) {
-        if (*p != '/') continue;
-        *p = 0;
-        mkdir(path, 0700); /* the last one tells */
-        *p = '/';
-    }
-    bool ok = path && (mkdir(path, 0700) == 0 || errno == EEXIST) && folder_exists(folder);
-    free(path);
-    return ok;
-}
 
 static char *path_of(const char *folder, const TokensKey *key) {
     Text path = {0};
@@ -174,7 +162,7 @@ static bool take(const char *data, size_t bytes, const TokensKey *key, int64_t v
 
 bool tokens_read(const char *folder, const TokensKey *key, int64_t vocab, TrainSamples *out, TrainNames *names,
                  Err *err) {
-    char *path = folder_make(folder) ? path_of(folder, key) : NULL;
+    char *path = cache_folder_make(folder) ? path_of(folder, key) : NULL;
     if (!path || !file_exists(path)) return free(path), false;
     Err why = {0};
     size_t bytes;
@@ -222,7 +210,7 @@ void tokens_write(const char *folder, const TokensKey *key, const TrainSamples *
                          {s->ids, tokens},
                          {s->labels, tokens},
                          {list.data, list.bytes}};
-    char *path = folder_make(folder) ? path_of(folder, key) : NULL;
+    char *path = cache_folder_make(folder) ? path_of(folder, key) : NULL;
     bool ok = path && text_ok(&list, "names of classes", &err) && write_parts(path, &h, parts, &err);
     if (!ok) watch_say(QM_WARNING, "tokens are not kept in %s: %s", folder, err.kind ? err.text : strerror(errno));
     else trim(folder);
