@@ -209,15 +209,17 @@ static bool prepare(Job *job, const char *path, Err *err) {
     return true;
 }
 
-/* {"id", "logprob", "top": [{"id", "logprob"}, ...]} of every new token. */
-static json_t *logprobs_json(const Generation *g) {
+/* {"id", "logprob", "top": [{"id", "logprob"}, ...]} of `count` tokens; null of one that nothing comes before. */
+static json_t *logprobs_json(const QmLogprob *told, int64_t count, int64_t alternatives) {
     json_t *list = json_array();
-    for (int64_t i = 0; g->logprobs && i < g->count - g->prompt; i++) {
-        const QmLogprob *row = g->logprobs + i * (1 + g->config.logprobs);
-        json_t *top = json_array();
-        for (int64_t k = 1; k <= g->config.logprobs && row[k].id >= 0; k++)
+    for (int64_t i = 0; told && i < count; i++) {
+        const QmLogprob *row = told + i * (1 + alternatives);
+        json_t *top = row->id < 0 ? NULL : json_array();
+        if (row->id < 0) json_array_append_new(list, json_null());
+        for (int64_t k = 1; top && k <= alternatives && row[k].id >= 0; k++)
             json_array_append_new(top, json_pack("{s:i,s:f}", "id", row[k].id, "logprob", (double)row[k].logprob));
-        json_array_append_new(list,
+        if (top)
+            json_array_append_new(list,
                               json_pack("{s:i,s:f,s:o}", "id", row->id, "logprob", (double)row->logprob, "top", top));
     }
     return list;
@@ -228,7 +230,7 @@ static json_t *sequence_json(const Generation *g, bool score) {
     for (int64_t i = g->prompt; ids && i < g->count; i++) json_array_append_new(ids, json_integer(g->ids[i]));
     json_t *text = json_stringn(g->raw.data ? g->raw.data : "", g->raw.bytes);
     json_t *o = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", g->finish);
-    if (o && g->config.logprobs >= 0) json_object_set_new(o, "logprobs", logprobs_json(g));
+    if (o && g->config.logprobs >= 0) json_object_set_new(o, "logprobs", logprobs_json(g->logprobs, g->count - g->prompt, g->config.logprobs));
     if (o && score) json_object_set_new(o, "score", json_real(g->score));
     return o;
 }
@@ -254,6 +256,9 @@ static bool write_result(const Ask *r, FILE *out, const char *path, Err *err) {
         line = r->request.found.count ? sequence_json(r->request.found.list, c->num_beams > 1 || c->best_of > 1)
                               : sequence_json(&r->request.g, false);
     }
+    if (line && r->request.told.list && !r->failed)
+        json_object_set_new(line, "prompt_logprobs",
+                            logprobs_json(r->request.told.list, r->request.g.prompt, c->prompt_logprobs));
     if (line && r->failed) json_object_set_new(line, "error", json_string(r->failed));
     char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
     bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
@@ -334,6 +339,7 @@ int cmd_generate(int argc, char **argv) {
         "model is opened. Logits that are no numbers end their request alone, with \"error\" (exit status 1).\n"
         "\"eos_token_id\": null switches stopping off. A result has \"ids\" (the new ones), \"text\", "
         "\"finish_reason\"; with \"logprobs\": N their log-probabilities and N alternatives each; with\n"
+        "\"prompt_logprobs\": N the same of the prompt's own tokens; with\n"
         "\"num_return_sequences\" above 1 \"sequences\", a list of such results with \"score\", best first.";
     int code = options_parse(argc, argv, "generate -m MODEL --in FILE --out FILE [options]", notes, options,
                              (int)(sizeof options / sizeof *options), NULL);
