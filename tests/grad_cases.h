@@ -24,6 +24,7 @@ static inline Tensor trained(Graph *g, const char *axes, const char *name) {
 
 /* ---- Ops of training --------------------------------------------------------------------------------------------- */
 
+static inline void of_embed_part(Graph *g) { embed_part(g, input(g, "tokens", "t"), trained(g, "vd", "embed")); }
 static inline void of_embed_grad(Graph *g) {
     Tensor dy = owed_of(g);
     at_stage(g, STAGE_GRADIENT);

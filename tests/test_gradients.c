@@ -7,53 +7,7 @@
 #include <string.h>
 #include "../src/cpu/cpu_engine.h"
 #include "plain_program.h"
-#include "rule_cases.h"
-
-/* build: NULL: the case of a rule. labels: of a head that has some. longest: of the first sequence, in place of what it
- * is below. */
-typedef struct Case {
-    const char *name;
-    void (*build)(Graph *g);
-    StepScalars scalars;
-    const RuleCase *rule;
-    bool recompute;
-    int64_t labels;
-    int64_t longest;
-} Case;
-
-/* AdamW's epsilon is large: where a gradient is rounding alone, a small one would make a step of it. */
-#define LOSS .loss_weight = 0.0625, .clip = 1
-#define STEP .loss_weight = 1, .clip = 0.375, .learning_rate = 0.03, .beta2 = 0.95, .epsilon = 0.5,                    \
-             .weight_decay = 0.2, .average_decay = 0.75, .step = 1
-static const Case cases[] = {
-    {"embed_grad", of_embed_grad, .scalars = {LOSS}},
-    {"rms_norm_grad, norm_gain_grad", of_rms_norm_grad, .scalars = {LOSS}},
-    {"head_norm_grad, head_gain_grad, head_gain_sum", of_head_norm_grad, .scalars = {LOSS}},
-    {"linear_dx", of_linear_dx, .scalars = {LOSS}},
-    {"linear_dx over the vocabulary", of_vocabulary_dx, .scalars = {LOSS}},
-    {"linear_dw", of_linear_dw, .scalars = {LOSS}},
-    {"sum_rows", of_sum_rows, .scalars = {LOSS}},
-    {"scale_columns_grad", of_scale_columns_grad, .scalars = {LOSS}},
-    {"adapter_norm", of_adapter_norm, .scalars = {LOSS}},
-    {"attention_backward, sum_group", of_attention_backward, .scalars = {LOSS}, .longest = 140},
-    {"attention_backward in a window", of_window_backward, .scalars = {LOSS}, .longest = 140},
-    {"silu_mul_grad", of_silu_mul_grad, .scalars = {LOSS}},
-    {"dropout", of_dropout, .scalars = {LOSS, .step = 3, .seed = 7}},
-    {"clear_rows, put_rows", of_put_rows, .scalars = {LOSS}},
-    {"loss", of_loss, .scalars = {LOSS}},
-    {"loss with label smoothing", of_loss, .scalars = {LOSS, .label_smoothing = 0.2}},
-    {"loss with z-loss", of_loss, .scalars = {LOSS, .z_loss = 0.05}},
-    {"loss with both", of_loss, .scalars = {LOSS, .label_smoothing = 0.1, .z_loss = 0.02}},
-    {"span_loss, span_loss_grad", of_span_loss, .scalars = {LOSS}, .labels = 2},
-    {"square_loss, square_loss_grad", of_square_loss, .scalars = {LOSS}, .labels = 1},
-    {"loss of classes with label smoothing", of_class_loss, .scalars = {LOSS, .label_smoothing = 0.2}, .labels = 5},
-    {"adamw", of_adamw, .scalars = {STEP, .beta1 = 0.8}},
-    {"adamw with averages", of_adamw_average, .scalars = {STEP, .beta1 = 0.8}},
-    {"sgd", of_sgd, .scalars = {STEP}},
-    {"sgd with momentum", of_sgd, .scalars = {STEP, .beta1 = 0.8}},
-    {"sgd with averages", of_sgd_average, .scalars = {STEP, .beta1 = 0.8}},
-};
-enum { CASES = sizeof cases / sizeof *cases };
+#include "training_cases.h"
 
 /* sequences: of a pass; piece: rows of a run of the head. */
 typedef struct Layout { const char *mesh; int threads, sequences; int64_t piece; } Layout;
@@ -197,8 +151,6 @@ static void step_run(const Both *b, int64_t step) {
 
 /* ---- A case ------------------------------------------------------------------------------------------------------ */
 
-static bool of_training(const OpRow *op) { return op->none[FACET_STABLEHLO] != NULL; }
-
 static void both_open(Both *b, const Case *c, const int64_t *shape, const Layout *layout) {
     Mesh mesh;
     Err err = {0};
@@ -212,7 +164,7 @@ static void both_open(Both *b, const Case *c, const int64_t *shape, const Layout
     else c->build(&b->g);
     for (int id = 1; id < b->g.count; id++) {
         Node *n = &b->g.nodes[id];
-        n->keep = node_computed(n) && of_training(n->op);
+        n->keep = node_computed(n) && op_trains(n->op);
     }
     if (b->g.err.kind || err.kind || !mesh_parse(&mesh, layout->mesh, &err) ||
         !partition_new(&b->partition, &config, &mesh, false, &err) ||
@@ -305,7 +257,7 @@ static void graphs_are_references(void **state) {
 static void all_are_tested(void **state) {
     const bool *seen = *state;
     for (int i = 0; op_table[i]; i++)
-        if (of_training(op_table[i]) && !seen[i]) fail_msg("%s is in no case", op_table[i]->name);
+        if (op_trains(op_table[i]) && !seen[i]) fail_msg("%s is in no case", op_table[i]->name);
 }
 
 int main(void) {

@@ -13,7 +13,8 @@
 #include "../src/pjrt/buckets.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
-#include "op_cases.h"
+#include "../src/model/train_graph.h"
+#include "training_cases.h"
 
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:libtt.so\nleak:pjrt_c_api_cpu_plugin.so\n"; }
@@ -22,17 +23,21 @@ const char *__lsan_default_suppressions(void) { return "leak:libtt.so\nleak:pjrt
 
 enum { ROWS = 8, CONTEXT = 63, SLOTS = 2 };
 
-typedef struct Case {
+typedef struct LowerCase {
     const char *name;   /* of the file; the op's, or the op's and what is special after a '-' */
     Tensor (*build)(Graph *g); /* NULL: the whole model */
     const char *mesh, *type;
     int64_t slots;
     Bucket bucket;
-} Case;
+    void (*train)(Graph *g); /* of programs that train, in place of build: these stages; of neither: the whole model's */
+    int64_t labels;
+    Stage first, last;
+    bool sums_go_on;
+} LowerCase;
 
-#define PREFILL {.slots = 1, .rows = ROWS, .logit_rows = 1}
-#define DECODE {.slots = SLOTS, .rows = 1, .logit_rows = SLOTS, .all_logits = true}
-static const Case cases[] = {
+#define PREFILL .bucket = {.slots = 1, .rows = ROWS, .logit_rows = 1}
+#define DECODE .bucket = {.slots = SLOTS, .rows = 1, .logit_rows = SLOTS, .all_logits = true}
+static const LowerCase lower_cases[] = {
     {"embed", rows_of, "1x1", "f32", SLOTS, PREFILL},
     {"rms_norm", of_rms_norm, "1x1", "f32", SLOTS, PREFILL},
     {"head_norm", of_head_norm, "1x2", "f32", SLOTS, PREFILL},
@@ -41,7 +46,8 @@ static const Case cases[] = {
     {"rope", of_rope, "1x2", "f32", SLOTS, PREFILL},
     {"cache_update", cache_of, "1x1", "f32", SLOTS, PREFILL},
     {"cache_update-decode", cache_of, "1x1", "bf16", SLOTS, DECODE},
-    {"cache_update-one", cache_of, "1x1", "bf16", 1, {.slots = 1, .rows = 1, .logit_rows = 1, .all_logits = true}},
+    {"cache_update-one", cache_of, "1x1", "bf16", 1,
+     .bucket = {.slots = 1, .rows = 1, .logit_rows = 1, .all_logits = true}},
     {"attention", of_attention, "1x1", "f32", SLOTS, PREFILL},
     {"attention-decode", of_attention, "1x2", "bf16", SLOTS, DECODE},
     {"attention-window", of_window, "1x1", "f32", SLOTS, PREFILL},
@@ -56,38 +62,72 @@ static const Case cases[] = {
     {"reduce_argmax", of_argmax, "2x2", "f32", SLOTS, PREFILL},
     {"state", of_count, "1x2", "f32", SLOTS, PREFILL},
     {"model-decode", NULL, "2x4", "bf16", SLOTS, DECODE},
+#define TRAIN .bucket = {.slots = SLOTS, .rows = ROWS, .logit_rows = SLOTS * ROWS, .all_logits = true}
+#define TO_NORM .last = STAGE_NORM
+    {"train-model", NULL, "dp2,tp4", "bf16", 0, TRAIN, TO_NORM},
+    {"train-model-update", NULL, "dp2,tp4", "bf16", 0, TRAIN, .first = STAGE_UPDATE, .last = STAGE_UPDATE},
+    {"train-heads", NULL, "1x8", "f32", 0, TRAIN, .train = of_head_norm_grad, TO_NORM, .sums_go_on = true},
+    {"train-scale_columns", NULL, "1x1", "f32", 0, TRAIN, .train = of_scale_columns_grad, TO_NORM, .sums_go_on = true},
+    {"train-adapter_norm", NULL, "2x4", "bf16", 0, TRAIN, .train = of_adapter_norm, TO_NORM},
+    {"train-dropout", NULL, "1x8", "f32", 0, TRAIN, .train = of_dropout, TO_NORM},
+    {"train-span", NULL, "1x1", "f32", 0, TRAIN, .train = of_span_loss, .labels = 2, TO_NORM},
+    {"train-square", NULL, "1x1", "f32", 0, TRAIN, .train = of_square_loss, .labels = 1, TO_NORM},
+    {"train-sgd", NULL, "dp2,tp4", "f32", 0, TRAIN, .train = of_sgd, .last = STAGE_UPDATE},
 };
-enum { CASES = sizeof cases / sizeof *cases };
+enum { LOWER_CASES = sizeof lower_cases / sizeof *lower_cases };
 
-static int lowered(const Case *c, Text *text) {
+/* ops: those of the program, by their place in the table; or NULL. */
+static int lowered(const LowerCase *c, const char *platform, Text *text, bool *ops) {
     Err err = {0};
+    TrainGraph train = {0};
     ModelGraph model = {0};
+    bool trains = c->last > STAGE_FORWARD;
     Partition partition = {0};
     Program program = {0};
     Mesh mesh;
     Lower l = {0};
-    if (c->build) {
+    config.labels = c->labels;
+    if (c->train) {
+        graph_init(&model.graph, &config, ROWS, CONTEXT);
+        model.graph.trains = true;
+        c->train(&model.graph);
+        for (int id = 1; id < model.graph.count; id++) {
+            Node *n = &model.graph.nodes[id];
+            n->keep = node_computed(n) && n->kind == NODE_OP && op_trains(n->op);
+        }
+        if (model.graph.err.kind) fail_msg("%s: %s", c->name, model.graph.err.text);
+    } else if (trains) {
+        if (!train_graph(&train, &config, SLOTS * ROWS, CONTEXT, &(TrainGraphOptions){.embed_parts = true}, &err))
+            fail_msg("%s", err.text);
+    } else if (c->build) {
         graph_init(&model.graph, &config, ROWS, CONTEXT);
         Node *last = graph_node(&model.graph, c->build(&model.graph));
         if (last) last->keep = node_computed(last);
         if (model.graph.err.kind) fail_msg("%s: %s", c->name, model.graph.err.text);
     } else if (!model_graph(&model, &config, ROWS, CONTEXT, false, &err)) fail_msg("%s", err.text);
-    const LowerOptions o = {.type = c->type, .cache_slots = c->slots, .positions = bucket_positions(CONTEXT),
+    const LowerOptions o = {.type = c->type, .platform = platform, .trains = trains, .sums_go_on = c->sums_go_on, .stage_first = c->first,
+                            .stage_last = c->last, .cache_slots = c->slots, .positions = bucket_positions(CONTEXT),
                             .bucket = c->bucket,
                             .candidates = strstr(c->name, "-candidates") ? 4 : 0};
     if (!mesh_parse(&mesh, c->mesh, &err) || !partition_new(&partition, &config, &mesh, true, &err) ||
-        !program_new(&program, &model.graph, &partition, &err) || !lower_program(&l, &program, &o, text, &err))
+        !program_new(&program, train.count ? &train.model.graph : &model.graph, &partition, &err) ||
+        !lower_program(&l, &program, &o, text, &err))
         fail_msg("%s: %s", c->name, err.text);
+    for (int i = 0; ops && op_table[i]; i++)
+        for (int id = 1; id < program.graph.count; id++)
+            ops[i] |= program.graph.nodes[id].op == op_table[i] && lower_has(&l, id);
+    config.labels = 0;
     lower_free(&l);
+    if (train.count) train_graph_free(&train);
     program_free(&program);
     partition_free(&partition);
     model_graph_free(&model);
-    return mesh.tp;
+    return mesh.tp * mesh.dp;
 }
 
 /* ---- To the letter ----------------------------------------------------------------------------------------------- */
 
-static void same_as_file(const Case *c, const char *text, size_t bytes) {
+static void same_as_file(const LowerCase *c, const char *text, size_t bytes) {
     char path[128];
     size_t got;
     Err err = {0};
@@ -110,19 +150,25 @@ static void same_as_file(const Case *c, const char *text, size_t bytes) {
 
 static void every_text(void **state) {
     (void)state;
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < LOWER_CASES; i++) {
         Text text = {0};
-        lowered(&cases[i], &text);
-        same_as_file(&cases[i], text.data, text.bytes);
+        lowered(&lower_cases[i], NULL, &text, NULL);
+        same_as_file(&lower_cases[i], text.data, text.bytes);
         text_free(&text);
     }
 }
 
 static void every_op_has_a_file(void **state) {
     (void)state;
+    bool trained_ops[128] = {false};
+    for (int i = 0; i < LOWER_CASES; i++) {
+        Text text = {0};
+        if (lower_cases[i].last > STAGE_FORWARD) lowered(&lower_cases[i], NULL, &text, trained_ops);
+        text_free(&text);
+    }
     for (int i = 0; op_table[i]; i++) {
-        bool found = !op_table[i]->stablehlo;
-        for (int j = 0; j < CASES; j++) found |= !strcmp(cases[j].name, op_table[i]->name);
+        bool found = !op_table[i]->stablehlo || (op_trains(op_table[i]) && trained_ops[i]);
+        for (int j = 0; j < LOWER_CASES; j++) found |= !strcmp(lower_cases[j].name, op_table[i]->name);
         if (!found) fail_msg("%s has a lowering and no tests/golden/stablehlo/%s.mlir", op_table[i]->name,
                              op_table[i]->name);
     }
@@ -170,7 +216,7 @@ static void pieces_have_equal_texts(void **state) {
     pieces_of(&model, &partition, &program, cut);
     for (int i = 0; i < 4; i++) {
         LowerOptions o = {.type = "f32", .cache_slots = SLOTS, .positions = bucket_positions(CONTEXT),
-                          .bucket = PREFILL, .first = cut[i], .last = cut[i + 1]};
+                          PREFILL, .first = cut[i], .last = cut[i + 1]};
         if (!lower_program(&l[i], &program, &o, &text[i], &err)) fail_msg("%s", err.text);
         assert_int_equal(count_role(l[i].results, l[i].result_count, ROLE_VALUE), i < 3);
         assert_int_equal(count_role(l[i].arguments, l[i].argument_count, ROLE_VALUE), i < 3 ? 2 : 1); /* rope's table */
@@ -206,11 +252,12 @@ static void all_compile(const char *plugin, const char *desc) {
     }
     PjrtClient *client = pjrt_open(&(PjrtOptions){.plugin = plugin, .devices = 8, .system_desc = desc}, &err);
     if (!client) fail_msg("%s: %s", plugin, err.text);
-    for (int i = 0; i < CASES; i++) {
+    for (int i = 0; i < LOWER_CASES; i++) {
         Text text = {0};
-        int devices = lowered(&cases[i], &text);
+        if (lower_cases[i].train == of_dropout && !strcmp(plugin, "tt")) continue; /* it is refused */
+        int devices = lowered(&lower_cases[i], plugin, &text, NULL);
         PjrtProgram *p = pjrt_compile(client, text.data, text.bytes, devices, NULL, &err);
-        if (!p) fail_msg("%s with %s: %s", cases[i].name, plugin, err.text);
+        if (!p) fail_msg("%s with %s: %s", lower_cases[i].name, plugin, err.text);
         pjrt_program_free(p);
         text_free(&text);
     }

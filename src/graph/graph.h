@@ -102,6 +102,9 @@ static inline int state_buffers(ValueType type) { return type == TYPE_CACHE ? 2 
 static inline bool node_is_state(const Node *n) { return n->kind == NODE_STATE || (n->kind == NODE_WEIGHT && n->trained); }
 
 Tensor embed(Graph *g, Tensor tokens, Tensor table);                  /* [t], [v,d]               -> [t,d]       */
+Tensor embed_part(Graph *g, Tensor tokens, Tensor table);                 /* the same, of a table that devices share */
+/* Makes an embed_part of each embed whose table is trained: for backends that have it split. */
+void embed_parts(Graph *g);
 Tensor rms_norm(Graph *g, Tensor x, Tensor gain, double epsilon);     /* [t,d], [d]               -> [t,d]       */
 Tensor head_norm(Graph *g, Tensor x, Tensor gain, double epsilon);    /* [t,hc], [c]              -> [t,hc]      */
 Tensor linear(Graph *g, Tensor x, Tensor w, Tensor bias);             /* [t,i], [o,i], [o] | none -> [t,o]       */
@@ -218,13 +221,15 @@ struct OpRow {
 
 #define NOT_TRAINED "the program does not train"
 #define OF_GRADIENT "it is part of a gradient"
-#define NO_LOWERING "it runs on the CPU engine only"
 #define NOTHING_REDUCED "nothing is reduced"
 bool op_has(const OpRow *row, Facet facet);
 
+/* Whether only programs that train have it. */
+bool op_trains(const OpRow *row);
+
 /* THE TABLE, ended by NULL. */
 extern const OpRow *const op_table[];
-extern const OpRow embed_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row,
+extern const OpRow embed_row, embed_part_row, rms_norm_row, head_norm_row, linear_row, rope_table_row, rope_row, cache_update_row,
     attention_row, silu_mul_row, add_row, scale_row, chosen_scale_row, scale_columns_row, select_rows_row, argmax_row, all_reduce_row, reduce_argmax_row;
 extern const OpRow embed_grad_row, rms_norm_grad_row, norm_gain_grad_row, head_norm_grad_row, head_gain_grad_row,
     head_gain_sum_row, scale_columns_grad_row, dropout_row, adapter_norm_row, linear_dx_row, linear_dw_row,

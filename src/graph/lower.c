@@ -327,12 +327,8 @@ void lower_places(const Partition *p, int device, int32_t out[LOWER_PLACES]) {
     out[PLACE_KV_PART] = device / p->grid.group_parts;
 }
 
-/* A weight as one op uses it: split by the op's factors, or whole. Whole and split in one piece are the same
- * argument. */
-static const char *weight_argument(Lower *l, const Node *user, int i) {
-    const Node *w = graph_node(&l->program->graph, user->in[i]);
-    LowerArgument a = {.role = ROLE_WEIGHT, .rank = w->shape.rank, .node = user->in[i].id};
-    if (!program_weight_split(l->program, user, i, a.weight_split, &l->err)) return "%?";
+/* A weight that is split by a.weight_split. Whole and split in one piece are the same argument. */
+static const char *weight_as(Lower *l, const Node *w, LowerArgument a) {
     bool whole = true;
     for (int d = 0; d < w->shape.rank; d++) {
         a.dim[d] = local_size(l, &w->shape.dim[d], a.weight_split);
@@ -345,6 +341,13 @@ static const char *weight_argument(Lower *l, const Node *user, int i) {
     snprintf(a.type, sizeof a.type, "%s", l->type);
     argument_add(l, &a);
     return lower_word(l, "%%%s", a.name);
+}
+
+/* A weight as one op uses it: split by the op's factors, or whole. */
+static const char *weight_argument(Lower *l, const Node *user, int i) {
+    const Node *w = graph_node(&l->program->graph, user->in[i]);
+    LowerArgument a = {.role = ROLE_WEIGHT, .rank = w->shape.rank, .node = user->in[i].id};
+    return program_weight_split(l->program, user, i, a.weight_split, &l->err) ? weight_as(l, w, a) : "%?";
 }
 
 /* Over which devices the dimensions of a value or a state lie. */
@@ -475,20 +478,42 @@ const char *lower_in(Lower *l, const Node *n, int i) {
     return lower_has(l, n->in[i].id) ? lower_out(l, in) : value_argument(l, in);
 }
 
+/* A value of these dimensions in f32. */
+static const char *in_f32(Lower *l, const char *value, const LowerArgument *a) {
+    const char *to = lower_word(l, "%s_f32", value);
+    char from[128], type[128];
+    if (!strcmp(a->type, "f32")) return value;
+    lower_type_text(from, sizeof from, a->type, a->rank, a->dim);
+    lower_type_text(type, sizeof type, "f32", a->rank, a->dim);
+    if (lower_once(l, "%s", to + 1)) lower_convert(l, to, value, from, type);
+    return to;
+}
+
 const char *lower_f32_in(Lower *l, const Node *n, int i) {
     const Graph *g = &l->program->graph;
     const Node *in = graph_node(g, n->in[i]), *state = graph_state(g, n->in[i]);
     if (l->trains && state && state_lasts(l, state)) return lower_state_in(l, n, i);
-    const char *value = lower_in(l, n, i), *to = lower_word(l, "%s_f32", value);
-    if (!strcmp(l->type, "f32") || (in->kind != NODE_WEIGHT && !strcmp(lower_element(l, in), "f32"))) return value;
+    const char *value = lower_in(l, n, i);
     const LowerArgument *w = in->kind == NODE_WEIGHT ? lower_argument(l, value + 1) : NULL;
-    LowerArgument a = w ? *w : value_of(l, in, ROLE_VALUE), f = a;
-    char from_type[128], to_type[128];
-    snprintf(f.type, sizeof f.type, "f32");
-    lower_type_text(from_type, sizeof from_type, a.type, a.rank, a.dim);
-    lower_type_text(to_type, sizeof to_type, f.type, f.rank, f.dim);
-    if (lower_once(l, "%s", to + 1)) lower_convert(l, to, value, from_type, to_type);
-    return to;
+    LowerArgument a = w ? *w : value_of(l, in, ROLE_VALUE);
+    return in_f32(l, value, &a);
+}
+
+LowerMatrix lower_matrix_in(Lower *l, const Node *n, int i) {
+    const Node *w = graph_node(&l->program->graph, n->in[i]);
+    LowerArgument a = {.role = ROLE_WEIGHT, .rank = 2, .node = n->in[i].id};
+    const char *value;
+    state_letters(w, a.weight_split);
+    if (w->kind == NODE_WEIGHT && !w->trained) {
+        value = weight_as(l, w, a);
+        const LowerArgument *placed = lower_argument(l, value + 1);
+        if (placed) a = *placed;
+        value = in_f32(l, value, &a);
+    } else {
+        value = lower_state_in(l, n, i);
+        a = state_of(l, graph_state(&l->program->graph, n->in[i]));
+    }
+    return (LowerMatrix){value, a.dim[0], a.dim[1]};
 }
 
 const char *lower_cache(Lower *l, const Node *state, int v, int64_t kv_heads, int64_t channels) {
@@ -531,10 +556,9 @@ void lower_caches_declare(Lower *l, const Node *n, const Node *state) {
     }
 }
 
-/* Whether a node that is not in the program, but comes after it, takes the value, or what a state then is. */
-static bool used_later(const Lower *l, int id) {
+/* Whether a node that is not in the program, but comes after it, takes the value, or, if it is one, what a state is. */
+static bool used_later(const Lower *l, int id, const Node *state) {
     const Graph *g = &l->program->graph;
-    const Node *state = graph_state(g, (Tensor){id});
     for (int user = 1; user < g->count; user++) {
         const Node *n = &g->nodes[user];
         bool later = l->trains && user >= l->first && user < l->last ? n->stage > l->stage_last : user >= l->last;
@@ -549,7 +573,7 @@ static void states_declare(Lower *l, const Node *n) {
     const Node *state = graph_state(&l->program->graph, (Tensor){node_id(l, n)});
     if (!state_lasts(l, state)) return;
     if (state->type == TYPE_CACHE) lower_caches_declare(l, n, state);
-    else if (state->type != TYPE_SUM || l->sums_go_on || used_later(l, node_id(l, n)))
+    else if (state->type != TYPE_SUM || l->sums_go_on || used_later(l, node_id(l, n), state))
         state_result(l, state, lower_out(l, n));
 }
 
@@ -567,5 +591,5 @@ static bool is_value(const Lower *l, const Node *n) {
 void lower_declare(Lower *l, const Node *n) {
     if (n->kind == NODE_OP && n->op->writes_state) states_declare(l, n);
     if (n->keep) results_declare(l, n, ROLE_RESULT);
-    if (is_value(l, n) && used_later(l, node_id(l, n))) results_declare(l, n, ROLE_VALUE);
+    if (is_value(l, n) && used_later(l, node_id(l, n), NULL)) results_declare(l, n, ROLE_VALUE);
 }

@@ -64,6 +64,7 @@ typedef struct Lower {
     int state;                  /* first buffer of the first state that they write                               */
     int64_t cache_slots, positions; /* of one replica; the last position of a slot is scratch for rows not in use */
     const char *type;           /* of activations, weights and cache: "f32" or "bf16"                            */
+    const char *platform;
     bool trains, sums_go_on;    /* LowerOptions                                                                  */
     Stage stage_first, stage_last;
     int mesh[2];                /* sizes of the two mesh axes                                                    */
@@ -153,6 +154,7 @@ const char *lower_all_gather(Lower *l, const char *value, const char *out, int64
 
 typedef struct LowerOptions {
     const char *type;
+    const char *platform; /* the plugin's, "tt", "cpu" ...: what its compiler would do wrong is refused; NULL: any */
     int64_t cache_slots, positions;
     Bucket bucket;
     int first, last; /* a piece of the program: its nodes [first, last) after a cut and up to a cut or the end; last 0:
@@ -166,7 +168,8 @@ typedef struct LowerOptions {
                        ids; 0: no such result */
 } LowerOptions;
 #define LOWER_CANDIDATES "candidates" /* f32 [logit rows, 2 k], k at most the shard; padding: -3e38 */
-/* Writes the module of a bucket onto *text; arguments and results stay in *l until lower_free. */
+/* Writes the module of a bucket onto *text; arguments and results stay in *l until lower_free. Of stages that leave nothing
+ * (result_count 0) the text is none that a compiler takes. */
 bool lower_program(Lower *l, const Program *program, const LowerOptions *options, Text *text, Err *err);
 /* Buffers of states that a program has: those of Node.state, then one for each trained weight, in the order of nodes.
  * The first, or only, buffer of a state or trained weight. */

@@ -207,7 +207,7 @@ static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *
     const Graph *g = &program->graph;
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
                  .first = o->last ? o->first : 1, .last = o->last ? o->last : g->count, .type = o->type,
-                 .trains = o->trains, .sums_go_on = o->sums_go_on, .stage_first = o->stage_first,
+                 .platform = o->platform, .trains = o->trains, .sums_go_on = o->sums_go_on, .stage_first = o->stage_first,
                  .stage_last = o->stage_last, .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
     for (int id = l->last - 1; id >= l->first && !l->trains; id--)
         if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->writes_state)

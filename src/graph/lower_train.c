@@ -78,6 +78,26 @@ void lower_sum_done(Lower *l, const Node *n, int i) {
 
 const char *lower_segment(Lower *l) { return lower_step_input(l, "segment", "i32", lower_rows(l), 0, 0); }
 
+const char *lower_counted_once(Lower *l, const char *value, const char *out, const Node *of) {
+    const Node *held = graph_state(&l->program->graph, (Tensor){(int)(of - l->program->graph.nodes)});
+    const Dim *dim = &of->shape.dim[of->shape.rank - 1];
+    bool heads = strchr((held ? held : of)->split, AXIS_KV_HEAD) && strchr(dim->letters, AXIS_KV_HEAD);
+    if (!heads || strchr(dim->letters, AXIS_GROUP) || l->program->partition->grid.group_parts == 1) return value;
+    int64_t t = lower_dim(l, of, 0), w = of->shape.rank > 1 ? lower_dim(l, of, 1) : 0;
+    const char *type = lower_tensor(l, of), *at = w ? lower_type(l, "i32", 2, t, w) : lower_type(l, "i32", 1, t);
+    const char *bits = w ? lower_type(l, "i1", 2, t, w) : lower_type(l, "i1", 1, t);
+    const char *first = w ? lower_word(l, "%%first_%lldx%lld", (long long)t, (long long)w)
+                          : lower_word(l, "%%first_%lld", (long long)t);
+    if (lower_once(l, "%s", first + 1)) {
+        lower_spread(l, lower_word(l, "%s_g", first), lower_place(l, PLACE_GROUP), "[]", "tensor<i32>", at);
+        lower_line(l, "%s_0 = stablehlo.constant dense<0> : %s", first, at);
+        lower_compare(l, first, "EQ", lower_word(l, "%s_g", first), lower_word(l, "%s_0", first), "SIGNED", at, bits);
+    }
+    lower_constant(l, lower_word(l, "%s_z", out), 0, type);
+    lower_select(l, out, first, value, lower_word(l, "%s_z", out), bits, type);
+    return out;
+}
+
 const char *lower_live_columns(Lower *l, const Node *logits) {
     const Partition *p = l->program->partition;
     int64_t r = lower_dim(l, logits, 0), v = lower_dim(l, logits, 1);
@@ -94,4 +114,22 @@ const char *lower_live_columns(Lower *l, const Node *logits) {
     lower_compare(l, name, "LT", lower_word(l, "%s_i", name), lower_word(l, "%s_n", name), "SIGNED", at,
                   lower_type(l, "i1", 2, r, v));
     return name;
+}
+
+LowerOwn lower_own_rows(Lower *l, const Node *n) {
+    int64_t t = lower_rows(l);
+    const char *tokens = lower_in(l, n, 0), *type = lower_type(l, "i32", 1, t), *bits = lower_type(l, "i1", 1, t);
+    LowerOwn own = {lower_word(l, "%s_row", tokens), lower_word(l, "%s_own", tokens)};
+    if (!partition_shared(l->program->partition, AXIS_VOCAB)) return (LowerOwn){tokens, NULL};
+    if (!lower_once(l, "%s", own.rows + 1)) return own;
+    const char *at = lower_word(l, "%s_at", tokens), *zero = lower_word(l, "%s_0", tokens);
+    lower_spread(l, lower_word(l, "%s_f", tokens), lower_place(l, PLACE_VOCAB), "[]", "tensor<i32>", type);
+    lower_op(l, at, "subtract", tokens, lower_word(l, "%s_f", tokens), type);
+    lower_spread(l, lower_word(l, "%s_n", tokens), lower_place(l, PLACE_VOCAB_COUNT), "[]", "tensor<i32>", type);
+    lower_line(l, "%s = stablehlo.constant dense<0> : %s", zero, type);
+    lower_compare(l, lower_word(l, "%s_ge", tokens), "GE", at, zero, "SIGNED", type, bits);
+    lower_compare(l, lower_word(l, "%s_lt", tokens), "LT", at, lower_word(l, "%s_n", tokens), "SIGNED", type, bits);
+    lower_op(l, own.held, "and", lower_word(l, "%s_ge", tokens), lower_word(l, "%s_lt", tokens), bits);
+    lower_select(l, own.rows, own.held, at, zero, bits, type);
+    return own;
 }

@@ -23,6 +23,8 @@
 #include "../ops/call.h"
 #include "lower.h"
 
+enum { LOWER_NO_LABEL = -100 };
+
 /* Numbers of the step; those of StepScalars as the ops take them. */
 typedef enum LowerScalar {
     SCALAR_FRESH,                                    /* 1: the step's first pass                       */
@@ -49,6 +51,9 @@ const char *lower_scalar_like(Lower *l, LowerScalar scalar, const char *type);
 const char *lower_state_in(Lower *l, const Node *n, int i);
 /* Input i in f32, whatever the program's type. */
 const char *lower_f32_in(Lower *l, const Node *n, int i);
+/* A weight matrix that is input i, in f32, split by all its axes whatever the op wants. */
+typedef struct LowerMatrix { const char *value; int64_t rows, columns; } LowerMatrix;
+LowerMatrix lower_matrix_in(Lower *l, const Node *n, int i);
 /* The name that an op gives a value of rows `out` which it has computed in f32; lower_f32_done turns that into `out`,
  * which has the program's type. */
 const char *lower_f32_name(Lower *l, const char *out);
@@ -58,8 +63,15 @@ void lower_state_out(Lower *l, const Node *n, int i, const char *value);
 /* Input i is a sum of TYPE_SUM: the name that an op gives what it adds; lower_sum_done makes the node's value of it. */
 const char *lower_sum_name(Lower *l, const Node *n);
 void lower_sum_done(Lower *l, const Node *n, int i);
+/* `value` of node `of` as it goes into a sum over devices: key/value heads that several have are the first one's, and 0 on
+ * the others; `out` where there are such. */
+const char *lower_counted_once(Lower *l, const char *value, const char *out, const Node *of);
 /* i1 [rows, columns]: whether a column of logits is one of the vocabulary; NULL: all are, on every device. */
 const char *lower_live_columns(Lower *l, const Node *logits);
+/* Which row of its part of a vocabulary that devices share each token of input 0 is, i32 [t], and whether it is
+ * there at all, i1 [t], else row 0; held NULL: each device has all. */
+typedef struct LowerOwn { const char *rows, *held; } LowerOwn;
+LowerOwn lower_own_rows(Lower *l, const Node *n);
 /* i32 [t] of `segment`. */
 const char *lower_segment(Lower *l);
 #endif

@@ -116,6 +116,7 @@ bool train_graph(TrainGraph *t, const ModelConfig *config, int64_t rows, int64_t
     Graph *g = &t->model.graph;
     Gradient b = {0};
     int count = trained_mark(g, options->adapted);
+    if (options->embed_parts) embed_parts(g);
     Tensor logits = output_find(&t->model.outputs, "logits");
     bool ok = (logits.id || err_as(err, QM_INPUT, "the model has no head to train: expected one with logits")) &&
               (count || err_as(err, QM_INPUT, "nothing to train: the model has no adapter")) &&

@@ -26,6 +26,8 @@ typedef struct TrainGraphOptions {
     bool sgd;                      /* instead of AdamW                                                          */
     bool recompute;                /* of each layer only what goes into it is kept for the backward pass        */
     bool average;                  /* averages of weights are kept                                              */
+    bool embed_parts;              /* a trained embedding is looked up where its rows are (embed_part): of a backend
+                                      that has it split, with uniform shards                                    */
     Weights *adapted;              /* what an adapter has brought to these is trained, and nothing else; NULL: all */
 } TrainGraphOptions;
 

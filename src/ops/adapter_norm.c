@@ -3,7 +3,7 @@
  */
 #include <math.h>
 #include <string.h>
-#include "../graph/lower.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 
 typedef struct NormOfAdapter { float scale; } NormOfAdapter;
@@ -78,10 +78,43 @@ static Cost adapter_norm_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = size * 2 * (double)graph_node(g, n->in[1])->shape.dim[0].size, .bytes = 4 * size};
 }
 
+/* Rows of padding have no norm, and are to stay 0. */
+static const char *without_zeros(Lower *l, const char *out, const char *sum, int64_t o, const char *type) {
+    const char *bits = lower_type(l, "i1", 1, o), *zero = lower_word(l, "%s_0", out), *one = lower_word(l, "%s_1", out);
+    lower_constant(l, zero, 0, type);
+    lower_constant(l, one, 1, type);
+    lower_compare(l, lower_word(l, "%s_l", out), "GT", sum, zero, "FLOAT", type, bits);
+    lower_select(l, lower_word(l, "%s_z", out), lower_word(l, "%s_l", out), sum, one, bits, type);
+    return lower_word(l, "%s_z", out);
+}
+
+/* Columns that devices share are summed over them here: the row's own sum is no sum, so that nothing else completes it. */
+static void adapter_norm_stablehlo(Lower *l, const Node *n) {
+    const Node *w = graph_node(&l->program->graph, n->in[0]);
+    LowerMatrix m[3];
+    for (int i = 0; i < 3; i++) m[i] = lower_matrix_in(l, n, i);
+    int64_t o = m[0].rows, k = m[0].columns, rank = m[1].rows;
+    const char *out = lower_out(l, n), *flat = lower_type(l, "f32", 2, o, k), *one = lower_type(l, "f32", 1, o);
+    lower_line(l, "%s_ba = stablehlo.dot_general %s, %s, contracting_dims = [1] x [0] : (%s, %s) -> %s", out,
+               m[2].value, m[1].value, lower_type(l, "f32", 2, o, rank), lower_type(l, "f32", 2, rank, k), flat);
+    lower_constant(l, lower_word(l, "%s_f", out), (double)factor_of(n), flat);
+    lower_op(l, lower_word(l, "%s_s", out), "multiply", lower_word(l, "%s_ba", out), lower_word(l, "%s_f", out), flat);
+    lower_op(l, lower_word(l, "%s_w", out), "add", m[0].value, lower_word(l, "%s_s", out), flat);
+    lower_op(l, lower_word(l, "%s_q", out), "multiply", lower_word(l, "%s_w", out), lower_word(l, "%s_w", out), flat);
+    lower_fold(l, lower_word(l, "%s_p", out), "add", lower_word(l, "%s_q", out), "[1]", "f32", flat, one);
+    const char *sum = lower_word(l, "%s_p", out);
+    for (const char *c = w->shape.dim[1].letters; *c; c++)
+        if (axis_is_split(*c)) {
+            sum = lower_all_reduce(l, "add", sum, lower_word(l, "%s_a", out), false, "f32", one);
+            break;
+        }
+    lower_op(l, out, "rsqrt", without_zeros(l, out, sum, o, one), NULL, one);
+}
+
 const OpRow adapter_norm_row = {
     .name = "adapter_norm", .factors = "o!i,l!i,o!l,o->o",
     .shape = adapter_norm_shape, .units = adapter_norm_units, .cost = adapter_norm_cost,
     .run = adapter_norm_run, .reference = adapter_norm_reference, .scratch = adapter_norm_scratch,
-    .binds = BINDS_MATRICES, .writes_state = true, .state_input = 3, .attributes = sizeof(NormOfAdapter),
-    .none = {[FACET_GRADIENT] = "it is left out", [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED},
+    .stablehlo = adapter_norm_stablehlo, .binds = BINDS_MATRICES, .writes_state = true, .state_input = 3, .attributes = sizeof(NormOfAdapter),
+    .none = {[FACET_GRADIENT] = "it is left out", [FACET_FINISH] = NOTHING_REDUCED},
 };

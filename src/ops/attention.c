@@ -185,6 +185,7 @@ static void scatter_rows(Lower *l, const char *out, const char *cache, const cha
 }
 
 static void cache_update_stablehlo(Lower *l, const Node *n) {
+    if (l->trains) return; /* attention takes the rows themselves */
     int64_t c = lower_channels(l), heads = lower_dim(l, n, 1) / c;
     for (int v = 0; v < 2; v++) {
         const char *out = lower_word(l, "%s%s", lower_out(l, n), v ? "v" : "k");
@@ -468,6 +469,10 @@ static const char *bucket_cache(Lower *l, const char *out, const char *cache, in
 }
 
 static void attention_stablehlo(Lower *l, const Node *n) {
+    if (l->trains) {
+        attention_train_stablehlo(l, n);
+        return;
+    }
     const Node *update = graph_node(&l->program->graph, n->in[1]);
     int64_t b = l->bucket.slots, s = l->bucket.rows, p = seen(l), c = lower_channels(l);
     int64_t kv = lower_dim(l, update, 1) / c, heads = lower_dim(l, n, 1) / c;

@@ -48,6 +48,11 @@ typedef struct AttentionAttributes {
     int64_t window;   /* sliding window with the row itself, 0: it sees all before it */
 } AttentionAttributes;
 
+struct Lower;
+/* attention_train.c: of programs that train, whose rows attend to each other. */
+void attention_train_stablehlo(struct Lower *l, const Node *n);
+void attention_backward_stablehlo(struct Lower *l, const Node *n);
+
 /* What gives input i of a cache_update, keys (0) or values (1): a linear with a bias, of a normed value. rope: of
  * keys. */
 typedef struct CacheSource { Tensor weight, bias, gain; const Rope *rope; } CacheSource;

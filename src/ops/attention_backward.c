@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../graph/gradient.h"
+#include "../graph/lower.h"
 #include "attention_grad.h"
 #include "call.h"
 #include "elementwise.h"
@@ -118,8 +119,9 @@ const OpRow attention_backward_row = {
     .factors = "t(kg!c),t(k!c),t(k!c),t(kg!c),t(kg),t(kg!c)->t(kg!c),t(kg!c),t(kg!c)", .results = 2,
     .shape = attention_grad_shape, .units = attention_grad_units, .cost = attention_grad_cost,
     .run = attention_grad_run, .reference = attention_grad_reference, .scratch = attention_grad_op_scratch,
+    .stablehlo = attention_backward_stablehlo,
     .attributes = sizeof(AttentionAttributes),
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED},
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED},
 };
 
 /* ---- sum_group: [t,kgc] -> [t,kc], heads of a group by a binary tree --------------------------------------------- */
@@ -179,11 +181,22 @@ static Cost sum_group_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = size, .bytes = 8 * size};
 }
 
+static void sum_group_stablehlo(Lower *l, const Node *n) {
+    const Node *x = graph_node(&l->program->graph, n->in[0]);
+    int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1), c = lower_channels(l), g = lower_dim(l, x, 1) / w;
+    const char *out = lower_out(l, n), *type = lower_tensor(l, n);
+    const char *heads = lower_type(l, NULL, 4, t, w / c, g, c), *sums = lower_type(l, NULL, 3, t, w / c, c);
+    lower_reshape(l, lower_word(l, "%s_h", out), lower_in(l, n, 0), lower_tensor(l, x), heads);
+    lower_fold(l, lower_word(l, "%s_s", out), "add", lower_word(l, "%s_h", out), "[2]", l->type, heads, sums);
+    lower_reshape(l, out, lower_word(l, "%s_s", out), sums, type);
+}
+
 const OpRow sum_group_row = {
     .name = "sum_group", .factors = "t(kg!c)->t(k!c)",
     .shape = sum_group_shape, .units = call_rows, .cost = sum_group_cost,
     .run = sum_group_run, .reference = sum_group_reference, .scratch = sum_group_scratch,
-    .finish = all_reduce, .whole = true, .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+    .stablehlo = sum_group_stablehlo,
+    .finish = all_reduce, .whole = true, .none = {[FACET_GRADIENT] = OF_GRADIENT},
 };
 
 /* ---- The rule: what is owed to the cache is owed to the rows that were put into it ------------------------------- */

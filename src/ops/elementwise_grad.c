@@ -5,6 +5,7 @@
 #include <math.h>
 #include <string.h>
 #include "../graph/gradient.h"
+#include "../graph/lower.h"
 #include "call.h"
 #include "elementwise.h"
 
@@ -40,11 +41,27 @@ static Cost silu_mul_grad_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 8 * size, .bytes = 20 * size};
 }
 
+static void silu_mul_grad_stablehlo(Lower *l, const Node *n) {
+    const char *out = lower_out(l, n), *type = lower_tensor(l, n);
+    const char *a = lower_in(l, n, 0), *u = lower_in(l, n, 1), *dy = lower_in(l, n, 2), *s = lower_word(l, "%s_s", out);
+    const char *one = lower_word(l, "%s_1", out), *rest = lower_word(l, "%s_n", out), *x = lower_word(l, "%s_x", out);
+    lower_op(l, s, "logistic", a, NULL, type);
+    lower_constant(l, one, 1, type);
+    lower_op(l, rest, "subtract", one, s, type);
+    lower_op(l, x, "multiply", a, rest, type);
+    lower_op(l, lower_word(l, "%s_y", out), "add", one, x, type);
+    lower_op(l, lower_word(l, "%s_z", out), "multiply", s, lower_word(l, "%s_y", out), type);
+    lower_op(l, lower_word(l, "%s_u", out), "multiply", dy, u, type);
+    lower_op(l, out, "multiply", lower_word(l, "%s_u", out), lower_word(l, "%s_z", out), type);
+    lower_op(l, lower_word(l, "%s_a", out), "multiply", a, s, type);
+    lower_op(l, lower_more(l, n, 1), "multiply", dy, lower_word(l, "%s_a", out), type);
+}
+
 const OpRow silu_mul_grad_row = {
     .name = "silu_mul_grad", .factors = "tf,tf,tf->tf,tf", .results = 1,
     .shape = silu_mul_grad_shape, .units = call_rows, .cost = silu_mul_grad_cost,
-    .run = silu_mul_grad_run, .reference = silu_mul_grad_reference,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED},
+    .run = silu_mul_grad_run, .reference = silu_mul_grad_reference, .stablehlo = silu_mul_grad_stablehlo,
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED},
 };
 
 /* ---- Rules ------------------------------------------------------------------------------------------------------- */

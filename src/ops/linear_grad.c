@@ -8,13 +8,14 @@
  */
 #include <string.h>
 #include "../graph/gradient.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 #include "products.h"
 
 /* Units: of dx so many columns; of dW so many of x, by panels of dy. */
 enum { DX_COLUMNS = 96, DW_COLUMNS = 288, DW_PANELS = 24 };
 
-#define NONE_SUM {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING}
+#define NONE_SUM {[FACET_GRADIENT] = OF_GRADIENT}
 
 /* ---- linear_dx --------------------------------------------------------------------------------------------------- */
 
@@ -100,10 +101,27 @@ const char *dx_sum_letters(const Graph *g, const Node *n) {
     return letters;
 }
 
+static void linear_dx_stablehlo(Lower *l, const Node *n) {
+    const Graph *g = &l->program->graph;
+    const char *out = lower_out(l, n), *type = lower_tensor(l, n), *sum = NULL;
+    for (int p = 0; p < n->inputs; p += 2) {
+        const Node *dy = graph_node(g, n->in[p]);
+        const char *part = lower_word(l, n->inputs > 2 ? "%s_p%d" : "%s", out, p / 2), *from = lower_in(l, n, p);
+        if (n->partial[0]) from = lower_counted_once(l, from, lower_word(l, "%s_o%d", out, p / 2), dy);
+        lower_line(l, "%s = stablehlo.dot_general %s, %s, contracting_dims = [1] x [0] : (%s, %s) -> %s", part, from,
+                   lower_in(l, n, p + 1), lower_tensor(l, dy),
+                   lower_type(l, NULL, 2, lower_dim(l, dy, 1), lower_dim(l, n, 1)), type);
+        const char *to = lower_word(l, p + 2 < n->inputs ? "%s_s%d" : "%s", out, p / 2);
+        if (sum) lower_op(l, to, "add", sum, part, type);
+        sum = sum ? to : part;
+    }
+}
+
 const OpRow linear_dx_row = {
     .name = "linear_dx", .factors = "to,oi,?tp,?pi,?tq,?qi->ti",
     .shape = linear_dx_shape, .units = linear_dx_units, .cost = linear_dx_cost,
     .run = linear_dx_run, .reference = linear_dx_reference, .scratch = linear_dx_op_scratch,
+    .stablehlo = linear_dx_stablehlo,
     .finish = all_reduce, .binds = BINDS_PRODUCTS, .whole = true, .by_subtrees = true, .none = NONE_SUM,
 };
 
@@ -171,10 +189,19 @@ static void linear_dw_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void linear_dw_stablehlo(Lower *l, const Node *n) {
+    const Graph *g = &l->program->graph;
+    lower_line(l, "%s = stablehlo.dot_general %s, %s, contracting_dims = [0] x [0] : (%s, %s) -> %s",
+               lower_sum_name(l, n), lower_in(l, n, 0), lower_in(l, n, 1), lower_tensor(l, graph_node(g, n->in[0])),
+               lower_tensor(l, graph_node(g, n->in[1])), lower_tensor(l, n));
+    lower_sum_done(l, n, 2);
+}
+
 const OpRow linear_dw_row = {
     .name = "linear_dw", .factors = "to,ti,oi->oi",
     .shape = linear_dw_shape, .units = linear_dw_units, .cost = linear_dw_cost,
     .run = linear_dw_run, .reference = linear_dw_reference, .scratch = linear_dw_op_scratch,
+    .stablehlo = linear_dw_stablehlo,
     .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2,
     .accumulates = true, .whole = true,
     .none = NONE_SUM,
@@ -219,13 +246,21 @@ static void sum_rows_run(const Call *c, int64_t first, int64_t last) {
     if (first < last) products_sum(c->kernels, &g, first * SUM_COLUMNS, to, c->scratch);
 }
 
+static void sum_rows_stablehlo(Lower *l, const Node *n) {
+    const Node *dy = graph_node(&l->program->graph, n->in[0]);
+    lower_fold(l, lower_sum_name(l, n), "add", lower_f32_in(l, n, 0), "[0]", "f32",
+               lower_type(l, "f32", 2, lower_dim(l, dy, 0), lower_dim(l, dy, 1)), lower_tensor(l, n));
+    lower_sum_done(l, n, 1);
+}
+
 const OpRow sum_rows_row = {
     .name = "sum_rows", .factors = "to,o->o",
     .shape = sum_rows_shape, .units = sum_rows_units, .cost = sum_rows_cost,
     .run = sum_rows_run, .reference = sum_rows_reference, .scratch = sum_rows_scratch,
+    .stablehlo = sum_rows_stablehlo,
     .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 1,
     .accumulates = true, .whole = true,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+    .none = NONE_SUM,
 };
 
 /* ---- The rule ---------------------------------------------------------------------------------------------------- */

@@ -9,14 +9,13 @@
  */
 #include <math.h>
 #include <string.h>
-#include "../graph/lower.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 #include "loss.h"
 
-#define NONE_LOSS {[FACET_GRADIENT] = "token_loss_grad starts from the logits", [FACET_STABLEHLO] = NO_LOWERING}
+#define NONE_LOSS {[FACET_GRADIENT] = "token_loss_grad starts from the logits"}
 #define NONE_WHOLE                                                                                                     \
-    {[FACET_GRADIENT] = "token_loss_grad starts from the logits", [FACET_STABLEHLO] = NO_LOWERING,                  \
-     [FACET_FINISH] = NOTHING_REDUCED}
+    {[FACET_GRADIENT] = "token_loss_grad starts from the logits", [FACET_FINISH] = NOTHING_REDUCED}
 
 static Cost loss_cost(const Graph *g, const Node *n) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
@@ -27,6 +26,59 @@ static Cost loss_cost(const Graph *g, const Node *n) {
 static bool row_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = (Shape){.rank = 1, .dim = {graph_node(g, n->in[0])->shape.dim[0]}};
     return shape_rows(out) != NO_ROWS || err_as(err, QM_INTERNAL, "%s: expected rows", n->op->name);
+}
+
+/* ---- In lowered programs ----------------------------------------------------------------------------------------- */
+
+/* The logits that an op has as input 0, in f32, and types of their rows. */
+typedef struct LoweredLogits {
+    int64_t r, v;
+    const char *z, *type, *bits, *row, *live; /* live NULL: no column is padding */
+} LoweredLogits;
+
+static LoweredLogits logits_in(Lower *l, const Node *n) {
+    const Node *x = graph_node(&l->program->graph, n->in[0]);
+    int64_t r = lower_dim(l, x, 0), v = lower_dim(l, x, 1);
+    return (LoweredLogits){r, v, lower_f32_in(l, n, 0), lower_type(l, "f32", 2, r, v), lower_type(l, "i1", 2, r, v),
+                           lower_type(l, "f32", 1, r), lower_live_columns(l, x)};
+}
+
+/* x where a column is one of the vocabulary, else a number. */
+static const char *where_live(Lower *l, const LoweredLogits *z, const char *out, const char *x, double other) {
+    if (!z->live) return x;
+    lower_constant(l, lower_word(l, "%s_pad", out), other, z->type);
+    lower_select(l, lower_word(l, "%s_live", out), z->live, x, lower_word(l, "%s_pad", out), z->bits, z->type);
+    return lower_word(l, "%s_live", out);
+}
+
+/* Whether a column is the row's label: "%hot", i1 of the logits. Padding is nobody's. */
+static const char *label_columns(Lower *l, const Node *n, const LoweredLogits *z, int labels) {
+    const Node *x = graph_node(&l->program->graph, n->in[0]);
+    const char *ids = lower_type(l, "i32", 2, z->r, z->v), *rows = lower_type(l, "i32", 1, z->r), *hot = "%hot";
+    const char *label = lower_in(l, n, labels);
+    if (!lower_once(l, "hot")) return hot;
+    if (x->split[0]) {
+        lower_spread(l, "%hot_f", lower_place(l, PLACE_VOCAB), "[]", "tensor<i32>", rows);
+        lower_op(l, "%hot_o", "subtract", label, "%hot_f", rows);
+        label = "%hot_o";
+    }
+    lower_spread(l, "%hot_l", label, "[0]", rows, ids);
+    lower_line(l, "%%hot_i = stablehlo.iota dim = 1 : %s", ids);
+    lower_compare(l, z->live ? "%hot_e" : hot, "EQ", "%hot_i", "%hot_l", "SIGNED", ids, z->bits);
+    if (z->live) lower_op(l, hot, "and", "%hot_e", z->live, z->bits);
+    return hot;
+}
+
+/* The weight of each row's label, f32 [r]: 0 where it has none. */
+static const char *label_weights(Lower *l, const Node *n, int labels, int64_t r) {
+    const char *rows = lower_type(l, "f32", 1, r), *ids = lower_type(l, "i32", 1, r), *label = lower_in(l, n, labels);
+    if (!lower_once(l, "weights")) return "%weights";
+    lower_line(l, "%%weights_0 = stablehlo.constant dense<0> : %s", ids);
+    lower_compare(l, "%weights_l", "GE", label, "%weights_0", "SIGNED", ids, lower_type(l, "i1", 1, r));
+    lower_constant(l, "%weights_n", 0, rows);
+    lower_select(l, "%weights", "%weights_l", lower_scalar_like(l, SCALAR_LOSS_WEIGHT, rows), "%weights_n",
+                 lower_type(l, "i1", 1, r), rows);
+    return "%weights";
 }
 
 /* ---- row_max and the collective that completes it ---------------------------------------------------------------- */
@@ -56,8 +108,15 @@ static void row_max_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void row_max_stablehlo(Lower *l, const Node *n) {
+    LoweredLogits z = logits_in(l, n);
+    const char *out = lower_out(l, n);
+    lower_fold(l, out, "maximum", where_live(l, &z, out, z.z, -3e38), "[1]", "f32", z.type, z.row);
+}
+
 const OpRow row_max_row = {
     .name = "row_max", .factors = "rv->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .stablehlo = row_max_stablehlo,
     .run = row_max_run, .reference = row_max_reference, .finish = reduce_max, .whole = true,
     .by_subtrees = true, .none = NONE_LOSS,
 };
@@ -85,11 +144,17 @@ static void reduce_max_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void reduce_max_stablehlo(Lower *l, const Node *n) {
+    const char *type = lower_tensor(l, n), *out = lower_out(l, n), *x = lower_in(l, n, 0);
+    if (lower_all_reduce(l, "maximum", x, out, false, "f32", type) == x) lower_reshape(l, out, x, type, type);
+}
+
 const OpRow reduce_max_row = {
     .name = "reduce_max", .factors = "r->r", .collective = true,
     .shape = same, .units = call_rows, .cost = loss_cost, .run = reduce_max_run, .reference = copy_reference,
+    .stablehlo = reduce_max_stablehlo,
     .binds = BINDS_REDUCE,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = "the result is whole"},
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = "the result is whole"},
 };
 
 /* ---- exp_sum and row_sum, by the tree of the vocabulary ---------------------------------------------------------- */
@@ -146,12 +211,26 @@ static void exp_sum_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void exp_sum_stablehlo(Lower *l, const Node *n) {
+    LoweredLogits z = logits_in(l, n);
+    const char *out = lower_out(l, n), *x = z.z;
+    if (n->op == &exp_sum_row) {
+        lower_spread(l, lower_word(l, "%s_m", out), lower_in(l, n, 1), "[0]", z.row, z.type);
+        lower_op(l, lower_word(l, "%s_d", out), "subtract", x, lower_word(l, "%s_m", out), z.type);
+        lower_op(l, lower_word(l, "%s_e", out), "exponential", lower_word(l, "%s_d", out), NULL, z.type);
+        x = lower_word(l, "%s_e", out);
+    }
+    lower_fold(l, out, "add", where_live(l, &z, out, x, 0), "[1]", "f32", z.type, z.row);
+}
+
 const OpRow exp_sum_row = {
     .name = "exp_sum", .factors = "rv,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .stablehlo = exp_sum_stablehlo,
     .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true,
     .by_subtrees = true, .none = NONE_LOSS,
 };
 const OpRow row_sum_row = {
+    .stablehlo = exp_sum_stablehlo,
     .name = "row_sum", .factors = "rv->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
     .run = exp_sum_run, .reference = exp_sum_reference, .finish = all_reduce, .whole = true,
     .by_subtrees = true, .none = NONE_LOSS,
@@ -176,8 +255,17 @@ static void label_logit_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void label_logit_stablehlo(Lower *l, const Node *n) {
+    LoweredLogits z = logits_in(l, n);
+    const char *out = lower_out(l, n), *hot = label_columns(l, n, &z, 1);
+    lower_constant(l, lower_word(l, "%s_0", out), 0, z.type);
+    lower_select(l, lower_word(l, "%s_h", out), hot, z.z, lower_word(l, "%s_0", out), z.bits, z.type);
+    lower_fold(l, out, "add", lower_word(l, "%s_h", out), "[1]", "f32", z.type, z.row);
+}
+
 const OpRow label_logit_row = {
     .name = "label_logit", .factors = "rv,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
+    .stablehlo = label_logit_stablehlo,
     .run = label_logit_run, .reference = label_logit_reference, .finish = all_reduce, .whole = true,
     .by_subtrees = true, .none = NONE_LOSS,
 };
@@ -218,9 +306,27 @@ static void token_loss_run(const Call *c, int64_t first, int64_t last) {
                                     (double)c->in[3][r], vocab);
 }
 
+static void token_loss_stablehlo(Lower *l, const Node *n) {
+    const char *out = lower_out(l, n), *row = lower_tensor(l, n), *log_sum = lower_word(l, "%s_l", out);
+    const char *own = lower_word(l, "%s_own", out), *flat = lower_word(l, "%s_flat", out);
+    lower_op(l, lower_word(l, "%s_s", out), "log", lower_in(l, n, 1), NULL, row);
+    lower_op(l, log_sum, "add", lower_in(l, n, 0), lower_word(l, "%s_s", out), row);
+    lower_op(l, lower_word(l, "%s_o", out), "subtract", log_sum, lower_in(l, n, 2), row);
+    lower_op(l, own, "multiply", lower_word(l, "%s_o", out), lower_scalar_like(l, SCALAR_REST_SMOOTHING, row), row);
+    lower_constant(l, lower_word(l, "%s_v", out), columns_of(&l->program->graph), row);
+    lower_op(l, lower_word(l, "%s_m", out), "divide", lower_in(l, n, 3), lower_word(l, "%s_v", out), row);
+    lower_op(l, lower_word(l, "%s_f", out), "subtract", log_sum, lower_word(l, "%s_m", out), row);
+    lower_op(l, flat, "multiply", lower_word(l, "%s_f", out), lower_scalar_like(l, SCALAR_SMOOTHING, row), row);
+    lower_op(l, lower_word(l, "%s_a", out), "add", own, flat, row);
+    lower_op(l, lower_word(l, "%s_z", out), "multiply", log_sum, log_sum, row);
+    lower_op(l, lower_word(l, "%s_c", out), "multiply", lower_word(l, "%s_z", out), lower_scalar_like(l, SCALAR_Z_LOSS, row),
+             row);
+    lower_op(l, out, "add", lower_word(l, "%s_a", out), lower_word(l, "%s_c", out), row);
+}
+
 const OpRow token_loss_row = {
     .name = "token_loss", .factors = "r,r,r,r->r", .shape = row_shape, .units = call_rows, .cost = loss_cost,
-    .run = token_loss_run, .reference = token_loss_reference, .none = NONE_WHOLE,
+    .stablehlo = token_loss_stablehlo, .run = token_loss_run, .reference = token_loss_reference, .none = NONE_WHOLE,
 };
 
 /* ---- token_loss_grad ------------------------------------------------------------------------------------------ */
@@ -255,7 +361,42 @@ static void token_loss_grad_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+/* exp(z - m) / sum, of each row by w (1 + 2 c L); less w (1 - e) at the label, less w e / V. */
+static void token_loss_grad_stablehlo(Lower *l, const Node *n) {
+    LoweredLogits z = logits_in(l, n);
+    const char *out = lower_out(l, n), *w = label_weights(l, n, 3, z.r), *hot = label_columns(l, n, &z, 3);
+    const char *sum = lower_in(l, n, 2), *by = lower_word(l, "%s_by", out), *right = lower_word(l, "%s_right", out);
+    const char *smooth = lower_word(l, "%s_smooth", out), *name = lower_f32_name(l, out);
+    lower_op(l, lower_word(l, "%s_s", out), "log", sum, NULL, z.row);
+    lower_op(l, lower_word(l, "%s_l", out), "add", lower_in(l, n, 1), lower_word(l, "%s_s", out), z.row);
+    lower_op(l, lower_word(l, "%s_c", out), "multiply", lower_word(l, "%s_l", out), lower_scalar_like(l, SCALAR_Z_LOSS, z.row),
+             z.row);
+    lower_op(l, lower_word(l, "%s_2", out), "add", lower_word(l, "%s_c", out), lower_word(l, "%s_c", out), z.row);
+    lower_constant(l, lower_word(l, "%s_1", out), 1, z.row);
+    lower_op(l, lower_word(l, "%s_k", out), "add", lower_word(l, "%s_1", out), lower_word(l, "%s_2", out), z.row);
+    lower_op(l, lower_word(l, "%s_wk", out), "multiply", w, lower_word(l, "%s_k", out), z.row);
+    lower_op(l, lower_word(l, "%s_ws", out), "divide", lower_word(l, "%s_wk", out), sum, z.row);
+    lower_spread(l, by, lower_word(l, "%s_ws", out), "[0]", z.row, z.type);
+    lower_spread(l, lower_word(l, "%s_m", out), lower_in(l, n, 1), "[0]", z.row, z.type);
+    lower_op(l, lower_word(l, "%s_d", out), "subtract", z.z, lower_word(l, "%s_m", out), z.type);
+    lower_op(l, lower_word(l, "%s_e", out), "exponential", lower_word(l, "%s_d", out), NULL, z.type);
+    lower_op(l, lower_word(l, "%s_p", out), "multiply", lower_word(l, "%s_e", out), by, z.type);
+    lower_op(l, lower_word(l, "%s_wr", out), "multiply", w, lower_scalar_like(l, SCALAR_REST_SMOOTHING, z.row), z.row);
+    lower_spread(l, lower_word(l, "%s_rb", out), lower_word(l, "%s_wr", out), "[0]", z.row, z.type);
+    lower_constant(l, lower_word(l, "%s_0", out), 0, z.type);
+    lower_select(l, right, hot, lower_word(l, "%s_rb", out), lower_word(l, "%s_0", out), z.bits, z.type);
+    lower_op(l, lower_word(l, "%s_we", out), "multiply", w, lower_scalar_like(l, SCALAR_SMOOTHING, z.row), z.row);
+    lower_constant(l, lower_word(l, "%s_v", out), columns_of(&l->program->graph), z.row);
+    lower_op(l, lower_word(l, "%s_wv", out), "divide", lower_word(l, "%s_we", out), lower_word(l, "%s_v", out), z.row);
+    lower_spread(l, smooth, lower_word(l, "%s_wv", out), "[0]", z.row, z.type);
+    lower_op(l, lower_word(l, "%s_pr", out), "subtract", lower_word(l, "%s_p", out), right, z.type);
+    const char *last = z.live ? lower_word(l, "%s_all", out) : name;
+    lower_op(l, last, "subtract", lower_word(l, "%s_pr", out), smooth, z.type);
+    if (z.live) lower_select(l, name, z.live, last, lower_word(l, "%s_0", out), z.bits, z.type);
+    lower_f32_done(l, out, 2, (int64_t[]){z.r, z.v});
+}
+
 const OpRow token_loss_grad_row = {
     .name = "token_loss_grad", .factors = "rv,r,r,r->rv", .shape = same, .units = call_rows, .cost = loss_cost,
-    .run = token_loss_grad_run, .reference = token_loss_grad_reference, .none = NONE_WHOLE,
+    .stablehlo = token_loss_grad_stablehlo, .run = token_loss_grad_run, .reference = token_loss_grad_reference, .none = NONE_WHOLE,
 };

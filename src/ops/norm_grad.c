@@ -9,12 +9,13 @@
 #include <math.h>
 #include <string.h>
 #include "../graph/gradient.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 #include "norm.h"
 #include "products.h"
 
-#define NONE_GRADIENT {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED}
-#define NONE_SUM {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING}
+#define NONE_GRADIENT {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED}
+#define NONE_SUM {[FACET_GRADIENT] = OF_GRADIENT}
 
 static Cost norm_grad_cost(const Graph *g, const Node *n) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
@@ -80,16 +81,57 @@ static void norm_grad_run(const Call *c, int64_t first, int64_t last) {
         }
 }
 
+/* 1 / rms of each row of x [rows, d], spread over them: "%out_b". */
+static void inverse_lines(Lower *l, const Node *n, const char *out, const char *x, int64_t rows, int64_t d) {
+    const char *flat = lower_type(l, "f32", 2, rows, d), *one = lower_type(l, "f32", 1, rows);
+    lower_op(l, lower_word(l, "%s_q", out), "multiply", x, x, flat);
+    lower_fold(l, lower_word(l, "%s_s", out), "add", lower_word(l, "%s_q", out), "[1]", "f32", flat, one);
+    lower_constant(l, lower_word(l, "%s_n", out), (double)d, one);
+    lower_op(l, lower_word(l, "%s_m", out), "divide", lower_word(l, "%s_s", out), lower_word(l, "%s_n", out), one);
+    lower_constant(l, lower_word(l, "%s_e", out), epsilon_of(n), one);
+    lower_op(l, lower_word(l, "%s_a", out), "add", lower_word(l, "%s_m", out), lower_word(l, "%s_e", out), one);
+    lower_op(l, lower_word(l, "%s_r", out), "rsqrt", lower_word(l, "%s_a", out), NULL, one);
+    lower_spread(l, lower_word(l, "%s_b", out), lower_word(l, "%s_r", out), "[0]", one, flat);
+}
+
+/* Heads are rows of a norm of their own. */
+static void norm_grad_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1), d = norm_width(&l->program->graph, n, w), rows = t * (w / d);
+    const char *out = lower_out(l, n), *whole = lower_type(l, "f32", 2, t, w), *flat = lower_type(l, "f32", 2, rows, d);
+    const char *one = lower_type(l, "f32", 1, rows), *x = lower_f32_in(l, n, 0), *dy = lower_f32_in(l, n, 2);
+    if (d < w) {
+        lower_reshape(l, lower_word(l, "%s_x", out), x, whole, flat);
+        lower_reshape(l, lower_word(l, "%s_y", out), dy, whole, flat);
+        x = lower_word(l, "%s_x", out), dy = lower_word(l, "%s_y", out);
+    }
+    inverse_lines(l, n, out, x, rows, d);
+    lower_op(l, lower_word(l, "%s_h", out), "multiply", x, lower_word(l, "%s_b", out), flat);
+    lower_spread(l, lower_word(l, "%s_g", out), lower_f32_in(l, n, 1), "[1]", lower_type(l, "f32", 1, d), flat);
+    lower_op(l, lower_word(l, "%s_w", out), "multiply", dy, lower_word(l, "%s_g", out), flat);
+    lower_op(l, lower_word(l, "%s_wh", out), "multiply", lower_word(l, "%s_w", out), lower_word(l, "%s_h", out), flat);
+    lower_fold(l, lower_word(l, "%s_t", out), "add", lower_word(l, "%s_wh", out), "[1]", "f32", flat, one);
+    lower_op(l, lower_word(l, "%s_c", out), "divide", lower_word(l, "%s_t", out), lower_word(l, "%s_n", out), one);
+    lower_spread(l, lower_word(l, "%s_cb", out), lower_word(l, "%s_c", out), "[0]", one, flat);
+    lower_op(l, lower_word(l, "%s_hc", out), "multiply", lower_word(l, "%s_h", out), lower_word(l, "%s_cb", out), flat);
+    lower_op(l, lower_word(l, "%s_d", out), "subtract", lower_word(l, "%s_w", out), lower_word(l, "%s_hc", out), flat);
+    const char *name = lower_f32_name(l, out), *dx = d < w ? lower_word(l, "%s_f", out) : name;
+    lower_op(l, dx, "multiply", lower_word(l, "%s_b", out), lower_word(l, "%s_d", out), flat);
+    if (d < w) lower_reshape(l, name, dx, flat, whole);
+    lower_f32_done(l, out, 2, (int64_t[]){t, w});
+    lower_reshape(l, lower_more(l, n, 1), lower_word(l, "%s_r", out), one,
+                  d < w ? lower_type(l, "f32", 2, t, w / d) : one);
+}
+
 const OpRow rms_norm_grad_row = {
     .name = "rms_norm_grad", .factors = "t!d,!d,t!d->t!d,t", .results = 1,
     .shape = norm_grad_shape, .units = call_rows, .cost = norm_grad_cost,
-    .run = norm_grad_run, .reference = norm_grad_reference,
+    .run = norm_grad_run, .reference = norm_grad_reference, .stablehlo = norm_grad_stablehlo,
     .attributes = sizeof(NormAttributes), .none = NONE_GRADIENT,
 };
 const OpRow head_norm_grad_row = {
     .name = "head_norm_grad", .factors = "t(h!c),!c,t(h!c)->t(h!c),th", .results = 1,
     .shape = norm_grad_shape, .units = call_rows, .cost = norm_grad_cost,
-    .run = norm_grad_run, .reference = norm_grad_reference,
+    .run = norm_grad_run, .reference = norm_grad_reference, .stablehlo = norm_grad_stablehlo,
     .attributes = sizeof(NormAttributes), .none = NONE_GRADIENT,
 };
 
@@ -144,10 +186,27 @@ static void gain_grad_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void gain_grad_stablehlo(Lower *l, const Node *n) {
+    const Node *of = graph_node(&l->program->graph, n->in[0]);
+    int64_t t = lower_dim(l, of, 0), w = lower_dim(l, of, 1), d = norm_width(&l->program->graph, n, w), h = w / d;
+    const char *out = lower_out(l, n), *whole = lower_type(l, "f32", 2, t, w), *heads = lower_type(l, "f32", 3, t, h, d);
+    const char *product = lower_word(l, "%s_p", out), *rows = lower_word(l, "%s_rb", out);
+    lower_op(l, product, "multiply", lower_f32_in(l, n, 0), lower_f32_in(l, n, 2), whole);
+    if (h == 1) lower_spread(l, rows, lower_in(l, n, 1), "[0]", lower_type(l, "f32", 1, t), whole);
+    else {
+        lower_spread(l, lower_word(l, "%s_rh", out), lower_in(l, n, 1), "[0, 1]", lower_type(l, "f32", 2, t, h), heads);
+        lower_reshape(l, rows, lower_word(l, "%s_rh", out), heads, whole);
+    }
+    lower_op(l, lower_word(l, "%s_q", out), "multiply", product, rows, whole);
+    lower_fold(l, lower_sum_name(l, n), "add", lower_word(l, "%s_q", out), "[0]", "f32", whole, lower_tensor(l, n));
+    lower_sum_done(l, n, 3);
+}
+
 const OpRow norm_gain_grad_row = {
     .name = "norm_gain_grad", .factors = "t!d,t,t!d,!d->!d",
     .shape = gain_grad_shape, .units = gain_units, .cost = norm_grad_cost,
     .run = gain_grad_run, .reference = gain_grad_reference, .scratch = gain_scratch,
+    .stablehlo = gain_grad_stablehlo,
     .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 3,
     .accumulates = true, .whole = true,
     .none = NONE_SUM,
@@ -156,6 +215,7 @@ const OpRow head_gain_grad_row = {
     .name = "head_gain_grad", .factors = "t(h!c),th,t(h!c),(h!c)->(h!c)",
     .shape = gain_grad_shape, .units = gain_units, .cost = norm_grad_cost,
     .run = gain_grad_run, .reference = gain_grad_reference, .scratch = gain_scratch,
+    .stablehlo = gain_grad_stablehlo,
     .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 3,
     .accumulates = true, .whole = true,
     .none = NONE_SUM,
@@ -206,12 +266,22 @@ static void head_gain_sum_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void head_gain_sum_stablehlo(Lower *l, const Node *n) {
+    const Node *sum = graph_node(&l->program->graph, n->in[0]);
+    int64_t w = lower_dim(l, sum, 0), c = lower_dim(l, n, 0);
+    const char *out = lower_out(l, n), *from = lower_state_in(l, n, 0), *heads = lower_type(l, "f32", 2, w / c, c);
+    if (n->partial[0]) from = lower_counted_once(l, from, lower_word(l, "%s_o", out), sum);
+    lower_reshape(l, lower_word(l, "%s_h", out), from, lower_tensor(l, sum), heads);
+    lower_fold(l, out, "add", lower_word(l, "%s_h", out), "[0]", "f32", heads, lower_tensor(l, n));
+}
+
 const OpRow head_gain_sum_row = {
     .name = "head_gain_sum", .factors = "(h!c)->!c",
     .shape = head_gain_sum_shape, .units = one_unit, .cost = sum_cost,
+    .stablehlo = head_gain_sum_stablehlo,
     .run = head_gain_sum_run, .reference = head_gain_sum_reference,
     .finish = all_reduce, .binds = BINDS_STATES, .whole = true, .by_subtrees = true,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+    .none = {[FACET_GRADIENT] = OF_GRADIENT},
 };
 
 /* ---- The rules --------------------------------------------------------------------------------------------------- */

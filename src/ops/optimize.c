@@ -4,10 +4,10 @@
  */
 #include <math.h>
 #include <string.h>
-#include "../graph/lower.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 
-#define NONE_UPDATE {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED}
+#define NONE_UPDATE {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED}
 
 typedef struct UpdateAttributes { bool decays; } UpdateAttributes;
 
@@ -59,6 +59,28 @@ static void average_run(const Call *c, int of, Range r) {
                             (float)(1 - decay));
 }
 
+/* ---- Lines of a lowered update: each number of the weight alone -------------------------------------------------- */
+
+/* "%out = x times a scalar of the step". */
+static const char *times(Lower *l, const char *out, const char *x, LowerScalar by, const char *type) {
+    lower_op(l, out, "multiply", x, lower_scalar_like(l, by, type), type);
+    return out;
+}
+
+/* A gradient of the weight's shape: a sum, or a value where heads were added up. */
+static const char *gradient_in(Lower *l, const Node *n, int i) {
+    return graph_state(&l->program->graph, n->in[i]) ? lower_state_in(l, n, i) : lower_in(l, n, i);
+}
+
+static void average_lines(Lower *l, const Node *n, int of, const char *type) {
+    const char *out = lower_out(l, n), *average = lower_word(l, "%s_avg", out);
+    if (!n->in[of].id) return;
+    times(l, lower_word(l, "%s_ea", out), lower_state_in(l, n, of), SCALAR_AVERAGE, type);
+    times(l, lower_word(l, "%s_eb", out), out, SCALAR_REST_AVERAGE, type);
+    lower_op(l, average, "add", lower_word(l, "%s_ea", out), lower_word(l, "%s_eb", out), type);
+    lower_state_out(l, n, of, average);
+}
+
 /* ---- adamw ------------------------------------------------------------------------------------------------------- */
 
 Tensor adamw(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tensor average, bool decay) {
@@ -103,16 +125,41 @@ static void adamw_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+static void adamw_stablehlo(Lower *l, const Node *n) {
+    const char *out = lower_out(l, n), *type = lower_tensor(l, n), *w = lower_state_in(l, n, 0);
+    const char *g = times(l, lower_word(l, "%s_g", out), gradient_in(l, n, 1), SCALAR_CLIP, type);
+    const char *m = lower_word(l, "%s_m", out), *v = lower_word(l, "%s_v", out);
+    if (decays(n)) w = times(l, lower_word(l, "%s_w", out), w, SCALAR_KEEP, type);
+    times(l, lower_word(l, "%s_ma", out), lower_state_in(l, n, 2), SCALAR_BETA1, type);
+    times(l, lower_word(l, "%s_mb", out), g, SCALAR_REST1, type);
+    lower_op(l, m, "add", lower_word(l, "%s_ma", out), lower_word(l, "%s_mb", out), type);
+    times(l, lower_word(l, "%s_va", out), lower_state_in(l, n, 3), SCALAR_BETA2, type);
+    lower_op(l, lower_word(l, "%s_gg", out), "multiply", g, g, type);
+    times(l, lower_word(l, "%s_vb", out), lower_word(l, "%s_gg", out), SCALAR_REST2, type);
+    lower_op(l, v, "add", lower_word(l, "%s_va", out), lower_word(l, "%s_vb", out), type);
+    lower_op(l, lower_word(l, "%s_vr", out), "sqrt", v, NULL, type);
+    lower_op(l, lower_word(l, "%s_vc", out), "divide", lower_word(l, "%s_vr", out), lower_scalar_like(l, SCALAR_ROOT, type),
+             type);
+    lower_op(l, lower_word(l, "%s_ve", out), "add", lower_word(l, "%s_vc", out), lower_scalar_like(l, SCALAR_EPSILON, type),
+             type);
+    times(l, lower_word(l, "%s_ms", out), m, SCALAR_STEP, type);
+    lower_op(l, lower_word(l, "%s_u", out), "divide", lower_word(l, "%s_ms", out), lower_word(l, "%s_ve", out), type);
+    lower_op(l, out, "subtract", w, lower_word(l, "%s_u", out), type);
+    lower_state_out(l, n, 2, m);
+    lower_state_out(l, n, 3, v);
+    average_lines(l, n, 4, type);
+}
+
 const OpRow adamw_row = {
     .name = "adamw", .factors = "oi,oi,oi,oi,?oi->oi",
     .shape = update_shape, .units = update_units, .cost = update_cost,
-    .run = adamw_run, .reference = adamw_reference, .binds = BINDS_STATES, .writes_state = true,
+    .run = adamw_run, .reference = adamw_reference, .stablehlo = adamw_stablehlo, .binds = BINDS_STATES, .writes_state = true,
     .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
 };
 const OpRow adamw_vector_row = {
     .name = "adamw_vector", .factors = "o,o,o,o,?o->o",
     .shape = update_shape, .units = update_units, .cost = update_cost,
-    .run = adamw_run, .reference = adamw_reference, .binds = BINDS_STATES, .writes_state = true,
+    .run = adamw_run, .reference = adamw_reference, .stablehlo = adamw_stablehlo, .binds = BINDS_STATES, .writes_state = true,
     .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
 };
 
@@ -147,16 +194,39 @@ static void sgd_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+/* Without momentum (beta1 0) m stays as it is. */
+static void sgd_stablehlo(Lower *l, const Node *n) {
+    const char *out = lower_out(l, n), *type = lower_tensor(l, n), *w = lower_state_in(l, n, 0);
+    const char *g = times(l, lower_word(l, "%s_g", out), gradient_in(l, n, 1), SCALAR_CLIP, type);
+    const char *m = lower_word(l, "%s_m", out);
+    if (decays(n)) {
+        times(l, lower_word(l, "%s_d", out), w, SCALAR_WEIGHT_DECAY, type);
+        lower_op(l, lower_word(l, "%s_gd", out), "add", g, lower_word(l, "%s_d", out), type);
+        g = lower_word(l, "%s_gd", out);
+    }
+    times(l, lower_word(l, "%s_ma", out), lower_state_in(l, n, 2), SCALAR_BETA1, type);
+    lower_op(l, lower_word(l, "%s_mg", out), "add", lower_word(l, "%s_ma", out), g, type);
+    if (lower_once(l, "momentum")) {
+        lower_constant(l, "%momentum_0", 0, "tensor<f32>");
+        lower_compare(l, "%momentum", "GT", lower_scalar(l, SCALAR_BETA1), "%momentum_0", "FLOAT", "tensor<f32>", "tensor<i1>");
+    }
+    lower_select(l, m, "%momentum", lower_word(l, "%s_mg", out), lower_state_in(l, n, 2), "tensor<i1>", type);
+    times(l, lower_word(l, "%s_u", out), lower_word(l, "%s_mg", out), SCALAR_LEARNING_RATE, type);
+    lower_op(l, out, "subtract", w, lower_word(l, "%s_u", out), type);
+    lower_state_out(l, n, 2, m);
+    average_lines(l, n, 3, type);
+}
+
 const OpRow sgd_row = {
     .name = "sgd", .factors = "oi,oi,oi,?oi->oi",
     .shape = update_shape, .units = update_units, .cost = update_cost,
-    .run = sgd_run, .reference = sgd_reference, .binds = BINDS_STATES, .writes_state = true,
+    .run = sgd_run, .reference = sgd_reference, .stablehlo = sgd_stablehlo, .binds = BINDS_STATES, .writes_state = true,
     .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
 };
 const OpRow sgd_vector_row = {
     .name = "sgd_vector", .factors = "o,o,o,?o->o",
     .shape = update_shape, .units = update_units, .cost = update_cost,
-    .run = sgd_run, .reference = sgd_reference, .binds = BINDS_STATES, .writes_state = true,
+    .run = sgd_run, .reference = sgd_reference, .stablehlo = sgd_stablehlo, .binds = BINDS_STATES, .writes_state = true,
     .attributes = sizeof(UpdateAttributes), .none = NONE_UPDATE,
 };
 
@@ -173,10 +243,13 @@ static void sum_states_run(const Call *c, int64_t first, int64_t last) {
         c->kernels->add(a, c->states.of[1] + r.first, r.last - r.first, a);
     }
 }
+static void sum_states_stablehlo(Lower *l, const Node *n) {
+    lower_op(l, lower_out(l, n), "add", lower_state_in(l, n, 0), lower_state_in(l, n, 1), lower_tensor(l, n));
+}
 const OpRow sum_states_row = {
     .name = "sum_states", .factors = "oi,oi->oi",
     .shape = update_shape, .units = update_units, .cost = update_cost,
-    .run = sum_states_run, .reference = sum_states_reference, .binds = BINDS_STATES, .writes_state = true,
+    .run = sum_states_run, .reference = sum_states_reference, .stablehlo = sum_states_stablehlo, .binds = BINDS_STATES, .writes_state = true,
     .none = NONE_UPDATE,
 };
 
@@ -250,13 +323,23 @@ static void squares_run(const Call *c, int64_t first, int64_t last) {
         c->out[o] = c->in[0][o] * c->in[0][o];
 }
 
+static void row_squares_stablehlo(Lower *l, const Node *n) {
+    const Node *of = graph_node(&l->program->graph, n->in[0]);
+    const char *out = lower_out(l, n), *type = lower_tensor(l, of), *x = gradient_in(l, n, 0);
+    bool matrix = of->shape.rank > 1;
+    lower_op(l, matrix ? lower_word(l, "%s_q", out) : out, "multiply", x, x, type);
+    if (matrix) lower_fold(l, out, "add", lower_word(l, "%s_q", out), "[1]", "f32", type, lower_tensor(l, n));
+}
+
 const OpRow row_squares_row = {
     .name = "row_squares", .factors = "oi->o", .shape = squares_shape, .units = row_squares_units,
     .cost = update_cost, .run = row_squares_run, .reference = row_squares_reference,
+    .stablehlo = row_squares_stablehlo,
     .finish = all_reduce, .binds = BINDS_STATES, .whole = true, .by_subtrees = true, .in_doubles = true,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+    .none = {[FACET_GRADIENT] = OF_GRADIENT},
 };
 const OpRow squares_row = {
+    .stablehlo = row_squares_stablehlo,
     .name = "squares", .factors = "o->o", .shape = squares_shape, .units = squares_units,
     .cost = update_cost, .run = squares_run, .reference = row_squares_reference, .binds = BINDS_STATES,
     .none = NONE_UPDATE,

@@ -186,9 +186,10 @@ static void rope_stablehlo(Lower *l, const Node *n) {
     int64_t t = lower_rows(l), c = lower_channels(l), w = lower_dim(l, n, 1), h = w / c, half = rope_of(n)->dim / 2;
     const char *out = lower_out(l, n), *flat = lower_type(l, NULL, 2, t, w), *whole = lower_type(l, NULL, 3, t, h, c);
     const char *part = lower_type(l, NULL, 3, t, h, half), *rest = lower_type(l, NULL, 3, t, h, c - 2 * half);
-    const char *cosine = lower_word(l, "cos%lld", (long long)h), *sine = lower_word(l, "sin%lld", (long long)h);
-    table_half(l, lower_in(l, n, 1), cosine, 0, half, t, h, c);
-    table_half(l, lower_in(l, n, 1), sine, half, half, t, h, c);
+    const char *table = lower_in(l, n, 1), *cosine = lower_word(l, "%s_cos%lld", table + 1, (long long)h);
+    const char *sine = lower_word(l, "%s_sin%lld", table + 1, (long long)h);
+    table_half(l, table, cosine, 0, half, t, h, c);
+    table_half(l, table, sine, half, half, t, h, c);
     lower_line(l, "%s_x = stablehlo.reshape %s : (%s) -> %s", out, lower_in(l, n, 0), flat, whole);
     lower_line(l, "%s_l = stablehlo.slice %s_x [0:%lld, 0:%lld, 0:%lld] : (%s) -> %s", out, out, (long long)t,
                (long long)h, (long long)half, whole, part);

@@ -6,6 +6,7 @@
  */
 #include <string.h>
 #include "../graph/gradient.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 
 static Cost rows_cost(const Graph *g, const Node *n) {
@@ -66,13 +67,39 @@ static void embed_grad_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+/* Rows that are not of this device's part of the vocabulary add 0 to its first. */
+static void embed_grad_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_rows(l), d = lower_dim(l, n, 1);
+    const char *out = lower_out(l, n), *table = lower_tensor(l, n), *rows = lower_type(l, "f32", 2, t, d);
+    const char *bits = lower_type(l, "i1", 2, t, d), *dy = lower_f32_in(l, n, 1), *sum = lower_sum_name(l, n);
+    LowerOwn own = lower_own_rows(l, n);
+    if (own.held) {
+        lower_spread(l, lower_word(l, "%s_o", out), own.held, "[0]", lower_type(l, "i1", 1, t), bits);
+        lower_constant(l, lower_word(l, "%s_z", out), 0, rows);
+        lower_select(l, lower_word(l, "%s_y", out), lower_word(l, "%s_o", out), dy, lower_word(l, "%s_z", out), bits, rows);
+        dy = lower_word(l, "%s_y", out);
+    }
+    lower_constant(l, lower_word(l, "%s_t", out), 0, table);
+    lower_reshape(l, lower_word(l, "%s_i", out), own.rows, lower_type(l, "i32", 1, t),
+                  lower_type(l, "i32", 2, t, (int64_t)1));
+    lower_line(l,
+               "%s = \"stablehlo.scatter\"(%s_t, %s_i, %s) ({\n^bb0(%%a: tensor<f32>, %%b: tensor<f32>):\n"
+               "  %%c = stablehlo.add %%a, %%b : tensor<f32>\n  stablehlo.return %%c : tensor<f32>\n}) "
+               "{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], "
+               "scatter_dims_to_operand_dims = [0], index_vector_dim = 1>, indices_are_sorted = false, unique_indices = "
+               "false} : (%s, %s, %s) -> %s",
+               sum, out, out, dy, table, lower_type(l, "i32", 2, t, (int64_t)1), rows, table);
+    lower_sum_done(l, n, 2);
+}
+
 const OpRow embed_grad_row = {
     .name = "embed_grad", .factors = "t,t!d,v!d->v!d",
     .shape = embed_grad_shape, .units = embed_grad_units, .cost = rows_cost,
     .run = embed_grad_run, .reference = embed_grad_reference, .scratch = embed_grad_scratch,
+    .stablehlo = embed_grad_stablehlo,
     .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2,
     .accumulates = true, .whole = true,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+    .none = {[FACET_GRADIENT] = OF_GRADIENT},
 };
 
 bool embed_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
@@ -110,17 +137,24 @@ static void put_rows_run(const Call *c, int64_t first, int64_t last) {
         memcpy(c->states.of[2] + c->ids[r] * w, c->in[0] + r * w, (size_t)w * sizeof(float));
 }
 
-#define NONE_ROWS {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = NOTHING_REDUCED}
+/* Of a lowered program all rows pass the head at once: nothing stays of an earlier run. */
+static void clear_rows_stablehlo(Lower *l, const Node *n) { (void)l, (void)n; }
+static void put_rows_stablehlo(Lower *l, const Node *n) {
+    const char *type = lower_tensor(l, graph_node(&l->program->graph, n->in[0]));
+    lower_reshape(l, lower_out(l, n), lower_in(l, n, 0), type, type);
+}
+
+#define NONE_ROWS {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED}
 const OpRow clear_rows_row = {
     .name = "clear_rows", .factors = "t!d->t!d",
     .shape = rows_state_shape, .units = call_rows, .cost = rows_cost,
-    .run = clear_rows_run, .reference = clear_rows_reference,
+    .run = clear_rows_run, .reference = clear_rows_reference, .stablehlo = clear_rows_stablehlo,
     .binds = BINDS_STATES, .writes_state = true, .none = NONE_ROWS,
 };
 const OpRow put_rows_row = {
     .name = "put_rows", .factors = "~r!d,~r,~t!d->t!d",
     .shape = rows_state_shape, .units = call_rows, .cost = rows_cost,
-    .run = put_rows_run, .reference = put_rows_reference,
+    .run = put_rows_run, .reference = put_rows_reference, .stablehlo = put_rows_stablehlo,
     .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .none = NONE_ROWS,
 };
 
@@ -158,10 +192,15 @@ static Cost replica_sum_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = 0, .bytes = 4 * (double)s->dim[0].size * (s->rank > 1 ? (double)s->dim[1].size : 1)};
 }
 
+static void replica_sum_stablehlo(Lower *l, const Node *n) {
+    const char *type = lower_tensor(l, n), *out = lower_out(l, n), *x = lower_state_in(l, n, 0);
+    if (lower_all_reduce(l, "add", x, out, true, "f32", type) == x) lower_reshape(l, out, x, type, type);
+}
+
 const OpRow replica_sum_row = {
     .name = "replica_sum", .factors = "oi->oi", .collective = true,
     .shape = state_shape, .units = no_units, .cost = replica_sum_cost,
-    .run = replica_sum_run, .reference = replica_sum_reference,
+    .run = replica_sum_run, .reference = replica_sum_reference, .stablehlo = replica_sum_stablehlo,
     .binds = BINDS_STATES, .writes_state = true,
-    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING, [FACET_FINISH] = "the result is whole"},
+    .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = "the result is whole"},
 };

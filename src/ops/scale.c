@@ -1,7 +1,7 @@
 /* scale.c: rows times a number, or column by column times a vector: what an adapter's product is weighed by. */
 #include <string.h>
 #include "../graph/gradient.h"
-#include "../graph/lower.h"
+#include "../graph/lower_train.h"
 #include "call.h"
 #include "products.h"
 
@@ -142,10 +142,20 @@ static void scale_columns_grad_run(const Call *c, int64_t first, int64_t last) {
     if (first < last) products_norm_sum(c->kernels, &g, first * GRAD_COLUMNS, to, c->scratch);
 }
 
+static void scale_columns_grad_stablehlo(Lower *l, const Node *n) {
+    const Node *x = graph_node(&l->program->graph, n->in[0]);
+    const char *product = lower_word(l, "%s_p", lower_out(l, n));
+    const char *type = lower_type(l, "f32", 2, lower_dim(l, x, 0), lower_dim(l, x, 1));
+    lower_op(l, product, "multiply", lower_f32_in(l, n, 0), lower_f32_in(l, n, 1), type);
+    lower_fold(l, lower_sum_name(l, n), "add", product, "[0]", "f32", type, lower_tensor(l, n));
+    lower_sum_done(l, n, 2);
+}
+
 const OpRow scale_columns_grad_row = {
     .name = "scale_columns_grad", .factors = "to,to,o->o",
     .shape = columns_sum_shape, .units = scale_columns_grad_units, .cost = scale_cost,
     .run = scale_columns_grad_run, .reference = scale_columns_grad_reference, .scratch = scale_columns_grad_scratch,
+    .stablehlo = scale_columns_grad_stablehlo,
     .finish = replica_sum, .binds = BINDS_STATES, .writes_state = true, .state_input = 2, .accumulates = true,
-    .whole = true, .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_STABLEHLO] = NO_LOWERING},
+    .whole = true, .none = {[FACET_GRADIENT] = OF_GRADIENT},
 };

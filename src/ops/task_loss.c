@@ -13,12 +13,12 @@
  */
 #include <math.h>
 #include <string.h>
+#include "../graph/lower_train.h"
 #include "call.h"
 #include "loss.h"
 
 #define NONE_TASK                                                                                                      \
-    {[FACET_GRADIENT] = "its loss's own op starts from the logits", [FACET_STABLEHLO] = NO_LOWERING,                   \
-     [FACET_FINISH] = NOTHING_REDUCED}
+    {[FACET_GRADIENT] = "its loss's own op starts from the logits", [FACET_FINISH] = NOTHING_REDUCED}
 
 static Cost task_cost(const Graph *g, const Node *n) {
     const Shape *x = &graph_node(g, n->in[0])->shape;
@@ -132,13 +132,85 @@ static void span_grad_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
+/* What both span ops want, in the order rows have: of each row t and column k, over the rows t' of its own sequence, its
+ * logit "%span_z", the largest "%span_m" and the sum of exponentials "%span_s"; and whether it is the end k, "%span_right". f32
+ * and i1 [t, 2]. */
+static void span_lines(Lower *l, const Node *n) {
+    int64_t b = l->bucket.slots, s = l->bucket.rows, t = b * s;
+    const char *flat = lower_type(l, "f32", 2, t, (int64_t)2), *rows = lower_type(l, "f32", 3, b, s, (int64_t)2);
+    const char *pairs = lower_type(l, "f32", 4, b, s, s, (int64_t)2), *bits = lower_type(l, "i1", 4, b, s, s, (int64_t)2);
+    const char *ids = lower_type(l, "i32", 2, b, s), *grid = lower_type(l, "i32", 4, b, s, s, (int64_t)2);
+    const char *labels = lower_in(l, n, 1), *z = lower_f32_in(l, n, 0), *two = lower_type(l, "i32", 2, t, (int64_t)2);
+    if (!lower_once(l, "span")) return;
+    lower_reshape(l, "%span_z", z, flat, flat);
+    lower_reshape(l, "%span_r", z, flat, rows);
+    lower_reshape(l, "%span_g", lower_segment(l), lower_type(l, "i32", 1, t), ids);
+    lower_spread(l, "%span_gt", "%span_g", "[0, 1]", ids, grid);
+    lower_spread(l, "%span_gu", "%span_g", "[0, 2]", ids, grid);
+    lower_compare(l, "%span_own", "EQ", "%span_gt", "%span_gu", "SIGNED", grid, bits);
+    lower_spread(l, "%span_u", "%span_r", "[0, 2, 3]", rows, pairs);
+    lower_constant(l, "%span_no", -3e38, pairs);
+    lower_select(l, "%span_x", "%span_own", "%span_u", "%span_no", bits, pairs);
+    lower_fold(l, "%span_m3", "maximum", "%span_x", "[2]", "f32", pairs, rows);
+    lower_spread(l, "%span_mb", "%span_m3", "[0, 1, 3]", rows, pairs);
+    lower_op(l, "%span_d", "subtract", "%span_x", "%span_mb", pairs);
+    lower_op(l, "%span_e", "exponential", "%span_d", NULL, pairs);
+    lower_fold(l, "%span_s3", "add", "%span_e", "[2]", "f32", pairs, rows);
+    lower_reshape(l, "%span_m", "%span_m3", rows, flat);
+    lower_reshape(l, "%span_s", "%span_s3", rows, flat);
+    lower_line(l, "%%span_k = stablehlo.constant dense<[[%d, %d]]> : tensor<1x2xi32>", SPAN_BEGINS, SPAN_ENDS);
+    lower_spread(l, "%span_kb", "%span_k", "[0, 1]", "tensor<1x2xi32>", two);
+    lower_spread(l, "%span_l", labels, "[0]", lower_type(l, "i32", 1, t), two);
+    lower_op(l, "%span_a", "and", "%span_l", "%span_kb", two);
+    lower_compare(l, "%span_right", "EQ", "%span_a", "%span_kb", "SIGNED", two, lower_type(l, "i1", 2, t, (int64_t)2));
+}
+
+/* What rows without a token give comes to nothing: their labels are no ends. */
+static void span_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_dim(l, n, 0);
+    const char *out = lower_out(l, n), *flat = lower_type(l, "f32", 2, t, (int64_t)2);
+    span_lines(l, n);
+    lower_op(l, lower_word(l, "%s_l", out), "log", "%span_s", NULL, flat);
+    lower_op(l, lower_word(l, "%s_a", out), "add", lower_word(l, "%s_l", out), "%span_m", flat);
+    lower_op(l, lower_word(l, "%s_d", out), "subtract", lower_word(l, "%s_a", out), "%span_z", flat);
+    lower_constant(l, lower_word(l, "%s_2", out), 0.5, flat);
+    lower_op(l, lower_word(l, "%s_h", out), "multiply", lower_word(l, "%s_d", out), lower_word(l, "%s_2", out), flat);
+    lower_constant(l, lower_word(l, "%s_0", out), 0, flat);
+    lower_select(l, lower_word(l, "%s_r", out), "%span_right", lower_word(l, "%s_h", out), lower_word(l, "%s_0", out),
+                 lower_type(l, "i1", 2, t, (int64_t)2), flat);
+    lower_fold(l, out, "add", lower_word(l, "%s_r", out), "[1]", "f32", flat, lower_tensor(l, n));
+}
+static void span_grad_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_dim(l, n, 0);
+    const char *out = lower_out(l, n), *flat = lower_type(l, "f32", 2, t, (int64_t)2), *row = lower_type(l, "i32", 1, t);
+    const char *bits = lower_type(l, "i1", 2, t, (int64_t)2), *segments = lower_type(l, "i32", 2, t, (int64_t)2);
+    span_lines(l, n);
+    lower_op(l, lower_word(l, "%s_d", out), "subtract", "%span_z", "%span_m", flat);
+    lower_op(l, lower_word(l, "%s_e", out), "exponential", lower_word(l, "%s_d", out), NULL, flat);
+    lower_op(l, lower_word(l, "%s_p", out), "divide", lower_word(l, "%s_e", out), "%span_s", flat);
+    lower_convert(l, lower_word(l, "%s_r", out), "%span_right", bits, flat);
+    lower_op(l, lower_word(l, "%s_pr", out), "subtract", lower_word(l, "%s_p", out), lower_word(l, "%s_r", out), flat);
+    lower_constant(l, lower_word(l, "%s_2", out), 0.5, flat);
+    lower_op(l, lower_word(l, "%s_w", out), "multiply", lower_scalar_like(l, SCALAR_LOSS_WEIGHT, flat),
+             lower_word(l, "%s_2", out), flat);
+    lower_op(l, lower_word(l, "%s_g", out), "multiply", lower_word(l, "%s_pr", out), lower_word(l, "%s_w", out), flat);
+    lower_spread(l, lower_word(l, "%s_s", out), lower_segment(l), "[0]", row, segments);
+    lower_line(l, "%s_s0 = stablehlo.constant dense<0> : %s", out, segments);
+    lower_compare(l, lower_word(l, "%s_t", out), "GE", lower_word(l, "%s_s", out), lower_word(l, "%s_s0", out), "SIGNED",
+                  segments, bits);
+    lower_constant(l, lower_word(l, "%s_0", out), 0, flat);
+    lower_select(l, lower_f32_name(l, out), lower_word(l, "%s_t", out), lower_word(l, "%s_g", out),
+                 lower_word(l, "%s_0", out), bits, flat);
+    lower_f32_done(l, out, 2, (int64_t[]){t, 2});
+}
+
 const OpRow span_loss_row = {
     .name = "span_loss", .factors = "r!n,r->r", .shape = span_shape, .units = call_rows, .cost = task_cost,
-    .run = span_run, .reference = span_reference, .none = NONE_TASK,
+    .stablehlo = span_stablehlo, .run = span_run, .reference = span_reference, .none = NONE_TASK,
 };
 const OpRow span_loss_grad_row = {
     .name = "span_loss_grad", .factors = "r!n,r->r!n", .shape = span_grad_shape, .units = call_rows,
-    .cost = task_cost, .run = span_grad_run, .reference = span_grad_reference, .none = NONE_TASK,
+    .cost = task_cost, .run = span_grad_run, .reference = span_grad_reference, .stablehlo = span_grad_stablehlo, .none = NONE_TASK,
 };
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
@@ -178,11 +250,39 @@ static void square_grad_run(const Call *c, int64_t first, int64_t last) {
         c->out[r] = (float)(2 * c->step->scalars.loss_weight * missing(&c->in[0][r], &c->ids[r]));
 }
 
+/* What each row lacks to its number, f32 [t, 1]; 0 where it has none: -100 is the bits of no number. */
+static const char *missing_lines(Lower *l, const Node *n) {
+    int64_t t = lower_rows(l);
+    const char *rows = lower_type(l, "f32", 1, t), *ids = lower_type(l, "i32", 1, t), *column = lower_type(l, "f32", 2, t, (int64_t)1);
+    const char *label = lower_in(l, n, 1), *z = lower_f32_in(l, n, 0);
+    if (!lower_once(l, "lacks")) return "%lacks";
+    lower_line(l, "%%lacks_y = stablehlo.bitcast_convert %s : (%s) -> %s", label, ids, rows);
+    lower_reshape(l, "%lacks_z", z, column, rows);
+    lower_op(l, "%lacks_d", "subtract", "%lacks_z", "%lacks_y", rows);
+    lower_line(l, "%%lacks_n = stablehlo.constant dense<%d> : %s", LOWER_NO_LABEL, ids);
+    lower_compare(l, "%lacks_l", "NE", label, "%lacks_n", "SIGNED", ids, lower_type(l, "i1", 1, t));
+    lower_constant(l, "%lacks_0", 0, rows);
+    lower_select(l, "%lacks", "%lacks_l", "%lacks_d", "%lacks_0", lower_type(l, "i1", 1, t), rows);
+    return "%lacks";
+}
+static void square_stablehlo(Lower *l, const Node *n) {
+    const char *d = missing_lines(l, n);
+    lower_op(l, lower_out(l, n), "multiply", d, d, lower_tensor(l, n));
+}
+static void square_grad_stablehlo(Lower *l, const Node *n) {
+    int64_t t = lower_dim(l, n, 0);
+    const char *d = missing_lines(l, n), *rows = lower_type(l, "f32", 1, t), *out = lower_out(l, n);
+    lower_op(l, lower_word(l, "%s_w", out), "multiply", d, lower_scalar_like(l, SCALAR_LOSS_WEIGHT, rows), rows);
+    lower_op(l, lower_word(l, "%s_2", out), "add", lower_word(l, "%s_w", out), lower_word(l, "%s_w", out), rows);
+    lower_reshape(l, lower_f32_name(l, out), lower_word(l, "%s_2", out), rows, lower_type(l, "f32", 2, t, (int64_t)1));
+    lower_f32_done(l, out, 2, (int64_t[]){t, 1});
+}
+
 const OpRow square_loss_row = {
     .name = "square_loss", .factors = "r!n,r->r", .shape = square_shape, .units = call_rows, .cost = task_cost,
-    .run = square_run, .reference = square_reference, .none = NONE_TASK,
+    .run = square_run, .reference = square_reference, .stablehlo = square_stablehlo, .none = NONE_TASK,
 };
 const OpRow square_loss_grad_row = {
     .name = "square_loss_grad", .factors = "r!n,r->r!n", .shape = square_grad_shape, .units = call_rows,
-    .cost = task_cost, .run = square_grad_run, .reference = square_grad_reference, .none = NONE_TASK,
+    .cost = task_cost, .run = square_grad_run, .reference = square_grad_reference, .stablehlo = square_grad_stablehlo, .none = NONE_TASK,
 };

@@ -51,17 +51,17 @@ func.func public @main(%g_n5: tensor<2x16xbf16> {sdy.sharding = #sdy.sharding<@m
 %n17_p = stablehlo.dot_general %n8, %w16s, contracting_dims = [1] x [1] : (tensor<2x64xbf16>, tensor<16x64xbf16>) -> tensor<2x16xbf16>
 %n17_b = stablehlo.broadcast_in_dim %w15s, dims = [1] : (tensor<16xbf16>) -> tensor<2x16xbf16>
 %n17 = stablehlo.add %n17_p, %n17_b : tensor<2x16xbf16>
-%cos1_s = stablehlo.slice %n5 [0:2, 0:8] : (tensor<2x16xbf16>) -> tensor<2x8xbf16>
-%cos1 = stablehlo.broadcast_in_dim %cos1_s, dims = [0, 2] : (tensor<2x8xbf16>) -> tensor<2x1x8xbf16>
-%sin1_s = stablehlo.slice %n5 [0:2, 8:16] : (tensor<2x16xbf16>) -> tensor<2x8xbf16>
-%sin1 = stablehlo.broadcast_in_dim %sin1_s, dims = [0, 2] : (tensor<2x8xbf16>) -> tensor<2x1x8xbf16>
+%n5_cos1_s = stablehlo.slice %n5 [0:2, 0:8] : (tensor<2x16xbf16>) -> tensor<2x8xbf16>
+%n5_cos1 = stablehlo.broadcast_in_dim %n5_cos1_s, dims = [0, 2] : (tensor<2x8xbf16>) -> tensor<2x1x8xbf16>
+%n5_sin1_s = stablehlo.slice %n5 [0:2, 8:16] : (tensor<2x16xbf16>) -> tensor<2x8xbf16>
+%n5_sin1 = stablehlo.broadcast_in_dim %n5_sin1_s, dims = [0, 2] : (tensor<2x8xbf16>) -> tensor<2x1x8xbf16>
 %n18_x = stablehlo.reshape %n14 : (tensor<2x16xbf16>) -> tensor<2x1x16xbf16>
 %n18_l = stablehlo.slice %n18_x [0:2, 0:1, 0:8] : (tensor<2x1x16xbf16>) -> tensor<2x1x8xbf16>
 %n18_r = stablehlo.slice %n18_x [0:2, 0:1, 8:16] : (tensor<2x1x16xbf16>) -> tensor<2x1x8xbf16>
-%n18_lc = stablehlo.multiply %n18_l, %cos1 : tensor<2x1x8xbf16>
-%n18_rs = stablehlo.multiply %n18_r, %sin1 : tensor<2x1x8xbf16>
-%n18_rc = stablehlo.multiply %n18_r, %cos1 : tensor<2x1x8xbf16>
-%n18_ls = stablehlo.multiply %n18_l, %sin1 : tensor<2x1x8xbf16>
+%n18_lc = stablehlo.multiply %n18_l, %n5_cos1 : tensor<2x1x8xbf16>
+%n18_rs = stablehlo.multiply %n18_r, %n5_sin1 : tensor<2x1x8xbf16>
+%n18_rc = stablehlo.multiply %n18_r, %n5_cos1 : tensor<2x1x8xbf16>
+%n18_ls = stablehlo.multiply %n18_l, %n5_sin1 : tensor<2x1x8xbf16>
 %n18_a = stablehlo.subtract %n18_lc, %n18_rs : tensor<2x1x8xbf16>
 %n18_b = stablehlo.add %n18_rc, %n18_ls : tensor<2x1x8xbf16>
 %n18_y = stablehlo.concatenate %n18_a, %n18_b, dim = 2 : (tensor<2x1x8xbf16>, tensor<2x1x8xbf16>) -> tensor<2x1x16xbf16>
@@ -94,10 +94,10 @@ func.func public @main(%g_n5: tensor<2x16xbf16> {sdy.sharding = #sdy.sharding<@m
 %n20_x = stablehlo.reshape %n11 : (tensor<2x16xbf16>) -> tensor<2x1x16xbf16>
 %n20_l = stablehlo.slice %n20_x [0:2, 0:1, 0:8] : (tensor<2x1x16xbf16>) -> tensor<2x1x8xbf16>
 %n20_r = stablehlo.slice %n20_x [0:2, 0:1, 8:16] : (tensor<2x1x16xbf16>) -> tensor<2x1x8xbf16>
-%n20_lc = stablehlo.multiply %n20_l, %cos1 : tensor<2x1x8xbf16>
-%n20_rs = stablehlo.multiply %n20_r, %sin1 : tensor<2x1x8xbf16>
-%n20_rc = stablehlo.multiply %n20_r, %cos1 : tensor<2x1x8xbf16>
-%n20_ls = stablehlo.multiply %n20_l, %sin1 : tensor<2x1x8xbf16>
+%n20_lc = stablehlo.multiply %n20_l, %n5_cos1 : tensor<2x1x8xbf16>
+%n20_rs = stablehlo.multiply %n20_r, %n5_sin1 : tensor<2x1x8xbf16>
+%n20_rc = stablehlo.multiply %n20_r, %n5_cos1 : tensor<2x1x8xbf16>
+%n20_ls = stablehlo.multiply %n20_l, %n5_sin1 : tensor<2x1x8xbf16>
 %n20_a = stablehlo.subtract %n20_lc, %n20_rs : tensor<2x1x8xbf16>
 %n20_b = stablehlo.add %n20_rc, %n20_ls : tensor<2x1x8xbf16>
 %n20_y = stablehlo.concatenate %n20_a, %n20_b, dim = 2 : (tensor<2x1x8xbf16>, tensor<2x1x8xbf16>) -> tensor<2x1x16xbf16>

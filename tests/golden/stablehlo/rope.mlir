@@ -9,17 +9,17 @@ func.func public @main(%g_n2: tensor<8x16xf32> {sdy.sharding = #sdy.sharding<@me
   manual_axes={"x", "y"} (%n2: tensor<8x16xf32>, %n6: tensor<8x64xf32>, %w3s_in: tensor<32x64xf32>) {
 %w3s = func.call @tt.mark_2(%w3s_in) {ttcore.argument_type = "parameter"} : (tensor<32x64xf32>) -> tensor<32x64xf32>
 %n7 = stablehlo.dot_general %n6, %w3s, contracting_dims = [1] x [1] : (tensor<8x64xf32>, tensor<32x64xf32>) -> tensor<8x32xf32>
-%cos2_s = stablehlo.slice %n2 [0:8, 0:8] : (tensor<8x16xf32>) -> tensor<8x8xf32>
-%cos2 = stablehlo.broadcast_in_dim %cos2_s, dims = [0, 2] : (tensor<8x8xf32>) -> tensor<8x2x8xf32>
-%sin2_s = stablehlo.slice %n2 [0:8, 8:16] : (tensor<8x16xf32>) -> tensor<8x8xf32>
-%sin2 = stablehlo.broadcast_in_dim %sin2_s, dims = [0, 2] : (tensor<8x8xf32>) -> tensor<8x2x8xf32>
+%n2_cos2_s = stablehlo.slice %n2 [0:8, 0:8] : (tensor<8x16xf32>) -> tensor<8x8xf32>
+%n2_cos2 = stablehlo.broadcast_in_dim %n2_cos2_s, dims = [0, 2] : (tensor<8x8xf32>) -> tensor<8x2x8xf32>
+%n2_sin2_s = stablehlo.slice %n2 [0:8, 8:16] : (tensor<8x16xf32>) -> tensor<8x8xf32>
+%n2_sin2 = stablehlo.broadcast_in_dim %n2_sin2_s, dims = [0, 2] : (tensor<8x8xf32>) -> tensor<8x2x8xf32>
 %n8_x = stablehlo.reshape %n7 : (tensor<8x32xf32>) -> tensor<8x2x16xf32>
 %n8_l = stablehlo.slice %n8_x [0:8, 0:2, 0:8] : (tensor<8x2x16xf32>) -> tensor<8x2x8xf32>
 %n8_r = stablehlo.slice %n8_x [0:8, 0:2, 8:16] : (tensor<8x2x16xf32>) -> tensor<8x2x8xf32>
-%n8_lc = stablehlo.multiply %n8_l, %cos2 : tensor<8x2x8xf32>
-%n8_rs = stablehlo.multiply %n8_r, %sin2 : tensor<8x2x8xf32>
-%n8_rc = stablehlo.multiply %n8_r, %cos2 : tensor<8x2x8xf32>
-%n8_ls = stablehlo.multiply %n8_l, %sin2 : tensor<8x2x8xf32>
+%n8_lc = stablehlo.multiply %n8_l, %n2_cos2 : tensor<8x2x8xf32>
+%n8_rs = stablehlo.multiply %n8_r, %n2_sin2 : tensor<8x2x8xf32>
+%n8_rc = stablehlo.multiply %n8_r, %n2_cos2 : tensor<8x2x8xf32>
+%n8_ls = stablehlo.multiply %n8_l, %n2_sin2 : tensor<8x2x8xf32>
 %n8_a = stablehlo.subtract %n8_lc, %n8_rs : tensor<8x2x8xf32>
 %n8_b = stablehlo.add %n8_rc, %n8_ls : tensor<8x2x8xf32>
 %n8_y = stablehlo.concatenate %n8_a, %n8_b, dim = 2 : (tensor<8x2x8xf32>, tensor<8x2x8xf32>) -> tensor<8x2x16xf32>
