@@ -15,6 +15,7 @@
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
 #include "../src/qwenmesh.h"
+#include "../src/train/trainer.h"
 #include "fixture.h"
 
 static char fake[600], empty[600], folder[] = "/tmp/qwenmesh-test-XXXXXX";
@@ -259,29 +260,23 @@ static bool whole_model(const char *mode, QmErr *err) {
     return ok;
 }
 
-/* The N-th call of each function fails, for every N that a whole model makes: nothing is left of any kind. */
-static void every_call_of_a_model_can_fail(void **state) {
-    (void)state;
+/* The N-th call of each function fails, for every N that a whole use of a model makes: nothing is left of any kind. */
+static void calls_fail_in_turn(bool (*use)(const char *mode, QmErr *err), const char *const *calls, size_t count) {
     static const char *const kinds[] = {"client", "loaded executable", "executable", "buffer", "event"};
-    static const char *const calls[] = {"Client_Create", "Client_Compile", "Client_BufferFromHostBuffer",
-                                        "Executable_NumOutputs", "LoadedExecutable_GetExecutable",
-                                        "LoadedExecutable_AddressableDevices", "LoadedExecutable_Execute",
-                                        "Buffer_ElementType", "Buffer_Dimensions", "Buffer_ToHostBuffer",
-                                        "Event_IsReady", "Event_Await"};
     QmErr err = {0};
     int made[5];
     for (int k = 0; k < 5; k++) made[k] = fake_made(kinds[k]);
-    if (!whole_model("", &err)) fail_msg("%s", err.text);
+    if (!use("", &err)) fail_msg("%s", err.text);
     for (int k = 0; k < 5; k++)
         if (fake_made(kinds[k]) <= made[k]) fail_msg("no %s was made", kinds[k]);
     assert_string_equal(fake_left(), "");
-    for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
+    for (size_t i = 0; i < count; i++) {
         int n = 1;
         for (;; n++) {
             char mode[80];
             err = (QmErr){0};
             snprintf(mode, sizeof mode, "error=%s@%d", calls[i], n);
-            bool ok = whole_model(mode, &err);
+            bool ok = use(mode, &err);
             if (*fake_left()) fail_msg("%s: left are %s", mode, fake_left());
             if (ok) break;
             if (!strstr(err.text, "fake failure")) fail_msg("%s: %s", mode, err.text);
@@ -289,6 +284,49 @@ static void every_call_of_a_model_can_fail(void **state) {
         print_message("%s: %d calls\n", calls[i], n - 1);
         assert_true(n > 1);
     }
+}
+
+static const char *const model_calls[] = {
+    "Client_Create", "Client_Compile", "Client_BufferFromHostBuffer", "Executable_NumOutputs",
+    "LoadedExecutable_GetExecutable", "LoadedExecutable_AddressableDevices", "LoadedExecutable_Execute",
+    "Buffer_ElementType", "Buffer_Dimensions", "Buffer_ToHostBuffer", "Event_IsReady", "Event_Await"};
+enum { MODEL_CALLS = sizeof model_calls / sizeof *model_calls };
+
+static void every_call_of_a_model_can_fail(void **state) {
+    (void)state;
+    calls_fail_in_turn(whole_model, model_calls, MODEL_CALLS);
+}
+
+/* Two steps, the first in two passes, an evaluation between them, and a tensor read and written. */
+static bool whole_training(const char *mode, QmErr *err) {
+    static const int32_t ids[] = {1, 2, 3, 4};
+    static const TrainSegment segments[] = {{ids, ids, 4, NULL}, {ids, ids, 3, NULL}};
+    static const TrainRow rows[] = {{&segments[0], 1, 4, 3}, {&segments[1], 1, 3, 2}};
+    setenv("FAKE_PLUGIN", mode, 1);
+    QmSource *source = qm_source_open("tests/golden/train", err);
+    TrainerOptions o = {.seq_len = 4, .micro_batch = 1};
+    o.engine.mesh = "1x2", o.engine.backend = "pjrt", o.engine.plugin = "cpu";
+    Trainer *t = source ? trainer_open(source, &o, err) : NULL;
+    qm_source_close(source);
+    if (!t) return false;
+    StepNumbers n = {.step = 1, .learning_rate = 1e-3, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1e-8, .max_grad_norm = 1};
+    StepResult r;
+    double loss;
+    int64_t labels;
+    float *values = calloc(1 << 16, sizeof *values);
+    bool ok = trainer_step(t, rows, 2, &n, &r, err) && trainer_evaluate(t, rows, 1, &loss, &labels, err) &&
+              trainer_read(t, 0, PART_VALUE, values, err) && trainer_write(t, 0, PART_VALUE, values, err) &&
+              trainer_step(t, rows, 1, &n, &r, err);
+    QmErr again = {0};
+    if (!ok) trainer_step(t, rows, 1, &n, &r, &again); /* works or says why, after any failure */
+    free(values);
+    trainer_close(t);
+    return ok;
+}
+
+static void every_call_of_a_training_can_fail(void **state) {
+    (void)state;
+    calls_fail_in_turn(whole_training, model_calls, MODEL_CALLS);
 }
 
 /* A plugin that makes copies of what it is lent is given copies: nothing is held twice. */
@@ -509,6 +547,7 @@ int main(void) {
         cmocka_unit_test(every_call_can_fail),
         cmocka_unit_test(devices_go_by_id_and_arguments_by_device),
         cmocka_unit_test(every_call_of_a_model_can_fail),
+        cmocka_unit_test(every_call_of_a_training_can_fail),
         cmocka_unit_test(weights_are_lent_or_copied),
         cmocka_unit_test(compiled_once),
         cmocka_unit_test(damage_is_seen),

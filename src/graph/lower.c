@@ -159,6 +159,7 @@ static int node_id(const Lower *l, const Node *n) { return (int)(n - l->program-
 
 bool lower_has(const Lower *l, int id) {
     const Node *n = &l->program->graph.nodes[id];
+    if (l->trains && n->kind == NODE_RESULT) return lower_has(l, n->in[0].id); /* which may be far before it */
     if (id < l->first || id >= l->last) return false;
     return !l->trains || (n->stage >= l->stage_first && n->stage <= l->stage_last && !(n->op && n->op->on_host));
 }

@@ -228,11 +228,14 @@ bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text
     if (!start(l, program, o, err)) return false;
     for (int id = l->first; id < l->last; id++) {
         const Node *n = &program->graph.nodes[id];
-        if (!n->op || !lower_has(l, id)) continue;
+        if (!n->op || !lower_has(l, id) || (l->trains && n->kind == NODE_RESULT)) continue;
         if (!n->op->stablehlo)
             return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none[FACET_STABLEHLO]);
         if (n->kind == NODE_OP) n->op->stablehlo(l, n);
         lower_declare(l, n);
+        for (int r = id + 1; l->trains && n->op->results && r < program->graph.count; r++)
+            if (program->graph.nodes[r].kind == NODE_RESULT && program->graph.nodes[r].in[0].id == id)
+                lower_declare(l, &program->graph.nodes[r]);
     }
     return finish(l, text, err);
 }

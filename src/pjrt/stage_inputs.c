@@ -12,16 +12,17 @@ static int32_t nothing(const LowerArgument *a) {
 /* Numbers of the rows of a replica. */
 static bool rows_value(const Pjrt *p, const LowerArgument *a, int replica, int32_t *out) {
     const StepRows *s = &p->step.given;
-    bool segments = !strcmp(a->name, "segment"), labels = !strcmp(a->name, "labels");
-    const int32_t *from = segments ? NULL : step_input(s, a->name);
+    bool segments = !strcmp(a->name, "segment"), labels = !strcmp(a->name, "labels"), draws = !strcmp(a->name, "draws");
+    const int32_t *from = segments || draws ? NULL : step_input(s, a->name);
     int32_t segment = 0;
-    if (!segments && !from) return false;
-    for (int64_t i = 0; i < a->dim[0]; i++) out[i] = nothing(a);
+    if (!segments && !draws && !from) return false;
+    for (int64_t i = 0; i < a->dim[0] * (draws ? 2 : 1); i++) out[i] = nothing(a);
     for (int64_t i = 0; i < (labels ? s->logit_rows : s->rows); i++) {
         int64_t row = labels ? s->logit_row[i] : i, at = stage_place(p, row);
         segment = s->index[row] == 0 ? 0 : segment + (s->position[row] == 0);
         if (s->slot[row] % p->dp != replica) continue;
-        out[at] = segments ? segment : from[i];
+        if (draws) lower_draws(&s->scalars, s->place[row], out + 2 * at);
+        else out[at] = segments ? segment : from[i];
     }
     return true;
 }

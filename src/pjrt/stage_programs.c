@@ -10,6 +10,7 @@ static const char *const stage_names[STAGES] = {"forward", "head", "head's gradi
 /* How many layers end before a node, one more after the embedding: 0 is what stands before the first layer. */
 static int layer_at(const Graph *g, int id) {
     int layer = 0;
+    while (g->nodes[id].op && g->nodes[id].op->collective) id = g->nodes[id].in[0].id; /* it completes that */
     for (int i = 1; i < id; i++) {
         const Node *n = &g->nodes[i];
         bool embeds = n->kind == NODE_OP && g->nodes[n->in[0].id].kind == NODE_INPUT && n->inputs > 1 && !layer;
@@ -77,9 +78,12 @@ static bool pieces_write(Pjrt *p, StageProgram *of, const int *cut, int pieces, 
                       .sums_go_on = of->sums_go_on, .stage_first = of->first, .stage_last = of->last,
                       .bucket = {.slots = p->slots, .rows = p->options.context, .logit_rows = rows, .all_logits = true}};
     of->text = pieces_new(&of->compiled, pieces, err);
-    for (int i = 0; of->text && i < pieces; i++) {
+    for (int i = 0, at = 0; of->text && i < pieces; i++) {
+        Lower *l = &of->compiled.piece[at].lower;
         o.first = cut[i], o.last = cut[i + 1];
-        if (!lower_program(&of->compiled.piece[i].lower, p->program, &o, &of->text[i], err)) return false;
+        if (!lower_program(l, p->program, &o, &of->text[at], err)) return false;
+        if (l->result_count) at++;
+        else lower_free(l), text_free(&of->text[at]), of->text[at] = (Text){0}, of->compiled.pieces--; /* nobody asks */
     }
     return of->text && states_known(p, of, err);
 }

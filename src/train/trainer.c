@@ -108,7 +108,7 @@ static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, 
     Mesh mesh;
     bool missing;
     TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema,
-                               .recompute = o->recompute};
+                               .recompute = o->recompute, .embed_parts = t->backend->uniform};
     if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
                         !adapters_configure(t->adapters, &t->config, err))) ||
