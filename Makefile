@@ -123,7 +123,7 @@ FUZZ_SECONDS ?= 60
 # The tests that start threads.
 TSAN_TESTS := build/tsan/tests/test_model build/tsan/tests/test_workers build/tsan/tests/test_kv \
               build/tsan/tests/test_pack build/tsan/tests/test_pin build/tsan/tests/test_parts build/tsan/tests/test_threads \
-              build/tsan/tests/test_queue build/tsan/tests/test_generator build/tsan/tests/test_train_data \
+              build/tsan/tests/test_queue build/tsan/tests/test_serve_httpd build/tsan/tests/test_generator build/tsan/tests/test_train_data \
               build/tsan/tests/test_source
 REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 

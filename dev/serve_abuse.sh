@@ -13,7 +13,7 @@ mkdir "$model" && cp tests/golden/tiny/* "$model" && chmod -R u+w "$model" && cp
 
 # jansson counts references by atomic operations and reads whether there is one at all: no race that matters.
 printf 'race:json_decref\nrace:json_incref\n' >"$work/suppressions"
-export TSAN_OPTIONS="suppressions=$work/suppressions"
+export TSAN_OPTIONS="suppressions=$work/suppressions" ASAN_OPTIONS=quarantine_size_mb=8
 
 start() {
     "$program" serve -m "$model" -t 1 --port 0 --parallel 4 --queue 64 --log-format text "$@" 2>"$work/log" &
