@@ -10,6 +10,7 @@
 #include "../src/infer/grammar.h"
 #include "../src/infer/grammar_cache.h"
 #include "../src/infer/grammar_tools.h"
+#include "../src/infer/matchers.h"
 
 static void reads(Grammar *g, const char *what, const char *const *texts) {
     Err err = {0};
@@ -174,8 +175,44 @@ static void cached(void **state) {
     READS(object, "+{}", "-[]");
 }
 
+/* Matchers of ended requests serve the next of the same grammar, from its start. */
+static void kept(void **state) {
+    (void)state;
+    Err err = {0};
+    Matchers pool = {0};
+    Grammar *one = made("{\"regex\": \"a+b\"}", &err), *same = made("{\"regex\": \"a+b\"}", &err), *other[MATCHERS_KEPT];
+    assert_ptr_equal(one, same);
+    assert_null(matchers_take(&pool, one));
+    Matcher *m = matcher_new(one, NULL, &err), *shared = matcher_share(m);
+    matchers_give(&pool, m); /* somebody else has it still */
+    assert_null(matchers_take(&pool, one));
+    assert_true(matcher_accepts(shared, matcher_read(shared, 0, (const uint8_t *)"aab", 3, &err)));
+    matchers_give(&pool, shared);
+    matchers_give(&pool, NULL);
+    assert_ptr_equal(matchers_take(&pool, same), shared);
+    assert_null(matchers_take(&pool, one));
+    assert_false(matcher_accepts(shared, matcher_read(shared, 0, (const uint8_t *)"b", 1, &err)));
+    assert_true(matcher_accepts(shared, matcher_read(shared, 0, (const uint8_t *)"ab", 2, &err)));
+    matchers_give(&pool, shared);
+    for (int i = 0; i < MATCHERS_KEPT; i++) { /* the oldest goes */
+        char text[40];
+        snprintf(text, sizeof text, "{\"regex\": \"c{%d}\"}", i + 1);
+        other[i] = made(text, &err);
+        matchers_give(&pool, matcher_new(other[i], NULL, &err));
+    }
+    assert_null(matchers_take(&pool, one));
+    Matcher *last = matchers_take(&pool, other[0]);
+    assert_non_null(last);
+    matcher_release(last);
+    matchers_free(&pool);
+    for (int i = 0; i < MATCHERS_KEPT; i++) grammar_release(other[i]);
+    grammar_release(one), grammar_release(same);
+    assert_int_equal(err.kind, QM_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(joined),      cmocka_unit_test(marks),   cmocka_unit_test(calls),
-                                       cmocka_unit_test(with_others), cmocka_unit_test(refused), cmocka_unit_test(cached)};
+                                       cmocka_unit_test(with_others), cmocka_unit_test(refused), cmocka_unit_test(cached),
+                                       cmocka_unit_test(kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

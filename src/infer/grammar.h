@@ -39,6 +39,10 @@ enum { MATCH_DEAD = -1 };
 Matcher *matcher_new(Grammar *grammar, const QmTokenizer *tokenizer, Err *err);
 Matcher *matcher_share(Matcher *matcher);
 void matcher_release(Matcher *matcher);
+const Grammar *matcher_grammar(const Matcher *matcher);
+/* Whether another request may go on with it from the start: nobody else has it, no budget was spent, and it is small
+ * enough to be kept. What a request says does not depend on it, but for a grammar at the edge of its budget. */
+bool matcher_reusable(const Matcher *matcher);
 /* What ended the last call that gave an error: its budget, which is the grammar's fault, or memory. */
 typedef enum MatchFault { MATCH_SOUND, MATCH_SPENT, MATCH_STARVED } MatchFault;
 MatchFault matcher_fault(const Matcher *matcher);

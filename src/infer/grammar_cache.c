@@ -55,17 +55,23 @@ static void keep(const uint8_t *key, Grammar *g) {
     pthread_mutex_unlock(&cache.lock);
 }
 
-Grammar *grammar_cached_schema(const json_t *schema, Err *err) {
+Grammar *grammar_cached(const json_t *asked, Grammar *(*make)(void *owner, Err *err), void *owner, Err *err) {
     uint8_t key[32];
-    char *text = json_dump(schema, JSON_COMPACT | JSON_ENCODE_ANY, "a schema", err); /* members in their order */
+    char *text = json_dump(asked, JSON_COMPACT | JSON_ENCODE_ANY, "a grammar", err); /* members in their order */
     if (!text) return NULL;
     bool hashed = EVP_Digest(text, strlen(text), key, NULL, EVP_sha256(), NULL) == 1;
     free(text);
     Grammar *g = hashed ? find(key) : NULL;
     if (g) return g;
-    g = grammar_json_schema(schema, err);
+    g = make(owner, err);
     if (g && hashed) keep(key, g);
     return g;
+}
+
+static Grammar *make_schema(void *owner, Err *err) { return grammar_json_schema(owner, err); }
+
+Grammar *grammar_cached_schema(const json_t *schema, Err *err) {
+    return grammar_cached(schema, make_schema, (void *)(uintptr_t)schema, err);
 }
 
 Grammar *grammar_cached_object(Err *err) {

@@ -261,6 +261,12 @@ int64_t matcher_tokens(const Matcher *m) { return m->vocab; }
 
 MatchFault matcher_fault(const Matcher *m) { return m->spent ? MATCH_SPENT : MATCH_STARVED; }
 
+const Grammar *matcher_grammar(const Matcher *m) { return m->grammar; }
+
+bool matcher_reusable(const Matcher *m) {
+    return atomic_load(&m->users) == 1 && !m->spent && m->live_bytes < KEPT_BYTES / 4;
+}
+
 /* ---- Tokens ------------------------------------------------------------------------------------------------------ */
 
 static bool tokens_of(Matcher *m, const QmTokenizer *t, Err *err) {

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 #include "engine.h"
+#include "matchers.h"
 #include "prompt_logprobs.h"
 #include "queue.h"
 #include "session.h"
@@ -23,6 +24,7 @@ struct Scheduler {
     QmSession **source;    /* [slots]                                              */
     QmAppend *entry;       /* [slots] of the step under way                        */
     PromptRows prompt_rows;
+    Matchers matchers;
     int count;
     int drafting, draft_slots;
     int64_t taken;         /* requests so far                                      */
@@ -89,6 +91,7 @@ void scheduler_free(Scheduler *s) {
     for (Request *r; s->waiting.count && (r = queue_at(&s->waiting, 0, 0));) queue_take(&s->waiting, r, true), drop(r);
     queue_free(&s->waiting);
     slots_free(&s->slots);
+    matchers_free(&s->matchers);
     free(s->prompt_rows.logits);
     sample_work_free(&s->search.work);
     pthread_mutex_destroy(&s->door);
@@ -203,7 +206,8 @@ static bool give_back(Scheduler *s, Request *r, Err *err) {
         if (!generation_sound(r->row->end ? &r->found.list[i] : &r->g, &why)) r->invalid = true;
     if (!r->failed.kind) r->failed = why;
     if (r->failed.kind) sequences_free(&r->found);
-    generation_rest(&r->g);
+    matchers_give(&s->matchers, r->g.matcher);
+    r->g.matcher = NULL;
     return !r->sink.done || r->sink.done(r->sink.user, r, err);
 }
 
@@ -287,6 +291,12 @@ static bool worth_waiting(const Scheduler *s, const Request *r) {
     return running_share(s, r, false) >= (fed > held ? fed : held) + SHARED_LEAST;
 }
 
+/* With the matcher of its grammar, of an earlier request if there is one. */
+static bool wake(Scheduler *s, Request *r, Err *err) {
+    if (r->g.config.grammar && !r->g.matcher) r->g.matcher = matchers_take(&s->matchers, r->g.config.grammar);
+    return generation_wake(&r->g, err);
+}
+
 /* Gives a request its slots, the first with as much of the prompt as can be had. */
 static bool take(Scheduler *s, Request *r, Err *err) {
     const Generation *g = &r->g;
@@ -296,7 +306,7 @@ static bool take(Scheduler *s, Request *r, Err *err) {
     r->session = mem_new((size_t)most, sizeof *r->session, "slots", err);
     if (!r->session) return false;
     s->drafting += r->row->drafts && s->search.draft;
-    if (!(r->state = mem_new(1, r->row->bytes, r->row->name, err)) || !generation_wake(&r->g, err)) return false;
+    if (!(r->state = mem_new(1, r->row->bytes, r->row->name, err)) || !wake(s, r, err)) return false;
     r->sessions = (int)most;
     for (int i = 0; i < most; i++) {
         if (!(r->session[i] = slots_take(&s->slots, r, i == 0, &held, err))) return false;

@@ -88,14 +88,13 @@ static Grammar *choices_grammar(const json_t *list, const char *where, Err *err)
     return g;
 }
 
-/* What binds the text itself; NULL without an error: nothing. *told: something was said of it, if only null. */
-static Grammar *text_grammar(const json_t *o, const char *where, bool *told, Err *err) {
+/* What binds the text itself; NULL without an error: nothing. */
+static Grammar *text_grammar(const json_t *o, const char *where, Err *err) {
     const json_t *format = json_object_get(o, "response_format"), *schema = json_object_get(o, "json_schema"),
                  *choices = json_object_get(o, "choices");
     Structure s = {.gbnf = json_object_get(o, "grammar"), .regex = json_object_get(o, "regex")};
     int named = !!s.gbnf + !!s.regex + !!schema + !!format + !!choices;
     if (named == 0) return NULL;
-    *told = true;
     if (named > 1)
         return err_set(err, "%s: expected one of grammar, regex, json_schema, choices and response_format, got %d",
                        where, named), NULL;
@@ -120,18 +119,45 @@ static bool thinking_read(const json_t *o, const char *where, Thinking *out, Err
            err_set(err, "%s: thinking: expected none, may or open", where);
 }
 
-bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
-    const json_t *calls = json_object_get(o, "tool_calls");
-    bool told = calls != NULL;
+/* What of a request binds its text, and where it stands. */
+typedef struct Asked { const json_t *o; const char *where; } Asked;
+
+/* NULL without an error: nothing does. */
+static Grammar *whole_grammar(void *owner, Err *err) {
+    const Asked *a = owner;
+    const json_t *calls = json_object_get(a->o, "tool_calls");
     Thinking thinking;
-    if (!thinking_read(o, where, &thinking, err)) return false;
-    Grammar *content = text_grammar(o, where, &told, err), *all = NULL;
-    if (!told) return true;
+    if (!thinking_read(a->o, a->where, &thinking, err)) return NULL;
+    Grammar *content = text_grammar(a->o, a->where, err), *all = content;
     if (!err->kind && calls && !json_is_null(calls)) {
-        all = grammar_tools(calls, content, where, err);
+        all = grammar_tools(calls, content, a->where, err);
         grammar_release(content);
-    } else all = content;
+    }
     Grammar *whole = err->kind || !all ? NULL : grammar_thinking(thinking, all, err);
     grammar_release(all);
+    return whole;
+}
+
+/* The members that are read here; *any: one but "thinking", which binds nothing by itself. NULL: memory ended. */
+static json_t *members_here(const json_t *o, bool *any) {
+    static const char *const names[] = {"thinking", "tool_calls", "grammar", "regex", "json_schema", "choices",
+                                        "response_format"};
+    json_t *key = json_object();
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        json_t *value = json_object_get(o, names[i]);
+        *any |= value && i > 0;
+        if (value && key && json_object_set(key, names[i], value)) return json_decref(key), NULL;
+    }
+    return key;
+}
+
+bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where, Err *err) {
+    bool any = false;
+    Asked asked = {o, where};
+    json_t *key = members_here(o, &any);
+    Thinking thinking;
+    if (!any) return json_decref(key), thinking_read(o, where, &thinking, err);
+    Grammar *whole = key ? grammar_cached(key, whole_grammar, &asked, err) : (err_as(err, QM_MEMORY, "out of memory: a grammar"), NULL);
+    json_decref(key);
     return generation_grammar(c, whole, where, err);
 }
