@@ -3,7 +3,8 @@
 # packages from PyPI (network), starts qwenmesh serve on loopback with SmolLM2, and runs dev/clients/*.py against it. A
 # client that cannot be installed is left out, with a word. Exit status: 0 when all that ran passed.
 #
-#   dev/check_clients.sh [NAME...]     only these: openai, litellm, langchain, lm_eval, schemathesis
+#   dev/check_clients.sh [NAME...]     only these: openai, responses, anthropic, ollama, litellm, langchain, lm_eval,
+#                                      schemathesis
 set -u
 cd "$(dirname "$0")/.."
 QWENMESH=${QWENMESH:-./qwenmesh}
@@ -52,11 +53,14 @@ client() { # NAME SCRIPT ARGUMENTS...
     fi
 }
 
-[ $# -gt 0 ] || set -- openai litellm langchain lm_eval schemathesis
+[ $# -gt 0 ] || set -- openai responses anthropic ollama litellm langchain lm_eval schemathesis
 start --embeddings --parallel 4 --queue 64
 for name in "$@"; do
     case $name in
     openai) need openai openai pydantic && client openai dev/clients/openai_client.py ;;
+    responses) need openai openai pydantic && client responses dev/clients/responses_client.py ;;
+    anthropic) need anthropic anthropic && client anthropic dev/clients/anthropic_client.py ;;
+    ollama) need ollama ollama && client ollama dev/clients/ollama_client.py ;;
     litellm) need litellm litellm && client litellm dev/clients/litellm_client.py ;;
     langchain) need langchain_openai langchain-openai && client langchain dev/clients/langchain_client.py ;;
     lm_eval) need lm_eval "lm_eval[api]" && client lm_eval dev/clients/lm_eval_client.py ;;

@@ -76,7 +76,7 @@ static bool keep_event(ChatRun *run, ChatChoice *c, const ToolEvent *e) {
             return false;
         ChatCall *call = &c->calls[c->call_count++];
         *call = (ChatCall){0};
-        new_id("call_", call->id);
+        new_id(run->form->call_prefix ? run->form->call_prefix : "call_", call->id);
         snprintf(call->name, sizeof call->name, "%.*s", (int)e->bytes, e->text);
     }
     if (run->request.stream) return true;
@@ -146,6 +146,30 @@ static void drop_end(ChatRun *run, ChatChoice *c, const QmSequence *s) {
     if (end && last == s->ids[s->count - 1]) c->token_count--;
 }
 
+/* The stop string that ended the text: the one that stands first among those that the last token completed. */
+static const char *stop_of(const ChatRun *run, const QmSequence *s) {
+    enum { MOST_TOKENS = 256 }; /* of a stop string */
+    const json_t *list = json_object_get(run->request.parameters, "stop_strings"), *one;
+    const QmTokenizer *t = run->call->server->model.tokenizer;
+    int64_t from = s->count > MOST_TOKENS ? s->count - MOST_TOKENS : 0;
+    const char *best = NULL, *at = NULL;
+    Err none = {0};
+    size_t i, bytes, before;
+    if (!json_array_size(list) || strcmp(s->finish, "stop") || !s->count || !t) return NULL;
+    char *text = qm_tokenizer_decode(t, s->ids + from, s->count - from, false, &bytes, &none);
+    char *head = qm_tokenizer_decode(t, s->ids + from, s->count - from - 1, false, &before, &none);
+    json_array_foreach(list, i, one) {
+        size_t n = json_string_length(one);
+        const char *found = text && head && bytes >= n ? memmem(text + (before >= n ? before - n + 1 : 0),
+                                                                bytes - (before >= n ? before - n + 1 : 0),
+                                                                json_string_value(one), n) : NULL;
+        if (found && (!at || found < at)) at = found, best = json_string_value(one);
+    }
+    free(text);
+    free(head);
+    return best;
+}
+
 static void end_choice(ChatRun *run, int64_t choice, const QmSequence *s) {
     ChatChoice *c = &run->choices[choice];
     if (!c->fed && s) { /* a search compares whole sequences, and says nothing before its end */
@@ -163,6 +187,7 @@ static void end_choice(ChatRun *run, int64_t choice, const QmSequence *s) {
     Err err = {0}; /* told when the exchange is saved */
     if (s && run->call->server->options->exchanges) chat_choice_keep(c, s, &err);
     feed(run, choice, "", 0, true);
+    if (s) c->stop = stop_of(run, s);
     c->finish = finish_of(run, c, s ? s->finish : "stop");
     if (run->request.stream && run->form->done) run->form->done(run, choice);
 }

@@ -34,6 +34,7 @@ typedef struct ChatChoice {
     double logprob_sum;      /* of them, where best_of asks                                                        */
     bool fed;                /* its tokens came as events                                                          */
     const char *finish;      /* in OpenAI's words: "stop", "length", "tool_calls"; NULL: it goes on                */
+    const char *stop;        /* the stop string that ended it, of the request's; NULL: none did                    */
     int64_t characters;      /* of the tokens told so far: the completion form's                                    */
     char proof[65];          /* "" unless asked for                                                                */
     /* What the generator said, kept where exchanges are saved (chat_saved.c). */
@@ -49,6 +50,7 @@ typedef struct ChatPrompt {
 
 typedef struct ChatForm {
     const char *prefix;      /* of the answer's id: "chatcmpl-"                                                    */
+    const char *call_prefix; /* of a call's; NULL: "call_"                                                         */
     const char *stream_type, *ping; /* of streams: JobOptions                                                       */
     /* Of a stream only: its head is sent; something is said by a choice; a choice has ended (choice->finish). */
     void (*begin)(ChatRun *run);
@@ -96,7 +98,8 @@ void note_unknown(const Call *call, const ChatRequest *r);
 
 /* ---- Prompts without a run (token counts, /apply-template): chat_prompt.c ------------------------------------------ */
 
-/* The ids of a chat's prompt, malloc'ed, tools and all; *text, if wanted, is the rendered prompt. -1 and an error. */
+/* The ids of a chat's prompt, malloc'ed, tools and all; *text, if wanted, is the rendered prompt. -1 and an error, and
+ * r->wrong may name the member. */
 int64_t chat_prompt_ids(const Server *s, ChatRequest *r, int32_t **ids, char **text, Err *err);
 /* The same of a text or ids of a completion; ids outside the vocabulary are an error. */
 int64_t prompt_text_ids(const Server *s, const PromptText *p, int32_t **ids, Err *err);

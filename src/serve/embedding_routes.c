@@ -1,4 +1,4 @@
-/* embedding_routes.c: POST /v1/embeddings: vectors as `embed` makes them. Source: OpenAI's OpenAPI document 2.3.0
+/* embedding_routes.c: POST /v1/embeddings, and Ollama's /api/embed: vectors as `embed` makes them. Source: OpenAI's OpenAPI document 2.3.0
  * (CreateEmbeddingRequest); sentence-transformers' files say how a text is pooled. */
 #include <math.h>
 #include <openssl/evp.h>
@@ -14,7 +14,7 @@ static const double LEAST_LENGTH = 1e-12; /* of a vector that is divided by it *
 
 typedef struct Vectors {
     TextRows rows; /* first */
-    bool base64, normalize;
+    bool base64, normalize, ollama;
     const char *model;
 } Vectors;
 
@@ -47,6 +47,15 @@ static json_t *vector_json(const float *v, int64_t columns) {
     return list;
 }
 
+static double since_arrival(const Call *call) { return clock_seconds() - exchange_arrived(call->exchange); }
+
+/* Takes the vectors. */
+static json_t *ollama_json(const Call *call, const char *model, json_t *vectors, int64_t tokens) {
+    return json_pack("{s:s,s:o,s:I,s:I,s:I}", "model", model, "embeddings", vectors, "total_duration",
+                     (json_int_t)(since_arrival(call) * 1e9), "load_duration", (json_int_t)0, "prompt_eval_count",
+                     (json_int_t)tokens);
+}
+
 static void answer(TextRows *rows, EmbedWork *w) {
     Vectors *v = (Vectors *)rows;
     json_t *data = json_array();
@@ -62,14 +71,16 @@ static void answer(TextRows *rows, EmbedWork *w) {
                 (long long)i);
             return;
         }
-        json_array_append_new(data,
-                              json_pack("{s:s,s:I,s:o}", "object", "embedding", "index", (json_int_t)i, "embedding",
-                                        v->base64 ? base64_json(vector, w->columns) : vector_json(vector, w->columns)));
+        json_t *numbers = v->base64 ? base64_json(vector, w->columns) : vector_json(vector, w->columns);
+        json_array_append_new(data, v->ollama ? numbers
+                                              : json_pack("{s:s,s:I,s:o}", "object", "embedding", "index", (json_int_t)i,
+                                                          "embedding", numbers));
     }
     rows->call->facts.prompt = tokens;
     reply_json(rows->call, 200,
-               json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model, "usage",
-                         "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
+               v->ollama ? ollama_json(rows->call, v->model, data, tokens)
+                         : json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model, "usage",
+                                     "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
 }
 
 /* ---- The request ------------------------------------------------------------------------------------------------- */
@@ -127,7 +138,7 @@ static bool read_texts(Call *call, ChatRequest *r, Vectors *v, Err *err) {
 
 void embeddings(Call *call) {
     static const char *const names[] = {"input", "encoding_format", "dimensions", "pooling", "normalize", "prompt_name",
-                                        "input_type", NULL};
+                                        "input_type", "truncate", "options", "keep_alive", NULL};
     ChatRequest r = {0};
     Err err = {0};
     const json_t *model = request_member(call->json, "model");
@@ -145,7 +156,7 @@ void embeddings(Call *call) {
     Vectors *v = NULL;
     bool ok = request_prompts(&r, request_member(call->json, "input"), "input", &err) &&
               (v = (Vectors *)text_rows_new(call, sizeof *v, r.prompt_count, "states", answer, &err));
-    if (v) v->model = served;
+    if (v) v->model = served, v->ollama = call->route->form == FORM_OLLAMA;
     ok = ok && read_form(call, &r, v, &err) && read_texts(call, &r, v, &err);
     text_rows_start(call, v ? &v->rows : NULL, ok, &err, r.wrong);
     chat_request_free(&r);

@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static const Route *const tables[] = {state_routes, openai_routes, page_routes, NULL};
+static const Route *const tables[] = {state_routes, openai_routes, anthropic_routes, responses_routes,
+                                      ollama_routes, page_routes, NULL};
 
 /* Whether a path is a row's; *rest is what its star stands for. */
 static bool matches(const Route *r, const char *path, const char **rest) {

@@ -7,6 +7,7 @@
 extern const Route state_routes[];  /* state_routes.c  */
 extern const Route openai_routes[]; /* openai_routes.c */
 extern const Route page_routes[];   /* page.c          */
+extern const Route anthropic_routes[], responses_routes[], ollama_routes[]; /* ..._answer.c, ollama_routes.c */
 
 /* The row; NULL: none, and `allow` has the methods of that path ("GET, HEAD"), or is empty: there is no such path. *rest
  * is what a star stands for, within `path`; else "". A row without a star comes before one with. */

@@ -5,11 +5,17 @@
 ServerState server_state(const Server *s) { return atomic_load(&s->state); }
 const char *server_name(const Server *s) { return s->options->name[0]; }
 
+/* Clients of Ollama put a tag behind a name that has none. */
+static bool same_name(const char *name, const char *asked) {
+    size_t n = strlen(name);
+    return !strncmp(name, asked, n) && (!asked[n] || !strcmp(asked + n, ":latest"));
+}
+
 const char *server_model_name(Call *call, const char *asked) {
     const ServerOptions *o = call->server->options;
     if (!asked || o->any_name) return o->name[0];
     for (int i = 0; i < o->names; i++)
-        if (!strcmp(o->name[i], asked)) return o->name[i];
+        if (same_name(o->name[i], asked)) return o->name[i];
     serve_error(call, 404, "invalid_request_error", "model_not_found", "model",
                 "the model '%.200s' does not exist here: GET /v1/models tells which do", asked);
     return NULL;
