@@ -336,20 +336,41 @@ def export_import_delete(b):
     b.page.get_by_role("menuitem", name="Delete").click()
     expect(b.page.locator(".message")).to_have_count(0)
     b.page.get_by_role("button", name="Undo").click()
-    expect(b.answer()).to_have_text(text)
+    expect(b.page.locator(".message.assistant")).to_be_visible()
+    assert b.answer().inner_text() == text
     more.click()
     b.page.get_by_role("menuitem", name="Delete").click()
     b.page.get_by_role("button", name="Dismiss").click()
     b.page.reload()
     expect(b.page.locator("#chats .chat")).to_have_count(0)
     b.page.locator("#import-file").set_input_files({"name": "a.json", "mimeType": "application/json", "buffer": file.encode()})
-    expect(b.page.locator(".message.assistant .text")).to_have_text(text)
+    expect(b.page.locator(".message.assistant")).to_be_visible()
+    assert b.answer().inner_text() == text
     b.page.get_by_role("button", name="Same answer again").click()
     expect(b.page.locator(".same.good")).to_contain_text("text and logits equal", timeout=SLOW)
     for bad in (b"no json", b'{"chats": []}', b'{"format": "qwenmesh-chats", "chats": [{"nodes": {"a": {"role": 7}}}, null, 3]}'):
         b.page.locator("#import-file").set_input_files({"name": "b.json", "mimeType": "application/json", "buffer": bad})
         expect(b.page.locator(".toast").last).to_contain_text("This file")
         b.page.get_by_role("button", name="Dismiss").last.click()
+
+
+@test
+def delete_while_streaming(b):
+    b.ask(LONG, wait=False)
+    expect(b.answer()).to_contain_text(re.compile(r"\w+ \w+ \w+"), timeout=SLOW)
+    b.page.get_by_role("button", name=re.compile("^More of")).click()
+    b.page.get_by_role("menuitem", name="Delete").click()
+    expect(b.page.locator(".message")).to_have_count(0)
+    b.page.wait_for_timeout(1000)
+    expect(b.page.locator("#chats .chat")).to_have_count(0)
+    b.page.get_by_role("button", name="Undo").click()
+    expect(b.answer()).to_contain_text(re.compile(r"\w+ \w+ \w+"))
+    assert "stopped by you" in b.measures(), b.measures()
+    b.page.get_by_role("button", name=re.compile("^More of")).click()
+    b.page.get_by_role("menuitem", name="Delete").click()
+    b.page.reload()  # before the undo has gone
+    expect(b.box()).to_be_focused()
+    expect(b.page.locator("#chats .chat")).to_have_count(0)
 
 
 HOSTILE = """<img src=x onerror="document.title='broken'"> <script>document.title='broken'</script>
@@ -403,6 +424,7 @@ def reload_keeps(b):
     expect(b.page.get_by_role("button", name="Continue")).to_be_visible()
     b.page.get_by_role("button", name="New chat").click()
     expect(b.box()).to_have_value("")
+    b.settings(max_tokens=20)
     b.ask("Is water wet?")
     b.page.get_by_label("Search in chats").fill("fox")
     expect(b.page.locator("#chats .chat")).to_have_count(1)

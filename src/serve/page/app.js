@@ -5,6 +5,7 @@ import {saveChat} from "./store.js";
 export const app = {
     chats: new Map(), // id -> chat
     chat: null,       // the one that is shown
+    deleted: new Set(), // ids of chats whose deletion may still be taken back
     props: null,      // GET /props, null until it answered
     template: "",     // of chats, as GET /tokenizer_info has it
     models: [],       // GET /v1/models
@@ -15,6 +16,7 @@ export const app = {
 export const actions = {};
 
 export function keep(chat, now) {
+    if (app.deleted.has(chat.id)) return; // its answer was just ending
     app.chats.set(chat.id, chat);
     saveChat(chat, now);
 }

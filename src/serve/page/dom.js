@@ -59,20 +59,14 @@ export function announce(text) {
     requestAnimationFrame(() => { place.textContent = text; });
 }
 
-// A message that goes away; with an action it stays longer. `gone` is called once, unless the action was taken.
-export function toast(text, action, onaction, gone) {
-    const finish = (taken) => {
-        clearTimeout(timer);
-        if (!box.isConnected) return;
-        box.remove();
-        if (!taken && gone) gone();
-    };
-    const button = action && el("button", {type: "button", onclick: () => { finish(true); onaction(); }}, action);
+// A message that goes away; with an action it stays longer.
+export function toast(text, action, onaction) {
+    const finish = () => { clearTimeout(timer); box.remove(); };
+    const button = action && el("button", {type: "button", onclick: () => { finish(); onaction(); }}, action);
     const box = el("div", {class: "toast", role: "status"}, el("span", null, text), button,
-        iconButton("close", "Dismiss", () => finish(false)));
-    const timer = setTimeout(() => finish(false), action ? 9000 : 5000);
+        iconButton("close", "Dismiss", finish));
+    const timer = setTimeout(finish, action ? 9000 : 5000);
     byId("toasts").append(box);
-    return () => finish(false);
 }
 
 // A menu under a button: [[label, action], ...]. Arrow keys move, Esc closes and gives the focus back.

@@ -9,7 +9,7 @@ const FORMAT = "qwenmesh-chats";
 const fileName = (title) => title.replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 50) || "chat";
 
 export function exportChats(chats, name) {
-    const plain = chats.map((chat) => ({...chat, deleting: undefined, draft: undefined}));
+    const plain = chats.map((chat) => ({...chat, draft: undefined}));
     download(name + ".json", "application/json", JSON.stringify({format: FORMAT, version: 1,
         exported: new Date().toISOString(), chats: plain}, null, 1));
 }

@@ -8,7 +8,7 @@ import {closeDrawer, openDrawer, refreshDrawer} from "./drawer.js";
 import {exportChat, exportChats, exportMarkdown, importChats} from "./files.js";
 import {gauge} from "./gauge.js";
 import {run, runIn, stop} from "./run.js";
-import {closeSidebar, finishRemovals, showChats, sortedChats, startSidebar} from "./sidebar.js";
+import {closeSidebar, showChats, sortedChats, startSidebar} from "./sidebar.js";
 import {flush, onOtherTabs, openStore, preference} from "./store.js";
 import {grew, showThread, toEnd, viewOf, watchScroll} from "./thread.js";
 
@@ -20,6 +20,21 @@ const narrow = matchMedia("(max-width: 52rem)"), medium = matchMedia("(max-width
 function growBox() {
     box.style.setProperty("height", "auto");
     box.style.setProperty("height", Math.min(box.scrollHeight, innerHeight * 0.4) + "px");
+}
+
+// The last draft at once, of the chat that it belongs to ("": of a new one): the database may not come to it before the
+// page is left.
+function keepDraft() {
+    preference("draft", box.value ? JSON.stringify([app.chat.leaf ? app.chat.id : "", box.value]) : null);
+}
+
+function keptDraft() {
+    try {
+        const [of, draft] = JSON.parse(preference("draft"));
+        return [String(of), String(draft)];
+    } catch {
+        return ["", ""]; // none
+    }
 }
 
 function showButtons() {
@@ -92,7 +107,7 @@ function send(text) {
     box.value = chat.draft = "";
     growBox();
     preference("chat", chat.id);
-    preference("draft", null);
+    keepDraft();
     toEnd();
     box.focus();
 }
@@ -223,8 +238,8 @@ function startControls() {
         growBox();
         byId("send").disabled = !box.value.trim();
         app.chat.draft = box.value;
+        keepDraft();
         if (app.chat.leaf) keep(app.chat);
-        else preference("draft", box.value || null);
         gauge();
     });
     box.addEventListener("keydown", onBoxKey);
@@ -287,8 +302,11 @@ async function start() {
     startControls();
     startSidebar();
     watchScroll();
-    show(app.chats.get(preference("chat")) || null);
-    if (!app.chat.leaf) { box.value = app.chat.draft = preference("draft") || ""; growBox(); showButtons(); }
+    const [of, draft] = keptDraft();
+    const shown = app.chats.get(preference("chat"));
+    if (shown && of === shown.id) shown.draft = draft;
+    show(shown || null);
+    if (!shown && !of && draft) { box.value = app.chat.draft = draft; growBox(); showButtons(); }
     narrow.addEventListener("change", layout);
     medium.addEventListener("change", layout);
     layout();
@@ -299,7 +317,7 @@ async function start() {
         else app.chats.delete(id);
         if (app.chat.id === id) { if (chat) { app.chat = chat; refresh(true); } else show(null); } else showChats();
     });
-    addEventListener("pagehide", () => { finishRemovals(); flush(); });
+    addEventListener("pagehide", flush);
     await meetServer();
 }
 

@@ -3,6 +3,7 @@ import {actions, app, keep} from "./app.js";
 import {matches, titleOf} from "./chat.js";
 import {byId, dateOf, el, icon, openMenu, toast} from "./dom.js";
 import {exportChat, exportMarkdown} from "./files.js";
+import {stop} from "./run.js";
 import {removeChat} from "./store.js";
 
 let words = "";
@@ -28,25 +29,18 @@ function rename(chat, row) {
 
 function remove(chat) {
     const shown = app.chat === chat;
+    stop(chat);
+    app.deleted.add(chat.id);
     app.chats.delete(chat.id);
     if (shown) actions.show(sortedChats()[0] || null);
     else showChats();
-    const gone = () => { if (!app.chats.has(chat.id)) removeChat(chat.id); };
-    chat.deleting = gone;
+    removeChat(chat.id); // at once: the page may be left before the undo is
     toast("Deleted \u201c" + titleOf(chat) + "\u201d", "Undo", () => {
-        delete chat.deleting;
-        app.chats.set(chat.id, chat);
+        app.deleted.delete(chat.id);
         keep(chat, true);
         if (shown) actions.show(chat);
         else showChats(chat.id);
-    }, () => { removals.delete(gone); gone(); });
-    removals.add(gone);
-}
-
-// Deletions whose undo still stands there: done when the page is left.
-const removals = new Set();
-export function finishRemovals() {
-    for (const gone of removals) gone();
+    });
 }
 
 function entry(chat) {
