@@ -110,6 +110,8 @@ static bool open_all(void *owner, ServerModel *out, Err *err) {
     if (!(c->model.source = model_source(c->m.engine.model, err))) return false;
     bool vectors = c->o.vector_slots > 0; /* of the states that every row leaves */
     c->m.engine.slots += c->o.vector_slots;
+    c->m.engine.adapters = c->m.engine.lora; /* requests choose among them by their names */
+    c->m.engine.lora = NULL;
     c->model.engine = model_open("serve", &c->m, vectors, &c->code);
     if (c->model.engine && c->d.model) c->model.draft = model_open("serve", &guess, false, &c->code);
     if (c->code) return false;

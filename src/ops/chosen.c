@@ -54,6 +54,6 @@ const OpRow chosen_scale_row = {
     .name = "chosen_scale", .factors = "td,t->td", .attributes = sizeof(ChosenRanks),
     .shape = chosen_shape, .units = call_rows, .cost = chosen_cost,
     .run = chosen_run, .reference = chosen_reference,
-    .none = {[FACET_FINISH] = NOTHING_REDUCED, [FACET_STABLEHLO] = NO_LOWERING,
+    .none = {[FACET_FINISH] = NOTHING_REDUCED, [FACET_STABLEHLO] = "adapters are chosen on the CPU only",
              [FACET_GRADIENT] = "adapters are chosen where answers are wanted"},
 };

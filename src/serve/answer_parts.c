@@ -7,8 +7,9 @@
 
 json_t *answer_head(const ChatRun *run, const char *object, json_t *choices) {
     if (!choices) return NULL;
-    return json_pack("{s:s,s:s,s:I,s:s,s:s,s:o}", "id", run->id, "object", object, "created", (json_int_t)run->created,
-                     "model", run->model, "system_fingerprint", run->call->server->fingerprint, "choices", choices);
+    return json_pack("{s:s,s:s,s:I,s:s,s:s?,s:o}", "id", run->id, "object", object, "created", (json_int_t)run->created,
+                     "model", run->model, "system_fingerprint", atomic_load(&run->call->server->fingerprint), "choices",
+                     choices);
 }
 
 bool answer_seed(const ChatRun *run, json_t *out) {

@@ -312,7 +312,7 @@ static void start(ChatRun *run, AnswerShape shape, Err *err) {
         for (int64_t k = 0; ok && k < each; k++)
             items[i * each + k] = (JobItem){.ids = p->ids, .count = p->count, .parameters = parameters[i],
                                             .sequence = (uint64_t)(i * each + k), .chat = r->messages != NULL,
-                                            .proof = r->proof || saved};
+                                            .proof = r->proof || saved, .adapter = run->adapter};
     }
     if (!ok) refuse(run->call, err, r->wrong);
     JobOptions options = {.events = run->form->failed ? &events : &plain_events, .user = run,
@@ -340,6 +340,7 @@ void chat_run_start(Call *call, ChatRequest *request, const ChatForm *form, void
     run->seed = run->request.seeded ? run->request.seed : new_seed();
     new_id(form->prefix, run->id);
     run->model = server_model_name(call, *run->request.model ? run->request.model : NULL);
+    if (run->model) run->adapter = server_adapter(call->server, run->model);
     AnswerShape shape = {0};
     if (run->model && ready_prompts(run, &shape, &err) && ready_choices(run, shape, &err)) start(run, shape, &err);
     else run_free(run);

@@ -71,6 +71,7 @@ struct ChatRun {
     char id[NEW_ID_BYTES];
     int64_t created;         /* seconds of the epoch          */
     const char *model;       /* the name that answers give    */
+    const char *adapter;     /* which that name asks for, or NULL */
     int64_t seed;            /* in force                      */
     ChatPrompt *prompts;     /* [prompt_count]; of a chat one */
     int64_t prompt_count;

@@ -19,20 +19,31 @@ bool chat_run_save(const ChatRun *run, const char *folder, Err *err) {
     int64_t items = job_items(run->job), each = run->choice_count / items; /* each: of beams all of a prompt */
     ExchangeRun *runs = mem_new((size_t)items, sizeof *runs, "an exchange", err);
     QmSequence *said = runs ? mem_new((size_t)run->choice_count, sizeof *said, "an exchange", err) : NULL;
-    bool ok = said != NULL;
+    bool ok = said && (atomic_load(&run->call->server->fingerprint) ||
+                       err_as(err, QM_IO, "the model's fingerprint is not known"));
     for (int64_t i = 0; ok && i < run->choice_count; i++) {
         said[i] = run->choices[i].said;
         if (!said[i].text) ok = err_as(err, QM_MEMORY, "out of memory: an exchange");
     }
     for (int64_t i = 0; ok && i < items; i++) {
         const ChatPrompt *p = &run->prompts[i * each / run->samples];
-        runs[i] = (ExchangeRun){.ids = p->ids, .count = p->count, .parameters = p->parameters, .sequence = (uint64_t)i,
-                                .chat = run->request.messages != NULL, .sequences = said + i * each,
+        runs[i] = (ExchangeRun){.ids = p->ids,
+                                .count = p->count,
+                                .parameters = p->parameters,
+                                .sequence = (uint64_t)i,
+                                .chat = run->request.messages != NULL,
+                                .adapter = run->adapter,
+                                .sequences = said + i * each,
                                 .sequence_count = each};
     }
-    ExchangeFile file = {.id = run->id, .route = run->call->route->path, .model = run->model,
-                         .fingerprint = run->call->server->fingerprint, .created = run->created, .request = run->body,
-                         .runs = runs, .run_count = items};
+    ExchangeFile file = {.id = run->id,
+                         .route = run->call->route->path,
+                         .model = run->model,
+                         .fingerprint = atomic_load(&run->call->server->fingerprint),
+                         .created = run->created,
+                         .request = run->body,
+                         .runs = runs,
+                         .run_count = items};
     ok = ok && exchange_file_write(&file, folder, err);
     free(said);
     free(runs);

@@ -144,6 +144,10 @@ void embeddings(Call *call) {
     const json_t *model = request_member(call->json, "model");
     const char *served = server_model_name(call, json_is_text(model) ? json_string_value(model) : NULL);
     if (!served) return;
+    if (server_adapter(call->server, served)) {
+        serve_error(call, 400, "invalid_request_error", NULL, "model", "vectors are made without adapters");
+        return;
+    }
     if (!call->server->embedder || !embedder_columns(call->server->embedder, "states")) {
         serve_error(call, 400, "invalid_request_error", NULL, "model",
                     "the server makes no vectors: the model's head is '%s'"

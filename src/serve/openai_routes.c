@@ -49,6 +49,12 @@ static void models(Call *call) {
         json_array_append_new(data, model_json(s, name));
         json_array_append_new(names, json_pack("{s:s,s:s,s:s}", "name", name, "model", name, "slug", name));
     }
+    const char *adapter;
+    for (int i = 0; data && (adapter = qm_engine_adapter(s->model.engine, i)); i++) {
+        json_t *one = model_json(s, adapter);
+        if (one) json_object_set_new(one, "parent", json_string(server_name(s)));
+        json_array_append_new(data, one);
+    }
     reply_json(call, 200, json_pack("{s:s,s:o,s:o}", "object", "list", "data", data, "models", names));
 }
 

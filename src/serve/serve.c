@@ -169,7 +169,7 @@ static bool open_embedder(Running *r, Err *err) {
 static bool open_model(Running *r, ModelOpen open, void *owner, Err *err) {
     ServerModel *m = &r->server.model;
     if (!open(owner, m, err) || !open_embedder(r, err)) return false;
-    server_fingerprint_set(&r->server);
+    server_fingerprint_start(&r->server);
     if (has_text(m) && !(m->generator = qm_generator_new(m->engine, m->tokenizer, m->draft, err))) return false;
     if (m->generator && r->server.options->prefill_rows >= 0)
         qm_generator_prefill_rows(m->generator, r->server.options->prefill_rows);
@@ -206,6 +206,7 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
     }
     atomic_store(&s->state, ok ? SERVER_DRAINING : SERVER_BROKEN);
     if (r.dispatch) dispatch_stop(r.dispatch);
+    server_fingerprint_end(s);
     embedder_free(s->embedder); /* what waits is told so, as those whose text has not ended */
     qm_generator_free(s->model.generator);
     sentence_free(&s->sentence);

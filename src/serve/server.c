@@ -11,11 +11,22 @@ static bool same_name(const char *name, const char *asked) {
     return !strncmp(name, asked, n) && (!asked[n] || !strcmp(asked + n, ":latest"));
 }
 
+const char *server_adapter(const Server *s, const char *name) {
+    const char *adapter;
+    for (int i = 0; i < s->options->names; i++)
+        if (same_name(s->options->name[i], name)) return NULL;
+    for (int i = 0; (adapter = qm_engine_adapter(s->model.engine, i)); i++)
+        if (same_name(adapter, name)) return adapter;
+    return NULL;
+}
+
 const char *server_model_name(Call *call, const char *asked) {
     const ServerOptions *o = call->server->options;
-    if (!asked || o->any_name) return o->name[0];
+    const char *chosen = asked ? server_adapter(call->server, asked) : NULL;
+    if (!asked || (o->any_name && !chosen)) return o->name[0];
     for (int i = 0; i < o->names; i++)
         if (same_name(o->name[i], asked)) return o->name[i];
+    if (chosen) return chosen;
     serve_error(call, 404, "invalid_request_error", "model_not_found", "model",
                 "the model '%.200s' does not exist here: GET /v1/models tells which do", asked);
     return NULL;

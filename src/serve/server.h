@@ -53,7 +53,10 @@ struct Server {
     struct Jobs *jobs;               /* job.h                                                                  */
     struct Embedder *embedder;       /* embedder.h; NULL: no vectors are made                                  */
     Sentence sentence;               /* how the model's folder makes vectors of texts                          */
-    char fingerprint[24];            /* "fp_...": system_fingerprint of answers                                */
+    char fingerprint_text[QM_FINGERPRINT_BYTES];
+    _Atomic(const char *) fingerprint; /* of qm_engine_fingerprint, once it is known; NULL until then           */
+    pthread_t fingerprint_thread;
+    bool fingerprint_started;
     bool (*route_name)(int route, const char **method, const char **path); /* of the table, which stands above  */
 };
 
@@ -62,4 +65,6 @@ ServerState server_state(const Server *s);
  * first. */
 const char *server_model_name(Call *call, const char *asked);
 const char *server_name(const Server *s); /* the first */
+/* That name as an adapter of the engine; NULL: it is the model's own. */
+const char *server_adapter(const Server *s, const char *name);
 #endif

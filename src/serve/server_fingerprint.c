@@ -1,17 +1,21 @@
-/* server_fingerprint.c: the SHA-256 of the program's version, what the model is and how it computes, as far as it is known
- * without reading the weights. */
+/* server_fingerprint.c: see server_fingerprint.h. */
 #include "server_fingerprint.h"
-#include <openssl/sha.h>
+#include "access_log.h"
 
-void server_fingerprint_set(Server *s) {
-    const QmModelInfo *i = qm_engine_info(s->model.engine);
-    Text text = {0};
-    unsigned char hash[SHA256_DIGEST_LENGTH] = {0};
-    text_line(&text, "%s|%s|%s|%s|%s|%s|%lld|%lld|%lld|%s", qm_version(), i->architecture, i->head, i->weight_type,
-              i->act, i->kv_cache, (long long)i->parameters, (long long)i->weight_bytes, (long long)i->vocab,
-              i->packed_parts);
-    if (!text.failed) SHA256((const unsigned char *)text.data, text.bytes, hash);
-    snprintf(s->fingerprint, sizeof s->fingerprint, "fp_%02x%02x%02x%02x%02x%02x%02x%02x", hash[0], hash[1], hash[2],
-             hash[3], hash[4], hash[5], hash[6], hash[7]);
-    text_free(&text);
+static void *find(void *owner) {
+    Server *s = owner;
+    Err err = {0};
+    if (qm_engine_fingerprint(s->model.engine, s->fingerprint_text, &err))
+        atomic_store(&s->fingerprint, s->fingerprint_text);
+    else server_log(s, "error: answers have no fingerprint: %s", err.text);
+    return NULL;
+}
+
+void server_fingerprint_start(Server *s) {
+    if (s->options->exchanges) find(s);
+    else s->fingerprint_started = pthread_create(&s->fingerprint_thread, NULL, find, s) == 0;
+}
+
+void server_fingerprint_end(Server *s) {
+    if (s->fingerprint_started) pthread_join(s->fingerprint_thread, NULL);
 }
