@@ -33,6 +33,11 @@ static bool small_file_line(Text *list, Source *source, const char *name, Err *e
     return ok;
 }
 
+/* A lone file is the source's, mapped by it. */
+static const char *path_of(const Source *source, const MappedFile *file) {
+    return file->path ? file->path : source_path(source);
+}
+
 /* Packed: the header's digest, which holds those of all sections. Else the weights' files, and the small ones: they
  * decide ids, ends and defaults. */
 static bool model_lines(Text *list, Source *source, bool weights, Err *err) {
@@ -50,9 +55,9 @@ static bool model_lines(Text *list, Source *source, bool weights, Err *err) {
     if (!weights) return true;
     if (!source_shards(source, &shards, err)) return false;
     for (int64_t i = 0; shards && i < shards->file_count; i++)
-        if (!file_line(list, "safetensors", shards->files[i].file.path, err)) return false;
+        if (!file_line(list, "safetensors", path_of(source, &shards->files[i].file), err)) return false;
     return (!shards ? source_gguf(source, &gguf, err) : true) &&
-           (!gguf || file_line(list, "gguf", gguf->file.path, err));
+           (!gguf || file_line(list, "gguf", path_of(source, &gguf->file), err));
 }
 
 static bool adapter_lines(Text *list, const Adapters *a, Err *err) {
