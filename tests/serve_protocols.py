@@ -139,6 +139,8 @@ tried("calls and results of earlier turns", lambda: here.json("/v1/chat/completi
       {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "type": "function", "function": {"name": "forecast", "arguments": "{\"days\": 1}"}}]},
       {"role": "tool", "tool_call_id": "x", "content": "rain"}]})["usage"]["completion_tokens"] == 2)
 
+tried("/props says which form tools have", lambda: (here.json("/props")["tool_form"], generic.json("/props")["tool_form"]) == ("template", "generic"))
+
 # ---- Structured outputs
 
 

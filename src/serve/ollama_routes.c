@@ -113,9 +113,9 @@ static json_t *model_info(const QmModelInfo *i) {
 static json_t *capabilities(const Server *s) {
     json_t *list = json_array();
     const QmTokenizer *t = s->model.tokenizer;
-    if (s->model.generator) json_array_append_new(list, json_string("completion"));
-    if (s->model.generator && tool_form(t, NULL) != TOOL_FORM_OTHER) json_array_append_new(list, json_string("tools"));
-    if (s->model.generator && qm_tokenizer_id(t, "<think>") >= 0) json_array_append_new(list, json_string("thinking"));
+    if (s->model.generator && t) json_array_append_new(list, json_string("completion"));
+    if (s->model.generator && t && tool_form(t, NULL) != TOOL_FORM_OTHER) json_array_append_new(list, json_string("tools"));
+    if (s->model.generator && t && qm_tokenizer_id(t, "<think>") >= 0) json_array_append_new(list, json_string("thinking"));
     if (qm_engine_output(s->model.engine, "states") > 0) json_array_append_new(list, json_string("embedding"));
     return list;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "job.h"
+#include "tool_prompt.h"
 
 static const char *const state_names[] = {[SERVER_LOADING] = "loading model", [SERVER_READY] = "ok",
                                           [SERVER_DRAINING] = "draining", [SERVER_BROKEN] = "the engine failed"};
@@ -42,12 +43,14 @@ static void props(Call *call) {
     const QmModelInfo *i = qm_engine_info(s->model.engine);
     Err err = {0};
     char *settings = qm_parameters_text(s->model.parameters, &err);
+    const QmTokenizer *t = s->model.tokenizer;
     reply_json(call, 200,
-               json_pack("{s:{s:I, s:s}, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b}", "default_generation_settings", "n_ctx",
+               json_pack("{s:{s:I, s:s}, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:b}", "default_generation_settings", "n_ctx",
                          (json_int_t)i->context, "params", settings ? settings : "", "total_slots", (json_int_t)i->slots,
                          "model_path", last_part(s->options->model_path), "model_alias", server_name(s), "build_info",
                          "qwenmesh " QM_VERSION, "architecture", i->architecture, "weights", i->weight_type, "mesh", i->mesh,
-                         "kernels", i->isa, "activations", i->act, "is_sleeping", 0));
+                         "kernels", i->isa, "activations", i->act, "tool_form", t ? tool_form_name(tool_form(t, NULL)) : NULL,
+                         "is_sleeping", 0));
     free(settings);
 }
 
