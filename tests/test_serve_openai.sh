@@ -22,7 +22,8 @@ start() {
     done
     url=$(sed -n 's#.*listening at \(http://[^ ]*\).*#\1#p' "$work/$name.log")
 }
-start tiny tests/golden/tiny --embeddings --parallel 3
+mkdir "$work/exchanges"
+start tiny tests/golden/tiny --embeddings --parallel 3 --log-requests "$work/exchanges"
 generate=$url
 start embed tests/golden/embed
 embed=$url
@@ -33,4 +34,7 @@ python3 tests/serve_openai.py "$generate" "$embed" "$reward" "$QWENMESH" "$work/
 cat "$work/tap"
 check "all was asked" '[ "$status" = 0 ]' '[ "$(grep -c ^ok "$work/tap")" -gt 65 ]'
 check "unknown members are in the log" 'grep -q "nothing reads: frobnicate" "$work/tiny.log"'
+check "every answer is saved" '[ "$(ls "$work/exchanges" | wc -l)" -gt 25 ]'
+run replay -m "$work/tiny" --mesh 1x2 "$work/exchanges"/*.json
+check "and comes again to the bit on another mesh" 'is 0' '[ "$(grep -c "the same:" "$work/out")" = "$(ls "$work/exchanges" | wc -l)" ]'
 finish
