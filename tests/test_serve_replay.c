@@ -205,6 +205,18 @@ static void fingerprints(void **state) {
     }
 }
 
+/* A lone file is known by its path, too. */
+static void fingerprint_of_a_file(void **state) {
+    (void)state;
+    char word[QM_FINGERPRINT_BYTES];
+    Err err = {0};
+    if (access(smollm_path(), R_OK) || brief()) skip();
+    QmEngineOptions o = {.size = sizeof o, .model = smollm_path(), .context = 64};
+    QmEngine *e = qm_engine_open(&o, &err);
+    if (!e || !qm_engine_fingerprint(e, word, &err)) fail_msg("%s", err.text);
+    qm_engine_close(e);
+}
+
 static void files(void **state) {
     (void)state;
     Err err = {0};
@@ -251,6 +263,6 @@ static void hostile(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(the_same_elsewhere), cmocka_unit_test(what_differs),
-                                       cmocka_unit_test(fingerprints), cmocka_unit_test(files), cmocka_unit_test(hostile)};
+                                       cmocka_unit_test(fingerprints), cmocka_unit_test(fingerprint_of_a_file), cmocka_unit_test(files), cmocka_unit_test(hostile)};
     return cmocka_run_group_tests(tests, begin, end);
 }

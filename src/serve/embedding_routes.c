@@ -142,7 +142,7 @@ void embeddings(Call *call) {
     ChatRequest r = {0};
     Err err = {0};
     const json_t *model = request_member(call->json, "model");
-    const char *served = server_model_name(call, json_is_text(model) ? json_string_value(model) : NULL);
+    const char *served = server_base_name(call, json_is_text(model) ? json_string_value(model) : NULL);
     if (!served) return;
     if (server_adapter(call->server, served)) {
         serve_error(call, 400, "invalid_request_error", NULL, "model", "vectors are made without adapters");

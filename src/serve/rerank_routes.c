@@ -150,7 +150,7 @@ static void run(Call *call, bool ranks, const char *left, const char *right) {
     ChatRequest r = {0};
     Err err = {0};
     const json_t *model = request_member(call->json, "model");
-    const char *served = server_model_name(call, json_is_text(model) ? json_string_value(model) : NULL);
+    const char *served = server_base_name(call, json_is_text(model) ? json_string_value(model) : NULL);
     int64_t most = MAX_PROMPTS;
     bool told = true;
     if (!served || !scores_pairs(call)) return;

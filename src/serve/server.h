@@ -65,6 +65,8 @@ ServerState server_state(const Server *s);
  * first. */
 const char *server_model_name(Call *call, const char *asked);
 const char *server_name(const Server *s); /* the first */
+/* The same where no adapter can be asked for: NULL after a 400. */
+const char *server_base_name(Call *call, const char *asked);
 /* That name as an adapter of the engine; NULL: it is the model's own. */
 const char *server_adapter(const Server *s, const char *name);
 #endif
