@@ -6,9 +6,17 @@
 #include <string.h>
 
 enum { KEPT = 64, KEPT_NODES = 1 << 20 };
-typedef struct Kept { uint8_t key[32]; Grammar *grammar; uint64_t asked; } Kept;
-static struct { pthread_mutex_t lock; Kept entry[KEPT]; uint64_t asked; int64_t nodes; } cache = {
-    .lock = PTHREAD_MUTEX_INITIALIZER};
+typedef struct Kept {
+    uint8_t key[32];
+    Grammar *grammar;
+    uint64_t asked;
+} Kept;
+static struct {
+    pthread_mutex_t lock;
+    Kept entry[KEPT];
+    uint64_t asked;
+    int64_t nodes;
+} cache = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static Grammar *find(const uint8_t *key) {
     Grammar *g = NULL;

@@ -72,7 +72,8 @@ static Grammar *call_of(const json_t *tool, const char *where, size_t i, Err *er
     Grammar *g = NULL;
     if (!json_is_object(tool)) err_set(err, "expected an object");
     else if (!json_is_text(name) || json_string_length(name) == 0) err_set(err, "name: expected a text");
-    else if (members_known(tool, known, "tool", "members", err) && json_get_bool(tool, "strict", "tool", &strict, err)) {
+    else if (members_known(tool, known, "tool", "members", err) &&
+             json_get_bool(tool, "strict", "tool", &strict, err)) {
         char *quoted = json_dump(name, JSON_ENCODE_ANY, "a tool", err);
         if (quoted)
             g = CHAIN(err, text("\n{\"name\": ", err), text(quoted, err), text(", \"arguments\": ", err),

@@ -1,17 +1,25 @@
-/* answer_structure.c: what binds the text of an answer, by the names of OpenAI, vLLM and llama.cpp, as parameters of the
- * library, which reads and refuses them (src/infer/structure.c). */
+/* answer_structure.c: what binds the text of an answer, by the names of OpenAI, vLLM and llama.cpp, as parameters of
+ * the library, which reads and refuses them (src/infer/structure.c). */
 #include <stdlib.h>
 #include <string.h>
 #include "tool_prompt.h"
 
-/* ---- The text ------------------------------------------------------------------------------------------------------ */
+/* ---- The text ---------------------------------------------------------------------------------------------------- */
 
-typedef struct Name { const char *theirs, *ours; } Name;
+typedef struct Name {
+    const char *theirs, *ours;
+} Name;
 
 static const Name of_requests[] = {
-    {"response_format", "response_format"}, {"json_schema", "json_schema"}, {"grammar", "grammar"}, {"regex", "regex"},
-    {"guided_json", "json_schema"},         {"guided_regex", "regex"},      {"guided_choice", "choices"},
-    {"guided_grammar", "grammar"},          {NULL, NULL},
+    {"response_format", "response_format"},
+    {"json_schema", "json_schema"},
+    {"grammar", "grammar"},
+    {"regex", "regex"},
+    {"guided_json", "json_schema"},
+    {"guided_regex", "regex"},
+    {"guided_choice", "choices"},
+    {"guided_grammar", "grammar"},
+    {NULL, NULL},
 };
 static const Name of_structured[] = {
     {"json", "json_schema"}, {"regex", "regex"}, {"choice", "choices"}, {"grammar", "grammar"}, {NULL, NULL},
@@ -36,7 +44,8 @@ static json_t *schema_of(ChatRequest *r, json_t *value, const char *where, Err *
     return schema;
 }
 
-static bool put_named(ChatRequest *r, json_t *out, const json_t *from, const Name *names, const char *inside, Err *err) {
+static bool put_named(ChatRequest *r, json_t *out, const json_t *from, const Name *names, const char *inside,
+                      Err *err) {
     const char *key;
     json_t *value;
     json_object_foreach((json_t *)(uintptr_t)from, key, value) {
@@ -55,7 +64,7 @@ static bool put_named(ChatRequest *r, json_t *out, const json_t *from, const Nam
 /* vLLM's {"json" | "regex" | "choice" | "grammar" | "json_object", ...}. */
 static bool put_structured(ChatRequest *r, json_t *out, const json_t *from, Err *err) {
     static const char *const idle[] = {"disable_fallback", "disable_any_whitespace", "disable_additional_properties",
-                                       "_backend", "_backend_was_auto", NULL};
+                                       "_backend",         "_backend_was_auto",      NULL};
     const json_t *object = json_object_get(from, "json_object");
     const char *key;
     json_t *value;
@@ -66,15 +75,17 @@ static bool put_structured(ChatRequest *r, json_t *out, const json_t *from, Err 
         for (const Name *n = of_structured; n->theirs; n++) known |= !strcmp(key, n->theirs);
         for (const char *const *n = idle; *n; n++) known |= !strcmp(key, *n);
         if (!known && !json_is_null(value))
-            return request_wrong(r, err, "structured_outputs", "\"%s\": expected json, json_object, regex, choice or "
-                                                               "grammar", name_text(key, strlen(key)).text);
+            return request_wrong(r, err, "structured_outputs",
+                                 "\"%s\": expected json, json_object, regex, choice or "
+                                 "grammar",
+                                 name_text(key, strlen(key)).text);
     }
     if (!put_named(r, out, from, of_structured, "structured_outputs.", err)) return false;
     return !json_is_true(object) || put(r, out, "structured_outputs.json_object", "response_format",
                                         json_pack("{s:s}", "type", "json_object"), err);
 }
 
-/* ---- Tools --------------------------------------------------------------------------------------------------------- */
+/* ---- Tools ------------------------------------------------------------------------------------------------------- */
 
 static json_t *tools_of(const ChatRequest *r) {
     json_t *list = json_array();
@@ -100,7 +111,7 @@ static bool put_tools(ChatRequest *r, json_t *out, Err *err) {
     return (calls && json_object_set_new(out, "tool_calls", calls) == 0) || request_memory(err);
 }
 
-/* ---- Both ---------------------------------------------------------------------------------------------------------- */
+/* ---- Both -------------------------------------------------------------------------------------------------------- */
 
 bool answer_structure(ChatRequest *r, AnswerShape shape, QmParameters *p, Err *err) {
     return answer_structure_told(r, shape, p, NULL, err);

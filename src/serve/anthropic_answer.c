@@ -1,5 +1,5 @@
-/* anthropic_answer.c: answers of POST /v1/messages, whole and as events, and the two routes. Every event has its name in
- * an "event:" line: Anthropic's SDKs drop those without. */
+/* anthropic_answer.c: answers of POST /v1/messages, whole and as events, and the two routes. Every event has its name
+ * in an "event:" line: Anthropic's SDKs drop those without. */
 #include <stdlib.h>
 #include <string.h>
 #include "protocol_form.h"
@@ -23,12 +23,12 @@ static json_t *usage_of(const ChatRun *run) {
 
 /* Takes `content`. */
 static json_t *message_of(const ChatRun *run, json_t *content, const ChatChoice *c) {
-    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:s?, s:o}", "id", run->id, "type", "message", "role", "assistant",
-                     "model", run->model, "content", content, "stop_reason", c ? stop_reason(c) : NULL, "stop_sequence",
-                     c ? c->stop : NULL, "usage", usage_of(run));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o, s:s?, s:s?, s:o}", "id", run->id, "type", "message", "role",
+                     "assistant", "model", run->model, "content", content, "stop_reason", c ? stop_reason(c) : NULL,
+                     "stop_sequence", c ? c->stop : NULL, "usage", usage_of(run));
 }
 
-/* ---- The whole answer ---------------------------------------------------------------------------------------------- */
+/* ---- The whole answer -------------------------------------------------------------------------------------------- */
 
 static json_t *text_json(const Text *t) { return json_stringn(t->data ? t->data : "", t->bytes); }
 
@@ -57,9 +57,13 @@ static void answer(ChatRun *run) {
     reply_json(run->call, 200, message_of(run, content, c));
 }
 
-/* ---- Events -------------------------------------------------------------------------------------------------------- */
+/* ---- Events ------------------------------------------------------------------------------------------------------ */
 
-typedef struct Blocks { int count; bool open; ToolEventKind kind; } Blocks; /* content blocks that have begun */
+typedef struct Blocks {
+    int count;
+    bool open;
+    ToolEventKind kind;
+} Blocks; /* content blocks that have begun */
 
 static void say(ChatRun *run, const char *type, json_t *data) {
     if (data) json_object_set_new(data, "type", json_string(type));
@@ -102,7 +106,8 @@ static void event(ChatRun *run, int64_t choice, const ToolEvent *e) {
         if ((!b->open || b->kind != e->kind) && e->kind == TOOL_CONTENT)
             open_block(run, b, e->kind, json_pack("{s:s, s:s}", "type", "text", "text", ""));
         if ((!b->open || b->kind != e->kind) && e->kind == TOOL_REASONING)
-            open_block(run, b, e->kind, json_pack("{s:s, s:s, s:s}", "type", "thinking", "thinking", "", "signature", ""));
+            open_block(run, b, e->kind,
+                       json_pack("{s:s, s:s, s:s}", "type", "thinking", "thinking", "", "signature", ""));
         say(run, "content_block_delta",
             json_pack("{s:i, s:{s:s, s:o}}", "index", b->count - 1, "delta", "type", type, member,
                       json_stringn(e->text, e->bytes)));
@@ -117,8 +122,9 @@ static void end(ChatRun *run) {
         return;
     }
     close_block(run, b);
-    say(run, "message_delta", json_pack("{s:{s:s, s:s?}, s:o}", "delta", "stop_reason", stop_reason(c), "stop_sequence",
-                                        c->stop, "usage", usage_of(run)));
+    say(run, "message_delta",
+        json_pack("{s:{s:s, s:s?}, s:o}", "delta", "stop_reason", stop_reason(c), "stop_sequence", c->stop, "usage",
+                  usage_of(run)));
     say(run, "message_stop", json_object());
     stream_end(run->call);
 }
@@ -128,11 +134,17 @@ static void failed(ChatRun *run, int status, const char *type, const char *messa
 }
 
 static const char ping[] = "event: ping\ndata: {\"type\": \"ping\"}\n\n";
-const ChatForm messages_form = {.prefix = "msg_", .call_prefix = "toolu_", .stream_type = "text/event-stream",
-                                .ping = ping, .begin = begin, .event = event, .end = end, .failed = failed,
+const ChatForm messages_form = {.prefix = "msg_",
+                                .call_prefix = "toolu_",
+                                .stream_type = "text/event-stream",
+                                .ping = ping,
+                                .begin = begin,
+                                .event = event,
+                                .end = end,
+                                .failed = failed,
                                 .free = free};
 
-/* ---- Routes -------------------------------------------------------------------------------------------------------- */
+/* ---- Routes ------------------------------------------------------------------------------------------------------ */
 
 static void messages(Call *call) {
     ChatRequest r;
@@ -165,7 +177,9 @@ static void count_tokens(Call *call) {
 }
 
 const Route anthropic_routes[] = {
-    {"POST", "/v1/messages", "Anthropic's messages: text, tools, thinking, streams", messages, FORM_ANTHROPIC, false, false, 0},
-    {"POST", "/v1/messages/count_tokens", "tokens of such a request's prompt", count_tokens, FORM_ANTHROPIC, false, false, 0},
+    {"POST", "/v1/messages", "Anthropic's messages: text, tools, thinking, streams", messages, FORM_ANTHROPIC, false,
+     false, 0},
+    {"POST", "/v1/messages/count_tokens", "tokens of such a request's prompt", count_tokens, FORM_ANTHROPIC, false,
+     false, 0},
     {NULL, NULL, NULL, NULL, FORM_ANTHROPIC, false, false, 0},
 };

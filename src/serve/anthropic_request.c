@@ -6,19 +6,44 @@
 static const char *const text_only[] = {"text", NULL};
 
 static const char *const known[] = {
-    "model", "messages", "system", "max_tokens", "stop_sequences", "stream", "temperature", "top_p", "top_k", "tools",
-    "tool_choice", "thinking", "metadata", "service_tier", "output_config", "output_format", "chat_template_kwargs",
-    "seed", "betas", "container", "context_management", "mcp_servers", "cache_control", "inference_geo", "speed", NULL,
+    "model",
+    "messages",
+    "system",
+    "max_tokens",
+    "stop_sequences",
+    "stream",
+    "temperature",
+    "top_p",
+    "top_k",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "metadata",
+    "service_tier",
+    "output_config",
+    "output_format",
+    "chat_template_kwargs",
+    "seed",
+    "betas",
+    "container",
+    "context_management",
+    "mcp_servers",
+    "cache_control",
+    "inference_geo",
+    "speed",
+    NULL,
 };
 
-typedef struct Where { char text[96]; } Where;
+typedef struct Where {
+    char text[96];
+} Where;
 static Where place(size_t message, size_t block) {
     Where w;
     snprintf(w.text, sizeof w.text, "messages[%zu].content[%zu]", message, block);
     return w;
 }
 
-/* ---- Blocks -------------------------------------------------------------------------------------------------------- */
+/* ---- Blocks ------------------------------------------------------------------------------------------------------ */
 
 /* Text blocks that stand together are one message; it is kept here until another kind comes. */
 typedef struct Turn {
@@ -113,7 +138,7 @@ static bool take_messages(ChatRequest *r, const json_t *body, Err *err) {
     return true;
 }
 
-/* ---- Tools --------------------------------------------------------------------------------------------------------- */
+/* ---- Tools ------------------------------------------------------------------------------------------------------- */
 
 /* Tools that Anthropic's servers run (web_search, ...) have a type and no schema: they are left out, as nobody here can
  * run them. */
@@ -139,10 +164,10 @@ static bool take_tools(ChatRequest *r, const json_t *body, Err *err) {
     if (choice && !request_flag(r, choice, "disable_parallel_tool_use", &serial, err)) return false;
     if (choice && json_is_word(type, "tool"))
         theirs = json_pack("{s:s, s:{s:O*}}", "type", "function", "function", "name", json_object_get(choice, "name"));
-    else if (choice)
-        theirs = json_is_word(type, "any") ? json_string("required") : json_incref(type);
-    if (choice && (!json_is_text(type) || !theirs || (!json_is_object(theirs) && !json_is_word(theirs, "required") &&
-                                                      !json_is_word(theirs, "auto") && !json_is_word(theirs, "none"))))
+    else if (choice) theirs = json_is_word(type, "any") ? json_string("required") : json_incref(type);
+    if (choice && (!json_is_text(type) || !theirs ||
+                   (!json_is_object(theirs) && !json_is_word(theirs, "required") && !json_is_word(theirs, "auto") &&
+                    !json_is_word(theirs, "none"))))
         return json_decref(theirs), request_wrong(r, err, "tool_choice", "type: expected auto, any, tool or none");
     json_t *tools = tools_of(r, request_member(body, "tools"), err);
     bool ok = tools && request_tools(r, tools, theirs, serial ? json_false() : json_true(), err);
@@ -151,7 +176,7 @@ static bool take_tools(ChatRequest *r, const json_t *body, Err *err) {
     return ok;
 }
 
-/* ---- The rest ------------------------------------------------------------------------------------------------------ */
+/* ---- The rest ---------------------------------------------------------------------------------------------------- */
 
 static const NumberField numbers[] = {
     {"temperature", "temperature", 0, 2, false},
@@ -194,7 +219,8 @@ bool messages_request_read(ChatRequest *r, const json_t *body, bool counting, Er
     r->include_usage = true;
     return take_messages(r, body, err) && take_tools(r, body, err) && take_thinking(r, body, err) &&
            take_format(r, body, err) &&
-           request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) && request_sampling(r, err) &&
+           request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) &&
+           request_sampling(r, err) &&
            request_stops(r, request_member(body, "stop_sequences"), "stop_sequences", err) &&
            request_seed(r, request_member(body, "seed"), err) && request_flag(r, body, "stream", &r->stream, err);
 }

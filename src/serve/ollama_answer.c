@@ -1,11 +1,14 @@
-/* ollama_answer.c: answers of POST /api/chat and /api/generate: one object, or lines of such, and the two routes' forms. */
+/* ollama_answer.c: answers of POST /api/chat and /api/generate: one object, or lines of such, and the two routes'
+ * forms. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "protocol_form.h"
 
 /* The arguments of the call under way: calls are told whole, with an object. */
-typedef struct Answer { Text arguments; } Answer;
+typedef struct Answer {
+    Text arguments;
+} Answer;
 
 void *ollama_state(void) { return calloc(1, sizeof(Answer)); }
 
@@ -74,8 +77,8 @@ static void event(ChatRun *run, int64_t choice, const ToolEvent *e) {
     if (e->kind == TOOL_BEGIN) a->arguments.bytes = 0;
     if (e->kind == TOOL_ARGUMENTS) text_add(&a->arguments, e->text, e->bytes);
     if (e->kind == TOOL_CONTENT || e->kind == TOOL_REASONING)
-        stream_line(run->call, line_of(run, e->kind == TOOL_CONTENT ? "content" : "thinking",
-                                       json_stringn(e->text, e->bytes)));
+        stream_line(run->call,
+                    line_of(run, e->kind == TOOL_CONTENT ? "content" : "thinking", json_stringn(e->text, e->bytes)));
     if (e->kind != TOOL_END) return;
     json_t *call = call_json(&run->choices[choice].calls[e->call], e->call, &a->arguments);
     if (call) stream_line(run->call, line_of(run, "tool_calls", json_pack("[o]", call)));
@@ -85,8 +88,7 @@ static json_t *whole(const ChatRun *run) {
     const ChatChoice *c = &run->choices[0];
     json_t *o = line_of(run, "content", json_stringn(c->content.data ? c->content.data : "", c->content.bytes));
     json_t *said = is_chat(run) ? json_object_get(o, "message") : o, *calls = json_array();
-    if (c->reasoning.bytes)
-        json_object_set_new(said, "thinking", json_stringn(c->reasoning.data, c->reasoning.bytes));
+    if (c->reasoning.bytes) json_object_set_new(said, "thinking", json_stringn(c->reasoning.data, c->reasoning.bytes));
     for (int i = 0; i < c->call_count; i++) {
         json_t *call = call_json(&c->calls[i], i, &c->calls[i].arguments);
         if (call) json_array_append_new(calls, call);
@@ -109,7 +111,17 @@ static void failed(ChatRun *run, int status, const char *type, const char *messa
     stream_line(run->call, error_json(run->call, status, type, NULL, NULL, message));
 }
 
-const ChatForm ollama_chat_form = {.prefix = "chat-", .call_prefix = "call_", .stream_type = "application/x-ndjson",
-                                   .event = event, .end = end, .failed = failed, .free = answer_free};
-const ChatForm ollama_generate_form = {.prefix = "gen-", .call_prefix = "call_", .stream_type = "application/x-ndjson",
-                                       .event = event, .end = end, .failed = failed, .free = answer_free};
+const ChatForm ollama_chat_form = {.prefix = "chat-",
+                                   .call_prefix = "call_",
+                                   .stream_type = "application/x-ndjson",
+                                   .event = event,
+                                   .end = end,
+                                   .failed = failed,
+                                   .free = answer_free};
+const ChatForm ollama_generate_form = {.prefix = "gen-",
+                                       .call_prefix = "call_",
+                                       .stream_type = "application/x-ndjson",
+                                       .event = event,
+                                       .end = end,
+                                       .failed = failed,
+                                       .free = answer_free};

@@ -1,16 +1,19 @@
-/* ollama_request.c: the bodies of POST /api/chat and /api/generate. Source: Ollama's api.md and its Python package 0.6.3. */
+/* ollama_request.c: the bodies of POST /api/chat and /api/generate. Source: Ollama's api.md and its Python package
+ * 0.6.3. */
 #include <string.h>
 #include "protocol_request.h"
 
 static const char *const known[] = {
-    "model", "messages", "tools", "format", "options", "stream", "think", "keep_alive", "prompt", "system", "raw",
-    "suffix", "images", "template", "context", "logprobs", "top_logprobs", "truncate", "shift", NULL,
+    "model", "messages", "tools",  "format",   "options", "stream",   "think",        "keep_alive", "prompt", "system",
+    "raw",   "suffix",   "images", "template", "context", "logprobs", "top_logprobs", "truncate",   "shift",  NULL,
 };
 /* Options that have nothing to change here, for they are of how Ollama runs a model. */
 static const char *const options_known[] = {
-    "num_predict", "temperature", "top_k", "top_p", "min_p", "typical_p", "seed", "stop", "repeat_penalty",
-    "presence_penalty", "frequency_penalty", "num_ctx", "num_batch", "num_gpu", "main_gpu", "num_thread", "num_keep",
-    "use_mmap", "use_mlock", "numa", "low_vram", "vocab_only", NULL,
+    "num_predict",       "temperature", "top_k",     "top_p",          "min_p",
+    "typical_p",         "seed",        "stop",      "repeat_penalty", "presence_penalty",
+    "frequency_penalty", "num_ctx",     "num_batch", "num_gpu",        "main_gpu",
+    "num_thread",        "num_keep",    "use_mmap",  "use_mlock",      "numa",
+    "low_vram",          "vocab_only",  NULL,
 };
 
 static const NumberField numbers[] = {
@@ -42,8 +45,7 @@ static bool take_options(ChatRequest *r, const json_t *body, Err *err) {
 static bool take_format(ChatRequest *r, const json_t *body, Err *err) {
     json_t *format = request_member(body, "format");
     if (!format || (json_is_text(format) && json_string_length(format) == 0)) return true;
-    if (json_is_word(format, "json"))
-        r->structure = json_pack("{s:{s:s}}", "response_format", "type", "json_object");
+    if (json_is_word(format, "json")) r->structure = json_pack("{s:{s:s}}", "response_format", "type", "json_object");
     else if (json_is_object(format)) r->structure = json_pack("{s:{s:O}}", "json_schema", "schema", format);
     else return request_wrong(r, err, "format", "expected \"json\" or a JSON schema");
     return r->structure || request_memory(err);

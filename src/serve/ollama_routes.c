@@ -11,7 +11,7 @@
 /* The version of Ollama whose API this is: its clients compare it. */
 static const char api_version[] = "0.13.0";
 
-/* ---- Generating ---------------------------------------------------------------------------------------------------- */
+/* ---- Generating -------------------------------------------------------------------------------------------------- */
 
 /* Without a prompt a request asks only for the model to be loaded, which it is. */
 static void loaded(Call *call, const ChatRequest *r, bool chat) {
@@ -19,8 +19,8 @@ static void loaded(Call *call, const ChatRequest *r, bool chat) {
     const json_t *keep = json_object_get(call->json, "keep_alive");
     char now[40];
     if (!name) return;
-    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "model", name, "created_at", ollama_time(now), "done", 1, "done_reason",
-                          json_is_integer(keep) && json_integer_value(keep) == 0 ? "unload" : "load");
+    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "model", name, "created_at", ollama_time(now), "done", 1,
+                          "done_reason", json_is_integer(keep) && json_integer_value(keep) == 0 ? "unload" : "load");
     if (chat) json_object_set_new(o, "message", json_pack("{s:s, s:s}", "role", "assistant", "content", ""));
     else json_object_set_new(o, "response", json_string(""));
     reply_json(call, 200, o);
@@ -45,7 +45,7 @@ static void generate(Call *call, bool chat) {
 static void chat(Call *call) { generate(call, true); }
 static void prompt(Call *call) { generate(call, false); }
 
-/* ---- The model ----------------------------------------------------------------------------------------------------- */
+/* ---- The model --------------------------------------------------------------------------------------------------- */
 
 /* It stands for the model as opened here; not a digest of its files. */
 static void id_of(const Server *s, const QmModelInfo *i, char out[65]) {
@@ -114,8 +114,10 @@ static json_t *capabilities(const Server *s) {
     json_t *list = json_array();
     const QmTokenizer *t = s->model.tokenizer;
     if (s->model.generator && t) json_array_append_new(list, json_string("completion"));
-    if (s->model.generator && t && tool_form(t, NULL) != TOOL_FORM_OTHER) json_array_append_new(list, json_string("tools"));
-    if (s->model.generator && t && qm_tokenizer_id(t, "<think>") >= 0) json_array_append_new(list, json_string("thinking"));
+    if (s->model.generator && t && tool_form(t, NULL) != TOOL_FORM_OTHER)
+        json_array_append_new(list, json_string("tools"));
+    if (s->model.generator && t && qm_tokenizer_id(t, "<think>") >= 0)
+        json_array_append_new(list, json_string("thinking"));
     if (qm_engine_output(s->model.engine, "states") > 0) json_array_append_new(list, json_string("embedding"));
     return list;
 }
@@ -132,9 +134,10 @@ static void show(Call *call) {
     if (!server_model_name(call, json_string_value(name))) return;
     const QmModelInfo *i = qm_engine_info(call->server->model.engine);
     char *text = qm_parameters_text(call->server->model.parameters, &err);
-    reply_json(call, 200, json_pack("{s:s, s:s, s:o, s:o, s:o, s:s}", "modelfile", "", "parameters", text ? text : "",
-                                    "details", details(i), "model_info", model_info(i), "capabilities",
-                                    capabilities(call->server), "modified_at", ollama_time(now)));
+    reply_json(call, 200,
+               json_pack("{s:s, s:s, s:o, s:o, s:o, s:s}", "modelfile", "", "parameters", text ? text : "", "details",
+                         details(i), "model_info", model_info(i), "capabilities", capabilities(call->server),
+                         "modified_at", ollama_time(now)));
     free(text);
 }
 

@@ -67,7 +67,8 @@ bool protocol_system(ChatRequest *r, json_t *text, Err *err) {
     return (both && json_object_set_new(last, "content", both) == 0) || request_memory(err);
 }
 
-bool protocol_call(ChatRequest *r, const json_t *id, const json_t *name, json_t *arguments, const char *where, Err *err) {
+bool protocol_call(ChatRequest *r, const json_t *id, const json_t *name, json_t *arguments, const char *where,
+                   Err *err) {
     json_t *last = json_array_get(r->messages, json_array_size(r->messages) - 1), *list;
     if (!json_is_text(name) || !tool_name_ok(json_string_value(name), json_string_length(name)))
         return json_decref(arguments), request_wrong(r, err, where, "name: expected 1 to 64 letters, digits, _ and -");
@@ -81,7 +82,8 @@ bool protocol_call(ChatRequest *r, const json_t *id, const json_t *name, json_t 
     if (!list && (list = json_array())) json_object_set_new(last, "tool_calls", list);
     if (json_array_size(list) >= MAX_TOOLS)
         return json_decref(arguments), request_wrong(r, err, where, "expected at most %d calls", MAX_TOOLS);
-    json_t *call = json_pack("{s:s, s:{s:O, s:o}}", "type", "function", "function", "name", name, "arguments", arguments);
+    json_t *call =
+        json_pack("{s:s, s:{s:O, s:o}}", "type", "function", "function", "name", name, "arguments", arguments);
     if (call && json_is_text(id)) json_object_set(call, "id", (json_t *)(uintptr_t)id);
     return (call && list && json_array_append_new(list, call) == 0) || request_memory(err);
 }

@@ -1,5 +1,5 @@
-/* responses_answer.c: answers of POST /v1/responses: items of output, whole and as events, and the route. Source: OpenAI's
- * OpenAPI document 2.3.0 (Response, ResponseStreamEvent). A stream has no [DONE]. */
+/* responses_answer.c: answers of POST /v1/responses: items of output, whole and as events, and the route. Source:
+ * OpenAI's OpenAPI document 2.3.0 (Response, ResponseStreamEvent). A stream has no [DONE]. */
 #include <stdlib.h>
 #include <string.h>
 #include "protocol_form.h"
@@ -15,17 +15,28 @@ typedef struct Answer {
     ToolEventKind kind; /* TOOL_CONTENT, TOOL_REASONING, or TOOL_ARGUMENTS */
     char id[NEW_ID_BYTES];
     char call_id[NEW_ID_BYTES], call_name[65]; /* of a call          */
-    Text text;          /* what it has said                          */
-    Text thought;       /* all reasoning                             */
+    Text text;                                 /* what it has said                          */
+    Text thought;                              /* all reasoning                             */
 } Answer;
 
 /* Members that an answer has, with what stands for one that was not given. */
 static json_t *asked_of(const json_t *body) {
-    static const struct { const char *name, *otherwise; } said[] = {
-        {"instructions", "null"}, {"max_output_tokens", "null"}, {"max_tool_calls", "null"}, {"metadata", "{}"},
-        {"parallel_tool_calls", "true"}, {"reasoning", "{\"effort\": null, \"summary\": null}"}, {"temperature", "1.0"},
-        {"text", "{\"format\": {\"type\": \"text\"}}"}, {"tool_choice", "\"auto\""}, {"tools", "[]"}, {"top_p", "1.0"},
-        {"truncation", "\"disabled\""}, {"user", "null"},
+    static const struct {
+        const char *name, *otherwise;
+    } said[] = {
+        {"instructions", "null"},
+        {"max_output_tokens", "null"},
+        {"max_tool_calls", "null"},
+        {"metadata", "{}"},
+        {"parallel_tool_calls", "true"},
+        {"reasoning", "{\"effort\": null, \"summary\": null}"},
+        {"temperature", "1.0"},
+        {"text", "{\"format\": {\"type\": \"text\"}}"},
+        {"tool_choice", "\"auto\""},
+        {"tools", "[]"},
+        {"top_p", "1.0"},
+        {"truncation", "\"disabled\""},
+        {"user", "null"},
     };
     json_t *o = json_object();
     for (size_t i = 0; o && i < sizeof said / sizeof *said; i++) {
@@ -57,7 +68,7 @@ static void *state_of(const json_t *body) {
 
 static json_t *text_json(const Text *t) { return json_stringn(t->data ? t->data : "", t->bytes); }
 
-/* ---- The response -------------------------------------------------------------------------------------------------- */
+/* ---- The response ------------------------------------------------------------------------------------------------ */
 
 /* The tokens of what was thought, by its text. */
 static int64_t thought_tokens(const ChatRun *run, const Answer *a) {
@@ -89,12 +100,12 @@ static json_t *response_of(ChatRun *run, const ChatChoice *c, json_t *error) {
     Answer *a = run->state;
     const char *status = error ? "failed" : status_of(c);
     bool cut = !strcmp(status, "incomplete");
-    json_t *o = json_pack("{s:s, s:s, s:I, s:s, s:b, s:o?, s:o?, s:s, s:O, s:n, s:b, s:o?, s:{s:I}}", "id", run->id,
-                          "object", "response", "created_at", (json_int_t)run->created, "status", status, "background",
-                          0, "error", error, "incomplete_details",
-                          cut ? json_pack("{s:s}", "reason", "max_output_tokens") : NULL, "model", run->model, "output",
-                          a->output, "previous_response_id", "store", 0, "usage", c ? usage_of(run, a) : NULL,
-                          "qwenmesh", "seed", (json_int_t)run->seed);
+    json_t *o =
+        json_pack("{s:s, s:s, s:I, s:s, s:b, s:o?, s:o?, s:s, s:O, s:n, s:b, s:o?, s:{s:I}}", "id", run->id, "object",
+                  "response", "created_at", (json_int_t)run->created, "status", status, "background", 0, "error", error,
+                  "incomplete_details", cut ? json_pack("{s:s}", "reason", "max_output_tokens") : NULL, "model",
+                  run->model, "output", a->output, "previous_response_id", "store", 0, "usage",
+                  c ? usage_of(run, a) : NULL, "qwenmesh", "seed", (json_int_t)run->seed);
     if (o) json_object_update(o, a->asked);
     if (o && c && !error) json_object_set_new(o, "completed_at", json_integer(wall_seconds()));
     return o;
@@ -111,11 +122,12 @@ static void say(ChatRun *run, const char *type, json_t *data) {
     else json_decref(data);
 }
 
-/* ---- Items --------------------------------------------------------------------------------------------------------- */
+/* ---- Items ------------------------------------------------------------------------------------------------------- */
 
 static json_t *part_of(const Answer *a, const Text *text) {
     if (a->kind == TOOL_REASONING) return json_pack("{s:s, s:o}", "type", "reasoning_text", "text", text_json(text));
-    return json_pack("{s:s, s:o, s:[], s:[]}", "type", "output_text", "text", text_json(text), "annotations", "logprobs");
+    return json_pack("{s:s, s:o, s:[], s:[]}", "type", "output_text", "text", text_json(text), "annotations",
+                     "logprobs");
 }
 
 /* The item at hand; `whole`: with its text. */
@@ -168,9 +180,11 @@ static void close_item(ChatRun *run, const char *status) {
     json_t *done = with(at_item(a, !call), call ? "arguments" : "text", text_json(&a->text));
     if (call) done = with(done, "name", json_string(a->call_name));
     if (a->kind == TOOL_CONTENT) done = with(done, "logprobs", json_array());
-    say(run, call                          ? "response.function_call_arguments.done"
-             : a->kind == TOOL_REASONING ? "response.reasoning_text.done"
-                                         : "response.output_text.done", done);
+    say(run,
+        call                        ? "response.function_call_arguments.done"
+        : a->kind == TOOL_REASONING ? "response.reasoning_text.done"
+                                    : "response.output_text.done",
+        done);
     if (!call) say(run, "response.content_part.done", with(at_item(a, true), "part", part_of(a, &a->text)));
     json_t *item = item_of(a, status, true);
     say(run, "response.output_item.done",
@@ -189,12 +203,14 @@ static void add_text(ChatRun *run, ToolEventKind kind, const char *text, size_t 
     if (kind == TOOL_REASONING) text_add(&a->thought, text, bytes);
     json_t *delta = with(at_item(a, kind != TOOL_ARGUMENTS), "delta", json_stringn(text, bytes));
     if (kind == TOOL_CONTENT) delta = with(delta, "logprobs", json_array());
-    say(run, kind == TOOL_CONTENT     ? "response.output_text.delta"
-             : kind == TOOL_REASONING ? "response.reasoning_text.delta"
-                                      : "response.function_call_arguments.delta", delta);
+    say(run,
+        kind == TOOL_CONTENT     ? "response.output_text.delta"
+        : kind == TOOL_REASONING ? "response.reasoning_text.delta"
+                                 : "response.function_call_arguments.delta",
+        delta);
 }
 
-/* ---- The form ------------------------------------------------------------------------------------------------------ */
+/* ---- The form ---------------------------------------------------------------------------------------------------- */
 
 static void begin(ChatRun *run) {
     say(run, "response.created", json_pack("{s:o}", "response", response_of(run, NULL, NULL)));
@@ -233,19 +249,26 @@ static void end(ChatRun *run) {
         reply_json(run->call, 200, response_of(run, c, NULL));
         return;
     }
-    say(run, cut ? "response.incomplete" : "response.completed", json_pack("{s:o}", "response", response_of(run, c, NULL)));
+    say(run, cut ? "response.incomplete" : "response.completed",
+        json_pack("{s:o}", "response", response_of(run, c, NULL)));
     stream_end(run->call);
 }
 
 static void failed(ChatRun *run, int status, const char *type, const char *message) {
-    json_t *error = json_pack("{s:s, s:s}", "code", status == 429 ? "rate_limit_exceeded" : "server_error", "message",
-                              message);
+    json_t *error =
+        json_pack("{s:s, s:s}", "code", status == 429 ? "rate_limit_exceeded" : "server_error", "message", message);
     (void)type;
     say(run, "response.failed", json_pack("{s:o}", "response", response_of(run, NULL, error)));
 }
 
-const ChatForm responses_form = {.prefix = "resp_", .call_prefix = "call_", .stream_type = "text/event-stream",
-                                 .ping = ": ping\n\n", .begin = begin, .event = event, .end = end, .failed = failed,
+const ChatForm responses_form = {.prefix = "resp_",
+                                 .call_prefix = "call_",
+                                 .stream_type = "text/event-stream",
+                                 .ping = ": ping\n\n",
+                                 .begin = begin,
+                                 .event = event,
+                                 .end = end,
+                                 .failed = failed,
                                  .free = answer_free};
 
 static void responses(Call *call) {
@@ -262,6 +285,7 @@ static void responses(Call *call) {
 }
 
 const Route responses_routes[] = {
-    {"POST", "/v1/responses", "OpenAI's responses: text, function tools, reasoning, streams", responses, FORM_OPENAI, false, false, 0},
+    {"POST", "/v1/responses", "OpenAI's responses: text, function tools, reasoning, streams", responses, FORM_OPENAI,
+     false, false, 0},
     {NULL, NULL, NULL, NULL, FORM_OPENAI, false, false, 0},
 };

@@ -1,19 +1,50 @@
-/* responses_request.c: the body of POST /v1/responses. Sources: OpenAI's OpenAPI document 2.3.0 (CreateResponse), and what
- * Codex sends. Nothing is stored: each request has all items of its conversation. */
+/* responses_request.c: the body of POST /v1/responses. Sources: OpenAI's OpenAPI document 2.3.0 (CreateResponse), and
+ * what Codex sends. Nothing is stored: each request has all items of its conversation. */
 #include <string.h>
 #include "protocol_request.h"
 
 static const char *const texts[] = {"input_text", "output_text", "text", NULL};
 
 static const char *const known[] = {
-    "model", "input", "instructions", "max_output_tokens", "tools", "tool_choice", "parallel_tool_calls", "text",
-    "temperature", "top_p", "top_logprobs", "include", "store", "previous_response_id", "conversation", "background",
-    "prompt", "stream", "stream_options", "reasoning", "truncation", "metadata", "user", "max_tool_calls",
-    "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier", "client_metadata",
-    "chat_template_kwargs", "seed", "stop", "top_k", "min_p", "qwenmesh", NULL,
+    "model",
+    "input",
+    "instructions",
+    "max_output_tokens",
+    "tools",
+    "tool_choice",
+    "parallel_tool_calls",
+    "text",
+    "temperature",
+    "top_p",
+    "top_logprobs",
+    "include",
+    "store",
+    "previous_response_id",
+    "conversation",
+    "background",
+    "prompt",
+    "stream",
+    "stream_options",
+    "reasoning",
+    "truncation",
+    "metadata",
+    "user",
+    "max_tool_calls",
+    "service_tier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "client_metadata",
+    "chat_template_kwargs",
+    "seed",
+    "stop",
+    "top_k",
+    "min_p",
+    "qwenmesh",
+    NULL,
 };
 
-/* ---- Items --------------------------------------------------------------------------------------------------------- */
+/* ---- Items ------------------------------------------------------------------------------------------------------- */
 
 static bool message_item(ChatRequest *r, const json_t *item, const char *where, Err *err) {
     static const char *const roles[][2] = {
@@ -49,7 +80,8 @@ static bool call_item(ChatRequest *r, const json_t *item, bool custom, const cha
 
 static bool output_item(ChatRequest *r, const json_t *item, const char *where, Err *err) {
     json_t *text = protocol_text(r, request_member(item, "output"), texts, where, err);
-    return text && protocol_message(r, "tool", text, "tool_call_id", json_incref(json_object_get(item, "call_id")), err);
+    return text &&
+           protocol_message(r, "tool", text, "tool_call_id", json_incref(json_object_get(item, "call_id")), err);
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -69,10 +101,9 @@ static bool take_item(ChatRequest *r, const json_t *item, size_t i, Err *err) {
     if (!strcmp(type, "custom_tool_call")) return call_item(r, item, true, where, err);
     if (!strcmp(type, "function_call_output") || !strcmp(type, "custom_tool_call_output"))
         return output_item(r, item, where, err);
-    /* Thoughts of earlier turns are not shown again, as templates do; what tools of OpenAI's servers did is not known. */
+    /* Thoughts of earlier turns are not shown again, as templates do; what tools of OpenAI's servers did is unknown. */
     if (!strcmp(type, "reasoning") || ends_with(type, "_call") || ends_with(type, "_call_output")) return true;
-    return request_wrong(r, err, where, "items of type \"%s\" are not supported",
-                         name_text(type, strlen(type)).text);
+    return request_wrong(r, err, where, "items of type \"%s\" are not supported", name_text(type, strlen(type)).text);
 }
 
 static bool take_input(ChatRequest *r, const json_t *body, Err *err) {
@@ -88,7 +119,7 @@ static bool take_input(ChatRequest *r, const json_t *body, Err *err) {
     return said || protocol_message(r, "user", NULL, NULL, NULL, err);
 }
 
-/* ---- Tools --------------------------------------------------------------------------------------------------------- */
+/* ---- Tools ------------------------------------------------------------------------------------------------------- */
 
 /* Only functions can be called here: Codex offers web_search and others beside them, which are left out. */
 static bool take_tools(ChatRequest *r, const json_t *body, Err *err) {
@@ -108,7 +139,7 @@ static bool take_tools(ChatRequest *r, const json_t *body, Err *err) {
     return ok;
 }
 
-/* ---- The rest ------------------------------------------------------------------------------------------------------ */
+/* ---- The rest ---------------------------------------------------------------------------------------------------- */
 
 /* "text": {"format": {"type", "name", "schema", "strict"}}. */
 static bool take_format(ChatRequest *r, const json_t *body, Err *err) {
@@ -122,13 +153,14 @@ static bool take_format(ChatRequest *r, const json_t *body, Err *err) {
     else if (type && json_is_word(type, "json_schema") && schema)
         r->structure = json_pack("{s:{s:s, s:{s:s, s:O}}}", "response_format", "type", "json_schema", "json_schema",
                                  "name", "text", "schema", schema);
-    else
-        return request_wrong(r, err, "text.format", "expected type text, json_object, or json_schema with a schema");
+    else return request_wrong(r, err, "text.format", "expected type text, json_object, or json_schema with a schema");
     return r->structure || request_memory(err);
 }
 
 static bool refuse(ChatRequest *r, const json_t *body, Err *err) {
-    static const struct { const char *name, *why; } absent[] = {
+    static const struct {
+        const char *name, *why;
+    } absent[] = {
         {"previous_response_id", "answers are not stored: send the items of the conversation in \"input\""},
         {"conversation", "conversations are not stored: send their items in \"input\""},
         {"prompt", "prompts are not stored: send \"instructions\" and \"input\""},
@@ -165,7 +197,7 @@ bool responses_request_read(ChatRequest *r, const json_t *body, Err *err) {
     return refuse(r, body, err) && protocol_model(r, body, err) &&
            request_count(r, body, "max_output_tokens", 1, INT64_MAX, &r->max_new, err) && take_input(r, body, err) &&
            take_tools(r, body, err) && take_format(r, body, err) && take_thinking(r, body, err) &&
-           request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) && request_sampling(r, err) &&
-           request_stops(r, request_member(body, "stop"), "stop", err) &&
+           request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) &&
+           request_sampling(r, err) && request_stops(r, request_member(body, "stop"), "stop", err) &&
            request_seed(r, request_member(body, "seed"), err) && request_flag(r, body, "stream", &r->stream, err);
 }

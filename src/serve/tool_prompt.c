@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Which form ---------------------------------------------------------------------------------------------------- */
+/* ---- Which form -------------------------------------------------------------------------------------------------- */
 
 static const char probe_name[] = "probe_tool";
 static const char probe_tools[] =
@@ -75,7 +75,7 @@ const char *tool_form_name(ToolForm form) {
     return names[form];
 }
 
-/* ---- The generic form ---------------------------------------------------------------------------------------------- */
+/* ---- The generic form -------------------------------------------------------------------------------------------- */
 
 static void add(Text *out, const char *text) { text_add(out, text, strlen(text)); }
 
@@ -178,13 +178,13 @@ static json_t *generic_messages(const json_t *messages, const json_t *tools, Err
     return NULL;
 }
 
-/* ---- The prompt ---------------------------------------------------------------------------------------------------- */
+/* ---- The prompt -------------------------------------------------------------------------------------------------- */
 
 static bool history_has_calls(const json_t *messages) {
     size_t i;
     const json_t *m;
-    json_array_foreach(messages, i, m)
-        if (has_role(m, "tool") || json_array_size(json_object_get(m, "tool_calls"))) return true;
+    json_array_foreach(messages, i,
+                       m) if (has_role(m, "tool") || json_array_size(json_object_get(m, "tool_calls"))) return true;
     return false;
 }
 
@@ -198,7 +198,8 @@ json_t *tool_prompt(const QmTokenizer *t, ChatRequest *r, Err *err) {
             return request_wrong(r, err, "tools",
                                  "this model's chat template writes calls in a form of its own (%s): expected "
                                  "<tool_call>{\"name\": ..., \"arguments\": {...}}</tool_call>, or a template without "
-                                 "tools (--chat-template)", *shown ? shown : "which it does not show"),
+                                 "tools (--chat-template)",
+                                 *shown ? shown : "which it does not show"),
                    NULL;
         generic = form == TOOL_FORM_GENERIC && (offered || !(taken = probe(t, false, true)));
         free(taken);
