@@ -179,6 +179,7 @@ def errors():
     fails(openai.BadRequestError, param="temperature", temperature=3, stream=True)
     fails(openai.BadRequestError, param="messages[0].content[0]", messages=[{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "http://x"}}]}])
     fails(openai.BadRequestError, code="context_length_exceeded", messages=[{"role": "user", "content": "word " * 9000}])
+    fails(openai.BadRequestError, param="logprobs", logprobs=True, top_logprobs=20, n=60)
     fails(openai.BadRequestError, response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "string", "contentEncoding": 5, "not": {}}}})
     check("models", [m.id for m in client.models.list()] == ["smol"] and client.models.retrieve("smol").id == "smol")
 

@@ -296,6 +296,23 @@ static const JobEvents events = {.begin = on_begin, .token = on_token, .done = o
 static const JobEvents plain_events = {.begin = on_begin, .token = on_token, .done = on_done, .end = on_end,
                                        .free = run_free};
 
+/* Log-probabilities of an answer are held until it is told: all of it where it is no stream. */
+static bool logprobs_fit(ChatRun *run) {
+    enum { MOST_LOGPROBS = 1 << 20 };
+    const ChatRequest *r = &run->request;
+    int64_t context = qm_engine_info(run->call->server->model.engine)->context, tokens = 0;
+    for (int64_t i = 0; r->logprobs && i < run->prompt_count; i++) {
+        int64_t count = run->prompts[i].count, room = context - count;
+        int64_t most = r->max_new >= 0 && r->max_new < room ? r->max_new : room;
+        tokens += run->samples * ((r->stream ? 0 : most) + (r->echo ? count : 0));
+    }
+    if (tokens <= MOST_LOGPROBS / row_of(run)) return true;
+    serve_error(run->call, 400, "invalid_request_error", NULL, "logprobs",
+                "%lld tokens with %lld log-probabilities each: expected at most %d in one answer", (long long)tokens,
+                (long long)row_of(run), MOST_LOGPROBS);
+    return false;
+}
+
 /* Items of all prompts, one for each sample; of beams one for each prompt. Hands the run to its job. */
 static void start(ChatRun *run, AnswerShape shape, Err *err) {
     ChatRequest *r = &run->request;
@@ -342,6 +359,7 @@ void chat_run_start(Call *call, ChatRequest *request, const ChatForm *form, void
     run->model = server_model_name(call, *run->request.model ? run->request.model : NULL);
     if (run->model) run->adapter = server_adapter(call->server, run->model);
     AnswerShape shape = {0};
-    if (run->model && ready_prompts(run, &shape, &err) && ready_choices(run, shape, &err)) start(run, shape, &err);
+    bool ready = run->model && ready_prompts(run, &shape, &err) && logprobs_fit(run) && ready_choices(run, shape, &err);
+    if (ready) start(run, shape, &err);
     else run_free(run);
 }

@@ -73,14 +73,14 @@ static void answer(TextRows *rows, EmbedWork *w) {
         }
         json_t *numbers = v->base64 ? base64_json(vector, w->columns) : vector_json(vector, w->columns);
         json_array_append_new(data, v->ollama ? numbers
-                                              : json_pack("{s:s,s:I,s:o}", "object", "embedding", "index", (json_int_t)i,
-                                                          "embedding", numbers));
+                                              : json_pack("{s:s,s:I,s:o}", "object", "embedding", "index",
+                                                          (json_int_t)i, "embedding", numbers));
     }
     rows->call->facts.prompt = tokens;
     reply_json(rows->call, 200,
                v->ollama ? ollama_json(rows->call, v->model, data, tokens)
-                         : json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model, "usage",
-                                     "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
+                         : json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model,
+                                     "usage", "prompt_tokens", (json_int_t)tokens, "total_tokens", (json_int_t)tokens));
 }
 
 /* ---- The request ------------------------------------------------------------------------------------------------- */
@@ -136,6 +136,14 @@ static bool read_texts(Call *call, ChatRequest *r, Vectors *v, Err *err) {
     return true;
 }
 
+/* Numbers of an answer are held as JSON, some 40 bytes each. */
+static bool vectors_fit(ChatRequest *r, int64_t columns, Err *err) {
+    enum { MOST_NUMBERS = 1 << 22 };
+    return r->prompt_count <= MOST_NUMBERS / columns ||
+           request_wrong(r, err, "input", "expected at most %lld texts at once, got %lld",
+                         (long long)(MOST_NUMBERS / columns), (long long)r->prompt_count);
+}
+
 void embeddings(Call *call) {
     static const char *const names[] = {"input", "encoding_format", "dimensions", "pooling", "normalize", "prompt_name",
                                         "input_type", "truncate", "options", "keep_alive", NULL};
@@ -159,6 +167,7 @@ void embeddings(Call *call) {
     note_unknown(call, &r);
     Vectors *v = NULL;
     bool ok = request_prompts(&r, request_member(call->json, "input"), "input", &err) &&
+              vectors_fit(&r, qm_engine_info(call->server->model.engine)->hidden, &err) &&
               (v = (Vectors *)text_rows_new(call, sizeof *v, r.prompt_count, "states", answer, &err));
     if (v) v->model = served, v->ollama = call->route->form == FORM_OLLAMA;
     ok = ok && read_form(call, &r, v, &err) && read_texts(call, &r, v, &err);
