@@ -329,5 +329,30 @@ tried("Ollama: nothing to answer is a load", lambda: here.json("/api/generate", 
 tried("Ollama: tags, show, version", ollama_model)
 tried("Ollama: an error is one text", lambda: refused("/api/chat", {**OLLAMA, "format": "xml"}, 400, '{"error": "format: expected'))
 
+# ---- Thinking, which the second server's template begins; the model never ends it
+
+
+def thoughts():
+    few, on = {"temperature": 0}, {"chat_template_kwargs": {"enable_thinking": True}}
+    chat = generic.json("/v1/chat/completions", {**few, **on, "messages": USER, "max_tokens": 9})["choices"][0]
+    thought = chat["message"]["reasoning_content"]
+    rows = [d for _, d in generic.events("/v1/chat/completions", {**few, **on, "messages": USER, "max_tokens": 9, "stream": True})]
+    deltas = [c["delta"] for r in rows[:-1] for c in r["choices"]]
+    m = generic.json("/v1/messages", {**MESSAGES, "max_tokens": 9, "thinking": {"type": "enabled", "budget_tokens": 1024}})
+    plain = generic.json("/v1/messages", {**MESSAGES, "max_tokens": 9})
+    events = generic.events("/v1/messages", {**MESSAGES, "max_tokens": 9, "thinking": {"type": "adaptive"}, "stream": True})
+    r = generic.json("/v1/responses", {**ASK, **on, "max_output_tokens": 9})
+    o = generic.json("/api/chat", {**OLLAMA, "think": True, "stream": False, "options": {"temperature": 0, "num_predict": 9}})
+    return (thought and not chat["message"]["content"] and chat["finish_reason"] == "length"
+            and "".join(d.get("reasoning_content", "") for d in deltas) == thought and not "".join(d.get("content") or "" for d in deltas)
+            and m["content"] == [{"type": "thinking", "thinking": thought, "signature": ""}] and plain["content"][0]["type"] == "text"
+            and "".join(d["delta"]["thinking"] for e, d in events if e == "content_block_delta") == thought
+            and r["output"][0]["type"] == "reasoning" and r["output"][0]["content"][0]["text"] == thought
+            and 0 < r["usage"]["output_tokens_details"]["reasoning_tokens"] <= 9
+            and o["message"]["thinking"] == thought and o["message"]["content"] == ""), (chat, deltas, m, plain, events, r, o)
+
+
+tried("thinking is told apart in every protocol, and off in Anthropic's unless asked for", thoughts)
+
 print(f"1..{number}")
 sys.exit(failed > 0)

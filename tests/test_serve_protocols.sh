@@ -24,7 +24,12 @@ start() {
 }
 start qwen2.5 "$work/log1"
 one=$address first=$server
-start chatml "$work/log2"
+# ChatML, which knows no tools, and whose answers begin with thinking where that is asked for.
+cat >"$work/think.jinja" <<'END'
+{%- for m in messages %}{{- '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- if enable_thinking %}{{- '<think>\n' }}{%- endif %}{%- endif %}
+END
+start "$work/think.jinja" "$work/log2"
 trap 'kill "$first" "$server" 2>/dev/null; rm -rf "$work"' EXIT
 if [ -z "$one" ] || [ -z "$address" ]; then
     cat "$work/log1" "$work/log2"
