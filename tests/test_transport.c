@@ -211,27 +211,27 @@ static bool no_more(void *owner, void *data, size_t bytes, Err *err) {
     return err_set(err, "a message of %zu bytes is missing", bytes);
 }
 
-static const OrderRow first = {0, 1, 5, 0, 0, 0};
+static const OrderRow first = {0, 1, 5, 0, 0, 0, 0, 0};
 
 /* What a rank says to an order of rank 0 after one row of slot 0. */
 static void orders(void **state) {
     (void)state;
     static const struct { Order order; const char *says; } list[] = {
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 1, 0}}}, NULL},
-        {{ORDER_STEP, 1, {1, 1}, {{0, 1, 6, 0, 0, 0}}}, NULL}, /* a session that was cropped */
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 1, 0, 0, 0}}}, NULL},
+        {{ORDER_STEP, 1, {1, 1}, {{0, 1, 6, 0, 0, 0, 0, 0}}}, NULL}, /* a session that was cropped */
         {{ORDER_STEP, 1, {0, 0}, {{0}}}, "rows: expected 1 to 12, got 0"},
         {{ORDER_STEP, 1, {13, 0}, {{0}}}, "rows: expected 1 to 12, got 13"},
-        {{ORDER_STEP, 1, {12, 0}, {{0, 1, 5, 1, 0, 0}}}, "a message of 128 bytes is missing"},
-        {{ORDER_STEP, 1, {1, 2}, {{1, 2, 6, 0, 1, 0}}}, "logit rows: expected 0 to 1, got 2"},
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 1, 1}}}, "logit row: expected 0 to 0, got 1"},
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, -1, 0, 1, 0}}}, "token: expected 0 to "},
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 3, 1, 0}}}, "slot: expected 0 to 2, got 3"},
-        {{ORDER_STEP, 1, {1, 1}, {{2, 3, 6, 0, 2, 0}}}, "index: expected 0 to 1, got 2"},
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 1, 1, 0}}}, "index: expected 0 to 0, got 1"},
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, -1, 0}}}, "position: expected 0 to "},
-        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 2, 0}}}, "rope length: expected 3 to "},
-        {{ORDER_STEP, 1, {2, 0}, {{0, 1, 6, 1, 0, 0}, {1, 2, 6, 0, 1, 0}}}, NULL},
-        {{ORDER_STEP, 1, {3, 0}, {{0, 1, 6, 1, 0, 0}, {1, 2, 6, 0, 1, 0}, {1, 2, 6, 1, 1, 0}}}, "out of turn"},
+        {{ORDER_STEP, 1, {12, 0}, {{0, 1, 5, 1, 0, 0, 0, 0}}}, "a message of 160 bytes is missing"},
+        {{ORDER_STEP, 1, {1, 2}, {{1, 2, 6, 0, 1, 0, 0, 0}}}, "logit rows: expected 0 to 1, got 2"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 1, 1, 0, 0}}}, "logit row: expected 0 to 0, got 1"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, -1, 0, 1, 0, 0, 0}}}, "token: expected 0 to "},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 3, 1, 0, 0, 0}}}, "slot: expected 0 to 2, got 3"},
+        {{ORDER_STEP, 1, {1, 1}, {{2, 3, 6, 0, 2, 0, 0, 0}}}, "index: expected 0 to 1, got 2"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 1, 1, 0, 0, 0}}}, "index: expected 0 to 0, got 1"},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, -1, 0, 0, 0}}}, "position: expected 0 to "},
+        {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 2, 0, 0, 0}}}, "rope length: expected 3 to "},
+        {{ORDER_STEP, 1, {2, 0}, {{0, 1, 6, 1, 0, 0, 0, 0}, {1, 2, 6, 0, 1, 0, 0, 0}}}, NULL},
+        {{ORDER_STEP, 1, {3, 0}, {{0, 1, 6, 1, 0, 0, 0, 0}, {1, 2, 6, 0, 1, 0, 0, 0}, {1, 2, 6, 1, 1, 0, 0, 0}}}, "out of turn"},
         {{ORDER_COPY, 1, {0, 1, 1}, {{0}}}, NULL},
         {{ORDER_COPY, 1, {0, 1, 2}, {{0}}}, "positions: expected 0 to 1, got 2"},
         {{ORDER_COPY, 1, {0, 3, 1}, {{0}}}, "to slot: expected 0 to 2, got 3"},
