@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "../base/guard.h"
 #include "../base/output.h"
 #include "../serve/listen.h"
 #include "../serve/serve.h"
@@ -91,11 +92,13 @@ static bool settle(Serving *c, Err *err) {
     return can_write(c->pid_file, err);
 }
 
-static bool write_pid(const char *path, Err *err) {
+/* It goes away with the program, however that ends; *place is for guard_release. */
+static bool write_pid(const char *path, int *place, Err *err) {
     char text[32];
     int n = snprintf(text, sizeof text, "%ld\n", (long)getpid());
     FILE *f = fopen(path, "we");
     if (!f) return err_as(err, QM_IO, "cannot write %s", path);
+    *place = guard_temporary(path);
     return file_put(f, text, (size_t)n, path, err) & file_finish(f, path, err);
 }
 
@@ -179,8 +182,9 @@ int cmd_serve(int argc, char **argv) {
     if (code >= 0) return code;
     if (!c.m.engine.model) return usage_error("serve", "no model: expected -m DIR or -m FILE.gguf");
     Err err = {0};
-    bool ok = settle(&c, &err) && (!c.pid_file || write_pid(c.pid_file, &err)) && serve(&c.o, open_all, &c, &err);
-    if (c.pid_file && c.o.model_path) unlink(c.pid_file);
+    int place = 0; /* of the file with the process's number, once it is there */
+    bool ok = settle(&c, &err) && (!c.pid_file || write_pid(c.pid_file, &place, &err)) && serve(&c.o, open_all, &c, &err);
+    if (place && unlink(c.pid_file) == 0) guard_release(place);
     close_all(&c);
     return ok ? EXIT_OK : c.code ? c.code : fail(&err);
 }
