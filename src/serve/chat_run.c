@@ -304,7 +304,7 @@ static bool logprobs_fit(ChatRun *run) {
     for (int64_t i = 0; r->logprobs && i < run->prompt_count; i++) {
         int64_t count = run->prompts[i].count, room = context - count;
         int64_t most = r->max_new >= 0 && r->max_new < room ? r->max_new : room;
-        tokens += run->samples * ((r->stream ? 0 : most) + (r->echo ? count : 0));
+        tokens += r->best_of * ((r->stream ? 0 : most) + (r->echo ? count : 0));
     }
     if (tokens <= MOST_LOGPROBS / row_of(run)) return true;
     serve_error(run->call, 400, "invalid_request_error", NULL, "logprobs",
