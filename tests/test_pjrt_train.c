@@ -104,7 +104,7 @@ static void as_cpu(const Case *c, const char *mesh, int64_t micro_batch) {
 /* Each case with the meshes it has by default, and how many rows pass at once there. */
 typedef struct Run { int of; const char *mesh; int64_t micro_batch; } Run;
 static const Run runs[] = {
-    {0, "1x1", 4}, {0, "dp2,tp4", 4}, {1, "2x4", 4}, {1, "1x8", 2}, {2, "dp2,tp4", 2}, {3, "8x4", 4}, {3, "1x32", 3},
+    {0, "1x1", 4}, {0, "dp2,tp4", 4}, {1, "2x4", 4}, {1, "1x8", 2}, {2, "dp2,tp4", 2}, {3, "8x4", 4}, {3, "1x32", 3}, {5, "dp2,tp4", 4},
 };
 static const char *const meshes[] = {"1x1", "2x4", "dp2,tp4", "1x8", "8x4", "1x32"};
 
@@ -240,8 +240,11 @@ static void tasks_like_the_cpu_engine(void **state) {
         assert_true(n == same && fabs(x - y) <= 1e-5 * x);
         TaskScores want = trainer_scores(cpu), got = trainer_scores(pjrt);
         assert_true(want.rows == got.rows && want.columns == got.columns && want.rows > 0);
-        for (int64_t i = 0; i < want.rows * want.columns; i++)
-            assert_true(fabs((double)want.values[i] - (double)got.values[i]) <= 1e-4);
+        for (int64_t i = 0; i < want.rows * want.columns; i++) { /* no loss sees the biases of an answer's ends */
+            int64_t of = task == TASK_QA ? i % want.columns : -1;
+            double x0 = of < 0 ? 0 : (double)want.values[of], y0 = of < 0 ? 0 : (double)got.values[of];
+            assert_true(fabs((double)want.values[i] - x0 - ((double)got.values[i] - y0)) <= 2e-4);
+        }
         trainer_close(cpu), trainer_close(pjrt);
     }
 }
