@@ -5,6 +5,7 @@
 #include "../base/watch.h"
 #include "../pjrt/tt_desc.h"
 #include "compile.h"
+#include "compile_train.h"
 #include "programs.h"
 
 typedef struct Compile {
@@ -100,6 +101,22 @@ static void choose_type(Compile *c, const char *asked) {
     c->programs.lower.type = c->result.type = asked ? asked : cpu ? "f32" : "bf16"; /* as the engine does */
 }
 
+/* The programs of a training step instead. */
+static bool train_run(Compile *c, CompileTrain *t, const ProgramsOptions *o, const char *plugin, Err *err) {
+    char path[4096];
+    Mesh mesh;
+    Source *source = mesh_parse(&mesh, o->mesh, err) ? source_open(o->model, err) : NULL;
+    bool known = source && config_load(&c->programs.config, source, err);
+    source_close(source);
+    c->programs.partition.mesh = mesh;
+    if (!known || !open_client(c, plugin, t->desc, path, sizeof path, err)) return false;
+    choose_type(c, o->type);
+    t->model = o->model, t->type = c->result.type;
+    bool ok = compile_train(t, &c->programs.config, &mesh, c->client, err);
+    c->programs.partition = (Partition){0};
+    return ok;
+}
+
 static void compile_free(Compile *c) {
     for (int i = 0; i < c->result.count; i++) tt_report_free(&c->result.bucket[i].tt);
     pjrt_close(c->client);
@@ -110,7 +127,9 @@ static void compile_free(Compile *c) {
 int cmd_compile(int argc, char **argv) {
     Compile *c = calloc(1, sizeof *c);
     ProgramsOptions o = PROGRAMS_DEFAULTS;
-    const char *plugin = "tt", *desc = NULL, *format = "md";
+    CompileTrain t = {.plan = {.seq_len = 1024, .batch = 8}};
+    bool train = false;
+    const char *plugin = "tt", *desc = NULL, *format = "md", *optim = "adamw";
     char path[4096];
     Err err = {0};
     int first = 0;
@@ -122,15 +141,29 @@ int cmd_compile(int argc, char **argv) {
              "chips without hardware: .ttsys file, or n150, n300, n300-llmbox, p150, galaxy-32"),
         TEXT("weights", 0, &o.type, "TYPE", "bf16 (default; on cpu f32) or f32"),
         TEXT("output", 'o', &format, "md|json", "md (default) or json"),
+        FLAG("train", 0, &train, "the two programs of a step of `train`: gradients, update"),
+        INT("seq-len", 0, &t.plan.seq_len, 2, 1 << 20, "N", "with --train: tokens of a row (default 1024)"),
+        INT("batch-size", 'b', &t.plan.batch, 1, 1 << 16, "N", "with --train: rows of a step (default 8)"),
+        INT("micro-batch", 0, &t.plan.micro, 1, 1 << 16, "N", "with --train: rows that pass at once (default all)"),
+        TEXT("optim", 0, &optim, "adamw|sgd", "with --train: the optimizer (default adamw)"),
+        INT("lora-r", 0, &t.plan.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
+        TEXT("lora-targets", 0, &t.plan.lora_targets, "NAMES", "with --train: linears that get one"),
+        FLAG("ema", 0, &t.plan.ema, "with --train: averages of the weights are kept"),
+        FLAG("recompute", 0, &t.plan.recompute, "with --train: layers are computed again"),
     };
     int code = options_parse(argc, argv, "compile MODEL|DIR|config.json --plugin tt --system-desc NAME --mesh 2x4 "
-                             "[options]", "Fails if a decode step of Tenstorrent's program would wait for the host.",
+                             "[options]", "Fails if a decode or training step of Tenstorrent's would wait for the host.",
                              options, (int)(sizeof options / sizeof *options), &first);
     if (code < 0) code = programs_arguments("compile", &o, argc, argv, first);
     if (code < 0 && !o.model) code = usage_error("compile", "no model: expected a folder, config.json or .gguf file");
     if (code < 0 && strcmp(format, "md") && strcmp(format, "json"))
         code = usage_error("compile", "-o: expected md or json, got '%s'", format);
-    if (code < 0) {
+    if (code < 0 && strcmp(optim, "adamw") && strcmp(optim, "sgd"))
+        code = usage_error("compile", "--optim: expected adamw or sgd, got '%s'", optim);
+    if (code < 0 && train) {
+        t.plan.sgd = !strcmp(optim, "sgd"), t.desc = desc, t.json = !strcmp(format, "json");
+        code = train_run(c, &t, &o, plugin, &err) ? EXIT_OK : fail(&err);
+    } else if (code < 0) {
         c->result = (Compiled){.model = o.model, .partition = &c->programs.partition, .rows = o.rows};
         bool ok = programs_open(&c->programs, &o, &err) && open_client(c, plugin, desc, path, sizeof path, &err);
         if (ok) {

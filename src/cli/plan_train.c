@@ -179,8 +179,7 @@ static bool print_devices(const PlanTrain *o, const Training *kept, const Traini
     return true;
 }
 
-/* The adapter that `train` would begin with; its tensors as those of a model that has nothing else. */
-static Adapters *adapter_join(const PlanTrain *o, ModelConfig *config, Weights **adapted, Err *err) {
+Adapters *plan_adapter(const PlanTrain *o, ModelConfig *config, Weights **adapted, Err *err) {
     const AdapterInit init = {.rank = o->lora_r, .targets = o->lora_targets};
     Adapters *a = adapters_fresh(&init, config, err);
     if (a && adapters_configure(a, config, err) && (*adapted = weights_new(NULL, 0, err)) &&
@@ -214,7 +213,7 @@ bool plan_train(const PlanTrain *plan, ModelConfig *config, const Mesh *mesh, Er
     Text text = {0};
     if (!o.micro) o.micro = o.seq_len < 2048 ? 2048 / o.seq_len : 1;
     if (o.micro > o.batch) o.micro = o.batch;
-    bool ok = !o.lora_r || (adapter = adapter_join(&o, config, &adapted, err));
+    bool ok = !o.lora_r || (adapter = plan_adapter(&o, config, &adapted, err));
     Training kept = {.adapted = adapted}, again = {.adapted = adapted};
     ok = ok && training_open(&kept, &o, config, mesh, false, err) && training_open(&again, &o, config, mesh, true, err);
     if (ok) print_head(&o, &kept);

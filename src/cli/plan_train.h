@@ -2,6 +2,7 @@
 #ifndef PLAN_TRAIN_H
 #define PLAN_TRAIN_H
 #include "../graph/program.h"
+#include "../model/adapters.h"
 #include "../model/family.h"
 
 /* batch: rows of a step, of seq_len tokens; micro: of a pass, 0: as `train` chooses. memory: GiB of a device, 0: not
@@ -14,6 +15,9 @@ typedef struct PlanTrain {
     double memory;
 } PlanTrain;
 
+/* The adapter that `train` would begin with, joined to the configuration; its tensors as those of a model that has nothing
+ * else. NULL on error. */
+Adapters *plan_adapter(const PlanTrain *o, ModelConfig *config, Weights **adapted, Err *err);
 /* Prints it, from the configuration alone, which an adapter is added to. What is not trained is counted in bf16. */
 bool plan_train(const PlanTrain *plan, ModelConfig *config, const Mesh *mesh, Err *err);
 #endif

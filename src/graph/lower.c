@@ -468,6 +468,17 @@ static const char *kept_in(Lower *l, const Node *n, int i) {
     return "%?";
 }
 
+/* A value that a node computes again from, in the program that had it: without a barrier both compilers would take the
+ * first computation for the second. It waits for what the node waits for. */
+static const char *again(Lower *l, const Node *n, const Node *in, const char *value) {
+    const Node *after = graph_node(&l->program->graph, n->after);
+    if (!l->trains || !after || in->stage >= n->stage || in->kind == NODE_INPUT || in->op->on_host) return value;
+    const char *to = lower_word(l, "%s_%s", value, lower_name(l, after)), *type = lower_tensor(l, in);
+    if (lower_once(l, "%s", to + 1))
+        lower_line(l, "%s = stablehlo.optimization_barrier %s : %s", to, value, type);
+    return to;
+}
+
 const char *lower_in(Lower *l, const Node *n, int i) {
     const Node *in = graph_node(&l->program->graph, n->in[i]);
     const char *kept = kept_in(l, n, i);
@@ -476,7 +487,7 @@ const char *lower_in(Lower *l, const Node *n, int i) {
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
     if (in->kind == NODE_INPUT)
         return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);
-    return lower_has(l, n->in[i].id) ? lower_out(l, in) : value_argument(l, in);
+    return lower_has(l, n->in[i].id) ? again(l, n, in, lower_out(l, in)) : value_argument(l, in);
 }
 
 /* A value of these dimensions in f32. */
