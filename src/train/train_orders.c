@@ -87,7 +87,7 @@ static bool leads(void) { return transport_ranks() > 1 && transport_rank() == 0;
 
 void train_lead(TrainOrder what, int64_t tensor, int64_t part) {
     Order o = {.kind = ORDER_TRAIN, .number = {what, tensor, part}};
-    if (leads()) lead_tell(&o, sizeof o, PATIENCE_OPEN);
+    if (leads()) lead_tell(&o, sizeof o, what == TRAIN_OPEN ? PATIENCE_OPEN : PATIENCE_STEP);
 }
 
 bool train_lead_open(const char *model, const TrainerOptions *options, Err *err) {
