@@ -46,7 +46,7 @@ const char *lower_scalar_like(Lower *l, LowerScalar scalar, const char *type) {
 
 static bool in_f32(const Lower *l) { return !strcmp(l->type, "f32"); }
 
-const char *lower_f32_name(Lower *l, const char *out) { return in_f32(l) ? out : lower_word(l, "%s_f32", out); }
+const char *lower_f32_name(Lower *l, const char *out) { return in_f32(l) ? out : lower_word(l, "%s_wide", out); }
 
 void lower_f32_done(Lower *l, const char *out, int rank, const int64_t *dim) {
     if (in_f32(l)) return;

@@ -71,8 +71,8 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n1_g = "stablehlo.gather"(%s0, %tokens_row) {dimension_numbers = #stablehlo.gather<offset_dims = [1], collapsed_slice_dims = [0], start_index_map = [0], index_vector_dim = 1>, slice_sizes = array<i64: 1, 64>, indices_are_sorted = false} : (tensor<16x64xf32>, tensor<16xi32>) -> tensor<16x64xf32>
 %n1_o = stablehlo.broadcast_in_dim %tokens_own, dims = [0] : (tensor<16xi1>) -> tensor<16x64xi1>
 %n1_0 = stablehlo.constant dense<0.000000000e+00> : tensor<16x64xf32>
-%n1_f32 = stablehlo.select %n1_o, %n1_g, %n1_0 : tensor<16x64xi1>, tensor<16x64xf32>
-%n1 = stablehlo.convert %n1_f32 : (tensor<16x64xf32>) -> tensor<16x64xbf16>
+%n1_wide = stablehlo.select %n1_o, %n1_g, %n1_0 : tensor<16x64xi1>, tensor<16x64xf32>
+%n1 = stablehlo.convert %n1_wide : (tensor<16x64xf32>) -> tensor<16x64xbf16>
 %n2 = "stablehlo.all_reduce"(%n1) ({
 ^bb0(%a: tensor<bf16>, %b: tensor<bf16>):
   %c = stablehlo.add %a, %b : tensor<bf16>
@@ -279,8 +279,8 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n33_wv = stablehlo.divide %n33_we, %n33_v : tensor<16xf32>
 %n33_smooth = stablehlo.broadcast_in_dim %n33_wv, dims = [0] : (tensor<16xf32>) -> tensor<16x16xf32>
 %n33_pr = stablehlo.subtract %n33_p, %n33_right : tensor<16x16xf32>
-%n33_f32 = stablehlo.subtract %n33_pr, %n33_smooth : tensor<16x16xf32>
-%n33 = stablehlo.convert %n33_f32 : (tensor<16x16xf32>) -> tensor<16x16xbf16>
+%n33_wide = stablehlo.subtract %n33_pr, %n33_smooth : tensor<16x16xf32>
+%n33 = stablehlo.convert %n33_wide : (tensor<16x16xf32>) -> tensor<16x16xbf16>
 %n34 = stablehlo.dot_general %n33, %n22, contracting_dims = [0] x [0] : (tensor<16x16xbf16>, tensor<16x64xbf16>) -> tensor<16x64xf32>
 %n35 = stablehlo.dot_general %n33, %s14_bf16, contracting_dims = [1] x [0] : (tensor<16x16xbf16>, tensor<16x64xbf16>) -> tensor<16x64xbf16>
 %n36 = "stablehlo.all_reduce"(%n35) ({
@@ -309,8 +309,8 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n37_cb = stablehlo.broadcast_in_dim %n37_c, dims = [0] : (tensor<16xf32>) -> tensor<16x64xf32>
 %n37_hc = stablehlo.multiply %n37_h, %n37_cb : tensor<16x64xf32>
 %n37_d = stablehlo.subtract %n37_w, %n37_hc : tensor<16x64xf32>
-%n37_f32 = stablehlo.multiply %n37_b, %n37_d : tensor<16x64xf32>
-%n37 = stablehlo.convert %n37_f32 : (tensor<16x64xf32>) -> tensor<16x64xbf16>
+%n37_wide = stablehlo.multiply %n37_b, %n37_d : tensor<16x64xf32>
+%n37 = stablehlo.convert %n37_wide : (tensor<16x64xf32>) -> tensor<16x64xbf16>
 %n37_r1 = stablehlo.reshape %n37_r : (tensor<16xf32>) -> tensor<16xf32>
 %n38_p = stablehlo.multiply %n21_f32, %n36_f32 : tensor<16x64xf32>
 %n38_rb = stablehlo.broadcast_in_dim %n37_r1, dims = [0] : (tensor<16xf32>) -> tensor<16x64xf32>
@@ -361,8 +361,8 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n48_cb = stablehlo.broadcast_in_dim %n48_c, dims = [0] : (tensor<16xf32>) -> tensor<16x64xf32>
 %n48_hc = stablehlo.multiply %n48_h, %n48_cb : tensor<16x64xf32>
 %n48_d = stablehlo.subtract %n48_w, %n48_hc : tensor<16x64xf32>
-%n48_f32 = stablehlo.multiply %n48_b, %n48_d : tensor<16x64xf32>
-%n48 = stablehlo.convert %n48_f32 : (tensor<16x64xf32>) -> tensor<16x64xbf16>
+%n48_wide = stablehlo.multiply %n48_b, %n48_d : tensor<16x64xf32>
+%n48 = stablehlo.convert %n48_wide : (tensor<16x64xf32>) -> tensor<16x64xbf16>
 %n48_r1 = stablehlo.reshape %n48_r : (tensor<16xf32>) -> tensor<16xf32>
 %n49_p = stablehlo.multiply %n13_f32, %n47_f32 : tensor<16x64xf32>
 %n49_rb = stablehlo.broadcast_in_dim %n48_r1, dims = [0] : (tensor<16xf32>) -> tensor<16x64xf32>
@@ -527,8 +527,8 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n68_cb = stablehlo.broadcast_in_dim %n68_c, dims = [0] : (tensor<16xf32>) -> tensor<16x64xf32>
 %n68_hc = stablehlo.multiply %n68_h, %n68_cb : tensor<16x64xf32>
 %n68_d = stablehlo.subtract %n68_w, %n68_hc : tensor<16x64xf32>
-%n68_f32 = stablehlo.multiply %n68_b, %n68_d : tensor<16x64xf32>
-%n68 = stablehlo.convert %n68_f32 : (tensor<16x64xf32>) -> tensor<16x64xbf16>
+%n68_wide = stablehlo.multiply %n68_b, %n68_d : tensor<16x64xf32>
+%n68 = stablehlo.convert %n68_wide : (tensor<16x64xf32>) -> tensor<16x64xbf16>
 %n68_r1 = stablehlo.reshape %n68_r : (tensor<16xf32>) -> tensor<16xf32>
 %n69_p = stablehlo.multiply %n2_f32, %n67_f32 : tensor<16x64xf32>
 %n69_rb = stablehlo.broadcast_in_dim %n68_r1, dims = [0] : (tensor<16xf32>) -> tensor<16x64xf32>
