@@ -10,6 +10,9 @@
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plugin.so\n"; }
 
+/* Programs compiled so far: those of a case and mesh that come again are loaded. */
+static char programs[] = "/tmp/qwenmesh-programs-XXXXXX";
+
 /* mesh NULL: the CPU engine. */
 static Trainer *open_on(const Case *c, const Data *d, const char *mesh, int64_t micro_batch) {
     Err err = {0};
@@ -18,7 +21,7 @@ static Trainer *open_on(const Case *c, const Data *d, const char *mesh, int64_t 
     char adapter[sizeof path];
     if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh ? mesh : "1x1";
-    if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN;
+    if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN, o.engine.program_cache = programs;
     else o.engine.threads = 2;
     Trainer *t = source ? trainer_open(source, &o, &err) : NULL;
     qm_source_close(source);
@@ -203,7 +206,7 @@ static Trainer *open_task(TrainTask task, const char *mesh) {
     QmSource *source = qm_source_open("tests/golden/train", &err);
     TrainerOptions o = {.seq_len = 2 * TASK_IDS, .micro_batch = 3, .task = task, .labels = 2, .seed = 5};
     o.engine.mesh = mesh ? mesh : "1x1";
-    if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN;
+    if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN, o.engine.program_cache = programs;
     Trainer *t = source ? trainer_open(source, &o, &err) : NULL;
     qm_source_close(source);
     if (!t) fail_msg("%s", err.text);
@@ -253,5 +256,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(like_the_cpu_engine), cmocka_unit_test(again),
                                        cmocka_unit_test(goes_on_with_the_other),
                                        cmocka_unit_test(tasks_like_the_cpu_engine)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    if (!mkdtemp(programs)) return 1;
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    char command[sizeof programs + 8];
+    snprintf(command, sizeof command, "rm -rf %s", programs);
+    return system(command) ? 1 : failed;
 }
