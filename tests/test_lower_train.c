@@ -8,6 +8,7 @@
 #include "../src/graph/lower_train.h"
 #include "../src/pjrt/client.h"
 #include "../src/pjrt/plugin.h"
+#include "fixture.h"
 #include "plain_program.h"
 #include "training_cases.h"
 
@@ -327,11 +328,13 @@ static bool loses(const Case *c) { return strstr(c->name, "loss") != NULL; }
 static double tolerance_of(const Case *c) { return strstr(c->name, "put_rows") ? 1e-5 : 1e-6; }
 static bool updates(const Case *c) { return c->scalars.learning_rate > 0; }
 
+/* With QWENMESH_PJRT_ALL=1 on every mesh, else on one each. */
 static void ops_are_references(void **state) {
     static const char *const meshes[] = {"2x4", "dp2,tp3", "1x8"};
+    int each = getenv("QWENMESH_PJRT_ALL") ? 3 : 1;
     (void)state;
-    for (int c = 0; c < CASES; c++)
-        for (int m = 0; m < 2; m++) {
+    for (int c = 0; c < CASES; c += brief() ? 5 : 1)
+        for (int m = 0; m < each; m++) {
             Run r;
             double near = tolerance_of(&cases[c]);
             run_open(&r, &cases[c], shapes[c % 2 ? 3 : 1], meshes[(c + m) % 3], loses(&cases[c]));
@@ -350,7 +353,7 @@ static void ops_are_references(void **state) {
 static void graphs_are_references(void **state) {
     static const char *const meshes[] = {"dp2,tp3", "2x4", "1x8"};
     (void)state;
-    for (int c = 0; c < RULE_CASES; c++) {
+    for (int c = 0; c < (brief() ? 1 : RULE_CASES); c++) {
         Case of = {.name = rule_cases[c].name, .scalars = {LOSS, .label_smoothing = 0.1, .z_loss = 0.02, .step = 2},
                    .rule = &rule_cases[c], .recompute = c % 2};
         Run r;
