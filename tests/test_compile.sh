@@ -43,6 +43,19 @@ if has tt libtt.so; then
     check "7B on 2x4: collectives by layer and axis, what fits" 'is 0' \
         'out "all_reduce 2 a layer on x, all_reduce 2 a layer on y, all_gather 1 on x, all_gather 1 on y"' \
         'out "| ttnn.all_reduce | 112 |"' 'out "0, 0"' 'out ": fits."' 'out "decode 8x1"' 'out "prefill 1x32 all logits"'
+    run compile tests/golden/heads14-2 --train --system-desc n300-llmbox --mesh dp2,tp4 --seq-len 32 -b 4
+    check "a training step on dp2,tp4: two programs, replicas' sums on x, nothing on the host, what a chip holds" 'is 0' \
+        '[ "$(grep -c "| 0, 0 |" "$work/out")" = 2 ]' 'out "| gradients |"' 'out "all_reduce 27 on x (13 a layer)"' \
+        'out "| update |"' 'out "| none | 0, 0 |"' 'out "moments and averages 4.1 MiB"' 'out ": fits."'
+    run compile tests/golden/heads14-2 --train --system-desc n300-llmbox --mesh 2x4 --seq-len 32 -b 4 --lora-r 4 --recompute -o json
+    check "an adapter, layers computed again: JSON" 'is 0' '[ "$(grep -c "\"host_ops\": 0" "$work/out")" = 2 ]' \
+        '[ "$(field all_gather)" = "" ]' 'out "\"name\": \"update\""' 'out "\"fits\": true"'
+    mkdir "$work/wide"
+    sed 's/"num_hidden_layers": [0-9]*/"num_hidden_layers": 1/' $configs/7b.json >"$work/wide/config.json"
+    run compile "$work/wide" --train --system-desc n150 --seq-len 64 -b 1
+    check "a step that exceeds a chip's memory fails" 'is 1' 'out "DOES NOT FIT"' 'err "of which it has 11.96 for programs"'
+    run compile tests/golden/heads14-2 --train --system-desc n150 --lora-r 2 --lora-targets foo
+    check "an adapter of a linear that is none" 'is 2' 'err "no linear called foo"'
     run compile $configs/7b.json --system-desc n150 --rows 1
     check "7B on one chip does not fit" 'is 0' 'out "DOES NOT FIT"'
     run compile $configs/0.5b.json --system-desc p150 --rows 1 -o json
