@@ -139,9 +139,11 @@ static void close_all(Serving *c) {
 }
 
 static const char notes[] =
-    "Speaks OpenAI's interface (/v1/chat/completions, ...), and more: docs/serving.md has the routes. Listens at\n"
-    "once; /health is 200 when the model is open. SIGTERM drains: what is under way is ended first.\n"
-    "A log of requests, without their texts, goes to standard error.";
+    "Speaks OpenAI's interface (/v1/chat/completions, ...), and more:\n"
+    "docs/serving.md has the routes. Listens at once; /health is 200 when the\n"
+    "model is open. SIGTERM drains: what is under way is ended first. A log of\n"
+    "requests, without their texts, goes to standard error. Of several --lora\n"
+    "NAME=DIR a request has the one that its \"model\" names.";
 
 int cmd_serve(int argc, char **argv) {
     Serving c = {.m = {.engine.act = ACT_DEFAULT, .engine.slots = 4}, .port = 8080, .connections = 1024, .body_mib = 16,
