@@ -9,7 +9,7 @@ import sys
 import time
 
 config, devices, prompt, gen, started = json.load(open(sys.argv[1])), *map(int, sys.argv[2:5]), float(sys.argv[5])
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = (f"--xla_force_host_platform_device_count={devices} "
                            "--xla_cpu_collective_call_terminate_timeout_seconds=1800")
 import jax

@@ -10,7 +10,7 @@ import time
 
 settings = json.load(open(sys.argv[1]))
 batch, seq, steps, devices = map(int, sys.argv[2:6])
-os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=%d" % devices
 import jax
 import jax.numpy as jnp
