@@ -6,6 +6,9 @@
 static inline Tensor of_places(Graph *g) { /* two tables, one of them looked up by positions */
     return add(g, rows_of(g), embed(g, input(g, "positions", "t"), weight(g, "vd", "places")));
 }
+static inline Tensor of_part(Graph *g) { /* of a table that devices share */
+    return embed_part(g, input(g, "tokens", "t"), weight(g, "vd", "embed"));
+}
 static inline Tensor of_plain_linear(Graph *g) { return projected(g, "fd", "up"); }
 static inline Tensor of_head_norms(Graph *g) { /* of queries and of keys */
     Tensor q = head_norm(g, projected(g, "(kgc)d", "q_proj"), weight(g, "c", "q_gain"), 1e-2);
@@ -89,6 +92,7 @@ static const RuleCase rule_cases[] = {
     {"embed, select_rows", rows_of, false, NULL},
     {"a tied embedding", rows_of, true, NULL},
     {"embed by positions", of_places, false, NULL},
+    {"embed_part", of_part, false, NULL},
     {"rms_norm", of_norm, false, NULL},
     {"rms_norm under a tied embedding", of_norm, true, NULL},
     {"head_norm", of_head_norms, false, NULL},
