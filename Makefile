@@ -129,7 +129,8 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 
 # Scripts run under the address sanitizer, but for those about builds and processes, and those that wait for compilers
 # of plugins; test_cli.sh and test_requests.sh under both, for memory and stack that sanitizers leave no room to measure.
-# The longest first, so that it does not run alone at the end.
+# The longest first, so that it does not run alone at the end. It has no build under sanitizers: test_pjrt_train and those of
+# fake plugins go through the same code, and most of its time is XLA's compiler.
 PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh tests/test_circles.sh \
                  tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
                  tests/test_files.sh tests/test_opens.sh tests/test_mpi.sh tests/test_mpi_train.sh tests/test_pjrt%,$(SCRIPTS))
@@ -140,7 +141,7 @@ CHECKS  := $(BUILD)/tests/test_pjrt_model $(KERNEL_TESTS) build/asan/tests/test_
            $(TSAN_TESTS:%="QWENMESH_SMOLLM2=none %") \
            $(foreach s,$(filter-out $(PLAIN_SCRIPTS),$(SCRIPTS)),"QWENMESH=build/asan/qwenmesh $s") $(PLAIN_SCRIPTS) \
            tests/test_cli.sh tests/test_requests.sh \
-           $(filter-out build/asan/tests/test_model $(KERNEL_TESTS:build/asan/checked/%=build/asan/tests/%), \
+           $(filter-out build/asan/tests/test_model build/asan/tests/test_pjrt_model $(KERNEL_TESTS:build/asan/checked/%=build/asan/tests/%), \
              $(TESTS:$(BUILD)/%=build/asan/%)) \
            $(filter-out $(BUILD)/tests/test_pjrt_model,$(TESTS)) \
            $(foreach f,$(FUZZERS:fuzz_%=%),"build/asan/fuzz/replay_$f tests/fuzz/corpus/$f")
