@@ -3,16 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static void stamp(char out[32]) {
-    struct timespec now;
-    struct tm t;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &t);
-    size_t n = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &t);
-    snprintf(out + n, 32 - n, ".%03ldZ", now.tv_nsec / 1000000);
-}
 
 static void put(const Server *s, char *line, int bytes) {
     if (bytes > 0) {
@@ -37,9 +27,9 @@ void access_log(const Server *s, const Call *call) {
     const CallFacts *f = &call->facts;
     const Exchange *x = call->exchange;
     const char *method = call->route ? call->route->method : exchange_method(x), *path = call->route ? call->route->path : "-";
-    char time[32], *line = NULL;
+    char time[UTC_BYTES], *line = NULL;
     if (!s->options->log) return;
-    stamp(time);
+    utc_now(3, time);
     double total = clock_seconds() - exchange_arrived(x);
     if (s->options->log_json) {
         put_json(s, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:f, s:s, s:b}", "time", time,
@@ -62,14 +52,14 @@ void access_log(const Server *s, const Call *call) {
 }
 
 void server_log(const Server *s, const char *format, ...) {
-    char time[32], text[512], *line = NULL;
+    char time[UTC_BYTES], text[512], *line = NULL;
     va_list args;
     if (!s->options->log) return;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     text_printable(text);
-    stamp(time);
+    utc_now(3, time);
     if (s->options->log_json) {
         put_json(s, json_pack("{s:s, s:s}", "time", time, "message", text));
         return;

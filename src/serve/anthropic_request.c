@@ -213,7 +213,7 @@ bool messages_request_read(ChatRequest *r, const json_t *body, bool counting, Er
     int64_t most = -1;
     if (!chat_request_new(r, err)) return false;
     protocol_unknown(r, body, known);
-    if (!protocol_model(r, body, err) || !request_count(r, body, "max_tokens", 1, INT64_MAX, &most, err)) return false;
+    if (!request_model(r, body, err) || !request_count(r, body, "max_tokens", 1, INT64_MAX, &most, err)) return false;
     if (most < 0 && !counting) return request_wrong(r, err, "max_tokens", "expected an integer of 1 or more, got none");
     r->max_new = most;
     r->include_usage = true;

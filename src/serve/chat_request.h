@@ -75,6 +75,7 @@ bool request_wrong(ChatRequest *r, Err *err, const char *param, const char *form
 /* A member; NULL where it is null. */
 json_t *request_member(const json_t *body, const char *name);
 /* One that is there must be of its type and in its range; *out is left as it was where there is none. */
+bool request_model(ChatRequest *r, const json_t *body, Err *err); /* "model" */
 bool request_flag(ChatRequest *r, const json_t *body, const char *name, bool *out, Err *err);
 bool request_count(ChatRequest *r, const json_t *body, const char *name, int64_t low, int64_t high, int64_t *out,
                    Err *err);

@@ -2,7 +2,6 @@
  * forms. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "protocol_form.h"
 
 /* The arguments of the call under way: calls are told whole, with an object. */
@@ -18,23 +17,13 @@ static void answer_free(void *state) {
     free(a);
 }
 
-const char *ollama_time(char out[40]) {
-    struct timespec now;
-    struct tm utc;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &utc);
-    size_t n = strftime(out, 40, "%Y-%m-%dT%H:%M:%S", &utc);
-    snprintf(out + n, 40 - n, ".%06ldZ", now.tv_nsec / 1000);
-    return out;
-}
-
 static bool is_chat(const ChatRun *run) { return run->form == &ollama_chat_form; }
 
 /* A line with what is said: `member` of the message, or of the line itself where a prompt was given. Takes `value`. */
 static json_t *line_of(const ChatRun *run, const char *member, json_t *value) {
-    char now[40];
+    char now[UTC_BYTES];
     bool chat = is_chat(run);
-    json_t *o = json_pack("{s:s, s:s, s:b}", "model", run->model, "created_at", ollama_time(now), "done", 0);
+    json_t *o = json_pack("{s:s, s:s, s:b}", "model", run->model, "created_at", utc_now(6, now), "done", 0);
     json_t *said = chat ? json_pack("{s:s, s:s}", "role", "assistant", "content", "") : json_incref(o);
     if (!chat && o) json_object_set_new(o, "response", json_string(""));
     if (said && value) json_object_set_new(said, !chat && !strcmp(member, "content") ? "response" : member, value);
@@ -111,17 +100,8 @@ static void failed(ChatRun *run, int status, const char *type, const char *messa
     stream_line(run->call, error_json(run->call, status, type, NULL, NULL, message));
 }
 
-const ChatForm ollama_chat_form = {.prefix = "chat-",
-                                   .call_prefix = "call_",
-                                   .stream_type = "application/x-ndjson",
-                                   .event = event,
-                                   .end = end,
-                                   .failed = failed,
-                                   .free = answer_free};
-const ChatForm ollama_generate_form = {.prefix = "gen-",
-                                       .call_prefix = "call_",
-                                       .stream_type = "application/x-ndjson",
-                                       .event = event,
-                                       .end = end,
-                                       .failed = failed,
-                                       .free = answer_free};
+#define OLLAMA_FORM(ids)                                                                                               \
+    {.prefix = (ids), .call_prefix = "call_", .stream_type = "application/x-ndjson", .event = event, .end = end,       \
+     .failed = failed, .free = answer_free}
+const ChatForm ollama_chat_form = OLLAMA_FORM("chat-");
+const ChatForm ollama_generate_form = OLLAMA_FORM("gen-");

@@ -62,7 +62,7 @@ static bool take_think(ChatRequest *r, const json_t *body, Err *err) {
 
 static bool take_common(ChatRequest *r, const json_t *body, Err *err) {
     static const char latest[] = ":latest";
-    if (!chat_request_new(r, err) || !protocol_model(r, body, err)) return false;
+    if (!chat_request_new(r, err) || !request_model(r, body, err)) return false;
     size_t n = strlen(r->model), k = sizeof latest - 1;
     if (n > k && !strcmp(r->model + n - k, latest)) r->model[n - k] = 0;
     protocol_unknown(r, body, known);

@@ -17,9 +17,9 @@ static const char api_version[] = "0.13.0";
 static void loaded(Call *call, const ChatRequest *r, bool chat) {
     const char *name = server_model_name(call, r->model[0] ? r->model : NULL);
     const json_t *keep = json_object_get(call->json, "keep_alive");
-    char now[40];
+    char now[UTC_BYTES];
     if (!name) return;
-    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "model", name, "created_at", ollama_time(now), "done", 1,
+    json_t *o = json_pack("{s:s, s:s, s:b, s:s}", "model", name, "created_at", utc_now(6, now), "done", 1,
                           "done_reason", json_is_integer(keep) && json_integer_value(keep) == 0 ? "unload" : "load");
     if (chat) json_object_set_new(o, "message", json_pack("{s:s, s:s}", "role", "assistant", "content", ""));
     else json_object_set_new(o, "response", json_string(""));
@@ -69,10 +69,10 @@ static json_t *details(const QmModelInfo *i) {
 static json_t *model_row(const Call *call) {
     const Server *s = call->server;
     const QmModelInfo *i = qm_engine_info(s->model.engine);
-    char now[40], id[65], name[320];
+    char now[UTC_BYTES], id[65], name[320];
     snprintf(name, sizeof name, "%.256s%s", server_name(s), strchr(server_name(s), ':') ? "" : ":latest");
     id_of(s, i, id);
-    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o}", "name", name, "model", name, "modified_at", ollama_time(now),
+    return json_pack("{s:s, s:s, s:s, s:I, s:s, s:o}", "name", name, "model", name, "modified_at", utc_now(6, now),
                      "size", (json_int_t)i->weight_bytes, "digest", id, "details", details(i));
 }
 
@@ -124,7 +124,7 @@ static json_t *capabilities(const Server *s) {
 
 static void show(Call *call) {
     Err err = {0};
-    char now[40];
+    char now[UTC_BYTES];
     const json_t *name = json_object_get(call->json, "model");
     if (!name) name = json_object_get(call->json, "name");
     if (!json_is_text(name)) {
@@ -137,7 +137,7 @@ static void show(Call *call) {
     reply_json(call, 200,
                json_pack("{s:s, s:s, s:o, s:o, s:o, s:s}", "modelfile", "", "parameters", text ? text : "", "details",
                          details(i), "model_info", model_info(i), "capabilities", capabilities(call->server),
-                         "modified_at", ollama_time(now)));
+                         "modified_at", utc_now(6, now)));
     free(text);
 }
 

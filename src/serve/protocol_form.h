@@ -9,5 +9,4 @@ extern const ChatForm ollama_chat_form, ollama_generate_form;     /* ollama_answ
 
 /* Ollama's: the state of an answer's form; NULL: memory ended. */
 void *ollama_state(void);
-const char *ollama_time(char out[40]); /* now, as its answers write it */
 #endif

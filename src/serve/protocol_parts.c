@@ -2,15 +2,6 @@
 #include <string.h>
 #include "protocol_request.h"
 
-bool protocol_model(ChatRequest *r, const json_t *body, Err *err) {
-    const json_t *model = request_member(body, "model");
-    if (!model) return true;
-    if (!json_is_text(model) || json_string_length(model) >= sizeof r->model)
-        return request_wrong(r, err, "model", "expected a name of less than %zu bytes", sizeof r->model);
-    snprintf(r->model, sizeof r->model, "%s", json_string_value(model));
-    return true;
-}
-
 static bool among(const json_t *type, const char *const *types) {
     for (; *types; types++)
         if (type && json_is_word(type, *types)) return true;

@@ -14,7 +14,6 @@ bool ollama_generate_read(ChatRequest *r, const json_t *body, Err *err);
 
 /* ---- What the readers share (protocol_parts.c) ------------------------------------------------------------------- */
 
-bool protocol_model(ChatRequest *r, const json_t *body, Err *err);
 /* The texts of a string or of a list of parts whose type is one of `types` (NULL-terminated), a line end between them:
  * a new string. A part of another type is an error that names it. */
 json_t *protocol_text(ChatRequest *r, const json_t *content, const char *const *types, const char *where, Err *err);

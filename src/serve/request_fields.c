@@ -148,17 +148,8 @@ static bool read_own(ChatRequest *r, const json_t *body, Err *err) {
     return request_flag(r, options, "proof", &r->proof, err);
 }
 
-static bool read_model(ChatRequest *r, const json_t *body, Err *err) {
-    const json_t *model = request_member(body, "model");
-    if (!model) return true;
-    if (!json_is_text(model) || json_string_length(model) >= sizeof r->model)
-        return request_wrong(r, err, "model", "expected a name of less than %zu bytes", sizeof r->model);
-    snprintf(r->model, sizeof r->model, "%s", json_string_value(model));
-    return true;
-}
-
 bool request_fields(ChatRequest *r, const json_t *body, int64_t least, Err *err) {
-    return read_model(r, body, err) && read_length(r, body, least, err) &&
+    return request_model(r, body, err) && read_length(r, body, least, err) &&
            request_count(r, body, "n", 1, MAX_CHOICES, &r->n, err) &&
            request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) &&
            request_sampling(r, err) && request_stops(r, request_member(body, "stop"), "stop", err) &&

@@ -39,6 +39,15 @@ json_t *request_member(const json_t *body, const char *name) {
     return json_is_null(value) ? NULL : value;
 }
 
+bool request_model(ChatRequest *r, const json_t *body, Err *err) {
+    const json_t *model = request_member(body, "model");
+    if (!model) return true;
+    if (!json_is_text(model) || json_string_length(model) >= sizeof r->model)
+        return request_wrong(r, err, "model", "expected a name of less than %zu bytes", sizeof r->model);
+    snprintf(r->model, sizeof r->model, "%s", json_string_value(model));
+    return true;
+}
+
 bool request_flag(ChatRequest *r, const json_t *body, const char *name, bool *out, Err *err) {
     const json_t *value = request_member(body, name);
     if (!value) return true;

@@ -194,7 +194,7 @@ bool responses_request_read(ChatRequest *r, const json_t *body, Err *err) {
     if (!chat_request_new(r, err)) return false;
     protocol_unknown(r, body, known);
     r->include_usage = true;
-    return refuse(r, body, err) && protocol_model(r, body, err) &&
+    return refuse(r, body, err) && request_model(r, body, err) &&
            request_count(r, body, "max_output_tokens", 1, INT64_MAX, &r->max_new, err) && take_input(r, body, err) &&
            take_tools(r, body, err) && take_format(r, body, err) && take_thinking(r, body, err) &&
            request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) &&

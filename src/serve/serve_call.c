@@ -148,3 +148,13 @@ int64_t new_seed(void) {
 }
 
 int64_t wall_seconds(void) { return (int64_t)time(NULL); }
+
+const char *utc_now(int digits, char out[UTC_BYTES]) {
+    struct timespec now;
+    struct tm utc;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &utc);
+    size_t n = strftime(out, UTC_BYTES, "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(out + n, UTC_BYTES - n, ".%0*ldZ", digits, digits == 3 ? now.tv_nsec / 1000000 : now.tv_nsec / 1000);
+    return out;
+}
