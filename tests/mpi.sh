@@ -4,6 +4,7 @@
 #   spread_as RANK VARIABLE=VALUE RANKS ARGUMENTS...     likewise; one rank has that in its environment
 #   endless RANKS ARGUMENTS...         work without end in the background; returns when it runs, $running: how many ranks do
 #                                      until=FILE: when that is there
+#   each_in_its_folder                 makes $work/each.sh FOLDER COMMAND...: every rank runs it in FOLDER/RANK
 #   ended                              waits for its end: $status, $took seconds, $left ranks that are still there
 root='' until=''
 [ "$(id -u)" != 0 ] || root=--allow-run-as-root
@@ -40,6 +41,16 @@ spread_as() {
     timeout 100 mpirun $root --oversubscribe -n "$ranks" \
         sh -c '[ "$OMPI_COMM_WORLD_RANK" != "$0" ] || export "$1"; shift; exec "$@"' "$only" "$variable" "$QWENMESH" "$@" \
         >"$work/out" 2>"$work/err" </dev/null || status=$?
+}
+
+each_in_its_folder() {
+    cat >"$work/each.sh" <<'SCRIPT'
+#!/bin/sh
+cd "$1/$OMPI_COMM_WORLD_RANK" || exit 9
+shift
+exec "$@"
+SCRIPT
+    chmod +x "$work/each.sh"
 }
 
 # alive: how many of the ranks are; one that ended and that nobody has waited for yet is not.

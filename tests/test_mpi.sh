@@ -116,13 +116,7 @@ mkdir "$work/0" "$work/1"
 cp -r $tiny "$work/0/m"
 cp -r tests/golden/heads14-2 "$work/1/m"
 cp $tiny/golden.safetensors "$work/ids.st"
-cat >"$work/each.sh" <<'SCRIPT'
-#!/bin/sh
-cd "$1/$OMPI_COMM_WORLD_RANK" || exit 9
-shift
-exec "$@"
-SCRIPT
-chmod +x "$work/each.sh"
+each_in_its_folder
 program=$(realpath "$QWENMESH")
 each() {
     status=0

@@ -92,13 +92,7 @@ all 4 dp2,tp3 tiny --batch-size 4 --max-steps 1
 check "a rank with parts of two replicas" 'is 2' 'err "mesh dp2,tp3 over 4 processes"' 'no_err MPI_ABORT' '[ ! -e "$work/all/model.safetensors" ]'
 for rank in 0 1; do mkdir -p "$work/each/$rank" && cp -r "$work/tiny" "$work/each/$rank/m"; done
 cp tests/golden/heads14-2/config.json tests/golden/heads14-2/model.safetensors "$work/each/1/m"
-cat >"$work/each.sh" <<'SCRIPT'
-#!/bin/sh
-cd "$1/$OMPI_COMM_WORLD_RANK" || exit 9
-shift
-exec "$@"
-SCRIPT
-chmod +x "$work/each.sh"
+each_in_its_folder
 status=0
 # shellcheck disable=SC2086 # words
 timeout 60 mpirun $root --oversubscribe -n 2 "$work/each.sh" "$work/each" "$(realpath "$QWENMESH")" train -m m $options --mesh dp2 \

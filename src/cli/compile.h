@@ -1,6 +1,7 @@
 /* compile.h: what `compile` found out, and its reports. */
 #ifndef COMPILE_H
 #define COMPILE_H
+#include "../io/json.h"
 #include "../model/family.h"
 #include "../pjrt/buckets.h"
 #include "../pjrt/client.h"
@@ -34,4 +35,11 @@ bool compiled_memory(const Compiled *c, ChipMemory *out);
 /* Writes on stdout. */
 void compiled_markdown(const Compiled *c);
 bool compiled_json(const Compiled *c, Err *err);
+
+/* ---- What both reports are made of ------------------------------------------------------------------------------- */
+
+void compiled_int(json_t *object, const char *name, int64_t value);
+/* "ops", "collectives" by kind and mesh axis, "host_ops", "host_moves". */
+void compiled_tt_ops(json_t *object, const TtReport *report);
+bool compiled_print(json_t *report, Err *err); /* takes it */
 #endif

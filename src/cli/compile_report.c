@@ -127,32 +127,46 @@ void compiled_markdown(const Compiled *c) {
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-static void set_int(json_t *object, const char *name, int64_t value) {
+void compiled_int(json_t *object, const char *name, int64_t value) {
     json_object_set_new(object, name, json_integer((json_int_t)value));
 }
 
-static json_t *tt_json(const TtReport *r) {
-    json_t *o = json_object(), *ops = json_object(), *collectives = json_object();
-    for (int i = 0; i < r->ops; i++) set_int(ops, r->op[i].name, r->op[i].count);
+void compiled_tt_ops(json_t *o, const TtReport *r) {
+    json_t *ops = json_object(), *collectives = json_object();
+    for (int i = 0; i < r->ops; i++) compiled_int(ops, r->op[i].name, r->op[i].count);
     for (int k = 0; k < TT_COLLECTIVES; k++)
         json_object_set_new(collectives, tt_collective_name((TtCollective)k),
                             json_pack("{s:I,s:I}", "x", (json_int_t)r->collective[k][0], "y",
                                       (json_int_t)r->collective[k][1]));
     json_object_set_new(o, "ops", ops);
     json_object_set_new(o, "collectives", collectives);
-    set_int(o, "host_ops", r->host_ops);
-    set_int(o, "host_moves", r->host_moves);
-    set_int(o, "const_evals", r->const_evals);
-    set_int(o, "const_evals_on_host", r->const_eval_host);
-    set_int(o, "inputs", r->inputs);
-    set_int(o, "parameters", r->parameters);
-    set_int(o, "attention_ops_in_ttir", r->attention);
-    set_int(o, "parameter_bytes", r->parameter_bytes);
+    compiled_int(o, "host_ops", r->host_ops);
+    compiled_int(o, "host_moves", r->host_moves);
+}
+
+bool compiled_print(json_t *o, Err *err) {
+    char *dump = json_dumps(o, JSON_INDENT(1));
+    json_decref(o);
+    if (!dump) return err_as(err, QM_MEMORY, "out of memory: report");
+    printf("%s\n", dump);
+    free(dump);
+    return true;
+}
+
+static json_t *tt_json(const TtReport *r) {
+    json_t *o = json_object();
+    compiled_tt_ops(o, r);
+    compiled_int(o, "const_evals", r->const_evals);
+    compiled_int(o, "const_evals_on_host", r->const_eval_host);
+    compiled_int(o, "inputs", r->inputs);
+    compiled_int(o, "parameters", r->parameters);
+    compiled_int(o, "attention_ops_in_ttir", r->attention);
+    compiled_int(o, "parameter_bytes", r->parameter_bytes);
     json_object_set_new(o, "parameters_on_host", json_boolean(r->parameters_on_host));
-    set_int(o, "argument_bytes", r->argument_bytes);
-    set_int(o, "prepared_bytes", r->prepared_bytes);
-    set_int(o, "temporary_bytes", r->temporary_bytes);
-    set_int(o, "relayout_bytes", r->relayout_bytes);
+    compiled_int(o, "argument_bytes", r->argument_bytes);
+    compiled_int(o, "prepared_bytes", r->prepared_bytes);
+    compiled_int(o, "temporary_bytes", r->temporary_bytes);
+    compiled_int(o, "relayout_bytes", r->relayout_bytes);
     return o;
 }
 
@@ -160,11 +174,11 @@ static json_t *bucket_json(const CompiledBucket *b) {
     json_t *o = json_object();
     json_object_set_new(o, "name", json_string(b->name));
     json_object_set_new(o, "compile_seconds", json_real(b->seconds));
-    set_int(o, "text_bytes", b->text_bytes);
-    if (b->program_bytes >= 0) set_int(o, "program_bytes", b->program_bytes);
+    compiled_int(o, "text_bytes", b->text_bytes);
+    if (b->program_bytes >= 0) compiled_int(o, "program_bytes", b->program_bytes);
     if (b->has_memory) {
-        set_int(o, "argument_bytes", b->memory.arguments);
-        set_int(o, "temporary_bytes", b->memory.temporaries);
+        compiled_int(o, "argument_bytes", b->memory.arguments);
+        compiled_int(o, "temporary_bytes", b->memory.temporaries);
     }
     if (b->has_tt) json_object_set_new(o, "tt", tt_json(&b->tt));
     return o;
@@ -179,25 +193,20 @@ bool compiled_json(const Compiled *c, Err *err) {
     json_object_set_new(o, "plugin", json_string(c->plugin->platform));
     json_object_set_new(o, "device", json_string(c->plugin->device_kind));
     if (c->desc) json_object_set_new(o, "system_desc", json_string(c->desc));
-    set_int(o, "layers", c->layers);
-    set_int(o, "slots", c->slots);
-    set_int(o, "positions", c->positions);
-    set_int(o, "rows", c->rows);
+    compiled_int(o, "layers", c->layers);
+    compiled_int(o, "slots", c->slots);
+    compiled_int(o, "positions", c->positions);
+    compiled_int(o, "rows", c->rows);
     for (int i = 0; i < c->count; i++) json_array_append_new(buckets, bucket_json(&c->bucket[i]));
     json_object_set_new(o, "programs", buckets);
     if (compiled_memory(c, &m)) {
         json_t *chip = json_object();
         json_object_set_new(chip, "arch", json_string(c->bucket[0].tt.arch));
-        set_int(chip, "dram_bytes", m.dram);
-        set_int(chip, "usable_bytes", m.usable);
-        set_int(chip, "needed_bytes", m.total);
+        compiled_int(chip, "dram_bytes", m.dram);
+        compiled_int(chip, "usable_bytes", m.usable);
+        compiled_int(chip, "needed_bytes", m.total);
         json_object_set_new(chip, "fits", json_boolean(m.total <= m.usable));
         json_object_set_new(o, "chip", chip);
     }
-    char *dump = json_dumps(o, JSON_INDENT(1));
-    json_decref(o);
-    if (!dump) return err_as(err, QM_MEMORY, "out of memory: report");
-    printf("%s\n", dump);
-    free(dump);
-    return true;
+    return compiled_print(o, err);
 }

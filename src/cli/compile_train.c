@@ -8,6 +8,7 @@
 #include "../model/train_graph.h"
 #include "../pjrt/tt_result.h"
 #include "cli.h"
+#include "compile.h"
 #include "compile_train.h"
 
 enum { PROGRAMS = 2 };
@@ -223,29 +224,16 @@ static void step_print(const Step *s, int64_t layers) {
 
 /* ---- JSON -------------------------------------------------------------------------------------------------------- */
 
-static void set_int(json_t *object, const char *name, int64_t value) {
-    json_object_set_new(object, name, json_integer((json_int_t)value));
-}
-
 static json_t *part_json(const StepProgram *p, const char *name) {
-    json_t *o = json_object(), *ops = json_object(), *collectives = json_object();
+    json_t *o = json_object();
     json_object_set_new(o, "name", json_string(name));
     json_object_set_new(o, "compile_seconds", json_real(p->seconds));
-    set_int(o, "text_bytes", p->text_bytes);
-    if (p->has_memory) set_int(o, "argument_bytes", p->memory.arguments), set_int(o, "temporary_bytes", p->memory.temporaries);
-    for (int i = 0; i < p->tt.ops; i++) set_int(ops, p->tt.op[i].name, p->tt.op[i].count);
-    for (int k = 0; k < TT_COLLECTIVES; k++)
-        json_object_set_new(collectives, tt_collective_name((TtCollective)k),
-                            json_pack("{s:I,s:I}", "x", (json_int_t)p->tt.collective[k][0], "y",
-                                      (json_int_t)p->tt.collective[k][1]));
+    compiled_int(o, "text_bytes", p->text_bytes);
+    if (p->has_memory) compiled_int(o, "argument_bytes", p->memory.arguments), compiled_int(o, "temporary_bytes", p->memory.temporaries);
     if (p->has_tt) {
-        json_object_set(o, "ops", ops);
-        json_object_set(o, "collectives", collectives);
-        set_int(o, "host_ops", p->tt.host_ops);
-        set_int(o, "host_moves", p->tt.host_moves);
-        set_int(o, "temporary_bytes", p->tt.temporary_bytes);
+        compiled_tt_ops(o, &p->tt);
+        compiled_int(o, "temporary_bytes", p->tt.temporary_bytes);
     }
-    json_decref(ops), json_decref(collectives);
     return o;
 }
 
@@ -257,22 +245,17 @@ static bool step_json(const Step *s, Err *err) {
     json_object_set_new(o, "plugin", json_string(s->plugin->platform));
     for (int i = 0; i < PROGRAMS; i++) json_array_append_new(programs, part_json(&s->part[i], parts[i].name));
     json_object_set_new(o, "programs", programs);
-    set_int(chip, "frozen_bytes", s->bytes.frozen);
-    set_int(chip, "trained_bytes", s->bytes.trained);
-    set_int(chip, "moment_bytes", s->bytes.moments);
-    set_int(chip, "gradient_bytes", s->bytes.gradients);
+    compiled_int(chip, "frozen_bytes", s->bytes.frozen);
+    compiled_int(chip, "trained_bytes", s->bytes.trained);
+    compiled_int(chip, "moment_bytes", s->bytes.moments);
+    compiled_int(chip, "gradient_bytes", s->bytes.gradients);
     if (s->part[0].has_tt) {
-        set_int(chip, "needed_bytes", chip_bytes(s));
-        set_int(chip, "usable_bytes", s->part[0].tt.dram_usable);
+        compiled_int(chip, "needed_bytes", chip_bytes(s));
+        compiled_int(chip, "usable_bytes", s->part[0].tt.dram_usable);
         json_object_set_new(chip, "fits", json_boolean(chip_bytes(s) <= s->part[0].tt.dram_usable));
     }
     json_object_set_new(o, "chip", chip);
-    char *dump = json_dumps(o, JSON_INDENT(1));
-    json_decref(o);
-    if (!dump) return err_as(err, QM_MEMORY, "out of memory: report");
-    printf("%s\n", dump);
-    free(dump);
-    return true;
+    return compiled_print(o, err);
 }
 
 bool compile_train(const CompileTrain *o, ModelConfig *config, const Mesh *mesh, PjrtClient *client, Err *err) {

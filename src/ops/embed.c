@@ -1,5 +1,6 @@
-/* embed.c: y[t] = table[ids[t]]. embed_part is the same of a table whose rows devices share. The table is read as stored, row by row: only rows in use are touched. Of a packed
- * file with tied embeddings, whose only copy is the panels of the head, a row is one lane of its panel. */
+/* embed.c: y[t] = table[ids[t]]. embed_part is the same of a table whose rows devices share. The table is read as stored,
+ * row by row: only rows in use are touched. Of a packed file with tied embeddings, whose only copy is the panels of the
+ * head, a row is one lane of its panel. */
 #include <string.h>
 #include "../graph/lower_train.h"
 #include "call.h"

@@ -8,20 +8,11 @@
 #include <unistd.h>
 #include "../../src/base/hello.h"
 #include "../../src/infer/orders.h"
+#include "messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 enum { RANKS = 2, ORDERS_MOST = 40 };
-
-typedef struct Bytes { const uint8_t *at; size_t left; } Bytes;
-
-static bool hear(void *owner, void *data, size_t bytes, Err *err) {
-    Bytes *b = owner;
-    if (b->left < bytes) return err_set(err, "a message of %zu bytes is cut short", bytes);
-    memcpy(data, b->at, bytes);
-    b->at += bytes, b->left -= bytes;
-    return true;
-}
 
 static void check_hellos(Bytes b) {
     static Hello all[RANKS];

@@ -9,20 +9,11 @@
 #include "../../src/io/source.h"
 #include "../../src/train/follow_train.h"
 #include "../../src/train/initial.h"
+#include "messages.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 enum { ORDERS_MOST = 8, SEQ_LEN = 12 };
-
-typedef struct Bytes { const uint8_t *at; size_t left; } Bytes;
-
-static bool hear(void *owner, void *data, size_t bytes, Err *err) {
-    Bytes *b = owner;
-    if (b->left < bytes) return err_set(err, "a message of %zu bytes is cut short", bytes);
-    memcpy(data, b->at, bytes);
-    b->at += bytes, b->left -= bytes;
-    return true;
-}
 
 static void check_open(Bytes b) {
     static TrainOpen open, again;
