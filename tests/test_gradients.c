@@ -164,7 +164,7 @@ static void both_open(Both *b, const Case *c, const int64_t *shape, const Layout
     else c->build(&b->g);
     for (int id = 1; id < b->g.count; id++) {
         Node *n = &b->g.nodes[id];
-        n->keep = node_computed(n) && op_trains(n->op);
+        n->keep = node_computed(n) && op_trains(n->op) && !n->dead;
     }
     if (b->g.err.kind || err.kind || !mesh_parse(&mesh, layout->mesh, &err) ||
         !partition_new(&b->partition, &config, &mesh, false, &err) ||
