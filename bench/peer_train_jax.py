@@ -1,17 +1,19 @@
-"""A jitted training step of JAX on XLA CPU at a shape with random f32 weights, tensor-parallel over N virtual devices:
-forward, backward, clip by the global norm, AdamW, donated; parameters and moments are sharded as GSPMD likes them: rows of
-column-parallel matrices, columns of the others, rows of the vocabulary. Prints what the first step took, then one line a
-step: its seconds.
-Usage: peer_train_jax.py CONFIG.json BATCH SEQ STEPS DEVICES"""
+"""A jitted training step of JAX on XLA CPU at a shape with random f32 weights, over virtual devices: data-parallel and
+tensor-parallel: forward, backward, clip by the global norm, AdamW, donated; parameters and moments are sharded as GSPMD
+likes them: columns of column-parallel matrices, rows of the others, rows of the vocabulary. Prints what the first step took,
+then one line a step: its seconds and its loss.
+Usage: peer_train_jax.py CONFIG.json BATCH SEQ STEPS MESH, which is a number of devices, or dp2,tp4"""
 import json
 import os
+import re
 import sys
 import time
 
 settings = json.load(open(sys.argv[1]))
-batch, seq, steps, devices = map(int, sys.argv[2:6])
+batch, seq, steps = map(int, sys.argv[2:5])
+replicas, devices = map(int, (re.fullmatch(r"(?:dp(\d+),tp)?(\d+)", sys.argv[5])).groups("1"))
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=%d" % devices
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=%d" % (replicas * devices)
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,12 +23,12 @@ hidden, ffn, layers = (settings[k] for k in ("hidden_size", "intermediate_size",
 heads, kv, vocab = (settings[k] for k in ("num_attention_heads", "num_key_value_heads", "vocab_size"))
 tied, bias = settings.get("tie_word_embeddings", False), settings["model_type"].startswith("qwen2")
 channels = hidden // heads
-mesh = Mesh(np.array(jax.devices()), ("tp",))
+mesh = Mesh(np.array(jax.devices()).reshape(replicas, devices), ("dp", "tp"))
 rng = np.random.default_rng(0)
 
 
 def place(values, dim):
-    """Split along a dimension where the devices divide it; else a copy on each."""
+    """Split along a dimension where the devices of a replica divide it; else a copy on each."""
     parts = [None] * values.ndim
     if dim is not None and values.shape[dim] % devices == 0:
         parts[dim] = "tp"
@@ -102,7 +104,8 @@ def step(p, m, v, ids, number):
 
 keep = jax.tree.map(lambda x: x.sharding, params)
 run = jax.jit(step, donate_argnums=(0, 1, 2), out_shardings=(keep, keep, keep, None))
-ids = jnp.asarray((np.arange(batch)[:, None] * 7919 + np.arange(seq) * 104729) % vocab)
+ids = jax.device_put(((np.arange(batch)[:, None] * 7919 + np.arange(seq) * 104729) % vocab).astype(np.int32),
+                     NamedSharding(mesh, P("dp")))
 first, second = moments
 for number in range(1, steps + 2):
     start = time.perf_counter()
