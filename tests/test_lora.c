@@ -694,6 +694,40 @@ static Adapters *fresh(const AdapterInit *init, Err *err) {
     return a;
 }
 
+/* A tied model: what is saved has its numbers, and the other of embedding and head stays frozen. */
+static void saved_whole(void **state) {
+    (void)state;
+    static const struct { const char *saved; bool embedding, head, tied; int norms; } saved[] = {
+        {"lm_head", false, true, false, 0}, {"embed_tokens", true, false, false, 0},
+        {"embed_tokens,lm_head", true, true, false, 0}, {"input_layernorm,v_proj", false, false, true, 2},
+        {"norm", false, false, true, 5}, /* PEFT's rule: the end of a name */
+    };
+    QmEngineOptions plain = options_of(MODEL, NULL);
+    logits_of(&plain, first);
+    for (size_t i = 0; i < sizeof saved / sizeof *cases; i++) {
+        Opened o;
+        Err err = {0};
+        int norms = 0;
+        const AdapterInit init = {.rank = 2, .saved = saved[i].saved};
+        if (!opened_new(&o, MODEL, fresh(&init, &err), &err)) fail_msg("%s", err.text);
+        for (int64_t k = 0; k < o.adapters->tensor_count; k++)
+            norms += strstr(o.adapters->tensors[k].name, "norm.weight") != NULL;
+        const WeightTensor *embedding = adapters_find(o.adapters, "model.embed_tokens.weight");
+        const WeightTensor *head = adapters_find(o.adapters, "lm_head.weight");
+        bool trained[] = {embedding && !embedding->frozen, head && !head->frozen};
+        if (trained[0] != saved[i].embedding || trained[1] != saved[i].head || norms != saved[i].norms ||
+            o.config.tied != saved[i].tied || o.adapters->count != (i == 3 ? 2 : 4))
+            fail_msg("%s: embedding %d, head %d, %d norms, tied %d, %lld linears", saved[i].saved, trained[0],
+                     trained[1], norms, o.config.tied, (long long)o.adapters->count);
+        const char *out = in_folder("saved");
+        if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
+        plain.lora = out;
+        logits_of(&plain, second);
+        same(saved[i].saved, first, second);
+        opened_free(&o);
+    }
+}
+
 static void begun_anew(void **state) {
     (void)state;
     AdapterInit init = {.rank = 6, .alpha = 12, .targets = "all-linear", .seed = 3, .dropout = 0.25, .base = MODEL "/"};
@@ -743,6 +777,8 @@ static void begun_anew(void **state) {
         {{.targets = "q_proj,,k_proj"}, "expected NAME"}, {{.rank = 1 << 20}, "expected 1 to 65536"},
         {{.targets = "model"}, "no linear called model"},
         {{.targets = "embed_tokens"}, "no linear called embed_tokens"},
+        {{.saved = "q_proj,v_proj"}, "not saved whole"}, {{.saved = ""}, "expected NAME"},
+        {{.saved = "nothing"}, "no module called nothing"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         Err err = {0};
@@ -1010,7 +1046,7 @@ int main(void) {
         cmocka_unit_test(a_head_with_an_adapter), cmocka_unit_test(merged_into_a_folder),
         cmocka_unit_test(merged_bases),         cmocka_unit_test(written_is_read),
         cmocka_unit_test(names_of_files),
-        cmocka_unit_test(begun_anew),           cmocka_unit_test(bad_configurations),    cmocka_unit_test(bad_tensors),
+        cmocka_unit_test(begun_anew), cmocka_unit_test(saved_whole),           cmocka_unit_test(bad_configurations),    cmocka_unit_test(bad_tensors),
         cmocka_unit_test(bad_places),           cmocka_unit_test(chosen_in_one_batch),
         cmocka_unit_test(chosen_by_requests),   cmocka_unit_test(bad_choices),
     };

@@ -161,12 +161,14 @@ run train -m "$model" --data "$data" -o "$work/none" --eval gsm8k --task-data "$
 check "a task without data is an error before the first step" 'is 1' 'err "test.jsonl"' '[ ! -e "$work/none" ]'
 
 # ---- An adapter ------------------------------------------------------------------------------------------------------
-train lora --lora-r 4 --lora-targets all-linear
+saved="--modules-to-save embed_tokens,norm"
+train lora --lora-r 4 --lora-targets all-linear $saved
 check "--lora-r: PEFT's two files at the root, and what it began with" 'is 0' 'out "the adapter is in"' '[ -s "$work/lora/adapter_config.json" ]' '[ -s "$work/lora/adapter_model.safetensors" ]' '[ -s "$work/lora/initial/adapter_model.safetensors" ]' '[ ! -e "$work/lora/model.safetensors" ]'
-begin lora2 --lora-r 4 --lora-targets all-linear --mesh 2x2
+begin lora2 --lora-r 4 --lora-targets all-linear $saved --mesh 2x2
 until_step lora2 5
 end INT
-train lora2 --lora-r 4 --lora-targets all-linear --mesh dp2,tp2 --resume "$work/lora2"
+train lora2 --lora-r 4 --lora-targets all-linear $saved --mesh dp2,tp2 --resume "$work/lora2"
+check "--modules-to-save: in its files" 'tr -d " \n" <"$work/lora/adapter_config.json" | grep -q "modules_to_save.:..embed_tokens.,.norm."' 'grep -aq "base_model.model.model.layers.0.input_layernorm.weight" "$work/lora/adapter_model.safetensors"' '! cmp -s "$work/lora/initial/adapter_model.safetensors" "$work/lora/adapter_model.safetensors"'
 check "an adapter: the same bytes on another mesh, cut short and resumed" 'is 0' 'same_as lora lora2 adapter_model.safetensors' 'same_as lora lora2 checkpoint-27/optimizer.safetensors'
 run forward -m "$model" --lora "$work/lora" --in tests/golden/tiny/golden.safetensors --out "$work/with.st"
 check "--lora takes it" 'is 0' '! cmp -s "$work/with.st" "$work/f.st"'
@@ -174,6 +176,10 @@ train lora3 --init-adapter "$work/lora" --max-steps 2
 check "--init-adapter goes on with it" 'is 0' '[ -s "$work/lora3/adapter_model.safetensors" ]'
 train lora4 --lora-r 4 --lora-targets nothing
 check "a target that is none is an error" 'is 2' 'err "no linear called nothing"'
+train lora5 --lora-r 4 --modules-to-save lm_head,nothing
+check "and a saved module that is none" 'is 2' 'err "no module called nothing"'
+train lora6 --modules-to-save lm_head
+check "and one without an adapter" 'is 2' 'err "modules-to-save"'
 
 # ---- Classes ---------------------------------------------------------------------------------------------------------
 for word in good great fine nice; do echo "{\"text\":\"$word film\",\"label\":\"pos\"}"; echo "{\"text\":\"not $word at all\",\"label\":\"neg\"}"; done >"$work/class.jsonl"

@@ -148,6 +148,7 @@ int cmd_compile(int argc, char **argv) {
         TEXT("optim", 0, &optim, "adamw|sgd", "with --train: the optimizer (default adamw)"),
         INT("lora-r", 0, &t.plan.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
         TEXT("lora-targets", 0, &t.plan.lora_targets, "NAMES", "with --train: linears that get one"),
+        TEXT("modules-to-save", 0, &t.plan.modules_to_save, "NAMES", "with --train: modules trained whole beside it"),
         FLAG("ema", 0, &t.plan.ema, "with --train: averages of the weights are kept"),
         FLAG("recompute", 0, &t.plan.recompute, "with --train: layers are computed again"),
     };

@@ -182,6 +182,7 @@ int cmd_plan(int argc, char **argv) {
         TEXT("optim", 0, &optim, "adamw|sgd", "with --train: whose moments (default adamw)"),
         INT("lora-r", 0, &t.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
         TEXT("lora-targets", 0, &t.lora_targets, "NAMES", "with --train: linears that get one (default q_proj,v_proj)"),
+        TEXT("modules-to-save", 0, &t.modules_to_save, "NAMES", "with --train: modules trained whole beside it"),
         FLAG("ema", 0, &t.ema, "with --train: averages of the weights are kept, too"),
         FLAG("recompute", 0, &t.recompute, "with --train: layers are computed again in the backward pass"),
     };

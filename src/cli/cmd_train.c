@@ -112,6 +112,7 @@ static bool of_training(const char *name) {
     FLOAT("lora-alpha", 0, &o->lora_alpha, 1e-6, 1e6, "A", "its scale is A/R (default 8, as PEFT's)"),                 \
     FLOAT("lora-dropout", 0, &o->lora_dropout, 0, 0.99, "P", "of what goes into an adapter (default 0)"),              \
     TEXT("lora-targets", 0, &o->lora_targets, "NAMES", "linears that get one, or all-linear (default q_proj,v_proj)"), \
+    TEXT("modules-to-save", 0, &o->modules_to_save, "NAMES", "modules trained whole beside it, as lm_head,norm"),      \
     FLAG("rslora", 0, &o->rslora, "scale by A/sqrt(R)"),                                                               \
     FLAG("dora", 0, &o->dora, "magnitudes apart from directions"),                                                     \
     TEXT("init-adapter", 0, &o->init_adapter, "DIR", "go on from this PEFT adapter; it says rank and targets")

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../model/adapter_fresh.h"
+#include "../model/family.h"
 #include "../model/train_graph.h"
 #include "../ops/lanes.h"
 #include "plan_train.h"
@@ -180,11 +181,14 @@ static bool print_devices(const PlanTrain *o, const Training *kept, const Traini
 }
 
 Adapters *plan_adapter(const PlanTrain *o, ModelConfig *config, Weights **adapted, Err *err) {
-    const AdapterInit init = {.rank = o->lora_r, .targets = o->lora_targets};
+    const AdapterInit init = {.rank = o->lora_r, .targets = o->lora_targets, .saved = o->modules_to_save};
+    const Family *f = family_of(config);
     Adapters *a = adapters_fresh(&init, config, err);
     if (a && adapters_configure(a, config, err) && (*adapted = weights_new(NULL, 0, err)) &&
-        weights_add(*adapted, a->tensors, a->tensor_count, err))
+        weights_add(*adapted, a->tensors, a->tensor_count, err)) {
+        config->tied &= !adapters_find(a, f->embedding) && !adapters_find(a, f->head); /* as adapters_join has it */
         return a;
+    }
     adapters_free(a);
     return NULL;
 }

@@ -10,7 +10,7 @@
 typedef struct PlanTrain {
     int64_t seq_len, batch, micro;
     int64_t lora_r;           /* 0: the model is trained; else an adapter of this rank on lora_targets (NULL: PEFT's) */
-    const char *lora_targets;
+    const char *lora_targets, *modules_to_save;
     bool sgd, ema, recompute, program;
     double memory;
 } PlanTrain;

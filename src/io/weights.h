@@ -21,6 +21,7 @@ typedef struct WeightTensor {
     size_t panel_bytes;     /* of all panels                                                                      */
     bool generated;         /* its pages are those of other tensors, too                                          */
     bool added;             /* by weights_add: not of the checkpoint's files                                      */
+    bool frozen;            /* added, but with the checkpoint's own numbers: no part of what was added            */
     bool gain;              /* of a norm: for weights_random                                                      */
     bool used;              /* set by weights_find                                                                */
 } WeightTensor;

@@ -23,6 +23,7 @@ static bool untie(Adapters *a, ModelConfig *c, Weights *weights, Err *err) {
     if (!t) return false;
     copy.name = t->name;
     copy.added = true;
+    copy.frozen = other == base;
     *t = copy;
     return true;
 }
@@ -77,8 +78,23 @@ static bool norm_join(Adapters *a, const LinearAdapter *l, Weights *weights, Err
     return ok;
 }
 
+/* What a new adapter has in the place of the model's weights begins with their numbers. */
+static bool saved_fill(const Adapters *a, const ModelConfig *c, Weights *weights, Err *err) {
+    const Family *f = family_of(c);
+    for (int64_t i = 0; i < a->tensor_count; i++) {
+        const WeightTensor *to = &a->tensors[i], *w;
+        if (!strncmp(to->name, ADAPTER_PREFIX, sizeof ADAPTER_PREFIX - 1)) continue;
+        bool head = c->tied && !strcmp(to->name, f->head);
+        if (!(w = weights_find(weights, head ? f->embedding : to->name)) || w->rank != to->rank ||
+            w->dim[0] != to->dim[0] || (w->rank == 2 && w->dim[1] != to->dim[1]))
+            return err_set(err, "the model lacks %s, or has another shape of it", to->name);
+        if (!weight_rows(w, 0, w->dim[0], (float *)(uintptr_t)to->data, err)) return false;
+    }
+    return true;
+}
+
 bool adapters_join(Adapters *a, ModelConfig *c, Weights *weights, Err *err) {
-    if (!untie(a, c, weights, err)) return false;
+    if ((a->fresh && !saved_fill(a, c, weights, err)) || !untie(a, c, weights, err)) return false;
     for (int64_t i = 0; i < a->count; i++)
         if (a->linears[i].dora && !norm_join(a, &a->linears[i], weights, err)) return false;
     return weights_add(weights, a->tensors, a->tensor_count, err);

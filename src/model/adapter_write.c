@@ -127,7 +127,7 @@ bool adapter_write(const Adapters *a, const ModelConfig *c, const char *folder, 
     int64_t count = 0;
     for (int64_t i = 0; tensors && i < a->tensor_count; i++) {
         const WeightTensor *t = &a->tensors[i];
-        if (ends_in(t->name, ADAPTER_NORM)) continue;
+        if (t->frozen || ends_in(t->name, ADAPTER_NORM)) continue;
         list[count] = (Written){.tensor = t, .read = read, .owner = owner};
         adapter_file_name(a, c, t->name, list[count].name, sizeof list->name);
         tensors[count] = (SaveTensor){.name = list[count].name, .rank = t->rank, .dim = {t->dim[0], t->dim[1]},

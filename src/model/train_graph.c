@@ -10,7 +10,7 @@
 
 static bool is_trained(const char *name, Weights *adapted) {
     const WeightTensor *w = adapted ? weights_find(adapted, name) : NULL;
-    return !adapted || (w && w->added);
+    return !adapted || (w && w->added && !w->frozen);
 }
 
 /* It is written, but has no gradient. */

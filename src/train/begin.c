@@ -3,32 +3,9 @@
 #include "../base/output_folder.h"
 #include "../model/adapter_fresh.h"
 #include "../model/adapter_write.h"
-#include "../model/family.h"
-#include "../model/weight_rows.h"
 #include "begin.h"
 #include "initial.h"
 #include "task_head.h"
-
-/* The head is trained whole: the adapter has what stands in `weights` of it. */
-static bool bring_head(Adapters *a, const ModelConfig *c, Weights *weights, Err *err) {
-    static const char *const parts[] = {"weight", "bias"};
-    const HeadRow *head = &head_table[c->head];
-    AdapterConfig *of = &a->file[0]->config;
-    if (!head->weight) return true;
-    of->saved.list = arena_new(&of->arena, 1, sizeof *of->saved.list, "a head", err);
-    if (!of->saved.list) return false;
-    of->saved.list[of->saved.count++] = head->weight;
-    for (int i = 0; i < 1 + head->bias; i++) {
-        char name[64];
-        snprintf(name, sizeof name, "%s.%s", head->weight, parts[i]);
-        const WeightTensor *w = weights_find(weights, name);
-        if (!w || w->rank != 2 - i)
-            return err_set(err, "the model's head '%s' lacks %s", head->name, name);
-        float *to = adapters_floats(a, name, a->file[0]->path, w->dim[0], i ? 0 : w->dim[1], err);
-        if (!to || !weight_rows(w, 0, w->dim[0], to, err)) return false;
-    }
-    return true;
-}
 
 static bool fresh_adapter(const TrainOptions *o, TrainTask task, int64_t labels, Source *source, const char *folder,
                           Err *err) {
@@ -36,6 +13,7 @@ static bool fresh_adapter(const TrainOptions *o, TrainTask task, int64_t labels,
                               .alpha = o->lora_alpha,
                               .dropout = o->lora_dropout,
                               .targets = o->lora_targets,
+                              .saved = o->modules_to_save,
                               .rslora = o->rslora,
                               .dora = o->dora,
                               .seed = (uint64_t)o->seed,
@@ -50,7 +28,6 @@ static bool fresh_adapter(const TrainOptions *o, TrainTask task, int64_t labels,
               (adapters = adapters_fresh(&init, config, err)) &&
               adapters_configure(adapters, config, err) && (weights = model_weights(config, source, err)) &&
               (!missing || task_head_begin(config, source, (uint64_t)o->seed, weights, &head, err)) &&
-              bring_head(adapters, config, weights, err) &&
               (config_untie(config, weights), true) && /* magnitudes are norms of the rows */
               adapters_join(adapters, config, weights, err) &&
               adapter_save(adapters, config, folder, DTYPE_F32, NULL, NULL, err);

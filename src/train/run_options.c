@@ -103,6 +103,7 @@ static bool lora_check(const TrainOptions *o, Err *err) {
         {"lora-alpha", o->lora_alpha > 0},
         {"lora-dropout", o->lora_dropout > 0},
         {"lora-targets", o->lora_targets},
+        {"modules-to-save", o->modules_to_save},
         {"rslora", o->rslora},
         {"dora", o->dora},
     };

@@ -33,7 +33,7 @@ typedef struct TrainOptions {
     /* LoRA. */
     int64_t lora_r;                    /* 0: none                                                                    */
     double lora_alpha, lora_dropout;   /* alpha 0: not given                                                         */
-    const char *lora_targets, *init_adapter;
+    const char *lora_targets, *modules_to_save, *init_adapter;
     bool rslora, dora;
     /* Evaluation and files. */
     int64_t eval_steps, save_steps, keep; /* 0: at the end of epochs; none but the model at the end; all             */

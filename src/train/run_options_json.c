@@ -26,6 +26,8 @@ json_t *train_options_json(const TrainOptions *o, int64_t steps, int64_t rows, i
              json_object_set_new(j, "lora_dropout", json_real(o->lora_dropout)) == 0 &&
              json_object_set_new(j, "lora_targets", json_string(o->lora_targets ? o->lora_targets : "q_proj,v_proj")) ==
                  0 &&
+             (!o->modules_to_save ||
+              json_object_set_new(j, "modules_to_save", json_string(o->modules_to_save)) == 0) &&
              json_object_set_new(j, "rslora", json_boolean(o->rslora)) == 0 &&
              json_object_set_new(j, "dora", json_boolean(o->dora)) == 0;
     json_decref(more), json_decref(last);
