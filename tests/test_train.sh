@@ -159,6 +159,8 @@ train task --max-steps 2 --eval gsm8k --limit 2 --task-data tests/data/gsm8k
 check "--eval gsm8k: a score at each evaluation, in the log" 'is 0' 'err "% right"' 'grep -q "\"gsm8k\":0.[05]" "$work/task.jsonl"' '[ ! -e "$work/task/scored" ]'
 run train -m "$model" --data "$data" -o "$work/none" --eval gsm8k --task-data "$work/nowhere"
 check "a task without data is an error before the first step" 'is 1' 'err "test.jsonl"' '[ ! -e "$work/none" ]'
+run train -m "$model" --data "$data" -o "$data" --max-steps 1
+check "a file where the model is to be: an error before the first step" 'is 1' 'err "expected a folder, got a file"' '! err "loss"'
 
 # ---- An adapter ------------------------------------------------------------------------------------------------------
 saved="--modules-to-save embed_tokens,norm"

@@ -106,6 +106,15 @@ static bool find_begin(TrainRun *run, Err *err) {
     return !err->kind;
 }
 
+/* A place where no model can be written is an error before the first step, not behind the last. */
+static bool can_write(const TrainOptions *o, Err *err) {
+    OutputFolder folder;
+    if (!o->out || o->max_steps == 0) return true;
+    if (!output_folder_open(&folder, o->out, FOLDER_ADD, err)) return false;
+    output_folder_close(&folder);
+    return true;
+}
+
 /* What the trainer is told but for what the data says. */
 static TrainerOptions trainer_options(const TrainRun *run) {
     const TrainOptions *o = options_of(run);
@@ -122,7 +131,8 @@ TrainRun *train_run_open(const TrainJob *job, Err *err) {
     const TrainOptions *o = options_of(run);
     const TrainerOptions t = trainer_options(run);
     if ((o->max_steps == 0 || trainer_allows(&t, err)) && config_load(&run->config, job->source, err) &&
-        (!o->out || model_folder_allowed(job->source, o->out, err)) && find_begin(run, err) && open_data(run, err))
+        (!o->out || model_folder_allowed(job->source, o->out, err)) && find_begin(run, err) && open_data(run, err) &&
+        can_write(o, err))
         return run;
     train_run_close(run);
     return NULL;
