@@ -77,6 +77,8 @@ typedef struct QmSource QmSource;
  * error. Whoever opened it closes it, at any time: what came from it keeps what it needs. */
 QM_API QmSource *qm_source_open(const char *path, QmErr *err);
 QM_API void qm_source_close(QmSource *source);
+/* Whether the files have a tokenizer: a model without one takes and gives ids. */
+QM_API bool qm_source_has_tokenizer(QmSource *source);
 
 /* ---- Engine: a model on a mesh ------------------------------------------------------------------------------- */
 
@@ -124,6 +126,7 @@ typedef struct QmEngineOptions {
 QM_API void qm_engine_options(QmEngineOptions *options);
 
 typedef struct QmModelInfo {
+    /* Up to max_positions: what the model is. From there on: how it was opened. */
     char architecture[32];
     char head[16];                           /* "causal", "sequence", "token", "question" or "none": qm_engine_output */
     char problem_type[32];                   /* of a head with labels; "": not said          */
@@ -150,6 +153,8 @@ QM_API QmEngine *qm_engine_open(const QmEngineOptions *options, QmErr *err);
 QM_API QmEngine *qm_engine_open_from(QmSource *source, const QmEngineOptions *options, QmErr *err);
 QM_API void qm_engine_close(QmEngine *engine);
 QM_API const QmModelInfo *qm_engine_info(const QmEngine *engine);
+/* What the configuration says, without weights and engine: the members up to max_positions; the others are 0. */
+QM_API bool qm_source_info(QmSource *source, QmModelInfo *info, QmErr *err);
 
 /* ---- Session: one timeline ----------------------------------------------------------------------------------- */
 
@@ -282,6 +287,45 @@ QM_API const char *qm_tokenizer_piece(const QmTokenizer *tokenizer, int32_t id, 
 QM_API int64_t qm_tokenizer_chat(const QmTokenizer *tokenizer, const char *messages_json, size_t bytes,
                                  bool add_generation_prompt, int32_t **ids, char **text, QmErr *err);
 
+/* ---- Chat templates without a tokenizer -------------------------------------------------------------------------- */
+
+typedef struct QmTemplate QmTemplate;
+typedef struct QmSpan { size_t start, end; } QmSpan;
+
+/* "qwen2.5", "chatml", or a file: a name with a slash or ending in .jinja. NULL on error. */
+QM_API QmTemplate *qm_template_open(const char *name, QmErr *err);
+QM_API void qm_template_close(QmTemplate *chat);
+/* A tokenizer's own, or what qm_tokenizer_set_chat made it: the tokenizer's, not to be closed. */
+QM_API const QmTemplate *qm_tokenizer_template(const QmTokenizer *tokenizer);
+/* As qm_tokenizer_set_chat_argument. */
+QM_API bool qm_template_argument(QmTemplate *chat, const char *assignment, QmErr *err);
+/* Renders a JSON object with "messages", "tools", "documents" and "variables" as transformers does: messages go to the
+ * template as they are, and "add_generation_prompt" is a variable. The text is malloc'ed, [*bytes] and a NUL; NULL on
+ * error. *spans, if asked for: [*span_count], malloc'ed: where the template's generation blocks lie, in characters. */
+QM_API char *qm_template_render(const QmTemplate *chat, const char *json, size_t json_bytes, size_t *bytes,
+                                QmSpan **spans, size_t *span_count, QmErr *err);
+
+/* ---- Vectors of texts -------------------------------------------------------------------------------------------- */
+
+/* What becomes of the states of a text's tokens. */
+typedef struct QmPooling {
+    bool mean;                /* the mean over all tokens; else the last one's state                             */
+    bool normalize;           /* divided by its length (L2)                                                      */
+    int64_t max_tokens;       /* a longer text is cut to so many ids by who makes them; 0: not said              */
+} QmPooling;
+
+/* What the model's sentence-transformers files say (modules.json, 1_Pooling, sentence_bert_config.json); without them
+ * the last token's state, normalised. A module or pooling that this library has not is an error. */
+QM_API bool qm_source_pooling(QmSource *source, QmPooling *pooling, QmErr *err);
+/* The text that goes before every text, malloc'ed: of config_sentence_transformers.json by its name, or with NULL its
+ * default one, "" where it has none. NULL on error. */
+QM_API char *qm_source_prompt(QmSource *source, const char *name, QmErr *err);
+/* vectors [count][qm_engine_output "states"]: of texts as ids, ids[i] of counts[i] >= 1, ended by qm_tokenizer_end
+ * where there is one. The engine is one of QmEngineOptions.head "none"; its free slots are used, one at least, and are
+ * free afterwards. Returns how many vectors are done; fewer than `count` on error, of the text with that number. */
+QM_API int64_t qm_embed(QmEngine *engine, const QmPooling *pooling, const int32_t *const *ids, const int64_t *counts,
+                        int64_t count, float *vectors, QmErr *err);
+
 /* ---- Generation ------------------------------------------------------------------------------------------------ */
 
 /* What to generate and how to choose tokens. Names and meanings are those of a request of `qwenmesh generate`: Hugging
@@ -295,10 +339,30 @@ typedef struct QmParameters QmParameters;
 
 /* A model's own: its generation_config.json and its ends of sequences. NULL on error. */
 QM_API QmParameters *qm_parameters_new(QmSource *source, QmErr *err);
+/* The same without its generation_config.json, but for the ends of sequences that this has. */
+QM_API QmParameters *qm_parameters_plain(QmSource *source, QmErr *err);
 QM_API QmParameters *qm_parameters_copy(const QmParameters *parameters, QmErr *err);
 QM_API void qm_parameters_free(QmParameters *parameters);
 /* The members of a JSON object on top, all of them or, on error, none. A name that is not known is an error. */
 QM_API bool qm_parameters_set(QmParameters *parameters, const char *json, size_t bytes, QmErr *err);
+/* The same of an object that has members of the caller's own, too: `others` names them (NULL-terminated; NULL: none), and
+ * they are not looked at. `where` begins messages. */
+QM_API bool qm_parameters_read(QmParameters *parameters, const char *json, size_t bytes, const char *const *others,
+                               const char *where, QmErr *err);
+/* One more stop string, [bytes] of any value. */
+QM_API bool qm_parameters_stop(QmParameters *parameters, const char *text, size_t bytes, const char *where, QmErr *err);
+/* What binds the text, in place of what did, as it stands in a file: kind "grammar", "regex" or "json_schema". */
+QM_API bool qm_parameters_structure(QmParameters *parameters, const char *kind, const char *text, size_t bytes,
+                                    const char *where, QmErr *err);
+/* What ends a turn of a chat ends an answer, too, unless ends were set: as QmRequest.chat has it, for who shows them. */
+QM_API void qm_parameters_chat(QmParameters *parameters, const QmTokenizer *tokenizer);
+/* What is in force of a parameter that is a number or true (1) or false (0), by its name; NaN: there is none of that
+ * name. max_length is 0 where max_new_tokens counts, logprobs and prompt_logprobs are -1 where none are told. */
+QM_API double qm_parameters_number(const QmParameters *parameters, const char *name);
+/* The search that they ask for, as "beams"; NULL: token after token. */
+QM_API const char *qm_parameters_search(const QmParameters *parameters);
+/* Whether this engine's vocabulary has the ids that they name; qm_generator_add asks, too. */
+QM_API bool qm_parameters_check(const QmParameters *parameters, const QmEngine *engine, QmErr *err);
 QM_API char *qm_parameters_text(const QmParameters *parameters, QmErr *err); /* one line of what is in force, malloc'ed */
 QM_API int64_t qm_parameters_slots(const QmParameters *parameters); /* QmEngineOptions.slots that they need at least */
 QM_API bool qm_parameters_hidden(const QmParameters *parameters);   /* whether they need QmEngineOptions.hidden */
@@ -317,7 +381,8 @@ typedef struct QmSequence {
     int64_t count;
     const char *text;         /* [bytes], and a NUL; special tokens left out                                     */
     size_t bytes;
-    const char *finish;       /* "stop", "length", "time", "interrupted", "none_allowed", "grammar_budget"        */
+    const char *finish;       /* "stop", "length", "time", "interrupted", "none_allowed", "grammar_budget",
+                                 "invalid_logits"                                                                */
     double score;             /* by which several are ranked                                                     */
     const QmLogprob *logprobs; /* [count][1 + alternatives] the token itself, then the likeliest, a missing one with
                                  id -1; NULL: not asked for */
@@ -330,7 +395,8 @@ typedef struct QmSequence {
 typedef struct QmAnswer {
     int64_t request;
     const QmErr *failed;      /* why there is no answer; NULL: there is                                          */
-    const QmSequence *sequences; /* [count] best first                                                          */
+    const QmSequence *sequences; /* [count] best first. Where it failed because logits were not numbers: one, of what
+                                 came before, with finish "invalid_logits"                                       */
     int64_t count;
     int64_t prompt, reused;   /* tokens of it; those that a cache had already                                    */
     int64_t drafted, accepted;
@@ -396,6 +462,13 @@ QM_API bool qm_generator_busy(QmGenerator *generator); /* whether a request has 
  * slot or has ended. */
 QM_API int64_t qm_generator_waiting(QmGenerator *generator);
 QM_API int64_t qm_generator_position(QmGenerator *generator, int64_t request);
+/* Of all requests so far. */
+typedef struct QmGeneratorStats {
+    int64_t prompt, reused, decoded; /* tokens fed of prompts, found in caches, fed one by one                    */
+    int64_t copied;           /* of those found, in another slot's cache                                         */
+    int64_t steps;
+} QmGeneratorStats;
+QM_API void qm_generator_stats(const QmGenerator *generator, QmGeneratorStats *stats);
 /* Until there is something to do, or the time is over. */
 QM_API void qm_generator_wait(QmGenerator *generator, double seconds);
 

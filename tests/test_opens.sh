@@ -34,6 +34,14 @@ traced generate -m "$folder" --in /dev/null --out -
 check "generate, a folder" 'is 0' 'files 11' each_once
 traced tokenize -m "$folder" hi
 check "tokenize, a folder: no weights" 'is 0' 'files 3' each_once 'not_opened safetensors'
+mkdir "$folder/1_Pooling"
+echo '[{"type": "x.Transformer", "path": ""}, {"type": "x.Pooling", "path": "1_Pooling"}]' >"$folder/modules.json"
+echo '{"pooling_mode_mean_tokens": true}' >"$folder/1_Pooling/config.json"
+echo '{"prompts": {"query": "a "}}' >"$folder/config_sentence_transformers.json"
+echo '{"max_seq_length": 9}' >"$folder/sentence_bert_config.json"
+traced embed -m "$folder" -p hi --prompt-name query
+check "embed, a folder of sentence-transformers" 'is 0' 'files 14' each_once
+rm -r "$folder/modules.json" "$folder/1_Pooling" "$folder"/*sentence*
 traced plan "$folder" --mesh 2x4
 check "plan, a folder" 'is 0' each_once
 echo "The cat sat on the mat." >"$work/text"

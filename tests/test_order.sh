@@ -40,6 +40,41 @@ done
 families=$(sed -n 's/^ *\.name = "\([a-z0-9_]*\)".*/\1/p' src/model/family.c | tr '\n' '|')
 found=$(grep -nE "\"(${families%|})\"" src/*/*.[ch] | grep -vE '^src/model/family.c:|^src/text/tokenizer_gguf.c:.*SPLIT_QWEN2' | tr '\n' ' ')
 check "families are rows: $families and nobody else names one: $found" '[ "$families" != "|" ]' '[ -z "$found" ]'
+# The door: these commands, and all of src/cli and src/eval that they include, know the model by qwenmesh.h alone. Beside
+# it stand src/base and two formats of files; the loss of `forward` is summed as a training step's.
+included() { # FILE: what it includes, by its place
+    sed -n -e 's#^\#include "\.\./\(.*\)".*#src/\1#p' -e "s#^\#include \"\([a-z_0-9]*\.h\)\".*#${1%/*}/\1#p" "$1"
+}
+past_the_door() { # FILE...: "FILE:HEADER" of every header that they may not know
+    todo="$*"
+    while [ -n "$todo" ]; do
+        # shellcheck disable=SC2086 # names are words
+        set -- $todo
+        todo=
+        for file in "$@"; do
+            case " $seen " in *" $file "*) continue ;; esac
+            seen="$seen $file"
+            for header in $(included "$file"); do
+                case $file:$header in
+                *:src/cli/* | *:src/eval/*)
+                    todo="$todo $header"
+                    [ -f "${header%h}c" ] && todo="$todo ${header%h}c" ;;
+                *:src/base/* | *:src/qwenmesh.h | *:src/io/json.h | *:src/io/json_python.h | *:src/io/safetensors.h) ;;
+                src/eval/head_loss.c:src/ops/lanes.h | src/eval/head_loss.c:src/ops/loss.h) ;;
+                *) echo "$file:$header" ;;
+                esac
+            done
+        done
+    done
+}
+seen=
+past_the_door src/cli/cmd_run.c src/cli/cmd_chat.c src/cli/cmd_generate.c src/cli/cmd_eval.c src/cli/cmd_forward.c \
+    src/cli/cmd_embed.c src/cli/cmd_tokenize.c >"$work/past"
+check "the door: $(tr '\n' ' ' <"$work/past")" '[ ! -s "$work/past" ]' \
+    'case "$seen" in *src/cli/model_options.c*src/eval/loglik.c*) ;; *) false ;; esac'
+seen=
+past_the_door src/cli/cmd_plan.c >"$work/past"
+check "a way past the door would be found" 'grep -q "src/cpu/spread.h" "$work/past"'
 # Only the commands and bench print: the library tells a watch (base/watch.h).
 printing=$(grep -nE '\b(fprintf\(stderr|perror\(|v?printf\(|puts\(|putchar\(|fputs\([^;]*, std(out|err)\))' src/*/*.[ch] |
     grep -vE '^src/(cli|bench)/' | grep -vE '^[^:]*:[0-9]+:.*__attribute__')

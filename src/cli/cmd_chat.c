@@ -3,8 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "../infer/parameters.h"
-#include "../infer/scheduler.h"
+#include "../io/json.h"
 #include "conversation.h"
 #include "model_options.h"
 #include "terminal.h"
@@ -15,8 +14,8 @@ typedef struct Pace { double prefill, decode; int64_t fed, decoded, prompt; } Pa
 typedef struct Chat {
     QmEngine *engine;
     QmTokenizer *tokenizer;
-    Scheduler *scheduler;    /* its one slot keeps what both sides said */
-    GenerationConfig config;
+    QmGenerator *generator;  /* its one slot keeps what both sides said */
+    QmParameters *parameters;
     Conversation said;
     bool terminal;
     bool failed;             /* a turn, where nobody saw it: no terminal */
@@ -37,40 +36,54 @@ static void wrong(Chat *c, const char *format, ...) {
 }
 
 /* Whether a chat does what is set: an answer is shown as it comes, so nothing searches for it. */
-static bool settable(const GenerationConfig *c, Err *err) {
-    return !search_wanted(c, false) ||
+static bool settable(const QmParameters *p, Err *err) {
+    return !qm_parameters_search(p) ||
            err_set(err, "/set: a chat takes one token after the other: num_beams, num_return_sequences, best_of, "
                         "penalty_alpha and prompt_lookup_num_tokens are for run and generate");
+}
+
+/* {NAME: VALUE}; a temperature says whether to sample, too. NULL and an error. */
+static char *setting(const char *name, const char *value, Err *err) {
+    json_t *number = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL, *object = json_object();
+    if (!number) err_set(err, "/set %.40s: expected a number, true, false or a JSON string", name);
+    else {
+        json_object_set(object, name, number);
+        if (!strcmp(name, "temperature"))
+            json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
+    }
+    char *json = number ? json_dump(object, JSON_COMPACT, "a parameter", err) : NULL;
+    json_decref(number);
+    json_decref(object);
+    return json;
 }
 
 /* /set NAME VALUE, by the names of a request. */
 static void set(Chat *c, char *text) {
     char *save = NULL, *name = strtok_r(text, " \t", &save), *value = strtok_r(NULL, "", &save);
     Err err = {0};
-    GenerationConfig next = {0};
-    json_t *number = value ? json_loads(value, JSON_DECODE_ANY, NULL) : NULL, *object = json_object();
-    Text shown = {0};
-    if (name && number) {
-        json_object_set(object, name, number);
-        if (!strcmp(name, "temperature"))
-            json_object_set_new(object, "do_sample", json_boolean(json_number_value(number) > 0));
-        if (parameters_known(object, NULL, "/set", &err) &&
-            generation_from_json(&next, &c->config, object, "/set", &err) &&
-            generation_check(&next, qm_engine_info(c->engine)->vocab, &err) && settable(&next, &err)) {
-            GenerationConfig before = c->config;
-            c->config = next;
-            next = before;
-        }
-        generation_config_free(&next);
-    } else if (name) {
-        err_set(&err, "/set %.40s: expected a number, true, false or a JSON string", name);
+    char *json = name ? setting(name, value, &err) : NULL;
+    QmParameters *next = json ? qm_parameters_copy(c->parameters, &err) : NULL;
+    if (next && qm_parameters_read(next, json, strlen(json), NULL, "/set", &err) &&
+        qm_parameters_check(next, c->engine, &err) && settable(next, &err)) {
+        QmParameters *before = c->parameters;
+        c->parameters = next;
+        next = before;
     }
     if (err.kind) wrong(c, "%s", err.text);
-    generation_text(&c->config, &shown);
-    fprintf(stderr, "%s\n", shown.data ? shown.data : "");
-    text_free(&shown);
-    json_decref(number);
-    json_decref(object);
+    char *shown = qm_parameters_text(c->parameters, &err);
+    fprintf(stderr, "%s\n", shown ? shown : "");
+    qm_parameters_free(next);
+    free(shown);
+    free(json);
+}
+
+/* A search that the model's own parameters ask for is left out. */
+static bool parameters_streamed(QmParameters *p, Err *err) {
+    static const char off[] = "{\"num_beams\":1,\"num_beam_groups\":1,\"num_return_sequences\":1,\"best_of\":0,"
+                              "\"prompt_lookup_num_tokens\":0,\"penalty_alpha\":0,\"diversity_penalty\":0}";
+    if (qm_parameters_search(p))
+        fprintf(stderr, "note: a chat takes one token after the other: the search of generation_config.json is left out\n");
+    return qm_parameters_set(p, off, sizeof off - 1, err);
 }
 
 /* At a terminal an answer's control characters, but for line ends and tabs, are left out: they are no text, and could
@@ -88,68 +101,103 @@ static bool show(const Chat *c, const char *text, size_t bytes, Err *err) {
     return file_put(stdout, text + from, bytes - from, "standard output", err);
 }
 
+/* An answer on its way to the terminal, and what came of it. */
+typedef struct Turn {
+    const Chat *chat;
+    int64_t prompt, count;   /* tokens of it; new ones             */
+    Text text;               /* the answer                         */
+    const char *finish;      /* "": none                           */
+    char finish_text[24];
+    Pace pace;
+    Err failed;
+} Turn;
+
 /* Says why an answer ended, unless the model ended it. */
-static void say_end(const Chat *c, const Generation *g) {
-    int64_t most = c->config.max_length ? c->config.max_length - g->prompt : c->config.max_new_tokens;
-    bool full = g->count > qm_engine_info(c->engine)->context && g->count - g->prompt < most;
+static void say_end(const Chat *c, const Turn *t) {
+    double length = qm_parameters_number(c->parameters, "max_length");
+    int64_t most = length > 0 ? (int64_t)length - t->prompt
+                              : (int64_t)qm_parameters_number(c->parameters, "max_new_tokens");
+    int64_t context = qm_engine_info(c->engine)->context;
+    bool full = t->prompt + t->count > context && t->count < most;
     if (interrupted()) fprintf(stderr, "(stopped)\n");
-    else if (full && !strcmp(g->finish, "length"))
-        fprintf(stderr, "(the context of %lld tokens is full: /clear begins a new conversation)\n",
-                (long long)qm_engine_info(c->engine)->context);
-    else if (g->finish && !strcmp(g->finish, "length"))
+    else if (full && !strcmp(t->finish, "length"))
+        fprintf(stderr, "(the context of %lld tokens is full: /clear begins a new conversation)\n", (long long)context);
+    else if (!strcmp(t->finish, "length"))
         fprintf(stderr, "(cut after %lld new tokens; /set max_new_tokens %lld allows more)\n", (long long)most,
                 (long long)most * 4);
-    else if (g->finish && !strcmp(g->finish, "time"))
-        fprintf(stderr, "(cut after max_time, %g s)\n", g->config.max_time);
-    else if (g->finish && strcmp(g->finish, "stop") != 0) fprintf(stderr, "(ended: %s)\n", g->finish);
+    else if (!strcmp(t->finish, "time"))
+        fprintf(stderr, "(cut after max_time, %g s)\n", qm_parameters_number(c->parameters, "max_time"));
+    else if (*t->finish && strcmp(t->finish, "stop") != 0) fprintf(stderr, "(ended: %s)\n", t->finish);
 }
 
-static bool show_token(void *user, Request *r, int32_t id, const char *text, size_t bytes, Err *err) {
-    (void)r, (void)id;
-    return show(user, text, bytes, err);
+static bool show_token(void *owner, int64_t request, int32_t id, const char *text, size_t bytes) {
+    Turn *t = owner;
+    (void)request;
+    t->count += id >= 0;
+    return show(t->chat, text, bytes, &t->failed);
+}
+
+static void turn_done(void *owner, const QmAnswer *a) {
+    Turn *t = owner;
+    if (a->failed) err_from(&t->failed, a->failed);
+    if (a->count) {
+        text_add(&t->text, a->sequences->text, a->sequences->bytes);
+        t->count = a->sequences->count;
+    }
+    snprintf(t->finish_text, sizeof t->finish_text, "%s", a->finish ? a->finish : "");
+    t->pace = (Pace){.prompt = a->prompt, .fed = a->prompt - a->reused, .prefill = a->first - a->taken,
+                     .decode = a->ended - a->first};
 }
 
 /* To the end, or Ctrl-C: the answer so far stands. */
-static bool run(Chat *c, Request *r, Err *err) {
-    if (!c->scheduler && !(c->scheduler = scheduler_new(c->engine, NULL, err))) return false;
-    bool ok = scheduler_add(c->scheduler, r, err);
-    while (ok && scheduler_busy(c->scheduler)) {
-        if (interrupted()) request_cancel(r);
-        if (!scheduler_step(c->scheduler, err)) ok = err->kind == QM_INTERRUPTED && interrupted();
+static bool run(Chat *c, const QmRequest *r, Turn *t, Err *err) {
+    if (!c->generator && !(c->generator = qm_generator_new(c->engine, c->tokenizer, NULL, err))) return false;
+    int64_t number = qm_generator_add(c->generator, r, err);
+    bool ok = number > 0;
+    while (ok && qm_generator_busy(c->generator)) {
+        if (interrupted()) qm_generator_cancel(c->generator, number);
+        if (!qm_generator_step(c->generator, err)) ok = err->kind == QM_INTERRUPTED && interrupted();
         if (ok) *err = (Err){0};
     }
-    if (!ok) scheduler_free(c->scheduler), c->scheduler = NULL; /* it may still have the request */
-    c->held = r->g.count > r->g.prompt ? r->g.count - 1 : r->g.prompt;
-    c->pace = (Pace){.prompt = r->g.prompt, .fed = r->g.prompt - r->reused, .decoded = c->held - r->g.prompt,
-                     .prefill = r->first - r->taken, .decode = r->ended - r->first};
-    return ok && (!r->failed.kind || err_from(err, &r->failed));
+    if (number && !ok) qm_generator_free(c->generator), c->generator = NULL; /* it may still have the request */
+    c->held = t->prompt + (t->count > 0 ? t->count - 1 : 0);
+    t->pace.decoded = c->held - t->prompt;
+    c->pace = t->pace;
+    return ok && (!t->failed.kind || err_from(err, &t->failed));
+}
+
+/* Whether there is room for an answer to a prompt of `count` tokens. */
+static bool has_room(const Chat *c, int64_t count, Err *err) {
+    int64_t context = qm_engine_info(c->engine)->context;
+    int64_t length = (int64_t)qm_parameters_number(c->parameters, "max_length");
+    if (count > context)
+        return err_as(err, QM_LIMIT,
+                      "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new "
+                      "one, --ctx N at the start makes room", (long long)count, (long long)context);
+    if (length && count >= length)
+        return err_set(err, "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
+                            "new ones only, /clear begins anew", (long long)length, (long long)count);
+    return length || qm_parameters_number(c->parameters, "max_new_tokens") > 0 ||
+           err_set(err, "max_new_tokens is 0: /set max_new_tokens 256 allows an answer");
 }
 
 static bool answer(Chat *c, Err *err) {
     int32_t *ids = NULL;
-    Request r = {.sequence = c->take, .sink = {.user = c, .token = show_token}};
     char *json = json_dump(c->said.messages, JSON_COMPACT, "messages", err);
     int64_t count = json ? qm_tokenizer_chat(c->tokenizer, json, strlen(json), true, &ids, NULL, err) : -1;
-    bool ok = count > 0 && generation_start(&r.g, &c->config, c->tokenizer, ids, count, err);
-    int64_t context = qm_engine_info(c->engine)->context;
-    if (ok && count > context)
-        ok = err_as(err, QM_LIMIT,
-                    "the context is full: the conversation has %lld tokens, the context %lld; /clear begins a new "
-                    "one, --ctx N at the start makes room", (long long)count, (long long)context);
-    else if (ok && r.g.finish)
-        ok = c->config.max_length
-                 ? err_set(err,
-                           "max_length, %lld, is used up: the conversation has %lld tokens; /set max_new_tokens N counts "
-                           "new ones only, /clear begins anew", (long long)c->config.max_length, (long long)count)
-                 : err_set(err, "max_new_tokens is 0: /set max_new_tokens 256 allows an answer");
-    ok = ok && run(c, &r, err);
+    Turn turn = {.chat = c, .prompt = count};
+    turn.finish = turn.finish_text;
+    QmRequest r = {.size = sizeof r, .ids = ids, .count = count, .parameters = c->parameters, .chat = true,
+                   .sequence = c->take, .sink = {.owner = &turn, .token = show_token, .done = turn_done}};
+    bool ok = count > 0 && has_room(c, count, err) && run(c, &r, &turn, err);
     ok = file_put(stdout, "\n", 1, "standard output", err) && ok;
-    if (ok) say_end(c, &r.g);
+    if (ok) say_end(c, &turn);
     interrupt_clear();
-    ok = ok && conversation_add(&c->said, "assistant", r.g.raw.data ? r.g.raw.data : "", r.g.raw.bytes, err);
+    ok = ok && text_ok(&turn.text, "an answer", err) &&
+         conversation_add(&c->said, "assistant", turn.text.data ? turn.text.data : "", turn.text.bytes, err);
     free(json);
     free(ids);
-    request_free(&r);
+    text_free(&turn.text);
     return ok;
 }
 
@@ -164,7 +212,7 @@ static void again(Chat *c, char *rest, Err *err) {
         return;
     }
     c->take++;
-    if (generation_greedy(&c->config))
+    if (qm_parameters_number(c->parameters, "do_sample") < 1 || !(qm_parameters_number(c->parameters, "temperature") > 0))
         fprintf(stderr, "(greedy: the same answer again; /set temperature 0.7 draws others)\n");
     if (!answer(c, err)) json_array_append(c->said.messages, old);
     json_decref(old);
@@ -322,21 +370,16 @@ int cmd_chat(int argc, char **argv) {
     if (!(c.engine = model_open("chat", &m, false, &code))) return conversation_free(&c.said), code;
     Terminal *terminal = NULL;
     c.terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO);
-    bool ok = (c.tokenizer = model_tokenizer(&m, &err)) && sample_options_config(&s, &m, &c.config, &err) &&
-              (terminal = terminal_open(c.terminal, &err));
-    if (ok) generation_turn_ends(&c.config, c.tokenizer);
-    if (ok && search_wanted(&c.config, false))
-        fprintf(stderr, "note: a chat takes one token after the other: the search of generation_config.json is left out\n");
-    c.config.num_beams = c.config.num_beam_groups = c.config.num_return_sequences = 1;
-    c.config.best_of = c.config.prompt_lookup_num_tokens = 0;
-    c.config.penalty_alpha = c.config.diversity_penalty = 0;
+    bool ok = (c.tokenizer = model_tokenizer(&m, &err)) && (c.parameters = sample_parameters(&s, NULL, &m, &err)) &&
+              (terminal = terminal_open(c.terminal, &err)) && parameters_streamed(c.parameters, &err);
+    if (ok) qm_parameters_chat(c.parameters, c.tokenizer);
     if (ok && c.terminal) banner(&c, m.engine.model);
     if (ok) talk(&c, terminal, &err);
     terminal_close(terminal);
     code = err.kind ? fail(&err) : c.failed ? EXIT_FAILED : EXIT_OK;
     conversation_free(&c.said);
-    scheduler_free(c.scheduler);
-    generation_config_free(&c.config);
+    qm_generator_free(c.generator);
+    qm_parameters_free(c.parameters);
     qm_tokenizer_close(c.tokenizer);
     qm_engine_close(c.engine);
     return code;

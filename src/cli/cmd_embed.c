@@ -1,25 +1,21 @@
-/* cmd_embed.c: `embed`: a vector for each text: the state of its last token after the final norm, or the mean of all
- * its tokens' states, divided by its length (L2). Source: sentence-transformers 5, models/Pooling.py and Normalize.py. */
-#include <math.h>
+/* cmd_embed.c: `embed`: a vector for each text, as qm_embed makes it. */
 #include <stdlib.h>
 #include <string.h>
 #include "../base/lines.h"
 #include "../base/output.h"
 #include "../io/json.h"
 #include "../io/safetensors.h"
-#include "../io/sentence.h"
 #include "forward_batch.h"
 #include "model_options.h"
 
 enum { SLOTS = 8 }; /* texts in one step */
-static const double LEAST_LENGTH = 1e-12; /* of a vector that is divided by it */
 
 typedef struct Embedder {
     ModelOptions m;
     const char *in, *file, *out, *text, *pooling, *prompt, *prompt_name;
     bool jsonl, no_normalize;
-    Sentence sentence;
-    const char *before;     /* the prompt's text */
+    QmPooling how;
+    char *before;           /* the prompt's text */
     QmTokenizer *tokenizer;
     QmEngine *engine;
     int64_t columns, written;
@@ -30,34 +26,16 @@ typedef struct Embedder {
 
 /* ---- Texts to vectors -------------------------------------------------------------------------------------------- */
 
-/* Texts waiting to be fed together; `states` [count][columns] of the one token, or of all. */
+/* Texts waiting to be fed together. */
 typedef struct Batch {
     int32_t *ids[SLOTS];
     int64_t count[SLOTS];
-    float *states[SLOTS];
     int texts;
 } Batch;
 
 static void batch_clear(Batch *b) {
-    for (int i = 0; i < b->texts; i++) free(b->ids[i]), free(b->states[i]);
+    for (int i = 0; i < b->texts; i++) free(b->ids[i]);
     *b = (Batch){0};
-}
-
-/* The rows' mean, or the row itself, into the first row; normalised if wanted. */
-static bool pool(const Embedder *e, float *states, int64_t rows, int64_t number, Err *err) {
-    double length = 0;
-    for (int64_t c = 0; c < e->columns; c++) {
-        double sum = 0;
-        for (int64_t r = 0; r < rows; r++) sum += (double)states[r * e->columns + c];
-        if (!isfinite(sum))
-            return err_set(err, "the states of text %lld are not numbers (NaN or infinite): a damaged checkpoint, or "
-                                "an overflow", (long long)number);
-        states[c] = (float)(sum / (double)rows);
-        length += (double)states[c] * (double)states[c];
-    }
-    length = sqrt(length) > LEAST_LENGTH ? sqrt(length) : LEAST_LENGTH;
-    for (int64_t c = 0; e->sentence.normalize && c < e->columns; c++) states[c] = (float)((double)states[c] / length);
-    return true;
 }
 
 static bool write_line(Embedder *e, const float *vector, Err *err) {
@@ -78,28 +56,17 @@ static bool keep_vector(Embedder *e, const float *vector, Err *err) {
 
 /* Runs what waits and gives its vectors out, in order. */
 static bool batch_run(Embedder *e, Batch *b, Err *err) {
-    QmAppend append[SLOTS];
-    QmOutput output[SLOTS];
-    QmSession *session[SLOTS] = {NULL};
-    bool mean = e->sentence.pooling == POOLING_MEAN, ok = true;
-    for (int i = 0; ok && i < b->texts; i++) {
-        int64_t rows = mean ? b->count[i] : 1;
-        b->states[i] = mem_new((size_t)rows, (size_t)e->columns * sizeof(float), "states", err);
-        session[i] = b->states[i] ? qm_session_new(e->engine, err) : NULL;
-        output[i] = (QmOutput){"states", b->states[i]};
-        append[i] = (QmAppend){.session = session[i], .tokens = b->ids[i], .count = b->count[i], .logits_from = rows,
-                               .outputs = &output[i], .output_count = 1};
-        ok = session[i] != NULL;
-    }
-    ok = ok && (b->texts == 0 || qm_forward(e->engine, append, b->texts, err));
-    for (int i = 0; i < b->texts; i++) qm_session_free(session[i]);
-    for (int i = 0; ok && i < b->texts; i++) {
-        ok = pool(e, b->states[i], mean ? b->count[i] : 1, e->written, err) &&
-             (e->to.file ? write_line : keep_vector)(e, b->states[i], err);
-        e->written += ok;
-    }
+    float *vectors = mem_new(SLOTS, (size_t)e->columns * sizeof *vectors, "vectors", err);
+    const int32_t *ids[SLOTS];
+    for (int i = 0; i < b->texts; i++) ids[i] = b->ids[i];
+    int64_t done = vectors ? qm_embed(e->engine, &e->how, ids, b->count, b->texts, vectors, err) : 0;
+    bool whole = vectors && done == b->texts, ok = true;
+    for (int64_t i = 0; ok && i < done; i++, e->written += ok)
+        ok = (e->to.file ? write_line : keep_vector)(e, vectors + i * e->columns, err);
+    if (!whole) err_prefix(err, "text %lld", (long long)e->written);
+    free(vectors);
     batch_clear(b);
-    return ok;
+    return ok && whole;
 }
 
 /* Takes `ids`, malloc'ed. */
@@ -126,7 +93,7 @@ static bool add_text(Embedder *e, Batch *b, const char *text, size_t bytes, Err 
     if (text_ok(&whole, "a text", err)) n = qm_tokenizer_encode(e->tokenizer, bytes_of, whole.bytes, true, &ids, err);
     text_free(&whole);
     if (n < 0) return false;
-    int64_t most = e->sentence.max_tokens;
+    int64_t most = e->how.max_tokens;
     if (most && n > most - (end >= 0)) n = most - (end >= 0);
     if (end >= 0) {
         int32_t *more = realloc(ids, (size_t)(n + 1) * sizeof *ids);
@@ -205,21 +172,20 @@ static bool write_tensors(const Embedder *e, Err *err) {
 
 /* What the folder says, with what was asked for on top. */
 static bool settle(Embedder *e, Err *err) {
-    if (!sentence_open(&e->sentence, e->m.engine.model, err)) return false;
-    if (e->no_normalize) e->sentence.normalize = false;
+    QmSource *source = model_source(e->m.engine.model, err);
+    if (!source || !qm_source_pooling(source, &e->how, err)) return false;
+    if (e->no_normalize) e->how.normalize = false;
     if (e->pooling) {
-        int p = 0;
-        while (p < POOLING_COUNT && strcmp(pooling_names[p], e->pooling)) p++;
-        if (p == POOLING_COUNT)
+        e->how.mean = !strcmp(e->pooling, "mean");
+        if (!e->how.mean && strcmp(e->pooling, "last"))
             return err_as(err, QM_USAGE, "--pooling: expected last or mean, got '%.20s'", e->pooling);
-        e->sentence.pooling = (Pooling)p;
     }
     if (e->prompt && e->prompt_name) return err_as(err, QM_USAGE, "expected one of --prompt and --prompt-name");
     if (e->in && (e->prompt || e->prompt_name))
         return err_as(err, QM_USAGE, "--in has ids, before which no prompt goes");
     if (!!e->in + !!e->file + !!e->text > 1) return err_as(err, QM_USAGE, "expected one of --in, --file and --text");
-    e->before = e->prompt ? e->prompt : e->in ? "" : sentence_prompt(&e->sentence, e->prompt_name, err);
-    if (!e->before) return false;
+    e->before = e->prompt || e->in ? strdup(e->prompt ? e->prompt : "") : qm_source_prompt(source, e->prompt_name, err);
+    if (!e->before) return err_as(err, QM_MEMORY, "out of memory: a prompt");
     if (!e->out) return true;
     const char *from = e->file ? e->file : e->in;
     return can_write(e->out, err) && (!from || output_apart(from, e->out, err));
@@ -258,18 +224,19 @@ int cmd_embed(int argc, char **argv) {
     int code = options_parse(argc, argv, "embed -m MODEL [-p TEXT | -f FILE | --in FILE] [options]", notes, options,
                              (int)(sizeof options / sizeof *options), NULL);
     if (code >= 0) return code;
+    if (!e.m.engine.model) return usage_error("embed", "no model: expected -m DIR or -m FILE.gguf");
     Err err = {0};
     ForwardBatch in = {0};
     bool ok = settle(&e, &err) && (!e.in || forward_batch_read(&in, e.in, &err));
     e.m.engine.slots = SLOTS;
     e.m.engine.head = "none";
     e.engine = ok ? model_open("embed", &e.m, false, &code) : NULL;
-    if (ok && !e.engine) return sentence_free(&e.sentence), forward_batch_free(&in), code;
+    if (ok && !e.engine) return free(e.before), forward_batch_free(&in), code;
     ok = ok && embed_run(&e, &in, &err);
     output_close(&e.to);
     free(e.vectors);
     forward_batch_free(&in);
-    sentence_free(&e.sentence);
+    free(e.before);
     qm_tokenizer_close(e.tokenizer);
     qm_engine_close(e.engine);
     return ok ? EXIT_OK : fail(&err);

@@ -5,7 +5,6 @@
 #include "../base/output.h"
 #include "../eval/gsm8k_run.h"
 #include "../eval/report.h"
-#include "../model/family.h"
 #include "eval_tasks.h"
 #include "model_options.h"
 
@@ -45,16 +44,15 @@ static int rescore(const Gsm8kCommand *c, Err *err) {
 
 /* The context every question fits in, unless one is given. */
 static bool context_for(Gsm8kCommand *c, const Gsm8kRun *run, Err *err) {
-    ModelConfig *config = mem_new(1, sizeof *config, "config", err);
-    QmSource *source = config ? model_source(c->m.engine.model, err) : NULL;
-    bool ok = source && config_load(config, source, err);
+    QmModelInfo info;
+    QmSource *source = model_source(c->m.engine.model, err);
+    if (!source || !qm_source_info(source, &info, err)) return false;
     int64_t need = gsm8k_context(run);
-    if (ok && c->m.engine.context == 0) c->m.engine.context = need < config->max_positions ? need : config->max_positions;
-    free(config);
-    return ok;
+    if (c->m.engine.context == 0) c->m.engine.context = need < info.max_positions ? need : info.max_positions;
+    return true;
 }
 
-static void print_speed(const SchedulerStats *s, const Gsm8kRun *run) {
+static void print_speed(const QmGeneratorStats *s, const Gsm8kRun *run) {
     double seconds = run->seconds > 0 ? run->seconds : 1e-9;
     printf("this run: %lld outputs in %.1f s, %.1f a minute; %lld prompt tokens fed and %lld reused, %lld new: %.1f "
            "tokens/s\n",
@@ -66,7 +64,7 @@ static int run_gsm8k(Gsm8kCommand *c, Err *err) {
     int code = EXIT_FAILED;
     Gsm8kRun run = {0};
     Results results = {0};
-    SchedulerStats stats = {0};
+    QmGeneratorStats stats = {0};
     json_t *header = NULL;
     QmEngine *e = NULL;
     QmTokenizer *t = model_tokenizer(&c->m, err);

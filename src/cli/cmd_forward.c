@@ -1,11 +1,10 @@
 /* cmd_forward.c: `forward`: what a model makes of given ids, and the loss of labels, as a file: how anyone checks us
  * against another implementation. Rows whose attention_mask is 0 are not fed; their logits and hidden states are zero. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "../base/output.h"
 #include "../eval/head_loss.h"
-#include "../infer/scores.h"
+#include "../eval/loglik.h"
 #include "../io/safetensors.h"
 #include "forward_batch.h"
 #include "model_options.h"
@@ -74,7 +73,7 @@ static bool forward_all(QmEngine *e, const ForwardBatch *batch, bool hidden, Res
 /* Whether every row that was fed can be chosen from; the error names the first that cannot. */
 static bool rows_sound(const ForwardBatch *batch, const Results *r, const char *path, Err *err) {
     for (int64_t i = 0; i < batch->b * batch->s; i++)
-        if ((!batch->mask || batch->mask[i]) && !logits_sound(r->values + i * r->columns, r->columns))
+        if ((!batch->mask || batch->mask[i]) && !row_sound(r->values + i * r->columns, r->columns))
             return err_set(err, "the %s of row %lld, position %lld are not numbers (NaN or infinite): a damaged "
                                 "checkpoint, or an overflow; %s holds them", r->output, (long long)(i / batch->s),
                            (long long)(i % batch->s), path);

@@ -1,35 +1,33 @@
 /* cmd_generate.c: `generate`: requests from JSON lines, answered in batches over slots, results in request order. */
 #include <signal.h>
-#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../base/watch.h"
 #include "../base/lines.h"
 #include "../base/output.h"
-#include "../infer/parameters.h"
-#include "../infer/scheduler.h"
-#include "../io/source.h"
-#include "../text/tokenizer.h"
+#include "../base/watch.h"
+#include "../io/json.h"
+#include "idle_parameters.h"
 #include "model_options.h"
 
 enum { MAX_REQUESTS = 1 << 20 };
 
+typedef struct Job Job;
+
 typedef struct Ask {
-    json_t *json;             /* until it is prepared               */
-    int64_t line;             /* of the input                       */
-    Request request;
+    Job *job;
+    char *text;               /* the line, until it is put to the model            */
+    size_t bytes;
+    int64_t line;             /* of the input                                      */
+    bool several, scored, logprobs; /* what its result has                         */
+    char *result;             /* a line, until it is written                       */
     bool over;
-    char *failed;             /* why it has no answer; NULL: it has */
 } Ask;
 
-/* Grammars of requests so far, by the members that ask for one: requests that ask for the same share it. */
-enum { MEMOS = 16 };
-typedef struct GrammarMemo { json_t *asked; Grammar *grammar; } GrammarMemo;
-
-typedef struct Job {
+struct Job {
     QmEngine *engine, *draft;
     QmTokenizer *tokenizer;   /* NULL when the model has none: requests then give ids */
-    GenerationConfig base;
+    QmParameters *base;
+    QmGenerator *generator;
     Ask *requests;
     int64_t count, written;
     Output out;
@@ -37,60 +35,52 @@ typedef struct Job {
     int64_t slots;            /* that the searches among them need   */
     bool hidden;              /* whether these need hidden states    */
     int warned;               /* of parameters without effect        */
-    GrammarMemo memo[MEMOS];  /* the one at `memos` % MEMOS is the oldest */
-    int64_t memos;
     Progress progress;
-} Job;
+    Err why;                  /* ended all of it                     */
+    bool ends;                /* nothing is written any more         */
+};
 
 /* What a request may have beside generation parameters. */
 static const char *const prompt_names[] = {"prompt", "ids", "messages", "tools", "documents", "variables",
                                            "attention_mask", NULL};
 
-/* A request's parameters. */
-static bool request_config(Job *job, const json_t *o, const char *where, GenerationConfig *c, Err *err) {
-    static const char *const names[] = {"grammar", "regex", "json_schema", "response_format"};
-    json_t *asked = json_object(), *rest = json_copy((json_t *)(uintptr_t)o);
-    bool ok = (asked && rest) || err_set(err, "out of memory: a request");
-    for (int i = 0; ok && i < 4; i++) {
-        json_t *value = json_object_get(o, names[i]);
-        if (value && json_object_set(asked, names[i], value)) ok = err_set(err, "out of memory: a request");
-        json_object_del(rest, names[i]);
-    }
-    const GrammarMemo *known = NULL;
-    for (int i = 0; ok && i < MEMOS && json_object_size(asked); i++)
-        if (job->memo[i].asked && json_equal(job->memo[i].asked, asked)) known = &job->memo[i];
-    GenerationConfig base = job->base; /* borrows all it shares */
-    *c = (GenerationConfig){0};
-    if (known) base.grammar = known->grammar;
-    ok = ok && generation_from_json(c, &base, known ? rest : o, where, err);
-    if (ok && !known && json_object_size(asked)) {
-        GrammarMemo *memo = &job->memo[job->memos++ % MEMOS];
-        json_decref(memo->asked);
-        grammar_release(memo->grammar);
-        *memo = (GrammarMemo){json_incref(asked), grammar_share(c->grammar)};
-    }
-    json_decref(asked);
-    json_decref(rest);
-    return ok;
+/* A request's parameters; NULL and an error. */
+static QmParameters *request_parameters(const Job *job, const char *text, size_t bytes, const char *where, Err *err) {
+    QmParameters *p = qm_parameters_copy(job->base, err);
+    if (p && qm_parameters_read(p, text, bytes, prompt_names, where, err)) return p;
+    err_prefix(err, "%s", where);
+    qm_parameters_free(p);
+    return NULL;
+}
+
+static void warn_idle(Job *job, const char *name, const char *needs, const char *where) {
+    enum { MOST_WARNINGS = 8 };
+    if (name && job->warned++ < MOST_WARNINGS)
+        fprintf(stderr, "qwenmesh: warning: %s: \"%s\" changes nothing without %s\n", where, name, needs);
 }
 
 /* Whether a line's members are known and go together: found before a model is opened. */
-static bool request_check(Job *job, const json_t *o, const char *where, Err *err) {
-    enum { MOST_WARNINGS = 8 };
-    GenerationConfig c = {0};
-    if (!json_is_object(o)) return err_set(err, "%s: expected an object", where);
-    if (!parameters_known(o, prompt_names, where, err)) return false;
-    bool ok = request_config(job, o, where, &c, err) && generation_check(&c, 0, err);
-    if (!ok) err_prefix(err, "%s", where);
-    if (search_slots(&c) > job->slots) job->slots = search_slots(&c);
-    job->hidden = job->hidden || search_hidden(&c);
-    const char *idle = ok && !c.do_sample ? parameters_unsampled(o) : NULL;
-    if (idle && job->warned++ < MOST_WARNINGS)
-        fprintf(stderr, "qwenmesh: warning: %s: \"%s\" changes nothing without \"do_sample\": true\n", where, idle);
-    idle = ok && c.num_beams <= 1 ? parameters_unbeamed(o) : NULL;
-    if (idle && job->warned++ < MOST_WARNINGS)
-        fprintf(stderr, "qwenmesh: warning: %s: \"%s\" changes nothing without \"num_beams\" above 1\n", where, idle);
-    generation_config_free(&c);
+static bool request_check(Job *job, const Ask *r, const json_t *o, const char *where, Err *err) {
+    QmParameters *p = request_parameters(job, r->text, r->bytes, where, err);
+    if (!p) return false;
+    if (qm_parameters_slots(p) > job->slots) job->slots = qm_parameters_slots(p);
+    job->hidden = job->hidden || qm_parameters_hidden(p);
+    if (qm_parameters_number(p, "do_sample") < 1) warn_idle(job, idle_unsampled(o), "\"do_sample\": true", where);
+    if (qm_parameters_number(p, "num_beams") <= 1) warn_idle(job, idle_unbeamed(o), "\"num_beams\" above 1", where);
+    qm_parameters_free(p);
+    return true;
+}
+
+static bool read_request(Job *job, const Line *line, int64_t number, Err *err) {
+    Ask *r = &job->requests[job->count];
+    *r = (Ask){.job = job, .line = number, .bytes = line->bytes, .text = mem_new(line->bytes + 1, 1, "a request", err)};
+    if (!r->text) return false;
+    memcpy(r->text, line->data, line->bytes);
+    job->count++;
+    json_t *o = json_text(r->text, r->bytes, line->where, err);
+    bool ok = o && (json_is_object(o) || err_set(err, "%s: expected an object", line->where)) &&
+              request_check(job, r, o, line->where, err);
+    json_decref(o);
     return ok;
 }
 
@@ -101,12 +91,8 @@ static bool read_requests(Job *job, const char *path, Err *err) {
     if (!lines_open(&lines, path, err)) return false;
     while (!err->kind && lines_next(&lines, &line, err)) {
         if (job->count == MAX_REQUESTS) err_as(err, QM_LIMIT, "%s: more than %d requests", line.where, MAX_REQUESTS);
-        else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Ask), "requests", err)) {
-            Ask *r = &job->requests[job->count];
-            *r = (Ask){.json = json_text(line.data, line.bytes, line.where, err), .line = lines.number};
-            if (r->json) job->count++;
-            if (r->json) request_check(job, r->json, line.where, err);
-        }
+        else if (mem_grow((void **)&job->requests, &room, (size_t)job->count + 1, sizeof(Ask), "requests", err))
+            read_request(job, &line, lines.number, err);
     }
     lines_close(&lines);
     return !err->kind;
@@ -165,49 +151,14 @@ static int64_t prompt_of(const Job *job, const json_t *o, int32_t **ids, const c
     json_t *chat = json_pack("{s:O,s:O?,s:O?,s:O?}", "messages", messages, "tools", json_object_get(o, "tools"),
                              "documents", json_object_get(o, "documents"), "variables", json_object_get(o, "variables"));
     if (!chat) err_as(err, QM_MEMORY, "out of memory: messages");
-    int64_t n = chat ? tokenizer_chat(job->tokenizer, chat, true, ids, NULL, err) : -1;
+    char *text = chat ? json_dump(chat, JSON_COMPACT, "messages", err) : NULL;
+    int64_t n = text ? qm_tokenizer_chat(job->tokenizer, text, strlen(text), true, ids, NULL, err) : -1;
+    free(text);
     json_decref(chat);
     return n;
 }
 
-/* A request's generation, ready to begin. */
-static bool request_start(Job *job, Ask *r, const char *where, Err *err) {
-    const QmModelInfo *info = qm_engine_info(job->engine);
-    GenerationConfig c;
-    int32_t *ids = NULL;
-    int64_t n = request_config(job, r->json, where, &c, err) && generation_check(&c, info->vocab, err)
-                    ? prompt_of(job, r->json, &ids, where, err)
-                    : -1;
-    if (n >= 0 && json_object_get(r->json, "messages")) generation_turn_ends(&c, job->tokenizer);
-    bool ok = n >= 0 && generation_start(&r->request.g, &c, job->tokenizer, ids, n, err);
-    generation_config_free(&c);
-    for (int64_t t = 0; ok && t < n; t++)
-        if (ids[t] >= info->vocab)
-            ok = err_set(err, "id %d is outside the vocabulary of %lld", ids[t], (long long)info->vocab);
-    free(ids);
-    if (ok && n > info->context)
-        ok = err_as(err, QM_LIMIT, "%lld prompt tokens do not fit the context of %lld", (long long)n,
-                    (long long)info->context);
-    return ok;
-}
-
-/* Every request is checked before the first token, so that a bad one costs nothing. Draws of a request with a seed of
- * its own do not depend on where it stands. */
-static bool prepare(Job *job, const char *path, Err *err) {
-    for (int64_t i = 0; i < job->count; i++) {
-        Ask *r = &job->requests[i];
-        char where[256];
-        snprintf(where, sizeof where, "%.200s line %lld", strcmp(path, "-") ? path : "standard input",
-                 (long long)r->line);
-        const json_t *seed = json_object_get(r->json, "seed");
-        r->request.sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)i;
-        if (!request_start(job, r, where, err)) return err_prefix(err, "%s", where), false;
-        generation_rest(&r->request.g);
-        json_decref(r->json);
-        r->json = NULL;
-    }
-    return true;
-}
+/* ---- Results ----------------------------------------------------------------------------------------------------- */
 
 /* {"id", "logprob", "top": [{"id", "logprob"}, ...]} of `count` tokens; null of one that nothing comes before. */
 static json_t *logprobs_json(const QmLogprob *told, int64_t count, int64_t alternatives) {
@@ -219,100 +170,123 @@ static json_t *logprobs_json(const QmLogprob *told, int64_t count, int64_t alter
         for (int64_t k = 1; top && k <= alternatives && row[k].id >= 0; k++)
             json_array_append_new(top, json_pack("{s:i,s:f}", "id", row[k].id, "logprob", (double)row[k].logprob));
         if (top)
-            json_array_append_new(list,
-                              json_pack("{s:i,s:f,s:o}", "id", row->id, "logprob", (double)row->logprob, "top", top));
+            json_array_append_new(list, json_pack("{s:i,s:f,s:o}", "id", row->id, "logprob", (double)row->logprob,
+                                                  "top", top));
     }
     return list;
 }
 
-static json_t *sequence_json(const Generation *g, bool score) {
+static json_t *sequence_json(const Ask *r, const QmSequence *s, bool score) {
     json_t *ids = json_array();
-    for (int64_t i = g->prompt; ids && i < g->count; i++) json_array_append_new(ids, json_integer(g->ids[i]));
-    json_t *text = json_stringn(g->raw.data ? g->raw.data : "", g->raw.bytes);
-    json_t *o = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", g->finish);
-    if (o && g->config.logprobs >= 0) json_object_set_new(o, "logprobs", logprobs_json(g->logprobs, g->count - g->prompt, g->config.logprobs));
-    if (o && score) json_object_set_new(o, "score", json_real(g->score));
+    for (int64_t i = 0; ids && i < s->count; i++) json_array_append_new(ids, json_integer(s->ids[i]));
+    json_t *text = json_stringn(s->text, s->bytes);
+    json_t *o = json_pack("{s:o,s:o,s:s}", "ids", ids, "text", text, "finish_reason", s->finish);
+    if (o && r->logprobs) json_object_set_new(o, "logprobs", logprobs_json(s->logprobs, s->count, s->alternatives));
+    if (o && score) json_object_set_new(o, "score", json_real(s->score));
     return o;
 }
 
-/* Keeps why a request has no answer; the others go on. */
-static bool request_fail(Job *job, Ask *r, Err *why, Err *err) {
-    if (!(r->failed = strdup(why->text))) return err_as(err, QM_MEMORY, "out of memory: a result");
-    *why = (Err){0};
-    r->request.g.finish = "invalid_logits";
-    if (job->failed++ == 0 || r->line < job->first_failed) job->first_failed = r->line;
-    return true;
+/* A line; NULL: memory ended. */
+static char *result_text(const Ask *r, const QmAnswer *a) {
+    const QmSequence none = {.text = "", .finish = a->finish};
+    json_t *line = NULL;
+    if (r->several && !a->failed) {
+        json_t *list = json_array();
+        for (int64_t i = 0; list && i < a->count; i++)
+            json_array_append_new(list, sequence_json(r, &a->sequences[i], true));
+        line = list ? json_pack("{s:o}", "sequences", list) : NULL;
+    } else line = sequence_json(r, a->count ? a->sequences : &none, r->scored && a->count && !a->failed);
+    if (line && a->prompt_logprobs)
+        json_object_set_new(line, "prompt_logprobs",
+                            logprobs_json(a->prompt_logprobs, a->prompt, a->prompt_alternatives));
+    if (line && a->failed) json_object_set_new(line, "error", json_string(a->failed->text));
+    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+    json_decref(line);
+    return text;
 }
 
-static bool write_result(const Ask *r, FILE *out, const char *path, Err *err) {
-    const GenerationConfig *c = &r->request.g.config;
-    json_t *line = NULL;
-    if (c->num_return_sequences > 1 && !r->failed) {
-        json_t *list = json_array();
-        for (int64_t i = 0; list && i < r->request.found.count; i++)
-            json_array_append_new(list, sequence_json(&r->request.found.list[i], true));
-        line = list ? json_pack("{s:o}", "sequences", list) : NULL;
-    } else {
-        line = r->request.found.count ? sequence_json(r->request.found.list, c->num_beams > 1 || c->best_of > 1)
-                              : sequence_json(&r->request.g, false);
+/* Results are in request order: this one waits for those before it. A request whose logits are not numbers ends alone;
+ * what else goes wrong ends all. */
+static void request_done(void *owner, const QmAnswer *a) {
+    Ask *r = owner;
+    Job *job = r->job;
+    Err *err = &job->why;
+    r->over = true;
+    if (job->ends || err->kind) return;
+    if (a->failed && !a->count) {
+        err_from(err, a->failed);
+        err_prefix(err, "line %lld", (long long)r->line);
+        return;
     }
-    if (line && r->request.told.list && !r->failed)
-        json_object_set_new(line, "prompt_logprobs",
-                            logprobs_json(r->request.told.list, r->request.g.prompt, c->prompt_logprobs));
-    if (line && r->failed) json_object_set_new(line, "error", json_string(r->failed));
-    char *dump = line ? json_dumps(line, JSON_COMPACT) : NULL;
-    bool ok = dump ? file_put(out, dump, strlen(dump), path, err) && file_put(out, "\n", 1, path, err)
-                   : err_as(err, QM_MEMORY, "out of memory: a result");
-    free(dump);
-    json_decref(line);
+    if (a->failed && (job->failed++ == 0 || r->line < job->first_failed)) job->first_failed = r->line;
+    if (!(r->result = result_text(r, a))) err_as(err, QM_MEMORY, "out of memory: a result");
+    while (!err->kind && job->written < job->count && job->requests[job->written].over) {
+        r = &job->requests[job->written++];
+        if (file_put(job->out.file, r->result, strlen(r->result), job->out.path, err))
+            file_put(job->out.file, "\n", 1, job->out.path, err);
+        free(r->result);
+        r->result = NULL;
+    }
+    progress_show(&job->progress, job->written);
+}
+
+/* ---- Requests to the model --------------------------------------------------------------------------------------- */
+
+/* Draws of a request with a seed of its own do not depend on where it stands. */
+static bool request_add(Job *job, Ask *r, int64_t number, const char *where, Err *err) {
+    int32_t *ids = NULL;
+    json_t *o = json_text(r->text, r->bytes, where, err);
+    QmParameters *p = o ? request_parameters(job, r->text, r->bytes, where, err) : NULL;
+    int64_t n = p && qm_parameters_check(p, job->engine, err) ? prompt_of(job, o, &ids, where, err) : -1;
+    const json_t *seed = json_object_get(o, "seed");
+    if (n >= 0) {
+        r->several = qm_parameters_number(p, "num_return_sequences") > 1;
+        r->scored = qm_parameters_number(p, "num_beams") > 1 || qm_parameters_number(p, "best_of") > 1;
+        r->logprobs = qm_parameters_number(p, "logprobs") >= 0;
+    }
+    QmRequest request = {.size = sizeof request, .ids = ids, .count = n, .parameters = p,
+                         .chat = json_object_get(o, "messages") != NULL,
+                         .sequence = seed && !json_is_null(seed) ? 0 : (uint64_t)number,
+                         .sink = {.owner = r, .done = request_done}};
+    bool ok = n >= 0 && qm_generator_add(job->generator, &request, err) > 0;
+    qm_parameters_free(p);
+    json_decref(o);
+    free(ids);
+    free(r->text);
+    r->text = NULL;
     return ok;
 }
 
-/* Results are in request order: this one waits for those before it. */
-static bool request_done(void *user, Request *request, Err *err) {
-    Job *job = user;
-    Ask *r = (Ask *)(void *)((char *)request - offsetof(Ask, request));
-    r->over = true;
-    if (request->invalid) {
-        if (!request_fail(job, r, &request->failed, err)) return false;
-    } else if (request->failed.kind) {
-        err_from(err, &request->failed);
-        return err_prefix(err, "line %lld", (long long)r->line), false;
+/* Every request is checked before the first token, so that a bad one costs nothing. */
+static bool add_all(Job *job, const char *path, Err *err) {
+    if (!(job->generator = qm_generator_new(job->engine, job->tokenizer, job->draft, err))) return false;
+    for (int64_t i = 0; i < job->count; i++) {
+        char where[256];
+        snprintf(where, sizeof where, "%.200s line %lld", strcmp(path, "-") ? path : "standard input",
+                 (long long)job->requests[i].line);
+        if (!request_add(job, &job->requests[i], i, where, err)) return err_prefix(err, "%s", where), false;
     }
-    while (job->written < job->count && job->requests[job->written].over) {
-        r = &job->requests[job->written++];
-        if (!write_result(r, job->out.file, job->out.path, err)) return false;
-        request_free(&r->request);
-    }
-    progress_show(&job->progress, job->written);
     return true;
 }
 
 static bool generate_all(Job *job, Err *err) {
-    Scheduler *s = scheduler_new(job->engine, job->draft, err);
-    bool ok = s != NULL;
+    bool ok = true;
     progress_start(&job->progress, "generating", job->count);
-    for (int64_t i = 0; ok && i < job->count; i++) {
-        Ask *r = &job->requests[i];
-        r->request.sink = (Sink){.user = job, .done = request_done};
-        if (!(ok = scheduler_add(s, &r->request, err))) err_prefix(err, "line %lld", (long long)r->line);
+    while (ok && qm_generator_busy(job->generator)) {
+        if (interrupted()) ok = err_as(err, QM_INTERRUPTED, "interrupted");
+        ok = ok && qm_generator_step(job->generator, err) && (!job->why.kind || err_from(err, &job->why));
     }
-    ok = ok && scheduler_run(s, interrupted, err);
     progress_end(&job->progress);
-    scheduler_free(s);
     return ok;
 }
 
 static void job_free(Job *job) {
+    job->ends = true;
     output_close(&job->out);
-    for (int64_t i = 0; i < job->count; i++) {
-        request_free(&job->requests[i].request);
-        json_decref(job->requests[i].json);
-        free(job->requests[i].failed);
-    }
+    qm_generator_free(job->generator);
+    for (int64_t i = 0; i < job->count; i++) free(job->requests[i].text), free(job->requests[i].result);
     free(job->requests);
-    for (int i = 0; i < MEMOS; i++) json_decref(job->memo[i].asked), grammar_release(job->memo[i].grammar);
-    generation_config_free(&job->base);
+    qm_parameters_free(job->base);
     qm_tokenizer_close(job->tokenizer);
     qm_engine_close(job->draft);
     qm_engine_close(job->engine);
@@ -348,8 +322,7 @@ int cmd_generate(int argc, char **argv) {
     Err err = {0};
     if (!can_read(in, &err) || !can_write(out, &err)) return fail(&err);
     Job job = {0};
-    bool ok = !m.engine.model || sample_options_config(&s, &m, &job.base, &err);
-    if (d.has_lookup) job.base.prompt_lookup_num_tokens = d.lookup;
+    bool ok = !m.engine.model || (job.base = sample_parameters(&s, &d, &m, &err));
     ok = ok && (!m.engine.model || (read_requests(&job, in, &err) && output_apart(in, out, &err) &&
                              output_open(&job.out, out, &err)));
     if (job.slots > m.engine.slots) m.engine.slots = job.slots;
@@ -360,9 +333,9 @@ int cmd_generate(int argc, char **argv) {
     if (ok && (!(job.engine = model_open("generate", &m, job.hidden, &code)) ||
                (d.model && !(job.draft = model_open("generate", &guess, false, &code)))))
         return job_free(&job), code;
-    if (ok && source_has_tokenizer(model_source(m.engine.model, &err)))
+    if (ok && qm_source_has_tokenizer(model_source(m.engine.model, &err)))
         ok = (job.tokenizer = model_tokenizer(&m, &err)) != NULL;
-    ok = ok && output_allowed(&job.out, &err) && prepare(&job, in, &err);
+    ok = ok && output_allowed(&job.out, &err) && add_all(&job, in, &err);
     interrupt_stops(job.engine);
     ok = ok && generate_all(&job, &err);
     interrupt_stops(NULL);

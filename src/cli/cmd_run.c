@@ -1,5 +1,6 @@
 /* cmd_run.c: `run`: one prompt, its answer streamed. */
 #include <errno.h>
+#include <jansson.h>
 #include <openssl/evp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -7,7 +8,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include "../base/file_kind.h"
-#include "../infer/scheduler.h"
 #include "model_options.h"
 
 enum { MAX_PROMPT = 64 << 20 };
@@ -70,43 +70,61 @@ static bool hash_logits(EVP_MD_CTX *hash, const float *logits, int64_t vocab, Er
            err_set(err, "the SHA-256 of the logits failed");
 }
 
-typedef struct Stream { EVP_MD_CTX *hash; Timing time; double start; bool told; } Stream;
+typedef struct Stream {
+    EVP_MD_CTX *hash;
+    Timing time;
+    double start;
+    int64_t prompt;          /* tokens of it                     */
+    bool told;               /* whether text came token by token */
+    int64_t drafted, accepted;
+    Err failed;
+} Stream;
 
-static bool stream_logits(void *user, const float *row, int64_t vocab, Err *err) {
-    const Stream *s = user;
-    return hash_logits(s->hash, row, vocab, err);
+static void stream_logits(void *owner, int64_t request, const float *row, int64_t vocab) {
+    Stream *s = owner;
+    (void)request;
+    hash_logits(s->hash, row, vocab, &s->failed);
 }
 
-static bool stream_token(void *user, Request *r, int32_t id, const char *text, size_t bytes, Err *err) {
-    Stream *s = user;
+static bool stream_token(void *owner, int64_t request, int32_t id, const char *text, size_t bytes) {
+    Stream *s = owner;
     double now = clock_seconds();
-    (void)id;
-    if (!s->told) s->time.prefill = now - s->start, s->time.prompt = r->g.prompt;
+    (void)id, (void)request;
+    if (!s->told) s->time.prefill = now - s->start, s->time.prompt = s->prompt;
     else s->time.decode += now - s->start, s->time.decoded++;
     s->start = now;
     s->told = true;
-    return file_put(stdout, text, bytes, "standard output", err);
+    return !s->failed.kind && file_put(stdout, text, bytes, "standard output", &s->failed);
+}
+
+static void stream_done(void *owner, const QmAnswer *a) {
+    Stream *s = owner;
+    s->drafted = a->drafted, s->accepted = a->accepted;
+    if (a->failed) err_from(&s->failed, a->failed);
+    else if (!s->told && !interrupted() && a->count)
+        file_put(stdout, a->sequences->text, a->sequences->bytes, "standard output", &s->failed);
 }
 
 /* Streams one answer; where a search compares whole ones it comes when the best is known. The SHA-256 of all logits goes
  * into the stream's hash, unless that is NULL. On Ctrl-C the answer so far stands. */
-static bool answer(QmEngine *e, QmEngine *draft, Request *r, Stream *stream, Err *err) {
-    r->sink = (Sink){.user = stream, .logits = stream->hash ? stream_logits : NULL, .token = stream_token};
+static bool answer(QmEngine *e, const QmTokenizer *t, QmEngine *draft, QmRequest *r, Stream *stream, Err *err) {
+    r->sink = (QmSink){.owner = stream, .logits = stream->hash ? stream_logits : NULL, .token = stream_token,
+                       .done = stream_done};
     stream->start = clock_seconds();
-    Scheduler *s = scheduler_new(e, draft, err);
-    bool ok = s && scheduler_add(s, r, err);
-    while (ok && scheduler_busy(s)) {
-        if (interrupted()) request_cancel(r);
-        if (!scheduler_step(s, err)) ok = err->kind == QM_INTERRUPTED && interrupted();
+    QmGenerator *g = qm_generator_new(e, t, draft, err);
+    int64_t number = g ? qm_generator_add(g, r, err) : 0;
+    bool ok = number > 0;
+    while (ok && qm_generator_busy(g)) {
+        if (interrupted()) qm_generator_cancel(g, number);
+        if (!qm_generator_step(g, err)) ok = err->kind == QM_INTERRUPTED && interrupted();
         if (ok) *err = (Err){0};
     }
-    scheduler_free(s);
-    if (ok && r->failed.kind) ok = err_from(err, &r->failed);
-    const Generation *best = r->found.count ? r->found.list : &r->g;
-    if (ok && !stream->told && !interrupted())
-        ok = file_put(stdout, best->raw.data ? best->raw.data : "", best->raw.bytes, "standard output", err);
-    if (ok && r->drafted)
-        fprintf(stderr, "drafts: %lld of %lld tokens taken over\n", (long long)r->accepted, (long long)r->drafted);
+    bool failed = ok && stream->failed.kind;
+    qm_generator_free(g);
+    if (failed) ok = err_from(err, &stream->failed);
+    if (ok && stream->drafted)
+        fprintf(stderr, "drafts: %lld of %lld tokens taken over\n", (long long)stream->accepted,
+                (long long)stream->drafted);
     return ok;
 }
 
@@ -156,37 +174,34 @@ int cmd_run(int argc, char **argv) {
     if (!m.engine.model) return usage_error("run", "no model: expected -m DIR or -m FILE.gguf");
     if ((code = prompt_read(&prompt, text, file, &err)) >= 0) return free(prompt.read), code;
     prompt.chat = prompt.chat || prompt.system;
-    GenerationConfig config = {0};
-    if (!sample_options_config(&s, &m, &config, &err))
-        return generation_config_free(&config), free(prompt.read), fail(&err);
-    if (d.has_lookup) config.prompt_lookup_num_tokens = d.lookup;
+    QmParameters *parameters = sample_parameters(&s, &d, &m, &err);
+    if (!parameters) return free(prompt.read), fail(&err);
     ModelOptions guess = m;
     guess.engine.model = d.model;
     guess.engine.lora = NULL; /* it is the model's */
-    m.engine.slots = search_slots(&config);
-    QmEngine *e = model_open("run", &m, search_hidden(&config), &code), *draft = NULL;
+    m.engine.slots = qm_parameters_slots(parameters);
+    QmEngine *e = model_open("run", &m, qm_parameters_hidden(parameters), &code), *draft = NULL;
     if (!e || (d.model && !(draft = model_open("run", &guess, false, &code)))) {
         qm_engine_close(e);
-        generation_config_free(&config);
+        qm_parameters_free(parameters);
         free(prompt.read);
         return code;
     }
     interrupt_stops(e);
     QmTokenizer *t = model_tokenizer(&m, &err);
-    Request r = {0};
     int32_t *ids = NULL;
     EVP_MD_CTX *hash = stats ? EVP_MD_CTX_new() : NULL;
     Stream stream = {.hash = hash};
     bool ok = t && (!stats || (hash && EVP_DigestInit_ex(hash, EVP_sha256(), NULL)) ||
                     err_set(&err, "SHA-256 is not available"));
-    if (ok && prompt.chat) generation_turn_ends(&config, t);
     double opened = clock_seconds() - start;
     int64_t count = ok ? prompt_ids(t, &prompt, &ids, &err) : -1;
     if (count > qm_engine_info(e)->context)
         err_set(&err, "the prompt has %lld tokens, the context %lld: --ctx N makes room", (long long)count,
                 (long long)qm_engine_info(e)->context);
-    ok = count >= 0 && !err.kind && generation_start(&r.g, &config, t, ids, count, &err) &&
-         answer(e, draft, &r, &stream, &err);
+    QmRequest r = {.size = sizeof r, .ids = ids, .count = count, .parameters = parameters, .chat = prompt.chat};
+    stream.prompt = count;
+    ok = count >= 0 && !err.kind && answer(e, t, draft, &r, &stream, &err);
     if (ok) {
         printf("\n");
         ok = file_finish(stdout, "standard output", &err);
@@ -195,8 +210,7 @@ int cmd_run(int argc, char **argv) {
     code = ok ? interrupted() ? 128 + SIGINT : EXIT_OK : fail(&err);
     interrupt_stops(NULL);
     EVP_MD_CTX_free(hash);
-    request_free(&r);
-    generation_config_free(&config);
+    qm_parameters_free(parameters);
     free(ids);
     free(prompt.read);
     qm_tokenizer_close(t);

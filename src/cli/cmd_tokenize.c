@@ -3,7 +3,6 @@
 #include <string.h>
 #include "../base/lines.h"
 #include "../io/json_python.h"
-#include "../text/tokenizer.h"
 #include "json_lines.h"
 #include "model_options.h"
 #include "render.h"
@@ -16,8 +15,6 @@ typedef struct Tokenize {
     bool pieces, jsonl, decode, no_special, skip_special, ids, no_generation_prompt, render, generation;
     QmTokenizer *tokenizer;
 } Tokenize;
-
-/* ---- Input --------------------------------------------------------------------------------------------------- */
 
 /* ---- Output -------------------------------------------------------------------------------------------------- */
 
@@ -161,12 +158,13 @@ static bool plain(const Tokenize *o, int argc, char **argv, Err *err) {
 
 /* By the model's template, or without a model by the one that was named. */
 static bool render_all(const Tokenize *o, Err *err) {
-    ChatTemplate chat = {0};
-    if (o->tokenizer) return render_lines(&o->tokenizer->chat, o->generation, err);
-    bool ok = chat_choose(&chat, o->m.chat_template, err);
-    for (int i = 0; ok && i < o->m.template_args.count; i++) ok = chat_argument(&chat, o->m.template_args.item[i], err);
-    ok = ok && render_lines(&chat, o->generation, err);
-    chat_free(&chat);
+    if (o->tokenizer) return render_lines(qm_tokenizer_template(o->tokenizer), o->generation, err);
+    QmTemplate *chat = qm_template_open(o->m.chat_template, err);
+    bool ok = chat != NULL;
+    for (int i = 0; ok && i < o->m.template_args.count; i++)
+        ok = qm_template_argument(chat, o->m.template_args.item[i], err);
+    ok = ok && render_lines(chat, o->generation, err);
+    qm_template_close(chat);
     return ok;
 }
 

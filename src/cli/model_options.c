@@ -1,5 +1,6 @@
 /* model_options.c: opening a model as the options say. */
 #include <errno.h>
+#include <jansson.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -151,51 +152,71 @@ QmEngine *model_open(const char *command, const ModelOptions *m, bool hidden, in
     return e;
 }
 
+enum { MAX_STRUCTURE_BYTES = 1 << 20 }; /* of a file that binds a text */
+
 /* The first character of a text that is no space. */
 static char first_of(const char *text) { return text[strspn(text, " \t\r\n")]; }
 
 /* --grammar, --json-schema, --regex: one of them; the first two as a file, or as they are. */
-static bool grammar_option(const SampleOptions *s, GenerationConfig *c, Err *err) {
+static bool structure_option(const SampleOptions *s, QmParameters *p, Err *err) {
     const char *given = s->grammar ? s->grammar : s->json_schema;
     size_t bytes = 0;
     if (!!s->grammar + !!s->json_schema + !!s->regex > 1)
         return err_as(err, QM_USAGE, "expected one of --grammar, --json-schema and --regex");
-    if (s->regex) return generation_grammar(c, grammar_regex(s->regex, strlen(s->regex), err), "--regex", err);
+    if (s->regex) return qm_parameters_structure(p, "regex", s->regex, strlen(s->regex), "--regex", err);
     if (!given) return true;
     bool is_text = s->grammar ? strstr(given, "::=") != NULL : first_of(given) == '{';
     const char *where = !is_text ? given : s->grammar ? "--grammar" : "--json-schema";
-    char *file = is_text ? NULL : file_read(given, MAX_GRAMMAR_BYTES, &bytes, err);
+    char *file = is_text ? NULL : file_read(given, MAX_STRUCTURE_BYTES, &bytes, err);
     const char *text = is_text ? given : file;
     if (is_text) bytes = strlen(given);
     else if (!file) return false;
-    if (file && s->grammar && file_is_other(file, bytes, where, err)) return free(file), false;
-    json_t *schema = text && !s->grammar ? json_text(text, bytes, where, err) : NULL;
-    Grammar *g = err->kind ? NULL : s->grammar ? grammar_gbnf(text, bytes, err) : grammar_json_schema(schema, err);
-    json_decref(schema);
+    bool ok = (!file || !s->grammar || !file_is_other(file, bytes, where, err)) &&
+              qm_parameters_structure(p, s->grammar ? "grammar" : "json_schema", text, bytes, where, err);
     free(file);
-    if (!s->grammar && !schema) return false; /* it named the file already */
-    return generation_grammar(c, g, where, err);
+    return ok;
 }
 
-bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err) {
-    QmSource *source = model_source(m->engine.model, err);
-    if (!source || !generation_defaults(c, source, err)) return false;
-    if (s->has_n) c->max_new_tokens = s->n, c->max_length = 0;
-    if (s->has_temperature) c->temperature = s->temperature, c->do_sample = s->temperature > 0;
-    if (s->has_top_k) c->top_k = s->top_k;
-    if (s->has_top_p) c->top_p = s->top_p;
-    if (s->has_min_p) c->min_p = s->min_p;
-    if (s->has_repeat_penalty) c->repetition_penalty = s->repeat_penalty;
-    if (s->has_seed) c->seed = s->seed;
-    if (s->stop && !generation_stop(c, s->stop, strlen(s->stop), "--stop", err)) return false;
-    if (!grammar_option(s, c, err)) return false;
-    if (s->ignore_eos) c->eos_count = 0, c->eos_given = true;
-    if (m->verbose) {
-        Text text = {0};
-        generation_text(c, &text);
-        if (text.data) text_printable(text.data); /* stop strings are a file's */
-        fprintf(stderr, "generation: %s\n", text.data ? text.data : "");
-        text_free(&text);
+/* The options that are numbers, under the names of requests. */
+static json_t *numbers_of(const SampleOptions *s, const DraftOptions *d) {
+    json_t *o = json_object();
+    if (s->has_n) json_object_set_new(o, "max_new_tokens", json_integer(s->n));
+    if (s->has_temperature) {
+        json_object_set_new(o, "temperature", json_real(s->temperature));
+        json_object_set_new(o, "do_sample", json_boolean(s->temperature > 0));
     }
-    return generation_check(c, 0, err);
+    if (s->has_top_k) json_object_set_new(o, "top_k", json_integer(s->top_k));
+    if (s->has_top_p) json_object_set_new(o, "top_p", json_real(s->top_p));
+    if (s->has_min_p) json_object_set_new(o, "min_p", json_real(s->min_p));
+    if (s->has_repeat_penalty) json_object_set_new(o, "repetition_penalty", json_real(s->repeat_penalty));
+    if (s->has_seed) json_object_set_new(o, "seed", json_integer(s->seed));
+    if (s->ignore_eos) json_object_set_new(o, "eos_token_id", json_null());
+    if (d && d->has_lookup) json_object_set_new(o, "prompt_lookup_num_tokens", json_integer(d->lookup));
+    return o;
+}
+
+static bool set_options(QmParameters *p, const SampleOptions *s, const DraftOptions *d, Err *err) {
+    json_t *o = numbers_of(s, d);
+    char *json = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    bool ok = (json || err_as(err, QM_MEMORY, "out of memory: parameters")) &&
+              (!s->stop || qm_parameters_stop(p, s->stop, strlen(s->stop), "--stop", err)) &&
+              structure_option(s, p, err) && qm_parameters_set(p, json, strlen(json), err);
+    free(json);
+    json_decref(o);
+    return ok;
+}
+
+QmParameters *sample_parameters(const SampleOptions *s, const DraftOptions *d, const ModelOptions *m, Err *err) {
+    QmSource *source = model_source(m->engine.model, err);
+    QmParameters *p = source ? qm_parameters_new(source, err) : NULL;
+    bool ok = p && set_options(p, s, d, err);
+    char *text = ok && m->verbose ? qm_parameters_text(p, err) : NULL;
+    if (text) {
+        text_printable(text); /* stop strings are a file's */
+        fprintf(stderr, "generation: %s\n", text);
+    }
+    free(text);
+    if (ok && !err->kind) return p;
+    qm_parameters_free(p);
+    return NULL;
 }

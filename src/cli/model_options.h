@@ -2,7 +2,6 @@
 #ifndef MODEL_OPTIONS_H
 #define MODEL_OPTIONS_H
 #include "../base/engine_options.h"
-#include "../infer/generation.h"
 #include "cli.h"
 
 typedef struct ModelOptions {
@@ -86,14 +85,16 @@ typedef struct SampleOptions {
     TEXT("regex", 0, &(s).regex, "TEXT", "the whole answer matches this regular expression"),                          \
     FLAG("ignore-eos", 0, &(s).ignore_eos, "go on past end-of-sequence tokens")
 
+enum { MOST_LOOKUP = 64 }; /* as qm_parameters_set has it */
 /* Guesses of the next tokens, checked by the model: the same answer, sooner. */
 typedef struct DraftOptions { const char *model; int64_t lookup; bool has_lookup; } DraftOptions;
 
 #define DRAFT_OPTIONS(d)                                                                                               \
     TEXT("draft-model", 0, &(d).model, "DIR|FILE", "a smaller model of the same vocabulary that guesses ahead"),       \
-    INT("lookup", 0, &(d).lookup, 0, MAX_DRAFT, "N",                                                                   \
+    INT("lookup", 0, &(d).lookup, 0, MOST_LOOKUP, "N",                                                                   \
         "guess N tokens ahead from what the text repeats (default 0)", &(d).has_lookup)
 
-/* The model's defaults with the given options on top; with -v, what came of it on stderr. */
-bool sample_options_config(const SampleOptions *s, const ModelOptions *m, GenerationConfig *c, Err *err);
+/* The model's defaults with the given options on top; with -v, what came of it on stderr. lookup: DraftOptions, or NULL.
+ * NULL and an error. */
+QmParameters *sample_parameters(const SampleOptions *s, const DraftOptions *draft, const ModelOptions *m, Err *err);
 #endif

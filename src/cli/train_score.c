@@ -16,7 +16,7 @@ static bool chats(const QmTokenizer *t) {
 
 static bool asked(Gsm8kRun *run, QmEngine *e, const char *model, const TrainScorer *s, double *score, Err *err) {
     Results results = {0};
-    SchedulerStats stats;
+    QmGeneratorStats stats;
     json_t *header = gsm8k_header(run, model, qm_engine_info(e), err);
     bool ok = header && results_open(&results, NULL, false, header, run->options.limit, 1, err) &&
               gsm8k_go(run, e, &results, s->stop, &stats, err);

@@ -4,7 +4,7 @@
 #include "gsm8k_run.h"
 
 /* One output on its way. */
-typedef struct Asked { Request request; int64_t index, sample, cut; Text prompt; } Asked; /* cut: tokens left out */
+typedef struct Asked { Gsm8kRun *run; int64_t index, sample, cut; Text prompt; } Asked; /* cut: tokens left out */
 
 /* The prompt's ids, -1 on error; its text is appended to `shown`. */
 static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32_t **ids, Err *err) {
@@ -27,27 +27,39 @@ static int64_t prompt_ids(const Gsm8kRun *run, int64_t index, Text *shown, int32
     return n;
 }
 
-static bool config_of(Gsm8kRun *run, QmSource *source, Err *err) {
-    const Gsm8kOptions *o = &run->options;
-    GenerationConfig *c = &run->config;
-    if (!generation_defaults(c, source, err)) return false;
-    if (!o->protocol->model_config) generation_plain(c);
-    c->do_sample = o->temperature > 0;
-    c->temperature = o->temperature > 0 ? o->temperature : 1;
-    if (o->repetition_penalty > 0) c->repetition_penalty = o->repetition_penalty;
-    c->seed = o->seed;
-    c->max_new_tokens = o->max_new_tokens;
-    c->max_length = 0;
-    generation_no_stops(c);
-    if (search_wanted(c, false))
-        return err_set(err,
-                       "generation_config.json asks for a search (num_beams, num_return_sequences, penalty_alpha or "
-                            "prompt_lookup_num_tokens): expected one without, eval answers each question once");
-    for (int i = 0; i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++) {
+/* What the run asks for, under the names of requests; NULL: memory ended. */
+static char *parameters_json(const Gsm8kOptions *o) {
+    json_t *stops = json_array();
+    json_t *all = json_pack("{s:b,s:f,s:I,s:I,s:o}", "do_sample", o->temperature > 0, "temperature",
+                            o->temperature > 0 ? o->temperature : 1.0, "seed", (json_int_t)o->seed, "max_new_tokens",
+                            (json_int_t)o->max_new_tokens, "stop_strings", stops);
+    if (all && o->repetition_penalty > 0)
+        json_object_set_new(all, "repetition_penalty", json_real(o->repetition_penalty));
+    for (int i = 0; all && i < MAX_PROTOCOL_STOPS && o->protocol->stop[i]; i++) {
         if (o->shots == 0 && !strncmp(o->protocol->stop[i], "\n\n", 2)) continue; /* ends an example: there are none */
-        if (!generation_stop(c, o->protocol->stop[i], strlen(o->protocol->stop[i]), "protocol", err)) return false;
+        json_array_append_new(stops, json_string(o->protocol->stop[i]));
     }
-    return generation_check(c, 0, err);
+    char *json = all ? json_dumps(all, JSON_COMPACT) : NULL;
+    json_decref(all);
+    return json;
+}
+
+static bool no_search(const QmParameters *p, Err *err) {
+    return !qm_parameters_search(p) ||
+           err_set(err, "generation_config.json asks for a search (num_beams, num_return_sequences, penalty_alpha or "
+                        "prompt_lookup_num_tokens): expected one without, eval answers each question once");
+}
+
+static bool parameters_of(Gsm8kRun *run, QmSource *source, Err *err) {
+    const Gsm8kOptions *o = &run->options;
+    run->parameters = (o->protocol->model_config ? qm_parameters_new : qm_parameters_plain)(source, err);
+    if (!run->parameters) return false;
+    char *json = parameters_json(o);
+    bool ok = (json || err_as(err, QM_MEMORY, "out of memory: parameters")) && no_search(run->parameters, err) &&
+              qm_parameters_read(run->parameters, json, strlen(json), NULL, "protocol", err) &&
+              no_search(run->parameters, err); /* one of samples is none while these are drawn */
+    free(json);
+    return ok;
 }
 
 bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, QmSource *source, const QmTokenizer *tokenizer,
@@ -59,7 +71,7 @@ bool gsm8k_open(Gsm8kRun *run, const Gsm8kOptions *options, QmSource *source, co
     if (!o->max_new_tokens) o->max_new_tokens = o->protocol->max_new_tokens;
     if (o->shots > COT_SHOTS && !o->protocol->draws)
         return err_set(err, "--shots: %s has %d examples, got %lld", o->protocol->name, COT_SHOTS, (long long)o->shots);
-    if (!config_of(run, source, err) || !gsm8k_find(o->data, "test.jsonl", path, sizeof path, err) ||
+    if (!parameters_of(run, source, err) || !gsm8k_find(o->data, "test.jsonl", path, sizeof path, err) ||
         !problems_read(&run->test, path, err))
         return false;
     if (!o->limit || o->limit > run->test.count) o->limit = run->test.count;
@@ -85,7 +97,7 @@ void gsm8k_close(Gsm8kRun *run) {
     problems_free(&run->test);
     problems_free(&run->train);
     free(run->draws);
-    generation_config_free(&run->config);
+    qm_parameters_free(run->parameters);
     *run = (Gsm8kRun){0};
 }
 
@@ -116,12 +128,10 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
                   "shots", (json_int_t)o->shots, "samples", (json_int_t)o->samples, "temperature", o->temperature,
                   "seed", (json_int_t)o->seed, "fewshot_seed", (json_int_t)o->fewshot_seed, "max_new_tokens",
                   (json_int_t)o->max_new_tokens, "chat", o->form != FORM_PLAIN, "multiturn", o->form == FORM_TURNS);
-    Text generation = {0};
-    generation_text(&run->config, &generation);
-    if (h && (!text_ok(&generation, "the header", err) ||
-              json_object_set_new(h, "generation", json_stringn(generation.data, generation.bytes)) != 0))
+    char *generation = qm_parameters_text(run->parameters, err);
+    if (h && (!generation || json_object_set_new(h, "generation", json_string(generation)) != 0))
         json_decref(h), h = NULL;
-    text_free(&generation);
+    free(generation);
     if (h && o->protocol->cuts && run->longest > info->context - o->max_new_tokens)
         json_object_set_new(h, "context", json_integer(info->context)); /* outputs depend on it */
     if (!h || json_object_set_new(h, "data", json_string(data)) != 0) {
@@ -136,70 +146,61 @@ json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *
 
 static void asked_free(Asked *a) {
     if (!a) return;
-    request_free(&a->request);
     text_free(&a->prompt);
     free(a);
 }
 
-static bool done(void *user, Request *request, Err *err);
-
-static void drop(void *user, Request *request) {
-    (void)user;
-    asked_free((Asked *)request);
-}
+static void done(void *owner, const QmAnswer *answer);
 
 /* Puts the next question that has no output yet to the model. */
-static bool ask(Gsm8kRun *run, Scheduler *s, Err *err) {
+static bool ask(Gsm8kRun *run, QmGenerator *g, Err *err) {
     int64_t samples = run->options.samples;
     Asked *a = mem_new(1, sizeof *a, "a question", err);
     if (!a) return false;
     int32_t *ids = NULL;
+    a->run = run;
     a->index = run->next / samples;
     a->sample = run->next++ % samples;
-    a->request.sequence = (uint64_t)(a->index * MAX_SAMPLES + a->sample);
-    a->request.sink = (Sink){.user = run, .done = done, .drop = drop};
     int64_t n = prompt_ids(run, a->index, &a->prompt, &ids, err);
     if (run->options.protocol->cuts && n > run->room) a->cut = n - run->room;
-    bool ok = n >= 0 &&
-              generation_start(&a->request.g, &run->config, run->tokenizer, ids + a->cut, n - a->cut, err) &&
-              scheduler_add(s, &a->request, err);
+    QmRequest r = {.size = sizeof r, .ids = ids + (n >= 0 ? a->cut : 0), .count = n - a->cut,
+                   .parameters = run->parameters, .sequence = (uint64_t)(a->index * MAX_SAMPLES + a->sample),
+                   .sink = {.owner = a, .done = done}};
+    bool ok = n >= 0 && qm_generator_add(g, &r, err) > 0;
     free(ids);
     if (!ok) asked_free(a);
     return ok;
 }
 
 /* As many wait as there are slots: the prompts of all need not be held at once. */
-static bool ask_some(Gsm8kRun *run, Scheduler *s, int64_t slots, Err *err) {
+static bool ask_some(Gsm8kRun *run, QmGenerator *g, int64_t slots, Err *err) {
     int64_t all = run->options.limit * run->options.samples;
-    while (scheduler_waiting(s) < slots) {
+    while (qm_generator_waiting(g) < slots) {
         while (run->next < all && run->results->done[run->next]) run->next++;
         if (run->next >= all) return true;
-        if (!ask(run, s, err)) return false;
+        if (!ask(run, g, err)) return false;
     }
     return true;
 }
 
-static json_t *result_of(const Gsm8kRun *run, const Asked *a, Err *err) {
-    const Generation *g = &a->request.g;
+static json_t *result_of(const Gsm8kRun *run, const Asked *a, const QmAnswer *answer, Err *err) {
+    const QmSequence *s = answer->sequences;
     const Problem *p = &run->test.item[a->index];
     json_t *o = json_pack("{s:I,s:I,s:s,s:s,s:s%,s:s%,s:I,s:I,s:s}", "index", (json_int_t)a->index, "sample",
                           (json_int_t)a->sample, "question", p->question, "gold", p->answer, "prompt", a->prompt.data,
-                          a->prompt.bytes, "output", g->raw.data ? g->raw.data : "", g->raw.bytes, "prompt_tokens",
-                          (json_int_t)g->prompt, "new_tokens", (json_int_t)(g->count - g->prompt), "finish_reason",
-                          g->finish);
+                          a->prompt.bytes, "output", s->text, s->bytes, "prompt_tokens", (json_int_t)answer->prompt,
+                          "new_tokens", (json_int_t)s->count, "finish_reason", s->finish);
     if (o && a->cut) json_object_set_new(o, "prompt_tokens_cut", json_integer(a->cut));
     if (!o) err_set(err, "question %lld: the result is not valid UTF-8", (long long)a->index);
     return o;
 }
 
-static bool done(void *user, Request *request, Err *err) {
-    Gsm8kRun *run = user;
-    Asked *a = (Asked *)request; /* its first member */
+static void judge(Gsm8kRun *run, const Asked *a, const QmAnswer *answer, Err *err) {
     char where[40];
     snprintf(where, sizeof where, "question %lld", (long long)a->index);
-    bool sound = !request->failed.kind || err_from(err, &request->failed);
+    bool sound = !answer->failed || err_from(err, answer->failed);
     if (!sound) err_prefix(err, "%s", where);
-    json_t *o = sound ? result_of(run, a, err) : NULL;
+    json_t *o = sound ? result_of(run, a, answer, err) : NULL;
     bool ok = o && results_judge(run->options.protocol, o, where, err) && results_add(run->results, o, err);
     if (ok) {
         const json_t *correct = json_object_get(o, "correct");
@@ -207,19 +208,23 @@ static bool done(void *user, Request *request, Err *err) {
             correct = json_object_get(correct, run->options.protocol->rule[0]->name);
         run->right += json_is_true(correct);
         run->judged++;
-        run->first += request->first - request->taken;
+        run->first += answer->first - answer->taken;
         snprintf(run->label, sizeof run->label, "%s %.1f %%", run->options.protocol->task,
                  100 * run->right / (double)run->judged);
         progress_show(&run->progress, run->judged);
     }
     json_decref(o);
-    asked_free(a);
-    return ok;
 }
 
-bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), SchedulerStats *stats, Err *err) {
+static void done(void *owner, const QmAnswer *answer) {
+    Asked *a = owner;
+    if (!a->run->ends && !a->run->why.kind) judge(a->run, a, answer, &a->run->why);
+    asked_free(a);
+}
+
+bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), QmGeneratorStats *stats, Err *err) {
     int64_t context = qm_engine_info(engine)->context;
-    *stats = (SchedulerStats){0};
+    *stats = (QmGeneratorStats){0};
     run->room = context - run->options.max_new_tokens;
     if (run->options.protocol->cuts && run->room < 1)
         return err_as(err, QM_LIMIT,
@@ -235,14 +240,18 @@ bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(vo
     progress_start(&run->progress, run->label, run->options.limit * run->options.samples - results->found);
     double start = clock_seconds();
     int64_t slots = qm_engine_info(engine)->slots;
-    Scheduler *s = scheduler_new(engine, NULL, err);
-    bool ok = s && ask_some(run, s, slots, err);
-    while (ok && scheduler_busy(s)) {
+    QmGenerator *g = qm_generator_new(engine, run->tokenizer, NULL, err);
+    run->why = (Err){0};
+    run->ends = false;
+    bool ok = g && ask_some(run, g, slots, err);
+    while (ok && qm_generator_busy(g)) {
         if (stop && stop()) ok = err_as(err, QM_INTERRUPTED, "interrupted");
-        ok = ok && scheduler_step(s, err) && ask_some(run, s, slots, err);
+        ok = ok && qm_generator_step(g, err) && (!run->why.kind || err_from(err, &run->why)) &&
+             ask_some(run, g, slots, err);
     }
-    if (s) *stats = *scheduler_stats(s);
-    scheduler_free(s);
+    if (g) qm_generator_stats(g, stats);
+    run->ends = true;
+    qm_generator_free(g);
     run->seconds = clock_seconds() - start;
     progress_end(&run->progress);
     return results_sort(results, ok ? err : &(Err){0}) && ok;

@@ -2,7 +2,6 @@
 #ifndef GSM8K_RUN_H
 #define GSM8K_RUN_H
 #include "../base/watch.h"
-#include "../infer/scheduler.h"
 #include "gsm8k.h"
 #include "results.h"
 
@@ -24,7 +23,7 @@ enum { MAX_SAMPLES = 1024 };
 typedef struct Gsm8kRun {
     Gsm8kOptions options;
     const QmTokenizer *tokenizer;
-    GenerationConfig config;
+    QmParameters *parameters;
     Problems test, train;
     uint32_t *draws;           /* [limit][shots], or NULL                             */
     int64_t longest;           /* tokens of the longest prompt                        */
@@ -35,6 +34,8 @@ typedef struct Gsm8kRun {
     double right;              /* by the first rule                                   */
     Progress progress;
     char label[64];
+    Err why;                   /* ended the go                                        */
+    bool ends;                 /* nothing is taken any more                           */
     double first;              /* sum of times to the first token                     */
     double seconds;            /* of all                                              */
 } Gsm8kRun;
@@ -49,5 +50,5 @@ int64_t gsm8k_context(const Gsm8kRun *run);
 json_t *gsm8k_header(const Gsm8kRun *run, const char *model, const QmModelInfo *info, Err *err);
 /* Asks what the results do not hold yet. `stop` (or NULL): asked before each step. On an interrupt what is done
  * stays. */
-bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), SchedulerStats *stats, Err *err);
+bool gsm8k_go(Gsm8kRun *run, QmEngine *engine, Results *results, bool (*stop)(void), QmGeneratorStats *stats, Err *err);
 #endif

@@ -4,6 +4,9 @@
 #define LOGLIK_H
 #include "../io/json.h"
 
+/* Whether a row of logits or states can be used: no NaN, no +infinity, and some number. */
+bool row_sound(const float *row, int64_t columns);
+
 enum { LOGLIK_ROWS = 64 }; /* rows of logits held at once */
 
 /* Called for token t of `ids` with the logits that predict it [vocab]. */

@@ -27,7 +27,7 @@ typedef struct MeshRow {
 static bool ask_all(const MeshReport *m, const Output *page, const char *results_path, MeshRow *row, Err *err) {
     Gsm8kRun run = {0};
     Results results = {0};
-    SchedulerStats stats;
+    QmGeneratorStats stats;
     Report report;
     Lines lines;
     json_t *header = NULL;

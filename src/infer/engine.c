@@ -63,40 +63,40 @@ static bool options_check(const QmEngineOptions *o, const ModelConfig *c, Backen
     return weights_option(o->weights, &out->quantise, err);
 }
 
-static void info_fill(QmEngine *e, const BackendOptions *b) {
-    const ModelConfig *c = &e->config;
-    const BackendInfo *i = e->backend->info(e->state);
-    QmModelInfo *m = &e->info;
-    *m = (QmModelInfo){.layers = c->layers,
-                       .hidden = c->hidden,
-                       .ffn = c->ffn,
-                       .vocab = c->vocab,
-                       .heads = c->heads,
-                       .kv_heads = c->kv_heads,
-                       .head_dim = c->head_dim,
-                       .max_positions = c->max_positions,
-                       .context = b->context,
-                       .slots = b->slots,
-                       .rows = b->rows,
-                       .weight_bytes = i->weight_bytes,
-                       .parameters = graph_parameters(&e->model.graph),
-                       .cache_bytes = i->cache_bytes,
-                       .activation_bytes = i->activation_bytes,
-                       .decode_bytes = i->decode_bytes,
-                       .devices = e->partition.mesh.tp * e->partition.mesh.dp,
-                       .workers = i->workers,
-                       .nodes = i->nodes,
-                       .all_reduces = program_collectives(&e->program, "all_reduce"),
-                       .reduce_argmaxes = program_collectives(&e->program, "reduce_argmax")};
+/* What the configuration says. */
+static void info_config(QmModelInfo *m, const ModelConfig *c) {
+    *m = (QmModelInfo){.layers = c->layers, .hidden = c->hidden, .ffn = c->ffn, .vocab = c->vocab, .heads = c->heads,
+                       .kv_heads = c->kv_heads, .head_dim = c->head_dim, .max_positions = c->max_positions,
+                       .labels = c->labels, .pad_id = c->pad};
     snprintf(m->architecture, sizeof m->architecture, "%s", c->architecture);
     snprintf(m->head, sizeof m->head, "%s", head_table[c->head].name);
     snprintf(m->problem_type, sizeof m->problem_type, "%s", c->problem);
-    m->labels = c->labels;
-    m->pad_id = c->pad;
+}
+
+bool qm_source_info(QmSource *source, QmModelInfo *info, QmErr *err) {
+    ModelConfig *config = mem_new(1, sizeof *config, "config", err);
+    bool ok = config && config_load(config, source, err);
+    if (ok) info_config(info, config);
+    free(config);
+    return ok;
+}
+
+static void info_fill(QmEngine *e, const BackendOptions *b) {
+    const BackendInfo *i = e->backend->info(e->state);
+    QmModelInfo *m = &e->info;
+    info_config(m, &e->config);
+    m->context = b->context, m->slots = b->slots, m->rows = b->rows;
+    m->weight_bytes = i->weight_bytes;
+    m->parameters = graph_parameters(&e->model.graph);
+    m->cache_bytes = i->cache_bytes, m->activation_bytes = i->activation_bytes, m->decode_bytes = i->decode_bytes;
+    m->devices = e->partition.mesh.tp * e->partition.mesh.dp;
+    m->workers = i->workers, m->nodes = i->nodes;
+    m->all_reduces = program_collectives(&e->program, "all_reduce");
+    m->reduce_argmaxes = program_collectives(&e->program, "reduce_argmax");
     snprintf(m->mesh, sizeof m->mesh, "%s", e->partition.mesh.text);
     snprintf(m->isa, sizeof m->isa, "%s", i->isa);
     snprintf(m->packed_parts, sizeof m->packed_parts, "%s", i->packed_parts);
-    const WeightTensor *w = weights_find(e->weights, family_of(c)->typical);
+    const WeightTensor *w = weights_find(e->weights, family_of(&e->config)->typical);
     snprintf(m->weight_type, sizeof m->weight_type, "%s", w ? dtype_row(w->dtype)->name : "?");
     snprintf(m->act, sizeof m->act, "%s", i->act);
     snprintf(m->act_why, sizeof m->act_why, "%s", i->act_why);

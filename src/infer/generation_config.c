@@ -161,7 +161,7 @@ static bool searches_from_json(GenerationConfig *c, const json_t *o, const char 
     return json_get_int(o, "num_beams", where, 1, MAX_BEAMS, &c->num_beams, err) &&
            json_get_int(o, "num_beam_groups", where, 1, MAX_BEAMS, &c->num_beam_groups, err) &&
            json_get_int(o, "num_return_sequences", where, 1, MAX_BEAMS, &c->num_return_sequences, err) &&
-           json_get_int(o, "best_of", where, 1, MAX_BEAMS, &c->best_of, err) &&
+           json_get_int(o, "best_of", where, 0, MAX_BEAMS, &c->best_of, err) &&
            json_get_float(o, "length_penalty", where, -1e3, 1e3, &c->length_penalty, err) &&
            json_get_float(o, "diversity_penalty", where, 0, 1e6, &c->diversity_penalty, err) &&
            json_get_float(o, "penalty_alpha", where, 0, 1, &c->penalty_alpha, err) &&

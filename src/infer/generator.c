@@ -1,59 +1,10 @@
-/* generator.c: generation as the header offers it: parameters by the names of requests, and requests with a number over
- * one scheduler. */
+/* generator.c: generation as the header offers it: requests with a number over one scheduler. */
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include "../io/json.h"
-#include "parameters.h"
+#include "generation_parameters.h"
 #include "scheduler.h"
 #include "session.h"
-
-/* ---- Parameters -------------------------------------------------------------------------------------------------- */
-
-struct QmParameters { GenerationConfig config; };
-
-QmParameters *qm_parameters_new(QmSource *source, QmErr *err) {
-    QmParameters *p = mem_new(1, sizeof *p, "parameters", err);
-    if (p && generation_defaults(&p->config, source, err)) return p;
-    qm_parameters_free(p);
-    return NULL;
-}
-
-QmParameters *qm_parameters_copy(const QmParameters *from, QmErr *err) {
-    QmParameters *p = mem_new(1, sizeof *p, "parameters", err);
-    if (p) generation_config_copy(&p->config, &from->config);
-    return p;
-}
-
-void qm_parameters_free(QmParameters *p) {
-    if (p) generation_config_free(&p->config);
-    free(p);
-}
-
-bool qm_parameters_set(QmParameters *p, const char *json, size_t bytes, QmErr *err) {
-    static const char where[] = "parameters";
-    GenerationConfig next = {0};
-    json_t *o = json_text(json, bytes, where, err);
-    bool ok = o && (json_is_object(o) || err_set(err, "%s: expected an object", where)) &&
-              parameters_known(o, NULL, where, err) && generation_from_json(&next, &p->config, o, where, err) &&
-              generation_check(&next, 0, err);
-    GenerationConfig before = ok ? p->config : next;
-    if (ok) p->config = next;
-    generation_config_free(&before);
-    json_decref(o);
-    return ok;
-}
-
-char *qm_parameters_text(const QmParameters *p, QmErr *err) {
-    Text text = {0};
-    generation_text(&p->config, &text);
-    if (text_ok(&text, "parameters", err)) return text.data;
-    text_free(&text);
-    return NULL;
-}
-
-int64_t qm_parameters_slots(const QmParameters *p) { return search_slots(&p->config); }
-bool qm_parameters_hidden(const QmParameters *p) { return search_hidden(&p->config); }
 
 /* ---- Requests ---------------------------------------------------------------------------------------------------- */
 
@@ -95,24 +46,25 @@ static QmSequence sequence_of(const Generation *g, const char *proof) {
                         .alternatives = g->config.logprobs > 0 ? g->config.logprobs : 0};
 }
 
-/* Tells the end, with what came of it. */
+/* Tells the end, with what came of it; where logits were not numbers, with what came before them. */
 static bool tell(Live *l, const Err *failed, Err *err) {
     const Request *r = &l->request;
-    bool whole = !failed || !failed->kind;
-    int64_t count = !whole ? 0 : r->row->end ? r->found.count : 1;
+    bool whole = !failed || !failed->kind, several = whole && r->row->end;
+    int64_t count = several ? r->found.count : whole || r->invalid;
     typedef struct Hex { char text[PROOF_TEXT]; } Hex;
     QmSequence *list = mem_new((size_t)(count ? count : 1), sizeof *list, "an answer", err);
     Hex *proof = list ? mem_new((size_t)(count ? count : 1), sizeof *proof, "an answer", err) : NULL;
     bool ok = proof != NULL;
     for (int64_t i = 0; ok && i < count; i++) {
-        const Generation *g = r->row->end ? &r->found.list[i] : &r->g;
+        const Generation *g = several ? &r->found.list[i] : &r->g;
         ok = !g->proof || proof_text(g->proof, proof[i].text, err);
         list[i] = sequence_of(g, g->proof ? proof[i].text : NULL);
     }
+    if (ok && !whole && count) list->finish = "invalid_logits";
     QmAnswer a = {.request = l->number, .failed = whole ? NULL : failed, .sequences = list,
                   .count = count, .prompt = r->g.prompt, .reused = r->reused, .drafted = r->drafted,
                   .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended,
-                  .finish = !whole ? NULL : count ? list->finish : r->g.finish,
+                  .finish = count ? list->finish : whole ? r->g.finish : NULL,
                   .prompt_logprobs = whole && r->told.list && r->told.count == r->g.prompt - 1 ? r->told.list : NULL,
                   .prompt_alternatives = r->g.config.prompt_logprobs > 0 ? r->g.config.prompt_logprobs : 0};
     if (ok && l->sink.done) l->sink.done(l->sink.owner, &a);
@@ -245,6 +197,7 @@ void qm_generator_free(QmGenerator *g) {
 bool qm_generator_step(QmGenerator *g, QmErr *err) { return scheduler_step(g->scheduler, err); }
 bool qm_generator_busy(QmGenerator *g) { return scheduler_busy(g->scheduler); }
 void qm_generator_wait(QmGenerator *g, double seconds) { scheduler_wait(g->scheduler, seconds); }
+void qm_generator_stats(const QmGenerator *g, QmGeneratorStats *stats) { *stats = *scheduler_stats(g->scheduler); }
 
 /* ---- One answer -------------------------------------------------------------------------------------------------- */
 

@@ -10,10 +10,6 @@ bool parameters_known(const json_t *object, const char *const *more, const char 
 /* generation_config.json may have members of any name; those that Hugging Face's generate() would go by and this
  * program does not are refused unless they are switched off. */
 bool parameters_of_file(const json_t *object, const char *where, Err *err);
-/* The parameter of these that needs do_sample, when it is off: NULL, or its name. */
-const char *parameters_unsampled(const json_t *object);
-/* The parameter of these that needs num_beams above 1, when there is one beam: NULL, or its name. */
-const char *parameters_unbeamed(const json_t *object);
 /* Whether `object` has only members of `known` (NULL-terminated); `what` names the object in the message. */
 bool members_known(const json_t *object, const char *const *known, const char *where, const char *what, Err *err);
 #endif

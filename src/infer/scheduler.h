@@ -10,11 +10,7 @@
 
 typedef struct Scheduler Scheduler;
 
-typedef struct SchedulerStats {
-    int64_t prompt, reused, decoded; /* tokens fed of prompts, found in slots, fed one by one */
-    int64_t copied;                  /* of those found, in another slot: the cache was copied */
-    int64_t steps;
-} SchedulerStats;
+typedef QmGeneratorStats SchedulerStats;
 
 /* Takes every free slot of the engine, and keeps it. draft: a smaller model of the same vocabulary, or NULL. Memory: slots
  * x context ids, and vocab floats for each request whose draws need logits. */

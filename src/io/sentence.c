@@ -4,18 +4,25 @@
 #include "json.h"
 #include "sentence.h"
 
-const char *const pooling_names[POOLING_COUNT] = {"last", "mean"};
+enum { FILE_LIMIT = 1 << 20 };
 
-enum { FILE_LIMIT = 1 << 20, PATH_BYTES = 4096 };
+/* A small file of the model: its root, and what messages call it; root NULL without an error: there is none. Both are
+ * the caller's: file_free, also after failure. */
+typedef struct File { json_t *root; char *where; } File;
 
-/* A file of the folder; NULL without an error: it has none. path [PATH_BYTES] is what messages call it. */
-static json_t *folder_json(const char *folder, const char *part, const char *name, char *path, Err *err) {
-    int n = snprintf(path, PATH_BYTES, "%s/%s%s%s", folder, part, *part ? "/" : "", name);
-    if (n < 0 || n >= PATH_BYTES) {
-        err_as(err, QM_LIMIT, "%s: the name is too long", folder);
-        return NULL;
-    }
-    return file_exists(path) ? json_file(path, FILE_LIMIT, err) : NULL;
+static bool file_json(File *file, Source *source, const char *name, Err *err) {
+    SourceText text;
+    bool ok = source_text(source, name, FILE_LIMIT, &text, err);
+    *file = (File){.where = text.where};
+    text.where = NULL;
+    ok = ok && (!text.data || (file->root = json_text(text.data, text.bytes, file->where, err)));
+    source_text_free(&text);
+    return ok;
+}
+
+static void file_free(File *file) {
+    json_decref(file->root);
+    free(file->where);
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -49,9 +56,8 @@ static bool read_pooling(Sentence *s, const json_t *root, const char *where, Err
     return true;
 }
 
-static bool read_module(Sentence *s, const char *folder, const json_t *module, const char *where, Err *err) {
+static bool read_module(Sentence *s, Source *source, const json_t *module, const char *where, Err *err) {
     const char *type = NULL, *part = "";
-    char path[PATH_BYTES];
     if (!json_get_text(module, "type", where, &type, err) || !json_get_text(module, "path", where, &part, err))
         return false;
     if (!type) return err_set(err, "%s: expected modules with a type", where);
@@ -65,46 +71,65 @@ static bool read_module(Sentence *s, const char *folder, const json_t *module, c
     if (strstr(part, "..") || *part == '/')
         return err_set(err, "%s: path: expected a folder of the model, got %s", where,
                        name_text(part, strlen(part)).text);
-    json_t *root = folder_json(folder, part, "config.json", path, err);
-    bool ok = root ? read_pooling(s, root, path, err) : err->kind ? false : err_set(err, "%s is missing", path);
-    json_decref(root);
+    File file;
+    char *name = path_join(part, "config.json", err);
+    if (!name) return false;
+    bool ok = file_json(&file, source, *part ? name : "config.json", err);
+    if (ok && !file.root) ok = err_set(err, "%s is missing", file.where);
+    ok = ok && read_pooling(s, file.root, file.where, err);
+    file_free(&file);
+    free(name);
     return ok;
 }
 
-static bool read_prompts(Sentence *s, const char *folder, Err *err) {
-    char path[PATH_BYTES];
+static bool read_prompts(Sentence *s, Source *source, Err *err) {
+    File file;
     const char *name = NULL, *key;
-    json_t *root = folder_json(folder, "", "config_sentence_transformers.json", path, err), *prompts, *value;
-    bool ok = !err->kind && (!root || json_get_text(root, "default_prompt_name", path, &name, err));
-    prompts = json_object_get(root, "prompts");
+    json_t *prompts, *value;
+    bool ok = file_json(&file, source, "config_sentence_transformers.json", err) &&
+              (!file.root || json_get_text(file.root, "default_prompt_name", file.where, &name, err));
+    prompts = json_object_get(file.root, "prompts");
     if (ok && name) snprintf(s->default_prompt, sizeof s->default_prompt, "%s", name);
     if (ok && prompts && !json_is_null(prompts)) {
-        if (!json_is_object(prompts)) ok = err_set(err, "%s: prompts: expected an object", path);
+        if (!json_is_object(prompts)) ok = err_set(err, "%s: prompts: expected an object", file.where);
         else json_object_foreach(prompts, key, value)
-            if (ok && !json_is_text(value)) ok = err_set(err, "%s: prompts: %s: expected a text", path,
+            if (ok && !json_is_text(value)) ok = err_set(err, "%s: prompts: %s: expected a text", file.where,
                                                          name_text(key, strlen(key)).text);
         if (ok) s->prompts = json_incref(prompts);
     }
-    json_decref(root);
+    file_free(&file);
     return ok;
 }
 
-bool sentence_open(Sentence *s, const char *model, Err *err) {
-    char path[PATH_BYTES];
+static bool read_length(Sentence *s, Source *source, Err *err) {
+    File file;
+    bool ok = file_json(&file, source, "sentence_bert_config.json", err) &&
+              (!file.root ||
+               json_get_int(file.root, "max_seq_length", file.where, 1, INT32_MAX, &s->max_tokens, err));
+    file_free(&file);
+    return ok;
+}
+
+/* All but the prompts. */
+static bool read_modules(Sentence *s, Source *source, Err *err) {
+    File file;
     *s = (Sentence){.pooling = POOLING_LAST, .normalize = true};
-    if (!model || !folder_exists(model)) return true;
-    json_t *modules = folder_json(model, "", "modules.json", path, err), *module;
-    if (!modules) return !err->kind;
-    size_t i;
-    bool ok = json_is_array(modules) || err_set(err, "%s: expected an array of modules", path);
-    s->found = true;
-    s->normalize = false;
-    json_array_foreach(modules, i, module) ok = ok && read_module(s, model, module, path, err);
-    json_decref(modules);
-    json_t *root = ok ? folder_json(model, "", "sentence_bert_config.json", path, err) : NULL;
-    ok = ok && !err->kind && (!root || json_get_int(root, "max_seq_length", path, 1, INT32_MAX, &s->max_tokens, err));
-    json_decref(root);
-    return ok && read_prompts(s, model, err);
+    bool ok = file_json(&file, source, "modules.json", err);
+    if (ok && file.root) {
+        size_t i;
+        const json_t *module;
+        ok = json_is_array(file.root) || err_set(err, "%s: expected an array of modules", file.where);
+        s->found = true;
+        s->normalize = false;
+        json_array_foreach(file.root, i, module) ok = ok && read_module(s, source, module, file.where, err);
+        ok = ok && read_length(s, source, err);
+    }
+    file_free(&file);
+    return ok;
+}
+
+bool sentence_open(Sentence *s, Source *source, Err *err) {
+    return read_modules(s, source, err) && (!s->found || read_prompts(s, source, err));
 }
 
 void sentence_free(Sentence *s) {
@@ -124,4 +149,24 @@ const char *sentence_prompt(const Sentence *s, const char *name, Err *err) {
            names.data && names.bytes ? names.data : "none, as the model has no prompts", asked);
     text_free(&names);
     return NULL;
+}
+
+/* ---- As the header offers it ------------------------------------------------------------------------------------- */
+
+bool qm_source_pooling(QmSource *source, QmPooling *pooling, QmErr *err) {
+    Sentence s;
+    bool ok = read_modules(&s, source, err);
+    if (ok) *pooling = (QmPooling){s.pooling == POOLING_MEAN, s.normalize, s.max_tokens};
+    sentence_free(&s);
+    return ok;
+}
+
+char *qm_source_prompt(QmSource *source, const char *name, QmErr *err) {
+    Sentence s = {0};
+    bool ok = !source_has(source, "modules.json") || read_prompts(&s, source, err);
+    const char *text = ok ? sentence_prompt(&s, name, err) : NULL;
+    char *copy = text ? strdup(text) : NULL;
+    if (text && !copy) err_as(err, QM_MEMORY, "out of memory: a prompt");
+    sentence_free(&s);
+    return copy;
 }

@@ -1,10 +1,9 @@
 /* sentence.h: what a folder of sentence-transformers says beside its model: modules.json, the pooling, prompts. */
 #ifndef SENTENCE_H
 #define SENTENCE_H
-#include "../base/base.h"
+#include "source.h"
 
 typedef enum Pooling { POOLING_LAST, POOLING_MEAN, POOLING_COUNT } Pooling;
-extern const char *const pooling_names[POOLING_COUNT];
 
 typedef struct Sentence {
     bool found;            /* the folder has modules.json */
@@ -17,7 +16,7 @@ typedef struct Sentence {
 
 /* Without modules.json: the last token's state, normalised. A module or pooling that we do not have is an error.
  * Free with sentence_free, also after failure. */
-bool sentence_open(Sentence *sentence, const char *model, Err *err);
+bool sentence_open(Sentence *sentence, Source *source, Err *err);
 void sentence_free(Sentence *sentence);
 /* The text that goes before every text, by its name; NULL: the folder's own default. NULL and an error: there is none
  * of that name. */

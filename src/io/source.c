@@ -264,6 +264,8 @@ static bool is_none(const Gguf *gguf) {
            !memcmp(model.data, "none", 4);
 }
 
+bool qm_source_has_tokenizer(QmSource *source) { return source_has_tokenizer(source); }
+
 bool source_has_tokenizer(Source *s) {
     if (s->kind == SOURCE_FILE) return false;
     return (s->has_gguf && !is_none(&s->gguf)) || source_has(s, "tokenizer.json") ||

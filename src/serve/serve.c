@@ -159,7 +159,7 @@ static bool open_embedder(Running *r, Err *err) {
     Server *s = &r->server;
     const QmModelInfo *i = qm_engine_info(s->model.engine);
     s->slots = i->slots;
-    if (!sentence_open(&s->sentence, s->options->model_path, err)) return false;
+    if (!sentence_open(&s->sentence, s->model.source, err)) return false;
     if (has_text(&s->model) && !s->options->vector_slots) return true;
     int64_t slots = has_text(&s->model) ? s->options->vector_slots : i->slots;
     s->slots -= slots;

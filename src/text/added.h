@@ -29,7 +29,7 @@ const Added *added_set_find(const AddedSet *set, const char *text, size_t bytes)
 void added_set_remove(AddedSet *set, const Added *token); /* one of the set's own */
 
 /* A part of a text, in bytes. */
-typedef struct Span { size_t start, end; } Span;
+typedef QmSpan Span;
 
 /* What a match covers, stripped white space included. */
 typedef struct AddedMatch { size_t start, end; int32_t id; } AddedMatch;

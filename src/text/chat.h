@@ -5,7 +5,7 @@
 #define CHAT_H
 #include "jinja.h"
 
-typedef struct ChatTemplate {
+typedef struct QmTemplate {
     JinjaTemplate *usual, *with_tools; /* with_tools: where tools are given; NULL: the usual one          */
     char *wrong;          /* why the tokenizer's own cannot be used: said when it is needed; owned, or NULL */
     const char *needs;    /* control tokens without which it makes no sense, parted by spaces, or NULL      */
