@@ -120,6 +120,9 @@ enum { RULE_CASES = sizeof rule_cases / sizeof *rule_cases };
 
 static inline bool rule_is_there(const RuleCase *c) { return !c->only || c->only->gradient; }
 
+/* Trained embeddings are looked up where their rows are, as in programs that are lowered. */
+static bool ruled_parts;
+
 /* The case with a head, a loss and the gradients of all its weights, which stay in *walked; returns the logits.
  * recompute: all before the head is a layer that the backward pass computes again. */
 static inline Tensor ruled_graph(Graph *g, const RuleCase *c, bool recompute, Gradient *walked, Err *err) {
@@ -133,6 +136,7 @@ static inline Tensor ruled_graph(Graph *g, const RuleCase *c, bool recompute, Gr
     x = select_rows(g, x, input(g, "logit_rows", "r"));
     Tensor logits = linear(g, x, weight(g, "vd", c->tied ? "embed" : "head"), NO_TENSOR);
     for (int id = 1; id < g->count; id++) g->nodes[id].trained = g->nodes[id].kind == NODE_WEIGHT;
+    if (ruled_parts) embed_parts(g);
     Tensor dz = loss_of(g, logits);
     if (!g->err.kind) gradient_walk(walked, g, logits, dz, recompute, err);
     return logits;

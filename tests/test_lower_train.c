@@ -84,8 +84,6 @@ static void run_open(Run *r, const Case *c, const int64_t *shape, const char *me
     else c->build(&r->g);
     for (int id = 1; id < r->g.count; id++) {
         Node *n = &r->g.nodes[id];
-        if (c->rule && n->op == &embed_row && !strcmp(graph_node(&r->g, n->in[1])->name, "embed")) n->op = &embed_part_row;
-        if (c->rule && n->op == &embed_row) n->op = &embed_part_row;
         n->keep = node_computed(n) && n->kind == NODE_OP && op_trains(n->op);
     }
     if (r->g.err.kind || err.kind || !mesh_parse(&mesh, mesh_text, &err) ||
@@ -367,6 +365,7 @@ static void graphs_are_references(void **state) {
 
 int main(void) {
     Err err = {0};
+    ruled_parts = true;
     PluginFile file;
     const struct CMUnitTest tests[] = {cmocka_unit_test(ops_are_references), cmocka_unit_test(graphs_are_references)};
     if (!plugin_find("cpu", &file, NULL)) {

@@ -3,7 +3,8 @@
  *
  * The walk goes from the last node to the first. What a node's readers owe it is added up before its own rule is asked.
  * Products are handed over as pairs of a gradient and a matrix, so that several linears of one value share a sum, and
- * with it a collective. Weights' gradients are states of TYPE_SUM, one for each use of the weight.
+ * with it a collective. Weights' gradients are states of TYPE_SUM, one for each use of the weight; but where devices have a
+ * tied embedding split (embed_part), it adds to the sum of the head: two of that size would be most of a chip's memory.
  */
 #ifndef GRADIENT_H
 #define GRADIENT_H
@@ -40,4 +41,6 @@ bool gradient_add(Gradient *b, Tensor x, Tensor dx);         /* dx is owed to x 
 bool gradient_pair(Gradient *b, Tensor x, Tensor dy, Tensor weight); /* and so is dy times the matrix      */
 /* The state that a use of a trained weight adds its gradient to; `axes`: not the weight's own shape; NULL: the same. */
 Tensor gradient_sum(Gradient *b, Tensor weight, const char *axes);
+/* A sum of the weight's shape as an earlier use of it has left it, for another to add to; NO_TENSOR: there is none. */
+Tensor gradient_sum_before(const Gradient *b, Tensor weight);
 #endif

@@ -61,9 +61,9 @@ const char *lower_sum_name(Lower *l, const Node *n) {
     return l->sums_go_on ? lower_word(l, "%s_d", lower_out(l, n)) : lower_out(l, n);
 }
 
-/* Of a step's first pass whatever the sum's buffer holds is left alone: it may be anything, NaN too. */
-void lower_sum_done(Lower *l, const Node *n, int i) {
-    if (!l->sums_go_on) return;
+/* What earlier passes have left of a sum. Of a step's first pass whatever its buffer holds is left alone: it may be
+ * anything, NaN too. */
+static const char *sum_had(Lower *l, const Node *n, int i) {
     const char *out = lower_out(l, n), *type = lower_tensor(l, n), *had = lower_state_in(l, n, i);
     if (lower_once(l, "fresh")) {
         lower_line(l, "%%fresh_0 = stablehlo.constant dense<0.0> : tensor<f32>");
@@ -71,7 +71,18 @@ void lower_sum_done(Lower *l, const Node *n, int i) {
     }
     lower_constant(l, lower_word(l, "%s_0", out), 0, type);
     lower_select(l, lower_word(l, "%s_h", out), "%fresh", lower_word(l, "%s_0", out), had, "tensor<i1>", type);
-    lower_op(l, out, "add", lower_word(l, "%s_h", out), lower_sum_name(l, n), type);
+    return lower_word(l, "%s_h", out);
+}
+
+void lower_sum_done(Lower *l, const Node *n, int i) {
+    if (!l->sums_go_on) return;
+    const char *had = sum_had(l, n, i);
+    lower_op(l, lower_out(l, n), "add", had, lower_sum_name(l, n), lower_tensor(l, n));
+}
+
+const char *lower_sum_start(Lower *l, const Node *n, int i) {
+    if (graph_node(&l->program->graph, n->in[i])->kind == NODE_OP) return lower_state_in(l, n, i); /* of this pass */
+    return l->sums_go_on ? sum_had(l, n, i) : lower_scalar_like(l, SCALAR_ZERO, lower_tensor(l, n));
 }
 
 /* ---- Masks ------------------------------------------------------------------------------------------------------- */

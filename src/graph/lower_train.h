@@ -36,6 +36,7 @@ typedef enum LowerScalar {
     SCALAR_STEP,                                     /* learning rate / (1 - beta1^step)               */
     SCALAR_ROOT,                                     /* sqrt(1 - beta2^step)                           */
     SCALAR_AVERAGE, SCALAR_REST_AVERAGE,             /* average_decay, 1 - average_decay               */
+    SCALAR_ZERO,                                     /* 0, which no compiler knows: lower_sum_start    */
     LOWER_SCALARS,
 } LowerScalar;
 void lower_scalars(const StepScalars *s, bool fresh, float out[LOWER_SCALARS]);
@@ -63,6 +64,9 @@ void lower_state_out(Lower *l, const Node *n, int i, const char *value);
 /* Input i is a sum of TYPE_SUM: the name that an op gives what it adds; lower_sum_done makes the node's value of it. */
 const char *lower_sum_name(Lower *l, const Node *n);
 void lower_sum_done(Lower *l, const Node *n, int i);
+/* ... or what an op that adds to the sum as it lies starts from: its value before the node, else zeros. They are made of a
+ * number of the step: Tenstorrent's compiler would keep constant ones from step to step. */
+const char *lower_sum_start(Lower *l, const Node *n, int i);
 /* `value` of node `of` as it goes into a sum over devices: key/value heads that several have are the first one's, and 0 on
  * the others; `out` where there are such. */
 const char *lower_counted_once(Lower *l, const char *value, const char *out, const Node *of);

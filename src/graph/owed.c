@@ -41,3 +41,15 @@ Tensor gradient_sum(Gradient *b, Tensor weight, const char *axes) {
     b->weights[b->weight_count++] = (WeightGradient){weight, sum};
     return sum;
 }
+
+Tensor gradient_sum_before(const Gradient *b, Tensor weight) {
+    const Graph *g = b->g;
+    for (int i = 0; i < b->weight_count; i++) {
+        if (b->weights[i].weight.id != weight.id) continue;
+        for (int id = g->count - 1; id >= b->count; id--)
+            if (g->nodes[id].op && g->nodes[id].op->accumulates && shape_same(&g->nodes[id].shape, &graph_node(g, weight)->shape) &&
+                graph_state(g, (Tensor){id}) == graph_node(g, b->weights[i].sum))
+                return (Tensor){id};
+    }
+    return NO_TENSOR;
+}

@@ -30,7 +30,8 @@ Tensor embed_grad(Graph *g, Tensor tokens, Tensor dy, Tensor sum) {
 static void embed_grad_reference(const PlainCall *c) {
     const Shape *s = &c->node->shape;
     int64_t w = c->out_width;
-    if (!c->step->lanes[STEP_ROWS].held) memset(c->out, 0, (size_t)(s->dim[0].size * w) * sizeof(float));
+    bool onto = graph_node(c->graph, c->node->in[2])->kind == NODE_OP; /* what another use of the table has left */
+    if (!c->step->lanes[STEP_ROWS].held && !onto) memset(c->out, 0, (size_t)(s->dim[0].size * w) * sizeof(float));
     for (int64_t t = 0; t < c->rows; t++)
         for (int64_t i = 0; i < w; i++) c->out[c->ids[t] * w + i] += c->in[1][t * w + i];
 }
@@ -67,11 +68,12 @@ static void embed_grad_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
-/* Rows that are not of this device's part of the vocabulary add 0 to its first. */
+/* Rows that are not of this device's part of the vocabulary add 0 to its first. The sum itself is what rows are added to:
+ * a gradient of its own beside it would be as large again. */
 static void embed_grad_stablehlo(Lower *l, const Node *n) {
     int64_t t = lower_rows(l), d = lower_dim(l, n, 1);
     const char *out = lower_out(l, n), *table = lower_tensor(l, n), *rows = lower_type(l, "f32", 2, t, d);
-    const char *bits = lower_type(l, "i1", 2, t, d), *dy = lower_f32_in(l, n, 1), *sum = lower_sum_name(l, n);
+    const char *bits = lower_type(l, "i1", 2, t, d), *dy = lower_f32_in(l, n, 1), *sum = lower_sum_start(l, n, 2);
     LowerOwn own = lower_own_rows(l, n);
     if (own.held) {
         lower_spread(l, lower_word(l, "%s_o", out), own.held, "[0]", lower_type(l, "i1", 1, t), bits);
@@ -79,17 +81,15 @@ static void embed_grad_stablehlo(Lower *l, const Node *n) {
         lower_select(l, lower_word(l, "%s_y", out), lower_word(l, "%s_o", out), dy, lower_word(l, "%s_z", out), bits, rows);
         dy = lower_word(l, "%s_y", out);
     }
-    lower_constant(l, lower_word(l, "%s_t", out), 0, table);
     lower_reshape(l, lower_word(l, "%s_i", out), own.rows, lower_type(l, "i32", 1, t),
                   lower_type(l, "i32", 2, t, (int64_t)1));
     lower_line(l,
-               "%s = \"stablehlo.scatter\"(%s_t, %s_i, %s) ({\n^bb0(%%a: tensor<f32>, %%b: tensor<f32>):\n"
+               "%s = \"stablehlo.scatter\"(%s, %s_i, %s) ({\n^bb0(%%a: tensor<f32>, %%b: tensor<f32>):\n"
                "  %%c = stablehlo.add %%a, %%b : tensor<f32>\n  stablehlo.return %%c : tensor<f32>\n}) "
                "{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], "
                "scatter_dims_to_operand_dims = [0], index_vector_dim = 1>, indices_are_sorted = false, unique_indices = "
                "false} : (%s, %s, %s) -> %s",
-               sum, out, out, dy, table, lower_type(l, "i32", 2, t, (int64_t)1), rows, table);
-    lower_sum_done(l, n, 2);
+               out, sum, out, dy, table, lower_type(l, "i32", 2, t, (int64_t)1), rows, table);
 }
 
 const OpRow embed_grad_row = {
@@ -104,7 +104,9 @@ const OpRow embed_grad_row = {
 
 bool embed_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
     (void)self;
-    if (gradient_needed(b, n->in[1])) embed_grad(b->g, n->in[0], dy, gradient_sum(b, n->in[1], NULL));
+    if (!gradient_needed(b, n->in[1])) return true;
+    Tensor sum = n->op == &embed_part_row ? gradient_sum_before(b, n->in[1]) : NO_TENSOR;
+    embed_grad(b->g, n->in[0], dy, sum.id ? sum : gradient_sum(b, n->in[1], NULL));
     return true;
 }
 

@@ -1,14 +1,14 @@
 module @qwenmesh attributes {mhlo.num_partitions = 8 : i32, mhlo.num_replicas = 1 : i32} {
 sdy.mesh @mesh = <["x"=1, "y"=8]>
 func.func public @main(%g_draws: tensor<16x2xi32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
-    %g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
+    %g_scalars: tensor<20xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
     %g_x0: tensor<16x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
     %g_shard: tensor<72xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
     %g_w0s: tensor<256x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}, {}]>}) -> (tensor<16x256xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {"x", "y"}]>}) {
 %R:1 = sdy.manual_computation(%g_draws, %g_scalars, %g_x0, %g_shard, %g_w0s)
   in_shardings=[<@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>]
   out_shardings=[<@mesh, [{}, {"x", "y"}]>]
-  manual_axes={"x", "y"} (%draws: tensor<16x2xi32>, %scalars: tensor<19xf32>, %x0: tensor<16x64xf32>, %shard: tensor<9xi32>, %w0s_in: tensor<32x64xf32>) {
+  manual_axes={"x", "y"} (%draws: tensor<16x2xi32>, %scalars: tensor<20xf32>, %x0: tensor<16x64xf32>, %shard: tensor<9xi32>, %w0s_in: tensor<32x64xf32>) {
 %w0s = func.call @tt.mark_4(%w0s_in) {ttcore.argument_type = "parameter"} : (tensor<32x64xf32>) -> tensor<32x64xf32>
 %n1 = stablehlo.dot_general %x0, %w0s, contracting_dims = [1] x [1] : (tensor<16x64xf32>, tensor<32x64xf32>) -> tensor<16x32xf32>
 %n2_k0 = stablehlo.bitcast_convert %draws : (tensor<16x2xi32>) -> tensor<16xui64>
@@ -69,7 +69,7 @@ func.func public @main(%g_draws: tensor<16x2xi32> {sdy.sharding = #sdy.sharding<
 %n2_d1 = stablehlo.and %n2_d0, %n2_low : tensor<16x32xui64>
 %n2_draw = stablehlo.convert %n2_d1 : (tensor<16x32xui64>) -> tensor<16x32xf32>
 %n2_p = stablehlo.constant dense<1.966080078e+04> : tensor<16x32xf32>
-%scalar_1_1 = stablehlo.slice %scalars [1:2] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_1_1 = stablehlo.slice %scalars [1:2] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_1 = stablehlo.reshape %scalar_1_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_1_16x32xf32 = stablehlo.broadcast_in_dim %scalar_1, dims = [] : (tensor<f32>) -> tensor<16x32xf32>
 %n2_pd = stablehlo.multiply %n2_p, %scalar_1_16x32xf32 : tensor<16x32xf32>
@@ -82,7 +82,7 @@ func.func public @main(%g_draws: tensor<16x2xi32> {sdy.sharding = #sdy.sharding<
 %n2_0 = stablehlo.constant dense<0.000000000e+00> : tensor<16x32xf32>
 %n2 = stablehlo.select %n2_drop, %n2_0, %n2_x : tensor<16x32xi1>, tensor<16x32xf32>
 sdy.return %n2 : tensor<16x32xf32>
-} : (tensor<16x2xi32>, tensor<19xf32>, tensor<16x64xf32>, tensor<72xi32>, tensor<256x64xf32>) -> (tensor<16x256xf32>)
+} : (tensor<16x2xi32>, tensor<20xf32>, tensor<16x64xf32>, tensor<72xi32>, tensor<256x64xf32>) -> (tensor<16x256xf32>)
 return %R#0 : tensor<16x256xf32>
 }
 func.func private @tt.mark_4(%w: tensor<32x64xf32>) -> tensor<32x64xf32> {

@@ -1,6 +1,6 @@
 module @qwenmesh attributes {mhlo.num_partitions = 8 : i32, mhlo.num_replicas = 1 : i32} {
 sdy.mesh @mesh = <["x"=1, "y"=8]>
-func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
+func.func public @main(%g_scalars: tensor<20xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
     %g_x0: tensor<16x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
     %g_x1: tensor<16x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
     %g_x2: tensor<16x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}, {}]>},
@@ -22,7 +22,7 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
 %R:6 = sdy.manual_computation(%g_scalars, %g_x0, %g_x1, %g_x2, %g_x3, %g_shard, %g_w0s, %g_w1s, %g_w2, %g_w3s, %g_w4s, %g_w5, %g_s0, %g_s1)
   in_shardings=[<@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}]>]
   out_shardings=[<@mesh, [{}, {"x", "y"}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{}, {"x", "y"}]>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}]>]
-  manual_axes={"x", "y"} (%scalars: tensor<19xf32>, %x0: tensor<16x64xf32>, %x1: tensor<16x64xf32>, %x2: tensor<16x64xf32>, %x3: tensor<16x64xf32>, %shard: tensor<9xi32>, %w0s_in: tensor<16x64xf32>, %w1s_in: tensor<16x64xf32>, %w2_in: tensor<16xf32>, %w3s_in: tensor<16x64xf32>, %w4s_in: tensor<16x64xf32>, %w5_in: tensor<16xf32>, %s0: tensor<16xf32>, %s1: tensor<16xf32>) {
+  manual_axes={"x", "y"} (%scalars: tensor<20xf32>, %x0: tensor<16x64xf32>, %x1: tensor<16x64xf32>, %x2: tensor<16x64xf32>, %x3: tensor<16x64xf32>, %shard: tensor<9xi32>, %w0s_in: tensor<16x64xf32>, %w1s_in: tensor<16x64xf32>, %w2_in: tensor<16xf32>, %w3s_in: tensor<16x64xf32>, %w4s_in: tensor<16x64xf32>, %w5_in: tensor<16xf32>, %s0: tensor<16xf32>, %s1: tensor<16xf32>) {
 %w0s = func.call @tt.mark_6(%w0s_in) {ttcore.argument_type = "parameter"} : (tensor<16x64xf32>) -> tensor<16x64xf32>
 %w1s = func.call @tt.mark_6(%w1s_in) {ttcore.argument_type = "parameter"} : (tensor<16x64xf32>) -> tensor<16x64xf32>
 %w2 = func.call @tt.mark_8(%w2_in) {ttcore.argument_type = "parameter"} : (tensor<16xf32>) -> tensor<16xf32>
@@ -58,7 +58,7 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
 %n4_d_init = stablehlo.constant dense<0.0> : tensor<f32>
 %n4_d = stablehlo.reduce(%n4_q init: %n4_d_init) applies stablehlo.add across dimensions = [0] : (tensor<16x16xf32>, tensor<f32>) -> tensor<16xf32>
 %fresh_0 = stablehlo.constant dense<0.0> : tensor<f32>
-%scalar_0_1 = stablehlo.slice %scalars [0:1] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_0_1 = stablehlo.slice %scalars [0:1] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_0 = stablehlo.reshape %scalar_0_1 : (tensor<1xf32>) -> tensor<f32>
 %fresh = stablehlo.compare NE, %scalar_0, %fresh_0, FLOAT : (tensor<f32>, tensor<f32>) -> tensor<i1>
 %n4_0 = stablehlo.constant dense<0.000000000e+00> : tensor<16xf32>
@@ -119,7 +119,7 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
   stablehlo.return %c : tensor<f32>
 }) {replica_groups = dense<[[0, 1, 2, 3, 4, 5, 6, 7]]> : tensor<1x8xi64>, channel_handle = #stablehlo.channel_handle<handle = 2, type = 1>, use_global_device_ids} : (tensor<16xf32>) -> tensor<16xf32>
 sdy.return %n3, %n6, %n9, %n12, %n4, %n10 : tensor<16x16xf32>, tensor<16xf32>, tensor<16x16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>
-} : (tensor<19xf32>, tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32>, tensor<72xi32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<16xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<16xf32>, tensor<128xf32>, tensor<128xf32>) -> (tensor<16x128xf32>, tensor<16xf32>, tensor<16x128xf32>, tensor<16xf32>, tensor<128xf32>, tensor<128xf32>)
+} : (tensor<20xf32>, tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32>, tensor<16x64xf32>, tensor<72xi32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<16xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<16xf32>, tensor<128xf32>, tensor<128xf32>) -> (tensor<16x128xf32>, tensor<16xf32>, tensor<16x128xf32>, tensor<16xf32>, tensor<128xf32>, tensor<128xf32>)
 return %R#0, %R#1, %R#2, %R#3, %R#4, %R#5 : tensor<16x128xf32>, tensor<16xf32>, tensor<16x128xf32>, tensor<16xf32>, tensor<128xf32>, tensor<128xf32>
 }
 func.func private @tt.mark_6(%w: tensor<16x64xf32>) -> tensor<16x64xf32> {

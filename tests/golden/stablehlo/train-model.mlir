@@ -3,7 +3,7 @@ sdy.mesh @mesh = <["x"=2, "y"=4]>
 func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>},
     %g_segment: tensor<32xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>},
     %g_labels: tensor<32xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}]>},
-    %g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
+    %g_scalars: tensor<20xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
     %g_x0: tensor<32x16xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>},
     %g_x1: tensor<32x16xbf16> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>},
     %g_shard: tensor<72xi32> {sdy.sharding = #sdy.sharding<@mesh, [{"x", "y"}]>},
@@ -55,7 +55,7 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %R:31 = sdy.manual_computation(%g_tokens, %g_segment, %g_labels, %g_scalars, %g_x0, %g_x1, %g_shard, %g_s0, %g_s1, %g_s2, %g_s3, %g_s4, %g_s5, %g_s6, %g_s7, %g_s8, %g_s9, %g_s10, %g_s11, %g_s12, %g_s13, %g_s14)
   in_shardings=[<@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x"}, {}], replicated={"y"}>, <@mesh, [{"x"}, {}], replicated={"y"}>, <@mesh, [{"x", "y"}]>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}, {}], replicated={"x"}>]
   out_shardings=[<@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{"x"}, {"y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{"x"}, {"y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x", "y"}, {}]>, <@mesh, [{"x", "y"}]>, <@mesh, [{"x"}], replicated={"y"}>, <@mesh, [{"x", "y"}, {}]>]
-  manual_axes={"x", "y"} (%tokens: tensor<16xi32>, %segment: tensor<16xi32>, %labels: tensor<16xi32>, %scalars: tensor<19xf32>, %x0: tensor<16x16xbf16>, %x1: tensor<16x16xbf16>, %shard: tensor<9xi32>, %s0: tensor<16x64xf32>, %s1: tensor<64xf32>, %s2: tensor<16x64xf32>, %s3: tensor<16xf32>, %s4: tensor<16x64xf32>, %s5: tensor<16xf32>, %s6: tensor<16x64xf32>, %s7: tensor<16xf32>, %s8: tensor<64x16xf32>, %s9: tensor<64xf32>, %s10: tensor<32x64xf32>, %s11: tensor<32x64xf32>, %s12: tensor<64x32xf32>, %s13: tensor<64xf32>, %s14: tensor<16x64xf32>) {
+  manual_axes={"x", "y"} (%tokens: tensor<16xi32>, %segment: tensor<16xi32>, %labels: tensor<16xi32>, %scalars: tensor<20xf32>, %x0: tensor<16x16xbf16>, %x1: tensor<16x16xbf16>, %shard: tensor<9xi32>, %s0: tensor<16x64xf32>, %s1: tensor<64xf32>, %s2: tensor<16x64xf32>, %s3: tensor<16xf32>, %s4: tensor<16x64xf32>, %s5: tensor<16xf32>, %s6: tensor<16x64xf32>, %s7: tensor<16xf32>, %s8: tensor<64x16xf32>, %s9: tensor<64xf32>, %s10: tensor<32x64xf32>, %s11: tensor<32x64xf32>, %s12: tensor<64x32xf32>, %s13: tensor<64xf32>, %s14: tensor<16x64xf32>) {
 %place_0_1 = stablehlo.slice %shard [0:1] : (tensor<9xi32>) -> tensor<1xi32>
 %place_0 = stablehlo.reshape %place_0_1 : (tensor<1xi32>) -> tensor<i32>
 %tokens_f = stablehlo.broadcast_in_dim %place_0, dims = [] : (tensor<i32>) -> tensor<16xi32>
@@ -232,20 +232,20 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n32_s = stablehlo.log %n27 : tensor<16xf32>
 %n32_l = stablehlo.add %n25, %n32_s : tensor<16xf32>
 %n32_o = stablehlo.subtract %n32_l, %n29 : tensor<16xf32>
-%scalar_4_1 = stablehlo.slice %scalars [4:5] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_4_1 = stablehlo.slice %scalars [4:5] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_4 = stablehlo.reshape %scalar_4_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_4_16xf32 = stablehlo.broadcast_in_dim %scalar_4, dims = [] : (tensor<f32>) -> tensor<16xf32>
 %n32_own = stablehlo.multiply %n32_o, %scalar_4_16xf32 : tensor<16xf32>
 %n32_v = stablehlo.constant dense<6.400000000e+01> : tensor<16xf32>
 %n32_m = stablehlo.divide %n31, %n32_v : tensor<16xf32>
 %n32_f = stablehlo.subtract %n32_l, %n32_m : tensor<16xf32>
-%scalar_3_1 = stablehlo.slice %scalars [3:4] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_3_1 = stablehlo.slice %scalars [3:4] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_3 = stablehlo.reshape %scalar_3_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_3_16xf32 = stablehlo.broadcast_in_dim %scalar_3, dims = [] : (tensor<f32>) -> tensor<16xf32>
 %n32_flat = stablehlo.multiply %n32_f, %scalar_3_16xf32 : tensor<16xf32>
 %n32_a = stablehlo.add %n32_own, %n32_flat : tensor<16xf32>
 %n32_z = stablehlo.multiply %n32_l, %n32_l : tensor<16xf32>
-%scalar_5_1 = stablehlo.slice %scalars [5:6] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_5_1 = stablehlo.slice %scalars [5:6] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_5 = stablehlo.reshape %scalar_5_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_5_16xf32 = stablehlo.broadcast_in_dim %scalar_5, dims = [] : (tensor<f32>) -> tensor<16xf32>
 %n32_c = stablehlo.multiply %n32_z, %scalar_5_16xf32 : tensor<16xf32>
@@ -253,7 +253,7 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %weights_0 = stablehlo.constant dense<0> : tensor<16xi32>
 %weights_l = stablehlo.compare GE, %labels, %weights_0, SIGNED : (tensor<16xi32>, tensor<16xi32>) -> tensor<16xi1>
 %weights_n = stablehlo.constant dense<0.000000000e+00> : tensor<16xf32>
-%scalar_2_1 = stablehlo.slice %scalars [2:3] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_2_1 = stablehlo.slice %scalars [2:3] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_2 = stablehlo.reshape %scalar_2_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_2_16xf32 = stablehlo.broadcast_in_dim %scalar_2, dims = [] : (tensor<f32>) -> tensor<16xf32>
 %weights = stablehlo.select %weights_l, %scalar_2_16xf32, %weights_n : tensor<16xi1>, tensor<16xf32>
@@ -537,12 +537,14 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n69 = stablehlo.reduce(%n69_q init: %n69_init) applies stablehlo.add across dimensions = [0] : (tensor<16x64xf32>, tensor<f32>) -> tensor<64xf32>
 %n70 = stablehlo.add %n50, %n68 : tensor<16x64xbf16>
 %n70_f32 = stablehlo.convert %n70 : (tensor<16x64xbf16>) -> tensor<16x64xf32>
+%scalar_19_1 = stablehlo.slice %scalars [19:20] : (tensor<20xf32>) -> tensor<1xf32>
+%scalar_19 = stablehlo.reshape %scalar_19_1 : (tensor<1xf32>) -> tensor<f32>
+%scalar_19_16x64xf32 = stablehlo.broadcast_in_dim %scalar_19, dims = [] : (tensor<f32>) -> tensor<16x64xf32>
 %n71_o = stablehlo.broadcast_in_dim %tokens_own, dims = [0] : (tensor<16xi1>) -> tensor<16x64xi1>
 %n71_z = stablehlo.constant dense<0.000000000e+00> : tensor<16x64xf32>
 %n71_y = stablehlo.select %n71_o, %n70_f32, %n71_z : tensor<16x64xi1>, tensor<16x64xf32>
-%n71_t = stablehlo.constant dense<0.000000000e+00> : tensor<16x64xf32>
 %n71_i = stablehlo.reshape %tokens_row : (tensor<16xi32>) -> tensor<16x1xi32>
-%n71 = "stablehlo.scatter"(%n71_t, %n71_i, %n71_y) ({
+%n71 = "stablehlo.scatter"(%scalar_19_16x64xf32, %n71_i, %n71_y) ({
 ^bb0(%a: tensor<f32>, %b: tensor<f32>):
   %c = stablehlo.add %a, %b : tensor<f32>
   stablehlo.return %c : tensor<f32>
@@ -666,7 +668,7 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
 %n103_init = stablehlo.constant dense<0.0> : tensor<f32>
 %n103 = stablehlo.reduce(%n103_q init: %n103_init) applies stablehlo.add across dimensions = [1] : (tensor<16x64xf32>, tensor<f32>) -> tensor<16xf32>
 sdy.return %n32, %n73, %n75, %n77, %n79, %n81, %n83, %n85, %n87, %n90, %n92, %n94, %n96, %n99, %n101, %n103, %n102, %n100, %n97, %n95, %n93, %n91, %n88, %n86, %n84, %n82, %n80, %n78, %n76, %n74, %n72 : tensor<16xf32>, tensor<16xf32>, tensor<64xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<64xf32>, tensor<64xf32>, tensor<32xf32>, tensor<32xf32>, tensor<64xf32>, tensor<64xf32>, tensor<16xf32>, tensor<16x64xf32>, tensor<64xf32>, tensor<64x32xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64xf32>, tensor<64x16xf32>, tensor<16x64xf32>, tensor<16xf32>, tensor<16x64xf32>, tensor<16xf32>, tensor<16x64xf32>, tensor<16xf32>, tensor<64xf32>, tensor<16x64xf32>
-} : (tensor<32xi32>, tensor<32xi32>, tensor<32xi32>, tensor<19xf32>, tensor<32x16xbf16>, tensor<32x16xbf16>, tensor<72xi32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64xf32>, tensor<64x64xf32>) -> (tensor<32xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128xf32>, tensor<128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x128xf32>, tensor<256x64xf32>, tensor<256x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128xf32>, tensor<128x64xf32>)
+} : (tensor<32xi32>, tensor<32xi32>, tensor<32xi32>, tensor<20xf32>, tensor<32x16xbf16>, tensor<32x16xbf16>, tensor<72xi32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64xf32>, tensor<64x64xf32>) -> (tensor<32xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128xf32>, tensor<128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x128xf32>, tensor<256x64xf32>, tensor<256x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128xf32>, tensor<128x64xf32>)
 return %R#0, %R#1, %R#2, %R#3, %R#4, %R#5, %R#6, %R#7, %R#8, %R#9, %R#10, %R#11, %R#12, %R#13, %R#14, %R#15, %R#16, %R#17, %R#18, %R#19, %R#20, %R#21, %R#22, %R#23, %R#24, %R#25, %R#26, %R#27, %R#28, %R#29, %R#30 : tensor<32xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128xf32>, tensor<128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x128xf32>, tensor<256x64xf32>, tensor<256x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128x64xf32>, tensor<128xf32>, tensor<128xf32>, tensor<128x64xf32>
 }
 func.func private @rms_norm_16x64(%x: tensor<16x64xbf16>, %gain: tensor<64xbf16>) -> tensor<16x64xbf16> {

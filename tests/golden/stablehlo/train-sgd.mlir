@@ -1,6 +1,6 @@
 module @qwenmesh attributes {mhlo.num_partitions = 8 : i32, mhlo.num_replicas = 1 : i32} {
 sdy.mesh @mesh = <["x"=2, "y"=4]>
-func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
+func.func public @main(%g_scalars: tensor<20xf32> {sdy.sharding = #sdy.sharding<@mesh, [{}]>},
     %g_x0: tensor<32x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>},
     %g_x1: tensor<32x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>},
     %g_x2: tensor<32x64xf32> {sdy.sharding = #sdy.sharding<@mesh, [{"x"}, {}]>},
@@ -32,7 +32,7 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
 %R:15 = sdy.manual_computation(%g_scalars, %g_x0, %g_x1, %g_x2, %g_w0s, %g_s0, %g_s1, %g_s2, %g_s3, %g_s4, %g_s5, %g_s6, %g_s7, %g_s8, %g_s9)
   in_shardings=[<@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"x"}, {}], replicated={"y"}>, <@mesh, [{"x"}, {}], replicated={"y"}>, <@mesh, [{"x"}, {}], replicated={"y"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>]
   out_shardings=[<@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}], replicated={"x", "y"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{"y"}, {}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{}, {"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{"y"}], replicated={"x"}>, <@mesh, [{}, {}], replicated={"x", "y"}>, <@mesh, [{}, {}], replicated={"x", "y"}>]
-  manual_axes={"x", "y"} (%scalars: tensor<19xf32>, %x0: tensor<16x64xf32>, %x1: tensor<16x64xf32>, %x2: tensor<16x64xf32>, %w0s_in: tensor<16x64xf32>, %s0: tensor<32x64xf32>, %s1: tensor<32x64xf32>, %s2: tensor<64x32xf32>, %s3: tensor<64x32xf32>, %s4: tensor<64x16xf32>, %s5: tensor<64x16xf32>, %s6: tensor<16xf32>, %s7: tensor<16xf32>, %s8: tensor<64x64xf32>, %s9: tensor<64x64xf32>) {
+  manual_axes={"x", "y"} (%scalars: tensor<20xf32>, %x0: tensor<16x64xf32>, %x1: tensor<16x64xf32>, %x2: tensor<16x64xf32>, %w0s_in: tensor<16x64xf32>, %s0: tensor<32x64xf32>, %s1: tensor<32x64xf32>, %s2: tensor<64x32xf32>, %s3: tensor<64x32xf32>, %s4: tensor<64x16xf32>, %s5: tensor<64x16xf32>, %s6: tensor<16xf32>, %s7: tensor<16xf32>, %s8: tensor<64x64xf32>, %s9: tensor<64x64xf32>) {
 %w0s = func.call @tt.mark_4(%w0s_in) {ttcore.argument_type = "parameter"} : (tensor<16x64xf32>) -> tensor<16x64xf32>
 %n1 = stablehlo.dot_general %x0, %w0s, contracting_dims = [1] x [1] : (tensor<16x64xf32>, tensor<16x64xf32>) -> tensor<16x16xf32>
 %n2 = stablehlo.dot_general %x1, %s0, contracting_dims = [1] x [1] : (tensor<16x64xf32>, tensor<32x64xf32>) -> tensor<16x32xf32>
@@ -62,16 +62,16 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
 %n13_q = stablehlo.multiply %n12, %n12 : tensor<32x64xf32>
 %n13_init = stablehlo.constant dense<0.0> : tensor<f32>
 %n13 = stablehlo.reduce(%n13_q init: %n13_init) applies stablehlo.add across dimensions = [1] : (tensor<32x64xf32>, tensor<f32>) -> tensor<32xf32>
-%scalar_6_1 = stablehlo.slice %scalars [6:7] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_6_1 = stablehlo.slice %scalars [6:7] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_6 = stablehlo.reshape %scalar_6_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_6_32x64xf32 = stablehlo.broadcast_in_dim %scalar_6, dims = [] : (tensor<f32>) -> tensor<32x64xf32>
 %n14_g = stablehlo.multiply %n12, %scalar_6_32x64xf32 : tensor<32x64xf32>
-%scalar_8_1 = stablehlo.slice %scalars [8:9] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_8_1 = stablehlo.slice %scalars [8:9] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_8 = stablehlo.reshape %scalar_8_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_8_32x64xf32 = stablehlo.broadcast_in_dim %scalar_8, dims = [] : (tensor<f32>) -> tensor<32x64xf32>
 %n14_d = stablehlo.multiply %s0, %scalar_8_32x64xf32 : tensor<32x64xf32>
 %n14_gd = stablehlo.add %n14_g, %n14_d : tensor<32x64xf32>
-%scalar_10_1 = stablehlo.slice %scalars [10:11] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_10_1 = stablehlo.slice %scalars [10:11] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_10 = stablehlo.reshape %scalar_10_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_10_32x64xf32 = stablehlo.broadcast_in_dim %scalar_10, dims = [] : (tensor<f32>) -> tensor<32x64xf32>
 %n14_ma = stablehlo.multiply %s1, %scalar_10_32x64xf32 : tensor<32x64xf32>
@@ -79,7 +79,7 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
 %momentum_0 = stablehlo.constant dense<0.000000000e+00> : tensor<f32>
 %momentum = stablehlo.compare GT, %scalar_10, %momentum_0, FLOAT : (tensor<f32>, tensor<f32>) -> tensor<i1>
 %n14_m = stablehlo.select %momentum, %n14_mg, %s1 : tensor<i1>, tensor<32x64xf32>
-%scalar_7_1 = stablehlo.slice %scalars [7:8] : (tensor<19xf32>) -> tensor<1xf32>
+%scalar_7_1 = stablehlo.slice %scalars [7:8] : (tensor<20xf32>) -> tensor<1xf32>
 %scalar_7 = stablehlo.reshape %scalar_7_1 : (tensor<1xf32>) -> tensor<f32>
 %scalar_7_32x64xf32 = stablehlo.broadcast_in_dim %scalar_7, dims = [] : (tensor<f32>) -> tensor<32x64xf32>
 %n14_u = stablehlo.multiply %n14_mg, %scalar_7_32x64xf32 : tensor<32x64xf32>
@@ -162,7 +162,7 @@ func.func public @main(%g_scalars: tensor<19xf32> {sdy.sharding = #sdy.sharding<
 %n27_u = stablehlo.multiply %n27_mg, %scalar_7_64x64xf32 : tensor<64x64xf32>
 %n27 = stablehlo.subtract %s8, %n27_u : tensor<64x64xf32>
 sdy.return %n13, %n17, %n21, %n24, %n26, %n14_m, %n14, %n18_m, %n18, %n22_m, %n22, %n25_m, %n25, %n27_m, %n27 : tensor<32xf32>, tensor<64xf32>, tensor<64xf32>, tensor<16xf32>, tensor<64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x32xf32>, tensor<64x32xf32>, tensor<64x16xf32>, tensor<64x16xf32>, tensor<16xf32>, tensor<16xf32>, tensor<64x64xf32>, tensor<64x64xf32>
-} : (tensor<19xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64x128xf32>, tensor<64x64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> (tensor<128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64x128xf32>, tensor<64x64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64x64xf32>)
+} : (tensor<20xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<32x64xf32>, tensor<64x64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64x128xf32>, tensor<64x64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64x64xf32>) -> (tensor<128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64x128xf32>, tensor<64x64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64x64xf32>)
 return %R#0, %R#1, %R#2, %R#3, %R#4, %R#5, %R#6, %R#7, %R#8, %R#9, %R#10, %R#11, %R#12, %R#13, %R#14 : tensor<128xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<128x64xf32>, tensor<128x64xf32>, tensor<64x128xf32>, tensor<64x128xf32>, tensor<64x64xf32>, tensor<64x64xf32>, tensor<64xf32>, tensor<64xf32>, tensor<64x64xf32>, tensor<64x64xf32>
 }
 func.func private @tt.mark_4(%w: tensor<16x64xf32>) -> tensor<16x64xf32> {
