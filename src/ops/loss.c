@@ -51,19 +51,43 @@ static const char *where_live(Lower *l, const LoweredLogits *z, const char *out,
     return lower_word(l, "%s_live", out);
 }
 
+/* The id of each column of logits that devices share: "%hot_i", i32 of the logits. Tenstorrent's compiler would keep a
+ * constant one from step to step, 32 times as large as its numbers: so there it is a sum of two short constants and of a
+ * number of the device. False: it is counted from the device's first. */
+static bool column_ids(Lower *l, const LoweredLogits *z, const char *ids, bool split) {
+    enum { ROW = 32 };
+    if (!split || !l->platform || strcmp(l->platform, "tt") || z->v % ROW) {
+        lower_line(l, "%%hot_i = stablehlo.iota dim = 1 : %s", ids);
+        return false;
+    }
+    const char *rows = lower_type(l, "i32", 1, z->v / ROW), *grid = lower_type(l, "i32", 2, z->v / ROW, (int64_t)ROW);
+    const char *flat = lower_type(l, "i32", 1, z->v);
+    lower_line(l, "%%hot_r = stablehlo.iota dim = 0 : %s", rows);
+    lower_line(l, "%%hot_32 = stablehlo.constant dense<%d> : %s", ROW, rows);
+    lower_op(l, "%hot_t", "multiply", "%hot_r", "%hot_32", rows);
+    lower_spread(l, "%hot_p", lower_place(l, PLACE_VOCAB), "[]", "tensor<i32>", rows);
+    lower_op(l, "%hot_q", "add", "%hot_t", "%hot_p", rows);
+    lower_spread(l, "%hot_g", "%hot_q", "[0]", rows, grid);
+    lower_line(l, "%%hot_c = stablehlo.iota dim = 1 : %s", grid);
+    lower_op(l, "%hot_s", "add", "%hot_g", "%hot_c", grid);
+    lower_reshape(l, "%hot_n", "%hot_s", grid, flat);
+    lower_spread(l, "%hot_i", "%hot_n", "[1]", flat, ids);
+    return true;
+}
+
 /* Whether a column is the row's label: "%hot", i1 of the logits. Padding is nobody's. */
 static const char *label_columns(Lower *l, const Node *n, const LoweredLogits *z, int labels) {
     const Node *x = graph_node(&l->program->graph, n->in[0]);
     const char *ids = lower_type(l, "i32", 2, z->r, z->v), *rows = lower_type(l, "i32", 1, z->r), *hot = "%hot";
     const char *label = lower_in(l, n, labels);
     if (!lower_once(l, "hot")) return hot;
-    if (x->split[0]) {
+    bool own = column_ids(l, z, ids, x->split[0] != 0);
+    if (x->split[0] && !own) {
         lower_spread(l, "%hot_f", lower_place(l, PLACE_VOCAB), "[]", "tensor<i32>", rows);
         lower_op(l, "%hot_o", "subtract", label, "%hot_f", rows);
         label = "%hot_o";
     }
     lower_spread(l, "%hot_l", label, "[0]", rows, ids);
-    lower_line(l, "%%hot_i = stablehlo.iota dim = 1 : %s", ids);
     lower_compare(l, z->live ? "%hot_e" : hot, "EQ", "%hot_i", "%hot_l", "SIGNED", ids, z->bits);
     if (z->live) lower_op(l, hot, "and", "%hot_e", z->live, z->bits);
     return hot;

@@ -323,10 +323,32 @@ static void squares_run(const Call *c, int64_t first, int64_t last) {
         c->out[o] = c->in[0][o] * c->in[0][o];
 }
 
+enum { SQUARES_AT_ONCE = 1 << 23 }; /* numbers of a matrix */
+
+/* Rows [first, last) of a matrix alone, and one vector of all of them: Tenstorrent's compiler writes the squares down, and
+ * those of an embedding would be the most memory that a step has. */
+static void squares_in_pieces(Lower *l, const char *out, const char *x, int64_t rows, int64_t columns, int64_t each) {
+    const char *all = lower_type(l, "f32", 2, rows, columns), *list = "", *types = "";
+    for (int64_t at = 0; at < rows; at += each) {
+        int64_t n = at + each < rows ? each : rows - at;
+        const char *part = lower_word(l, "%s_p%lld", out, (long long)at), *type = lower_type(l, "f32", 2, n, columns);
+        const char *sums = lower_type(l, "f32", 1, n), *comma = at ? ", " : "";
+        lower_line(l, "%s = stablehlo.slice %s [%lld:%lld, 0:%lld] : (%s) -> %s", part, x, (long long)at,
+                   (long long)(at + n), (long long)columns, all, type);
+        lower_op(l, lower_word(l, "%s_q", part), "multiply", part, part, type);
+        lower_fold(l, lower_word(l, "%s_s", part), "add", lower_word(l, "%s_q", part), "[1]", "f32", type, sums);
+        list = lower_word(l, "%s%s%s_s", list, comma, part);
+        types = lower_word(l, "%s%s%s", types, comma, sums);
+    }
+    lower_line(l, "%s = stablehlo.concatenate %s, dim = 0 : (%s) -> %s", out, list, types, lower_type(l, "f32", 1, rows));
+}
+
 static void row_squares_stablehlo(Lower *l, const Node *n) {
     const Node *of = graph_node(&l->program->graph, n->in[0]);
     const char *out = lower_out(l, n), *type = lower_tensor(l, of), *x = gradient_in(l, n, 0);
-    bool matrix = of->shape.rank > 1;
+    bool matrix = of->shape.rank > 1, tt = l->platform && !strcmp(l->platform, "tt");
+    int64_t rows = lower_dim(l, n, 0), columns = matrix ? lower_dim(l, of, 1) : 1, each = SQUARES_AT_ONCE / columns;
+    if (matrix && tt && each < rows) return squares_in_pieces(l, out, x, rows, columns, each < 32 ? 32 : each / 32 * 32);
     lower_op(l, matrix ? lower_word(l, "%s_q", out) : out, "multiply", x, x, type);
     if (matrix) lower_fold(l, out, "add", lower_word(l, "%s_q", out), "[1]", "f32", type, lower_tensor(l, n));
 }
