@@ -13,11 +13,11 @@ const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plug
 /* Programs compiled so far: those of a case and mesh that come again are loaded. */
 static char programs[] = "/tmp/qwenmesh-programs-XXXXXX";
 
-/* mesh NULL: the CPU engine. */
-static Trainer *open_on(const Case *c, const Data *d, const char *mesh, int64_t micro_batch) {
+/* mesh NULL: the CPU engine. head_rows: labelled rows of a replica that pass the head at once; 0: as many as there are. */
+static Trainer *open_on(const Case *c, const Data *d, const char *mesh, int64_t micro_batch, int64_t head_rows) {
     Err err = {0};
     QmSource *source = qm_source_open(path_of(c, ""), &err);
-    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch};
+    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .head_rows = head_rows};
     char adapter[sizeof path];
     if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh ? mesh : "1x1";
@@ -76,10 +76,10 @@ static float **gradients_of(Trainer *t) {
 
 /* ---- Beside the CPU engine --------------------------------------------------------------------------------------- */
 
-static void as_cpu(const Case *c, const char *mesh, int64_t micro_batch) {
+static void as_cpu(const Case *c, const char *mesh, int64_t micro_batch, int64_t head_rows) {
     Data d;
     data_open(&d, c);
-    Trainer *cpu = open_on(c, &d, NULL, 4), *pjrt = open_on(c, &d, mesh, micro_batch);
+    Trainer *cpu = open_on(c, &d, NULL, 4, 0), *pjrt = open_on(c, &d, mesh, micro_batch, head_rows);
     float **first = NULL;
     for (int step = 0; step < c->steps; step++) {
         StepResult want = step_on(cpu, c, &d, step), got = step_on(pjrt, c, &d, step);
@@ -104,10 +104,11 @@ static void as_cpu(const Case *c, const char *mesh, int64_t micro_batch) {
     data_close(&d);
 }
 
-/* Each case with the meshes it has by default, and how many rows pass at once there. */
-typedef struct Run { int of; const char *mesh; int64_t micro_batch; } Run;
+/* Each case with the meshes it has by default, and how many rows pass at once there, and the head at once. */
+typedef struct Run { int of; const char *mesh; int64_t micro_batch, head_rows; } Run;
 static const Run runs[] = {
-    {0, "1x1", 4}, {0, "dp2,tp4", 4}, {1, "2x4", 4}, {1, "1x8", 2}, {2, "dp2,tp4", 2}, {3, "8x4", 4}, {3, "1x32", 3}, {5, "dp2,tp4", 4},
+    {0, "1x1", 4, 0}, {0, "dp2,tp4", 4, 7}, {1, "2x4", 4, 0}, {1, "1x8", 2, 5}, {2, "dp2,tp4", 2, 11}, {3, "8x4", 4, 0},
+    {3, "1x32", 3, 9}, {5, "dp2,tp4", 4, 0},
 };
 static const char *const meshes[] = {"1x1", "2x4", "dp2,tp4", "1x8", "8x4", "1x32"};
 
@@ -116,12 +117,12 @@ static void like_the_cpu_engine(void **state) {
     if (access(PLUGIN, R_OK)) skip();
     if (getenv("QWENMESH_PJRT_ALL")) {
         for (int i = 0; i < CASES; i++)
-            for (size_t m = 0; m < sizeof meshes / sizeof *meshes; m++) as_cpu(&cases[i], meshes[m], 4 - (int)m % 2);
+            for (size_t m = 0; m < sizeof meshes / sizeof *meshes; m++) as_cpu(&cases[i], meshes[m], 4 - (int)m % 2, (i + (int)m) % 2 ? 5 : 0);
         return;
     }
     const char *one = getenv("QWENMESH_PJRT_RUN"); /* for whoever looks into one of them */
     for (size_t i = brief() ? 1 : 0; i < (brief() ? 2 : sizeof runs / sizeof *runs); i++)
-        if (!one || (size_t)atoi(one) == i) as_cpu(&cases[runs[i].of], runs[i].mesh, runs[i].micro_batch);
+        if (!one || (size_t)atoi(one) == i) as_cpu(&cases[runs[i].of], runs[i].mesh, runs[i].micro_batch, runs[i].head_rows);
 }
 
 /* ---- The same again, and with the other backend ------------------------------------------------------------------ */
@@ -136,7 +137,7 @@ static void again(void **state) {
     Data d;
     const Case *c = &cases[1];
     data_open(&d, c);
-    Trainer *a = open_on(c, &d, "dp2,tp4", 2), *b = open_on(c, &d, "dp2,tp4", 2);
+    Trainer *a = open_on(c, &d, "dp2,tp4", 2, 7), *b = open_on(c, &d, "dp2,tp4", 2, 7);
     for (int step = 0; step < 3; step++) {
         StepResult x = step_on(a, c, &d, step), y = step_on(b, c, &d, step);
         assert_memory_equal(&x.loss, &y.loss, sizeof x.loss);
@@ -172,7 +173,7 @@ static void goes_on_with_the_other(void **state) {
         Data d;
         const Case *c = &cases[of[i]];
         data_open(&d, c);
-        Trainer *cpu = open_on(c, &d, NULL, 4), *pjrt = open_on(c, &d, i ? "1x8" : "dp2,tp4", 4);
+        Trainer *cpu = open_on(c, &d, NULL, 4, 0), *pjrt = open_on(c, &d, i ? "1x8" : "dp2,tp4", 4, 0);
         for (int step = 0; step < 6; step++) { /* they take turns */
             Trainer *at = step % 4 < 2 ? pjrt : cpu, *other = at == cpu ? pjrt : cpu;
             StepResult r = step_on(at, c, &d, step);
@@ -209,6 +210,7 @@ static Trainer *open_task(TrainTask task, const char *mesh) {
     Err err = {0};
     QmSource *source = qm_source_open("tests/golden/train", &err);
     TrainerOptions o = {.seq_len = 2 * TASK_IDS, .micro_batch = 3, .task = task, .labels = 2, .seed = 5};
+    if (mesh) o.head_rows = 4;
     o.engine.mesh = mesh ? mesh : "1x1";
     if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN, o.engine.program_cache = programs;
     Trainer *t = source ? trainer_open(source, &o, &err) : NULL;

@@ -197,9 +197,11 @@ int lower_state(const Program *program, const Node *state) {
     return number;
 }
 
-/* Of a program that trains: rows that pass the head are values of one step, and caches are none at all. */
+static bool of_rows(const Node *state) { return shape_rows(&state->shape) != NO_ROWS; }
+
+/* Of a program that trains: rows that all pass the head at once are values of one step, and caches are none at all. */
 static bool state_lasts(const Lower *l, const Node *state) {
-    return !l->trains || (state->type != TYPE_CACHE && shape_rows(&state->shape) == NO_ROWS);
+    return !l->trains || (state->type != TYPE_CACHE && (!of_rows(state) || !l->bucket.all_logits));
 }
 
 /* Letters that a state is split by: all that its axes are dealt by. */
@@ -382,10 +384,11 @@ static const char *value_argument(Lower *l, const Node *n) {
     return lower_word(l, "%%%s", a.name);
 }
 
-/* A state that is no cache. */
+/* A state that is no cache: in f32, but rows have the type of values. */
 static LowerArgument state_of(Lower *l, const Node *state) {
-    LowerArgument a = {.role = ROLE_STATE, .rank = state->shape.rank, .node = node_id(l, state), .type = "f32",
+    LowerArgument a = {.role = ROLE_STATE, .rank = state->shape.rank, .node = node_id(l, state),
                        .state = lower_state(l->program, state)};
+    snprintf(a.type, sizeof a.type, "%s", of_rows(state) ? l->type : "f32");
     state_letters(state, a.weight_split);
     for (int d = 0; d < a.rank; d++) a.dim[d] = local_size(l, &state->shape.dim[d], a.weight_split);
     splits_set(&state->shape, a.weight_split, &a);
@@ -504,7 +507,7 @@ static const char *in_f32(Lower *l, const char *value, const LowerArgument *a) {
 const char *lower_f32_in(Lower *l, const Node *n, int i) {
     const Graph *g = &l->program->graph;
     const Node *in = graph_node(g, n->in[i]), *state = graph_state(g, n->in[i]);
-    if (l->trains && state && state_lasts(l, state)) return lower_state_in(l, n, i);
+    if (l->trains && state && state_lasts(l, state) && !of_rows(state)) return lower_state_in(l, n, i);
     const char *value = lower_in(l, n, i);
     const LowerArgument *w = in->kind == NODE_WEIGHT ? lower_argument(l, value + 1) : NULL;
     LowerArgument a = w ? *w : value_of(l, in, ROLE_VALUE);

@@ -160,8 +160,8 @@ typedef struct LowerOptions {
     int first, last; /* a piece of the program: its nodes [first, last) after a cut and up to a cut or the end; last 0:
                         the whole. Pieces that do the same have the same text, with other weights and caches. */
     /* Of a program that trains: the nodes of these stages. Logits are of all rows (bucket.all_logits, logit_rows = slots *
-     * rows). sums_go_on: a step has several passes, so sums of TYPE_SUM are consumed and given back; SCALAR_FRESH says
-     * which pass is the first. Else they start from nothing, and are results where a later stage reads them. */
+     * rows), or a run of STAGE_HEAD is of some, and the gradients of rows are a state. sums_go_on: a step has several
+     * passes, so sums of TYPE_SUM are consumed and given back; SCALAR_FRESH says which pass is the first. Else they start from nothing, and are results where a later stage reads them. */
     bool trains, sums_go_on;
     Stage stage_first, stage_last;
     int candidates; /* the result LOWER_CANDIDATES: of each row of logits this many of the device's largest, then their

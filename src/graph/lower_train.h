@@ -8,6 +8,7 @@
  *     tokens    i32 [t]                where the embedding is trained; else embed's rows come from the host
  *     segment   i32 [t]                rows attend to rows of their slot before them with the same number; -1: no token
  *     labels    i32 [t]                what each row is to tell, or the bits of an f32; -100: nothing
+ *     logit_rows i32 [r]               where the head has r rows at once, and so labels too: which; of no label: 0
  *     draws     i32 [t, 2]             lower_draws, where a layer has dropout
  *     scalars   f32 [LOWER_SCALARS]    lower_scalars, the same on all devices
  *     n<number>                        rows of nodes that the host computes: tables of rotations, embeddings

@@ -139,11 +139,26 @@ static void put_rows_run(const Call *c, int64_t first, int64_t last) {
         memcpy(c->states.of[2] + c->ids[r] * w, c->in[0] + r * w, (size_t)w * sizeof(float));
 }
 
-/* Of a lowered program all rows pass the head at once: nothing stays of an earlier run. */
-static void clear_rows_stablehlo(Lower *l, const Node *n) { (void)l, (void)n; }
+/* Of a lowered program whose rows all pass the head at once nothing stays of an earlier run. */
+static void clear_rows_stablehlo(Lower *l, const Node *n) {
+    if (!l->bucket.all_logits) lower_constant(l, lower_out(l, n), 0, lower_tensor(l, n));
+}
+/* Else rows are added to zeros: a place in the list that has no label has a gradient of 0, and row 0. */
 static void put_rows_stablehlo(Lower *l, const Node *n) {
-    const char *type = lower_tensor(l, graph_node(&l->program->graph, n->in[0]));
-    lower_reshape(l, lower_out(l, n), lower_in(l, n, 0), type, type);
+    const Node *x = graph_node(&l->program->graph, n->in[0]);
+    const char *type = lower_tensor(l, x), *out = lower_out(l, n), *rows = lower_tensor(l, n);
+    int64_t r = l->bucket.logit_rows;
+    if (l->bucket.all_logits) return lower_reshape(l, out, lower_in(l, n, 0), type, type);
+    const char *ids = lower_type(l, "i32", 2, r, (int64_t)1), *which = lower_word(l, "%s_i", out);
+    const char *had = lower_state_in(l, n, 2), *e = l->type;
+    lower_reshape(l, which, lower_in(l, n, 1), lower_type(l, "i32", 1, r), ids);
+    lower_line(l,
+               "%s = \"stablehlo.scatter\"(%s, %s, %s) ({\n^bb0(%%a: tensor<%s>, %%b: tensor<%s>):\n"
+               "  %%c = stablehlo.add %%a, %%b : tensor<%s>\n  stablehlo.return %%c : tensor<%s>\n}) "
+               "{scatter_dimension_numbers = #stablehlo.scatter<update_window_dims = [1], inserted_window_dims = [0], "
+               "scatter_dims_to_operand_dims = [0], index_vector_dim = 1>, indices_are_sorted = false, unique_indices = "
+               "false} : (%s, %s, %s) -> %s",
+               out, had, which, lower_in(l, n, 0), e, e, e, e, rows, ids, type, rows);
 }
 
 #define NONE_ROWS {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED}

@@ -117,6 +117,7 @@ typedef struct PjrtStages {
     LowerArgument *state;       /* [state] as programs take it; rank 0: none does           */
     int *last_use;              /* [node] place of the last piece that takes its value      */
     int piece_layers;           /* of a piece; 0: nothing is cut                            */
+    int64_t logit_rows;         /* of a replica that pass the head at once; 0: all it has   */
     int running;                /* executions begun since one was waited for                */
 } PjrtStages;
 

@@ -9,6 +9,16 @@ static int32_t nothing(const LowerArgument *a) {
     return !strcmp(a->name, "segment") ? -1 : !strcmp(a->name, "labels") ? -100 : 0;
 }
 
+/* Labels, and places, of those rows of a replica that pass the head in this run. */
+static void some_rows_value(const Pjrt *p, const LowerArgument *a, int replica, int32_t *out) {
+    const StepRows *s = &p->step.given;
+    bool labels = !strcmp(a->name, "labels");
+    for (int64_t i = 0; i < a->dim[0]; i++) out[i] = nothing(a);
+    for (int64_t i = 0, at = 0; i < s->logit_rows; i++)
+        if (s->slot[s->logit_row[i]] % p->dp == replica)
+            out[at++] = labels ? s->label[i] : (int32_t)stage_place(p, s->logit_row[i]);
+}
+
 /* Numbers of the rows of a replica. */
 static bool rows_value(const Pjrt *p, const LowerArgument *a, int replica, int32_t *out) {
     const StepRows *s = &p->step.given;
@@ -41,7 +51,10 @@ static void host_value(const Pjrt *p, const LowerArgument *a, int replica, float
 bool stage_value(const Pjrt *p, const void *none, const LowerArgument *a, int replica, void *work, Err *err) {
     const StepRows *s = &p->step.given;
     (void)none;
-    if (!strcmp(a->name, "scalars")) lower_scalars(&s->scalars, s->lanes[STEP_ROWS].held == 0, work);
+    bool some = p->stages.logit_rows && (!strcmp(a->name, "labels") || !strcmp(a->name, "logit_rows"));
+    RowKind kind = s->first == STAGE_HEAD ? LOGIT_ROWS : STEP_ROWS;
+    if (!strcmp(a->name, "scalars")) lower_scalars(&s->scalars, s->lanes[kind].held == 0, work);
+    else if (some) some_rows_value(p, a, replica, work);
     else if (a->node && p->step.host[a->node]) host_value(p, a, replica, work);
     else if (!rows_value(p, a, replica, work))
         return err_as(err, QM_INTERNAL, "program argument %s: nothing to feed it", a->name);

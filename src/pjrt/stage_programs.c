@@ -73,10 +73,10 @@ static bool states_known(Pjrt *p, const StageProgram *of, Err *err) {
 }
 
 static bool pieces_write(Pjrt *p, StageProgram *of, const int *cut, int pieces, Err *err) {
-    int64_t rows = p->slots * p->options.context;
+    int64_t some = p->stages.logit_rows, rows = some ? some : p->slots * p->options.context;
     LowerOptions o = {.type = p->type, .cache_slots = p->slots, .positions = p->positions, .trains = true,
                       .sums_go_on = of->sums_go_on, .stage_first = of->first, .stage_last = of->last,
-                      .bucket = {.slots = p->slots, .rows = p->options.context, .logit_rows = rows, .all_logits = true}};
+                      .bucket = {.slots = p->slots, .rows = p->options.context, .logit_rows = rows, .all_logits = !some}};
     of->text = pieces_new(&of->compiled, pieces, err);
     for (int i = 0, at = 0; of->text && i < pieces; i++) {
         Lower *l = &of->compiled.piece[at].lower;
@@ -97,6 +97,7 @@ static bool stage_write(Pjrt *p, StageProgram *of, Err *err) {
 
 StageProgram *stage_program(Pjrt *p, Stage first, Stage last, bool sums_go_on, Err *err) {
     PjrtStages *s = &p->stages;
+    sums_go_on |= first == STAGE_HEAD && s->logit_rows;
     sums_go_on = sums_go_on && first < STAGE_NORM && last > STAGE_HEAD; /* else there are none */
     for (int i = 0; i < s->count; i++)
         if (s->list[i].first == first && s->list[i].last == last && s->list[i].sums_go_on == sums_go_on)

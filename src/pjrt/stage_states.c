@@ -40,7 +40,7 @@ bool stage_states_new(Pjrt *p, Err *err) {
     for (int state = 0; state < p->placed.states; state++) {
         const LowerArgument *a = &p->stages.state[state];
         const Node *n = &p->program->graph.nodes[a->node];
-        if (!a->rank || n->type == TYPE_SUM) continue;
+        if (!a->rank || n->type == TYPE_SUM || shape_rows(&n->shape) != NO_ROWS) continue; /* they begin with a step */
         const WeightTensor *t = n->kind == NODE_WEIGHT ? p->placed.tensor[a->node] : NULL;
         if (!state_put(p, a, t ? part_of_file : NULL, t, err)) return false;
         *(t ? &p->info.weight_bytes : &p->info.cache_bytes) += p->own * lower_argument_bytes(a);
@@ -136,9 +136,11 @@ static bool rows_read(Pjrt *p, const LowerArgument *a, PjrtBuffer *const *buffer
         if (!pjrt_download(p->client, buffer[replica * p->tp], p->step.work, bytes, err)) return false;
         p->info.read_bytes += (int64_t)bytes;
         const float *from = p->step.work;
-        for (int64_t i = 0; i < s->logit_rows; i++)
-            if (s->slot[s->logit_row[i]] % p->dp == replica)
-                memcpy(out + i * width, from + stage_place(p, s->logit_row[i]) * width, (size_t)width * sizeof *out);
+        for (int64_t i = 0, told = 0; i < s->logit_rows; i++) {
+            if (s->slot[s->logit_row[i]] % p->dp != replica) continue;
+            int64_t at = p->stages.logit_rows ? told++ : stage_place(p, s->logit_row[i]);
+            memcpy(out + i * width, from + at * width, (size_t)width * sizeof *out);
+        }
     }
     return true;
 }

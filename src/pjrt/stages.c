@@ -59,7 +59,8 @@ static bool piece_run(Pjrt *p, StageProgram *of, int at, Err *err) {
         ok = ran && piece_wait(p, l, results, err);
         p->step.lost = !ok;
         if (ran) results_move(p, l, results);
-        if (ran) values_drop(p, l, stage_place_of(of, at));
+        bool again = of->first == STAGE_HEAD && p->stages.logit_rows; /* perhaps, with what it takes */
+        if (ran && !again) values_drop(p, l, stage_place_of(of, at));
     }
     free(results);
     return ok;
@@ -135,6 +136,8 @@ static void *train_open(const Program *program, Weights *weights, const BackendO
     p->dp = mesh->dp, p->tp = mesh->tp, p->devices = p->own = mesh->dp * mesh->tp, p->nodes = 1;
     p->slots = options->slots / p->dp;
     p->positions = options->context;
+    p->stages.logit_rows = options->logit_rows / p->dp;
+    if (p->stages.logit_rows >= p->slots * p->positions) p->stages.logit_rows = 0;
     snprintf(p->type, sizeof p->type, "f32");
     PjrtOptions o = {.plugin = options->plugin, .cache = options->program_cache, .devices = p->own};
     if (lists_new(p, err) && (p->client = pjrt_open(&o, err)) && pjrt_step_new(p, err) && train_place(p, weights, err)) {

@@ -93,7 +93,7 @@ typedef struct Pass {
     const TrainRow *rows;
     int64_t count;           /* of the step                                                                  */
     int64_t sequences, logits;
-    int64_t first[LANES + 1]; /* in t->sequence: of each group of processes (rank_groups.h)                  */
+    int64_t first[MAX_DEVICES + 1]; /* in t->sequence: of each side                                          */
     const int64_t *results;  /* [count + 1] where each one's losses and scores begin among those of the step */
     int kept;                /* sums of logit rows that earlier passes have left                             */
 } Pass;
@@ -102,25 +102,27 @@ static int64_t replica_of(const Trainer *t, int64_t sequence, int64_t count) {
     return partition_slot(&t->partition, sequence, count, 0);
 }
 
-static int64_t group_of(const Trainer *t, int64_t sequence, int64_t count) {
+/* Replicas, where rows are dealt to them in equal parts; else groups of processes (rank_groups.h). */
+static int64_t sides_of(const Trainer *t) { return t->backend->uniform ? t->partition.mesh.dp : t->groups.spans; }
+
+static int64_t side_of(const Trainer *t, int64_t sequence, int64_t count) {
     int64_t g = 0;
+    if (t->backend->uniform) return replica_of(t, sequence, count);
     while (lane_of(sequence, count) >= t->groups.span[g].last) g++;
     return g;
 }
 
-/* Where rows are dealt in equal parts, a pass has so many sequences of every replica, side by side; else so many of every
- * group of processes that follow each other. False: none are left. */
+/* A pass has so many sequences of every side, which follow each other. False: none are left. */
 static bool pass_choose(const Trainer *t, Pass *p, int64_t number) {
-    bool replicas = t->backend->uniform;
-    int64_t each = t->pass_sequences / (replicas ? t->partition.mesh.dp : t->groups.spans), before = 0;
+    int64_t sides = sides_of(t), each = t->pass_sequences / sides, before = 0;
     p->sequences = 0;
-    for (int g = 0; g <= LANES; g++) p->first[g] = 0;
+    for (int64_t g = 0; g <= sides; g++) p->first[g] = 0;
     for (int64_t i = 0, place = 0; i < p->count; i++, place++) {
-        int64_t group = group_of(t, i, p->count), side = replicas ? replica_of(t, i, p->count) : group;
+        int64_t side = side_of(t, i, p->count);
         if (side != before) place = 0, before = side;
         if (place / each != number) continue;
         t->sequence[p->sequences++] = i;
-        for (int64_t g = group + 1; g <= LANES; g++) p->first[g] = p->sequences;
+        for (int64_t g = side + 1; g <= sides; g++) p->first[g] = p->sequences;
     }
     return p->sequences > 0;
 }
@@ -191,14 +193,14 @@ bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
 
 /* ---- The head ---------------------------------------------------------------------------------------------------- */
 
-/* The logit rows of a pass that go through the head together: as many of each group, [at, end) of the pass's. */
-typedef struct Piece { int64_t at[LANES], end[LANES]; bool more; } Piece;
+/* The logit rows of a pass that go through the head together: as many of each side, [at, end) of the pass's. */
+typedef struct Piece { int64_t at[MAX_DEVICES], end[MAX_DEVICES]; bool more; } Piece;
 
 static void piece_fill(Trainer *t, const Pass *p, int64_t number, Piece *piece) {
     StepRows *s = t->backend->rows(t->state);
     s->logit_rows = 0;
     piece->more = false;
-    for (int g = 0; g < t->groups.spans; g++) {
+    for (int64_t g = 0; g < sides_of(t); g++) {
         int64_t last = t->logit_begins[p->first[g + 1]], at = t->logit_begins[p->first[g]] + number * t->head_rows;
         if (at > last) at = last;
         piece->at[g] = at;
@@ -216,6 +218,7 @@ static void piece_lanes(Trainer *t, Pass *p, const LanePlan *whole, int64_t numb
     LanePlan *plan = &t->backend->rows(t->state)->lanes[LOGIT_ROWS];
     int64_t before = 0;
     *plan = t->backend->uniform ? *whole : (LanePlan){0};
+    if (t->backend->uniform && number > 0) plan->held = 1;
     for (int g = 0; g < t->groups.spans && !t->backend->uniform; before += piece->end[g] - piece->at[g], g++) {
         int64_t last = t->logit_begins[p->first[g + 1]];
         if (t->groups.group[g] != rank_group(&t->groups) || (number > 0 && piece->at[g] == last)) continue;
@@ -229,7 +232,7 @@ static void piece_lanes(Trainer *t, Pass *p, const LanePlan *whole, int64_t numb
 static bool piece_read(Trainer *t, const Pass *p, Tensor of, const Piece *piece, int64_t width, float *out, Err *err) {
     const float *read = t->backend->read(t->state, program_tensor(&t->program, of), err);
     if (!read) return false;
-    for (int g = 0; g < t->groups.spans; read += (piece->end[g] - piece->at[g]) * width, g++)
+    for (int64_t g = 0; g < sides_of(t); read += (piece->end[g] - piece->at[g]) * width, g++)
         for (int64_t j = p->first[g]; j < p->first[g + 1]; j++) {
             int64_t begin = t->logit_begins[j], from = begin > piece->at[g] ? begin : piece->at[g],
                     to = t->logit_begins[j + 1] < piece->end[g] ? t->logit_begins[j + 1] : piece->end[g];

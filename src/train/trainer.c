@@ -98,9 +98,9 @@ static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
                       (long long)(t->backend->uniform ? dp : t->groups.spans), MAX_ROWS);
     if (t->rows / 2 < most) most = t->rows / 2;
     t->slots = t->backend->uniform ? t->pass_sequences : (most < 1 ? 1 : most) * dp;
-    t->head_rows = t->backend->uniform ? t->rows : t->rows / t->groups.spans;
-    if (!t->backend->uniform && o->task != TASK_QA && t->head_rows > HEAD_ROWS)
-        t->head_rows = HEAD_ROWS; /* no answer's row is parted */
+    int64_t most_head = o->head_rows ? o->head_rows : t->backend->uniform ? UNIFORM_HEAD_ROWS : HEAD_ROWS;
+    t->head_rows = t->rows / (t->backend->uniform ? dp : t->groups.spans);
+    if (o->task != TASK_QA && t->head_rows > most_head) t->head_rows = most_head; /* no answer's row is parted */
     return true;
 }
 
@@ -151,8 +151,9 @@ static void trainer_free(Trainer *t) {
 
 /* Everything for a step. */
 static bool trainer_start(Trainer *t, const TrainerOptions *o, Err *err) {
+    int64_t sides = t->backend->uniform ? t->partition.mesh.dp : t->groups.spans;
     BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
-                        .rows = t->rows, .logit_rows = t->head_rows * t->groups.spans,
+                        .rows = t->rows, .logit_rows = t->head_rows * sides,
                         .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = ACT_F32, .isa = o->engine.isa,
                         .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1,
                         .plugin = o->engine.plugin, .program_cache = o->engine.program_cache};

@@ -14,6 +14,8 @@ typedef struct TrainerOptions {
     QmEngineOptions engine;     /* model, mesh, threads, isa, act, random                                          */
     int64_t seq_len;            /* most tokens of a row                                                            */
     int64_t micro_batch;        /* rows that pass at once; over several processes: of each group (rank_groups.h)   */
+    int64_t head_rows;          /* labelled rows that pass the head at once, of each group or replica; 0: 256, on PJRT
+                                   devices 512                                                                     */
     OptimizerKind optimizer;
     bool recompute;             /* of each layer only its input is kept for the backward pass                      */
     bool ema;                   /* averages of the weights are kept                                                */

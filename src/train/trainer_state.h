@@ -6,7 +6,7 @@
 #include "../model/train_graph.h"
 #include "trainer.h"
 
-enum { HEAD_ROWS = 256, MOST_SEGMENTS = 1024 };
+enum { HEAD_ROWS = 256, UNIFORM_HEAD_ROWS = 512, MOST_SEGMENTS = 1024 };
 
 struct Trainer {
     ModelConfig config;
@@ -22,7 +22,7 @@ struct Trainer {
     RankGroups groups;              /* of processes; alone: one of them                                    */
     int64_t rows, context, slots;   /* of a pass: rows, tokens of a sequence, places of segments           */
     int64_t pass_sequences;         /* most of a pass                                                      */
-    int64_t head_rows;              /* logit rows of each group that pass the head at once                 */
+    int64_t head_rows;              /* logit rows of each group, or replica, that pass the head at once    */
     uint64_t seed;
     int32_t *logit_row, *label;     /* [rows] of a pass                                                    */
     int64_t *sequence;              /* [pass_sequences] of the step: those of a pass                       */
