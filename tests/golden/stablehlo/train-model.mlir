@@ -208,10 +208,10 @@ func.func public @main(%g_tokens: tensor<32xi32> {sdy.sharding = #sdy.sharding<@
   %c = stablehlo.add %a, %b : tensor<f32>
   stablehlo.return %c : tensor<f32>
 }) {replica_groups = dense<[[0, 1, 2, 3], [4, 5, 6, 7]]> : tensor<2x4xi64>, channel_handle = #stablehlo.channel_handle<handle = 5, type = 1>, use_global_device_ids} : (tensor<16xf32>) -> tensor<16xf32>
+%hot_i = stablehlo.iota dim = 1 : tensor<16x16xi32>
 %hot_f = stablehlo.broadcast_in_dim %place_0, dims = [] : (tensor<i32>) -> tensor<16xi32>
 %hot_o = stablehlo.subtract %labels, %hot_f : tensor<16xi32>
 %hot_l = stablehlo.broadcast_in_dim %hot_o, dims = [0] : (tensor<16xi32>) -> tensor<16x16xi32>
-%hot_i = stablehlo.iota dim = 1 : tensor<16x16xi32>
 %hot = stablehlo.compare EQ, %hot_i, %hot_l, SIGNED : (tensor<16x16xi32>, tensor<16x16xi32>) -> tensor<16x16xi1>
 %n28_0 = stablehlo.constant dense<0.000000000e+00> : tensor<16x16xf32>
 %n28_h = stablehlo.select %hot, %n23_f32, %n28_0 : tensor<16x16xi1>, tensor<16x16xf32>
