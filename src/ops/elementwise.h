@@ -7,5 +7,6 @@ bool silu_mul_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy
 bool add_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy);
 bool select_rows_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy);
 bool embed_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy);
+bool embed_part_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy); /* it adds to a tied head's sum */
 bool attention_gradient(struct Gradient *b, const Node *n, Tensor self, Tensor dy);
 #endif

@@ -120,5 +120,5 @@ const OpRow embed_part_row = {
     .cost = embed_cost,
     .finish = all_reduce, .whole = true,
     .stablehlo = embed_part_stablehlo,
-    .gradient = embed_gradient,
+    .gradient = embed_part_gradient,
 };

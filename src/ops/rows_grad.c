@@ -104,9 +104,13 @@ const OpRow embed_grad_row = {
 
 bool embed_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
     (void)self;
-    if (!gradient_needed(b, n->in[1])) return true;
-    Tensor sum = n->op == &embed_part_row ? gradient_sum_before(b, n->in[1]) : NO_TENSOR;
-    embed_grad(b->g, n->in[0], dy, sum.id ? sum : gradient_sum(b, n->in[1], NULL));
+    if (gradient_needed(b, n->in[1])) embed_grad(b->g, n->in[0], dy, gradient_sum(b, n->in[1], NULL));
+    return true;
+}
+bool embed_part_gradient(Gradient *b, const Node *n, Tensor self, Tensor dy) {
+    Tensor sum = gradient_sum_before(b, n->in[1]);
+    if (!sum.id) return embed_gradient(b, n, self, dy);
+    embed_grad(b->g, n->in[0], dy, sum);
     return true;
 }
 
