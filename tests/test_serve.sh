@@ -42,6 +42,7 @@ check "the server is ready" '[ -n "$port" ]'
 client slow_start routes framing bodies streams queue aborts slow_end
 check "the log has routes, tokens and times" 'grep -qE "\"POST /v1/completions\" 200 prompt=[0-9]+ cached=[0-9]+ generated=4 .*finish=length" "$log"'
 check "... and who left" 'grep -qE "finish=gone gone" "$log"'
+check "... and 413 of chunks" 'grep -qE "\"POST /v1/messages\" 413 " "$log"'
 check "... and no prompt" '! grep -q abc "$log"'
 client drain
 wait "$pid"
@@ -93,7 +94,7 @@ stop
 check "the socket is gone" 'is 0' '[ ! -e "$work/s.sock" ]'
 if command -v openssl >/dev/null; then
     openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout "$work/key.pem" -out "$work/cert.pem" 2>/dev/null
-    start --ssl-cert-file "$work/cert.pem" --ssl-key-file "$work/key.pem"
+    start --ssl-cert-file "$work/cert.pem" --ssl-key-file "$work/key.pem" --max-body 1
     over_tls() { python3 - "$port" "$work/cert.pem" <<'PY'
 import socket, ssl, sys
 c = ssl.create_default_context(cafile=sys.argv[2]); c.check_hostname = False
@@ -104,8 +105,13 @@ got = b""
 while (d := s.recv(65536)):
     got += d
 print(s.version(), got.decode())
+s = c.wrap_socket(socket.create_connection(("127.0.0.1", int(sys.argv[1]))))
+s.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+s.sendall((b"10000\r\n" + b" " * 65536 + b"\r\n") * 40 + b"0\r\n\r\n")
+print("large:", s.recv(65536).decode())
 PY
     }
+    check "too many chunks under TLS" 'over_tls | grep -q "large: HTTP/1.1 413"'
     check "TLS" 'over_tls | grep -q "\[DONE\]"' 'grep -q "https://" "$log"'
     stop
     run serve -m "$model" --port 0 --ssl-cert-file "$work/cert.pem" --ssl-key-file "$work/cert.pem"

@@ -134,12 +134,21 @@ static bool is_json(Call *call) {
     return false;
 }
 
-static int64_t body_room(Call *call) {
+static int64_t body_most(const Call *call) {
     const Route *r = call->route;
+    return r->body ? r->body : strcmp(r->method, "POST") ? 0 : call->server->options->max_body;
+}
+
+static void too_large(Call *call) {
+    serve_error(call, 413, "invalid_request_error", "request_too_large", NULL, "a body of at most %lld bytes",
+                (long long)body_most(call));
+}
+
+static int64_t body_room(Call *call) {
     const char *length = exchange_header(call->exchange, "Content-Length");
-    int64_t most = r->body ? r->body : strcmp(r->method, "POST") ? 0 : call->server->options->max_body, bytes = 0;
+    int64_t most = body_most(call), bytes = 0;
     if (!length || (parse_int(length, 0, INT64_MAX, &bytes) && bytes <= most)) return most;
-    serve_error(call, 413, "invalid_request_error", "request_too_large", NULL, "a body of at most %lld bytes", (long long)most);
+    too_large(call);
     return -1;
 }
 
@@ -276,6 +285,11 @@ static void on_whole(void *owner, Exchange *x) {
     exchange_release(x);
 }
 
+static void on_large(void *owner, Exchange *x) {
+    (void)owner;
+    too_large(exchange_data(x));
+}
+
 static void on_over(void *owner, Exchange *x) {
     Dispatch *d = owner;
     Call *call = exchange_data(x);
@@ -331,7 +345,7 @@ void dispatch_free(Dispatch *d) {
 }
 
 HttpdUser dispatch_user(Dispatch *d) {
-    return (HttpdUser){.owner = d, .head = on_head, .whole = on_whole, .over = on_over};
+    return (HttpdUser){.owner = d, .head = on_head, .large = on_large, .whole = on_whole, .over = on_over};
 }
 
 int64_t dispatch_open(const Dispatch *d) { return atomic_load(&d->open); }

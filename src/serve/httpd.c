@@ -13,7 +13,8 @@
 #include "httpd_own.h"
 #include "listen.h"
 
-enum { HEAD_BYTES = 64 << 10, MAX_PEM = 1 << 20, SPARE_DESCRIPTORS = 64 };
+enum { HEAD_BYTES = 64 << 10, HEAD_SPARE = 2048, MOST_ARGUMENTS = 256, MAX_PEM = 1 << 20, SPARE_DESCRIPTORS = 64 };
+static const double LINGER_SECONDS = 5; /* in which the rest of a body that is too large is read and forgotten */
 
 /* ---- Connections ------------------------------------------------------------------------------------------------- */
 
@@ -89,13 +90,41 @@ static void *janitor(void *owner) {
 
 /* ---- Requests ---------------------------------------------------------------------------------------------------- */
 
-/* Called when a request line is here: its headers have to follow. What it returns is on_request's *context. */
+/* An answer past libmicrohttpd, which takes none before a head or amid a body. It is the connection's last: nothing else is
+ * sent, and what its socket does not take at once is lost. Under TLS nothing can be said so. False: nothing was. */
+static bool say_past(const Httpd *h, const Link *l, const char *status, const char *body, size_t bytes) {
+    char *text = NULL;
+    int n = h->options.cert ? -1
+                            : asprintf(&text, "HTTP/1.1 %s\r\nContent-Type: application/json\r\nConnection: close\r\n"
+                                              "Content-Length: %zu\r\n\r\n%.*s", status, bytes, (int)bytes, body);
+    bool said = n > 0 && send(l->fd, text, (size_t)n, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
+    if (n >= 0) free(text);
+    if (said) shutdown(l->fd, SHUT_WR);
+    return said;
+}
+
+static void say_too_long(const Httpd *h, const Link *l, const char *status, const char *what) {
+    char text[256];
+    int n = snprintf(text, sizeof text, "{\"error\":{\"message\":\"HTTP: %s\",\"type\":\"invalid_request_error\","
+                                        "\"param\":null,\"code\":null}}\n", what);
+    say_past(h, l, status, text, (size_t)n);
+    shutdown(l->fd, SHUT_RDWR);
+}
+
+static bool has_more(const char *text, char what, int most) {
+    for (int n = 0; (text = strchr(text, what)); text++)
+        if (++n > most) return true;
+    return false;
+}
+
+/* Called when a request line is here: its headers have to follow. What it returns is on_request's *context. A query with
+ * more arguments than the library's memory has room for would make it wait for the deadline without a word. */
 static void *on_line(void *owner, const char *uri, struct MHD_Connection *c) {
     Httpd *h = owner;
-    (void)uri;
     const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     Link *l = i ? i->socket_context : NULL;
     if (l) link_deadline(h, l, true, clock_seconds() + h->options.head_seconds);
+    if (l && has_more(uri, '&', MOST_ARGUMENTS)) say_too_long(h, l, "414 URI Too Long", "a query of more than 256 arguments");
     return NULL;
 }
 
@@ -133,6 +162,11 @@ static enum MHD_Result on_head(Httpd *h, struct MHD_Connection *c, const char *m
                                const char *version, void **context) {
     const union MHD_ConnectionInfo *i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     Link *l = i ? i->socket_context : NULL;
+    i = MHD_get_connection_info(c, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    if (l && i && i->header_size > HEAD_BYTES - HEAD_SPARE) { /* the library has no room left for an answer's head */
+        say_too_long(h, l, "431 Request Header Fields Too Large", "a head of more than 62 KiB");
+        return MHD_NO;
+    }
     Exchange *x = l ? exchange_new(h, c, l, method, url) : NULL;
     if (!x) return MHD_NO;
     *context = x;
@@ -157,9 +191,27 @@ static enum MHD_Result on_head(Httpd *h, struct MHD_Connection *c, const char *m
     return MHD_YES;
 }
 
+/* A body in chunks has more than it may. It is answered at once where that can be, else when the body has ended; what still
+ * comes is forgotten, for a connection closed over unread bytes takes the answer with it. */
+static void on_large(Exchange *x) {
+    static const char status[] = "413 Content Too Large";
+    x->large = true;
+    text_free(&x->body);
+    link_deadline(x->http, x->link, true, clock_seconds() + LINGER_SECONDS);
+    x->user.large(x->user.owner, x);
+    pthread_mutex_lock(&x->lock);
+    x->said = x->answered && say_past(x->http, x->link, status, x->reply ? x->reply : "", x->reply_bytes);
+    if (x->said) x->sent = (int64_t)x->reply_bytes;
+    pthread_mutex_unlock(&x->lock);
+}
+
 static enum MHD_Result on_body(Exchange *x, const char *data, size_t *bytes) {
     x->body_bytes += (int64_t)*bytes;
-    if (x->body_bytes > x->body_limit) return MHD_NO;
+    if (x->body_bytes > x->body_limit) {
+        if (!x->large) on_large(x);
+        *bytes = 0;
+        return MHD_YES;
+    }
     text_add(&x->body, data, *bytes);
     *bytes = 0;
     return x->body.failed ? MHD_NO : MHD_YES;
@@ -171,6 +223,7 @@ static enum MHD_Result on_request(void *owner, struct MHD_Connection *c, const c
     Exchange *x = *context;
     if (!x) return on_head(h, c, method, url, version, context);
     if (*bytes) return on_body(x, data, bytes);
+    if (x->large) return x->said ? MHD_NO : x->queued ? MHD_YES : answer_now(x);
     if (!x->whole) {
         x->whole = true;
         link_deadline(h, x->link, false, 0);
@@ -200,7 +253,7 @@ static void on_completed(void *owner, struct MHD_Connection *c, void **context, 
         l->deadline = clock_seconds() + h->options.idle_seconds + h->options.head_seconds;
         pthread_mutex_unlock(&h->lock);
     }
-    exchange_closed(x, how == MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    exchange_closed(x, how == MHD_REQUEST_TERMINATED_COMPLETED_OK || x->said);
 }
 
 /* ---- Beginning and end ------------------------------------------------------------------------------------------- */

@@ -17,6 +17,8 @@ typedef struct HttpdUser {
     /* A request's head is here, and framed as HTTP wants it. Returns the most bytes of body that it may have, or -1 after
      * it has answered: the body is not read then, and the connection ends with the answer. */
     int64_t (*head)(void *owner, Exchange *x);
+    /* The body, whose length nobody had announced, has more: answers. What still comes of it is not kept. */
+    void (*large)(void *owner, Exchange *x);
     /* The body is whole: it is answered now or later, by any thread. */
     void (*whole)(void *owner, Exchange *x);
     /* Nobody holds it any more; called by whoever was the last. Frees exchange_data. */

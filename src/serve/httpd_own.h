@@ -43,6 +43,7 @@ struct Exchange {
     int64_t body_limit, body_bytes;
     double arrived;
     bool whole;              /* the body is; HTTP's thread only */
+    bool large, said;        /* the body has more than it may, and that was told; HTTP's thread only */
     pthread_mutex_t lock;    /* of all that follows */
     struct MHD_Connection *connection; /* NULL: it has ended */
     Link *link;
