@@ -1,13 +1,16 @@
 /* fake_faults.c: a library for LD_PRELOAD in which one call fails, as it would where memory, files or a disk end.
  *   FAULT_CALLS  names of the functions that are counted together, each between commas: ",malloc,calloc,"
  *   FAULT_AT     which of their calls fails, from 1; 0 or none: nothing fails
- *   FAULT_COUNT  the file that tells afterwards how many there were */
+ *   FAULT_COUNT  the file that tells afterwards how many there were
+ *   FAULT_ARMED  a file of 8 bytes, for a program that goes on: a number above 0 written there counts down with every call
+ *                of every thread, and the one that makes it 0 fails */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +25,19 @@ void *__libc_realloc(void *p, size_t bytes);
 
 static const char *calls, *count_file;
 static long at;
-static atomic_long count;
+static atomic_long count, *armed;
 
 __attribute__((constructor)) static void faults_start(void) {
     const char *which = getenv("FAULT_AT");
     at = which ? atol(which) : 0;
     count_file = getenv("FAULT_COUNT");
+    const char *file = getenv("FAULT_ARMED");
+    int fd = file ? (int)syscall(SYS_open, file, O_RDWR | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        void *shared = (void *)syscall(SYS_mmap, NULL, sizeof *armed, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0L);
+        if (shared != MAP_FAILED) armed = shared;
+        syscall(SYS_close, fd);
+    }
     calls = getenv("FAULT_CALLS"); /* last: from here on calls count */
 }
 
@@ -42,7 +52,10 @@ __attribute__((destructor)) static void faults_end(void) {
 }
 
 static int fails(const char *name, int why) {
-    if (!calls || !strstr(calls, name) || atomic_fetch_add(&count, 1) + 1 != at) return 0;
+    if (!calls || !strstr(calls, name)) return 0;
+    long number = atomic_fetch_add(&count, 1) + 1;
+    bool now = armed && atomic_load(armed) > 0 && atomic_fetch_sub(armed, 1) == 1;
+    if (number != at && !now) return 0;
     errno = why;
     return 1;
 }
