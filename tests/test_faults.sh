@@ -25,6 +25,7 @@ cp tests/data/bytes/tokenizer.json "$model"
 data=$(realpath tests/data)
 golden=$(realpath tests/golden)
 corpus=$(realpath tests/fuzz/corpus)
+here=$(realpath tests)
 cd "$work" || exit 1
 printf '%s\n' '{"ids":[5,6,7],"max_new_tokens":4,"eos_token_id":null,"logprobs":2}' \
     '{"prompt":"hi","max_new_tokens":3,"do_sample":true,"seed":5,"stop":["q"]}' \
@@ -161,4 +162,12 @@ sweep gguf generate -m model.gguf --in prompt.jsonl --out out/res.jsonl --thread
 sweep pack-gguf pack model.gguf -o out/p.qm --threads 1
 sweep bench bench -m model.gguf -p 4 -n 2 -r 1 -o csv --threads 2
 sweep export export "$model" --mesh 2x2 -o out/programs
+if [ -n "$only" ] && [[ serve != $only ]]; then :
+elif command -v python3 >/dev/null; then
+    python3 "$here/serve_faults.py" "$q" "$model" "$library" $((samples * 2)) "$work" $number >served
+    cat served
+    number=$((number + $(grep -cE '^(not )?ok ' served)))
+else
+    skip "serve" "no python3"
+fi
 finish

@@ -2,6 +2,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -79,21 +81,85 @@ _Noreturn void guard_no_memory(const char *what, size_t bytes) {
     _exit(END_FAILED);
 }
 
+static atomic_bool goes_on;
+static _Thread_local bool missed;
+
+bool guard_goes_on(void) { return atomic_load(&goes_on); }
+bool guard_missed(void) { return missed; }
+void guard_forget(void) { missed = false; }
+void guard_miss(void) { missed = true; }
+
+/* The reserve is given out from one end to the other, and is whole again when all of it has come back: what misses memory
+ * is over soon. */
+enum { RESERVE = 8 << 20, BESIDE = 16 }; /* bytes; before each piece its size */
+static uint8_t *reserve;
+static size_t reserve_used, reserve_pieces;
+static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
+
+bool guard_go_on(bool on) {
+    if (on && !reserve && (reserve = malloc(RESERVE))) memset(reserve, 1, RESERVE); /* so that it is there */
+    atomic_store(&goes_on, on && reserve);
+    return reserve != NULL;
+}
+
+static bool in_reserve(const void *p) {
+    return reserve && (uintptr_t)p >= (uintptr_t)reserve && (uintptr_t)p < (uintptr_t)reserve + RESERVE;
+}
+
+static void *from_reserve(size_t bytes) {
+    uint8_t *p = NULL;
+    size_t whole = (bytes + 2 * BESIDE - 1) / BESIDE * BESIDE;
+    if (!guard_goes_on()) guard_no_memory("a library", bytes);
+    guard_miss();
+    pthread_mutex_lock(&reserve_lock);
+    if (bytes < RESERVE && whole <= RESERVE - reserve_used) {
+        p = reserve + reserve_used;
+        reserve_used += whole;
+        reserve_pieces++;
+    }
+    pthread_mutex_unlock(&reserve_lock);
+    if (!p) guard_no_memory("a library", bytes);
+    memcpy(p, &bytes, sizeof bytes);
+    return p + BESIDE;
+}
+
+void guard_free(void *p) {
+    if (!in_reserve(p)) {
+        free(p);
+        return;
+    }
+    pthread_mutex_lock(&reserve_lock);
+    if (--reserve_pieces == 0) reserve_used = 0;
+    pthread_mutex_unlock(&reserve_lock);
+}
+
+char *guard_own(char *text) {
+    if (!in_reserve(text)) return text;
+    char *copy = strdup(text);
+    guard_free(text);
+    return copy;
+}
+
 void *guard_malloc(size_t bytes) {
     void *p = malloc(bytes ? bytes : 1);
-    if (!p) guard_no_memory("a library", bytes);
-    return p;
+    return p ? p : from_reserve(bytes);
 }
 
 void *guard_calloc(size_t count, size_t size) {
     void *p = calloc(count ? count : 1, size ? size : 1);
-    if (!p) guard_no_memory("a library", size && count > SIZE_MAX / size ? SIZE_MAX : count * size);
-    return p;
+    size_t bytes = size && count > SIZE_MAX / size ? SIZE_MAX : count * size;
+    return p ? p : memset(from_reserve(bytes), 0, bytes);
 }
 
 void *guard_realloc(void *p, size_t bytes) {
-    void *new = realloc(p, bytes ? bytes : 1);
-    if (!new) guard_no_memory("a library", bytes);
+    void *new = in_reserve(p) ? NULL : realloc(p, bytes ? bytes : 1);
+    if (new) return new;
+    size_t before = bytes;
+    if (in_reserve(p)) memcpy(&before, (uint8_t *)p - BESIDE, sizeof before);
+    else if (p) before = malloc_usable_size(p);
+    new = from_reserve(bytes);
+    if (p) memcpy(new, p, before < bytes ? before : bytes);
+    guard_free(p);
     return new;
 }
 

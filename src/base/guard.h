@@ -10,12 +10,24 @@
 void guard_start(void);
 bool guard_started(void);
 
-/* For libraries that do not survive a failed allocation: never NULL, or the program ends with a message and code 1. */
+/* For libraries that do not tell that an allocation failed: never NULL, or the program ends with a message and code 1. */
 void *guard_malloc(size_t bytes);
 void *guard_calloc(size_t count, size_t size);
 void *guard_realloc(void *p, size_t bytes);
 /* What they end with. */
 _Noreturn void guard_no_memory(const char *what, size_t bytes);
+/* From here on (or no longer) they have a reserve of 8 MiB to live on, and texts fail, in every thread: for a program that
+ * answers many, of whom one must not end it. What came of it is not to be trusted: guard_missed. False: there is no
+ * memory for the reserve, and all stays as it was. */
+bool guard_go_on(bool on);
+bool guard_goes_on(void);
+/* What they gave is freed by this; a text that shall be freed by free is made so by guard_own (NULL: no memory). */
+void guard_free(void *p);
+char *guard_own(char *text);
+/* Whether this thread has failed to get memory since guard_forget. */
+bool guard_missed(void);
+void guard_forget(void);
+void guard_miss(void);
 
 /* Files, or folders with all they hold, that are removed if the program ends before guard_release. `path` stays as it
  * is until then. The place, or 0 when there is none left: then the file stays. */

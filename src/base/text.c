@@ -11,7 +11,8 @@ static bool text_reserve(Text *text, size_t more) {
     if (text->failed || !size_add(text->bytes, more, &need) || !size_add(need, 1, &need) ||
         !mem_grow((void **)&text->data, &text->capacity, need, 1, "text", NULL))
         text->failed = true;
-    if (text->failed && guard_started()) guard_no_memory("text", more);
+    if (text->failed && guard_goes_on()) guard_miss();
+    else if (text->failed && guard_started()) guard_no_memory("text", more);
     return !text->failed;
 }
 

@@ -46,31 +46,34 @@ static QmSequence sequence_of(const Generation *g, const char *proof) {
                         .alternatives = g->config.logprobs > 0 ? g->config.logprobs : 0};
 }
 
-/* Tells the end, with what came of it; where logits were not numbers, with what came before them. */
-static bool tell(Live *l, const Err *failed, Err *err) {
+/* Tells the end, with what came of it; where logits were not numbers, with what came before them; where memory for that
+ * is missing, that it failed: nobody waits for ever. */
+static void tell(Live *l, const Err *failed) {
     const Request *r = &l->request;
+    Err missed = {0};
     bool whole = !failed || !failed->kind, several = whole && r->row->end;
     int64_t count = several ? r->found.count : whole || r->invalid;
     typedef struct Hex { char text[PROOF_TEXT]; } Hex;
-    QmSequence *list = mem_new((size_t)(count ? count : 1), sizeof *list, "an answer", err);
-    Hex *proof = list ? mem_new((size_t)(count ? count : 1), sizeof *proof, "an answer", err) : NULL;
+    QmSequence *list = mem_new((size_t)(count ? count : 1), sizeof *list, "an answer", &missed);
+    Hex *proof = list ? mem_new((size_t)(count ? count : 1), sizeof *proof, "an answer", &missed) : NULL;
     bool ok = proof != NULL;
     for (int64_t i = 0; ok && i < count; i++) {
         const Generation *g = several ? &r->found.list[i] : &r->g;
-        ok = !g->proof || proof_text(g->proof, proof[i].text, err);
+        ok = !g->proof || proof_text(g->proof, proof[i].text, &missed);
         list[i] = sequence_of(g, g->proof ? proof[i].text : NULL);
     }
     if (ok && !whole && count) list->finish = "invalid_logits";
+    if (!ok && whole) failed = &missed, whole = false;
+    if (!ok) count = 0;
     QmAnswer a = {.request = l->number, .failed = whole ? NULL : failed, .sequences = list,
                   .count = count, .prompt = r->g.prompt, .reused = r->reused, .drafted = r->drafted,
                   .accepted = r->accepted, .taken = r->taken, .first = r->first, .ended = r->ended,
                   .finish = count ? list->finish : whole ? r->g.finish : NULL,
                   .prompt_logprobs = whole && r->told.list && r->told.count == r->g.prompt - 1 ? r->told.list : NULL,
                   .prompt_alternatives = r->g.config.prompt_logprobs > 0 ? r->g.config.prompt_logprobs : 0};
-    if (ok && l->sink.done) l->sink.done(l->sink.owner, &a);
+    if (l->sink.done) l->sink.done(l->sink.owner, &a);
     free(list);
     free(proof);
-    return ok;
 }
 
 static bool on_logits(void *user, const float *row, int64_t vocab, Err *err) {
@@ -92,16 +95,17 @@ static bool on_token(void *user, Request *r, int32_t id, const char *text, size_
 }
 
 static bool on_done(void *user, Request *r, Err *err) {
-    bool ok = tell(user, &r->failed, err);
+    (void)err;
+    tell(user, &r->failed);
     live_free(user);
-    return ok;
+    return true;
 }
 
 static void on_drop(void *user, Request *r) {
     Err dropped = {0};
     (void)r;
     err_as(&dropped, QM_INTERRUPTED, "interrupted: its generator was freed");
-    tell(user, &dropped, NULL);
+    tell(user, &dropped);
     live_free(user);
 }
 

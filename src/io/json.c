@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "../base/file_kind.h"
+#include "../base/guard.h"
 #include "json.h"
 
 static const char *type_name(const json_t *value) {
@@ -119,7 +120,7 @@ static bool remark(json_t *value, const char *mark) {
 
 static char *dump_marked(const json_t *value, size_t flags, const char *mark) {
     json_t *copy = json_deep_copy(value);
-    char *text = copy && remark(copy, mark) ? json_dumps(copy, flags) : NULL;
+    char *text = copy && remark(copy, mark) ? guard_own(json_dumps(copy, flags)) : NULL;
     json_decref(copy);
     return text;
 }
@@ -128,7 +129,7 @@ static char *dump_marked(const json_t *value, size_t flags, const char *mark) {
  * else in the text, then taken out of their quotes. */
 char *json_dump(const json_t *value, size_t flags, const char *what, Err *err) {
     char mark[40] = "", *text, *from, *to;
-    if (!any_wide(value)) text = json_dumps(value, flags);
+    if (!any_wide(value)) text = guard_own(json_dumps(value, flags));
     else if ((text = dump_marked(value, flags, mark))) {
         mark_choose(mark, text, strlen(text));
         free(text);

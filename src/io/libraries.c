@@ -1,5 +1,5 @@
 /* libraries.c: jansson loses parts of texts, and OpenSSL and libcurl can crash, where there is no memory: here each
- * ends the program instead. */
+ * ends the program instead, or lives on a reserve (guard.h). */
 #include <curl/curl.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
@@ -17,17 +17,17 @@ static void *crypto_malloc(size_t bytes, const char *file, int line) {
 static void *crypto_realloc(void *p, size_t bytes, const char *file, int line) {
     (void)file, (void)line;
     if (bytes) return guard_realloc(p, bytes);
-    free(p);
+    guard_free(p);
     return NULL;
 }
 
 static void crypto_free(void *p, const char *file, int line) {
     (void)file, (void)line;
-    free(p);
+    guard_free(p);
 }
 
 void libraries_start(void) {
-    json_set_alloc_funcs(guard_malloc, free);
+    json_set_alloc_funcs(guard_malloc, guard_free);
     CRYPTO_set_mem_functions(crypto_malloc, crypto_realloc, crypto_free);
     OPENSSL_init_crypto(OPENSSL_INIT_ADD_ALL_DIGESTS, NULL);
     EVP_MD_free(EVP_MD_fetch(NULL, "SHA256", NULL)); /* loads the provider, which workers then only look up */
@@ -39,5 +39,5 @@ static char *curl_strdup(const char *text) {
 }
 
 void libraries_start_http(void) {
-    curl_global_init_mem(CURL_GLOBAL_DEFAULT, guard_malloc, free, guard_realloc, curl_strdup, guard_calloc);
+    curl_global_init_mem(CURL_GLOBAL_DEFAULT, guard_malloc, guard_free, guard_realloc, curl_strdup, guard_calloc);
 }

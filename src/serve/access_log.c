@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/guard.h"
 
 static void put(const Server *s, char *line, int bytes) {
     if (bytes > 0) {
@@ -15,7 +16,7 @@ static void put(const Server *s, char *line, int bytes) {
 static double rounded(double seconds) { return round(seconds * 1e6) / 1e6; }
 
 static void put_json(const Server *s, json_t *object) {
-    char *text = object ? json_dumps(object, JSON_COMPACT) : NULL, *line = NULL;
+    char *text = object ? guard_own(json_dumps(object, JSON_COMPACT)) : NULL, *line = NULL;
     int n = text ? asprintf(&line, "%s\n", text) : -1;
     json_decref(object);
     if (n > 0) put(s, line, n);

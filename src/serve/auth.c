@@ -4,6 +4,7 @@
 #include <openssl/sha.h>
 #include <stdlib.h>
 #include <string.h>
+#include "../base/guard.h"
 
 enum { MOST_KEYS = 1024, MAX_KEY_FILE = 1 << 20, MAX_KEY_BYTES = 4096 };
 
@@ -19,15 +20,16 @@ void keys_free(Keys *k) {
 
 int keys_count(const Keys *k) { return k ? k->count : 0; }
 
-static void hash_of(const char *key, size_t bytes, uint8_t out[SHA256_DIGEST_LENGTH]) {
-    SHA256((const uint8_t *)key, bytes, out);
+/* False where memory ends. */
+static bool hash_of(const char *key, size_t bytes, uint8_t out[SHA256_DIGEST_LENGTH]) {
+    return SHA256((const uint8_t *)key, bytes, out) != NULL;
 }
 
 /* Which key it is, or -1. All are looked at, whichever it is. */
 static int find(const Keys *k, const char *key, size_t bytes) {
     uint8_t hash[SHA256_DIGEST_LENGTH];
     int found = -1;
-    hash_of(key, bytes, hash);
+    if (!hash_of(key, bytes, hash)) return guard_miss(), -1;
     for (int i = 0; i < k->count; i++)
         if (CRYPTO_memcmp(hash, k->list[i].hash, sizeof hash) == 0) found = i;
     return found;
@@ -49,8 +51,7 @@ bool keys_add(Keys *k, const char *name, const char *key, size_t bytes, Err *err
     Key *new = &k->list[k->count++];
     if (name) snprintf(new->name, sizeof new->name, "%s", name);
     else snprintf(new->name, sizeof new->name, "key%d", k->count);
-    hash_of(key, bytes, new->hash);
-    return true;
+    return hash_of(key, bytes, new->hash) || err_as(err, QM_MEMORY, "out of memory: API keys");
 }
 
 /* The name in "NAME=KEY", cut off; NULL: the line is a key. Names are short words, so that a key with '=' in it, as

@@ -2,6 +2,7 @@
 #include "dispatch.h"
 #include <stdlib.h>
 #include <string.h>
+#include "../base/guard.h"
 #include "access_log.h"
 #include "listen.h"
 #include "routes.h"
@@ -155,6 +156,7 @@ static int64_t body_room(Call *call) {
 static int64_t on_head(void *owner, Exchange *x) {
     Dispatch *d = owner;
     char allow[64];
+    guard_forget();
     Call *call = calloc(1, sizeof *call);
     if (!call) {
         exchange_reply(x, 503, NULL, 0);
@@ -182,7 +184,10 @@ static int64_t on_head(void *owner, Exchange *x) {
         serve_error(call, 404, "not_found_error", NULL, NULL, "no such route: docs/serving.md has them all");
         return -1;
     }
-    return is_ready(call) && is_json(call) ? body_room(call) : -1;
+    if (!is_ready(call) || !is_json(call)) return -1;
+    if (!guard_missed()) return body_room(call);
+    serve_error(call, 503, "server_error", NULL, NULL, "out of memory");
+    return -1;
 }
 
 /* ---- The body ---------------------------------------------------------------------------------------------------- */
@@ -206,8 +211,17 @@ static bool json_bounded(const char *text, size_t bytes, Err *err) {
     return true;
 }
 
+/* Whether there is memory for that much JSON: jansson ends the program where there is none (guard.h). */
+static bool json_room(size_t bytes, Err *err) {
+    enum { SMALL = 1 << 16, TIMES = 24 }; /* a list of digits takes that many bytes for one */
+    void *room = bytes > SMALL ? malloc(bytes * TIMES) : NULL;
+    bool ok = room || bytes <= SMALL;
+    free(room);
+    return ok || err_as(err, QM_MEMORY, "out of memory: a body of %zu bytes", bytes);
+}
+
 json_t *body_json(const char *text, size_t bytes, Err *err) {
-    if (!json_bounded(text, bytes, err)) return NULL;
+    if (!json_bounded(text, bytes, err) || !json_room(bytes, err)) return NULL;
     json_t *root = json_text(text, bytes, "body", err);
     if (!root || json_is_object(root)) return root;
     err_set(err, "body: expected a JSON object");
@@ -218,6 +232,7 @@ json_t *body_json(const char *text, size_t bytes, Err *err) {
 static void handle_post(Call *call) {
     Err err = {0};
     size_t bytes;
+    guard_forget();
     const char *text = exchange_body(call->exchange, &bytes);
     call->json = body_json(text, bytes, &err);
     exchange_drop_body(call->exchange);
@@ -271,6 +286,7 @@ static void on_whole(void *owner, Exchange *x) {
     Dispatch *d = owner;
     Call *call = exchange_data(x);
     if (strcmp(call->route->method, "POST")) {
+        guard_forget();
         call->route->handle(call);
         return;
     }
@@ -287,6 +303,7 @@ static void on_whole(void *owner, Exchange *x) {
 
 static void on_large(void *owner, Exchange *x) {
     (void)owner;
+    guard_forget();
     too_large(exchange_data(x));
 }
 

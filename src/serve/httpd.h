@@ -75,6 +75,7 @@ bool exchange_begin(Exchange *x, int status);
 /* Appends to it. False: there is nobody to take it: the client has gone, or is SEND_BUFFER behind and was dropped. */
 bool exchange_add(Exchange *x, const char *data, size_t bytes);
 void exchange_end(Exchange *x);
+void exchange_cut(Exchange *x); /* a stream that cannot be ended well: its connection is closed as it is */
 enum { SEND_BUFFER = 1 << 20 };
 
 /* Whether the client has gone: asked of its socket, since a connection that waits for an answer sees nothing. Half closed

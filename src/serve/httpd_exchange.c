@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include "../base/guard.h"
 #include "httpd_own.h"
 
 /* ---- Beginning and end ------------------------------------------------------------------------------------------- */
@@ -164,7 +165,7 @@ void exchange_set(Exchange *x, const char *name, const char *value) {
     if (!x->answered && x->headers < MOST_REPLY_HEADERS) {
         char *n = strdup(name), *v = strndup(value, strcspn(value, "\r\n"));
         if (n && v) x->header[x->headers].name = n, x->header[x->headers++].value = v;
-        else free(n), free(v);
+        else guard_miss(), free(n), free(v);
     }
     pthread_mutex_unlock(&x->lock);
 }
@@ -218,6 +219,16 @@ void exchange_end(Exchange *x) {
     if (x->stream && !x->ended) {
         x->ended = true;
         sending(x, x->out.bytes - x->taken);
+        if (x->connection) resume(x);
+    }
+    pthread_mutex_unlock(&x->lock);
+}
+
+void exchange_cut(Exchange *x) {
+    pthread_mutex_lock(&x->lock);
+    if (x->stream && !x->ended) {
+        x->left = true;
+        if (x->fd >= 0) shutdown(x->fd, SHUT_RDWR);
         if (x->connection) resume(x);
     }
     pthread_mutex_unlock(&x->lock);

@@ -2,6 +2,7 @@
 #include "job.h"
 #include <stdlib.h>
 #include <string.h>
+#include "../base/guard.h"
 
 typedef enum ItemState { ITEM_WAITS, ITEM_RUNS, ITEM_OVER } ItemState;
 /* Why a job ends; the first one stays. */
@@ -73,6 +74,13 @@ static void say_failed(Job *job) {
     }
 }
 
+/* Fails a job whose callback has missed memory: what it said may lack a part. Under the job's lock. */
+static void fail_missed(Job *job) {
+    if (!guard_missed()) return;
+    guard_forget();
+    fail_job(job, 500, "server_error", "out of memory");
+}
+
 /* All items are over: the answer is finished, and the job gone. On the engine's thread, or from job_start where nothing
  * was taken. */
 static void job_over(Job *job) {
@@ -80,13 +88,17 @@ static void job_over(Job *job) {
     Jobs *jobs = job->jobs;
     pthread_mutex_lock(&job->lock);
     call->facts.total = clock_seconds() - exchange_arrived(call->exchange);
+    guard_forget();
     if (job->fate == FATE_WHOLE) {
         COUNT_SECONDS(&jobs->server->counts, whole, call->facts.total);
         job->options.events->end(job);
+        fail_missed(job);
         if (exchange_status(call->exchange) == 0) fail_job(job, 500, "server_error", "there is no answer");
     } else call->facts.finish = job->fate == FATE_GONE ? "gone" : "failed";
     if (job->fate == FATE_FAILED) say_failed(job);
     if (job->fate == FATE_GONE && !job->begun) serve_error(call, 499, "gone", NULL, NULL, "the client has gone");
+    if (guard_missed()) exchange_cut(call->exchange); /* it could not even be said: no end, so that it does not look whole */
+    guard_forget();
     if (job->begun) stream_end(call);
     pthread_mutex_unlock(&job->lock);
     pthread_mutex_lock(&jobs->lock);
@@ -131,8 +143,10 @@ static bool on_token(void *owner, int64_t request, int32_t id, const char *text,
         it->last = job->spoke = now;
         atomic_fetch_add(&counts->generation_tokens, 1);
     }
+    guard_forget();
     if (job->fate == FATE_WHOLE && !it->enough && job->options.events->token)
         job->options.events->token(job, it - job->item, &t);
+    fail_missed(job);
     it->logprobs = NULL;
     bool goes_on = job->fate == FATE_WHOLE && !it->enough;
     pthread_mutex_unlock(&job->lock);
@@ -177,12 +191,14 @@ static void on_done(void *owner, const QmAnswer *a) {
     Job *job = it->job;
     pthread_mutex_lock(&job->lock);
     it->state = ITEM_OVER;
+    guard_forget();
     count_answer_of(job, it, a);
     if (a->failed) fail_of(job, a->failed);
     else if (job->fate == FATE_WHOLE && !it->enough && a->finish && !strcmp(a->finish, "time") && job->deadline &&
              clock_seconds() >= job->deadline)
         fail_job(job, 504, "timeout_error", "the request took longer than the server's --timeout");
     else if (job->fate == FATE_WHOLE && job->options.events->done) job->options.events->done(job, it - job->item, a);
+    fail_missed(job);
     bool last = --job->left == 0;
     pthread_mutex_unlock(&job->lock);
     items_over(job->jobs, 1);
@@ -277,7 +293,8 @@ void job_start(Call *call, const JobOptions *options, const JobItem *items, int6
     Err err = {0};
     Job *job = NULL;
     bool taken = false;
-    if (!s->model.generator)
+    if (guard_missed()) serve_error(call, 500, "server_error", NULL, NULL, "out of memory"); /* the request may lack a part */
+    else if (!s->model.generator)
         serve_error(call, 400, "invalid_request_error", NULL, "model", "this model generates no text: it has no causal head");
     else if (count < 1) serve_error(call, 400, "invalid_request_error", NULL, "prompt", "nothing to generate");
     else if (prompts_fit(call, items, count) && (taken = reserve(call, count)) && !(job = job_new(call, options, count)))
@@ -296,6 +313,7 @@ void job_start(Call *call, const JobOptions *options, const JobItem *items, int6
     pthread_mutex_unlock(&s->jobs->lock);
     pthread_mutex_lock(&job->lock); /* no event comes before begin */
     int64_t handed = hand_over(job, items, &err);
+    guard_forget();
     if (handed < count) {
         fail_of(job, &err);
         job->left -= count - handed;
@@ -306,6 +324,7 @@ void job_start(Call *call, const JobOptions *options, const JobItem *items, int6
         if (!job->begun) job->fate = FATE_GONE, cancel_all(job);
     }
     if (job->fate == FATE_WHOLE && options->events->begin) options->events->begin(job);
+    if (guard_missed()) fail_missed(job), cancel_all(job);
     pthread_mutex_unlock(&job->lock);
     items_over(s->jobs, count - handed);
     if (handed == 0) job_over(job);
@@ -329,6 +348,7 @@ void jobs_free(Jobs *jobs) {
 void jobs_look(Jobs *jobs) {
     double now = clock_seconds();
     Counts *c = &jobs->server->counts;
+    guard_forget();
     pthread_mutex_lock(&jobs->lock);
     for (Job *job = jobs->first; job; job = job->next) {
         const char *ping = job->options.ping;

@@ -117,9 +117,11 @@ static bool step(Running *r, int *failures, double patience, Err *err) {
         *failures = 0;
         return true;
     }
+    bool memory = failed.kind == QM_MEMORY; /* which others may give back */
     server_log(s, "error: the engine failed: %s", failed.text);
-    jobs_cancel_all(s->jobs, 500, "the engine failed");
-    return ++*failures < MOST_FAILURES || err_from(err, &failed);
+    jobs_cancel_all(s->jobs, 500, memory ? "out of memory" : "the engine failed");
+    if (!memory) ++*failures;
+    return *failures < MOST_FAILURES || err_from(err, &failed);
 }
 
 /* Until a signal comes, then until nothing is under way. */
@@ -201,8 +203,10 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
         ServerState loading = SERVER_LOADING;
         server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)s->slots,
                    (long long)qm_engine_info(s->model.engine)->context);
+        guard_go_on(true);
         atomic_compare_exchange_strong(&s->state, &loading, SERVER_READY);
         ok = run(&r, err);
+        guard_go_on(false);
     }
     atomic_store(&s->state, ok ? SERVER_DRAINING : SERVER_BROKEN);
     if (r.dispatch) dispatch_stop(r.dispatch);

@@ -4,24 +4,29 @@
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include "../base/guard.h"
 
 /* ---- Answers ----------------------------------------------------------------------------------------------------- */
 
-static char *dump(json_t *value) { return value ? json_dumps(value, JSON_COMPACT) : NULL; }
+static char *dump(json_t *value) { return value ? guard_own(json_dumps(value, JSON_COMPACT)) : NULL; }
 
 static void out_of_memory(Call *call) {
-    exchange_set(call->exchange, "Content-Type", "application/json");
-    exchange_reply(call->exchange, 500, NULL, 0);
+    static const char text[] = "{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,"
+                               "\"code\":null}}";
+    char *copy = malloc(sizeof text);
+    if (copy) memcpy(copy, text, sizeof text);
+    exchange_reply(call->exchange, 500, copy, copy ? sizeof text - 1 : 0);
 }
 
 void reply_json(Call *call, int status, json_t *body) {
     char *text = dump(body);
     json_decref(body);
-    if (!text) {
+    exchange_set(call->exchange, "Content-Type", "application/json");
+    if (!text || guard_missed()) { /* what was missed may be a part of it */
+        free(text);
         out_of_memory(call);
         return;
     }
-    exchange_set(call->exchange, "Content-Type", "application/json");
     exchange_reply(call->exchange, status, text, strlen(text));
 }
 
@@ -34,7 +39,8 @@ void reply_text(Call *call, int status, const char *type, const char *text, size
     memcpy(copy, text, bytes);
     copy[bytes] = '\0';
     exchange_set(call->exchange, "Content-Type", type);
-    exchange_reply(call->exchange, status, copy, bytes);
+    if (guard_missed()) free(copy), out_of_memory(call);
+    else exchange_reply(call->exchange, status, copy, bytes);
 }
 
 /* ---- Errors ------------------------------------------------------------------------------------------------------ */
@@ -71,6 +77,11 @@ void serve_error(Call *call, int status, const char *type, const char *code, con
     vsnprintf(message, sizeof message, format, args);
     va_end(args);
     make_valid(message);
+    if (guard_missed()) { /* whatever else is wrong may come of that */
+        guard_forget();
+        status = 500, type = "server_error", code = param = NULL;
+        snprintf(message, sizeof message, "out of memory (request %s)", call->id);
+    }
     if (status == 429 || status == 503) exchange_set(call->exchange, "Retry-After", "1");
     if (status == 401) exchange_set(call->exchange, "WWW-Authenticate", "Bearer");
     reply_json(call, status, error_json(call, status, type, code, param, message));
@@ -92,7 +103,9 @@ bool stream_begin(Call *call, const char *type) {
     return exchange_begin(call->exchange, 200);
 }
 
-bool stream_add(Call *call, const char *data, size_t bytes) { return exchange_add(call->exchange, data, bytes); }
+bool stream_add(Call *call, const char *data, size_t bytes) {
+    return !guard_missed() && exchange_add(call->exchange, data, bytes);
+}
 
 /* One addition, so that no other stands between its lines. */
 static bool add_json(Call *call, const char *before, const char *name, const char *data, json_t *value, const char *after) {
@@ -117,7 +130,9 @@ bool stream_event(Call *call, const char *name, json_t *value) {
 }
 
 bool stream_line(Call *call, json_t *value) { return add_json(call, "", "", "", value, "\n"); }
-void stream_end(Call *call) { exchange_end(call->exchange); }
+void stream_end(Call *call) {
+    if (!guard_missed()) exchange_end(call->exchange);
+}
 
 /* ---- Small things ------------------------------------------------------------------------------------------------ */
 

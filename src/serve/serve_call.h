@@ -44,7 +44,7 @@ void serve_failed(Call *call, const Err *err, const char *param);
 json_t *error_json(const Call *call, int status, const char *type, const char *code, const char *param,
                    const char *message);
 
-/* ---- Streams ----------------------------------------------------------------------------------------------------- */
+/* ---- Streams: once this thread has missed memory (guard.h), nothing is added, for a part may be lost ---------------- */
 
 /* The head of a stream: "text/event-stream" or "application/x-ndjson". False: nobody is there. */
 bool stream_begin(Call *call, const char *type);

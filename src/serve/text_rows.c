@@ -1,6 +1,7 @@
 /* text_rows.c: see text_rows.h. */
 #include "text_rows.h"
 #include <stdlib.h>
+#include "../base/guard.h"
 
 TextRows *text_rows_new(Call *call, size_t bytes, int64_t texts, const char *output,
                         void (*answer)(TextRows *, EmbedWork *), Err *err) {
@@ -47,6 +48,7 @@ static bool gone(void *owner) {
 static void done(void *owner, EmbedWork *work, const Err *failed) {
     TextRows *t = owner;
     Exchange *x = t->call->exchange;
+    guard_forget();
     if (!failed) t->answer(t, work);
     else if (failed->kind == QM_INTERRUPTED)
         serve_error(t->call, 503, "server_error", NULL, NULL, "the server ends");
@@ -57,7 +59,7 @@ static void done(void *owner, EmbedWork *work, const Err *failed) {
 
 void text_rows_start(Call *call, TextRows *t, bool ok, const Err *err, const char *param) {
     Err full = {0};
-    if (!ok || !t) {
+    if (!ok || !t || guard_missed()) { /* what was missed may be a part of the request */
         serve_failed(call, err, *param ? param : NULL);
         rows_free(t);
         return;
