@@ -64,6 +64,12 @@ def plain(got):
     return got[0], got[1], text
 
 
+def difference(got, want):
+    a, b = plain(got)[2], plain(want)[2]
+    at = next((i for i in range(min(len(a), len(b))) if a[i] != b[i]), min(len(a), len(b)))
+    return got[0], a[max(0, at - 200) : at + 200], b[max(0, at - 200) : at + 200]
+
+
 SAY = [{"role": "user", "content": "hi"}]
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}}}
 FEW = {"max_tokens": 3, "temperature": 0}
@@ -100,9 +106,9 @@ for name, request in REQUESTS.items():
             break
         told += got[0] in (500, 503)
         if got[0] == 200 and got[3] and plain(got) != plain(want) and not re.search(rb'"error":[{"]', got[2]):
-            wrong.append((position, "200, and not the answer", got))
+            wrong.append((position, "200, and not the answer", difference(got, want)))
     if server.poll() is None and plain(ask(request)) != plain(want):
-        wrong.append(("afterwards", ask(request), want))
+        wrong.append(("afterwards", difference(ask(request), want)))
     if not told:
         wrong.append("no fault was told")
     number += 1
