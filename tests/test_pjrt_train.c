@@ -10,6 +10,7 @@
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plugin.so\n"; }
 
+static const char *act; /* of the trainers on a mesh that are opened */
 /* Programs compiled so far: those of a case and mesh that come again are loaded. */
 static char programs[] = "/tmp/qwenmesh-programs-XXXXXX";
 
@@ -21,7 +22,7 @@ static Trainer *open_on(const Case *c, const Data *d, const char *mesh, int64_t 
     char adapter[sizeof path];
     if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh ? mesh : "1x1";
-    if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN, o.engine.program_cache = programs;
+    if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN, o.engine.program_cache = programs, o.engine.act = act;
     else o.engine.threads = 2;
     Trainer *t = source ? trainer_open(source, &o, &err) : NULL;
     qm_source_close(source);
@@ -186,6 +187,41 @@ static void goes_on_with_the_other(void **state) {
     }
 }
 
+/* ---- In bf16 ----------------------------------------------------------------------------------------------------- */
+
+/* Values in bf16, masters in f32: near the CPU engine in f32, by what 8 bits of a number say, and not the same. */
+static void in_bf16(void **state) {
+    (void)state;
+    if (access(PLUGIN, R_OK)) skip();
+    const Case *c = &cases[1];
+    Data d;
+    data_open(&d, c);
+    act = "bf16";
+    Trainer *pjrt = open_on(c, &d, "dp2,tp4", 2, 7);
+    act = NULL;
+    Trainer *cpu = open_on(c, &d, NULL, 4, 0);
+    bool far = false;
+    for (int step = 0; step < 4; step++) {
+        StepResult want = step_on(cpu, c, &d, step), got = step_on(pjrt, c, &d, step);
+        if (!(fabs(got.loss - want.loss) <= 2e-3 * want.loss) || !(fabs(got.grad_norm - want.grad_norm) <= 2e-2 * want.grad_norm))
+            fail_msg("step %d in bf16: loss %.9g, norm %.9g; in f32 %.9g, %.9g", step, got.loss, got.grad_norm, want.loss,
+                     want.grad_norm);
+        far |= fabs(got.grad_norm - want.grad_norm) > 1e-4 * want.grad_norm; /* in f32 they are 2e-5 apart at most */
+        if (!step) parts_alike(cpu, pjrt, PART_GRADIENT, 5e-2, 1e-9, NULL);
+    }
+    assert_true(far);
+    int moved = 0; /* masters take steps that bf16 cannot */
+    for (int i = 0; i < trainer_tensors(pjrt); i++) {
+        int64_t n;
+        float *x = part_of(pjrt, i, PART_VALUE, &n);
+        for (int64_t k = 0; k < n; k++) moved += bf16_to_f32(f32_to_bf16(x[k])) != x[k];
+        free(x);
+    }
+    assert_true(moved > 1000);
+    trainer_close(cpu), trainer_close(pjrt);
+    data_close(&d);
+}
+
 /* ---- Tasks ------------------------------------------------------------------------------------------------------- */
 
 enum { SEQUENCES = 6, TASK_IDS = 11 };
@@ -260,7 +296,7 @@ static void tasks_like_the_cpu_engine(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(like_the_cpu_engine), cmocka_unit_test(again),
-                                       cmocka_unit_test(goes_on_with_the_other),
+                                       cmocka_unit_test(goes_on_with_the_other), cmocka_unit_test(in_bf16),
                                        cmocka_unit_test(tasks_like_the_cpu_engine)};
     if (!mkdtemp(programs)) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -38,14 +38,18 @@ static bool rows_value(const Pjrt *p, const LowerArgument *a, int replica, int32
 }
 
 /* Rows of a node that the host computes. */
-static void host_value(const Pjrt *p, const LowerArgument *a, int replica, float *out) {
+static void host_value(const Pjrt *p, const LowerArgument *a, int replica, void *out) {
     const StepRows *s = &p->step.given;
-    const float *from = p->step.host[a->node];
     int64_t width = a->dim[1];
     memset(out, 0, (size_t)lower_argument_bytes(a));
-    for (int64_t row = 0; row < s->rows; row++)
-        if (s->slot[row] % p->dp == replica)
-            memcpy(out + stage_place(p, row) * width, from + row * width, (size_t)width * sizeof *out);
+    for (int64_t row = 0; row < s->rows; row++) {
+        const float *from = p->step.host[a->node] + row * width;
+        int64_t to = stage_place(p, row) * width;
+        if (s->slot[row] % p->dp != replica) continue;
+        for (int64_t i = 0; i < width; i++)
+            if (a->type[0] == 'b') ((uint16_t *)out)[to + i] = f32_to_bf16(from[i]);
+            else ((float *)out)[to + i] = from[i];
+    }
 }
 
 bool stage_value(const Pjrt *p, const void *none, const LowerArgument *a, int replica, void *work, Err *err) {

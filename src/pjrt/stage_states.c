@@ -126,15 +126,23 @@ bool stage_state_write(void *backend, Tensor t, const float *in, Err *err) {
 
 /* ---- Results ----------------------------------------------------------------------------------------------------- */
 
+/* What was read into `work` in bf16, in f32: from the end, since both stand in one place. */
+static void work_widen(Pjrt *p, const LowerArgument *a) {
+    float *wide = p->step.work;
+    if (a->type[0] != 'b') return;
+    for (int64_t i = lower_argument_bytes(a) / 2; i-- > 0;) wide[i] = bf16_to_f32(((const uint16_t *)p->step.work)[i]);
+}
+
 /* Rows that have a label, in the order of the step's list of them. */
 static bool rows_read(Pjrt *p, const LowerArgument *a, PjrtBuffer *const *buffer, float *out, Err *err) {
     const StepRows *s = &p->step.given;
     int64_t width = a->rank > 1 ? a->dim[1] : 1;
     size_t bytes = (size_t)lower_argument_bytes(a);
-    if (!work_room(p, bytes, err)) return false;
+    if (!work_room(p, 2 * bytes, err)) return false;
     for (int replica = 0; replica < p->dp; replica++) {
         if (!pjrt_download(p->client, buffer[replica * p->tp], p->step.work, bytes, err)) return false;
         p->info.read_bytes += (int64_t)bytes;
+        work_widen(p, a);
         const float *from = p->step.work;
         for (int64_t i = 0, told = 0; i < s->logit_rows; i++) {
             if (s->slot[s->logit_row[i]] % p->dp != replica) continue;

@@ -138,7 +138,7 @@ static void *train_open(const Program *program, Weights *weights, const BackendO
     p->positions = options->context;
     p->stages.logit_rows = options->logit_rows / p->dp;
     if (p->stages.logit_rows >= p->slots * p->positions) p->stages.logit_rows = 0;
-    snprintf(p->type, sizeof p->type, "f32");
+    snprintf(p->type, sizeof p->type, "%s", options->act == ACT_BF16 ? "bf16" : "f32");
     PjrtOptions o = {.plugin = options->plugin, .cache = options->program_cache, .devices = p->own};
     if (lists_new(p, err) && (p->client = pjrt_open(&o, err)) && pjrt_step_new(p, err) && train_place(p, weights, err)) {
         p->info.workers = strcmp(pjrt_info(p->client)->platform, "cpu") ? p->devices : cpu_cores_usable();
