@@ -30,18 +30,19 @@ void pages_free(KvCache *c) {
     free(c->users);
 }
 
-/* A page that nobody holds: the one that stands where a cache without sharing would have it, or the first. */
-static int32_t free_page(const KvCache *c, int64_t slot, int64_t block) {
-    int64_t home = slot * c->blocks + block, i = 0;
-    if (!c->users[home]) return (int32_t)home;
+/* The first page that nobody holds: memory is taken in pieces of 2 MiB, of which each layer and head has its own, and the
+ * kernel clears a piece when it is first written to. So as few of them as can be are touched: with a place of its own for
+ * every slot a first prompt could cost more to clear than to read. */
+static int32_t free_page(const KvCache *c) {
+    int32_t i = 0;
     while (c->users[i]) i++;
-    return (int32_t)i;
+    return i;
 }
 
 int32_t pages_own(KvCache *c, int64_t slot, int64_t block) {
     int32_t *page = &cache_pages(c, slot)[block], old = *page;
     if (old >= 0 && c->users[old] == 1) return old;
-    *page = free_page(c, slot, block);
+    *page = free_page(c);
     c->users[*page] = 1;
     if (old >= 0) c->users[old]--;
     return old;
