@@ -446,7 +446,7 @@ typedef struct QmGenerator QmGenerator;
  * same vocabulary that guesses ahead, or NULL. All are used until qm_generator_free. */
 QM_API QmGenerator *qm_generator_new(QmEngine *engine, const QmTokenizer *tokenizer, QmEngine *draft, QmErr *err);
 /* While a request decodes, at most this many rows of a step are of prompts, and so it waits for its next token no longer;
- * 0: all that are free. Default 32. No answer depends on it. */
+ * 0: all that are free; below 0, the default: 32, or 4 for each row that decodes if more. No answer depends on it. */
 QM_API void qm_generator_prefill_rows(QmGenerator *generator, int64_t rows);
 QM_API void qm_generator_free(QmGenerator *generator); /* requests that have not ended are told so */
 /* The number of the request, 1 or more; 0 on error. First come, first served within a group, and groups in turn. */

@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <time.h>
 #include <cmocka.h>
+#include "../src/infer/prompt_shares.h"
 #include "asking.h"
 
 #define FEW "{\"max_new_tokens\": 3}"
@@ -155,6 +156,85 @@ static void few_rows_of_prompts(void **state) {
     }
 }
 
+/* Half of the rows to the earliest, the others to the shortest; all are given as long as anybody needs some. */
+static void rows_are_dealt(void **state) {
+    (void)state;
+    static const struct { int64_t rows, left[4], given[4]; } dealt[] = {
+        {32, {100, 0}, {32, 0}},          {32, {100, 100, 100}, {32, 0, 0}}, {32, {100, 10, 20}, {16, 10, 6}},
+        {33, {100, 8, 8, 30}, {17, 8, 8}}, {32, {10, 50, 9}, {10, 13, 9}},    {128, {10, 50, 9}, {10, 50, 9}},
+        {1, {100, 1}, {1, 0}},            {0, {100, 1}, {1, 0}},             {2, {100, 1}, {1, 1}},
+        {-5, {7}, {1}},                   {32, {20, 30, 30}, {20, 12, 0}},   {32, {90, 80, 5}, {27, 0, 5}}};
+    for (size_t i = 0; i < sizeof dealt / sizeof *dealt; i++) {
+        PromptShare list[4];
+        int count = 0;
+        for (; count < 4 && dealt[i].left[count]; count++) list[count] = (PromptShare){.left = dealt[i].left[count]};
+        prompt_shares(list, count, dealt[i].rows);
+        for (int k = 0; k < count; k++)
+            if (list[k].rows != dealt[i].given[k])
+                fail_msg("case %zu, prompt %d: expected %d rows, got %d", i, k, (int)dealt[i].given[k], (int)list[k].rows);
+    }
+    prompt_shares(NULL, 0, 5);
+    for (int i = 0; i < 1000; i++) {
+        PromptShare list[6];
+        int count = 1 + (int)random_below(6);
+        int64_t rows = 1 + random_below(64), all = 0, given = 0;
+        for (int k = 0; k < count; k++) all += (list[k] = (PromptShare){.left = 1 + random_below(40)}).left;
+        prompt_shares(list, count, rows);
+        for (int k = 0; k < count; k++) {
+            assert_true(list[k].rows >= 0 && list[k].rows <= list[k].left);
+            given += list[k].rows;
+        }
+        assert_int_equal(given, all < rows ? all : rows);
+        assert_true(list->rows == list->left || list->rows >= (rows + 1) / 2);
+    }
+}
+
+/* Where nobody said how many: 32 rows of prompts, and 4 for each of more than 8 that decode. */
+static void rows_by_default(void **state) {
+    (void)state;
+    static Heard talks[10], reads, want;
+    QmEngine *e = ask_open("1x1", 11, 128, 1);
+    for (int i = 0; i < 3; i++) {
+        int talkers = i ? 10 : 1, steps = 0;
+        QmGenerator *g = ask_generator(e, NULL);
+        if (i == 2) qm_generator_prefill_rows(g, 3), qm_generator_prefill_rows(g, -1);
+        for (int k = 0; k < talkers; k++)
+            ask(g, "{\"max_new_tokens\": 40}", (QmRequest){.ids = ask_prompt(k + 3), .count = 9}, &talks[k]);
+        ask_steps(g, 2);
+        ask(g, FEW, (QmRequest){.ids = ask_prompt(2), .count = 120}, &reads);
+        for (; !reads.tokens; steps++) ask_steps(g, 1);
+        assert_int_equal(steps, i ? 3 : 4);
+        ask_all(g);
+        if (i == 0) want = reads;
+        assert_memory_equal(reads.ids, want.ids, sizeof reads.ids);
+        qm_generator_free(g);
+    }
+    qm_engine_close(e);
+}
+
+/* A short prompt does not wait for a long one before it; and however many short ones come, they leave the long one half. */
+static void short_beside_long(void **state) {
+    (void)state;
+    static Heard talks, long_one, short_one;
+    QmGenerator *g = ask_generator(ask_engine, NULL);
+    qm_generator_prefill_rows(g, 8);
+    ask(g, "{\"max_new_tokens\": 140}", (QmRequest){.ids = ask_prompt(1), .count = 10}, &talks);
+    ask_steps(g, 2);
+    ask(g, FEW, (QmRequest){.ids = ask_prompt(2), .count = 120}, &long_one);
+    int steps = 0, came = 0;
+    for (; !long_one.tokens; steps++) {
+        if (came == 0 || short_one.done)
+            ask(g, "{\"max_new_tokens\": 1}", (QmRequest){.ids = ask_prompt(3 + came++), .count = 12}, &short_one);
+        ask_steps(g, 1);
+        if (steps < 2) assert_int_equal(short_one.done, 0);
+        if (steps == 2) assert_int_equal(short_one.done, 1);
+    }
+    assert_int_equal(steps, 29); /* 4 rows each, and 8 in the last, when it is the shorter one */
+    assert_int_equal(came, 10);
+    ask_all(g);
+    qm_generator_free(g);
+}
+
 /* A prefix is reused within a salt alone; and a beam's copies have their request's. */
 static void salts(void **state) {
     (void)state;
@@ -244,7 +324,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(groups_in_turn),     cmocka_unit_test(passed_by), cmocka_unit_test(more_than_slots),
         cmocka_unit_test(ends_anywhere),      cmocka_unit_test(searches_end_early),
-        cmocka_unit_test(few_rows_of_prompts), cmocka_unit_test(salts),    cmocka_unit_test(shares),
+        cmocka_unit_test(few_rows_of_prompts), cmocka_unit_test(rows_are_dealt), cmocka_unit_test(rows_by_default),
+        cmocka_unit_test(short_beside_long),  cmocka_unit_test(salts),    cmocka_unit_test(shares),
         cmocka_unit_test(many_threads),
     };
     return cmocka_run_group_tests(tests, ask_begin, ask_end);

@@ -161,7 +161,7 @@ int cmd_serve(int argc, char **argv) {
         INT("queue", 0, &c.o.queue, 0, 1 << 20, "N", "generations that may wait; more get 429 (default 64)"),
         FLOAT("timeout", 0, &c.o.timeout, 0, 1e6, "S", "seconds a request may take; 0 is off (default 600)"),
         FLOAT("drain", 0, &c.o.drain, 0, 1e6, "S", "seconds to end what is under way at the end (default 30)"),
-        INT("prefill-rows", 0, &c.o.prefill_rows, 0, 8192, "N", "rows of prompts in a step while others decode; 0: all (default 32)"),
+        INT("prefill-rows", 0, &c.o.prefill_rows, 0, 8192, "N", "rows of prompts in a step while others decode; 0: all (default 32, or 4 for each that decodes)"),
         FLAG("embeddings", 0, &c.embeddings, "a model for text makes vectors, too: /v1/embeddings"),
         CHAT_TEMPLATE_OPTION(c.m),
         DRAFT_OPTIONS(c.d),

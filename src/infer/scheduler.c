@@ -8,12 +8,11 @@
 #include "engine.h"
 #include "matchers.h"
 #include "prompt_logprobs.h"
+#include "prompt_shares.h"
 #include "queue.h"
 #include "session.h"
 #include "slots.h"
 
-/* Rows of prompts beside requests that decode: docs/measured.md. */
-enum { PREFILL_ROWS = 32 };
 /* Requests of the queue that are looked at in a step: who waits for another's prefix is passed by. */
 enum { LOOKED_AT = 64 };
 
@@ -23,6 +22,7 @@ struct Scheduler {
     Request **running;     /* [slots] in the order they came                       */
     QmSession **source;    /* [slots]                                              */
     QmAppend *entry;       /* [slots] of the step under way                        */
+    PromptShare *share;    /* [slots] likewise                                     */
     PromptRows prompt_rows;
     Matchers matchers;
     int count;
@@ -32,7 +32,7 @@ struct Scheduler {
     pthread_mutex_t door;  /* of what other threads touch: */
     pthread_cond_t knock;
     Queue waiting;
-    int64_t prefill_rows;
+    int64_t prefill_rows;  /* below 0: as prompt_shares.h has it */
     bool woken;
 };
 
@@ -61,11 +61,12 @@ Scheduler *scheduler_new(QmEngine *e, QmEngine *draft, Err *err) {
     pthread_mutex_init(&s->door, NULL);
     s->search = (Search){.engine = e, .draft = draft};
     s->draft_slots = draft ? (int)qm_engine_info(draft)->slots : 0;
-    s->prefill_rows = PREFILL_ROWS;
+    s->prefill_rows = -1;
     bool ok = sample_work_new(&s->search.work, info->vocab, err) &&
               (s->running = mem_new(n, sizeof *s->running, "slots", err)) &&
               (s->source = mem_new(n, sizeof *s->source, "slots", err)) &&
-              (s->entry = mem_new(n, sizeof *s->entry, "entries of a step", err));
+              (s->entry = mem_new(n, sizeof *s->entry, "entries of a step", err)) &&
+              (s->share = mem_new(n, sizeof *s->share, "entries of a step", err));
     if (ok && slots_new(&s->slots, e, err)) return s;
     scheduler_free(s);
     return NULL;
@@ -99,6 +100,7 @@ void scheduler_free(Scheduler *s) {
     free(s->running);
     free(s->source);
     free(s->entry);
+    free(s->share);
     free(s);
 }
 
@@ -397,29 +399,47 @@ static bool plan_one(Scheduler *s, Request *r, StepPlan *p, Err *err) {
     return true;
 }
 
-/* Requests past their prompt first; the rows left go to prompts, the earliest first, of which one advances even when
- * there are none left. */
-static bool plan_step(Scheduler *s, StepPlan *p, Err *err) {
-    bool first = true;
+/* Rows of prompts in a step of which `decoding` rows and `entries` of requests are planned, of `room` left. */
+static int64_t rows_of_prompts(Scheduler *s, int entries, int64_t decoding, int64_t room) {
     pthread_mutex_lock(&s->door);
     int64_t most = s->prefill_rows;
     pthread_mutex_unlock(&s->door);
+    if (most < 0) most = prefill_rows(decoding);
+    return entries && most && room > most ? most : room;
+}
+
+static int64_t prompt_left(const Request *r) { return r->g.prompt - qm_session_length(r->session[0]); }
+
+/* The rows that are left go to prompts; what one cannot use is the next one's. */
+static bool plan_prompts(Scheduler *s, StepPlan *p, Err *err) {
+    int count = 0, at = 0;
+    int64_t spare = 0;
+    for (int i = 0; i < s->count; i++)
+        if (prompt_left(s->running[i]) > 0) s->share[count++] = (PromptShare){.left = prompt_left(s->running[i])};
+    prompt_shares(s->share, count, p->rows);
+    for (int i = 0; i < s->count; i++) {
+        Request *r = s->running[i];
+        if (prompt_left(r) <= 0) continue;
+        p->rows = s->share[at++].rows + spare;
+        if (p->rows > 0 && !plan_one(s, r, p, err)) return false;
+        spare = p->rows > 0 ? p->rows : 0;
+    }
+    return true;
+}
+
+/* Requests past their prompt first. */
+static bool plan_step(Scheduler *s, StepPlan *p, Err *err) {
+    int64_t rows = s->search.engine->info.rows;
     s->prompt_rows.used = 0;
-    *p = (StepPlan){.entry = s->entry, .rows = s->search.engine->info.rows};
+    *p = (StepPlan){.entry = s->entry, .rows = rows};
     for (int i = 0; i < s->count; i++) {
         Request *r = s->running[i];
         r->planned = false;
         r->told.rows = 0;
-        if (qm_session_length(r->session[0]) >= r->g.prompt && !plan_one(s, r, p, err)) return false;
+        if (prompt_left(r) <= 0 && !plan_one(s, r, p, err)) return false;
     }
-    if (p->count && most && p->rows > most) p->rows = most;
-    for (int i = 0; i < s->count; i++) {
-        Request *r = s->running[i];
-        if (qm_session_length(r->session[0]) >= r->g.prompt || (!first && p->rows < 1)) continue;
-        if (!plan_one(s, r, p, err)) return false;
-        first = false;
-    }
-    return true;
+    p->rows = rows_of_prompts(s, p->count, rows - p->rows, p->rows);
+    return plan_prompts(s, p, err);
 }
 
 bool scheduler_step(Scheduler *s, Err *err) {

@@ -26,7 +26,7 @@ bool scheduler_add(Scheduler *s, Request *r, Err *err);
  * where a search has none yet. Its deadline does the same, with finish "time". */
 void request_cancel(Request *r);
 /* While a request decodes, at most so many rows of a step are of prompts, so that it waits less for its next token; 0: as
- * many as are left. No bit depends on it. */
+ * many as are left; below 0, and at first: as prompt_shares.h has it. No bit depends on it. */
 void scheduler_prefill_rows(Scheduler *s, int64_t rows);
 
 /* Admits requests, runs one step of the model for all that run, and tells their sinks. A request that fails is told so

@@ -168,9 +168,21 @@ static bool open_embedder(Running *r, Err *err) {
     return (s->embedder = embedder_new(s->model.engine, slots, generates, r, err)) != NULL;
 }
 
+/* A step before anybody asks: weights are read, caches and scratch touched, which the kernel clears, so that the first
+ * request does not wait for that. */
+static bool warm(QmEngine *engine, Err *err) {
+    const int32_t id = 0;
+    QmSession *session = qm_session_new(engine, err);
+    bool ok = session && qm_forward(engine, &(QmAppend){.session = session, .tokens = &id, .count = 1}, 1, err);
+    qm_session_free(session);
+    return ok;
+}
+
 static bool open_model(Running *r, ModelOpen open, void *owner, Err *err) {
     ServerModel *m = &r->server.model;
-    if (!open(owner, m, err) || !open_embedder(r, err)) return false;
+    if (!open(owner, m, err) || (has_text(m) && !warm(m->engine, err)) || (m->draft && !warm(m->draft, err)) ||
+        !open_embedder(r, err))
+        return false;
     server_fingerprint_start(&r->server);
     if (has_text(m) && !(m->generator = qm_generator_new(m->engine, m->tokenizer, m->draft, err))) return false;
     if (m->generator && r->server.options->prefill_rows >= 0)
