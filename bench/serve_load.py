@@ -32,7 +32,11 @@ async def ask(at, body, key):
                      f"Connection: close\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data)
         head = await reader.readuntil(b"\r\n\r\n")
         status = int(head.split()[1])
-        async for line in reader:
+        if not body["stream"]:
+            whole = json.loads(await reader.read())
+            a.times.append(time.perf_counter())
+            a.text, a.tokens = whole["choices"][0]["text"], whole["usage"]["completion_tokens"]
+        async for line in reader: # of a stream
             if not line.startswith(b"data: {"):
                 continue
             event = json.loads(line[6:])
@@ -50,8 +54,7 @@ async def ask(at, body, key):
 
 def processor_seconds(pid):
     try:
-        fields = open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return sum(int(open(f"/proc/{pid}/task/{t}/schedstat").read().split()[0]) for t in os.listdir(f"/proc/{pid}/task")) / 1e9
     except OSError:
         return 0.0
 
@@ -68,7 +71,9 @@ async def run(o, at, streams, prefix):
         for i in range(o.requests):
             number = s * o.requests + i
             body = {"model": o.model, "prompt": prompt_of(number, o.prompt, prefix), "max_tokens": o.new, "temperature": 0,
-                    "stream": True, "stream_options": {"include_usage": True}, "ignore_eos": True}
+                    "stream": not o.whole, "ignore_eos": True}
+            if not o.whole:
+                body["stream_options"] = {"include_usage": True}
             answers[number] = await ask(at, body, o.key)
 
     used, began = processor_seconds(o.pid), time.perf_counter()
@@ -96,6 +101,7 @@ def main():
     p.add_argument("--requests", type=int, default=2)
     p.add_argument("--pid", type=int, default=0)
     p.add_argument("--key", default="")
+    p.add_argument("--whole", action="store_true", help="answers are not streamed; times to the first token are those of the whole")
     o = p.parse_args()
     at = urllib.parse.urlparse(o.url)
     for prefix in map(int, o.prefix.split(",")):
@@ -103,4 +109,5 @@ def main():
             asyncio.run(run(o, at, streams, prefix))
 
 
-main()
+if __name__ == "__main__":
+    main()
