@@ -36,7 +36,7 @@ async def ask(at, body, key):
             whole = json.loads(await reader.read())
             a.times.append(time.perf_counter())
             a.text, a.tokens = whole["choices"][0]["text"], whole["usage"]["completion_tokens"]
-        async for line in reader: # of a stream
+        async for line in reader:
             if not line.startswith(b"data: {"):
                 continue
             event = json.loads(line[6:])
