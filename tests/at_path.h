@@ -14,7 +14,7 @@ static inline bool config_at(ModelConfig *config, const char *path, Err *err) {
 /* GGUF's tensors by the names of the family that it says it is, else as they are: tests need no configuration. */
 static inline const TensorNames *names_at(Source *source) {
     static const NamePair nothing[1];
-    static const TensorNames none = {nothing, nothing, false};
+    static const TensorNames none = {nothing, nothing, "model.layers.", false};
     const Gguf *gguf = NULL;
     GgufText name = {"", 0};
     Err ignored = {0};

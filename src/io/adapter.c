@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "adapter.h"
+#include "config.h"
 
 enum { MAX_MODULES = 1 << 15, CONFIG_LIMIT = 4 << 20 };
 
@@ -25,14 +26,13 @@ static void wrapper_drop(char *name, const char *wrapper) {
     if (at) memmove(at, at + strlen(wrapper), strlen(at + strlen(wrapper)) + 1);
 }
 
-/* The graph's name from that of a class of transformers: layers stand below "model." in most, below "transformer."
- * under question answering, and below nothing in a model without a head. */
+/* The graph's name from that of any class of transformers (HeadRow.below). */
 static bool name_ours(const char *theirs, char *out, size_t size) {
-    static const char other[] = "transformer.";
-    if (begins(theirs, other)) theirs += sizeof other - 1;
+    const char *other = head_table[HEAD_QUESTION].below;
+    if (begins(theirs, other)) theirs += strlen(other);
     else if (!begins(theirs, "layers.") && !begins(theirs, "embed_tokens.") && !begins(theirs, "norm."))
         return snprintf(out, size, "%s", theirs) < (int)size;
-    return snprintf(out, size, "model.%s", theirs) < (int)size;
+    return snprintf(out, size, GRAPH_BELOW "%s", theirs) < (int)size;
 }
 
 /* Which part of which module, or which weight, a tensor is. `theirs`: as in the file, without its prefix. */

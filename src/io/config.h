@@ -75,9 +75,12 @@ typedef struct ConfigKeys {
 } ConfigKeys;
 
 /* A head by its name ("causal", "sequence", ...), or by the end of a class of transformers; HEAD_COUNT: none of them.
+ * below: what its classes put before the names of all that stands below the head, where the graph has GRAPH_BELOW.
  * config_head.c has the table. */
-typedef struct HeadRow { const char *name, *suffix, *weight; bool bias; } HeadRow;
+typedef struct HeadRow { const char *name, *suffix, *weight; bool bias; const char *below; } HeadRow;
 extern const HeadRow head_table[HEAD_COUNT];
+#define GRAPH_BELOW "model."
+const char *name_below(const char *name); /* what follows GRAPH_BELOW in a name of the graph; NULL: it is not below */
 Head head_named(const char *name);
 
 int64_t config_group(const ModelConfig *config); /* query heads per key/value head */

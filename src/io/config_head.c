@@ -4,16 +4,21 @@
 #include "config_check.h"
 #include "json.h"
 
-/* `weight`: the name of its matrix in the file, of those with labels. */
+/* `weight`: the name of its matrix in the file, of those with labels. `below`: base_model_prefix of the classes. */
 const HeadRow head_table[HEAD_COUNT] = {
-    [HEAD_CAUSAL] = {"causal", "ForCausalLM", NULL, false},
-    [HEAD_SEQUENCE] = {"sequence", "ForSequenceClassification", "score", false},
-    [HEAD_TOKEN] = {"token", "ForTokenClassification", "score", true},
-    [HEAD_QUESTION] = {"question", "ForQuestionAnswering", "qa_outputs", true},
-    [HEAD_ABSENT] = {"none", "Model", NULL, false},
+    [HEAD_CAUSAL] = {"causal", "ForCausalLM", NULL, false, GRAPH_BELOW},
+    [HEAD_SEQUENCE] = {"sequence", "ForSequenceClassification", "score", false, GRAPH_BELOW},
+    [HEAD_TOKEN] = {"token", "ForTokenClassification", "score", true, GRAPH_BELOW},
+    [HEAD_QUESTION] = {"question", "ForQuestionAnswering", "qa_outputs", true, "transformer."},
+    [HEAD_ABSENT] = {"none", "Model", NULL, false, ""},
 };
 
 enum { MAX_LABELS = 1 << 16 };
+
+const char *name_below(const char *name) {
+    size_t n = sizeof GRAPH_BELOW - 1;
+    return strncmp(name, GRAPH_BELOW, n) ? NULL : name + n;
+}
 
 Head head_named(const char *name) {
     Head h = 0;

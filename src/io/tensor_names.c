@@ -24,7 +24,7 @@ RowHeads tensor_name(const TensorNames *names, GgufText name, char out[128]) {
         if (digits == 0 || part >= stem || data[4 + digits] != '.') return ROWS_PLAIN;
         pair = translate(names->layer, data + part, stem - part);
         if (pair)
-            snprintf(out, 128, "model.layers.%.*s.%s.%.*s", (int)digits, data + 4, pair->hf, (int)(end - dot), dot);
+            snprintf(out, 128, "%s%.*s.%s.%.*s", names->layers, (int)digits, data + 4, pair->hf, (int)(end - dot), dot);
     }
     return pair && names->permuted ? pair->rows : ROWS_PLAIN;
 }
@@ -36,15 +36,15 @@ static const NamePair *translate_back(const NamePair *table, const char *name, s
 }
 
 bool tensor_gguf_name(const TensorNames *names, const char *name, char out[128], RowHeads *rows) {
-    static const char layers[] = "model.layers.";
+    size_t layers = strlen(names->layers);
     const char *dot = strrchr(name, '.');
     if (!dot || (strcmp(dot, ".weight") && strcmp(dot, ".bias"))) return false;
     const NamePair *pair;
-    if (strncmp(name, layers, sizeof layers - 1) != 0) {
+    if (strncmp(name, names->layers, layers) != 0) {
         pair = translate_back(names->outer, name, (size_t)(dot - name));
         if (pair) snprintf(out, 128, "%s%s", pair->gguf, dot);
     } else {
-        const char *number = name + sizeof layers - 1, *part = number + strspn(number, "0123456789");
+        const char *number = name + layers, *part = number + strspn(number, "0123456789");
         if (part == number || *part != '.' || part >= dot) return false;
         pair = translate_back(names->layer, part + 1, (size_t)(dot - part - 1));
         if (pair) snprintf(out, 128, "blk.%.*s.%s%s", (int)(part - number), number, pair->gguf, dot);

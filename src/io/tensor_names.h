@@ -6,11 +6,13 @@
 /* Which heads the rows of a tensor are permuted by (see weights_row), in files that permute them. */
 typedef enum RowHeads { ROWS_PLAIN, ROWS_OF_HEADS, ROWS_OF_KV_HEADS } RowHeads;
 
-/* Of names that end in .weight or .bias, what stands before that; in layers also after blk.N. or model.layers.N. */
+/* Of names that end in .weight or .bias, what stands before that; in layers also after blk.N. or, in the graph, after
+ * TensorNames.layers and N. */
 typedef struct NamePair { const char *gguf, *hf; RowHeads rows; } NamePair;
 
 typedef struct TensorNames {
     const NamePair *outer, *layer; /* each ended by a NULL */
+    const char *layers;            /* before a layer's number in the graph: "model.layers." */
     bool permuted;                 /* the rows of some are permuted for rotary embedding */
 } TensorNames;
 

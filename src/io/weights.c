@@ -3,6 +3,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include "config.h"
 #include "source.h"
 #include "tensor_names.h"
 #include "weights.h"
@@ -252,16 +253,16 @@ int64_t weights_count(const Weights *w) { return w->count; }
 
 WeightTensor *weights_at(Weights *w, int64_t i) { return i >= 0 && i < w->count ? &w->tensors[i] : NULL; }
 
-/* Classes of transformers call the layers below their head differently: "model." in most, "transformer." under question
- * answering, and nothing in a model without a head. */
+/* As any class of transformers calls it: an adapter or a new head may be for a file of another one. */
 static int64_t find_below_head(const Weights *w, const char *name) {
-    static const char model[] = "model.", other[] = "transformer.";
+    const char *rest = name_below(name);
     char text[160];
-    if (strncmp(name, model, sizeof model - 1)) return -1;
-    const char *rest = name + sizeof model - 1;
-    int64_t i = names_find(w->index, w->count, rest, strlen(rest));
-    int n = snprintf(text, sizeof text, "%s%s", other, rest);
-    return i >= 0 || n < 0 || n >= (int)sizeof text ? i : names_find(w->index, w->count, text, (size_t)n);
+    int64_t i = -1;
+    for (int h = HEAD_COUNT - 1; rest && i < 0 && h >= 0; h--) {
+        int n = snprintf(text, sizeof text, "%s%s", head_table[h].below, rest);
+        if (n >= 0 && n < (int)sizeof text) i = names_find(w->index, w->count, text, (size_t)n);
+    }
+    return i;
 }
 
 WeightTensor *weights_find(Weights *w, const char *name) {

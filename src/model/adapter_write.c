@@ -88,15 +88,14 @@ bool adapter_config_write(const Adapters *a, const char *folder, Err *err) {
 /* ---- adapter_model.safetensors ----------------------------------------------------------------------------------- */
 
 void adapter_file_name(const Adapters *a, const ModelConfig *c, const char *name, char *out, size_t size) {
-    static const char model[] = "model.";
     size_t prefix = strlen(ADAPTER_PREFIX);
     const char *rest = strncmp(name, ADAPTER_PREFIX, prefix) ? name : name + prefix;
     const char *dot = strrchr(rest, '.');
     char module[MODULE_NAME];
     snprintf(module, sizeof module, "%.*s", dot ? (int)(dot - rest) : 0, rest);
-    bool wrapped = rest == name && adapters_linear(a, module), below = !strncmp(rest, model, sizeof model - 1);
-    const char *stands = !below ? "" : c->head == HEAD_QUESTION ? "transformer." : c->head == HEAD_ABSENT ? "" : model;
-    if (below) rest += sizeof model - 1;
+    bool wrapped = rest == name && adapters_linear(a, module);
+    const char *below = name_below(rest), *stands = below ? head_table[c->head].below : "";
+    if (below) rest = below;
     int stem = wrapped ? (int)(dot - rest) : (int)strlen(rest);
     snprintf(out, size, ADAPTER_PREFIX "%s%.*s%s%s", stands, stem, rest, wrapped ? ".base_layer" : "",
              wrapped ? dot : "");

@@ -27,8 +27,8 @@ static const NamePair layer[] = {
     {"ffn_down", "mlp.down_proj", ROWS_PLAIN},
     {NULL, NULL, ROWS_PLAIN},
 };
-static const TensorNames plain_rows = {outer, layer, .permuted = false};
-static const TensorNames permuted_rows = {outer, layer, .permuted = true};
+static const TensorNames plain_rows = {outer, layer, "model.layers.", .permuted = false};
+static const TensorNames permuted_rows = {outer, layer, "model.layers.", .permuted = true};
 static const char *const decoder_spare[] = {".rotary_emb.inv_freq", "rope_freqs.weight", NULL};
 
 #define DECODER                                                                                                        \

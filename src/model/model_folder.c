@@ -149,22 +149,17 @@ static bool write_config(const ModelSave *s, const char *folder, Err *err) {
 
 /* ---- Weights ----------------------------------------------------------------------------------------------------- */
 
-const char *saved_prefix(Head head) {
-    return head == HEAD_QUESTION ? "transformer." : head == HEAD_ABSENT ? "" : "model.";
-}
-
 static bool write_weights(const ModelSave *s, const char *folder, Err *err) {
-    static const char graph_prefix[] = "model.";
-    const char *prefix = saved_prefix(s->config->head);
+    const char *prefix = head_table[s->config->head].below;
     SaveTensor *list = mem_new((size_t)s->count + 1, sizeof *list, "tensors", err);
     Arena names = {0};
     bool ok = list != NULL;
     for (int64_t i = 0; ok && i < s->count; i++) {
-        const char *name = s->tensors[i].name;
+        const char *below = name_below(s->tensors[i].name);
         char text[256];
         list[i] = s->tensors[i];
-        if (strncmp(name, graph_prefix, sizeof graph_prefix - 1) != 0) continue;
-        int n = snprintf(text, sizeof text, "%s%s", prefix, name + sizeof graph_prefix - 1);
+        if (!below) continue;
+        int n = snprintf(text, sizeof text, "%s%s", prefix, below);
         ok = (list[i].name = arena_text(&names, text, (size_t)n, err)) != NULL;
     }
     if (ok) save_order(list, s->count);

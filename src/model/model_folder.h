@@ -26,8 +26,6 @@ bool model_folder_write(const ModelSave *save, const char *folder, Err *err);
 bool model_folder_write_small(const ModelSave *save, const char *folder, Err *err);
 /* Asked before work begins whose result goes to `out`: the folder of the source is none. */
 bool model_folder_allowed(const Source *source, const char *out, Err *err);
-/* How the class of this head calls what the graph calls "model.": "transformer." under question answering. */
-const char *saved_prefix(Head head);
 /* What of a folder's files belongs to a saved model: FolderStale of base/output_folder.h. */
 bool model_folder_stale(const char *name);
 

@@ -7,6 +7,7 @@
 #include "../base/output.h"
 #include "../base/output_folder.h"
 #include "../base/watch.h"
+#include "../io/config.h"
 #include "../io/json_python.h"
 #include "../io/safewriter_sharded.h"
 #include "../io/shards.h"
@@ -33,9 +34,8 @@ static bool read_item(void *owner, int64_t first, int64_t rows, float *out, Err 
 
 static bool add_item(Items *list, const CheckpointModel *m, int64_t i, CheckpointPart part, Err *err) {
     const CheckpointTensor *t = &m->tensors[i];
-    static const char own[] = "model.";
-    bool renamed = part == CHECKPOINT_VALUE && m->prefix && !strncmp(t->name, own, sizeof own - 1);
-    const char *prefix = renamed ? m->prefix : "", *rest = renamed ? t->name + sizeof own - 1 : t->name;
+    const char *below = part == CHECKPOINT_VALUE && m->prefix ? name_below(t->name) : NULL;
+    const char *prefix = below ? m->prefix : "", *rest = below ? below : t->name;
     size_t bytes = strlen(prefix) + strlen(rest) + strlen(part_names[part]) + 1;
     char *name = arena_new(&list->arena, bytes, 1, "name", err);
     if (!name) return false;

@@ -34,7 +34,7 @@ typedef struct CheckpointModel {
     /* Writes the small files of the model into `folder`; NULL: there are none. */
     bool (*small)(void *owner, const char *folder, Err *err);
     void *owner;
-    const char *prefix;          /* in the file of the values, for "model." of the names; NULL: that           */
+    const char *prefix;          /* in the file of the values, for GRAPH_BELOW of the names; NULL: that         */
     const char *weights;         /* "model" or "adapter_model": the name of the file with the values */
 } CheckpointModel;
 

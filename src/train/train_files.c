@@ -96,7 +96,7 @@ bool train_files_open(TrainFiles *f, const TrainOptions *options, Trainer *train
         f->model.read = read_part, f->model.write = write_part, f->model.small = small_files;
         f->model.owner = f;
         f->model.weights = adapter ? "adapter_model" : "model";
-        if (!adapter) f->model.prefix = saved_prefix(f->config.head);
+        if (!adapter) f->model.prefix = head_table[f->config.head].below;
         return true;
     }
     train_files_close(f);
