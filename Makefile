@@ -70,7 +70,7 @@ $(BUILD)/%_avx512bf16.o: ISA = -mavx512f -mavx512bw -mavx512vl -mavx512dq -mavx5
 # The optimiser of clang 16 runs out of stack over that file otherwise.
 CLANG16 = $(if $(findstring clang version 16.,$(shell $(CC) --version)),-mllvm -disable-vector-combine)
 $(BUILD)/src/cpu/kernels_%.o $(BUILD)/src/ops/pack.o $(BUILD)/src/io/dtype.o $(BUILD)/src/io/quant.o \
-    $(BUILD)/src/infer/scores.o $(BUILD)/src/infer/warpers.o: OPT += -O3
+    $(BUILD)/src/infer/scores.o $(BUILD)/src/infer/sampling_filters.o: OPT += -O3
 # Lines without variables for the debugger: these take half as long to compile.
 $(BUILD)/src/cpu/kernels_%.o: OPT += -g1
 

@@ -36,7 +36,7 @@ void processors_run(ProcessorCall *call, bool sampling);
  * that the first filter keeps none of the others. Asked of a row before processors; it is left alone. */
 bool processors_enough(const ProcessorCall *call, const float *logits, float floor, bool sampling);
 
-/* warpers.c: the filters of samples, and renormalisation. Each sees scores that others may have thinned out. */
+/* sampling_filters.c: the filters of samples, and renormalisation. Each sees scores that others may have thinned out. */
 void temperature_apply(ProcessorCall *c);
 void top_k_apply(ProcessorCall *c);
 void top_p_apply(ProcessorCall *c);

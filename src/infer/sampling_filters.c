@@ -1,4 +1,4 @@
-/* warpers.c: filters of samples. p[i] = softmax of the scores that are left; H = -sum p log p. Each filter keeps what
+/* sampling_filters.c: filters of samples. p[i] = softmax of the scores that are left; H = -sum p log p. Each filter keeps what
  * is at least a threshold, and always min_tokens_to_keep candidates; candidates that tie with the threshold are kept
  * too. */
 #include <float.h>
