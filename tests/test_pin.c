@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include "../src/base/cpu.h"
 #include "../src/base/cpu_topology.h"
-#include "../src/cpu/owners.h"
+#include "../src/cpu/first_touch.h"
 #include "../src/infer/engine.h"
 
 static char root[] = "/tmp/qwenmesh-pin-XXXXXX";

@@ -7,7 +7,7 @@
 #include "../base/watch.h"
 #include "../io/packed.h"
 #include "../model/checkpoint.h"
-#include "owners.h"
+#include "first_touch.h"
 
 /* ---- How weights are held ---------------------------------------------------------------------------------------- */
 
@@ -242,7 +242,7 @@ bool cpu_fill(Cpu *cpu, Weights *weights, Err *err) {
     int64_t total = 0;
     if (packed) cpu->info.weight_error = packed->error;
     if (!cpu->load.packed) return true;
-    if (cpu->nodes > 1) owners_touch(cpu);
+    if (cpu->nodes > 1) first_touch(cpu);
     for (int id = 1; id < cpu->program->graph.count; id++) total += runs(&cpu->load.weights[id]);
     Progress progress;
     PackJob job = {.cpu = cpu, .weights = weights, .total = total, .progress = &progress};

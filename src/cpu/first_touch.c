@@ -1,7 +1,7 @@
-/* owners.c: see owners.h. The shares are those of step_job in cpu_step.c; a linear's units are panels, of which a part
- * of a split sum reads some columns only. */
+/* first_touch.c: see first_touch.h. The shares are those of step_job in cpu_step.c; a linear's units are panels, of
+ * which a part of a split sum reads some columns only. */
 #include <string.h>
-#include "owners.h"
+#include "first_touch.h"
 
 enum { PAGE = 4096 };
 
@@ -59,7 +59,7 @@ static void rows_set(Cpu *cpu, int64_t last) {
     cpu_step_count(cpu);
 }
 
-void owners_touch(Cpu *cpu) {
+void first_touch(Cpu *cpu) {
     rows_set(cpu, 1);
     workers_run(cpu->workers, touch_job, cpu);
     rows_set(cpu, 0);
