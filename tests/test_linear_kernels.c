@@ -555,7 +555,7 @@ static void check_pairs(const Kernels *kernels) {
         guarded_free(&ga);
         guarded_free(&gb);
     }
-    assert_true(FLT_MIN / 2 > 0 && kernels_pairs_lawful(kernels)); /* flushing ended with the call */
+    assert_true(FLT_MIN / 2 > 0 && kernels_pairs_conform(kernels)); /* flushing ended with the call */
 }
 static void pairs_match(void **state) {
     (void)state;
@@ -622,8 +622,8 @@ static void law_is_checked(void **state) {
     Kernels k = kernels_reference;
     k.dot_pairs = wrong_pairs;
     for (wrong = 0; wrong < 5; wrong++)
-        if (kernels_pairs_lawful(&k)) fail_msg("wrong in way %d, and not found", wrong);
-    assert_true(kernels_pairs_lawful(&k)); /* way 5 is right */
+        if (kernels_pairs_conform(&k)) fail_msg("wrong in way %d, and not found", wrong);
+    assert_true(kernels_pairs_conform(&k)); /* way 5 is right */
 }
 
 /* The reference itself: near the sum in double of what was rounded. */

@@ -57,7 +57,7 @@ static uint32_t law_sum(uint64_t *state, int round) {
     return (r & 0x807fffff) | exponent << 23;
 }
 
-bool kernels_pairs_lawful(const Kernels *k) {
+bool kernels_pairs_conform(const Kernels *k) {
     uint64_t state = 1;
     Leaves leaf;
     leaves_one(&leaf, 0, 2);
@@ -83,11 +83,11 @@ static void take_dot(Kernels *k, const Kernels *from) {
 }
 static void take_pairs(Kernels *k, const Kernels *from) { k->dot_pairs = from->dot_pairs, k->round = from->round; }
 
-/* Weakest first. A row is used where `lawful`, if there, says so. */
+/* Weakest first. A row is used where `conforms`, if there, says so. */
 static const struct {
     const char *name;
     void (*take)(Kernels *k, const Kernels *from); /* of `kernels`; the rest as the row before; NULL: all */
-    bool (*lawful)(const Kernels *k);
+    bool (*conforms)(const Kernels *k);
     const Kernels *kernels; /* NULL: not in this build */
     bool (*on_this_cpu)(const CpuFeatures *f);
 } rows[] = {
@@ -95,7 +95,7 @@ static const struct {
     {"avx2", NULL, NULL, X86(&kernels_avx2, has_avx2)},
     {"avx512", NULL, NULL, X86(&kernels_avx512, has_avx512)},
     {"avx512vnni", take_dot, NULL, X86(&kernels_avx512vnni, has_avx512vnni)},
-    {"avx512bf16", take_pairs, kernels_pairs_lawful, X86(&kernels_avx512bf16, has_avx512bf16)},
+    {"avx512bf16", take_pairs, kernels_pairs_conform, X86(&kernels_avx512bf16, has_avx512bf16)},
 };
 enum { TABLES = sizeof rows / sizeof *rows };
 
@@ -109,7 +109,7 @@ static void tables_fill(void) {
         tables[i] = rows[i].take ? tables[i - 1] : *rows[i].kernels;
         if (rows[i].take) rows[i].take(&tables[i], rows[i].kernels);
         tables[i].isa = rows[i].name;
-        usable[i] = rows[i].on_this_cpu(&features) && (!rows[i].lawful || rows[i].lawful(&tables[i]));
+        usable[i] = rows[i].on_this_cpu(&features) && (!rows[i].conforms || rows[i].conforms(&tables[i]));
     }
 }
 

@@ -12,5 +12,5 @@ const char *kernels_name(int i);
 const Kernels *kernels_select(const char *limit, Err *err);
 /* Whether dot_pairs gives the bits that ops/kernels.h asks for, on some hundred pairs chosen to be hard. Asked of this
  * CPU's vdpbf16ps before it is used. */
-bool kernels_pairs_lawful(const Kernels *k);
+bool kernels_pairs_conform(const Kernels *k);
 #endif
