@@ -34,7 +34,7 @@ bool err_set(Err *err, const char *format, ...) {
 
 bool err_as(Err *err, QmErrKind kind, const char *format, ...) {
     va_list args;
-    if (kind == QM_MEMORY) guard_miss(); /* also where nobody asks for the error */
+    if (kind == QM_MEMORY && (!err || !err->kind)) guard_miss(); /* also where nobody asks for the error */
     va_start(args, format);
     fill(err, kind, format, args);
     va_end(args);

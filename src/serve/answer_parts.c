@@ -28,6 +28,16 @@ bool chunk_usage(const ChatRun *run, json_t *chunk) {
     return !run->request.include_usage || json_object_set_new(chunk, "usage", json_null()) == 0;
 }
 
+bool chunk_padding(const ChatRun *run, const json_t *told, json_t *chunk) {
+    enum { BLOCK = 128 };
+    bool tls = run->call->server->options->http.cert != NULL;
+    if (!run->request.stream || run->request.padding == PADDING_OFF || (run->request.padding == PADDING_UNSAID && !tls)) return true;
+    char letters[BLOCK + 1];
+    size_t count = BLOCK - json_dumpb(told, NULL, 0, JSON_COMPACT) % BLOCK;
+    random_letters(letters, count);
+    return json_object_set_new(chunk, "obfuscation", json_stringn(letters, count)) == 0;
+}
+
 void stream_last(ChatRun *run, const char *object) {
     static const char done[] = "data: [DONE]\n\n";
     if (run->request.include_usage) {

@@ -11,6 +11,9 @@ bool answer_seed(const ChatRun *run, json_t *out);
 json_t *usage_json(const ChatRun *run);
 /* Sets "usage" of a chunk: of every one with continuous_usage_stats, null where it comes in the last one. */
 bool chunk_usage(const ChatRun *run, json_t *chunk);
+/* "obfuscation" of a chunk that tells `told`, where it is asked for or the connection is under TLS: random letters that make
+ * pieces of a few characters equally long, since their sizes tell what was written through any encryption. */
+bool chunk_padding(const ChatRun *run, const json_t *told, json_t *chunk);
 /* The stream's last events: usage where it was asked for, then [DONE]. */
 void stream_last(ChatRun *run, const char *object);
 /* "qwenmesh" of a choice, where a proof was asked for; true also where there is nothing to say. */

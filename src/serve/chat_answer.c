@@ -18,7 +18,7 @@ static void chunk(ChatRun *run, int64_t choice, json_t *delta, const char *finis
     if (one && finish) choice_proof(run, choice, one);
     json_t *o = one ? answer_head(run, piece, json_pack("[o]", one)) : NULL;
     if (o && finish) answer_seed(run, o);
-    if (o) chunk_usage(run, o);
+    if (o) chunk_usage(run, o), chunk_padding(run, one, o);
     chat_choice_told(c);
     stream_event(run->call, NULL, o);
 }

@@ -42,7 +42,7 @@ typedef struct ChatRequest {
     int64_t n, best_of;    /* choices told of each prompt; samples that these are the best of                     */
     int64_t max_new;       /* -1: as many as the context has room for                                             */
     bool stream, include_usage, continuous_usage;
-    bool obfuscate;        /* asked for padded chunks; true by default, only matters over TLS                     */
+    enum { PADDING_UNSAID, PADDING_OFF, PADDING_ON } padding; /* of chunks: where nothing is said, over TLS only   */
     bool logprobs;
     int64_t top_logprobs;
     bool seeded;           /* else `seed` is nobody's choice yet                                                  */
@@ -76,6 +76,7 @@ bool request_wrong(ChatRequest *r, Err *err, const char *param, const char *form
 json_t *request_member(const json_t *body, const char *name);
 /* One that is there must be of its type and in its range; *out is left as it was where there is none. */
 bool request_model(ChatRequest *r, const json_t *body, Err *err); /* "model" */
+bool request_padding(ChatRequest *r, const json_t *stream_options, Err *err); /* its include_obfuscation */
 bool request_flag(ChatRequest *r, const json_t *body, const char *name, bool *out, Err *err);
 bool request_count(ChatRequest *r, const json_t *body, const char *name, int64_t low, int64_t high, int64_t *out,
                    Err *err);

@@ -37,7 +37,7 @@ static void chunk(ChatRun *run, int64_t choice, const char *text, size_t bytes, 
     json_t *one = choice_json(run, choice, choice, NULL, json_stringn(text, bytes), finish);
     json_t *o = one ? answer_head(run, object, json_pack("[o]", one)) : NULL;
     if (o && finish) answer_seed(run, o);
-    if (o) chunk_usage(run, o);
+    if (o) chunk_usage(run, o), chunk_padding(run, one, o);
     chat_choice_told(&run->choices[choice]);
     stream_event(run->call, NULL, o);
 }

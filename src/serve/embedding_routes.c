@@ -1,4 +1,4 @@
-/* embedding_routes.c: POST /v1/embeddings, and Ollama's /api/embed: vectors as `embed` makes them. Source: OpenAI's OpenAPI document 2.3.0
+/* embedding_routes.c: POST /v1/embeddings, and Ollama's /api/embed and /api/embeddings: vectors as `embed` makes them. Source: OpenAI's OpenAPI document 2.3.0
  * (CreateEmbeddingRequest); sentence-transformers' files say how a text is pooled. */
 #include <math.h>
 #include <openssl/evp.h>
@@ -15,6 +15,8 @@ static const double LEAST_LENGTH = 1e-12; /* of a vector that is divided by it *
 typedef struct Vectors {
     TextRows rows; /* first */
     bool base64, normalize, ollama;
+    bool one;      /* Ollama's older form: a prompt, and its vector  */
+    bool cuts;     /* texts longer than the context are cut off      */
     const char *model;
 } Vectors;
 
@@ -77,6 +79,11 @@ static void answer(TextRows *rows, EmbedWork *w) {
                                                           (json_int_t)i, "embedding", numbers));
     }
     rows->call->facts.prompt = tokens;
+    if (v->one) {
+        reply_json(rows->call, 200, json_pack("{s:O}", "embedding", json_array_get(data, 0)));
+        json_decref(data);
+        return;
+    }
     reply_json(rows->call, 200,
                v->ollama ? ollama_json(rows->call, v->model, data, tokens)
                          : json_pack("{s:s,s:o,s:s,s:{s:I,s:I}}", "object", "list", "data", data, "model", v->model,
@@ -130,7 +137,8 @@ static bool read_texts(Call *call, ChatRequest *r, Vectors *v, Err *err) {
     const char *before = sentence_prompt(&s->sentence, json_string_value(name), err);
     if (!before) return request_wrong(r, err, "prompt_name", "the model has no such prompt");
     for (int64_t i = 0; i < r->prompt_count; i++) {
-        int64_t n = text_ids(s, &r->prompts[i], before, &v->rows.work->ids[i], err);
+        int64_t n = text_ids(s, &r->prompts[i], before, &v->rows.work->ids[i], err), context = qm_engine_info(s->model.engine)->context;
+        if (v->cuts && n > context) n = context;
         if (!text_rows_take(&v->rows, r, "input", i, n, err)) return false;
     }
     return true;
@@ -146,7 +154,7 @@ static bool vectors_fit(ChatRequest *r, int64_t columns, Err *err) {
 
 void embeddings(Call *call) {
     static const char *const names[] = {"input", "encoding_format", "dimensions", "pooling", "normalize", "prompt_name",
-                                        "input_type", "truncate", "options", "keep_alive", NULL};
+                                        "input_type", "truncate", "options", "keep_alive", "prompt", NULL};
     ChatRequest r = {0};
     Err err = {0};
     const json_t *model = request_member(call->json, "model");
@@ -166,10 +174,14 @@ void embeddings(Call *call) {
     request_unknown(&r, call->json, names);
     note_unknown(call, &r);
     Vectors *v = NULL;
-    bool ok = request_prompts(&r, request_member(call->json, "input"), "input", &err) &&
+    bool ollama = call->route->form == FORM_OLLAMA, one = ollama && !strcmp(call->route->path, "/api/embeddings"), cuts = ollama;
+    const char *input = one ? "prompt" : "input";
+    bool ok = request_flag(&r, call->json, "truncate", &cuts, &err) &&
+              request_prompts(&r, request_member(call->json, input), input, &err) &&
+              (!one || r.prompt_count == 1 || request_wrong(&r, &err, input, "expected a string")) &&
               vectors_fit(&r, qm_engine_info(call->server->model.engine)->hidden, &err) &&
               (v = (Vectors *)text_rows_new(call, sizeof *v, r.prompt_count, "states", answer, &err));
-    if (v) v->model = served, v->ollama = call->route->form == FORM_OLLAMA;
+    if (v) v->model = served, v->ollama = ollama, v->one = one, v->cuts = cuts;
     ok = ok && read_form(call, &r, v, &err) && read_texts(call, &r, v, &err);
     text_rows_start(call, v ? &v->rows : NULL, ok, &err, r.wrong);
     chat_request_free(&r);

@@ -2,6 +2,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include "embedder.h"
 #include "protocol_form.h"
 #include "protocol_request.h"
 #include "openai_routes.h"
@@ -118,7 +119,7 @@ static json_t *capabilities(const Server *s) {
         json_array_append_new(list, json_string("tools"));
     if (s->model.generator && t && qm_tokenizer_id(t, "<think>") >= 0)
         json_array_append_new(list, json_string("thinking"));
-    if (qm_engine_output(s->model.engine, "states") > 0) json_array_append_new(list, json_string("embedding"));
+    if (s->embedder && embedder_columns(s->embedder, "states")) json_array_append_new(list, json_string("embedding"));
     return list;
 }
 
@@ -134,10 +135,13 @@ static void show(Call *call) {
     if (!server_model_name(call, json_string_value(name))) return;
     const QmModelInfo *i = qm_engine_info(call->server->model.engine);
     char *text = qm_parameters_text(call->server->model.parameters, &err);
+    json_t *template = template_json(call->server->model.source, &err);
+    const char *shown = json_string_value(template); /* a list of named templates has no place here */
     reply_json(call, 200,
-               json_pack("{s:s, s:s, s:o, s:o, s:o, s:s}", "modelfile", "", "parameters", text ? text : "", "details",
-                         details(i), "model_info", model_info(i), "capabilities", capabilities(call->server),
-                         "modified_at", utc_now(6, now)));
+               json_pack("{s:s, s:s, s:s, s:s, s:o, s:o, s:o, s:s}", "modelfile", "", "license", "", "template",
+                         shown ? shown : "", "parameters", text ? text : "", "details", details(i), "model_info",
+                         model_info(i), "capabilities", capabilities(call->server), "modified_at", utc_now(6, now)));
+    json_decref(template);
     free(text);
 }
 
@@ -145,6 +149,7 @@ const Route ollama_routes[] = {
     {"POST", "/api/chat", "Ollama's chat: text, tools, thinking, lines", chat, FORM_OLLAMA, false, false, 0},
     {"POST", "/api/generate", "Ollama's answer to a prompt", prompt, FORM_OLLAMA, false, false, 0},
     {"POST", "/api/embed", "vectors of texts, as Ollama asks for them", embeddings, FORM_OLLAMA, false, false, 0},
+    {"POST", "/api/embeddings", "the vector of a prompt, in Ollama's older form", embeddings, FORM_OLLAMA, false, false, 0},
     {"GET", "/api/tags", "the model, as Ollama lists it", tags, FORM_OLLAMA, false, false, 0},
     {"GET", "/api/ps", "the model, as Ollama lists those that run", running, FORM_OLLAMA, false, false, 0},
     {"POST", "/api/show", "sizes and abilities of the model", show, FORM_OLLAMA, false, false, 0},

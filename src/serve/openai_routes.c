@@ -34,13 +34,15 @@ static void completions(Call *call) { answer_text(call, completion_request_read,
 
 static json_t *model_json(const Server *s, const char *name) {
     const QmModelInfo *i = qm_engine_info(s->model.engine);
-    return json_pack("{s:s,s:s,s:I,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I}}", "id", name, "object", "model", "created",
+    char since[UTC_BYTES];
+    return json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:s,s:I,s:{s:I,s:I,s:I,s:I,s:I}}", "id", name, "object", "model", "type",
+                     "model", "display_name", name, "created_at", utc_text(s->started, since), "created",
                      (json_int_t)s->started, "owned_by", "qwenmesh", "max_model_len", (json_int_t)i->context, "meta",
                      "n_ctx_train", (json_int_t)i->max_positions, "n_vocab", (json_int_t)i->vocab, "n_embd",
                      (json_int_t)i->hidden, "n_params", (json_int_t)i->parameters, "size", (json_int_t)i->weight_bytes);
 }
 
-/* "models" beside "data": Codex and clients of Ollama look there. */
+/* "models" beside "data": Codex and clients of Ollama look there. Anthropic's list has the other members. */
 static void models(Call *call) {
     const Server *s = call->server;
     json_t *data = json_array(), *names = json_array();
@@ -55,7 +57,9 @@ static void models(Call *call) {
         if (one) json_object_set_new(one, "parent", json_string(server_name(s)));
         json_array_append_new(data, one);
     }
-    reply_json(call, 200, json_pack("{s:s,s:o,s:o}", "object", "list", "data", data, "models", names));
+    json_t *last = json_object_get(json_array_get(data, json_array_size(data) - 1), "id");
+    reply_json(call, 200, json_pack("{s:s,s:b,s:s,s:O,s:o,s:o}", "object", "list", "has_more", 0, "first_id", server_name(s),
+                                    "last_id", last, "data", data, "models", names));
 }
 
 static void model(Call *call) {

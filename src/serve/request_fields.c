@@ -130,7 +130,7 @@ static bool read_stream(ChatRequest *r, const json_t *body, Err *err) {
     if (!r->stream) return request_wrong(r, err, "stream_options", "expected \"stream\": true with it");
     return request_flag(r, options, "include_usage", &r->include_usage, err) &&
            request_flag(r, options, "continuous_usage_stats", &r->continuous_usage, err) &&
-           request_flag(r, options, "include_obfuscation", &r->obfuscate, err);
+           request_padding(r, options, err);
 }
 
 static bool read_own(ChatRequest *r, const json_t *body, Err *err) {

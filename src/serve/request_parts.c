@@ -4,7 +4,7 @@
 #include "chat_request.h"
 
 bool chat_request_new(ChatRequest *r, Err *err) {
-    *r = (ChatRequest){.n = 1, .best_of = 1, .max_new = -1, .obfuscate = true, .parallel_tools = true,
+    *r = (ChatRequest){.n = 1, .best_of = 1, .max_new = -1, .parallel_tools = true,
                        .tool_choice = TOOLS_NONE, .add_generation_prompt = true};
     return (r->parameters = json_object()) != NULL || request_memory(err);
 }
@@ -53,6 +53,14 @@ bool request_flag(ChatRequest *r, const json_t *body, const char *name, bool *ou
     if (!value) return true;
     if (!json_is_boolean(value)) return request_wrong(r, err, name, "expected true or false");
     *out = json_is_true(value);
+    return true;
+}
+
+bool request_padding(ChatRequest *r, const json_t *options, Err *err) {
+    bool on = false;
+    if (!request_member(options, "include_obfuscation")) return true;
+    if (!request_flag(r, options, "include_obfuscation", &on, err)) return false;
+    r->padding = on ? PADDING_ON : PADDING_OFF;
     return true;
 }
 

@@ -2,6 +2,7 @@
  * OpenAI's OpenAPI document 2.3.0 (Response, ResponseStreamEvent). A stream has no [DONE]. */
 #include <stdlib.h>
 #include <string.h>
+#include "answer_parts.h"
 #include "protocol_form.h"
 #include "protocol_request.h"
 #include "openai_routes.h"
@@ -203,6 +204,7 @@ static void add_text(ChatRun *run, ToolEventKind kind, const char *text, size_t 
     if (kind == TOOL_REASONING) text_add(&a->thought, text, bytes);
     json_t *delta = with(at_item(a, kind != TOOL_ARGUMENTS), "delta", json_stringn(text, bytes));
     if (kind == TOOL_CONTENT) delta = with(delta, "logprobs", json_array());
+    if (delta) chunk_padding(run, delta, delta);
     say(run,
         kind == TOOL_CONTENT     ? "response.output_text.delta"
         : kind == TOOL_REASONING ? "response.reasoning_text.delta"

@@ -102,7 +102,10 @@ static bool take_item(ChatRequest *r, const json_t *item, size_t i, Err *err) {
     if (!strcmp(type, "function_call_output") || !strcmp(type, "custom_tool_call_output"))
         return output_item(r, item, where, err);
     /* Thoughts of earlier turns are not shown again, as templates do; what tools of OpenAI's servers did is unknown. */
-    if (!strcmp(type, "reasoning") || ends_with(type, "_call") || ends_with(type, "_call_output")) return true;
+    static const char *const silent[] = {"reasoning", "tool_search_output", "ghost_snapshot", "mcp_list_tools"};
+    for (size_t k = 0; k < sizeof silent / sizeof *silent; k++)
+        if (!strcmp(type, silent[k])) return true;
+    if (ends_with(type, "_call") || ends_with(type, "_call_output")) return true;
     return request_wrong(r, err, where, "items of type \"%s\" are not supported", name_text(type, strlen(type)).text);
 }
 
@@ -199,5 +202,6 @@ bool responses_request_read(ChatRequest *r, const json_t *body, Err *err) {
            take_tools(r, body, err) && take_format(r, body, err) && take_thinking(r, body, err) &&
            request_numbers(r, body, numbers, (int)(sizeof numbers / sizeof *numbers), err) &&
            request_sampling(r, err) && request_stops(r, request_member(body, "stop"), "stop", err) &&
-           request_seed(r, request_member(body, "seed"), err) && request_flag(r, body, "stream", &r->stream, err);
+           request_seed(r, request_member(body, "seed"), err) && request_flag(r, body, "stream", &r->stream, err) &&
+           request_padding(r, request_member(body, "stream_options"), err);
 }

@@ -143,16 +143,19 @@ static void draw(void *out, size_t bytes) {
     }
 }
 
-const char *new_id(const char *prefix, char out[NEW_ID_BYTES]) {
+void random_letters(char *out, size_t count) {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789AB";
+    draw(out, count);
+    for (size_t i = 0; i < count; i++) out[i] = letters[(uint8_t)out[i] % 64];
+    out[count] = '\0';
+}
+
+const char *new_id(const char *prefix, char out[NEW_ID_BYTES]) {
     enum { LETTERS = 24 };
-    uint8_t random[LETTERS];
     size_t n = strlen(prefix);
-    draw(random, sizeof random);
     if (n > NEW_ID_BYTES - LETTERS - 1) n = NEW_ID_BYTES - LETTERS - 1;
     memcpy(out, prefix, n);
-    for (int i = 0; i < LETTERS; i++) out[n++] = letters[random[i] % 64];
-    out[n] = '\0';
+    random_letters(out + n, LETTERS);
     return out;
 }
 
@@ -163,6 +166,13 @@ int64_t new_seed(void) {
 }
 
 int64_t wall_seconds(void) { return (int64_t)time(NULL); }
+
+const char *utc_text(int64_t seconds, char out[UTC_BYTES]) {
+    struct tm utc;
+    gmtime_r(&(time_t){(time_t)seconds}, &utc);
+    strftime(out, UTC_BYTES, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return out;
+}
 
 const char *utc_now(int digits, char out[UTC_BYTES]) {
     struct timespec now;

@@ -59,9 +59,11 @@ void stream_end(Call *call);
 /* prefix and 24 letters and digits that nobody can guess: ids of answers, calls, messages. */
 enum { NEW_ID_BYTES = 64 };
 const char *new_id(const char *prefix, char out[NEW_ID_BYTES]);
+void random_letters(char *out, size_t count);  /* and a NUL: count + 1 bytes */
 int64_t new_seed(void);                        /* 0 .. 2^53 - 1, that any client's numbers hold */
 int64_t wall_seconds(void);                    /* of the epoch: "created" */
 /* Now, in UTC, to 3 or 6 digits of a second: "2026-11-30T16:16:43.015Z". Returns out. */
 enum { UTC_BYTES = 40 };
 const char *utc_now(int digits, char out[UTC_BYTES]);
+const char *utc_text(int64_t seconds, char out[UTC_BYTES]); /* those of the epoch, without a fraction */
 #endif

@@ -127,8 +127,7 @@ void apply_template(Call *call) {
     chat_request_free(&r);
 }
 
-/* The model's own chat template; json_null: it has none. */
-static json_t *template_json(QmSource *source, Err *err) {
+json_t *template_json(QmSource *source, Err *err) {
     enum { MOST = 1 << 20 };
     SourceText file = {0};
     const json_t *config = NULL, *value;
