@@ -87,6 +87,7 @@ REQUESTS = {
 for _ in range(200): # until the model's files have been read, whose fingerprint answers tell
     if b'"system_fingerprint":"' in ask(REQUESTS["a chat"])[2]:
         break
+    time.sleep(0.05)
 for name, request in REQUESTS.items():
     ask(request)
     many = 1 << 40
