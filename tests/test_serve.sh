@@ -137,6 +137,56 @@ if command -v mpirun >/dev/null && mpirun --version 2>/dev/null | grep -q "Open 
 else
     skip "two processes" "no Open MPI, or no $library"
 fi
+# A socket that was opened by whoever starts it.
+# given PROGRAM ADDRESS|PATH COUNT: what systemd does, then serve.
+cat >"$work/given.py" <<'PY'
+import os, socket, sys
+path = "/" in sys.argv[2]
+s = socket.socket(socket.AF_UNIX if path else socket.AF_INET)
+s.bind(sys.argv[2] if path else (sys.argv[2], 0))
+if sys.argv[4] == "listens":
+    s.listen(64)
+if s.fileno() != 3:
+    os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS=sys.argv[3], LISTEN_FDNAMES="qwenmesh.socket")
+os.execv(sys.argv[1], [sys.argv[1], "serve"] + sys.argv[5:])
+PY
+given() {
+    log=$work/log
+    : >"$log"
+    python3 "$work/given.py" "$(realpath "$QWENMESH")" "$1" "$2" "$3" -m "$model" -t 1 --port 1 --parallel 2 2>"$log" &
+    pid=$!
+    for _ in $(seq 300); do
+        grep -q ' ready: ' "$log" && break
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.05
+    done
+    port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$log")
+}
+given 127.0.0.1 1 listens
+client routes
+stop
+check "a socket that was given: it ends well" 'is 0'
+given "$work/given.sock" 1 listens
+cp "$log" "$work/err"
+check "a Unix socket that was given" 'err "listening at unix:$work/given.sock"'
+stop
+check "... stays, for it is not the server's" 'is 0' '[ -S "$work/given.sock" ]'
+given 0.0.0.0 1 listens
+stop
+cp "$log" "$work/err"
+check "a socket that is open to others wants a key" 'is 2' 'err "--no-api-key"'
+given 127.0.0.1 2 listens
+stop
+cp "$log" "$work/err"
+check "two sockets" 'is 2' 'err "expected one socket to listen on, got 2"'
+given 127.0.0.1 1 silent
+stop
+cp "$log" "$work/err"
+check "a socket that does not listen" 'is 2' 'err "expected a stream socket that listens"'
+LISTEN_PID=1 LISTEN_FDS=1 run serve -m "$work/nothing" --port 0
+check "another process's sockets are none of ours" 'is 1' 'no_err "LISTEN_FDS"'
 run serve -m "$model" --ssl-cert-file x
 check "a certificate without a key" 'is 2' 'err "--ssl-key-file"'
 run serve -m "$model" --host 0.0.0.0 --port 0

@@ -104,7 +104,7 @@ check "rules and dashboard ask for metrics that are there" metrics_known
 flags_known() {
     local flag
     "$QWENMESH" serve --help >"$work/help"
-    for flag in $(cat docs/deploy/{nginx.conf,kubernetes.yaml,Containerfile,qwenmesh@.service} | grep -oE -e '--(host|port|parallel|queue|drain|api-key-file|log-format|allowed-hosts|timeout|max-body)\b' | sort -u); do
+    for flag in $(cat docs/deploy/{nginx.conf,kubernetes.yaml,Containerfile,qwenmesh@.service,qwenmesh@.socket} | grep -oE -e '--(host|port|parallel|queue|drain|api-key-file|log-format|allowed-hosts|timeout|max-body)\b' | sort -u); do
         grep -q -e "$flag " "$work/help" || { echo "no flag $flag" >"$work/out"; return 1; }
     done
 }

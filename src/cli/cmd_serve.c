@@ -13,6 +13,7 @@ typedef struct Serving {
     DraftOptions d;
     ServerOptions o;
     Texts names, origins, hosts, key_files;
+    char given[HOST_BYTES];
     const char *api_key, *log_format, *pid_file;
     int64_t port, connections, per_address, body_mib;
     bool no_api_key, embeddings;
@@ -71,6 +72,9 @@ static bool take_names(Serving *c, Err *err) {
 static bool settle(Serving *c, Err *err) {
     ServerOptions *o = &c->o;
     o->http.port = (int)c->port;
+    o->http.fd = listen_given(c->given, &o->http.port, err); /* by systemd: then who may reach it counts, not --host */
+    if (o->http.fd < 0) return false;
+    if (o->http.fd) o->http.host = c->given;
     bool local = host_is_path(o->http.host) || host_is_loopback(o->http.host);
     o->http.connections = (int)c->connections;
     o->http.per_address = (int)(c->per_address ? c->per_address : local ? c->connections : (c->connections + 3) / 4);
@@ -143,7 +147,8 @@ static const char notes[] =
     "docs/serving.md has the routes. Listens at once; /health is 200 when the\n"
     "model is open. SIGTERM drains: what is under way is ended first. A log of\n"
     "requests, without their texts, goes to standard error. Of several --lora\n"
-    "NAME=DIR a request has the one that its \"model\" names.";
+    "NAME=DIR a request has the one that its \"model\" names. A socket that systemd\n"
+    "opened (LISTEN_FDS) is taken instead of --host and --port.";
 
 int cmd_serve(int argc, char **argv) {
     Serving c = {.m = {.engine.act = ACT_DEFAULT, .engine.slots = 4}, .port = 8080, .connections = 1024, .body_mib = 16,

@@ -307,7 +307,9 @@ Httpd *httpd_start(const HttpdOptions *o, Err *err) {
     pthread_cond_init(&h->wake, &clock);
     pthread_condattr_destroy(&clock);
     bool ok = !o->cert || ((cert = file_read(o->cert, MAX_PEM, &bytes, err)) && (key = file_read(o->key, MAX_PEM, &bytes, err)));
-    int fd = ok ? listen_open(o->host, o->port, o->cert != NULL, h->address, &h->unlink_path, err) : -1;
+    int fd = ok ? o->fd : -1;
+    if (ok && !fd) fd = listen_open(o->host, o->port, o->cert != NULL, h->address, &h->unlink_path, err);
+    if (o->fd) listen_address(o->fd, o->cert != NULL, h->address);
     ok = ok && fd >= 0;
     if (ok && !daemon_start(h, fd, cert, key, err)) {
         close(fd);

@@ -28,6 +28,7 @@ typedef struct HttpdUser {
 typedef struct HttpdOptions {
     const char *host;            /* an address or a name; a path (with a slash, or ending in .sock): a Unix socket */
     int port;                    /* 0: any that is free */
+    int fd;                      /* 0: none; else a socket that listens there already, which is taken over */
     const char *cert, *key;      /* files in PEM: TLS; NULL: none */
     int connections, per_address; /* most at once, in all and of one address */
     double head_seconds;         /* in which a head must be here; a body has 30 s + size / 16 KiB/s, and so has the

@@ -2,6 +2,7 @@
 #include "listen.h"
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,7 +71,7 @@ static int listen_unix(const char *path, char address[160], char **unlink_path, 
 }
 
 int listen_open(const char *host, int port, bool tls, char address[160], char **unlink_path, Err *err) {
-    char number[16], name[128] = "";
+    char number[16];
     int why = 0, fd = -1, failed = 0, yes = 1;
     *unlink_path = NULL;
     if (host_is_path(host)) return listen_unix(host, address, unlink_path, err);
@@ -91,12 +92,55 @@ int listen_open(const char *host, int port, bool tls, char address[160], char **
     }
     freeaddrinfo(all);
     if (fd < 0) return err_as(err, QM_IO, "cannot listen at %s port %d: %s", host, port, strerror(failed)), -1;
-    struct sockaddr_storage at;
-    socklen_t size = sizeof at;
-    if (getsockname(fd, (struct sockaddr *)&at, &size) == 0)
-        getnameinfo((const struct sockaddr *)&at, size, name, sizeof name, number, sizeof number,
-                    NI_NUMERICHOST | NI_NUMERICSERV);
-    bool six = strchr(name, ':') != NULL;
-    snprintf(address, 160, "%s://%s%s%s:%s", tls ? "https" : "http", six ? "[" : "", name, six ? "]" : "", number);
+    listen_address(fd, tls, address);
     return fd;
+}
+
+/* ---- A socket that was given ------------------------------------------------------------------------------------- */
+
+/* Where a socket is: an address and a port, or a path and 0. */
+static bool where(int fd, char host[HOST_BYTES], int *port) {
+    struct sockaddr_storage at;
+    struct sockaddr_un un;
+    socklen_t size = sizeof at;
+    char number[16];
+    *port = 0;
+    if (getsockname(fd, (struct sockaddr *)&at, &size) != 0) return false;
+    if (at.ss_family == AF_UNIX) {
+        memcpy(&un, &at, sizeof un);
+        return un.sun_path[0] == '/' && snprintf(host, HOST_BYTES, "%.*s", (int)sizeof un.sun_path, un.sun_path) > 0;
+    }
+    if (getnameinfo((const struct sockaddr *)&at, size, host, HOST_BYTES, number, sizeof number,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        return false;
+    *port = atoi(number);
+    return true;
+}
+
+void listen_address(int fd, bool tls, char address[160]) {
+    char host[HOST_BYTES] = "";
+    int port = 0;
+    where(fd, host, &port);
+    bool six = strchr(host, ':') != NULL;
+    if (host_is_path(host)) snprintf(address, 160, "unix:%s", host);
+    else snprintf(address, 160, "%s://%s%s%s:%d", tls ? "https" : "http", six ? "[" : "", host, six ? "]" : "", port);
+}
+
+int listen_given(char host[HOST_BYTES], int *port, Err *err) {
+    enum { FIRST = 3 };
+    const char *whose = getenv("LISTEN_PID"), *how_many = getenv("LISTEN_FDS");
+    int64_t pid = 0, count = 0;
+    bool ours = whose && how_many && parse_int(whose, 1, INT32_MAX, &pid) && pid == getpid();
+    if (!ours) return 0;
+    bool one = parse_int(how_many, 0, INT32_MAX, &count) && count == 1;
+    unsetenv("LISTEN_PID"), unsetenv("LISTEN_FDS"), unsetenv("LISTEN_FDNAMES");
+    if (!one) return err_as(err, QM_USAGE, "LISTEN_FDS: expected one socket to listen on, got %lld", (long long)count), -1;
+    int listens = 0, type = 0;
+    socklen_t size = sizeof listens;
+    fcntl(FIRST, F_SETFD, FD_CLOEXEC);
+    if (getsockopt(FIRST, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens &&
+        getsockopt(FIRST, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM && where(FIRST, host, port))
+        return FIRST;
+    return err_as(err, QM_USAGE, "LISTEN_FDS: expected a stream socket that listens at an address or a path as descriptor %d",
+                  FIRST), -1;
 }
