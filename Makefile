@@ -133,7 +133,7 @@ REPLAYS := $(FUZZERS:fuzz_%=build/asan/fuzz/replay_%)
 # fake plugins go through the same code, and most of its time is XLA's compiler.
 PLAIN_SCRIPTS := $(filter tests/test_runner.sh tests/test_isa.sh tests/test_install.sh tests/test_order.sh tests/test_circles.sh \
                  tests/test_bench.sh tests/test_compile.sh tests/test_defaults.sh tests/test_faults.sh \
-                 tests/test_files.sh tests/test_opens.sh tests/test_mpi.sh tests/test_mpi_train.sh tests/test_pjrt%,$(SCRIPTS))
+                 tests/test_files.sh tests/test_opens.sh tests/test_mpi.sh tests/test_mpi_train.sh tests/test_mpi_serve.sh tests/test_pjrt%,$(SCRIPTS))
 KERNEL_TESTS := build/asan/checked/test_kernels build/asan/checked/test_linear_kernels \
                 build/asan/checked/test_grad_kernels build/asan/checked/test_products \
                 build/asan/checked/test_attention_grad

@@ -1,16 +1,16 @@
 #!/bin/sh
-# bench/train_ranks.sh [-c CONFIG.json] [-b BATCH] [-s SEQ] [-n STEPS] [-r ROUNDS]
+# bench/train_ranks.sh [-c CONFIG.json] [-b BATCH] [-s SEQ] [-n STEPS] [-r ROUNDS] [-l BYTES]
 # A training step over two processes beside one with as many cores: replicas (dp2) and parts of one (1x2), in turns. Seconds of
 # a step, the best and the median of all but each run's first, and the best of one process over theirs (above 1: two are faster);
 # and processor time of a run in user mode, where other programs want the cores too. Random weights of CONFIG's shape and rows of
-# random ids, all labels.
+# random ids, all labels. -l: over a link of so many bytes a second (build/tests/fake_link.so, which `make tests` builds).
 set -eu
 cd "$(dirname "$0")/.."
-config=bench/smollm2-135m.json batch=4 seq=512 steps=3 rounds=2
-while getopts c:b:s:n:r: option; do
+config=bench/smollm2-135m.json batch=4 seq=512 steps=3 rounds=2 link=
+while getopts c:b:s:n:r:l: option; do
     case $option in
-    c) config=$OPTARG ;; b) batch=$OPTARG ;; s) seq=$OPTARG ;; n) steps=$OPTARG ;; r) rounds=$OPTARG ;;
-    *) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
+    c) config=$OPTARG ;; b) batch=$OPTARG ;; s) seq=$OPTARG ;; n) steps=$OPTARG ;; r) rounds=$OPTARG ;; l) link=$OPTARG ;;
+    *) sed -n '2,7s/^# //p' "$0" >&2; exit 2 ;;
     esac
 done
 work=$(mktemp -d)
@@ -26,6 +26,10 @@ awk -v rows="$batch" -v seq="$seq" 'BEGIN {
     }
 }' >"$work/data.jsonl"
 each=$(((batch + 1) / 2)) # rows of a pass of each replica's process
+if [ -n "$link" ]; then # one process asks for no link
+    FAKE_LINK_UNDER=$PWD/qwenmesh-mpi.so FAKE_LINK_BYTES=$link QWENMESH_MPI_LIBRARY=$PWD/build/tests/fake_link.so
+    export FAKE_LINK_UNDER FAKE_LINK_BYTES QWENMESH_MPI_LIBRARY
+fi
 measure() { # NAME MICRO COMMAND...
     name=$1 micro=$2
     shift 2

@@ -2,8 +2,10 @@
 #   mpi_or_skip NAME                   ends the test as skipped where Open MPI's mpirun or our library is missing
 #   spread RANKS ARGUMENTS...          as run, under mpirun
 #   spread_as RANK VARIABLE=VALUE RANKS ARGUMENTS...     likewise; one rank has that in its environment
-#   endless RANKS ARGUMENTS...         work without end in the background; returns when it runs, $running: how many ranks do
+#   behind RANKS ARGUMENTS...          as spread, in the background
+#   endless RANKS ARGUMENTS...         likewise, work without end; returns when it runs, $running: how many ranks do
 #                                      until=FILE: when that is there
+#   signal NAME                        to mpirun, whose number `launched` prints
 #   each_in_its_folder                 makes $work/each.sh FOLDER COMMAND...: every rank runs it in FOLDER/RANK
 #   ended                              waits for its end: $status, $took seconds, $left ranks that are still there
 root='' until=''
@@ -59,7 +61,7 @@ alive() {
         grep -q '^State:[[:space:]]*[^ZX]' "/proc/$(cat "$file")/status" 2>/dev/null && echo
     done | wc -l
 }
-endless() {
+behind() {
     rm -f "$work"/pid.*
     ranks=$1
     shift
@@ -67,6 +69,9 @@ endless() {
     timeout 100 mpirun $root --oversubscribe -n "$ranks" sh -c 'echo $$ >"$0/pid.$OMPI_COMM_WORLD_RANK"; exec "$@"' "$work" \
         "$QWENMESH" "$@" >"$work/out" 2>"$work/err" </dev/null &
     launcher=$!
+}
+endless() {
+    behind "$@"
     for wait in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do
         [ "$wait" -gt 8 ] && [ -z "$until" ] && break
         [ -n "$until" ] && [ -e "$until" ] && break
@@ -74,6 +79,8 @@ endless() {
     done
     running=$(alive)
 }
+launched() { tr -d ' ' <"/proc/$launcher/task/$launcher/children"; } # timeout's child
+signal() { kill "-$1" "$(launched)"; }
 ended() {
     began=$(date +%s)
     status=0

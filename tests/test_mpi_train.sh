@@ -51,6 +51,18 @@ for layout in "2 dp2,tp4" "4 dp2,tp4" "4 dp4,tp2" "3 1x3"; do
     check "${layout#* } on ${layout% *} ranks: weights, moments and averages of one process, and its log" 'is 0' 'same one all' \
         '[ "$(numbers "$work/one.jsonl")" = "$(numbers "$work/all.jsonl")" ]'
 done
+slow=${BUILD:-build}/tests/fake_link.so
+if [ -e "$slow" ]; then
+    FAKE_LINK_UNDER=$(realpath "$(dirname "$QWENMESH")/qwenmesh-mpi.so") FAKE_LINK_BYTES=4e6 QWENMESH_MPI_LIBRARY=$(realpath "$slow")
+    export FAKE_LINK_UNDER FAKE_LINK_BYTES QWENMESH_MPI_LIBRARY
+    # shellcheck disable=SC2086 # words
+    all 4 dp2,tp4 tiny $full --micro-batch 1 --log "$work/all.jsonl"
+    check "... where sums of gradients come late, amid the backward pass: dp2,tp4 on 4 ranks" 'is 0' 'same one all' \
+        '[ "$(numbers "$work/one.jsonl")" = "$(numbers "$work/all.jsonl")" ]'
+    unset FAKE_LINK_UNDER FAKE_LINK_BYTES QWENMESH_MPI_LIBRARY
+else
+    skip "a slow link" "$slow is missing"
+fi
 one one heads14-2 --batch-size 4 --max-steps 2 --recompute
 all 4 2x4 heads14-2 --batch-size 4 --max-steps 2 --recompute
 check "tied embeddings, 14 and 2 heads, layers computed again: 2x4 on 4 ranks" 'is 0' 'same one all'
@@ -112,7 +124,7 @@ else
     skip "strange ranks" "$strange is missing: built where mpicc is"
 fi
 
-# ---- A rank that dies, or falls silent -------------------------------------------------------------------------------
+# ---- A rank that dies, or falls silent; an end that is asked for -----------------------------------------------------
 long="--batch-size 4 --max-steps 100000 --save-steps 2 --keep 2 --lr-scheduler-type constant"
 until=$work/dead/checkpoint-4
 # shellcheck disable=SC2086 # words
@@ -136,4 +148,25 @@ ended
 unset QWENMESH_MPI_TIMEOUT
 check "a rank that falls silent ends all" '[ "$running" = 2 ]' 'is 1' '[ "$took" -lt 30 ]' '[ "$left" = 0 ]' \
     'err "no answer in 2 s from one of the ranks 1"'
+until=$work/asked/checkpoint-4
+# shellcheck disable=SC2086 # words
+endless 2 train -m "$work/tiny" $options $long --micro-batch 1 -o "$work/asked" --mesh dp2,tp1
+signal USR1
+ended
+last=$(sed -n 's/.*interrupted after step \([0-9]*\).*/\1/p' "$work/err")
+check "SIGUSR1 at the launcher: saves, and all leave" '[ "$running" = 2 ]' 'is 138' '[ "$took" -lt 30 ]' '[ "$left" = 0 ]' \
+    '[ -d "$work/asked/checkpoint-${last:-none}" ]' 'no_err MPI_ABORT'
+last=${last:-4}
+# shellcheck disable=SC2086 # words
+one whole tiny $long --max-steps $((last + 2)) --save-steps 0
+# shellcheck disable=SC2086 # words
+run train -m "$work/tiny" $options $long --max-steps $((last + 2)) -o "$work/asked" --resume "$work/asked"
+check "... and the run goes on to what it would have been" 'is 0' 'cmp "$work/whole/model.safetensors" "$work/asked/model.safetensors"'
+until=$work/over/checkpoint-4
+# shellcheck disable=SC2086 # words
+endless 2 train -m "$work/tiny" $options $long -o "$work/over" --mesh 1x2
+signal TERM
+ended
+check "SIGTERM at the launcher, which makes it of Ctrl-C: likewise" '[ "$running" = 2 ]' '[ "$status" != 0 ]' '[ "$took" -lt 20 ]' \
+    '[ "$left" = 0 ]' 'err "leaves this step, saves the one before"'
 finish

@@ -1,5 +1,5 @@
 /* test_train.c: training against torch: losses, gradients, norms and weights after some steps; and the same bits on every
- * mesh, for every split of a step into passes, and for every number of threads. */
+ * mesh, for every split of a step into passes, for every number of threads, and where steps were begun and left before. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,11 +11,14 @@
 #include "../src/eval/head_loss.h"
 #include "train_cases.h"
 
+static int asked, leave_when; /* leave_when 0: never */
+static bool leaves(void) { return ++asked == leave_when; }
+
 static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int threads, int64_t micro_batch,
                              const char *isa, bool recompute) {
     Err err = {0};
     QmSource *source = qm_source_open(path_of(c, ""), &err);
-    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .recompute = recompute};
+    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .recompute = recompute, .stop = leaves};
     char adapter[sizeof path];
     if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh;
@@ -63,12 +66,14 @@ static void as_torch(void **state) {
 
 /* ---- The same bits ----------------------------------------------------------------------------------------------- */
 
-typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; bool recompute; } Layout;
+/* leave: each step is begun once more before, and left when the trainer asks for the so manieth time. */
+typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; bool recompute; int leave; } Layout;
 static const Layout layouts[] = {
-    {"1x1", 1, 1, "reference", false}, {"1x1", 2, 4, NULL, false},  {"1x1", 3, 3, NULL, false},     {"2x4", 2, 2, NULL, false},
-    {"1x8", 2, 4, NULL, false},        {"8x4", 2, 3, NULL, false},  {"1x32", 2, 4, NULL, false},    {"5x3", 2, 1, NULL, false},
-    {"dp2,tp4", 2, 4, NULL, false},    {"dp4,tp2", 2, 2, NULL, false}, {"dp8,tp1", 8, 4, NULL, false}, {"dp2,tp3", 2, 3, NULL, false},
-    {"dp3,tp1", 2, 4, NULL, false},       {"1x1", 2, 4, NULL, true},  {"dp2,tp4", 2, 1, NULL, true},
+    {"1x1", 1, 1, "reference", false, 0}, {"1x1", 2, 4, NULL, false, 0},  {"1x1", 3, 3, NULL, false, 0},
+    {"2x4", 2, 2, NULL, false, 0},     {"1x8", 2, 4, NULL, false, 0},     {"8x4", 2, 3, NULL, false, 0},
+    {"1x32", 2, 4, NULL, false, 0},    {"5x3", 2, 1, NULL, false, 3},     {"dp2,tp4", 2, 4, NULL, false, 1},
+    {"dp4,tp2", 2, 2, NULL, false, 0}, {"dp8,tp1", 8, 4, NULL, false, 0}, {"dp2,tp3", 2, 3, NULL, false, 0},
+    {"dp3,tp1", 2, 4, NULL, false, 0}, {"1x1", 2, 4, NULL, true, 0},      {"dp2,tp4", 2, 1, NULL, true, 0},
 };
 enum { LAYOUTS = sizeof layouts / sizeof *layouts, BIT_STEPS = 3 };
 
@@ -83,7 +88,15 @@ static size_t trained(const Case *c, const Data *d, const Layout *l, float **out
         StepNumbers n = numbers_of(c, d, step + 1);
         n.label_smoothing = 0.1, n.z_loss = 1e-3;
         const TrainRow *rows = c->same_rows ? d->rows : d->rows + 4 * step;
-        if (!trainer_step(t, rows, c->same_rows ? d->count : 4, &n, &r, &err)) fail_msg("%s: %s", l->mesh, err.text);
+        int64_t count_of_rows = c->same_rows ? d->count : 4;
+        if (l->leave) {
+            Err left = {0};
+            asked = 0, leave_when = l->leave;
+            assert_false(trainer_step(t, rows, count_of_rows, &n, &r, &left));
+            if (left.kind != QM_INTERRUPTED) fail_msg("%s: expected a step to be left, got %s", l->mesh, left.text);
+            leave_when = 0;
+        }
+        if (!trainer_step(t, rows, count_of_rows, &n, &r, &err)) fail_msg("%s: %s", l->mesh, err.text);
         assert_true(mem_grow((void **)out, &capacity, count + 4, sizeof **out, "test", &err));
         memcpy(*out + count, (double[]){r.loss, r.grad_norm}, 2 * sizeof(double));
         count += 4;

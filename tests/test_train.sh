@@ -119,7 +119,7 @@ until_step int 2
 end INT
 check "Ctrl-C saves, says how to go on, and leaves with 130" 'is 130' 'err "--resume $work/int goes on"' 'ls "$work/int" | grep -q checkpoint-'
 saved=$(steps_of int)
-check "the step that it had begun is in the checkpoint" '[ -d "$work/int/checkpoint-$saved" ]' '[ "$saved" -lt 27 ]'
+check "the last step that it told of is in the checkpoint" '[ -d "$work/int/checkpoint-$saved" ]' '[ "$saved" -lt 27 ]'
 train int --resume "$work/int" --mesh 1x3
 check "resumed on another mesh: the same bytes and log" 'is 0' 'same int model.safetensors' 'same int checkpoint-27/optimizer.safetensors' 'same_log int'
 

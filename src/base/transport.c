@@ -52,16 +52,23 @@ static const char *peers_text(const Message *m, int count, char *out, size_t siz
     return out;
 }
 
-void transport_exchange(const Message *m, int count, Patience patience, const char *what) {
+static void begin(TransportWay way, const Message *m, int count, const char *what) {
+    for (int i = 0; i < count; i++)
+        if (m[i].bytes && !library->post(way, m[i].peer, m[i].send, m[i].data, m[i].bytes))
+            transport_fail("%s: cannot begin a message with rank %d", what, m[i].peer);
+}
+
+static bool through(TransportWay way, const char *what) {
+    int all = library->test(way);
+    if (all < 0) transport_fail("%s: a message failed: %s", what, library->why());
+    return all > 0;
+}
+
+/* m: the messages that are waited for. */
+static void finish(TransportWay way, const Message *m, int count, Patience patience, const char *what) {
     char peers[64];
     double start = 0, longest = timeout_seconds * (int)patience;
-    for (int i = 0; i < count; i++)
-        if (m[i].bytes && !library->post(m[i].peer, m[i].send, m[i].data, m[i].bytes))
-            transport_fail("%s: cannot begin a message with rank %d", what, m[i].peer);
-    for (int64_t polls = 0;; polls++) {
-        int through = library->test();
-        if (through < 0) transport_fail("%s: a message failed: %s", what, library->why());
-        if (through) return;
+    for (int64_t polls = 0; !through(way, what); polls++) {
         if (polls < polls_busy) continue;
         if (patience == PATIENCE_FOREVER) {
             nanosleep(&(struct timespec){.tv_nsec = polls < POLLS_SHORT_NAPS ? 50000 : 1000000}, NULL);
@@ -76,6 +83,15 @@ void transport_exchange(const Message *m, int count, Patience patience, const ch
                            longest, peers_text(m, count, peers, sizeof peers));
     }
 }
+
+void transport_exchange(const Message *m, int count, Patience patience, const char *what) {
+    begin(WAY_STEP, m, count, what);
+    finish(WAY_STEP, m, count, patience, what);
+}
+
+void transport_begin(const Message *m, int count, const char *what) { begin(WAY_BESIDE, m, count, what); }
+bool transport_through(const char *what) { return through(WAY_BESIDE, what); }
+void transport_finish(const Message *m, int count, const char *what) { finish(WAY_BESIDE, m, count, PATIENCE_STEP, what); }
 
 void transport_share(void *all, size_t each, Patience patience, const char *what) {
     Err err = {0};
@@ -186,13 +202,54 @@ static void on_terminated(int number) {
     _exit(128 + number);
 }
 
+static const int end_signal[END_SIGNALS] = {SIGINT, SIGTERM, SIGUSR1};
+static void (*volatile end_handler)(int);
+static volatile sig_atomic_t terminated; /* by a launcher, maybe: it may serve its ranks no more */
+
+static void on_end_signal(int number) {
+    if (number == SIGTERM) terminated = 1;
+    if (end_handler) end_handler(number);
+}
+
+void end_signals_take(EndSignals *taken, void (*handler)(int), bool term) {
+    const struct sigaction ours = {.sa_handler = on_end_signal, .sa_flags = SA_RESTART};
+    end_handler = handler;
+    for (int i = 0; i < END_SIGNALS; i++) {
+        taken->taken[i] = end_signal[i] == SIGINT || rank_count > 1 || (term && end_signal[i] == SIGTERM);
+        if (taken->taken[i]) sigaction(end_signal[i], &ours, &taken->before[i]);
+    }
+}
+
+void end_signals_back(EndSignals *taken) {
+    for (int i = 0; i < END_SIGNALS; i++)
+        if (taken->taken[i]) sigaction(end_signal[i], &taken->before[i], NULL);
+    *taken = (EndSignals){0};
+}
+
+static void on_gone(int number) {
+    guard_remove();
+    _exit(128 + number);
+}
+
+static void on_first_terminated(int number) {
+    terminated = 1;
+    signal(number, on_gone);
+}
+
+void end_signals_follow(void) {
+    signal(SIGINT, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+    signal(SIGTERM, on_first_terminated);
+}
+
 bool transport_start(int argc, char **argv, Err *err) {
     int64_t seconds = environment_int("QWENMESH_MPI_TIMEOUT");
     if (seconds) timeout_seconds = (double)seconds;
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* no rank outlives its launcher */
+    signal(SIGRTMIN, on_gone);
+    prctl(PR_SET_PDEATHSIG, SIGRTMIN); /* no rank outlives its launcher: a signal that means nothing else */
     if (!library_load(err)) return false;
     if (!library->start(&rank_here, &rank_count)) return err_set(err, "MPI_Init_thread failed");
-    if (rank_here == 0) signal(SIGTERM, on_terminated);
+    if (rank_here == 0) signal(SIGTERM, on_terminated), signal(SIGUSR1, on_terminated);
     return met = meet(argc, argv, err);
 }
 
@@ -200,15 +257,16 @@ bool transport_start(int argc, char **argv, Err *err) {
 static void on_late(int number) {
     static const char text[] = "qwenmesh: error: some rank does not end\n";
     (void)number;
+    if (terminated) _exit(128 + SIGTERM);
     if (met && write(STDERR_FILENO, text, sizeof text - 1) < 0) _exit(1);
     _exit(1);
 }
 
 void transport_end(void) {
-    enum { AFTER_ERROR = 5 };
+    enum { AFTER_ERROR = 5, AFTER_TERMINATED = 2 };
     if (!library) return;
     signal(SIGALRM, on_late);
-    alarm(met ? (unsigned)timeout_seconds : AFTER_ERROR);
+    alarm(terminated ? AFTER_TERMINATED : met ? (unsigned)timeout_seconds : AFTER_ERROR);
     library->end();
     alarm(0);
     library = NULL;

@@ -5,16 +5,19 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { TRANSPORT_LIBRARY_VERSION = 2 };
+enum { TRANSPORT_LIBRARY_VERSION = 3 };
+
+/* Messages of a way keep their order between two ranks, and are waited for together; those of another do not meet them. */
+typedef enum TransportWay { WAY_STEP, WAY_BESIDE, TRANSPORT_WAYS } TransportWay;
 
 /* One thread at a time calls these (MPI_THREAD_FUNNELED: the one that called start). */
 typedef struct TransportLibrary {
     int version;      /* TRANSPORT_LIBRARY_VERSION of its build */
     const char *name; /* of the MPI it was built with           */
     bool (*start)(int *rank, int *ranks);
-    /* Begins one message; `data` stays as it is until test says 1. Messages between two ranks keep their order. */
-    bool (*post)(int peer, bool send, void *data, size_t bytes);
-    int (*test)(void);       /* 1: all posted messages are through; 0: not yet; -1: failed, as `why` says */
+    /* Begins one message; `data` stays as it is until test says 1. */
+    bool (*post)(TransportWay way, int peer, bool send, void *data, size_t bytes);
+    int (*test)(TransportWay way); /* 1: all its messages are through; 0: not yet; -1: failed, as `why` says */
     const char *(*why)(void);
     void (*abort)(int code); /* ends all ranks                                             */
     void (*end)(void);

@@ -5,14 +5,18 @@
 #include <string.h>
 #include "transport_library.h"
 
-enum { TAG = 1, PIECE_BYTES = 1 << 30 }; /* counts of MPI are int */
+enum { TAG = 1, PIECE_BYTES = 1 << 30 }; /* tag: TAG + way; counts of MPI are int */
 
 typedef struct Posted { int peer, bytes; bool send; } Posted;
 
-static MPI_Request *request; /* [capacity] */
-static MPI_Status *status;   /* [capacity] */
-static Posted *posted;       /* [capacity] what each request is */
-static int count, capacity;
+typedef struct Way {
+    MPI_Request *request; /* [capacity] */
+    MPI_Status *status;   /* [capacity] */
+    Posted *posted;       /* [capacity] what each request is */
+    int count, capacity;
+} Way;
+
+static Way ways[TRANSPORT_WAYS];
 static char reason[MPI_MAX_ERROR_STRING + 80];
 
 static bool mpi_start(int *rank, int *ranks) {
@@ -23,64 +27,67 @@ static bool mpi_start(int *rank, int *ranks) {
            MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN) == MPI_SUCCESS; /* for `why` */
 }
 
-static bool room(void) {
-    if (count < capacity) return true;
-    size_t more = capacity ? 2 * (size_t)capacity : 64;
-    void *a = realloc(request, more * sizeof *request);
-    if (a) request = a;
-    void *b = realloc(status, more * sizeof *status);
-    if (b) status = b;
-    void *c = realloc(posted, more * sizeof *posted);
-    if (c) posted = c;
+static bool room(Way *w) {
+    if (w->count < w->capacity) return true;
+    size_t more = w->capacity ? 2 * (size_t)w->capacity : 64;
+    void *a = realloc(w->request, more * sizeof *w->request);
+    if (a) w->request = a;
+    void *b = realloc(w->status, more * sizeof *w->status);
+    if (b) w->status = b;
+    void *c = realloc(w->posted, more * sizeof *w->posted);
+    if (c) w->posted = c;
     if (!a || !b || !c) return false;
-    capacity = (int)more;
+    w->capacity = (int)more;
     return true;
 }
 
-static bool mpi_post(int peer, bool send, void *data, size_t bytes) {
+static bool mpi_post(TransportWay way, int peer, bool send, void *data, size_t bytes) {
+    Way *w = &ways[way];
     char *at = data;
+    int tag = TAG + (int)way;
     for (size_t done = 0; done < bytes;) {
         int n = bytes - done < PIECE_BYTES ? (int)(bytes - done) : PIECE_BYTES;
-        if (!room()) return false;
-        int failed = send ? MPI_Isend(at + done, n, MPI_BYTE, peer, TAG, MPI_COMM_WORLD, &request[count])
-                          : MPI_Irecv(at + done, n, MPI_BYTE, peer, TAG, MPI_COMM_WORLD, &request[count]);
+        if (!room(w)) return false;
+        int failed = send ? MPI_Isend(at + done, n, MPI_BYTE, peer, tag, MPI_COMM_WORLD, &w->request[w->count])
+                          : MPI_Irecv(at + done, n, MPI_BYTE, peer, tag, MPI_COMM_WORLD, &w->request[w->count]);
         if (failed != MPI_SUCCESS) return false;
-        posted[count++] = (Posted){peer, n, send};
+        w->posted[w->count++] = (Posted){peer, n, send};
         done += (size_t)n;
     }
     return true;
 }
 
 /* Whether a message that came is as long as the one that was waited for. A longer one is an error of MPI's own. */
-static bool whole(int i) {
+static bool whole(const Way *w, int i) {
     int got;
-    if (posted[i].send) return true;
-    if (MPI_Get_count(&status[i], MPI_BYTE, &got) == MPI_SUCCESS && got == posted[i].bytes) return true;
-    snprintf(reason, sizeof reason, "rank %d: expected %d bytes, got %d", posted[i].peer, posted[i].bytes, got);
+    if (w->posted[i].send) return true;
+    if (MPI_Get_count(&w->status[i], MPI_BYTE, &got) == MPI_SUCCESS && got == w->posted[i].bytes) return true;
+    snprintf(reason, sizeof reason, "rank %d: expected %d bytes, got %d", w->posted[i].peer, w->posted[i].bytes, got);
     return false;
 }
 
-static int failed(int code) {
+static int failed(const Way *w, int code) {
     char text[MPI_MAX_ERROR_STRING] = "";
     int bytes, peer = -1;
     if (code == MPI_ERR_IN_STATUS)
-        for (int i = 0; i < count; i++)
-            if (status[i].MPI_ERROR != MPI_SUCCESS && status[i].MPI_ERROR != MPI_ERR_PENDING && peer < 0)
-                peer = posted[i].peer, code = status[i].MPI_ERROR;
+        for (int i = 0; i < w->count; i++)
+            if (w->status[i].MPI_ERROR != MPI_SUCCESS && w->status[i].MPI_ERROR != MPI_ERR_PENDING && peer < 0)
+                peer = w->posted[i].peer, code = w->status[i].MPI_ERROR;
     MPI_Error_string(code, text, &bytes);
     if (peer < 0) snprintf(reason, sizeof reason, "%s", text);
     else snprintf(reason, sizeof reason, "rank %d: %s", peer, text);
     return -1;
 }
 
-static int mpi_test(void) {
-    int all = 1, n = count;
-    int code = count ? MPI_Testall(count, request, &all, status) : MPI_SUCCESS;
-    if (code != MPI_SUCCESS) return failed(code);
+static int mpi_test(TransportWay way) {
+    Way *w = &ways[way];
+    int all = 1, n = w->count;
+    int code = n ? MPI_Testall(n, w->request, &all, w->status) : MPI_SUCCESS;
+    if (code != MPI_SUCCESS) return failed(w, code);
     if (!all) return 0;
-    count = 0;
+    w->count = 0;
     for (int i = 0; i < n; i++)
-        if (!whole(i)) return -1;
+        if (!whole(w, i)) return -1;
     return 1;
 }
 
@@ -90,9 +97,10 @@ static void mpi_abort(int code) { MPI_Abort(MPI_COMM_WORLD, code); }
 
 static void mpi_end(void) {
     MPI_Finalize();
-    free(request), free(status), free(posted);
-    request = NULL, status = NULL, posted = NULL;
-    count = capacity = 0;
+    for (int i = 0; i < TRANSPORT_WAYS; i++) {
+        free(ways[i].request), free(ways[i].status), free(ways[i].posted);
+        ways[i] = (Way){0};
+    }
 }
 
 __attribute__((visibility("default"))) const TransportLibrary qwenmesh_transport = {

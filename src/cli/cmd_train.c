@@ -17,21 +17,20 @@
 /* ---- Interrupts -------------------------------------------------------------------------------------------------- */
 
 static volatile sig_atomic_t signalled;
+static EndSignals before; /* how signals were handled */
 
-/* The first one ends the run after its step; the next one at once. */
+/* The first one ends the run as soon as the pass under way is through; the next one at once. */
 static void on_stop(int number) {
-    static const char said[] = "\nqwenmesh: saves after this step, then leaves; once more leaves now\n";
+    static const char said[] = "\nqwenmesh: leaves this step, saves the one before, then ends; once more ends now\n";
     signalled = number;
-    signal(number, SIG_DFL);
+    end_signals_back(&before);
     if (write(STDERR_FILENO, said, sizeof said - 1) < 0) signalled = number; /* nothing more can be done here */
 }
 
 static bool stop(void) { return signalled != 0; }
 
 static void catch_stops(void) {
-    const struct sigaction ours = {.sa_handler = on_stop, .sa_flags = SA_RESTART};
-    sigaction(SIGINT, &ours, NULL);
-    if (transport_ranks() == 1) sigaction(SIGTERM, &ours, NULL); /* else a launcher's, which ends the other ranks too */
+    end_signals_take(&before, on_stop, true);
 }
 
 /* ---- Options ----------------------------------------------------------------------------------------------------- */

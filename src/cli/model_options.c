@@ -1,13 +1,13 @@
 /* model_options.c: opening a model as the options say. */
 #include <errno.h>
 #include <jansson.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "../base/cache_folder.h"
 #include "../base/file_kind.h"
+#include "../base/transport.h"
 #include "model_options.h"
 #include "watch_terminal.h"
 
@@ -24,10 +24,9 @@ static void on_interrupt(int signal_number) {
 }
 
 void interrupt_stops(QmEngine *engine) {
-    static struct sigaction before;
-    const struct sigaction ours = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
-    if (engine && !stops) sigaction(SIGINT, &ours, &before);
-    else if (!engine && stops) sigaction(SIGINT, &before, NULL);
+    static EndSignals taken;
+    if (engine && !stops) end_signals_take(&taken, on_interrupt, false);
+    else if (!engine && stops) end_signals_back(&taken);
     stops = engine;
 }
 bool interrupted(void) { return came; }

@@ -74,9 +74,21 @@ typedef struct CpuPlan {
     Parts parts;            /* bytes 0: one worker, who shares nothing */
 } CpuPlan;
 
-/* sums.c's: room for numbers of other ranks. */
+/* sums.c's: room for numbers of other ranks, and the sums of groups on their way: in pieces, numbers [at, at + floats) of
+ * a state in each of its slots, whole after a phase. */
 enum { SUMS_FLOATS = 1 << 15 }; /* of a message; or a row, where that is longer */
-typedef struct CpuSums { float *buffer; size_t bytes; } CpuSums;
+typedef struct SumPiece { const Node *state; int64_t at, floats; int phase; } SumPiece;
+typedef enum SumsStage { SUMS_STILL, SUMS_COLLECTED, SUMS_TOLD, SUMS_STAGES } SumsStage; /* where a batch of pieces is */
+typedef struct CpuSums {
+    float *buffer;
+    size_t bytes, capacity;
+    SumPiece *piece;        /* [pieces] of all sums; none: there is one group */
+    int64_t pieces, at;     /* those before `at` are through in this step */
+    SumsStage stage;        /* of the batch from there on: its messages are on their way */
+    Message *message;
+    int messages;
+    LaneFinish finish;
+} CpuSums;
 
 /* cpu_step.c's: the step at hand. */
 typedef struct CpuStep {
@@ -172,6 +184,9 @@ static inline int cpu_exchange_phase(const Cpu *cpu, const Node *n) {
 bool sums_new(Cpu *cpu, Err *err); /* room for it; freed with sums_free, also after failure */
 void sums_free(Cpu *cpu);
 void cpu_sums_complete(Cpu *cpu);
+/* Worker 0, now and then in a run of stages, of which phases up to `phase` are through: lets those of groups travel that
+ * are whole, without a wait. */
+void cpu_sums_beside(Cpu *cpu, int phase);
 /* exchange.c: what goes between ranks: after a phase, after a step, and when rank 0 reads columns that others hold. */
 void cpu_exchange(Cpu *cpu, int phase);
 void cpu_bring_home(Cpu *cpu);

@@ -128,8 +128,10 @@ static void step_job(void *argument, int worker) {
             shares_run(cpu, p, turn++, worker, scratch, few);
         } else {
             int64_t chunk = phase->units / (workers * CHUNKS_PER_WORKER) + 1;
-            for (int64_t at; (at = atomic_fetch_add(&cpu->step.counters[p].next, chunk)) < phase->units;)
+            for (int64_t at; (at = atomic_fetch_add(&cpu->step.counters[p].next, chunk)) < phase->units;) {
+                if (worker == 0) cpu_sums_beside(cpu, p - 1);
                 phase_units(cpu, phase, at, at + chunk, scratch, 0);
+            }
         }
         workers_barrier(cpu->workers, worker);
         if (!phase->exchange) continue;

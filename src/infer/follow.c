@@ -1,5 +1,4 @@
 /* follow.c: what a rank other than 0 does about what rank 0 tells it. */
-#include <signal.h>
 #include <string.h>
 #include "../base/transport.h"
 #include "follow.h"
@@ -40,7 +39,7 @@ static bool obey(const Order *o, Err *err) {
 }
 
 int follow(FollowTrain *train) {
-    signal(SIGINT, SIG_IGN); /* rank 0 decides what an interrupt stops */
+    end_signals_follow(); /* rank 0 decides what an interrupt stops */
     for (;;) {
         Order o;
         Err err = {0};

@@ -31,7 +31,7 @@ typedef struct StepRows {
     int64_t *place;               /* [rows] where in the step it is, whatever the passes; as draws go by   */
     int32_t *label;               /* [logit_rows] the id that each is to tell                              */
     int64_t sequences;            /* of the whole step                                                     */
-    int64_t passes;               /* of the step                                                           */
+    int64_t passes, pass;         /* of the step; which of them this is, from 0 on                         */
     LanePlan lanes[ROW_KINDS];    /* how rows of each list add to sums of TYPE_SUM                         */
     Stage first, last;            /* stages that the next run is of                                        */
     StepScalars scalars;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "../base/guard.h"
+#include "../base/transport.h"
 #include "access_log.h"
 #include "dispatch.h"
 #include "embedder.h"
@@ -19,7 +20,7 @@ typedef struct Running {
     Dispatch *dispatch;
     pthread_t signals;
     int pipe[2];
-    struct sigaction before[2];
+    EndSignals taken;
     bool watched;
     atomic_int came;          /* signals so far */
     pthread_mutex_t lock;
@@ -64,22 +65,19 @@ static void *take_signals(void *owner) {
 }
 
 static bool signals_start(Running *r, Err *err) {
-    const struct sigaction ours = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     signal(SIGPIPE, SIG_IGN); /* of a log whose reader has gone */
     if (pipe2(r->pipe, O_CLOEXEC)) return err_as(err, QM_IO, "cannot make a pipe: %s", strerror(errno));
     fcntl(r->pipe[1], F_SETFL, O_NONBLOCK);
     pipe_of_signals = r->pipe[1];
     r->watched = pthread_create(&r->signals, NULL, take_signals, r) == 0;
     if (!r->watched) return err_as(err, QM_IO, "cannot start a thread");
-    sigaction(SIGINT, &ours, &r->before[0]);
-    sigaction(SIGTERM, &ours, &r->before[1]);
+    end_signals_take(&r->taken, on_signal, true);
     return true;
 }
 
 static void signals_end(Running *r) {
     if (r->watched) {
-        sigaction(SIGINT, &r->before[0], NULL);
-        sigaction(SIGTERM, &r->before[1], NULL);
+        end_signals_back(&r->taken);
         on_signal(0);
         pthread_join(r->signals, NULL);
     }

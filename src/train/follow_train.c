@@ -79,7 +79,7 @@ static bool obey_rows(TrainFollower *f, bool steps, Hear *hear, void *owner, Err
     if (ok && steps) ok = trainer_step(f->trainer, r.rows, head.rows, &head.numbers, &result, err);
     else if (ok) ok = trainer_evaluate(f->trainer, r.rows, head.rows, &loss, &labels, err);
     rows_free(&r);
-    return ok;
+    return ok || err->kind == QM_INTERRUPTED;
 }
 
 static bool obey_tensor(TrainFollower *f, int64_t tensor, int64_t part, bool writes, Err *err) {

@@ -5,6 +5,7 @@
 #include "../ops/lanes.h"
 #include "../ops/loss.h"
 #include "passes.h"
+#include "train_orders.h"
 
 /* ---- Rows ---------------------------------------------------------------------------------------------------------- */
 
@@ -263,6 +264,13 @@ static bool head_run(Trainer *t, Pass *p, bool gradients, Err *err) {
 
 /* ---- A step ------------------------------------------------------------------------------------------------------ */
 
+/* Whether to go on with a step, or to leave it: rank 0 asks, and tells all. */
+static bool go_on(Trainer *t, Err *err) {
+    int64_t stops = t->stop && t->stop();
+    train_decided(&stops, sizeof stops);
+    return !stops || err_as(err, QM_INTERRUPTED, "interrupted within a step");
+}
+
 /* Where each sequence's losses begin; room for all of them, and for scores. NULL on error. */
 static int64_t *results_new(Trainer *t, const TrainRow *rows, int64_t count, bool scores, Err *err) {
     int64_t *begins = mem_new((size_t)count + 1, sizeof *begins, "losses", err);
@@ -297,11 +305,12 @@ bool passes_run(Trainer *t, const TrainRow *rows, int64_t count, bool gradients,
     for (s->passes = 0; results && pass_choose(t, &p, s->passes);) s->passes++;
     s->sequences = count;
     for (int64_t number = 0; results && ok && pass_choose(t, &p, number); number++) {
-        ok = pass_fill(t, &p, err);
+        ok = (number == 0 || go_on(t, err)) && pass_fill(t, &p, err);
         if (!ok) break;
+        s->pass = number;
         pass_lanes(t, &p, t->begins, &s->lanes[STEP_ROWS]);
         ok = stages_run(t, STAGE_FORWARD, STAGE_FORWARD, err) && head_run(t, &p, gradients, err) &&
-             (!gradients || stages_run(t, STAGE_GRADIENT, STAGE_GRADIENT, err));
+             (!gradients || (go_on(t, err) && stages_run(t, STAGE_GRADIENT, STAGE_GRADIENT, err)));
     }
     ok = ok && results && losses_sum(t, count, results, sum, err);
     t->score_rows = ok && scores ? results[count] : 0;

@@ -27,10 +27,7 @@ static bool tell(const TrainLoop *l, TrainEvent event, Err *err) {
     return !l->ear.tell || l->ear.tell(l->ear.owner, &event, err);
 }
 
-static bool stopped(const TrainLoop *l, Err *err) {
-    return l->stop && l->stop() &&
-           !err_as(err, QM_INTERRUPTED, "interrupted after step %lld", (long long)l->state.step);
-}
+static bool stopped(const TrainLoop *l) { return l->stop && l->stop(); }
 
 /* ---- A step ------------------------------------------------------------------------------------------------------ */
 
@@ -126,7 +123,8 @@ static bool evaluate(Run *run, Err *err) {
             run->row[i] = *row;
             tokens += row->tokens;
         }
-        if (stopped(l, err) || !l->model.evaluate(l->model.owner, run->row, count, &loss, &labels, err)) return false;
+        if (stopped(l)) return err_as(err, QM_INTERRUPTED, "interrupted");
+        if (!l->model.evaluate(l->model.owner, run->row, count, &loss, &labels, err)) return false;
         sum += loss;
         all += labels;
     }
@@ -178,9 +176,12 @@ bool train_loop(TrainLoop *l, Err *err) {
     int64_t most = l->options->batch > EVALUATED_AT_ONCE ? l->options->batch : EVALUATED_AT_ONCE;
     Run run = {.loop = l, .saved = l->state.step, .row = mem_new((size_t)most, sizeof *run.row, "rows of a step", err)};
     bool ok = run.row && tell(l, (TrainEvent){.kind = TRAIN_BEGUN}, err) && between(&run, err);
-    while (ok && l->state.step < l->length.steps) ok = !stopped(l, err) && step(&run, err) && between(&run, err);
+    while (ok && l->state.step < l->length.steps)
+        ok = (!stopped(l) || err_as(err, QM_INTERRUPTED, "interrupted")) && step(&run, err) && between(&run, err);
     if (!ok && err->kind == QM_INTERRUPTED) {
         Err failed = {0};
+        *err = (Err){0};
+        err_as(err, QM_INTERRUPTED, "interrupted after step %lld", (long long)l->state.step);
         if (!save(&run, &failed)) *err = failed; /* worse than an interrupt: what is done is lost */
     }
     free(run.row);

@@ -121,6 +121,6 @@ void train_decided(void *decision, size_t bytes) {
 }
 
 bool train_together(bool ok, const Err *err) {
-    if (!ok && transport_ranks() > 1) transport_fail("%s", err->text);
+    if (!ok && err->kind != QM_INTERRUPTED && transport_ranks() > 1) transport_fail("%s", err->text);
     return ok;
 }

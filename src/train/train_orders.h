@@ -50,6 +50,6 @@ bool train_lead_rows(TrainOrder what, const TrainRow *rows, int64_t count, const
 void train_lead(TrainOrder what, int64_t tensor, int64_t part);
 /* What rank 0 has decided, to all. */
 void train_decided(void *decision, size_t bytes);
-/* Of what all ranks do together: one that fails ends all. */
+/* Of what all ranks do together: one that fails ends all; what rank 0 has interrupted, they leave together. */
 bool train_together(bool ok, const Err *err);
 #endif

@@ -120,7 +120,7 @@ static TrainerOptions trainer_options(const TrainRun *run) {
     const TrainOptions *o = options_of(run);
     return (TrainerOptions){.engine = run->job.engine, .seq_len = o->seq_len, .micro_batch = o->micro_batch,
                             .optimizer = o->optimizer, .recompute = o->recompute, .ema = o->ema > 0,
-                            .moments_8bit = o->moments_8bit, .seed = (uint64_t)o->seed};
+                            .moments_8bit = o->moments_8bit, .seed = (uint64_t)o->seed, .stop = run->job.stop};
 }
 
 TrainRun *train_run_open(const TrainJob *job, Err *err) {

@@ -178,6 +178,7 @@ Trainer *trainer_open_as(QmSource *source, const TrainerOptions *o, Err *err) {
     t->backend = backend_named(o->engine.backend);
     t->task = o->task;
     t->seed = o->seed;
+    t->stop = o->stop;
     bool planned = source && trainer_allows(o, err) && trainer_plan(t, source, o, err);
     if (!source) err_as(err, QM_INPUT, "cannot open %s", o->engine.model);
     if (trainer_agree(t, planned, err)) {

@@ -24,6 +24,7 @@ typedef struct TrainerOptions {
     TrainTask task;
     int64_t labels;             /* of the task's head; 0: as many as the model's has (qa: 2)                       */
     uint64_t seed;              /* of dropout, and of a head that the model lacks                                  */
+    bool (*stop)(void);         /* asked between passes, and between their halves; NULL: never                     */
 } TrainerOptions;
 
 /* What may differ from step to step. */
@@ -48,7 +49,8 @@ Trainer *trainer_open(QmSource *source, const TrainerOptions *options, Err *err)
  * numbers to give, and gets none: `out` and `in` below are NULL there. */
 Trainer *trainer_open_as(QmSource *source, const TrainerOptions *options, Err *err);
 void trainer_close(Trainer *t);
-/* One step of the optimizer over `count` rows; after an error weights and moments are as they were. */
+/* One step of the optimizer over `count` rows; after an error weights and moments are as they were, also after
+ * QM_INTERRUPTED, with which options' `stop` ends a step, or an evaluation, that is not through its passes. */
 bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNumbers *numbers, StepResult *result,
                   Err *err);
 /* The sum of the losses of these rows' labels, and how many there are: bit for bit what qm_forward gives. */

@@ -24,6 +24,7 @@ struct Trainer {
     int64_t pass_sequences;         /* most of a pass                                                      */
     int64_t head_rows;              /* logit rows of each group, or replica, that pass the head at once    */
     uint64_t seed;
+    bool (*stop)(void);             /* or NULL                                                             */
     int32_t *logit_row, *label;     /* [rows] of a pass                                                    */
     int64_t *sequence;              /* [pass_sequences] of the step: those of a pass                       */
     int64_t *begins, *logit_begins; /* [pass_sequences + 1] where their rows begin                         */
