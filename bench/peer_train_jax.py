@@ -1,7 +1,7 @@
 """A jitted training step of JAX on XLA CPU at a shape with random f32 weights, over virtual devices: data-parallel and
 tensor-parallel: forward, backward, clip by the global norm, AdamW, donated; parameters and moments are sharded as GSPMD
 likes them: columns of column-parallel matrices, rows of the others, rows of the vocabulary. Prints what the first step took,
-then one line a step: its seconds and its loss.
+then one line a step: its seconds, its loss, and the processors' seconds.
 Usage: peer_train_jax.py CONFIG.json BATCH SEQ STEPS MESH, which is a number of devices, or dp2,tp4"""
 import json
 import os
@@ -108,8 +108,8 @@ ids = jax.device_put(((np.arange(batch)[:, None] * 7919 + np.arange(seq) * 10472
                      NamedSharding(mesh, P("dp")))
 first, second = moments
 for number in range(1, steps + 2):
-    start = time.perf_counter()
+    start, processors = time.perf_counter(), time.process_time()
     params, first, second, loss = run(params, first, second, ids, float(number))
     jax.block_until_ready((params, loss))
-    seconds = time.perf_counter() - start
-    print("jax%s %f %f" % ("-first" if number == 1 else "", seconds, float(loss)), flush=True)
+    seconds, processors = time.perf_counter() - start, time.process_time() - processors
+    print("jax%s %f %f %f" % ("-first" if number == 1 else "", seconds, float(loss), processors), flush=True)

@@ -1,6 +1,6 @@
 """What train_peers.sh -d runs: rounds of our steps on XLA's CPU plugin and of JAX's jitted step in turn, on the same mesh of
 virtual devices; and the table of them. Seconds and CPU seconds (user and system) are medians of all steps but each run's
-first; compiling is what the first step takes beyond such a step (ours by the clock: what the programs say they took).
+first. Compiling is what our programs say it took, and what JAX's first step took beyond the later ones.
 Usage: train_peers_jax.py PYTHON CONFIG.json BATCH SEQ STEPS ROUNDS MESH..."""
 import json
 import os
@@ -23,7 +23,7 @@ def cpu_seconds(pid):
 
 def steps_of(command, line_of):
     """Runs it; line_of tells a step's seconds by a line of output, or None. Returns all lines, and [seconds, CPU seconds]
-    of each step: what the process has spent since the step before; the first's CPU is since its start."""
+    of each step: what the process has spent since the step before; the first's CPU seconds are since its start."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     lines, found, before = [], [], 0.0
     for line in process.stdout:
@@ -48,15 +48,17 @@ def ours(mesh, data):
         lines, found = steps_of(command, lambda line: 0.0 if re.match(r"step \d+/", line) else None)
         for at, line in enumerate(l for l in open(log) if '"loss"' in l):
             found[at][0] = json.loads(line)["seconds"]
-        compiled = [float(s) for s in re.findall(r"compiled in ([0-9.]+) s", "".join(lines))]
-    return found, sum(compiled)
+        compiled = re.findall(r"compiled in ([0-9.]+) s \(([0-9.]+) of processors\)", "".join(lines))
+    return found[1:], tuple(sum(float(c[k]) for c in compiled) for k in (0, 1))
 
 
-def jax(mesh):
+def jax(mesh, _):
     devices = mesh if mesh.startswith("dp") else str(devices_of(mesh))
     line_of = lambda line: float(line.split()[1]) if line.startswith("jax") else None
     lines, found = steps_of([python, "bench/peer_train_jax.py", config, str(batch), str(seq), str(steps), devices], line_of)
-    return found, found[0][0] - statistics.median(s for s, _ in found[1:])
+    first = next(line.split() for line in lines if line.startswith("jax-first"))
+    later = [statistics.median(step[k] for step in found[1:]) for k in (0, 1)]
+    return found[1:], (float(first[1]) - later[0], float(first[3]) - later[1])
 
 
 def devices_of(mesh):
@@ -74,17 +76,18 @@ with tempfile.TemporaryDirectory() as folder:
             print(json.dumps({"ids": [(row * 7919 + i * 104729) % vocabulary for i in range(seq)]}), file=f)
     print("%s, %d x %d, f32, AdamW, clip 1: each pair is qwenmesh, JAX; a ratio above 1: qwenmesh takes less" % (
         os.path.basename(config)[:-5], batch, seq))
-    print("| devices | mesh | step s, median | ratio | CPU s of a step | ratio | compile s | ratio | CPU s of the first step |")
-    print("|---|---|---|---|---|---|---|---|---|", flush=True)
+    print("| devices | mesh | step s | ratio | CPU s | ratio | compile s | ratio | CPU s | ratio |")
+    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
     for mesh in meshes:
-        values = {"ours": [], "jax": []}
-        first = {"ours": [], "jax": []}
+        steps_all, compiled = {ours: [], jax: []}, {ours: [], jax: []}
         for _ in range(rounds):
-            for name, (found, compiled) in (("ours", ours(mesh, data)), ("jax", jax(mesh))):
-                values[name] += found[1:]
-                first[name].append((compiled, found[0][1]))
-        pairs = [tuple(statistics.median(v[k] for v in values[name]) for name in ("ours", "jax")) for k in (0, 1)]
-        pairs += [tuple(statistics.median(v[k] for v in first[name]) for name in ("ours", "jax")) for k in (0, 1)]
-        print("| %d | %s | %.2f, %.2f | %.2f | %.2f, %.2f | %.2f | %.2f, %.2f | %.2f | %.1f, %.1f |" % (
-            devices_of(mesh), mesh, *pairs[0], pairs[0][1] / pairs[0][0], *pairs[1], pairs[1][1] / pairs[1][0], *pairs[2],
-            pairs[2][1] / pairs[2][0], *pairs[3]), flush=True)
+            for peer in (ours, jax):
+                found, took = peer(mesh, data)
+                steps_all[peer] += found
+                compiled[peer].append(took)
+        row = "| %d | %s |" % (devices_of(mesh), mesh)
+        for values in (steps_all, compiled):
+            for k in (0, 1):
+                mine, theirs = (statistics.median(v[k] for v in values[peer]) for peer in (ours, jax))
+                row += " %.2f, %.2f | %.2f |" % (mine, theirs, theirs / mine)
+        print(row, flush=True)

@@ -97,13 +97,13 @@ static bool lists_new(Pjrt *p, Err *err) {
     return s->value && s->result && s->told && s->last_use && s->state;
 }
 
-/* XLA compiles every layer anew: see pieces.c. */
+/* XLA compiles every layer anew (pieces.c), so on XLA CPU a piece is one layer: what it does to all rows of a step, or to
+ * all of its weights, takes so much longer than the start of an execution that more layers to a piece save nothing. */
 static void pieces_choose(Pjrt *p) {
     const Graph *g = &p->program->graph;
     int layers = 0;
     for (int id = 1; id < g->count; id++) layers += g->nodes[id].cut && g->nodes[id].stage == STAGE_FORWARD;
-    bool whole = !layers || strcmp(pjrt_info(p->client)->platform, "cpu");
-    p->stages.piece_layers = whole ? 0 : pieces_layers(layers);
+    p->stages.in_layers = layers && !strcmp(pjrt_info(p->client)->platform, "cpu");
 }
 
 /* All that a step runs is written now: it says what is kept on the devices. */
