@@ -117,7 +117,7 @@ typedef struct QmEngineOptions {
     const char *random;   /* type of generated weights ("bf16", "q4_0", ...); the model is then only a configuration;
                              NULL: none */
     bool phases;          /* cpu: time the phases of steps (qm_engine_phases)                              */
-    const char *adapters; /* cpu: LoRA adapters of which every request chooses one or none (QmRequest.adapter),
+    const char *adapters; /* LoRA adapters of which every request chooses one or none (QmRequest.adapter),
                              NAME=DIR[:SCALE], one a line; not together with `lora`; NULL: none            */
     const QmWatch *watch; /* told what this engine does, in place of qm_watch's; read at open; NULL: none of its own */
 } QmEngineOptions;

@@ -54,6 +54,7 @@ static const LowerCase lower_cases[] = {
     {"silu_mul", of_silu_mul, "1x2", "f32", SLOTS, PREFILL},
     {"add", of_add, "1x1", "f32", SLOTS, PREFILL},
     {"scale", of_scale, "1x2", "f32", SLOTS, PREFILL},
+    {"chosen_scale", of_chosen_scale, "1x2", "f32", SLOTS, PREFILL},
     {"scale_columns", of_scale_columns, "1x2", "bf16", SLOTS, PREFILL},
     {"select_rows", of_select, "1x1", "f32", SLOTS, PREFILL},
     {"argmax", of_argmax, "1x1", "f32", SLOTS, PREFILL},

@@ -60,7 +60,7 @@ static const struct { const char *op; Tensor (*build)(Graph *g); bool lowered; }
     {"linear", of_linear, true}, {"rope_table", table_of, false}, {"rope", of_rope, true},
     {"cache_update, attention", of_attention, true}, {"window", of_window, true},
     {"attention over a state", of_cross, true}, {"silu_mul", of_silu_mul, true},
-    {"add", of_add, true}, {"scale", of_scale, true}, {"chosen_scale", of_chosen_scale, false}, {"scale_columns", of_scale_columns, true},
+    {"add", of_add, true}, {"scale", of_scale, true}, {"chosen_scale", of_chosen_scale, true}, {"scale_columns", of_scale_columns, true},
     {"select_rows", of_select, true}, {"argmax, reduce_argmax", of_argmax, true},
     {"all_reduce", of_all_reduce, true}, {"all_reduce over the vocabulary", of_back, true},
     {"two results", of_both, false}, {"a state", of_count, false}, 

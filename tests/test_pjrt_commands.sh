@@ -127,4 +127,55 @@ cp "$work/out" "$work/cpu"
 run eval perplexity -m "$model" -f "$work/text" -c 128 $pjrt
 first() { grep -oE '[0-9]+\.[0-9]{3}' "$1" | head -n 1; }
 check "eval perplexity: the same to four digits" 'is 0' '[ -n "$(first "$work/out")" ]' '[ "$(first "$work/out")" = "$(first "$work/cpu")" ]'
+
+if command -v python3 >/dev/null; then
+    printf 'some text\nand more of it\n' >"$work/texts"
+    run embed -m "$model" -f "$work/texts" --pooling mean
+    cp "$work/out" "$work/cpu"
+    # shellcheck disable=SC2086
+    run embed -m "$model" -f "$work/texts" --pooling mean $pjrt
+    near() { python3 - "$1" "$2" <<'PY'
+import json, sys
+a, b = ([json.loads(l)["embedding"] for l in open(f)] for f in sys.argv[1:])
+sys.exit(not (len(a) == len(b) == 2 and len(a[0]) == 64 and all(abs(x - y) < 1e-5 for r, s in zip(a, b) for x, y in zip(r, s))))
+PY
+    }
+    check "embed: the same vectors, to rounding" 'is 0' 'near "$work/out" "$work/cpu"'
+
+    # Requests that choose adapters, at once, and vectors beside them.
+    lora=tests/golden/train-lora
+    mkdir "$work/ml"
+    cp $lora/*.json $lora/model.safetensors "$work/ml" && chmod -R u+w "$work/ml"
+    cp tests/data/bytes/tokenizer.json "$work/ml"
+    asked() { # asked OPTIONS...: what a server says to three requests at once, and a vector
+        "$QWENMESH" serve -m "$work/ml" --port 0 --embeddings --lora one=$lora/adapter-lora-10 --lora two=$lora/adapter-rslora-0 "$@" 2>"$work/err" &
+        server=$!
+        for _ in $(seq 600); do
+            grep -q ' ready: ' "$work/err" && break
+            kill -0 "$server" 2>/dev/null || break
+            sleep 0.1
+        done
+        python3 - "$(grep -om1 'http://[0-9.:]*' "$work/err")" <<'PY'
+import json, sys, threading, urllib.request
+def ask(path, body, put):
+    r = urllib.request.Request(sys.argv[1] + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    put(json.load(urllib.request.urlopen(r, timeout=120)))
+got = {}
+many = [threading.Thread(target=ask, args=("/v1/completions", {"model": m, "prompt": [5, 6, 7, 8, 9], "max_tokens": 8, "temperature": 0, "ignore_eos": True,
+        "return_token_ids": True}, lambda r, m=m: got.__setitem__(m, r["choices"][0]["token_ids"]))) for m in ("ml", "one", "two")]
+for t in many: t.start()
+for t in many: t.join()
+ask("/v1/embeddings", {"input": "ab cd"}, lambda r: got.__setitem__("v", len(r["data"][0]["embedding"])))
+print(sorted(got.items()), len({str(v) for v in got.values()}))
+PY
+        kill "$server" && wait "$server"
+    }
+    status=0
+    asked --act f32 >"$work/cpu"
+    # shellcheck disable=SC2086
+    asked $pjrt >"$work/out" || status=$?
+    check "serve: requests that choose adapters, and vectors" 'is 0' 'grep -q " 4$" "$work/cpu"' 'cmp "$work/out" "$work/cpu"'
+else
+    skip "embed and serve" "no python3"
+fi
 finish

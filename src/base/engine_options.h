@@ -48,7 +48,7 @@ typedef enum OptionType { TYPE_TEXT, TYPE_NUMBER, TYPE_FLAG, TYPE_LINES = TYPE_T
     X(c, head, TEXT, NULL, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)                                                          \
     X(c, random, TEXT, NULL, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)                                                       \
     X(c, phases, FLAG, 0, ON_CPU, NULL, 0, 0, 0, NULL, NULL)                                                           \
-    X(c, adapters, LINES, NULL, ON_CPU, NULL, 0, 0, 0, NULL, NULL)
+    X(c, adapters, LINES, NULL, ON_BOTH, NULL, 0, 0, 0, NULL, NULL)
 
 #define ENGINE_OPTION_ONE(c, field, ...) +1
 enum { ENGINE_OPTION_COUNT = 0 ENGINE_OPTIONS(ENGINE_OPTION_ONE, ) };

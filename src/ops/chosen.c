@@ -2,6 +2,7 @@
  * own adapter, times that one's scale, and has zeros in all others, whose products then add nothing: its bits are those
  * that the adapter gives alone. */
 #include "chosen.h"
+#include "../graph/lower.h"
 #include "call.h"
 
 Tensor chosen_scale(Graph *g, Tensor x, Tensor which, const ChosenRanks *ranks) {
@@ -50,10 +51,38 @@ static Cost chosen_cost(const Graph *g, const Node *n) {
     return (Cost){.flops = size, .bytes = 8 * size};
 }
 
+/* Whose each rank is, -1: nobody's, and its factor, as constants; a row selects by its own number. */
+static void chosen_stablehlo(Lower *l, const Node *n) {
+    const ChosenRanks *ranks = ranks_of(n);
+    const char *out = lower_out(l, n), *x = lower_in(l, n, 0), *which = lower_in(l, n, 1);
+    int64_t rows = lower_dim(l, n, 0), columns = lower_dim(l, n, 1);
+    const char *type = lower_type(l, NULL, 2, rows, columns), *row = lower_type(l, NULL, 1, columns),
+               *numbers = lower_type(l, "i32", 2, rows, columns), *bits = lower_type(l, "i1", 2, rows, columns);
+    Text owner = {0}, factor = {0};
+    for (int64_t c = 0; c < columns; c++) {
+        int i = 0;
+        while (i < ranks->count && (c < ranks->of[i].first || c >= ranks->of[i].first + ranks->of[i].count)) i++;
+        text_line(&owner, "%s%d", c ? ", " : "", i < ranks->count ? i + 1 : -1);
+        text_line(&factor, "%s%.9e", c ? ", " : "", i < ranks->count ? (double)ranks->of[i].factor : 0.0);
+    }
+    if (text_ok(&owner, "a program", &l->err) && text_ok(&factor, "a program", &l->err)) {
+        lower_line(l, "%s_o = stablehlo.constant dense<[%s]> : %s", out, owner.data, lower_type(l, "i32", 1, columns));
+        lower_line(l, "%s_f = stablehlo.constant dense<[%s]> : %s", out, factor.data, row);
+    }
+    text_free(&owner), text_free(&factor);
+    lower_spread(l, lower_word(l, "%s_owner", out), lower_word(l, "%s_o", out), "[1]", lower_type(l, "i32", 1, columns), numbers);
+    lower_spread(l, lower_word(l, "%s_own", out), which, "[0]", lower_type(l, "i32", 1, rows), numbers);
+    lower_compare(l, lower_word(l, "%s_is", out), "EQ", lower_word(l, "%s_owner", out), lower_word(l, "%s_own", out),
+                  "SIGNED", numbers, bits);
+    lower_spread(l, lower_word(l, "%s_by", out), lower_word(l, "%s_f", out), "[1]", row, type);
+    lower_op(l, lower_word(l, "%s_y", out), "multiply", x, lower_word(l, "%s_by", out), type);
+    lower_constant(l, lower_word(l, "%s_z", out), 0, type);
+    lower_select(l, out, lower_word(l, "%s_is", out), lower_word(l, "%s_y", out), lower_word(l, "%s_z", out), bits, type);
+}
+
 const OpRow chosen_scale_row = {
     .name = "chosen_scale", .factors = "td,t->td", .attributes = sizeof(ChosenRanks),
     .shape = chosen_shape, .units = call_rows, .cost = chosen_cost,
-    .run = chosen_run, .reference = chosen_reference,
-    .none = {[FACET_FINISH] = NOTHING_REDUCED, [FACET_STABLEHLO] = "adapters are chosen on the CPU only",
-             [FACET_GRADIENT] = "adapters are chosen where answers are wanted"},
+    .run = chosen_run, .reference = chosen_reference, .stablehlo = chosen_stablehlo,
+    .none = {[FACET_FINISH] = NOTHING_REDUCED, [FACET_GRADIENT] = "adapters are chosen where answers are wanted"},
 };
