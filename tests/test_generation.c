@@ -233,28 +233,6 @@ static void response_formats(void **state) {
     refused("{\"regex\":\"a\",\"grammar\":\"root ::= \\\"a\\\"\"}", "one of");
 }
 
-/* A greedy request with a temperature is told that it does nothing. */
-static void unsampled(void **state) {
-    (void)state;
-    Err err = {0};
-    json_t *o = json_text("{\"temperature\":50}", 18, "o", &err);
-    json_t *zero = json_text("{\"temperature\":0,\"top_p\":0.5}", 29, "o", &err);
-    assert_string_equal(parameters_unsampled(o), "temperature");
-    assert_null(parameters_unsampled(zero));
-    json_decref(o), json_decref(zero);
-    static const char *const beams[][2] = {
-        {"{\"length_penalty\":2}", "length_penalty"},        {"{\"early_stopping\":true}", "early_stopping"},
-        {"{\"early_stopping\":\"never\"}", "early_stopping"}, {"{\"diversity_penalty\":0.5}", "diversity_penalty"},
-        {"{\"length_penalty\":1.0,\"early_stopping\":false,\"diversity_penalty\":0}", NULL},
-    };
-    for (size_t i = 0; i < sizeof beams / sizeof *beams; i++) {
-        json_t *request = json_text(beams[i][0], strlen(beams[i][0]), "o", &err);
-        const char *idle = parameters_unbeamed(request);
-        assert_true(beams[i][1] ? idle && !strcmp(idle, beams[i][1]) : !idle);
-        json_decref(request);
-    }
-}
-
 /* ---- Repeats ----------------------------------------------------------------------------------------------------- */
 
 static void repeats(void **state) {
@@ -291,7 +269,7 @@ int main(void) {
         cmocka_unit_test(stops_see_special_tokens), cmocka_unit_test(stops_and_characters),
         cmocka_unit_test(stops_with_nul),           cmocka_unit_test(ids_without_text),
         cmocka_unit_test(turn_ends),                cmocka_unit_test(unknown_members),
-        cmocka_unit_test(response_formats),         cmocka_unit_test(unsampled),
+        cmocka_unit_test(response_formats),
         cmocka_unit_test(repeats),                  cmocka_unit_test(repeats_are_linear),
     };
     return cmocka_run_group_tests(tests, open_bytes, close_bytes);

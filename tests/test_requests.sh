@@ -193,9 +193,14 @@ done
 printf '{"ids":[1],"temperature":50.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
 run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
 check "a temperature without do_sample is warned of" 'is 0' 'err "\"temperature\" changes nothing"'
-printf '{"ids":[1],"length_penalty":2.0,"max_new_tokens":1}\n' >"$work/req.jsonl"
+for idle in '"early_stopping":"never"' '"early_stopping":true' '"length_penalty":2.0' '"diversity_penalty":0.5'; do
+    printf '{"ids":[1],%s,"max_new_tokens":1}\n' "$idle"
+done >"$work/req.jsonl"
+printf '{"ids":[1],"max_new_tokens":1,%s}\n' '"temperature":0,"top_p":0.5' '"length_penalty":1.0,"early_stopping":false,"diversity_penalty":0' >>"$work/req.jsonl"
 run generate -m "$model" --in "$work/req.jsonl" --out - -c 64
-check "what only beams use is warned of" 'is 0' 'err "\"length_penalty\" changes nothing without \"num_beams\""'
+check "what only beams use is warned of, and nothing that is off" 'is 0' 'err "\"length_penalty\" changes nothing without \"num_beams\""' \
+    '[ "$(grep -c "line [12]: .*\"early_stopping\" changes nothing" "$work/err")" = 2 ]' 'grep -q "line 4: .*diversity_penalty" "$work/err"' \
+    '[ "$(grep -c "changes nothing" "$work/err")" = 4 ]'
 run run -m "$model" -p "abcdefgh abcdefgh abcdefgh" -c 2 -n 4
 check "a prompt longer than the context: what helps" 'is 1' 'err "the context 2: --ctx N"'
 echo "version https://git-lfs.github.com/spec/v1" >"$model/chat_template.jinja"
