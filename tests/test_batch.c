@@ -70,7 +70,8 @@ static void free_run(Run *r) {
 
 static QmEngine *engine_of(const char *model, const char *mesh, int slots, int rows) {
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = model, .mesh = mesh, .threads = 2, .slots = slots, .context = CONTEXT, .rows = rows};
+    QmEngineOptions o = {
+        .size = sizeof o, .model = model, .mesh = mesh, .threads = 2, .slots = slots, .context = CONTEXT, .rows = rows};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);
     return e;

@@ -37,7 +37,8 @@ static void change(const char *name, float *data, int64_t rows, int64_t columns)
 
 static QmEngine *engine(const char *mesh, int threads, int rows, const char *cache, const char *isa) {
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = folder, .mesh = mesh, .threads = threads, .slots = 3, .context = 256, .rows = rows,
+    QmEngineOptions o = {.size = sizeof o, .model = folder, .mesh = mesh, .threads = threads, .slots = 3,
+                         .context = 256, .rows = rows,
                          .kv_cache = cache, .isa = isa};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);

@@ -296,8 +296,8 @@ static void sessions_know_their_ids(void **state) {
     assert_int_equal(qm_session_sync(copy, ids, 40), 33);
     assert_int_equal(qm_session_sync(copy, other + 1, 30), 0);
     /* keys at positions of their own are no beginning of anything */
-    assert_true(qm_forward(engine, &(QmAppend){.session = copy, .tokens = turned, .count = 8, .positions = positions}, 1,
-                           &err));
+    assert_true(qm_forward(engine, &(QmAppend){.session = copy, .tokens = turned, .count = 8, .positions = positions},
+                           1, &err));
     assert_int_equal(qm_session_sync(copy, turned, 8), 4);
     qm_session_free(s);
     qm_session_free(copy);
@@ -337,7 +337,8 @@ static void cancelled_sessions(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(alone_and_together), cmocka_unit_test(cancelled),          cmocka_unit_test(enough_is_enough),
-        cmocka_unit_test(added_by_another_thread), cmocka_unit_test(unfinished_are_told), cmocka_unit_test(bad_requests),
+        cmocka_unit_test(added_by_another_thread), cmocka_unit_test(unfinished_are_told),
+        cmocka_unit_test(bad_requests),
         cmocka_unit_test(one_call), cmocka_unit_test(sessions_know_their_ids), cmocka_unit_test(cancelled_sessions),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

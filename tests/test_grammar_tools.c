@@ -91,15 +91,16 @@ static Grammar *with(const char *tools, const char *more) {
 static void calls(void **state) {
     (void)state;
     READS(with(two, ""), "+", "+Just text, a < b.", "+" CALL("f", "{\"n\": 4}"), "-" CALL("f", "{\"n\": 6}"),
-          "+Text.\n" CALL("g-1", "{}"), "-" CALL("g-1", "{\"x\": 1}"), "-" CALL("h", "{}"), "-<tool_call>", "-" CALL("f", "{}"),
-          "+" CALL("g-1", "{}") "\n" CALL("f", "{\"n\": 3}") "\n" CALL("g-1", "{}"), "-" CALL("g-1", "{}") " after",
-          "+" CALL("a\\\"b", "{\"any\": [1, {}]}"), "-<tool_call>\n{\"name\": \"g-1\"}", ".Text <tool_call>\n{\"na",
-          "-" CALL("f", "[]"));
+          "+Text.\n" CALL("g-1", "{}"), "-" CALL("g-1", "{\"x\": 1}"), "-" CALL("h", "{}"), "-<tool_call>",
+          "-" CALL("f", "{}"), "+" CALL("g-1", "{}") "\n" CALL("f", "{\"n\": 3}") "\n" CALL("g-1", "{}"),
+          "-" CALL("g-1", "{}") " after", "+" CALL("a\\\"b", "{\"any\": [1, {}]}"), "-<tool_call>\n{\"name\": \"g-1\"}",
+          ".Text <tool_call>\n{\"na", "-" CALL("f", "[]"));
     READS(with(two, ", \"required\": true"), "-", "-text", "+" CALL("f", "{\"n\": 5}"), "-x" CALL("f", "{\"n\": 5}"),
           "+" CALL("g-1", "{}") "\n" CALL("g-1", "{}"));
     READS(with(two, ", \"required\": true, \"parallel\": false"), "+" CALL("g-1", "{}"),
           "-" CALL("g-1", "{}") "\n" CALL("g-1", "{}"));
-    READS(with(two, ", \"parallel\": false"), "+no", "+no\n" CALL("g-1", "{}"), "-" CALL("g-1", "{}") "\n" CALL("g-1", "{}"));
+    READS(with(two, ", \"parallel\": false"), "+no", "+no\n" CALL("g-1", "{}"),
+          "-" CALL("g-1", "{}") "\n" CALL("g-1", "{}"));
 }
 
 static void with_others(void **state) {
@@ -109,8 +110,9 @@ static void with_others(void **state) {
     snprintf(text, sizeof text, "{\"tool_calls\": {%s}, \"response_format\": {\"type\": \"json_object\"}}", two);
     READS(made(text, &err), "+{\"a\": 1}", "-text", "+" CALL("g-1", "{}"), "-{}" CALL("g-1", "{}"));
     snprintf(text, sizeof text, "{\"tool_calls\": {%s, \"required\": true}, \"thinking\": \"may\"}", two);
-    READS(made(text, &err), "-text", "+" CALL("g-1", "{}"), "+<think>\nhm <tool_call> hm\n</think>\n\n" CALL("g-1", "{}"),
-          "-<think>never</think>", "-<think>a</think>b</think>" CALL("g-1", "{}"));
+    READS(made(text, &err), "-text", "+" CALL("g-1", "{}"),
+          "+<think>\nhm <tool_call> hm\n</think>\n\n" CALL("g-1", "{}"), "-<think>never</think>",
+          "-<think>a</think>b</think>" CALL("g-1", "{}"));
     snprintf(text, sizeof text, "{\"tool_calls\": {%s}, \"thinking\": \"open\"}", two);
     READS(made(text, &err), "-no end", "+hm</think>text", "+hm</think>\n\n" CALL("g-1", "{}"), "-a</think><tool_call>");
     READS(made("{\"regex\": \"[0-9]+\", \"thinking\": \"may\"}", &err), "+12", "+<think>x</think>\n\n12", "-<think>12",
@@ -134,9 +136,11 @@ static void refused(void **state) {
         {"{\"tool_calls\": {\"tools\": [{\"name\": \"f\"}], \"force\": 1}}", "unknown member \"force\""},
         {"{\"tool_calls\": {\"tools\": [{\"name\": \"f\"}], \"required\": 1}}", "required"},
         {"{\"tool_calls\": {\"tools\": [{\"name\": \"f\", \"parameters\": 5}]}}", "parameters: expected a schema"},
-        {"{\"tool_calls\": {\"tools\": [{\"name\": \"f\", \"parameters\": {\"type\": \"string\"}}]}}", "type: expected \"object\""},
+        {"{\"tool_calls\": {\"tools\": [{\"name\": \"f\", \"parameters\": {\"type\": \"string\"}}]}}",
+         "type: expected \"object\""},
         {"{\"tool_calls\": {\"tools\": [{\"name\": \"f\", \"strict\": true, \"parameters\": {\"type\": \"object\", "
-         "\"properties\": {\"a\": {\"uniqueItems\": true}}}}]}}", "tools[0]: parameters: grammar: schema: 'uniqueItems' at '#/properties/a'"},
+         "\"properties\": {\"a\": {\"uniqueItems\": true}}}}]}}",
+         "tools[0]: parameters: grammar: schema: 'uniqueItems' at '#/properties/a'"},
         {"{\"thinking\": \"loud\"}", "thinking: expected none, may or open"},
         {"{\"choices\": []}", "choices: expected a list"},
         {"{\"choices\": [\"a\", \"\"]}", "choices[1]"},
@@ -148,7 +152,8 @@ static void refused(void **state) {
         if (g || !strstr(err.text, cases[i][1])) fail_msg("%s: '%s', not '%s'", cases[i][0], err.text, cases[i][1]);
     }
     /* Who did not ask for strictness is not refused: any object. */
-    READS(with("\"tools\": [{\"name\": \"f\", \"parameters\": {\"type\": \"object\", \"properties\": {\"a\": {\"uniqueItems\": true}}}}]", ""),
+    READS(with("\"tools\": [{\"name\": \"f\", \"parameters\": {\"type\": \"object\", \"properties\": {\"a\": "
+               "{\"uniqueItems\": true}}}}]", ""),
           "+" CALL("f", "{\"a\": [1, 1]}"), "-" CALL("f", "[1]"));
 }
 
@@ -180,7 +185,8 @@ static void kept(void **state) {
     (void)state;
     Err err = {0};
     Matchers pool = {0};
-    Grammar *one = made("{\"regex\": \"a+b\"}", &err), *same = made("{\"regex\": \"a+b\"}", &err), *other[MATCHERS_KEPT];
+    Grammar *one = made("{\"regex\": \"a+b\"}", &err), *same = made("{\"regex\": \"a+b\"}", &err),
+            *other[MATCHERS_KEPT];
     assert_ptr_equal(one, same);
     assert_null(matchers_take(&pool, one));
     Matcher *m = matcher_new(one, NULL, &err), *shared = matcher_share(m);
@@ -211,8 +217,8 @@ static void kept(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(joined),      cmocka_unit_test(marks),   cmocka_unit_test(calls),
-                                       cmocka_unit_test(with_others), cmocka_unit_test(refused), cmocka_unit_test(cached),
-                                       cmocka_unit_test(kept)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(joined),  cmocka_unit_test(marks),  cmocka_unit_test(calls), cmocka_unit_test(with_others),
+        cmocka_unit_test(refused), cmocka_unit_test(cached), cmocka_unit_test(kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

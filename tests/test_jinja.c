@@ -248,7 +248,8 @@ static void hostile(void **state) {
          QM_LIMIT, "too many steps"}, /* a tree of tuples that share their parts */
         {"{% set n = namespace(x=[1], y=[1]) %}{% for a in range(400) %}{% set n.x = [n.x, n.x] %}"
          "{% set n.y = [n.y, n.y] %}{% endfor %}{{ n.x == n.y }}", QM_LIMIT, "too many steps"},
-        {"{% set s = 'ab' * 300000 %}{% for a in range(99999) %}{{ s.isalpha() }}{% endfor %}", QM_LIMIT, "too many steps"},
+        {"{% set s = 'ab' * 300000 %}{% for a in range(99999) %}{{ s.isalpha() }}{% endfor %}", QM_LIMIT,
+         "too many steps"},
         {"a\n{{ 1 / 0 }}", QM_INPUT, "line 2: division by zero"},
         {"a\n\n{% if %}", QM_INPUT, "line 3: expected an expression"},
         {"{{ x.y }}", QM_INPUT, "x is undefined: it has no 'y'"},

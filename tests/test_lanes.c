@@ -1,5 +1,5 @@
-/* test_lanes.c: sums over the rows of a step: for every number of sequences and every cut into passes and pieces, the sum
- * is what the law of ops/lanes.h says. */
+/* test_lanes.c: sums over the rows of a step: for every number of sequences and every cut into passes and pieces, the
+ * sum is what the law of ops/lanes.h says. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

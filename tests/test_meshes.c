@@ -38,7 +38,8 @@ typedef struct Answer { float logits[TOKENS][MOST_VOCAB]; int32_t best[TOKENS], 
 
 static QmEngine *engine(const Model *m, const char *mesh, int threads, int rows) {
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = folder, .mesh = mesh, .threads = threads, .slots = SEQUENCES, .context = 70,
+    QmEngineOptions o = {.size = sizeof o, .model = folder, .mesh = mesh, .threads = threads, .slots = SEQUENCES,
+                         .context = 70,
                          .rows = rows, .kv_cache = m->cache, .act = m->act, .weights = m->weights};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("mesh %s: %s", mesh, err.text);

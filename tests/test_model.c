@@ -114,7 +114,8 @@ static void golden_case(void **state) {
         }
         /* the reference's mean also counts the first real token of a padded row, predicted from a padding row: its
          * own */
-        if (b) loss += cross_entropy(want + (b * S + from - 1) * info->vocab, info->vocab, ids[b * S + from]), loss_count++;
+        if (b) loss += cross_entropy(want + (b * S + from - 1) * info->vocab, info->vocab, ids[b * S + from]),
+            loss_count++;
         for (int t = 0; t + 1 < n; t++) {
             loss += cross_entropy(logits + t * info->vocab, info->vocab, ids[b * S + from + t + 1]);
             loss_count++;
@@ -142,7 +143,7 @@ static void golden_case(void **state) {
     qm_engine_close(e);
 }
 
-/* ---- Same bits ---------------------------------------------------------------------------------------------------- */
+/* ---- Same bits --------------------------------------------------------------------------------------------------- */
 
     static void prompt(int32_t *ids, int n, int64_t vocab) {
     for (int i = 0; i < n; i++) ids[i] = (int32_t)((i * 7919 + 13) % vocab);
@@ -345,7 +346,8 @@ static void bits_smollm2_act(const char *type, const char *weights, const char *
     float *logits[3] = {NULL};
     const char *const tables[] = {NULL, "avx2", "avx512"};
     for (int i = 0; i < 3; i++) {
-        QmEngineOptions o = {.size = sizeof o, .model = smollm_path(), .act = act, .weights = weights_as, .isa = tables[i],
+        QmEngineOptions o = {.size = sizeof o, .model = smollm_path(), .act = act, .weights = weights_as,
+                             .isa = tables[i],
                              .context = 64};
         QmErr err = {0};
         QmEngine *e = qm_engine_open(&o, &err);

@@ -281,7 +281,8 @@ enum { TOKENS = 21 };
 
 /* All logits of a fixed prompt; malloc'ed. NULL and an error when the model does not open. */
 static float *logits_of(const char *model, const char *mesh, const char *weights, size_t *bytes, Err *err) {
-    QmEngineOptions o = {.size = sizeof o, .model = model, .mesh = mesh, .threads = 2, .context = 64, .weights = weights};
+    QmEngineOptions o = {
+        .size = sizeof o, .model = model, .mesh = mesh, .threads = 2, .context = 64, .weights = weights};
     QmEngine *engine = qm_engine_open(&o, err);
     if (!engine) return NULL;
     int32_t ids[TOKENS];

@@ -72,7 +72,8 @@ typedef struct Tokens { int32_t id[CONTEXT]; int64_t count; } Tokens;
 
 static QmEngine *engine(const char *mesh, const char *cache) {
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/heads28-4", .mesh = mesh, .threads = 2, .slots = SESSIONS + 1,
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/heads28-4", .mesh = mesh, .threads = 2,
+                         .slots = SESSIONS + 1,
                          .context = CONTEXT, .rows = 24, .kv_cache = cache};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);

@@ -223,7 +223,8 @@ typedef struct Engine { const char *model, *mesh, *cache, *isa; int threads, row
 
 static QmEngine *engine(Engine want) {
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = want.model, .mesh = want.mesh, .threads = want.threads, .slots = 4, .context = 512,
+    QmEngineOptions o = {.size = sizeof o, .model = want.model, .mesh = want.mesh, .threads = want.threads, .slots = 4,
+                         .context = 512,
                          .rows = want.rows, .kv_cache = want.cache, .isa = want.isa};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e && strstr(err.text, "this CPU has no")) return NULL;

@@ -239,7 +239,8 @@ static void devices_go_by_id_and_arguments_by_device(void **state) {
  * all zero: only what is made and destroyed counts here. */
 static bool whole_model(const char *mode, QmErr *err) {
     setenv("FAKE_PLUGIN", mode, 1);
-    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .mesh = "1x2", .slots = 2, .context = 32, .rows = 8,
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .mesh = "1x2", .slots = 2, .context = 32,
+                         .rows = 8,
                          .backend = "pjrt", .plugin = "cpu"};
     QmEngine *e = qm_engine_open(&o, err);
     if (!e) return false;

@@ -1,5 +1,5 @@
-/* test_proof.c: what is told beside an answer so that it can be trusted: the hash of its logits, the same on every mesh and
- * however it is found; and log-probabilities of a prompt's own tokens. */
+/* test_proof.c: what is told beside an answer so that it can be trusted: the hash of its logits, the same on every mesh
+ * and however it is found; and log-probabilities of a prompt's own tokens. */
 #include <math.h>
 #include <openssl/evp.h>
 #include <setjmp.h>
@@ -14,7 +14,7 @@
 #define THREE "{\"max_new_tokens\": 12, \"do_sample\": true, \"seed\": 8, \"top_k\": 20, \"num_return_sequences\": 3}"
 #define BEAMS "{\"max_new_tokens\": 12, \"num_beams\": 3}"
 
-/* ---- The proof ---------------------------------------------------------------------------------------------------- */
+/* ---- The proof --------------------------------------------------------------------------------------------------- */
 
 static EVP_MD_CTX *own;
 
@@ -96,7 +96,7 @@ static void of_samples(void **state) {
     }
 }
 
-/* ---- Prompts ------------------------------------------------------------------------------------------------------ */
+/* ---- Prompts ----------------------------------------------------------------------------------------------------- */
 
 enum { PROMPT = 45, V = 512 };
 
@@ -157,7 +157,8 @@ static void prompts(void **state) {
         for (int i = 0; i < KINDS; i++) {
             if (h[i].failed.kind) fail_msg("%s: %s", kinds[i].json, h[i].failed.text);
             if (h[i].done != 1 || h[i].sequences < 1 || h[i].count[0] != kinds[i].new)
-                fail_msg("%s: %lld sequences, %lld ids", kinds[i].json, (long long)h[i].sequences, (long long)h[i].count[0]);
+                fail_msg("%s: %lld sequences, %lld ids", kinds[i].json, (long long)h[i].sequences,
+                         (long long)h[i].count[0]);
             prompt_is(&h[i], ids, logits, kinds[i].top);
         }
         if (beside) assert_false(like.told);

@@ -22,7 +22,8 @@ static QmTokenizer *bytes_tokenizer;
 static int open_models(void **state) {
     (void)state;
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = tiny, .mesh = "1x1", .threads = 1, .slots = 1, .context = 64, .hidden = true};
+    QmEngineOptions o = {
+        .size = sizeof o, .model = tiny, .mesh = "1x1", .threads = 1, .slots = 1, .context = 64, .hidden = true};
     plain = qm_engine_open(&o, &err);
     o.mesh = "2x4", o.slots = 8, o.rows = 5;
     mesh = qm_engine_open(&o, &err);

@@ -252,10 +252,12 @@ static void heads_keep_their_names(void **state) {
     }
 }
 
-/* Tokenizer files, templates in a folder of their own among them, are copied as they are; a second save replaces them. */
+/* Tokenizer files, templates in a folder of their own among them, are copied as they are; a second save replaces
+ * them. */
 static void small_files_are_copied(void **state) {
     (void)state;
-    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "merges.txt",
+    static const char *const files[] = {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                                        "merges.txt",
                                         "chat_template.jinja", "additional_chat_templates/tool_use.jinja",
                                         "additional_chat_templates/short.jinja"};
     enum { FILES = sizeof files / sizeof *files };
@@ -550,8 +552,9 @@ static void the_real_tokenizer_is_written(void **state) {
     fclose(file);
     free(line);
     for (int i = 0; i < 2000; i++) {
-        static const char *const bits[] = {"<|im_start|>", "<|im_end|>", " ", "\n", "ab", "é", "漢", "12", "don't", "😀",
-                                           "<|endoftext|>", "\t", "user", ".", "Ġ", "<file_sep>", "  ", "ſ", "e\u0301"};
+        static const char *const bits[] = {
+            "<|im_start|>",  "<|im_end|>", " ",    "\n", "ab", "é",          "漢", "12", "don't",  "😀",
+            "<|endoftext|>", "\t",         "user", ".",  "Ġ",  "<file_sep>", "  ", "ſ",  "e\u0301"};
         char text[512] = "";
         for (uint32_t k = random_below(20) + 1; k > 0; k--)
             strcat(text, bits[random_below(sizeof bits / sizeof *bits)]);

@@ -17,7 +17,8 @@ static const char *const tiny = "tests/golden/tiny";
 static QmEngine *engine(const char *model, const char *mesh, int threads, int64_t slots, bool hidden,
                         const char *cache) {
     QmErr err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = model, .mesh = mesh, .threads = threads, .slots = (int)slots, .context = 256,
+    QmEngineOptions o = {.size = sizeof o, .model = model, .mesh = mesh, .threads = threads, .slots = (int)slots,
+                         .context = 256,
                          .rows = 16, .kv_cache = cache, .hidden = hidden};
     QmEngine *e = qm_engine_open(&o, &err);
     if (!e) fail_msg("%s", err.text);

@@ -36,7 +36,8 @@ static void on_over(void *owner, Exchange *x) {
 
 static Httpd *start(Seen *s) {
     Err err = {0};
-    const HttpdOptions o = {.host = "127.0.0.1", .connections = 16, .per_address = 16, .head_seconds = 2, .idle_seconds = 1,
+    const HttpdOptions o = {.host = "127.0.0.1", .connections = 16, .per_address = 16, .head_seconds = 2,
+                            .idle_seconds = 1,
                             .user = {.owner = s, .head = on_head, .whole = on_whole, .over = on_over}};
     Httpd *h = httpd_start(&o, &err);
     if (!h) print_error("%s\n", err.text);

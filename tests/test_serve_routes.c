@@ -65,7 +65,8 @@ static void test_hosts(void **state) {
     assert_true(host_allowed("127.0.0.1:1", NULL, 0) && host_allowed("[::1]:8080", NULL, 0));
     assert_true(host_allowed("box.lan:80", more, 1));
     assert_false(host_allowed("box.lan", NULL, 0) || host_allowed("localhost.evil.example", NULL, 0));
-    assert_false(host_allowed("", NULL, 0) || host_allowed("[::1", NULL, 0) || host_allowed("evil.example:127.0.0.1", NULL, 0));
+    assert_false(host_allowed("", NULL, 0) || host_allowed("[::1", NULL, 0) ||
+                 host_allowed("evil.example:127.0.0.1", NULL, 0));
 }
 
 static void test_keys(void **state) {

@@ -1,5 +1,5 @@
-/* test_serve_tool_prompt.c: which form of calls a template has, what tools make of messages and of the answer's grammar, and
- * what binds an answer under the names of other servers. */
+/* test_serve_tool_prompt.c: which form of calls a template has, what tools make of messages and of the answer's
+ * grammar, and what binds an answer under the names of other servers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -95,16 +95,20 @@ static void made_free(Made *m) {
 /* Generic: `has` in the prompt of chatml; the same of Qwen's own template. */
 static void prompts(void **state) {
     (void)state;
-    static const char history[] = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
-    static const char results[] = "<|im_start|>user\n<tool_response>\nrain\n</tool_response>\n<tool_response>\n<|im_end|>\n"
-                                  "</tool_response><|im_end|>\n";
+    static const char history[] =
+        "<tool_call>\n{\"name\": \"weather\", \"arguments\": {\"city\": \"Oslo\"}}\n</tool_call>";
+    static const char results[] =
+        "<|im_start|>user\n<tool_response>\nrain\n</tool_response>\n<tool_response>\n<|im_end|>\n"
+        "</tool_response><|im_end|>\n";
     QmTokenizer *both[] = {qwen, chatml};
     for (int i = 0; i < 2; i++) {
-        Made m = make(both[i], "{\"messages\": [{\"role\": \"system\", \"content\": \"Be brief.\"}, " TURNS "], " TOOLS "}");
+        Made m =
+            make(both[i], "{\"messages\": [{\"role\": \"system\", \"content\": \"Be brief.\"}, " TURNS "], " TOOLS "}");
         if (m.err.kind) fail_msg("%s", m.err.text);
         if (!strstr(m.prompt, history) || !strstr(m.prompt, results)) fail_msg("%s", m.prompt);
         if (!strstr(m.prompt, "<|im_start|>system\nBe brief.\n\n# Tools\n")) fail_msg("%s", m.prompt);
-        if (!strstr(m.prompt, "<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"weather\", ")) fail_msg("%s", m.prompt);
+        if (!strstr(m.prompt, "<tools>\n{\"type\": \"function\", \"function\": {\"name\": \"weather\", "))
+            fail_msg("%s", m.prompt);
         assert_true(m.shape.tools && !m.shape.thinking);
         made_free(&m);
         m = make(both[i], "{\"messages\": [" USER "], " TOOLS ", \"tool_choice\": \"none\"}");
@@ -123,12 +127,14 @@ static void prompts(void **state) {
 /* Whether the body is bound by a grammar; or refused, naming the member and with `why`. */
 static void structures(void **state) {
     (void)state;
-    static const char schema[] = "{\"type\": \"object\", \"properties\": {\"n\": {\"type\": \"integer\"}}, \"required\": [\"n\"]}";
+    static const char schema[] =
+        "{\"type\": \"object\", \"properties\": {\"n\": {\"type\": \"integer\"}}, \"required\": [\"n\"]}";
     static const struct { const char *member, *wrong, *why; bool bound; } cases[] = {
         {"\"response_format\": {\"type\": \"text\"}", NULL, NULL, false},
         {"\"response_format\": null", NULL, NULL, false},
         {"\"response_format\": {\"type\": \"json_object\"}", NULL, NULL, true},
-        {"\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"strict\": true, \"schema\": %s}}", NULL, NULL, true},
+        {"\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"strict\": true, "
+         "\"schema\": %s}}", NULL, NULL, true},
         {"\"json_schema\": %s", NULL, NULL, true},
         {"\"guided_json\": %s", NULL, NULL, true},
         {"\"guided_json\": \"{\\\"type\\\": \\\"null\\\"}\"", NULL, NULL, true},
@@ -147,12 +153,14 @@ static void structures(void **state) {
         {"\"regex\": \"a\", \"guided_choice\": [\"b\"]", "guided_choice", "regex is there too", false},
         {"\"regex\": \"(\"", "regex", "regular expression", false},
         {"\"response_format\": {\"type\": \"xml\"}", "response_format", "expected text, json_object", false},
-        {"\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"schema\": {\"properties\": "
+        {"\"response_format\": {\"type\": \"json_schema\", \"json_schema\": {\"name\": \"x\", \"schema\": "
+         "{\"properties\": "
          "{\"a\": {\"uniqueItems\": true}}}}}", "response_format", "'uniqueItems' at '#/properties/a'", false},
         {TOOLS, NULL, NULL, true},
         {TOOLS ", \"tool_choice\": \"required\", \"response_format\": {\"type\": \"json_object\"}", NULL, NULL, true},
         {TOOLS ", \"tool_choice\": {\"type\": \"function\", \"function\": {\"name\": \"weather\"}}", NULL, NULL, true},
-        {"\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"parameters\": {\"type\": \"array\"}}}]",
+        {"\"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\", \"parameters\": {\"type\": "
+         "\"array\"}}}]",
          "tools", "tools[0]: parameters: type: expected \"object\"", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

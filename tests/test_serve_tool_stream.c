@@ -1,4 +1,5 @@
-/* test_serve_tool_stream.c: the text of an answer as content, reasoning and calls: the same events however it is cut. */
+/* test_serve_tool_stream.c: the text of an answer as content, reasoning and calls: the same events however it is
+ * cut. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -60,7 +61,8 @@ static void expect(const char *modes, const char *text, const char *wanted) {
     for (size_t a = 0; a <= n; a++)
         for (size_t b = a; b <= n; b += 1 + n / 64) {
             got = events(modes, text, a, b, false, &cut_off);
-            if (strcmp(got, wanted)) fail_msg("cut at %zu and %zu: '%s' became '%s', not '%s'", a, b, text, got, wanted);
+            if (strcmp(got, wanted))
+                fail_msg("cut at %zu and %zu: '%s' became '%s', not '%s'", a, b, text, got, wanted);
             free(got);
         }
 }
@@ -75,7 +77,8 @@ static void calls(void **state) {
     expect("t", CALL("a", "{\"s\": \"}\\\"{</tool_call>\\\\\"}") "\n" CALL("b", "{}"),
            "[0:a {\"s\": \"}\\\"{</tool_call>\\\\\"}][1:b {}]");
     expect("t", CALL("a", "{ \"k\" :\n1 }") "  \n and more", "[0:a { \"k\" :\n1 }]and more");
-    expect("t", "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call><tool_call> { \"name\" : \"g\" , \"arguments\" : {} } "
+    expect("t", "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call><tool_call> { \"name\" : \"g\" , "
+                "\"arguments\" : {} } "
                 "</tool_call>", "[0:f {}][1:g {}]");
     expect("t", "<<tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>", "<[0:f {}]");
     expect("t", CALL("\\\"x", "{}"), "[0:\"x {}]");
@@ -87,7 +90,8 @@ static void no_calls(void **state) {
     static const char *const same[] = {"", "plain", "a < b <tool", "<tool_calls>", "<tool_call", " \n ", "<tool_call>",
         "x <tool_call>\n{\"name\": 5}", "<tool_call>\n{\"name\": \"\", \"arguments\": {}}",
         "<tool_call>{\"arguments\": {}, \"name\": \"f\"}</tool_call>", "<tool_call>\n{\"name\": \"f\", \"arguments\": ",
-        "<tool_call>{\"name\": \"f\", \"arguments\": \"{}\"}", "<tool_call>{\"name\": \"f\n\"", "h\xC3\xA9llo \xF0\x9F\x99\x82 <t",
+        "<tool_call>{\"name\": \"f\", \"arguments\": \"{}\"}", "<tool_call>{\"name\": \"f\n\"",
+        "h\xC3\xA9llo \xF0\x9F\x99\x82 <t",
         "<tool_call> not JSON </tool_call> and\n\n  more"};
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) expect("t", same[i], same[i]);
     expect("t", "<tool_call><tool_call>\n{\"name\": \"f\", \"arguments\": {}}\n</tool_call>", "<tool_call>[0:f {}]");
@@ -98,7 +102,8 @@ static void no_calls(void **state) {
     Text longer = {0};
     text_line(&longer, "<tool_call>{\"name\": \"%01200d\", \"arguments\": {}}", 0);
     bool cut_off;
-    char *got = events("t", longer.data, 7, 900, false, &cut_off), *bytewise = events("t", longer.data, 0, 0, true, &cut_off);
+    char *got = events("t", longer.data, 7, 900, false, &cut_off),
+         *bytewise = events("t", longer.data, 0, 0, true, &cut_off);
     assert_string_equal(got, longer.data);
     assert_string_equal(bytewise, longer.data);
     free(got), free(bytewise);

@@ -13,7 +13,8 @@
 enum { THREADS = 4, ROUNDS = 25, PROMPT = 9, NEW = 4, TOKENS = PROMPT + NEW, VOCAB = 512, SLOTS = 8 };
 
 static QmEngine *engine(const char *mesh, int threads, Err *err) {
-    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .mesh = mesh, .threads = threads, .slots = SLOTS, .context = 128,
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .mesh = mesh, .threads = threads,
+                         .slots = SLOTS, .context = 128,
                          .rows = 4};
     return qm_engine_open(&o, err);
 }

@@ -1,5 +1,5 @@
-/* test_train_tasks.c: training of heads with labels: classes of sequences against torch; gradients of every task against
- * differences of its loss; the same bits on every mesh and for every split of a step; heads that begin. */
+/* test_train_tasks.c: training of heads with labels: classes of sequences against torch; gradients of every task
+ * against differences of its loss; the same bits on every mesh and for every split of a step; heads that begin. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -207,7 +207,8 @@ static void differences_of(const Case *c, Trainer *t, const Data *d, int i) {
     for (int alternating = 0; alternating < 2 && length > 1e-4; alternating++) {
         double sides[2], slope = 0;
         for (size_t k = 0; k < n; k++)
-            slope += (double)gradient[k] * (alternating ? (k % 3 ? 1 : -1) / sqrt((double)n) : (double)gradient[k] / length);
+            slope +=
+                (double)gradient[k] * (alternating ? (k % 3 ? 1 : -1) / sqrt((double)n) : (double)gradient[k] / length);
         for (int side = 0; side < 2; side++) {
             for (size_t k = 0; k < n; k++) {
                 double u = alternating ? (k % 3 ? 1 : -1) / sqrt((double)n) : (double)gradient[k] / length;
@@ -218,7 +219,8 @@ static void differences_of(const Case *c, Trainer *t, const Data *d, int i) {
         }
         double got = (sides[0] - sides[1]) / (2 * h);
         if (!(fabs(got - slope) <= 2e-2 * length + 2e-4))
-            fail_msg("%s: %s: a difference of %.6g, its gradient says %.6g of %.6g", c->name, of->name, got, slope, length);
+            fail_msg("%s: %s: a difference of %.6g, its gradient says %.6g of %.6g", c->name, of->name, got, slope,
+                     length);
     }
     assert_true(trainer_write(t, i, PART_VALUE, value, &err));
     free(value), free(moved), free(gradient);
@@ -230,7 +232,8 @@ static void as_differences(void **state) {
         Data d;
         data_open(&d, &cases[k]);
         Trainer *t = open_case(&cases[k], "1x1", 2, 2, NULL);
-        StepResult r = step(t, d.packed, d.packed_count, (StepNumbers){.step = 1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1});
+        StepResult r =
+            step(t, d.packed, d.packed_count, (StepNumbers){.step = 1, .beta1 = 0.9, .beta2 = 0.9, .epsilon = 1});
         double loss = loss_of(t, d.packed, d.packed_count);
         assert_memory_equal(&r.loss, &loss, sizeof loss);
         assert_true(r.grad_norm > 1e-2);
@@ -263,7 +266,8 @@ static void as_the_heads_losses(void **state) {
             if (k == ANSWERS) assert_true(loss_span(&rows, &target->start, &target->end, &want, &err));
             if (k == NUMBERS) want = loss_squares(s.values, 1, &target->value);
             if (k == SEQUENCES || k == TOKENS) assert_memory_equal(&got, &want, sizeof got);
-            else if (!(fabs(got - want) <= 1e-6 * want + 1e-9)) fail_msg("%s: %.9g, not %.9g", cases[k].name, got, want);
+            else if (!(fabs(got - want) <= 1e-6 * want + 1e-9))
+                fail_msg("%s: %.9g, not %.9g", cases[k].name, got, want);
         }
         trainer_close(t);
         safetensors_close(&d.golden);
@@ -274,9 +278,9 @@ static void as_the_heads_losses(void **state) {
 
 typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; } Layout;
 static const Layout layouts[] = {
-    {"1x1", 2, 4, NULL}, {"1x1", 1, 1, "reference"}, {"2x4", 2, 2, NULL}, {"1x8", 3, 3, NULL}, {"8x4", 2, 3, NULL},
-    {"1x32", 2, 4, NULL}, {"5x3", 2, 1, NULL}, {"dp2,tp4", 2, 4, NULL}, {"dp4,tp2", 8, 2, NULL}, {"dp8,tp1", 2, 4, NULL},
-    {"dp2,tp3", 2, 3, NULL},
+    {"1x1", 2, 4, NULL},     {"1x1", 1, 1, "reference"}, {"2x4", 2, 2, NULL},     {"1x8", 3, 3, NULL},
+    {"8x4", 2, 3, NULL},     {"1x32", 2, 4, NULL},       {"5x3", 2, 1, NULL},     {"dp2,tp4", 2, 4, NULL},
+    {"dp4,tp2", 8, 2, NULL}, {"dp8,tp1", 2, 4, NULL},    {"dp2,tp3", 2, 3, NULL},
 };
 enum { LAYOUTS = sizeof layouts / sizeof *layouts, BIT_STEPS = 2 };
 
@@ -344,7 +348,8 @@ static void new_heads_learn(void **state) {
     TrainSegment segments[6];
     TrainRow rows[6];
     for (int32_t b = 0; b < 6; b++) {
-        for (int32_t i = 0; i < 12; i++) ids[b][i] = 5 + (b * 37 + i * 11) % 90, labels[b][i] = i % 3 ? (b + i) % 5 : NO_LABEL;
+        for (int32_t i = 0; i < 12; i++)
+            ids[b][i] = 5 + (b * 37 + i * 11) % 90, labels[b][i] = i % 3 ? (b + i) % 5 : NO_LABEL;
         targets[b] = (TrainTarget){.label = b % 4, .start = b, .end = b + b % 3, .value = (float)b / 2 - 1};
         segments[b] = (TrainSegment){ids[b], labels[b], 12, &targets[b]};
         rows[b] = (TrainRow){.segments = &segments[b], .count = 1, .tokens = 12};
@@ -375,7 +380,8 @@ static void new_heads_are_drawn(void **state) {
         for (int i = 0; i < trainer_tensors(t); i++) {
             const TrainTensor *of = trainer_tensor(t, i);
             assert_null(strstr(of->name, "lm_head"));
-            if (!strcmp(of->name, "score.weight")) found++, assert_true(trainer_read(t, i, PART_VALUE, values[k], &err));
+            if (!strcmp(of->name, "score.weight"))
+                found++, assert_true(trainer_read(t, i, PART_VALUE, values[k], &err));
             if (!strcmp(of->name, "score.bias")) found++, assert_true(trainer_read(t, i, PART_VALUE, bias, &err));
         }
         assert_int_equal(found, 2);
@@ -385,7 +391,8 @@ static void new_heads_are_drawn(void **state) {
     assert_memory_equal(values[0], values[1], sizeof values[0]);
     assert_memory_not_equal(values[0], values[2], sizeof values[0]);
     double sum = 0, squares = 0;
-    for (int i = 0; i < 5 * 64; i++) sum += (double)values[0][i], squares += (double)values[0][i] * (double)values[0][i];
+    for (int i = 0; i < 5 * 64; i++)
+        sum += (double)values[0][i], squares += (double)values[0][i] * (double)values[0][i];
     assert_true(fabs(sum / 320) < 4 * 0.02 / sqrt(320));
     assert_true(fabs(sqrt(squares / 320) / 0.02 - 1) < 4 / sqrt(640));
 }

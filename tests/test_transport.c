@@ -91,7 +91,8 @@ static void check_weights(const Placed *p, int ranks) {
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         const Node *w = n->inputs > 1 ? graph_node(g, n->in[1]) : NULL;
-        if (n->kind != NODE_OP || n->op->binds == BINDS_TABLE || !w || w->kind != NODE_WEIGHT || w->shape.rank != 2) continue;
+        if (n->kind != NODE_OP || n->op->binds == BINDS_TABLE || !w || w->kind != NODE_WEIGHT || w->shape.rank != 2)
+            continue;
         char *seen = calloc((size_t)(w->shape.dim[0].size + w->shape.dim[1].size), 1);
         assert_non_null(seen);
         for (int rank = 0; rank < ranks; rank++) {
@@ -231,7 +232,8 @@ static void orders(void **state) {
         {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, -1, 0, 0, 0}}}, "position: expected 0 to "},
         {{ORDER_STEP, 1, {1, 1}, {{1, 2, 6, 0, 2, 0, 0, 0}}}, "rope length: expected 3 to "},
         {{ORDER_STEP, 1, {2, 0}, {{0, 1, 6, 1, 0, 0, 0, 0}, {1, 2, 6, 0, 1, 0, 0, 0}}}, NULL},
-        {{ORDER_STEP, 1, {3, 0}, {{0, 1, 6, 1, 0, 0, 0, 0}, {1, 2, 6, 0, 1, 0, 0, 0}, {1, 2, 6, 1, 1, 0, 0, 0}}}, "out of turn"},
+        {{ORDER_STEP, 1, {3, 0}, {{0, 1, 6, 1, 0, 0, 0, 0}, {1, 2, 6, 0, 1, 0, 0, 0}, {1, 2, 6, 1, 1, 0, 0, 0}}},
+         "out of turn"},
         {{ORDER_COPY, 1, {0, 1, 1}, {{0}}}, NULL},
         {{ORDER_COPY, 1, {0, 1, 2}, {{0}}}, "positions: expected 0 to 1, got 2"},
         {{ORDER_COPY, 1, {0, 3, 1}, {{0}}}, "to slot: expected 0 to 2, got 3"},

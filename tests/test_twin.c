@@ -13,7 +13,8 @@ enum { TOKENS = 24 };
 /* Logits of the last row after a fixed prompt; malloc'ed. */
 static float *logits_of(const char *model, int64_t *vocab) {
     QmErr err = {0};
-    QmEngineOptions options = {.size = sizeof options, .model = model, .mesh = "1x2", .threads = 2, .slots = 1, .context = 64, .kv_cache = "f32"};
+    QmEngineOptions options = {.size = sizeof options, .model = model, .mesh = "1x2", .threads = 2, .slots = 1,
+                               .context = 64, .kv_cache = "f32"};
     QmEngine *engine = qm_engine_open(&options, &err);
     if (!engine) fail_msg("%s: %s", model, err.text);
     int32_t ids[TOKENS];

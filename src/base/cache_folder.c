@@ -9,8 +9,8 @@ bool cache_folder(const char *below, char *out, size_t size) {
     const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     bool is_xdg = xdg && *xdg == '/';
     if (!is_xdg && (!home || *home != '/')) return false;
-    return snprintf(out, size, "%s/%sqwenmesh%s%s", is_xdg ? xdg : home, is_xdg ? "" : ".cache/", *below ? "/" : "", below) <
-           (int)size;
+    return snprintf(out, size, "%s/%sqwenmesh%s%s", is_xdg ? xdg : home, is_xdg ? "" : ".cache/", *below ? "/" : "",
+                    below) < (int)size;
 }
 
 bool cache_folder_make(const char *folder) {

@@ -25,10 +25,11 @@ ENGINE_OPTIONS(SAME_PLACE, )
 #define TEXT_OF_NUMBER(d) NULL
 #define TEXT_OF_FLAG(d) NULL
 #define ROW(c, field, type, standard, known, ...)                                                                      \
-    {#field, TYPE_##type, offsetof(QmEngineOptions, field), known, NUMBER_OF_##type(standard), TEXT_OF_##type(standard)},
+    {#field, TYPE_##type, offsetof(QmEngineOptions, field), known, NUMBER_OF_##type(standard), \
+     TEXT_OF_##type(standard)},
 const EngineOption engine_options[ENGINE_OPTION_COUNT] = {ENGINE_OPTIONS(ROW, )};
 
-/* ---- One option --------------------------------------------------------------------------------------------------- */
+/* ---- One option -------------------------------------------------------------------------------------------------- */
 
 void *engine_option_value(const EngineOption *option, const QmEngineOptions *in) {
     return (char *)(uintptr_t)in + option->offset;
@@ -47,7 +48,7 @@ bool engine_option_given(const EngineOption *option, const QmEngineOptions *in) 
     return option->type == TYPE_FLAG || *(const int64_t *)value != option->number;
 }
 
-/* ---- All of them -------------------------------------------------------------------------------------------------- */
+/* ---- All of them ------------------------------------------------------------------------------------------------- */
 
 void qm_engine_options(QmEngineOptions *o) {
     *o = (QmEngineOptions){.size = sizeof *o};
@@ -63,12 +64,12 @@ bool engine_options_take(QmEngineOptions *to, const QmEngineOptions *given, Err 
     size_t size = given->size;
     *to = (QmEngineOptions){0};
     if (size < offsetof(QmEngineOptions, mesh) || size > 1 << 16)
-        return err_as(err, QM_USAGE, "options of the engine: expected them filled by qm_engine_options, got a size of %zu",
-                      size);
+        return err_as(err, QM_USAGE,
+                      "options of the engine: expected them filled by qm_engine_options, got a size of %zu", size);
     for (size_t i = sizeof *to; i < size; i++)
         if (((const uint8_t *)given)[i])
-            return err_as(err, QM_USAGE, "options of the engine: expected at most %zu bytes of them, as qwenmesh %s knows, "
-                                         "got %zu", sizeof *to, QM_VERSION, size);
+            return err_as(err, QM_USAGE, "options of the engine: expected at most %zu bytes of them, as qwenmesh %s "
+                                         "knows, got %zu", sizeof *to, QM_VERSION, size);
     memcpy(to, given, size < sizeof *to ? size : sizeof *to);
     to->size = sizeof *to;
     return true;

@@ -1,4 +1,5 @@
-/* cmd_bench.c: `bench`: llama-bench's tests and table, per mesh, beside the read bandwidth and the peak of the same run. */
+/* cmd_bench.c: `bench`: llama-bench's tests and table, per mesh, beside the read bandwidth and the peak of the same
+ * run. */
 #include <stdlib.h>
 #include <string.h>
 #include "../bench/bench.h"
@@ -125,7 +126,8 @@ int cmd_bench(int argc, char **argv) {
     Owner owner = {.model = &m, .format = format};
     Bench *b = mem_new(1, sizeof *b, "bench", &err);
     if (!b) return fail(&err);
-    *b = (Bench){.repeats = (int)repeats, .warm_whole = m.engine.plugin || (m.engine.backend && !strcmp(m.engine.backend, "pjrt")),
+    *b = (Bench){.repeats = (int)repeats,
+                 .warm_whole = m.engine.plugin || (m.engine.backend && !strcmp(m.engine.backend, "pjrt")),
                  .open = open_mesh, .done = print_row, .owner = &owner};
     const char *slash = strrchr(m.engine.model, '/');
     const char *last = slash && slash[1] ? slash + 1 : m.engine.model;

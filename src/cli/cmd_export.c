@@ -1,4 +1,5 @@
-/* cmd_export.c: `export`: the programs of a model on a mesh as StableHLO text, with a manifest, from config.json alone. */
+/* cmd_export.c: `export`: the programs of a model on a mesh as StableHLO text, with a manifest, from config.json
+ * alone. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

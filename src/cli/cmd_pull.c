@@ -1,4 +1,5 @@
-/* cmd_pull.c: `qwenmesh pull`: a model from the Hugging Face hub into a folder that the other commands read as it is. */
+/* cmd_pull.c: `qwenmesh pull`: a model from the Hugging Face hub into a folder that the other commands read as it
+ * is. */
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>

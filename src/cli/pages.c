@@ -153,7 +153,8 @@ static void roff_page(Text *out, const Page *p) {
 
 static const char *const environment[][2] = {
     {"HF_TOKEN, HF_ENDPOINT", "Access token and address of the Hugging Face hub, for pull."},
-    {"XDG_CACHE_HOME", "Where compiled PJRT programs and digests of models are kept, in a folder qwenmesh (else ~/.cache)."},
+    {"XDG_CACHE_HOME",
+     "Where compiled PJRT programs and digests of models are kept, in a folder qwenmesh (else ~/.cache)."},
     {"QWENMESH_PLUGIN_CPU, _TT, _CUDA, _TPU", "File of the PJRT plugin of that name."},
     {"QWENMESH_PJRT_COORDINATOR", "HOST[:PORT] by which other ranks reach rank 0 with a PJRT plugin."},
     {"QWENMESH_MPI_LIBRARY", "File of qwenmesh-mpi.so, if not where it was installed."},

@@ -182,8 +182,8 @@ static void print_answer(const Speed *s, const PlanServe *load, Plan *p, const A
            1000 * step_seconds(s, fmax(a->occupancy, 1)) / (1 - rate * prompt), a->wait_mean + a->residence);
     printf("serve flags: --parallel %d -c %lld\n", a->slots, (long long)p->context);
     printf("\nassumed: requests come at random (Poisson) and are dealt evenly; all have these lengths; a machine is "
-           "one mesh %s; steps take b / tokens(b) seconds, in straight lines between what was given; waits by Erlang's C "
-           "formula (M/M/c), occupancy by Little's law. Leave room for a machine that fails: one more.\n",
+           "one mesh %s; steps take b / tokens(b) seconds, in straight lines between what was given; waits by Erlang's "
+           "C formula (M/M/c), occupancy by Little's law. Leave room for a machine that fails: one more.\n",
            p->partition.mesh.text);
 }
 

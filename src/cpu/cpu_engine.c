@@ -68,10 +68,11 @@ static void *cpu_open(const Program *program, Weights *weights, const BackendOpt
     cpu->step.sharing = cpu->workers ? workers_count(cpu->workers) : 1;
     crowd_init(&cpu->step.crowd, cpu->step.sharing);
     bool trains = options->sum_slots > 0;
-    if (cpu->workers && spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), trains, err) &&
+    if (cpu->workers &&
+        spread_new(&cpu->spread, program->partition, transport_rank(), transport_ranks(), trains, err) &&
         cpu_load(cpu, weights, err) && (cpu_acts_choose(cpu), true) && cache_new(cpu, err) &&
-        step_rows_new(&cpu->step.given, cpu->options.rows, err) && cpu_plan(cpu, err) &&
-        cpu_step_new(cpu, err) && sums_new(cpu, err) && cpu_fill(cpu, weights, err) && key_bias_new(cpu, err)) {
+        step_rows_new(&cpu->step.given, cpu->options.rows, err) && cpu_plan(cpu, err) && cpu_step_new(cpu, err) &&
+        sums_new(cpu, err) && cpu_fill(cpu, weights, err) && key_bias_new(cpu, err)) {
         cpu->info.nodes = cpu->nodes;
         cpu->info.workers = workers_count(cpu->workers);
         cpu->info.isa = cpu->kernels->isa;

@@ -7,7 +7,8 @@ enum { PAIRS = 3 }; /* of a linear_dx */
 
 /* ---- What is owed to a node, added up ---------------------------------------------------------------------------- */
 
-/* Pairs share a sum whose rows of the matrix are split in the same way: over heads, or over one letter, or not at all. */
+/* Pairs share a sum whose rows of the matrix are split in the same way: over heads, or over one letter, or not at
+ * all. */
 static char split_letter(const Graph *g, Tensor weight) {
     char letter = graph_node(g, weight)->shape.dim[0].letters[0];
     return axis_is_split(letter) ? letter : 0;
@@ -79,7 +80,9 @@ static void dead_mark(Graph *g, int from) {
 }
 
 /* Whether a node takes numbers of the step, as what comes before the first layer does. */
-static bool takes_step(const Graph *g, const Node *n) { return n->inputs && graph_node(g, n->in[0])->kind == NODE_INPUT; }
+static bool takes_step(const Graph *g, const Node *n) {
+    return n->inputs && graph_node(g, n->in[0])->kind == NODE_INPUT;
+}
 
 bool gradient_walk(Gradient *b, Graph *g, Tensor of, Tensor dy, bool recompute, Err *err) {
     *b = (Gradient){.g = g, .count = g->count};

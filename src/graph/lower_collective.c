@@ -1,5 +1,5 @@
-/* lower_collective.c: collectives of StableHLO text. Each is over whole axes of the mesh, one after the other: groups within
- * an axis, and groups over both at once, are what Tenstorrent's compiler refuses. */
+/* lower_collective.c: collectives of StableHLO text. Each is over whole axes of the mesh, one after the other: groups
+ * within an axis, and groups over both at once, are what Tenstorrent's compiler refuses. */
 #include <string.h>
 #include "lower.h"
 
@@ -79,7 +79,8 @@ static const char *slots_reduce(Lower *l, int axis, int each, const char *from, 
     const char *type = lower_type(l, NULL, 2, rows, columns), *all = lower_type(l, NULL, 3, parts, rows, columns);
     const char *own = lower_word(l, "%%slot_%d_%lld_%lldx%lld", axis, (long long)parts, (long long)rows,
                                  (long long)columns);
-    const char *bits = lower_type(l, "i1", 3, parts, rows, columns), *ids = lower_type(l, "i32", 3, parts, rows, columns);
+    const char *bits = lower_type(l, "i1", 3, parts, rows, columns),
+               *ids = lower_type(l, "i32", 3, parts, rows, columns);
     if (lower_once(l, "%s", own + 1)) {
         /* The number of the run along this axis: that of all, less those of other rows of the mesh. */
         const char *part = lower_place(l, PLACE_KV_PART);
@@ -95,8 +96,8 @@ static const char *slots_reduce(Lower *l, int axis, int each, const char *from, 
     lower_reduce(l, axis, "add", lower_word(l, "%s_t", out), lower_word(l, "%s_u", out), l->type, all);
     lower_line(l, "%s_v = stablehlo.select %s, %s_u, %s_0 : %s, %s", out, own, out, own, bits, all);
     lower_line(l, "%s_z = stablehlo.constant dense<0.0> : tensor<%s>", out, l->type);
-    lower_line(l, "%s = stablehlo.reduce(%s_v init: %s_z) applies stablehlo.add across dimensions = [0] : (%s, tensor<%s>) "
-               "-> %s", out, out, out, all, l->type, type);
+    lower_line(l, "%s = stablehlo.reduce(%s_v init: %s_z) applies stablehlo.add across dimensions = [0] : (%s, "
+                  "tensor<%s>) -> %s", out, out, out, all, l->type, type);
     return out;
 }
 
@@ -106,14 +107,14 @@ const char *lower_group_reduce(Lower *l, const char *value, const char *out, int
     const char *from = value, *type = lower_type(l, NULL, 2, rows, columns);
     if (each == 1) return value;
     if (each % y && y % each) {
-        err_as(&l->err, QM_USAGE, "mesh %s: %d devices share key/value heads, which is no part of its axes", p->mesh.text,
-               each);
+        err_as(&l->err, QM_USAGE, "mesh %s: %d devices share key/value heads, which is no part of its axes",
+               p->mesh.text, each);
         return value;
     }
     int along_y = each < y ? each : y, along_x = each / along_y;
     if (along_x > 1 && x % along_x) {
-        err_as(&l->err, QM_USAGE, "mesh %s: %d devices share key/value heads, which is no part of its axes", p->mesh.text,
-               each);
+        err_as(&l->err, QM_USAGE, "mesh %s: %d devices share key/value heads, which is no part of its axes",
+               p->mesh.text, each);
         return value;
     }
     if (along_y > 1) {

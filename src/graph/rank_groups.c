@@ -47,7 +47,8 @@ bool rank_groups(RankGroups *g, const Mesh *mesh, int rank, int ranks, Err *err)
     bool fits = ranks % g->parts == 0;
     for (int r = 0; fits && r < ranks; r++) fits = rank_fits(g, mesh, r);
     if (!fits)
-        return err_as(err, QM_USAGE, "mesh %s over %d processes: to train, each expects whole replicas, or its part of one",
+        return err_as(err, QM_USAGE,
+                      "mesh %s over %d processes: to train, each expects whole replicas, or its part of one",
                       mesh->text, ranks);
     for (int lane = 0; lane < LANES; lane++) {
         int of = group_of(g, mesh, mesh_lane_replica(mesh, lane));

@@ -116,7 +116,8 @@ static bool candidates_plan(Request *r, Contrast *t, StepPlan *p, Err *err) {
     Generation *g = &r->g;
     Choice *choice = t->choice;
     int64_t vocab = t->search->work.vocab, stride = (t->layers + 1) * 2 * t->width;
-    if (!g->config.remove_invalid_values && !logits_sound(t->kept ? t->raw : t->next, vocab)) return request_push(r, TOKEN_INVALID, err);
+    if (!g->config.remove_invalid_values && !logits_sound(t->kept ? t->raw : t->next, vocab))
+        return request_push(r, TOKEN_INVALID, err);
     if (t->kept) memcpy(t->next, t->raw, (size_t)vocab * sizeof *t->raw); /* the step failed: once more */
     else memcpy(t->raw, t->next, (size_t)vocab * sizeof *t->raw);
     t->kept = true;

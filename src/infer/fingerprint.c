@@ -76,8 +76,8 @@ static bool adapter_lines(Text *list, const Adapters *a, Err *err) {
 /* On PJRT a compiler decides the order of sums, by the mesh among others. */
 static void number_lines(Text *list, const QmEngine *e) {
     const QmModelInfo *i = &e->info;
-    text_line(list, "qwenmesh %s\nact %s\ncache %s\nhead %s\n%s\nbackend %s\n", QM_VERSION, i->act, i->kv_cache, i->head,
-              e->weights_told, i->backend);
+    text_line(list, "qwenmesh %s\nact %s\ncache %s\nhead %s\n%s\nbackend %s\n", QM_VERSION, i->act, i->kv_cache,
+              i->head, e->weights_told, i->backend);
     if (strcmp(i->backend, "cpu")) text_line(list, "mesh %s\n", i->mesh);
 }
 

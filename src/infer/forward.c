@@ -129,7 +129,8 @@ static bool best_results(const QmEngine *e, QmAppend *entries, const StepRows *s
         float id = best[2 * i + 1];
         if (isfinite(best[2 * i]) && !(id >= 0 && id < (float)v))
             return err_set(err, "the largest logit: expected an id below %lld, got %g", (long long)v, (double)id);
-        if (a->argmax) a->argmax[e->row_token[r] - (a->count - a->logits_from)] = isfinite(best[2 * i]) ? (int32_t)id : -1;
+        if (a->argmax)
+            a->argmax[e->row_token[r] - (a->count - a->logits_from)] = isfinite(best[2 * i]) ? (int32_t)id : -1;
     }
     return true;
 }

@@ -22,8 +22,8 @@ bool prompt_logprobs_begin(Request *r, Err *err) {
 
 bool prompt_logprobs_plan(Request *r, StepPlan *p, PromptRows *rows, Err *err) {
     int64_t vocab = r->search->work.vocab, n = PROMPT_LOGPROBS_ROWS - rows->used, left = prompt_logprobs_left(r);
-    if (!rows->logits &&
-        !(rows->logits = mem_new((size_t)(PROMPT_LOGPROBS_ROWS * vocab), sizeof *rows->logits, "logits of prompts", err)))
+    if (!rows->logits && !(rows->logits = mem_new((size_t)(PROMPT_LOGPROBS_ROWS * vocab), sizeof *rows->logits,
+                                                  "logits of prompts", err)))
         return false;
     if (n > p->rows) n = p->rows > 0 ? p->rows : 1;
     if (n > left) n = left;
@@ -43,8 +43,8 @@ bool prompt_logprobs_advance(Request *r, Err *err) {
         int64_t at = ++r->told.count; /* the token that this row foretells */
         if (!logits_sound(row, w->vocab)) {
             r->invalid = true;
-            return err_set(err, "the logits for prompt token %lld are not numbers (NaN or infinite): a damaged checkpoint, "
-                                "or an overflow", (long long)at + 1);
+            return err_set(err, "the logits for prompt token %lld are not numbers (NaN or infinite): a damaged "
+                                "checkpoint, or an overflow", (long long)at + 1);
         }
         logprobs_of(row, log_total(row, w), r->g.ids[at], width(r) - 1, w, r->told.list + at * width(r));
     }

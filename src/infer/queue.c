@@ -12,7 +12,8 @@ static QueueGroup *group_of(const Queue *q, uint64_t id) {
 bool queue_add(Queue *q, Request *r, Err *err) {
     QueueGroup *group = group_of(q, r->group);
     if (!group) {
-        if (!mem_grow((void **)&q->group, &q->capacity, (size_t)q->groups + 1, sizeof *q->group, "groups of requests", err))
+        if (!mem_grow((void **)&q->group, &q->capacity, (size_t)q->groups + 1, sizeof *q->group, "groups of requests",
+                      err))
             return false;
         group = &q->group[q->groups++];
         *group = (QueueGroup){.id = r->group};

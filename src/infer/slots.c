@@ -23,7 +23,8 @@ void slots_free(Slots *s) {
 }
 
 int64_t slot_holds(const QmSession *session, const Request *r) {
-    if (session->salt != r->salt || session->adapter != r->adapter || r->row->hidden || r->g.config.prompt_logprobs >= 0)
+    if (session->salt != r->salt || session->adapter != r->adapter || r->row->hidden ||
+        r->g.config.prompt_logprobs >= 0)
         return 0;
     return session_holds(session, r->g.ids, r->g.prompt);
 }

@@ -157,7 +157,8 @@ bool structure_from_json(GenerationConfig *c, const json_t *o, const char *where
     json_t *key = members_here(o, &any);
     Thinking thinking;
     if (!any) return json_decref(key), thinking_read(o, where, &thinking, err);
-    Grammar *whole = key ? grammar_cached(key, whole_grammar, &asked, err) : (err_as(err, QM_MEMORY, "out of memory: a grammar"), NULL);
+    Grammar *whole = key ? grammar_cached(key, whole_grammar, &asked, err)
+                         : (err_as(err, QM_MEMORY, "out of memory: a grammar"), NULL);
     json_decref(key);
     return generation_grammar(c, whole, where, err);
 }

@@ -10,7 +10,8 @@ static bool plan(Request *r, StepPlan *p, Err *err) {
     NextToken *next = r->state;
     const Generation *g = &r->g;
     int64_t from = qm_session_length(r->session[0]);
-    QmAppend a = {.session = r->session[0], .tokens = g->ids + from, .count = g->count - from, .rope_length = g->prompt};
+    QmAppend a = {
+        .session = r->session[0], .tokens = g->ids + from, .count = g->count - from, .rope_length = g->prompt};
     next->generation = &r->g;
     next->work = &r->search->work;
     if (r->sink.logits && !next->logits &&

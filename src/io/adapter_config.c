@@ -23,7 +23,8 @@ static const char *const harmless[] = {
 };
 static const char *const used[] = {
     "peft_type", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora", "bias", "task_type",
-    "base_model_name_or_path", "target_modules", "modules_to_save", "rank_pattern", "alpha_pattern", "init_lora_weights",
+    "base_model_name_or_path", "target_modules", "modules_to_save", "rank_pattern", "alpha_pattern",
+    "init_lora_weights",
     "ensure_weight_tying",
 };
 /* They change the computation, and only their absence is computed here. */

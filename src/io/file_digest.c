@@ -24,7 +24,7 @@ void digest_text(const uint8_t digest[DIGEST_BYTES], char out[DIGEST_TEXT]) {
     out[DIGEST_TEXT - 1] = 0;
 }
 
-/* ---- Kept --------------------------------------------------------------------------------------------------------- */
+/* ---- Kept -------------------------------------------------------------------------------------------------------- */
 
 typedef struct Kept {
     char folder[PATH_MAX], name[DIGEST_TEXT + 8]; /* folder "": nothing is kept */
@@ -76,7 +76,7 @@ static void kept_write(const Kept *k, const uint8_t digest[DIGEST_BYTES]) {
     if (n > 0 && n < (int)sizeof line) output_write(k->folder, k->name, line, (size_t)n, &ignored);
 }
 
-/* ---- Reading ------------------------------------------------------------------------------------------------------ */
+/* ---- Reading ----------------------------------------------------------------------------------------------------- */
 
 static bool hash_all(int fd, const char *path, uint8_t out[DIGEST_BYTES], Err *err) {
     uint8_t *piece = mem_new(PIECE, 1, "a piece of a file", err), sum[EVP_MAX_MD_SIZE];
@@ -95,7 +95,8 @@ static bool hash_all(int fd, const char *path, uint8_t out[DIGEST_BYTES], Err *e
 }
 
 static bool same_state(const struct stat *a, const struct stat *b) {
-    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
 bool file_digest(const char *path, uint8_t out[DIGEST_BYTES], Err *err) {

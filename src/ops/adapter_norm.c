@@ -1,5 +1,5 @@
-/* adapter_norm.c: DoRA (Liu et al. 2024) while it is trained: 1 / |row of W + scale B A|, anew in every pass, since A and B
- * change. Its gradient is left out, as in the paper (section 4.3) and in PEFT.
+/* adapter_norm.c: DoRA (Liu et al. 2024) while it is trained: 1 / |row of W + scale B A|, anew in every pass, since A
+ * and B change. Its gradient is left out, as in the paper (section 4.3) and in PEFT.
  */
 #include <math.h>
 #include <string.h>
@@ -88,7 +88,8 @@ static const char *without_zeros(Lower *l, const char *out, const char *sum, int
     return lower_word(l, "%s_z", out);
 }
 
-/* Columns that devices share are summed over them here: the row's own sum is no sum, so that nothing else completes it. */
+/* Columns that devices share are summed over them here: the row's own sum is no sum, so that nothing else completes
+ * it. */
 static void adapter_norm_stablehlo(Lower *l, const Node *n) {
     const Node *w = graph_node(&l->program->graph, n->in[0]);
     LowerMatrix m[3];
@@ -115,6 +116,7 @@ const OpRow adapter_norm_row = {
     .name = "adapter_norm", .factors = "o!i,l!i,o!l,o->o",
     .shape = adapter_norm_shape, .units = adapter_norm_units, .cost = adapter_norm_cost,
     .run = adapter_norm_run, .reference = adapter_norm_reference, .scratch = adapter_norm_scratch,
-    .stablehlo = adapter_norm_stablehlo, .binds = BINDS_MATRICES, .writes_state = true, .state_input = 3, .attributes = sizeof(NormOfAdapter),
+    .stablehlo = adapter_norm_stablehlo, .binds = BINDS_MATRICES, .writes_state = true, .state_input = 3,
+    .attributes = sizeof(NormOfAdapter),
     .none = {[FACET_GRADIENT] = "it is left out", [FACET_FINISH] = NOTHING_REDUCED},
 };

@@ -103,7 +103,8 @@ bool cache_source(const Graph *g, const Node *update, int i, CacheSource *out) {
         out->rope = ((const RopeAttributes *)n->attributes)->rope;
         n = graph_node(g, n->in[0]);
     }
-    /* An adapter's part is content, as what the weights give: the bias is before it, or of DoRA the last that is added. */
+    /* An adapter's part is content, as what the weights give: the bias is before it, or of DoRA the last that is
+     * added. */
     if (n && n->op == &add_row && graph_node(g, n->in[1])->value == VALUE_VECTOR)
         out->bias = n->in[1], n = graph_node(g, n->in[0]);
     while (n && (n->op == &add_row || n->op == &scale_columns_row)) n = graph_node(g, n->in[0]);
@@ -292,8 +293,9 @@ static AttentionRow row_of(const Call *c, int64_t t) {
         .page = cache_pages(c->cache.cache, c->step->slot[t]),
         .first = window > 0 && p - window + 1 > 0 ? p - window + 1 : 0,
         .last = p + 1,
-        .stats = c->more[0] ? c->more[0] + (t * c->out_width + c->columns.first) / graph_size(c->graph, AXIS_CHANNEL) * 2
-                            : NULL,
+        .stats = c->more[0]
+                     ? c->more[0] + (t * c->out_width + c->columns.first) / graph_size(c->graph, AXIS_CHANNEL) * 2
+                     : NULL,
     };
 }
 
@@ -462,8 +464,7 @@ static const char *bucket_cache(Lower *l, const char *out, const char *cache, in
     }
     lower_line(l,
                "%s = stablehlo.dynamic_slice %s, %%slot_start, %%slot_zero, %%slot_zero, %%slot_zero, sizes = [1, "
-               "%lld, %lld, %lld] : "
-               "(%s, tensor<i32>, tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
+               "%lld, %lld, %lld] : (%s, tensor<i32>, tensor<i32>, tensor<i32>, tensor<i32>) -> %s",
                out, cache, (long long)kv, (long long)seen(l), (long long)c, whole, part);
     return out;
 }

@@ -1,5 +1,6 @@
 /* attention_backward.c: the gradient of attention (attention.c) over the rows themselves, which are what their slots'
- * caches hold: attention_backward, and sum_group, which adds up what the query heads of a group give their key/value head.
+ * caches hold: attention_backward, and sum_group, which adds up what the query heads of a group give their key/value
+ * head.
  *
  *     P = exp(s - m) / l,  dv = P^T do,  dP = do v^T,  dS = P (dP - rowsum(do o)),  dq = scale dS k,  dk = scale dS^T q
  *
@@ -14,7 +15,7 @@
 #include "call.h"
 #include "elementwise.h"
 
-/* ---- attention_backward ---------------------------------------------------------------------------------------------- */
+/* ---- attention_backward ------------------------------------------------------------------------------------------ */
 
 enum { IN_Q, IN_K, IN_V, IN_O, IN_STATS, IN_DO };
 
@@ -42,7 +43,8 @@ static int64_t slot_end(const StepRows *s, int64_t t, int64_t last) {
 }
 
 /* One row of one head: adds to what is owed to the keys and values that it sees. */
-static void row_plainly(const PlainCall *c, int64_t begin, int64_t t, int64_t head, double *dq, double *dk, double *dv) {
+static void row_plainly(const PlainCall *c, int64_t begin, int64_t t, int64_t head, double *dq, double *dk,
+                        double *dv) {
     int64_t n = graph_size(c->graph, AXIS_CHANNEL), kv = head / graph_size(c->graph, AXIS_GROUP) * n, w = c->out_width;
     int64_t window = window_of(c->node), first = window && t - window + 1 > begin ? t - window + 1 : begin;
     const float *q = c->in[IN_Q] + t * w + head * n, *dy = c->in[IN_DO] + t * w + head * n;

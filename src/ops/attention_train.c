@@ -1,11 +1,12 @@
-/* attention_train.c: attention and its gradient as a program that trains has them: rows of a slot attend to rows of their
- * own segment, up to themselves, and no cache is there. With s = q.k / sqrt(c), masked, and L = log(sum of exp(s)):
+/* attention_train.c: attention and its gradient as a program that trains has them: rows of a slot attend to rows of
+ * their own segment, up to themselves, and no cache is there. With s = q.k / sqrt(c), masked, and L = log(sum of
+ * exp(s)):
  *
  *     P = exp(s - L),  out = P v,  D = sum over channels of dy out
  *     dS = P (dy v^T - D) / sqrt(c),  dq = dS k,  dk = dS^T q,  dv = P^T dy
  *
- * L is what attention leaves as its result 1. Heads of padding attend evenly, which would let the columns of zeros of the
- * matrix after them be trained: their output is made 0.
+ * L is what attention leaves as its result 1. Heads of padding attend evenly, which would let the columns of zeros of
+ * the matrix after them be trained: their output is made 0.
  */
 #include <math.h>
 #include <string.h>
@@ -20,7 +21,8 @@ typedef struct Heads {
 } Heads;
 
 static Heads heads_of(Lower *l, const Node *n, const Node *keys) {
-    Heads h = {.b = l->bucket.slots, .s = l->bucket.rows, .c = lower_channels(l), .t = lower_rows(l), .out = lower_out(l, n)};
+    Heads h = {
+        .b = l->bucket.slots, .s = l->bucket.rows, .c = lower_channels(l), .t = lower_rows(l), .out = lower_out(l, n)};
     int64_t w = lower_dim(l, n, 1), kw = lower_dim(l, keys, 1);
     h.k = kw / h.c;
     h.g = w / kw;
@@ -40,8 +42,8 @@ static const char *take(Lower *l, const Heads *h, const char *name, const char *
     const char *split = keys ? lower_type(l, NULL, 4, h->b, h->s, h->k, h->c)
                              : lower_type(l, NULL, 5, h->b, h->s, h->k, h->g, h->c);
     lower_reshape(l, rows, x, keys ? h->keys_flat : h->flat, split);
-    lower_line(l, "%s = stablehlo.transpose %s, dims = %s : (%s) -> %s", to, rows, keys ? "[0, 2, 1, 3]" : "[0, 2, 3, 1, 4]",
-               split, keys ? h->keys : h->heads);
+    lower_line(l, "%s = stablehlo.transpose %s, dims = %s : (%s) -> %s", to, rows,
+               keys ? "[0, 2, 1, 3]" : "[0, 2, 3, 1, 4]", split, keys ? h->keys : h->heads);
     return to;
 }
 
@@ -78,7 +80,8 @@ static const char *mask(Lower *l, const Heads *h, int64_t window) {
     if (window > 0) {
         lower_line(l, "%s_n = stablehlo.constant dense<%lld> : %s", name, (long long)window, grid);
         lower_op(l, lower_word(l, "%s_t", name), "subtract", "%sees_t", lower_word(l, "%s_n", name), grid);
-        lower_compare(l, lower_word(l, "%s_w", name), "GT", "%sees_p", lower_word(l, "%s_t", name), "SIGNED", grid, bits);
+        lower_compare(l, lower_word(l, "%s_w", name), "GT", "%sees_p", lower_word(l, "%s_t", name), "SIGNED", grid,
+                      bits);
         lower_op(l, lower_word(l, "%s_a", name), "and", "%sees_all", lower_word(l, "%s_w", name), bits);
         seen = lower_word(l, "%s_a", name);
     }
@@ -96,7 +99,8 @@ static const char *scores(Lower *l, const Heads *h, const Node *n, const char *q
     lower_constant(l, lower_word(l, "%s_scale", out), 1 / sqrt((double)h->c), h->score);
     lower_op(l, lower_word(l, "%s_score", out), "multiply", lower_word(l, "%s_qk", out), lower_word(l, "%s_scale", out),
              h->score);
-    lower_spread(l, lower_word(l, "%s_sees", out), sees, "[0, 3, 4]", lower_type(l, "f32", 3, h->b, h->s, h->s), h->score);
+    lower_spread(l, lower_word(l, "%s_sees", out), sees, "[0, 3, 4]", lower_type(l, "f32", 3, h->b, h->s, h->s),
+                 h->score);
     lower_op(l, to, "add", lower_word(l, "%s_score", out), lower_word(l, "%s_sees", out), h->score);
     return to;
 }
@@ -140,7 +144,8 @@ void attention_train_stablehlo(Lower *l, const Node *n) {
     Heads h = heads_of(l, n, graph_node(&l->program->graph, update->in[0]));
     const char *q = take(l, &h, "q", lower_in(l, n, 0), false), *k = take(l, &h, "k", lower_in(l, update, 0), true);
     const char *v = take(l, &h, "v", lower_in(l, update, 1), true), *s = scores(l, &h, n, q, k), *out = h.out;
-    const char *most = lower_word(l, "%s_most", out), *sum = lower_word(l, "%s_sum", out), *e = lower_word(l, "%s_e", out);
+    const char *most = lower_word(l, "%s_most", out), *sum = lower_word(l, "%s_sum", out),
+               *e = lower_word(l, "%s_e", out);
     lower_fold(l, most, "maximum", s, "[4]", "f32", h.score, h.row);
     lower_spread(l, lower_word(l, "%s_mb", out), most, "[0, 1, 2, 3]", h.row, h.score);
     lower_op(l, lower_word(l, "%s_d", out), "subtract", s, lower_word(l, "%s_mb", out), h.score);
@@ -161,7 +166,8 @@ void attention_train_stablehlo(Lower *l, const Node *n) {
 /* D of each row and head, f32 [b, k, g, s]. */
 static const char *products_of(Lower *l, const Heads *h, const char *dy, const char *o) {
     const char *out = h->out, *flat = lower_type(l, "f32", 2, h->t, h->k * h->g * h->c);
-    const char *split = lower_type(l, "f32", 5, h->b, h->s, h->k, h->g, h->c), *turned = lower_type(l, "f32", 4, h->b, h->s, h->k, h->g);
+    const char *split = lower_type(l, "f32", 5, h->b, h->s, h->k, h->g, h->c),
+               *turned = lower_type(l, "f32", 4, h->b, h->s, h->k, h->g);
     lower_op(l, lower_word(l, "%s_dyo", out), "multiply", dy, o, flat);
     lower_reshape(l, lower_word(l, "%s_dyo5", out), lower_word(l, "%s_dyo", out), flat, split);
     lower_fold(l, lower_word(l, "%s_dt", out), "add", lower_word(l, "%s_dyo5", out), "[4]", "f32", split, turned);
@@ -174,8 +180,10 @@ void attention_backward_stablehlo(Lower *l, const Node *n) {
     Heads h = heads_of(l, n, graph_node(&l->program->graph, n->in[1]));
     const char *q = take(l, &h, "q", lower_in(l, n, 0), false), *k = take(l, &h, "k", lower_in(l, n, 1), true);
     const char *v = take(l, &h, "v", lower_in(l, n, 2), true), *dy = take(l, &h, "dy", lower_in(l, n, 5), false);
-    const char *s = scores(l, &h, n, q, k), *out = h.out, *p = lower_word(l, "%s_p", out), *ds = lower_word(l, "%s_ds", out);
-    const char *stats = lower_type(l, "f32", 4, h.b, h.s, h.k, h.g), *d = products_of(l, &h, lower_f32_in(l, n, 5), lower_f32_in(l, n, 3));
+    const char *s = scores(l, &h, n, q, k), *out = h.out, *p = lower_word(l, "%s_p", out),
+               *ds = lower_word(l, "%s_ds", out);
+    const char *stats = lower_type(l, "f32", 4, h.b, h.s, h.k, h.g),
+               *d = products_of(l, &h, lower_f32_in(l, n, 5), lower_f32_in(l, n, 3));
     lower_reshape(l, lower_word(l, "%s_l4", out), lower_in(l, n, 4), lower_type(l, "f32", 2, h.t, h.k * h.g), stats);
     lower_line(l, "%s_lse = stablehlo.transpose %s_l4, dims = [0, 2, 3, 1] : (%s) -> %s", out, out, stats, h.row);
     lower_spread(l, lower_word(l, "%s_lb", out), lower_word(l, "%s_lse", out), "[0, 1, 2, 3]", h.row, h.score);
@@ -186,12 +194,13 @@ void attention_backward_stablehlo(Lower *l, const Node *n) {
     dot(l, lower_word(l, "%s_dp", out), dy, v, "batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [3]", h.heads,
         h.keys, h.score);
     lower_spread(l, lower_word(l, "%s_db", out), d, "[0, 1, 2, 3]", h.row, h.score);
-    lower_op(l, lower_word(l, "%s_pd", out), "subtract", lower_word(l, "%s_dp", out), lower_word(l, "%s_db", out), h.score);
+    lower_op(l, lower_word(l, "%s_pd", out), "subtract", lower_word(l, "%s_dp", out), lower_word(l, "%s_db", out),
+             h.score);
     lower_op(l, lower_word(l, "%s_ps", out), "multiply", p, lower_word(l, "%s_pd", out), h.score);
     lower_op(l, ds, "multiply", lower_word(l, "%s_ps", out), lower_word(l, "%s_scale", out), h.score);
     const char *dst = narrow(l, &h, ds);
-    dot(l, lower_word(l, "%s_dq", out), dst, k, "batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [2]", h.score_type,
-        h.keys, h.heads);
+    dot(l, lower_word(l, "%s_dq", out), dst, k, "batching_dims = [0, 1] x [0, 1], contracting_dims = [4] x [2]",
+        h.score_type, h.keys, h.heads);
     dot(l, lower_word(l, "%s_dk", out), dst, q, by_row, h.score_type, h.heads, h.heads);
     give(l, &h, out, lower_word(l, "%s_dq", out));
     give(l, &h, lower_more(l, n, 1), lower_word(l, "%s_dk", out));

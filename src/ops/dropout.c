@@ -1,6 +1,6 @@
-/* dropout.c: numbers of rows set to 0 with probability p, the others divided by 1 - p (Srivastava et al. 2014), in training
- * alone. A draw is a function of (seed, step, row's place in the step, site, column), so it is the same on every mesh, for
- * every split into passes, when a layer is computed again, and for the gradient, which is the same op.
+/* dropout.c: numbers of rows set to 0 with probability p, the others divided by 1 - p (Srivastava et al. 2014), in
+ * training alone. A draw is a function of (seed, step, row's place in the step, site, column), so it is the same on
+ * every mesh, for every split into passes, when a layer is computed again, and for the gradient, which is the same op.
  */
 #include <string.h>
 #include "../base/mix.h"
@@ -126,8 +126,8 @@ static void dropout_stablehlo(Lower *l, const Node *n) {
     const char *bits = lower_type(l, "i1", 2, t, w), *f = lower_type(l, "f32", 2, t, w);
     float p = attributes_of(n)->p;
     if (l->platform && !strcmp(l->platform, "tt")) /* it would take them for numbers of 32 bits, and say nothing */
-        err_as(&l->err, QM_USAGE, "dropout: its draws are of 64 bits, which Tenstorrent's chips lack: expected none, got %g",
-               (double)p);
+        err_as(&l->err, QM_USAGE,
+               "dropout: its draws are of 64 bits, which Tenstorrent's chips lack: expected none, got %g", (double)p);
     lower_line(l, "%s_k0 = stablehlo.bitcast_convert %s : (%s) -> %s", out,
                lower_step_input(l, "draws", "i32", t, 2, 0), lower_type(l, "i32", 2, t, (int64_t)2), rows);
     lower_line(l, "%s_site = stablehlo.constant dense<%u> : %s", out, attributes_of(n)->site, rows);
@@ -141,7 +141,8 @@ static void dropout_stablehlo(Lower *l, const Node *n) {
     lower_op(l, lower_word(l, "%s_kq", out), "xor", lower_word(l, "%s_kb", out), lower_word(l, "%s_cq", out), u);
     mix_lines(l, lower_word(l, "%s_m", out), lower_word(l, "%s_kq", out), u);
     lower_op(l, lower_word(l, "%s_by", out), "multiply", lower_word(l, "%s_cr", out), lower_word(l, "%s_16", out), u);
-    lower_op(l, lower_word(l, "%s_d0", out), "shift_right_logical", lower_word(l, "%s_m", out), lower_word(l, "%s_by", out), u);
+    lower_op(l, lower_word(l, "%s_d0", out), "shift_right_logical", lower_word(l, "%s_m", out),
+             lower_word(l, "%s_by", out), u);
     lower_line(l, "%s_low = stablehlo.constant dense<65535> : %s", out, u);
     lower_op(l, lower_word(l, "%s_d1", out), "and", lower_word(l, "%s_d0", out), lower_word(l, "%s_low", out), u);
     lower_convert(l, lower_word(l, "%s_draw", out), lower_word(l, "%s_d1", out), u, f);

@@ -23,7 +23,8 @@ void lanes_plan_of(LanePlan *plan, LaneSpan own, int64_t n, int64_t from, int64_
     for (int64_t s = from; s < to;) {
         int lane = lane_of(s, n), below = stacked(own, 0, LANES, lane, n), next = lane + 1;
         int64_t end = lane_first(next, n), last = end < to ? end : to;
-        while (next < own.last && lane_first(next, n) == lane_first(next + 1, n)) next++; /* what follows and is empty */
+        while (next < own.last && lane_first(next, n) == lane_first(next + 1, n))
+            next++; /* what follows and is empty */
         int after = stacked(own, 0, LANES, next, n);
         plan->run[plan->count++] = (LaneRun){.first = begins[s - from],
                                              .last = begins[last - from],
@@ -68,7 +69,8 @@ void lanes_cut(const LanePlan *plan, int64_t first, int64_t last, bool end, int 
     *out = (LanePlan){.held = kept, .kept = kept};
     for (int i = 0; i < plan->count; i++) {
         const LaneRun *r = &plan->run[i];
-        bool begins = r->first >= first && (r->first < last || end), ends = r->last <= last && (r->last > first || begins);
+        bool begins = r->first >= first && (r->first < last || end),
+             ends = r->last <= last && (r->last > first || begins);
         if (!begins && (r->last <= first || r->first >= last)) continue;
         LaneRun *cut = &out->run[out->count++];
         *cut = *r;

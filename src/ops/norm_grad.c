@@ -1,10 +1,10 @@
-/* norm_grad.c: gradients of rms_norm and head_norm (norm.c). With h = x r and w = dy gain, over the d numbers that one r
- * is of:
+/* norm_grad.c: gradients of rms_norm and head_norm (norm.c). With h = x r and w = dy gain, over the d numbers that one
+ * r is of:
  *
  *     dx = r (w - h mean(w h)),   dgain = sum over rows of dy h
  *
- * r is the one that the forward pass had: it is computed again, by the same sum. head_norm's gain is shared by heads: its
- * sum is kept for each head, and heads are added up once, by their tree.
+ * r is the one that the forward pass had: it is computed again, by the same sum. head_norm's gain is shared by heads:
+ * its sum is kept for each head, and heads are added up once, by their tree.
  */
 #include <math.h>
 #include <string.h>
@@ -64,7 +64,8 @@ static void norm_grad_reference(const PlainCall *c) {
         double square = 0, mean = 0;
         for (int64_t i = 0; i < d; i++) square += (double)x[i] * (double)x[i];
         double inverse = 1 / sqrt(square / (double)d + epsilon_of(c->node));
-        for (int64_t i = 0; i < d; i++) mean += (double)dy[i] * (double)c->in[1][i] * (double)x[i] * inverse / (double)d;
+        for (int64_t i = 0; i < d; i++)
+            mean += (double)dy[i] * (double)c->in[1][i] * (double)x[i] * inverse / (double)d;
         for (int64_t i = 0; i < d; i++)
             c->out[at + i] = (float)(inverse * ((double)dy[i] * (double)c->in[1][i] - (double)x[i] * inverse * mean));
         if (c->more[0]) c->more[0][r] = (float)inverse;
@@ -96,7 +97,8 @@ static void inverse_lines(Lower *l, const Node *n, const char *out, const char *
 
 /* Heads are rows of a norm of their own. */
 static void norm_grad_stablehlo(Lower *l, const Node *n) {
-    int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1), d = norm_width(&l->program->graph, n, w), rows = t * (w / d);
+    int64_t t = lower_dim(l, n, 0), w = lower_dim(l, n, 1), d = norm_width(&l->program->graph, n, w),
+            rows = t * (w / d);
     const char *out = lower_out(l, n), *whole = lower_type(l, "f32", 2, t, w), *flat = lower_type(l, "f32", 2, rows, d);
     const char *one = lower_type(l, "f32", 1, rows), *x = lower_f32_in(l, n, 0), *dy = lower_f32_in(l, n, 2);
     if (d < w) {
@@ -189,7 +191,8 @@ static void gain_grad_run(const Call *c, int64_t first, int64_t last) {
 static void gain_grad_stablehlo(Lower *l, const Node *n) {
     const Node *of = graph_node(&l->program->graph, n->in[0]);
     int64_t t = lower_dim(l, of, 0), w = lower_dim(l, of, 1), d = norm_width(&l->program->graph, n, w), h = w / d;
-    const char *out = lower_out(l, n), *whole = lower_type(l, "f32", 2, t, w), *heads = lower_type(l, "f32", 3, t, h, d);
+    const char *out = lower_out(l, n), *whole = lower_type(l, "f32", 2, t, w),
+               *heads = lower_type(l, "f32", 3, t, h, d);
     const char *product = lower_word(l, "%s_p", out), *rows = lower_word(l, "%s_rb", out);
     lower_op(l, product, "multiply", lower_f32_in(l, n, 0), lower_f32_in(l, n, 2), whole);
     if (h == 1) lower_spread(l, rows, lower_in(l, n, 1), "[0]", lower_type(l, "f32", 1, t), whole);

@@ -27,7 +27,8 @@ void step_rows_free(StepRows *s) {
 
 const int32_t *step_input(const StepRows *s, const char *name) {
     const struct { const char *name; const int32_t *numbers; } inputs[] = {
-        {"tokens", s->token}, {"positions", s->position}, {"adapters", s->adapter}, {"logit_rows", s->logit_row}, {"labels", s->label}};
+        {"tokens", s->token}, {"positions", s->position}, {"adapters", s->adapter}, {"logit_rows", s->logit_row},
+        {"labels", s->label}};
     for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++)
         if (!strcmp(inputs[i].name, name)) return inputs[i].numbers;
     return NULL;

@@ -132,13 +132,14 @@ static void span_grad_run(const Call *c, int64_t first, int64_t last) {
     }
 }
 
-/* What both span ops want, in the order rows have: of each row t and column k, over the rows t' of its own sequence, its
- * logit "%span_z", the largest "%span_m" and the sum of exponentials "%span_s"; and whether it is the end k, "%span_right". f32
- * and i1 [t, 2]. */
+/* What both span ops want, in the order rows have: of each row t and column k, over the rows t' of its own sequence,
+ * its logit "%span_z", the largest "%span_m" and the sum of exponentials "%span_s"; and whether it is the end k,
+ * "%span_right". f32 and i1 [t, 2]. */
 static void span_lines(Lower *l, const Node *n) {
     int64_t b = l->bucket.slots, s = l->bucket.rows, t = b * s;
     const char *flat = lower_type(l, "f32", 2, t, (int64_t)2), *rows = lower_type(l, "f32", 3, b, s, (int64_t)2);
-    const char *pairs = lower_type(l, "f32", 4, b, s, s, (int64_t)2), *bits = lower_type(l, "i1", 4, b, s, s, (int64_t)2);
+    const char *pairs = lower_type(l, "f32", 4, b, s, s, (int64_t)2),
+               *bits = lower_type(l, "i1", 4, b, s, s, (int64_t)2);
     const char *ids = lower_type(l, "i32", 2, b, s), *grid = lower_type(l, "i32", 4, b, s, s, (int64_t)2);
     const char *labels = lower_in(l, n, 1), *z = lower_f32_in(l, n, 0), *two = lower_type(l, "i32", 2, t, (int64_t)2);
     if (!lower_once(l, "span")) return;
@@ -182,7 +183,8 @@ static void span_stablehlo(Lower *l, const Node *n) {
 }
 static void span_grad_stablehlo(Lower *l, const Node *n) {
     int64_t t = lower_dim(l, n, 0);
-    const char *out = lower_out(l, n), *flat = lower_type(l, "f32", 2, t, (int64_t)2), *row = lower_type(l, "i32", 1, t);
+    const char *out = lower_out(l, n), *flat = lower_type(l, "f32", 2, t, (int64_t)2),
+               *row = lower_type(l, "i32", 1, t);
     const char *bits = lower_type(l, "i1", 2, t, (int64_t)2), *segments = lower_type(l, "i32", 2, t, (int64_t)2);
     span_lines(l, n);
     lower_op(l, lower_word(l, "%s_d", out), "subtract", "%span_z", "%span_m", flat);
@@ -196,8 +198,8 @@ static void span_grad_stablehlo(Lower *l, const Node *n) {
     lower_op(l, lower_word(l, "%s_g", out), "multiply", lower_word(l, "%s_pr", out), lower_word(l, "%s_w", out), flat);
     lower_spread(l, lower_word(l, "%s_s", out), lower_segment(l), "[0]", row, segments);
     lower_line(l, "%s_s0 = stablehlo.constant dense<0> : %s", out, segments);
-    lower_compare(l, lower_word(l, "%s_t", out), "GE", lower_word(l, "%s_s", out), lower_word(l, "%s_s0", out), "SIGNED",
-                  segments, bits);
+    lower_compare(l, lower_word(l, "%s_t", out), "GE", lower_word(l, "%s_s", out), lower_word(l, "%s_s0", out),
+                  "SIGNED", segments, bits);
     lower_constant(l, lower_word(l, "%s_0", out), 0, flat);
     lower_select(l, lower_f32_name(l, out), lower_word(l, "%s_t", out), lower_word(l, "%s_g", out),
                  lower_word(l, "%s_0", out), bits, flat);
@@ -210,7 +212,8 @@ const OpRow span_loss_row = {
 };
 const OpRow span_loss_grad_row = {
     .name = "span_loss_grad", .factors = "r!n,r->r!n", .shape = span_grad_shape, .units = call_rows,
-    .cost = task_cost, .run = span_grad_run, .reference = span_grad_reference, .stablehlo = span_grad_stablehlo, .none = NONE_TASK,
+    .cost = task_cost, .run = span_grad_run, .reference = span_grad_reference, .stablehlo = span_grad_stablehlo,
+    .none = NONE_TASK,
 };
 
 /* ---- Numbers ----------------------------------------------------------------------------------------------------- */
@@ -253,7 +256,8 @@ static void square_grad_run(const Call *c, int64_t first, int64_t last) {
 /* What each row lacks to its number, f32 [t, 1]; 0 where it has none: -100 is the bits of no number. */
 static const char *missing_lines(Lower *l, const Node *n) {
     int64_t t = lower_rows(l);
-    const char *rows = lower_type(l, "f32", 1, t), *ids = lower_type(l, "i32", 1, t), *column = lower_type(l, "f32", 2, t, (int64_t)1);
+    const char *rows = lower_type(l, "f32", 1, t), *ids = lower_type(l, "i32", 1, t),
+               *column = lower_type(l, "f32", 2, t, (int64_t)1);
     const char *label = lower_in(l, n, 1), *z = lower_f32_in(l, n, 0);
     if (!lower_once(l, "lacks")) return "%lacks";
     lower_line(l, "%%lacks_y = stablehlo.bitcast_convert %s : (%s) -> %s", label, ids, rows);
@@ -284,5 +288,6 @@ const OpRow square_loss_row = {
 };
 const OpRow square_loss_grad_row = {
     .name = "square_loss_grad", .factors = "r!n,r->r!n", .shape = square_grad_shape, .units = call_rows,
-    .cost = task_cost, .run = square_grad_run, .reference = square_grad_reference, .stablehlo = square_grad_stablehlo, .none = NONE_TASK,
+    .cost = task_cost, .run = square_grad_run, .reference = square_grad_reference, .stablehlo = square_grad_stablehlo,
+    .none = NONE_TASK,
 };

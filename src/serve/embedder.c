@@ -1,5 +1,5 @@
-/* embedder.c: see embedder.h. Pooling as sentence-transformers has it (models/Pooling.py), summed in double in the order of
- * tokens, as `embed` does: the same bits. */
+/* embedder.c: see embedder.h. Pooling as sentence-transformers has it (models/Pooling.py), summed in double in the
+ * order of tokens, as `embed` does: the same bits. */
 #include "embedder.h"
 #include <pthread.h>
 #include <stdlib.h>

@@ -27,8 +27,8 @@ static json_t *run_json(const ExchangeRun *r) {
     for (int64_t i = 0; ok && i < r->sequence_count; i++)
         ok = json_array_append_new(list, sequence_json(&r->sequences[i])) == 0;
     if (!ok) json_decref(list), list = NULL;
-    return json_pack("{s:o,s:O,s:b,s:I,s:s?,s:o}", "ids", ids_json(r->ids, r->count), "parameters", r->parameters, "chat",
-                     r->chat, "sequence", (json_int_t)r->sequence, "adapter", r->adapter, "sequences", list);
+    return json_pack("{s:o,s:O,s:b,s:I,s:s?,s:o}", "ids", ids_json(r->ids, r->count), "parameters", r->parameters,
+                     "chat", r->chat, "sequence", (json_int_t)r->sequence, "adapter", r->adapter, "sequences", list);
 }
 
 static json_t *file_json(const ExchangeFile *f) {
@@ -80,7 +80,8 @@ static const char *at(Place *p, int64_t run, int64_t sequence) {
 
 /* A text that must be there. */
 static bool text_of(const json_t *o, const char *key, const char *where, const char **out, Err *err) {
-    return json_get_text(o, key, where, out, err) && (*out || err_set(err, "%s: %s: expected a text, got nothing", where, key));
+    return json_get_text(o, key, where, out, err) &&
+           (*out || err_set(err, "%s: %s: expected a text, got nothing", where, key));
 }
 
 static bool ids_of(ExchangeFile *f, const json_t *o, const char *where, const int32_t **out, int64_t *count, Err *err) {

@@ -142,7 +142,8 @@ void prometheus_text(const Counts *c, const Gauges *g, const char *model,
 #undef X
     head(out, "vllm:request_success_total", "counter", "Generations that ended, by reason.");
     for (int i = 0; i < FINISHES && atomic_load(&c->finish[i].reason); i++) {
-        text_line(out, "vllm:request_success_total{finished_reason=\"%s\",model_name=\"", atomic_load(&c->finish[i].reason));
+        text_line(out, "vllm:request_success_total{finished_reason=\"%s\",model_name=\"",
+                  atomic_load(&c->finish[i].reason));
         label(out, model);
         text_line(out, "\"} %lld\n", (long long)atomic_load(&c->finish[i].count));
     }

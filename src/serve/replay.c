@@ -13,7 +13,7 @@ typedef struct Again {
     bool over;
 } Again;
 
-/* ---- What is asked ------------------------------------------------------------------------------------------------ */
+/* ---- What is asked ----------------------------------------------------------------------------------------------- */
 
 /* An answer that was cut from outside has as many tokens as it had; time is no reason to end now. */
 static bool was_cut(const QmSequence *s) { return !strcmp(s->finish, "interrupted") || !strcmp(s->finish, "time"); }
@@ -29,7 +29,8 @@ static bool ends_by_count(const ExchangeRun *r, int64_t *count) {
     return found;
 }
 
-static QmParameters *parameters_of(const Replayed *of, int64_t number, const ExchangeRun *r, QmSource *source, Err *err) {
+static QmParameters *parameters_of(const Replayed *of, int64_t number, const ExchangeRun *r, QmSource *source,
+                                   Err *err) {
     char *text = json_dump(r->parameters, JSON_COMPACT, "parameters", err), more[64];
     QmParameters *p = text ? qm_parameters_new(source, err) : NULL;
     int64_t count = 0;
@@ -64,13 +65,13 @@ bool replay_fits(const Replayed *list, int count, const QmEngine *engine, Err *e
     if (!qm_engine_fingerprint(engine, own, err)) return false;
     for (int i = 0; i < count; i++)
         if (strcmp(list[i].file->fingerprint, own) != 0)
-            return err_set(err, "%s: was answered by %s, and this is %s: expected the same model files, version of qwenmesh, "
-                                "--act, --cache-type, --weights and --lora", list[i].name,
+            return err_set(err, "%s: was answered by %s, and this is %s: expected the same model files, version of "
+                                "qwenmesh, --act, --cache-type, --weights and --lora", list[i].name,
                            name_text(list[i].file->fingerprint, strlen(list[i].file->fingerprint)).text, own);
     return true;
 }
 
-/* ---- What differs -------------------------------------------------------------------------------------------------- */
+/* ---- What differs ------------------------------------------------------------------------------------------------ */
 
 static void text_differs(Text *out, const QmSequence *want, const QmSequence *got) {
     size_t at = 0;
@@ -89,7 +90,8 @@ static void sequence_differs(Text *out, const QmSequence *want, const QmSequence
         text_line(out, "the proof: expected %s, got %s", want->proof, got->proof ? got->proof : "none");
     else if (want->bytes != got->bytes || memcmp(want->text, got->text, want->bytes) != 0) text_differs(out, want, got);
     else if (!was_cut(want) && strcmp(want->finish, got->finish) != 0)
-        text_line(out, "its end: expected %.20s, got %s", name_text(want->finish, strlen(want->finish)).text, got->finish);
+        text_line(out, "its end: expected %.20s, got %s", name_text(want->finish, strlen(want->finish)).text,
+                  got->finish);
 }
 
 static void compare(void *owner, const QmAnswer *a) {
@@ -116,7 +118,7 @@ static void compare(void *owner, const QmAnswer *a) {
     if (!again->differs) text_free(&differs);
 }
 
-/* ---- All of them --------------------------------------------------------------------------------------------------- */
+/* ---- All of them ------------------------------------------------------------------------------------------------- */
 
 static bool run_add(QmGenerator *g, Again *again, QmSource *source, Err *err) {
     const ExchangeRun *r = again->run;

@@ -1,5 +1,5 @@
-/* rerank_routes.c: /v1/rerank and /v1/score, of models whose head gives one number for a pair of texts: the ids of both,
- * one after the other, and the sigmoid of that number. Forms as Jina, Cohere and vLLM have them. */
+/* rerank_routes.c: /v1/rerank and /v1/score, of models whose head gives one number for a pair of texts: the ids of
+ * both, one after the other, and the sigmoid of that number. Forms as Jina, Cohere and vLLM have them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

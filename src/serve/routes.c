@@ -19,7 +19,8 @@ static bool matches(const Route *r, const char *path, const char **rest) {
 
 static void allow_add(char allow[64], const char *method) {
     size_t n = strlen(allow);
-    if (!strstr(allow, method)) snprintf(allow + n, 64 - n, "%s%s%s", n ? ", " : "", method, !strcmp(method, "GET") ? ", HEAD" : "");
+    if (!strstr(allow, method))
+        snprintf(allow + n, 64 - n, "%s%s%s", n ? ", " : "", method, !strcmp(method, "GET") ? ", HEAD" : "");
 }
 
 const Route *route_find(const char *method, const char *path, const char **rest, char allow[64]) {

@@ -34,6 +34,7 @@ const char *server_model_name(Call *call, const char *asked) {
 
 const char *server_base_name(Call *call, const char *asked) {
     if (!asked || !server_adapter(call->server, asked)) return server_model_name(call, asked);
-    serve_error(call, 400, "invalid_request_error", NULL, "model", "'%.200s' is an adapter: it answers in text only", asked);
+    serve_error(call, 400, "invalid_request_error", NULL, "model", "'%.200s' is an adapter: it answers in text only",
+                asked);
     return NULL;
 }

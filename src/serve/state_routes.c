@@ -45,12 +45,14 @@ static void props(Call *call) {
     char *settings = qm_parameters_text(s->model.parameters, &err);
     const QmTokenizer *t = s->model.tokenizer;
     reply_json(call, 200,
-               json_pack("{s:{s:I, s:s}, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:b}", "default_generation_settings", "n_ctx",
-                         (json_int_t)i->context, "params", settings ? settings : "", "total_slots", (json_int_t)i->slots,
+               json_pack("{s:{s:I, s:s}, s:I, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:b}",
+                         "default_generation_settings", "n_ctx",
+                         (json_int_t)i->context, "params", settings ? settings : "", "total_slots",
+                         (json_int_t)i->slots,
                          "model_path", last_part(s->options->model_path), "model_alias", server_name(s), "build_info",
-                         "qwenmesh " QM_VERSION, "architecture", i->architecture, "weights", i->weight_type, "mesh", i->mesh,
-                         "kernels", i->isa, "activations", i->act, "tool_form", t ? tool_form_name(tool_form(t, NULL)) : NULL,
-                         "is_sleeping", 0));
+                         "qwenmesh " QM_VERSION, "architecture", i->architecture, "weights", i->weight_type, "mesh",
+                         i->mesh, "kernels", i->isa, "activations", i->act, "tool_form",
+                         t ? tool_form_name(tool_form(t, NULL)) : NULL, "is_sleeping", 0));
     free(settings);
 }
 
@@ -58,9 +60,10 @@ typedef struct SlotList { json_t *list; double now; } SlotList;
 
 static void add_slot(void *owner, const Call *call, int64_t item, bool running, int64_t generated) {
     SlotList *l = owner;
-    json_array_append_new(l->list, json_pack("{s:s, s:I, s:s, s:b, s:I, s:f}", "request", call->id, "item", (json_int_t)item,
-                                             "key", call->key, "is_processing", running, "n_decoded", (json_int_t)generated,
-                                             "seconds", l->now - exchange_arrived(call->exchange)));
+    json_array_append_new(l->list,
+                          json_pack("{s:s, s:I, s:s, s:b, s:I, s:f}", "request", call->id, "item", (json_int_t)item,
+                                    "key", call->key, "is_processing", running, "n_decoded", (json_int_t)generated,
+                                    "seconds", l->now - exchange_arrived(call->exchange)));
 }
 
 static void slots(Call *call) {
@@ -73,7 +76,8 @@ static void favicon(Call *call) { exchange_reply(call->exchange, 204, NULL, 0); 
 
 extern const Route state_routes[];
 const Route state_routes[] = {
-    {.method = "GET", .path = "/health", .what = "200 when requests are taken, else 503", .handle = health, .open = true, .early = true},
+    {.method = "GET", .path = "/health", .what = "200 when requests are taken, else 503", .handle = health,
+     .open = true, .early = true},
     {.method = "GET", .path = "/v1/health", .what = "the same", .handle = health, .open = true, .early = true},
     {.method = "GET", .path = "/metrics", .what = "counts and times for Prometheus", .handle = metrics, .early = true},
     {.method = "GET", .path = "/props", .what = "the model, its context and defaults", .handle = props},

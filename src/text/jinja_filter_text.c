@@ -289,7 +289,8 @@ FILTER(pretty) {
     const JString *s = jv_repr_of(j, v);
     jj_bind(j, args, "pprint", "", 0, NULL);
     bool plain = v.kind == J_STRING || !memchr(s->text, '{', s->bytes);
-    return s->chars <= 80 && plain ? jv_string(s) : unsupported(j, "pprint, of mappings and of what is wider than a line,");
+    return s->chars <= 80 && plain ? jv_string(s)
+                                   : unsupported(j, "pprint, of mappings and of what is wider than a line,");
 }
 
 const JFilterRow jinja_text_filters[] = {

@@ -102,7 +102,8 @@ static bool load_template(QmTokenizer *t, const json_t *p, Err *err) {
     size_t count = json_array_size(single), text = 0;
     while (text < count && !json_object_get(json_array_get(single, text), "Sequence")) text++;
     if (text == count || text > 1 || count > text + 2 || t->add_bos || t->end >= 0)
-        return err_as(err, QM_LIMIT, "post_processor TemplateProcessing: expected the text, with at most one token before "
+        return err_as(err, QM_LIMIT,
+                      "post_processor TemplateProcessing: expected the text, with at most one token before "
                       "and one after it");
     int64_t first = text ? template_token(t, p, json_array_get(single, 0), err) : -1;
     int64_t last = count > text + 1 && !err->kind ? template_token(t, p, json_array_get(single, text + 1), err) : -1;

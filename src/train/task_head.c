@@ -17,8 +17,8 @@ bool task_head_configure(ModelConfig *c, TrainTask task, int64_t labels, bool *m
     *missing = false;
     if (c->head == want && (!strcmp(c->problem, "multi_label_classification") ||
                             (!strcmp(c->problem, "regression") && c->labels > 1)))
-        return err_set(err, "the model's problem_type is %s of %lld labels: expected one class of each sequence, or one "
-                       "number", c->problem, (long long)c->labels);
+        return err_set(err, "the model's problem_type is %s of %lld labels: expected one class of each sequence, or "
+                            "one number", c->problem, (long long)c->labels);
     if (c->head == want && (want == HEAD_CAUSAL || !labels || labels == c->labels)) return true;
     if (c->head == want)
         return err_set(err, "the model's head '%s' has %lld labels: expected %lld, as many as the data",

@@ -112,7 +112,7 @@ static bool add_answer(TaskTally *t, const TrainSegment *s, const float *z, Err 
     return true;
 }
 
-/* ---- All ---------------------------------------------------------------------------------------------------------- */
+/* ---- All --------------------------------------------------------------------------------------------------------- */
 
 static bool add_segment(TaskTally *t, const TrainSegment *s, const TaskScores *scores, int64_t *row, Err *err) {
     const float *z = scores->values + *row * scores->columns;

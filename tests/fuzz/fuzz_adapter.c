@@ -1,5 +1,5 @@
-/* fuzz_adapter.c: two bytes, the length of an adapter_config.json, then that, then an adapter_model.safetensors. What is
- * taken has modules with matrices of one rank, a scale that is a number, and names that the graph can have. */
+/* fuzz_adapter.c: two bytes, the length of an adapter_config.json, then that, then an adapter_model.safetensors. What
+ * is taken has modules with matrices of one rank, a scale that is a number, and names that the graph can have. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

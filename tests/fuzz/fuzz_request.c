@@ -15,7 +15,8 @@ static GenerationConfig base;
 
 static void open_all(void) {
     Err err = {0};
-    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .threads = 1, .slots = MOST_BEAMS + 2, .context = 24, .rows = 8,
+    QmEngineOptions o = {.size = sizeof o, .model = "tests/golden/tiny", .threads = 1, .slots = MOST_BEAMS + 2,
+                         .context = 24, .rows = 8,
                          .hidden = true};
     engine = qm_engine_open(&o, &err);
     tokenizer = qm_tokenizer_open("tests/data/bytes", &err);

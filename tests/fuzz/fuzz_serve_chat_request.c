@@ -1,5 +1,5 @@
-/* fuzz_serve_chat_request.c: a byte that says which, then the body of a chat or a completion: it becomes a request within
- * its bounds, or is refused with an error that names a member; the same body twice becomes the same. */
+/* fuzz_serve_chat_request.c: a byte that says which, then the body of a chat or a completion: it becomes a request
+ * within its bounds, or is refused with an error that names a member; the same body twice becomes the same. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/serve/chat_request.h"

@@ -30,7 +30,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         check(file.id && file.route && file.fingerprint && file.run_count >= 1 && file.run_count <= EXCHANGE_MOST_RUNS);
         for (int64_t i = 0; i < file.run_count; i++) check_run(&file.runs[i]);
         char *text = exchange_file_text(&file, &err);
-        check(text && exchange_file_parse(&again, text, strlen(text), "again", &err) && again.run_count == file.run_count);
+        check(text && exchange_file_parse(&again, text, strlen(text), "again", &err) &&
+              again.run_count == file.run_count);
         char *same = exchange_file_text(&again, &err);
         check(same && !strcmp(text, same));
         free(same);

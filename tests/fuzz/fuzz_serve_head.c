@@ -1,5 +1,5 @@
-/* fuzz_serve_head.c: what is read of a request before its route is called. The first byte chooses: 0 mod 4: a path; 1: a
- * Host; 2: a key's two headers, cut at the first line end; 3: a body. */
+/* fuzz_serve_head.c: what is read of a request before its route is called. The first byte chooses: 0 mod 4: a path; 1:
+ * a Host; 2: a key's two headers, cut at the first line end; 3: a body. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/serve/auth.h"

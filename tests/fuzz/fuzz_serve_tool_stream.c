@@ -1,5 +1,5 @@
-/* fuzz_serve_tool_stream.c: a byte of modes, then an answer's text: its events must be the same in one piece and byte by byte,
- * and nothing of a text without tags is lost. */
+/* fuzz_serve_tool_stream.c: a byte of modes, then an answer's text: its events must be the same in one piece and byte
+ * by byte, and nothing of a text without tags is lost. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/serve/tool_stream.h"

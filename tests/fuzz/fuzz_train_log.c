@@ -1,5 +1,5 @@
-/* fuzz_train_log.c: arbitrary text as a line of a training's log, and as where a run stands. What is taken is written and
- * read back as the same text. */
+/* fuzz_train_log.c: arbitrary text as a line of a training's log, and as where a run stands. What is taken is written
+ * and read back as the same text. */
 #include <stdlib.h>
 #include <string.h>
 #include "../../src/io/json.h"
