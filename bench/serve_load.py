@@ -2,8 +2,9 @@
 """serve_load.py URL MODEL [options]: a closed loop of streamed completions on a server of OpenAI's interface: each of S
 streams asks, reads its answer to the end, and asks again. A JSON line for each setting: tokens per second of all streams
 together, times to the first token and between two tokens in milliseconds (median and 99th percentile), processor seconds
-of --pid for a thousand tokens, and the SHA-256 of all answers in order, which equals that of another load where answers
-do not depend on it. Standard library only."""
+of --pid for a thousand tokens, and the SHA-256 of all answers in order. Prompt i is the same at every number of streams:
+--answers FILE keeps what was said, and "changed" counts the answers that differ from what the file has. Standard library
+only."""
 import argparse, asyncio, hashlib, json, os, random, time, urllib.parse
 
 WORDS = "river stone paper window engine garden letter mountain silver market winter bridge table farmer ocean candle".split()
@@ -64,6 +65,21 @@ def part(values, share):
     return round(1000 * values[min(len(values) - 1, int(share * len(values)))], 2) if values else None
 
 
+def changed(path, prefix, answers):
+    """How many differ from those of FILE, which then has these, too."""
+    if not path:
+        return None
+    try:
+        known = json.load(open(path))
+    except FileNotFoundError:
+        known = {}
+    differ = 0
+    for number, a in answers.items():
+        differ += known.setdefault(f"{prefix} {number}", a.text) != a.text
+    json.dump(known, open(path, "w"))
+    return differ
+
+
 async def run(o, at, streams, prefix):
     answers = {}
 
@@ -86,7 +102,8 @@ async def run(o, at, streams, prefix):
     print(json.dumps({"server": o.name, "streams": streams, "prefix": prefix, "errors": sum(bool(a.error) for a in answers.values()),
                       "tokens_s": round(tokens / took, 1), "ttft_p50": part(first, 0.5), "ttft_p99": part(first, 0.99),
                       "gap_p50": part(gaps, 0.5), "gap_p99": part(gaps, 0.99),
-                      "cpu_s_per_1000": round(1000 * used / tokens, 2) if tokens else None, "texts": texts}), flush=True)
+                      "cpu_s_per_1000": round(1000 * used / tokens, 5) if tokens else None, "texts": texts,
+                      "changed": changed(o.answers, prefix, answers)}), flush=True)
 
 
 def main():
@@ -101,6 +118,7 @@ def main():
     p.add_argument("--requests", type=int, default=2)
     p.add_argument("--pid", type=int, default=0)
     p.add_argument("--key", default="")
+    p.add_argument("--answers", metavar="FILE", help="answers of other loads to compare with")
     p.add_argument("--whole", action="store_true", help="answers are not streamed; times to the first token are those of the whole")
     o = p.parse_args()
     at = urllib.parse.urlparse(o.url)
