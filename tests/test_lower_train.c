@@ -273,11 +273,12 @@ static void results_check(const Run *r, const Lower *l, float **got[DEVICES], do
 }
 
 /* Stages [first, last] as one program, lowered and run `passes` times, beside the references. */
-static void stages_run(Run *r, Stage first, Stage last, int passes, double tolerance) {
+static void stages_run(Run *r, Stage first, Stage last, int passes, int head_parts, double tolerance) {
     Lower l = {0};
     Text text = {0};
     Err err = {0};
     const LowerOptions o = {.type = "f32", .trains = true, .sums_go_on = passes > 1, .stage_first = first, .stage_last = last,
+                            .head_parts = head_parts, .platform = head_parts ? "tt" : NULL,
                             .bucket = {.slots = SLOTS, .rows = ROWS, .logit_rows = SLOTS * ROWS, .all_logits = true}};
     if (!lower_program(&l, &r->program, &o, &text, &err)) fail_msg("%s on %s: %s", r->c->name, r->mesh_text, err.text);
     if (!l.result_count) {
@@ -337,11 +338,11 @@ static void ops_are_references(void **state) {
             double near = tolerance_of(&cases[c]);
             run_open(&r, &cases[c], shapes[c % 2 ? 3 : 1], meshes[(c + m) % 3], loses(&cases[c]));
             if (updates(&cases[c])) {
-                stages_run(&r, STAGE_FORWARD, STAGE_NORM, 1, near);
-                stages_run(&r, STAGE_UPDATE, STAGE_UPDATE, 1, near);
+                stages_run(&r, STAGE_FORWARD, STAGE_NORM, 1, 0, near);
+                stages_run(&r, STAGE_UPDATE, STAGE_UPDATE, 1, 0, near);
             } else {
-                stages_run(&r, STAGE_FORWARD, STAGE_GRADIENT, 2, near);
-                stages_run(&r, STAGE_NORM, STAGE_NORM, 1, near);
+                stages_run(&r, STAGE_FORWARD, STAGE_GRADIENT, 2, 0, near);
+                stages_run(&r, STAGE_NORM, STAGE_NORM, 1, 0, near);
             }
             run_close(&r);
         }
@@ -357,9 +358,29 @@ static void graphs_are_references(void **state) {
         Run r;
         if (c % 3 && !strstr("a tied embedding, head_norm, two kinds of rope, one weight twice", of.name)) continue;
         run_open(&r, &of, shapes[c % 2 ? 3 : 1], meshes[c % 3], true);
-        if (c % 2) stages_run(&r, STAGE_FORWARD, STAGE_GRADIENT, 2, 1e-5);
-        else for (Stage s = STAGE_FORWARD; s <= STAGE_GRADIENT; s++) stages_run(&r, s, s, 1, 1e-5);
+        if (c % 2) stages_run(&r, STAGE_FORWARD, STAGE_GRADIENT, 2, 0, 1e-5);
+        else for (Stage s = STAGE_FORWARD; s <= STAGE_GRADIENT; s++) stages_run(&r, s, s, 1, 0, 1e-5);
         run_close(&r);
+    }
+}
+
+/* The head written once for each part of its rows, as for Tenstorrent's compiler, in steps of one pass and of two. */
+static void heads_in_parts(void **state) {
+    static const char *const meshes[] = {"dp2,tp4", "2x4"};
+    (void)state;
+    for (int c = 0, done = 0; c < RULE_CASES && done < (brief() ? 1 : 2); c++) {
+        Case of = {.name = rule_cases[c].name, .scalars = {LOSS, .label_smoothing = 0.1, .z_loss = 0.02, .step = 2},
+                   .rule = &rule_cases[c]};
+        Run r;
+        if (!strstr("a tied embedding, one weight twice", of.name)) continue;
+        run_open(&r, &of, shapes[3], meshes[done], true);
+        for (int id = 1; id < r.program.graph.count; id++) { /* of parts only what they are joined to can be looked at */
+            Node *n = &r.program.graph.nodes[id];
+            n->keep &= n->op == &token_loss_row;
+        }
+        stages_run(&r, STAGE_FORWARD, STAGE_GRADIENT, 1 + done, 4, 1e-5);
+        run_close(&r);
+        done++;
     }
 }
 
@@ -367,7 +388,8 @@ int main(void) {
     Err err = {0};
     ruled_parts = true;
     PluginFile file;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(ops_are_references), cmocka_unit_test(graphs_are_references)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(ops_are_references), cmocka_unit_test(graphs_are_references),
+                                       cmocka_unit_test(heads_in_parts)};
     if (!plugin_find("cpu", &file, NULL)) {
         printf("SKIP no cpu plugin: run `make plugins`\n");
         return 0;

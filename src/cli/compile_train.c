@@ -12,6 +12,8 @@
 #include "compile_train.h"
 
 enum { PROGRAMS = 2 };
+/* Rows that pass the head at once, as a trainer on PJRT devices has it (src/train/trainer_state.h). */
+enum { HEAD_AT_ONCE = 512 };
 static const struct { const char *name; Stage first, last; } parts[PROGRAMS] = {
     {"gradients", STAGE_FORWARD, STAGE_NORM}, {"update", STAGE_UPDATE, STAGE_UPDATE}};
 
@@ -103,11 +105,18 @@ static bool result_look(StepProgram *p, const PjrtProgram *program, bool tt, Err
     return p->has_tt || !tt;
 }
 
+/* So few parts of the head that none has more rows: parts are equal. */
+static int head_parts(const Step *s) {
+    int64_t rows = s->slots * s->o->plan.seq_len, parts = (rows + HEAD_AT_ONCE - 1) / HEAD_AT_ONCE;
+    while (rows % parts) parts++;
+    return rows / parts < HEAD_AT_ONCE / 4 ? 1 : (int)parts; /* of a length without fitting parts there are none */
+}
+
 static bool part_compile(Step *s, int i, PjrtClient *client, Err *err) {
     StepProgram *p = &s->part[i];
     int64_t length = s->o->plan.seq_len;
     const LowerOptions o = {.type = s->o->type, .platform = s->plugin->platform, .trains = true,
-                            .stage_first = parts[i].first, .stage_last = parts[i].last,
+                            .stage_first = parts[i].first, .stage_last = parts[i].last, .head_parts = head_parts(s),
                             .bucket = {.slots = s->slots, .rows = length, .logit_rows = s->slots * length, .all_logits = true}};
     Lower l;
     Text text = {0};

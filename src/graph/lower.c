@@ -246,6 +246,7 @@ static int node_number(const Lower *l, int id) {
 const char *lower_name(Lower *l, const Node *n) {
     if (n->kind == NODE_RESULT)
         return lower_word(l, "%s_r%d", lower_name(l, graph_node(&l->program->graph, n->in[0])), n->result);
+    if (l->part >= 0 && lower_of_head(n)) return lower_word(l, "n%dp%d", node_number(l, node_id(l, n)), l->part);
     return lower_word(l, "n%d", node_number(l, node_id(l, n)));
 }
 const char *lower_more(Lower *l, const Node *n, int result) { return lower_word(l, "%%%s_r%d", lower_name(l, n), result); }
@@ -482,12 +483,24 @@ static const char *again(Lower *l, const Node *n, const Node *in, const char *va
     return to;
 }
 
+/* Numbers of all rows that pass the head: those of this part. */
+static const char *part_input(Lower *l, const Node *in) {
+    int64_t r = l->bucket.logit_rows, all = lower_rows(l);
+    const char *whole = lower_step_input(l, in->name, "i32", all, 0, node_id(l, in));
+    const char *part = lower_word(l, "%s_p%d", whole, l->part);
+    if (lower_once(l, "%s", part + 1))
+        lower_line(l, "%s = stablehlo.slice %s [%lld:%lld] : (%s) -> %s", part, whole, (long long)(r * l->part),
+                   (long long)(r * (l->part + 1)), lower_type(l, "i32", 1, all), lower_type(l, "i32", 1, r));
+    return part;
+}
+
 const char *lower_in(Lower *l, const Node *n, int i) {
     const Node *in = graph_node(&l->program->graph, n->in[i]);
     const char *kept = kept_in(l, n, i);
     if (kept) return kept;
     if (in->kind == NODE_STATE) return lower_state_in(l, n, i);
     if (in->kind == NODE_WEIGHT) return weight_argument(l, n, i);
+    if (in->kind == NODE_INPUT && l->part >= 0 && shape_rows(&in->shape) == LOGIT_ROWS) return part_input(l, in);
     if (in->kind == NODE_INPUT)
         return lower_step_input(l, in->name, "i32", local_size(l, &in->shape.dim[0], ""), 0, n->in[i].id);
     return lower_has(l, n->in[i].id) ? again(l, n, in, lower_out(l, in)) : value_argument(l, in);

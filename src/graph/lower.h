@@ -67,6 +67,7 @@ typedef struct Lower {
     const char *platform;
     bool trains, sums_go_on;    /* LowerOptions                                                                  */
     Stage stage_first, stage_last;
+    int parts, part;            /* LowerOptions.head_parts; which of them is written; -1: what is outside of all  */
     int mesh[2];                /* sizes of the two mesh axes                                                    */
     LowerArgument *arguments, *results;
     int argument_count, result_count;
@@ -161,8 +162,11 @@ typedef struct LowerOptions {
                         the whole. Pieces that do the same have the same text, with other weights and caches. */
     /* Of a program that trains: the nodes of these stages. Logits are of all rows (bucket.all_logits, logit_rows = slots *
      * rows), or a run of STAGE_HEAD is of some, and the gradients of rows are a state. sums_go_on: a step has several
-     * passes, so sums of TYPE_SUM are consumed and given back; SCALAR_FRESH says which pass is the first. Else they start from nothing, and are results where a later stage reads them. */
+     * passes, so sums of TYPE_SUM are consumed and given back; SCALAR_FRESH says which pass is the first. Else they start from nothing, and
+     * are results where a later stage reads them. head_parts: how many times the head is written, each for as many of the
+     * rows, so that logits of all never exist; 0: once. */
     bool trains, sums_go_on;
+    int head_parts;
     Stage stage_first, stage_last;
     int candidates; /* the result LOWER_CANDIDATES: of each row of logits this many of the device's largest, then their
                        ids; 0: no such result */

@@ -8,6 +8,8 @@ LowerArgument *lower_argument(Lower *l, const char *name); /* NULL: there is non
 void lower_declare(Lower *l, const Node *n);
 /* The caches that an op writes, as they are then. */
 void lower_caches_declare(Lower *l, const Node *n, const Node *state);
+/* Whether a node is written once for each part of the head's rows, where there are several. */
+static inline bool lower_of_head(const Node *n) { return n->stage == STAGE_HEAD || n->stage == STAGE_HEAD_GRADIENT; }
 /* "tensor<4x8xf32>" */
 void lower_type_text(char *out, size_t size, const char *type, int rank, const int64_t *dim);
 #endif

@@ -208,10 +208,12 @@ static bool start(Lower *l, const Program *program, const LowerOptions *o, Err *
     *l = (Lower){.program = program, .bucket = o->bucket, .cache_slots = o->cache_slots, .positions = o->positions,
                  .first = o->last ? o->first : 1, .last = o->last ? o->last : g->count, .type = o->type,
                  .platform = o->platform, .trains = o->trains, .sums_go_on = o->sums_go_on, .stage_first = o->stage_first,
-                 .stage_last = o->stage_last, .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
+                 .stage_last = o->stage_last, .parts = o->head_parts, .part = -1, .candidates = o->candidates, .mesh = {mesh->rank == 2 ? mesh->dim[0] : 1, mesh->dim[mesh->rank == 2]}};
     for (int id = l->last - 1; id >= l->first && !l->trains; id--)
         if (g->nodes[id].kind == NODE_OP && g->nodes[id].op->writes_state)
             l->state = graph_state(g, (Tensor){id})->state;
+    if (l->parts > 1 && (!o->bucket.all_logits || lower_rows(l) % l->parts))
+        return err_as(err, QM_INTERNAL, "lowering: %d parts of a head of %lld rows", l->parts, (long long)lower_rows(l));
     return program->partition->uniform || err_as(err, QM_INTERNAL, "lowering: expected a partition of uniform shards");
 }
 
@@ -224,14 +226,60 @@ static bool finish(Lower *l, Text *text, Err *err) {
            text_ok(text, "program text", err);
 }
 
+/* ---- The head in parts ------------------------------------------------------------------------------------------- */
+
+/* The whole of what the parts of a node have: their last, of a sum; else rows, one part after the other. */
+static void parts_join(Lower *l, const Node *n) {
+    const Graph *g = &l->program->graph;
+    const char *out = lower_out(l, n), *list = "", *types = "", *part = NULL;
+    bool later = n->keep || n->op->accumulates;
+    for (int id = 1; id < g->count; id++)
+        for (int i = 0; i < g->nodes[id].inputs; i++) later |= !lower_of_head(&g->nodes[id]) && graph_node(g, g->nodes[id].in[i]) == n;
+    if (!later) return;
+    for (l->part = 0; l->part < l->parts; l->part++) {
+        l->bucket.logit_rows = lower_rows(l) / l->parts;
+        part = lower_out(l, n);
+        /* rows that are put somewhere lie there as rows of all: in a part, as it takes them */
+        const char *comma = l->part ? ", " : "", *type = lower_tensor(l, n->op->writes_state ? graph_node(g, n->in[0]) : n);
+        list = lower_word(l, "%s%s%s", list, comma, part);
+        types = lower_word(l, "%s%s%s", types, comma, type);
+    }
+    l->part = -1;
+    l->bucket.logit_rows = lower_rows(l);
+    const char *whole = lower_tensor(l, n);
+    if (n->op->accumulates) lower_reshape(l, out, part, whole, whole);
+    else lower_line(l, "%s = stablehlo.concatenate %s, dim = 0 : (%s) -> %s", out, list, types, whole);
+}
+
+/* All nodes of the head, for one part of its rows after the other. */
+static void parts_lower(Lower *l) {
+    const Graph *g = &l->program->graph;
+    for (int part = 0; part < l->parts; part++) {
+        l->part = part;
+        l->bucket.logit_rows = lower_rows(l) / l->parts;
+        for (int id = l->first; id < l->last; id++)
+            if (g->nodes[id].kind == NODE_OP && lower_of_head(&g->nodes[id]) && lower_has(l, id))
+                g->nodes[id].op->stablehlo(l, &g->nodes[id]);
+    }
+    l->part = -1;
+    l->bucket.logit_rows = lower_rows(l);
+    for (int id = l->first; id < l->last; id++)
+        if (g->nodes[id].kind == NODE_OP && lower_of_head(&g->nodes[id]) && lower_has(l, id)) parts_join(l, &g->nodes[id]);
+}
+
+/* ---- Programs ---------------------------------------------------------------------------------------------------- */
+
 bool lower_program(Lower *l, const Program *program, const LowerOptions *o, Text *text, Err *err) {
+    bool parts_done = false;
     if (!start(l, program, o, err)) return false;
     for (int id = l->first; id < l->last; id++) {
         const Node *n = &program->graph.nodes[id];
         if (!n->op || !lower_has(l, id) || (l->trains && n->kind == NODE_RESULT)) continue;
+        bool in_parts = l->parts > 1 && lower_of_head(n);
         if (!n->op->stablehlo)
             return err_as(err, QM_INTERNAL, "%s has no StableHLO: %s", n->op->name, n->op->none[FACET_STABLEHLO]);
-        if (n->kind == NODE_OP) n->op->stablehlo(l, n);
+        if (in_parts && !parts_done) parts_lower(l), parts_done = true;
+        if (n->kind == NODE_OP && !in_parts) n->op->stablehlo(l, n);
         lower_declare(l, n);
         for (int r = id + 1; l->trains && n->op->results && r < program->graph.count; r++)
             if (program->graph.nodes[r].kind == NODE_RESULT && program->graph.nodes[r].in[0].id == id)

@@ -58,7 +58,7 @@ void lower_f32_done(Lower *l, const char *out, int rank, const int64_t *dim) {
 /* ---- Sums -------------------------------------------------------------------------------------------------------- */
 
 const char *lower_sum_name(Lower *l, const Node *n) {
-    return l->sums_go_on ? lower_word(l, "%s_d", lower_out(l, n)) : lower_out(l, n);
+    return l->sums_go_on || l->part > 0 ? lower_word(l, "%s_d", lower_out(l, n)) : lower_out(l, n);
 }
 
 /* What earlier passes have left of a sum. Of a step's first pass whatever its buffer holds is left alone: it may be
@@ -75,8 +75,13 @@ static const char *sum_had(Lower *l, const Node *n, int i) {
 }
 
 void lower_sum_done(Lower *l, const Node *n, int i) {
-    if (!l->sums_go_on) return;
-    const char *had = sum_had(l, n, i);
+    const char *had;
+    if (l->part > 0) { /* what the part before has left */
+        l->part--;
+        had = lower_out(l, n);
+        l->part++;
+    } else if (l->sums_go_on) had = sum_had(l, n, i);
+    else return;
     lower_op(l, lower_out(l, n), "add", had, lower_sum_name(l, n), lower_tensor(l, n));
 }
 

@@ -130,6 +130,11 @@ static void select_rows_run(const Call *c, int64_t first, int64_t last) {
 static void select_rows_stablehlo(Lower *l, const Node *n) {
     int64_t t = lower_rows(l), r = l->bucket.logit_rows, w = lower_dim(l, n, 1);
     const char *out = lower_out(l, n), *x = lower_in(l, n, 0), *from = lower_type(l, NULL, 2, t, w);
+    if (l->part >= 0) {
+        lower_line(l, "%s = stablehlo.slice %s [%lld:%lld, 0:%lld] : (%s) -> %s", out, x, (long long)(r * l->part),
+                   (long long)(r * (l->part + 1)), (long long)w, from, lower_type(l, NULL, 2, r, w));
+        return;
+    }
     if (l->bucket.all_logits) {
         lower_line(l, "%s = stablehlo.reshape %s : (%s) -> %s", out, x, from, from);
         return;

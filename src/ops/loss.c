@@ -56,7 +56,9 @@ static const char *where_live(Lower *l, const LoweredLogits *z, const char *out,
  * number of the device. False: it is counted from the device's first. */
 static bool column_ids(Lower *l, const LoweredLogits *z, const char *ids, bool split) {
     enum { ROW = 32 };
-    if (!split || !l->platform || strcmp(l->platform, "tt") || z->v % ROW) {
+    bool plain = !split || !l->platform || strcmp(l->platform, "tt") || z->v % ROW;
+    if (!lower_once(l, "hot_i")) return !plain;
+    if (plain) {
         lower_line(l, "%%hot_i = stablehlo.iota dim = 1 : %s", ids);
         return false;
     }
@@ -75,34 +77,42 @@ static bool column_ids(Lower *l, const LoweredLogits *z, const char *ids, bool s
     return true;
 }
 
+/* A name of what the ops of a part of the head, or of all of it, share. */
+static const char *part_name(Lower *l, const char *name) {
+    return l->part > 0 ? lower_word(l, "%s%d", name, l->part) : name;
+}
+
 /* Whether a column is the row's label: "%hot", i1 of the logits. Padding is nobody's. */
 static const char *label_columns(Lower *l, const Node *n, const LoweredLogits *z, int labels) {
     const Node *x = graph_node(&l->program->graph, n->in[0]);
-    const char *ids = lower_type(l, "i32", 2, z->r, z->v), *rows = lower_type(l, "i32", 1, z->r), *hot = "%hot";
-    const char *label = lower_in(l, n, labels);
-    if (!lower_once(l, "hot")) return hot;
+    const char *ids = lower_type(l, "i32", 2, z->r, z->v), *rows = lower_type(l, "i32", 1, z->r);
+    const char *label = lower_in(l, n, labels), *hot = part_name(l, "%hot"), *each = lower_word(l, "%s_l", hot);
+    if (!lower_once(l, "%s", hot + 1)) return hot;
     bool own = column_ids(l, z, ids, x->split[0] != 0);
     if (x->split[0] && !own) {
-        lower_spread(l, "%hot_f", lower_place(l, PLACE_VOCAB), "[]", "tensor<i32>", rows);
-        lower_op(l, "%hot_o", "subtract", label, "%hot_f", rows);
-        label = "%hot_o";
+        const char *from = lower_word(l, "%s_o", hot);
+        lower_spread(l, lower_word(l, "%s_f", hot), lower_place(l, PLACE_VOCAB), "[]", "tensor<i32>", rows);
+        lower_op(l, from, "subtract", label, lower_word(l, "%s_f", hot), rows);
+        label = from;
     }
-    lower_spread(l, "%hot_l", label, "[0]", rows, ids);
-    lower_compare(l, z->live ? "%hot_e" : hot, "EQ", "%hot_i", "%hot_l", "SIGNED", ids, z->bits);
-    if (z->live) lower_op(l, hot, "and", "%hot_e", z->live, z->bits);
+    lower_spread(l, each, label, "[0]", rows, ids);
+    const char *there = z->live ? lower_word(l, "%s_e", hot) : hot;
+    lower_compare(l, there, "EQ", "%hot_i", each, "SIGNED", ids, z->bits);
+    if (z->live) lower_op(l, hot, "and", there, z->live, z->bits);
     return hot;
 }
 
 /* The weight of each row's label, f32 [r]: 0 where it has none. */
 static const char *label_weights(Lower *l, const Node *n, int labels, int64_t r) {
     const char *rows = lower_type(l, "f32", 1, r), *ids = lower_type(l, "i32", 1, r), *label = lower_in(l, n, labels);
-    if (!lower_once(l, "weights")) return "%weights";
-    lower_line(l, "%%weights_0 = stablehlo.constant dense<0> : %s", ids);
-    lower_compare(l, "%weights_l", "GE", label, "%weights_0", "SIGNED", ids, lower_type(l, "i1", 1, r));
-    lower_constant(l, "%weights_n", 0, rows);
-    lower_select(l, "%weights", "%weights_l", lower_scalar_like(l, SCALAR_LOSS_WEIGHT, rows), "%weights_n",
-                 lower_type(l, "i1", 1, r), rows);
-    return "%weights";
+    const char *out = part_name(l, "%weights"), *bits = lower_type(l, "i1", 1, r);
+    if (!lower_once(l, "%s", out + 1)) return out;
+    lower_line(l, "%s_0 = stablehlo.constant dense<0> : %s", out, ids);
+    lower_compare(l, lower_word(l, "%s_l", out), "GE", label, lower_word(l, "%s_0", out), "SIGNED", ids, bits);
+    lower_constant(l, lower_word(l, "%s_n", out), 0, rows);
+    lower_select(l, out, lower_word(l, "%s_l", out), lower_scalar_like(l, SCALAR_LOSS_WEIGHT, rows),
+                 lower_word(l, "%s_n", out), bits, rows);
+    return out;
 }
 
 /* ---- row_max and the collective that completes it ---------------------------------------------------------------- */
