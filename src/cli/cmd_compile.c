@@ -110,7 +110,7 @@ static bool train_run(Compile *c, CompileTrain *t, const ProgramsOptions *o, con
     source_close(source);
     c->programs.partition.mesh = mesh;
     if (!known || !open_client(c, plugin, t->desc, path, sizeof path, err)) return false;
-    choose_type(c, o->type);
+    choose_type(c, t->act ? t->act : o->type);
     t->model = o->model, t->type = c->result.type;
     bool ok = compile_train(t, &c->programs.config, &mesh, c->client, err);
     c->programs.partition = (Partition){0};
@@ -149,6 +149,7 @@ int cmd_compile(int argc, char **argv) {
         INT("lora-r", 0, &t.plan.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
         TEXT("lora-targets", 0, &t.plan.lora_targets, "NAMES", "with --train: linears that get one"),
         TEXT("modules-to-save", 0, &t.plan.modules_to_save, "NAMES", "with --train: modules trained whole beside it"),
+        TEXT("act", 0, &t.act, "f32|bf16", "with --train: values and operands of products (default: --weights)"),
         FLAG("ema", 0, &t.plan.ema, "with --train: averages of the weights are kept"),
         FLAG("recompute", 0, &t.plan.recompute, "with --train: layers are computed again"),
     };
@@ -161,6 +162,9 @@ int cmd_compile(int argc, char **argv) {
         code = usage_error("compile", "-o: expected md or json, got '%s'", format);
     if (code < 0 && strcmp(optim, "adamw") && strcmp(optim, "sgd"))
         code = usage_error("compile", "--optim: expected adamw or sgd, got '%s'", optim);
+    if (code < 0 && t.act && strcmp(t.act, "f32") && strcmp(t.act, "bf16"))
+        code = usage_error("compile", "--act: expected f32 or bf16, got '%s'", t.act);
+    if (code < 0 && t.act && !train) code = usage_error("compile", "--act is of --train; without it: --weights");
     if (code < 0 && train) {
         t.plan.sgd = !strcmp(optim, "sgd"), t.desc = desc, t.json = !strcmp(format, "json");
         code = train_run(c, &t, &o, plugin, &err) ? EXIT_OK : fail(&err);

@@ -107,9 +107,9 @@ static bool result_look(StepProgram *p, const PjrtProgram *program, bool tt, Err
 
 /* So few parts of the head that none has more rows: parts are equal. */
 static int head_parts(const Step *s) {
-    int64_t rows = s->slots * s->o->plan.seq_len, parts = (rows + HEAD_AT_ONCE - 1) / HEAD_AT_ONCE;
-    while (rows % parts) parts++;
-    return rows / parts < HEAD_AT_ONCE / 4 ? 1 : (int)parts; /* of a length without fitting parts there are none */
+    int64_t rows = s->slots * s->o->plan.seq_len, count = (rows + HEAD_AT_ONCE - 1) / HEAD_AT_ONCE;
+    while (rows % count) count++;
+    return rows / count < HEAD_AT_ONCE / 4 ? 1 : (int)count; /* of a length without fitting parts there are none */
 }
 
 static bool part_compile(Step *s, int i, PjrtClient *client, Err *err) {

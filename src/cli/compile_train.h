@@ -9,6 +9,7 @@
 typedef struct CompileTrain {
     PlanTrain plan;
     const char *model, *type, *desc; /* desc: NULL without a system description */
+    const char *act;                 /* NULL: `type` is the plugin's choice      */
     bool json;
 } CompileTrain;
 
