@@ -11,6 +11,7 @@ __attribute__((visibility("default"))) const char *__lsan_default_suppressions(v
 const char *__lsan_default_suppressions(void) { return "leak:pjrt_c_api_cpu_plugin.so\n"; }
 
 static const char *act; /* of the trainers on a mesh that are opened */
+static TrainerOptions asked; /* of all trainers that are opened */
 /* Programs compiled so far: those of a case and mesh that come again are loaded. */
 static char programs[] = "/tmp/qwenmesh-programs-XXXXXX";
 
@@ -18,9 +19,10 @@ static char programs[] = "/tmp/qwenmesh-programs-XXXXXX";
 static Trainer *open_on(const Case *c, const Data *d, const char *mesh, int64_t micro_batch, int64_t head_rows) {
     Err err = {0};
     QmSource *source = qm_source_open(path_of(c, ""), &err);
-    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .head_rows = head_rows};
+    TrainerOptions o = asked;
+    o.seq_len = d->longest, o.micro_batch = micro_batch, o.head_rows = head_rows;
     char adapter[sizeof path];
-    if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
+    if (c->adapter && !o.adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh ? mesh : "1x1";
     if (mesh) o.engine.backend = "pjrt", o.engine.plugin = PLUGIN, o.engine.program_cache = programs, o.engine.act = act;
     else o.engine.threads = 2;
@@ -34,6 +36,7 @@ static StepResult step_on(Trainer *t, const Case *c, const Data *d, int step) {
     StepResult r;
     Err err = {0};
     StepNumbers n = numbers_of(c, d, step);
+    n.ema_decay = asked.ema ? 0.75 : 0;
     const TrainRow *rows = c->same_rows ? d->rows : d->rows + 4 * step;
     if (!trainer_step(t, rows, c->same_rows ? d->count : 4, &n, &r, &err)) fail_msg("%s: %s", c->name, err.text);
     return r;
@@ -187,6 +190,64 @@ static void goes_on_with_the_other(void **state) {
     }
 }
 
+/* ---- What a run may ask for -------------------------------------------------------------------------------------- */
+
+/* An adapter of the golden case with dropout, in the folder of programs. */
+static const char *dropout_new(char *out, size_t size) {
+    char command[512];
+    snprintf(out, size, "%s/dropout", programs);
+    snprintf(command, sizeof command, "cp -r tests/golden/train-lora/adapter-lora-0 %s && sed -i 's/\"lora_dropout\": 0.0/"
+             "\"lora_dropout\": 0.25/' %s/adapter_config.json", out, out);
+    assert_int_equal(system(command), 0);
+    return out;
+}
+
+/* Rows at once are those of a run above, whose programs are then there but for those that differ. */
+static void variant_like_the_cpu_engine(const Run *r, const char *what) {
+    const Case *c = &cases[r->of];
+    Data d;
+    data_open(&d, c);
+    Trainer *cpu = open_on(c, &d, NULL, 4, 0), *pjrt = open_on(c, &d, r->mesh, r->micro_batch, r->head_rows);
+    for (int step = 0; step < 3; step++) {
+        StepResult want = step_on(cpu, c, &d, step), got = step_on(pjrt, c, &d, step);
+        if (!(fabs(got.loss - want.loss) <= 1e-5 * want.loss) || !(fabs(got.grad_norm - want.grad_norm) <= 2e-5 * want.grad_norm))
+            fail_msg("%s, step %d: loss %.9g, norm %.9g; expected %.9g, %.9g", what, step, got.loss, got.grad_norm,
+                     want.loss, want.grad_norm);
+        if (asked.adapter && !step) assert_true(fabs(want.loss - d.loss[0]) > 1e-4 * d.loss[0]); /* some was dropped */
+        if (!step) parts_alike(cpu, pjrt, PART_GRADIENT, 1e-5, 1e-9, NULL);
+    }
+    if (asked.optimizer == OPTIMIZER_SGD) { /* no moment is divided by: all stay near */
+        parts_alike(cpu, pjrt, PART_VALUE, 1e-5, 1e-7, NULL);
+        parts_alike(cpu, pjrt, PART_FIRST, 1e-5, 1e-7, NULL);
+    }
+    for (int i = 0; i < trainer_tensors(cpu); i++)
+        assert_true(trainer_has(pjrt, i, PART_EMA) == (asked.ema && trainer_tensor(cpu, i)->trained));
+    parts_alike(cpu, pjrt, PART_EMA, 0, 2e-4, NULL);
+    double want, got;
+    int64_t labels, same;
+    Err err = {0};
+    assert_true(trainer_evaluate(cpu, d.rows, 3, &want, &labels, &err));
+    assert_true(trainer_evaluate(pjrt, d.rows, 3, &got, &same, &err));
+    assert_true(labels == same && fabs(got - want) <= 1e-5 * want);
+    trainer_close(cpu), trainer_close(pjrt);
+    data_close(&d);
+}
+
+static void variants_like_the_cpu_engine(void **state) {
+    char adapter[128];
+    (void)state;
+    if (access(PLUGIN, R_OK)) skip();
+    asked = (TrainerOptions){.optimizer = OPTIMIZER_SGD, .ema = true};
+    variant_like_the_cpu_engine(&(Run){0, "dp2,tp4", 4, 7}, "sgd with averages");
+    if (!brief()) {
+        asked = (TrainerOptions){.recompute = true, .ema = true};
+        variant_like_the_cpu_engine(&(Run){1, "1x8", 2, 5}, "recompute with averages");
+        asked = (TrainerOptions){.adapter = dropout_new(adapter, sizeof adapter), .seed = 11};
+        variant_like_the_cpu_engine(&(Run){3, "dp2,tp2", 4, 0}, "dropout of an adapter");
+    }
+    asked = (TrainerOptions){0};
+}
+
 /* ---- In bf16 ----------------------------------------------------------------------------------------------------- */
 
 /* Values in bf16, masters in f32: near the CPU engine in f32, by what 8 bits of a number say, and not the same. */
@@ -297,6 +358,7 @@ static void tasks_like_the_cpu_engine(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {cmocka_unit_test(like_the_cpu_engine), cmocka_unit_test(again),
                                        cmocka_unit_test(goes_on_with_the_other), cmocka_unit_test(in_bf16),
+                                       cmocka_unit_test(variants_like_the_cpu_engine),
                                        cmocka_unit_test(tasks_like_the_cpu_engine)};
     if (!mkdtemp(programs)) return 1;
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
