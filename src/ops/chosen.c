@@ -70,14 +70,16 @@ static void chosen_stablehlo(Lower *l, const Node *n) {
         lower_line(l, "%s_f = stablehlo.constant dense<[%s]> : %s", out, factor.data, row);
     }
     text_free(&owner), text_free(&factor);
-    lower_spread(l, lower_word(l, "%s_owner", out), lower_word(l, "%s_o", out), "[1]", lower_type(l, "i32", 1, columns), numbers);
+    lower_spread(l, lower_word(l, "%s_owner", out), lower_word(l, "%s_o", out), "[1]",
+                 lower_type(l, "i32", 1, columns), numbers);
     lower_spread(l, lower_word(l, "%s_own", out), which, "[0]", lower_type(l, "i32", 1, rows), numbers);
     lower_compare(l, lower_word(l, "%s_is", out), "EQ", lower_word(l, "%s_owner", out), lower_word(l, "%s_own", out),
                   "SIGNED", numbers, bits);
     lower_spread(l, lower_word(l, "%s_by", out), lower_word(l, "%s_f", out), "[1]", row, type);
     lower_op(l, lower_word(l, "%s_y", out), "multiply", x, lower_word(l, "%s_by", out), type);
     lower_constant(l, lower_word(l, "%s_z", out), 0, type);
-    lower_select(l, out, lower_word(l, "%s_is", out), lower_word(l, "%s_y", out), lower_word(l, "%s_z", out), bits, type);
+    lower_select(l, out, lower_word(l, "%s_is", out), lower_word(l, "%s_y", out), lower_word(l, "%s_z", out), bits,
+                 type);
 }
 
 const OpRow chosen_scale_row = {

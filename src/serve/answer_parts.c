@@ -31,7 +31,8 @@ bool chunk_usage(const ChatRun *run, json_t *chunk) {
 bool chunk_padding(const ChatRun *run, const json_t *told, json_t *chunk) {
     enum { BLOCK = 128 };
     bool tls = run->call->server->options->http.cert != NULL;
-    if (!run->request.stream || run->request.padding == PADDING_OFF || (run->request.padding == PADDING_UNSAID && !tls)) return true;
+    bool unsaid = run->request.padding == PADDING_UNSAID;
+    if (!run->request.stream || run->request.padding == PADDING_OFF || (unsaid && !tls)) return true;
     char letters[BLOCK + 1];
     size_t count = BLOCK - json_dumpb(told, NULL, 0, JSON_COMPACT) % BLOCK;
     random_letters(letters, count);

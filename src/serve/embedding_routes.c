@@ -137,7 +137,8 @@ static bool read_texts(Call *call, ChatRequest *r, Vectors *v, Err *err) {
     const char *before = sentence_prompt(&s->sentence, json_string_value(name), err);
     if (!before) return request_wrong(r, err, "prompt_name", "the model has no such prompt");
     for (int64_t i = 0; i < r->prompt_count; i++) {
-        int64_t n = text_ids(s, &r->prompts[i], before, &v->rows.work->ids[i], err), context = qm_engine_info(s->model.engine)->context;
+        int64_t n = text_ids(s, &r->prompts[i], before, &v->rows.work->ids[i], err);
+        int64_t context = qm_engine_info(s->model.engine)->context;
         if (v->cuts && n > context) n = context;
         if (!text_rows_take(&v->rows, r, "input", i, n, err)) return false;
     }
@@ -174,7 +175,8 @@ void embeddings(Call *call) {
     request_unknown(&r, call->json, names);
     note_unknown(call, &r);
     Vectors *v = NULL;
-    bool ollama = call->route->form == FORM_OLLAMA, one = ollama && !strcmp(call->route->path, "/api/embeddings"), cuts = ollama;
+    bool ollama = call->route->form == FORM_OLLAMA, cuts = ollama;
+    bool one = ollama && !strcmp(call->route->path, "/api/embeddings");
     const char *input = one ? "prompt" : "input";
     bool ok = request_flag(&r, call->json, "truncate", &cuts, &err) &&
               request_prompts(&r, request_member(call->json, input), input, &err) &&

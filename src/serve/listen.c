@@ -134,13 +134,17 @@ int listen_given(char host[HOST_BYTES], int *port, Err *err) {
     if (!ours) return 0;
     bool one = parse_int(how_many, 0, INT32_MAX, &count) && count == 1;
     unsetenv("LISTEN_PID"), unsetenv("LISTEN_FDS"), unsetenv("LISTEN_FDNAMES");
-    if (!one) return err_as(err, QM_USAGE, "LISTEN_FDS: expected one socket to listen on, got %lld", (long long)count), -1;
+    if (!one) {
+        err_as(err, QM_USAGE, "LISTEN_FDS: expected one socket to listen on, got %lld", (long long)count);
+        return -1;
+    }
     int listens = 0, type = 0;
     socklen_t size = sizeof listens;
     fcntl(FIRST, F_SETFD, FD_CLOEXEC);
     if (getsockopt(FIRST, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens &&
         getsockopt(FIRST, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_STREAM && where(FIRST, host, port))
         return FIRST;
-    return err_as(err, QM_USAGE, "LISTEN_FDS: expected a stream socket that listens at an address or a path as descriptor %d",
-                  FIRST), -1;
+    err_as(err, QM_USAGE, "LISTEN_FDS: expected a stream socket that listens at an address or a path as descriptor %d",
+           FIRST);
+    return -1;
 }

@@ -58,8 +58,9 @@ static void models(Call *call) {
         json_array_append_new(data, one);
     }
     json_t *last = json_object_get(json_array_get(data, json_array_size(data) - 1), "id");
-    reply_json(call, 200, json_pack("{s:s,s:b,s:s,s:O,s:o,s:o}", "object", "list", "has_more", 0, "first_id", server_name(s),
-                                    "last_id", last, "data", data, "models", names));
+    reply_json(call, 200,
+               json_pack("{s:s,s:b,s:s,s:O,s:o,s:o}", "object", "list", "has_more", 0, "first_id", server_name(s),
+                         "last_id", last, "data", data, "models", names));
 }
 
 static void model(Call *call) {
