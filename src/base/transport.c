@@ -14,7 +14,9 @@
 #include "transport.h"
 #include "transport_library.h"
 
-enum { POLLS_BUSY = 2000, POLLS_SHORT_NAPS = 8000, DEFAULT_TIMEOUT = 120 };
+/* POLLS_YIELDING: looks with a yield after the busy ones, a millisecond or two; whoever waits longer, as one replica for
+ * another, naps between looks and leaves the core to others. */
+enum { POLLS_BUSY = 2000, POLLS_YIELDING = 2000, POLLS_SHORT_NAPS = 8000, SHORT_NAP = 50000, LONG_NAP = 1000000, DEFAULT_TIMEOUT = 120 };
 
 static const TransportLibrary *library;
 static int rank_here, rank_count = 1;
@@ -71,11 +73,14 @@ static void finish(TransportWay way, const Message *m, int count, Patience patie
     for (int64_t polls = 0; !through(way, what); polls++) {
         if (polls < polls_busy) continue;
         if (patience == PATIENCE_FOREVER) {
-            nanosleep(&(struct timespec){.tv_nsec = polls < POLLS_SHORT_NAPS ? 50000 : 1000000}, NULL);
+            nanosleep(&(struct timespec){.tv_nsec = polls < POLLS_SHORT_NAPS ? SHORT_NAP : LONG_NAP}, NULL);
             continue;
         }
-        sched_yield();
-        if (polls % 1024) continue;
+        if (polls < polls_busy + POLLS_YIELDING) {
+            sched_yield();
+            continue;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = SHORT_NAP}, NULL);
         double now = clock_seconds();
         if (start == 0) start = now;
         if (now - start > longest)
