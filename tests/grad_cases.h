@@ -172,16 +172,19 @@ static inline void of_square_loss(Graph *g) {
 
 /* ---- The optimizer: over weights split by rows, by columns, by heads, and vectors -------------------------------- */
 
-static inline void updated(Graph *g, Tensor w, const char *axes, const char *name, Tensor sum, bool is_sgd,
-                           bool average, bool decays) {
+typedef enum Rule { RULE_ADAMW, RULE_SGD, RULE_MUON } Rule;
+static inline void updated(Graph *g, Tensor w, const char *axes, const char *name, Tensor sum, Rule rule, bool average,
+                           bool decays) {
+    bool matrix = graph_node(g, w)->shape.rank == 2;
     at_stage(g, STAGE_NORM);
     row_squares(g, sum);
     at_stage(g, STAGE_UPDATE);
     Tensor m = state(g, axes, TYPE_F32, "m.%s", name), e = average ? state(g, axes, TYPE_F32, "e.%s", name) : NO_TENSOR;
-    if (is_sgd) sgd(g, w, sum, m, e, decays);
+    if (rule == RULE_SGD) sgd(g, w, sum, m, e, decays);
+    else if (rule == RULE_MUON && matrix) muon(g, w, sum, m, e, decays);
     else adamw(g, w, sum, m, state(g, axes, TYPE_F32, "v.%s", name), e, decays);
 }
-static inline void optimizer_of(Graph *g, bool is_sgd, bool average) {
+static inline void optimizer_of(Graph *g, Rule rule, bool average) {
     Tensor up = trained(g, "fd", "up"), down = trained(g, "df", "down"), o = trained(g, "d(kgc)", "o_proj");
     Tensor bias = trained(g, "(kgc)", "bias"), shared = trained(g, "dd", "shared");
     Tensor x = rows_of(g), dy = owed_of(g), q = projected(g, "(kgc)d", "q_proj"), f = linear(g, x, up, NO_TENSOR);
@@ -193,14 +196,16 @@ static inline void optimizer_of(Graph *g, bool is_sgd, bool average) {
     Tensor once = linear_dw(g, dy, x, sum_state(g, "dd", "G0")), twice = linear_dw(g, x, dy, sum_state(g, "dd", "G1"));
     at_stage(g, STAGE_NORM);
     Tensor both = sum_states(g, once, twice);
-    updated(g, up, "fd", "up", of_up, is_sgd, average, true);
-    updated(g, down, "df", "down", of_down, is_sgd, average, false);
-    updated(g, o, "d(kgc)", "o", of_o, is_sgd, average, true);
-    updated(g, bias, "(kgc)", "bias", of_bias, is_sgd, average, false);
-    updated(g, shared, "dd", "shared", both, is_sgd, average, true);
+    updated(g, up, "fd", "up", of_up, rule, average, true);
+    updated(g, down, "df", "down", of_down, rule, average, false);
+    updated(g, o, "d(kgc)", "o", of_o, rule, average, true);
+    updated(g, bias, "(kgc)", "bias", of_bias, rule, average, false);
+    updated(g, shared, "dd", "shared", both, rule, average, true);
 }
-static inline void of_adamw(Graph *g) { optimizer_of(g, false, false); }
-static inline void of_adamw_average(Graph *g) { optimizer_of(g, false, true); }
-static inline void of_sgd(Graph *g) { optimizer_of(g, true, false); }
-static inline void of_sgd_average(Graph *g) { optimizer_of(g, true, true); }
+static inline void of_adamw(Graph *g) { optimizer_of(g, RULE_ADAMW, false); }
+static inline void of_adamw_average(Graph *g) { optimizer_of(g, RULE_ADAMW, true); }
+static inline void of_sgd(Graph *g) { optimizer_of(g, RULE_SGD, false); }
+static inline void of_sgd_average(Graph *g) { optimizer_of(g, RULE_SGD, true); }
+static inline void of_muon(Graph *g) { optimizer_of(g, RULE_MUON, false); }
+static inline void of_muon_average(Graph *g) { optimizer_of(g, RULE_MUON, true); }
 #endif

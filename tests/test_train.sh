@@ -63,7 +63,7 @@ check "plan --train: an adapter of all linears" 'is 0' 'out "training 8.798 M of
 run plan tests/golden/tiny --train --mesh dp2,tp2 --program --micro-batch 2 --seq-len 32
 check "plan --train --program: gradients are summed over replicas" 'is 0' 'grep -q "^== .*all_reduce" "$work/out"' '[ "$(grep -c "^==" "$work/out")" -gt 39 ]'
 run plan tests/golden/tiny --train --optim adam
-check "plan --train: an optimizer that is none" 'is 2' 'err "--optim: expected adamw or sgd"'
+check "plan --train: an optimizer that is none" 'is 2' 'err "--optim: expected adamw, sgd or muon"'
 
 # ---- Data alone ------------------------------------------------------------------------------------------------------
 run train -m "$model" --data "$data" --max-steps 0 --show 1 --write-samples "$work/rows.jsonl" --data-order file

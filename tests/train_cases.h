@@ -21,15 +21,24 @@ typedef struct Case {
     double rate, beta1, beta2, decay, clip;
     bool same_rows;                      /* every step has all rows */
     const char *adapter, *key;           /* of LoRA: the folder it begins with, its results in golden.json */
+    const char *results;                 /* the folder of what torch made of it; NULL: the model's         */
+    OptimizerKind optimizer;
+    double muon_rate;
+    bool muon_as_adamw;
 } Case;
 
+#define ADAMW .results = NULL
+#define MUON(of) NULL, of, .results = "train-muon", .optimizer = OPTIMIZER_MUON
 static const Case cases[] = {
-    {"train", "grad.", "after10.", 10, 1e-3, 0.9, 0.95, 0.1, 0, true, NULL, NULL},
-    {"train-accum", NULL, "after.", 12, 4e-3, 0.9, 0.95, 0.1, 0.7, false, NULL, NULL},
-    {"train-packed", "clipped_grad.", "after.", 5, 2e-3, 0.9, 0.95, 0.1, 1.0, true, NULL, NULL},
-    {"train-lora", "grad.", "adapter-lora-10", 10, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-lora-0", "lora"},
-    {"train-lora", NULL, "adapter-zero-2", 2, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-zero-0", "zero"},
-    {"train-lora", NULL, "adapter-dora-5", 5, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-dora-0", "dora"},
+    {"train", "grad.", "after10.", 10, 1e-3, 0.9, 0.95, 0.1, 0, true, NULL, NULL, ADAMW},
+    {"train-accum", NULL, "after.", 12, 4e-3, 0.9, 0.95, 0.1, 0.7, false, NULL, NULL, ADAMW},
+    {"train-packed", "clipped_grad.", "after.", 5, 2e-3, 0.9, 0.95, 0.1, 1.0, true, NULL, NULL, ADAMW},
+    {"train-lora", "grad.", "adapter-lora-10", 10, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-lora-0", "lora", ADAMW},
+    {"train-lora", NULL, "adapter-zero-2", 2, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-zero-0", "zero", ADAMW},
+    {"train-lora", NULL, "adapter-dora-5", 5, 5e-3, 0.9, 0.999, 0.01, 0, true, "adapter-dora-0", "dora", ADAMW},
+    {"train", NULL, "original.", 6, 1e-3, 0.9, 0.95, 0.1, 0, true, MUON("original"), .muon_rate = 0.02},
+    {"train", NULL, "match_rms_adamw.", 6, 4e-3, 0.9, 0.95, 0.1, 0, true, MUON("match_rms_adamw"), .muon_rate = 4e-3,
+     .muon_as_adamw = true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 
@@ -88,8 +97,9 @@ FIXTURE void data_open(Data *d, const Case *c) {
     Err err = {0};
     json_error_t error;
     *d = (Data){0};
-    if (!safetensors_open(&d->tensors, path_of(c, "golden.safetensors"), &err)) fail_msg("%s", err.text);
-    d->json = json_load_file(path_of(c, "golden.json"), 0, &error);
+    const Case results_of = {.name = c->results ? c->results : c->name};
+    if (!safetensors_open(&d->tensors, path_of(&results_of, "golden.safetensors"), &err)) fail_msg("%s", err.text);
+    d->json = json_load_file(path_of(&results_of, "golden.json"), 0, &error);
     assert_non_null(d->json);
     json_t *results = c->key ? json_object_get(d->json, c->key) : d->json;
     json_t *samples = json_object_get(d->json, "data"), *steps = json_object_get(d->json, "steps"), *item;
@@ -124,7 +134,8 @@ FIXTURE void data_close(Data *d) {
 
 FIXTURE StepNumbers numbers_of(const Case *c, const Data *d, int step) {
     return (StepNumbers){.step = step + 1, .learning_rate = d->rate[step], .beta1 = c->beta1, .beta2 = c->beta2,
-                         .epsilon = 1e-8, .weight_decay = c->decay, .max_grad_norm = c->clip};
+                         .epsilon = 1e-8, .weight_decay = c->decay, .max_grad_norm = c->clip,
+                         .muon_rate = c->muon_rate, .muon_momentum = 0.95, .muon_as_adamw = c->muon_as_adamw};
 }
 
 /* The golden name of a tensor: PEFT has the adapter's name within. */

@@ -48,6 +48,9 @@ static const Case cases[] = {
     {"sgd", of_sgd, .scalars = {STEP}},
     {"sgd with momentum", of_sgd, .scalars = {STEP, .beta1 = 0.8}},
     {"sgd with averages", of_sgd_average, .scalars = {STEP, .beta1 = 0.8}},
+    {"muon", of_muon, .scalars = {STEP, .beta1 = 0.8, .muon_rate = 0.02, .muon_momentum = 0.9}},
+    {"muon with averages", of_muon_average,
+     .scalars = {STEP, .beta1 = 0.8, .muon_rate = 0.02, .muon_momentum = 0.5, .muon_as_adamw = true}},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

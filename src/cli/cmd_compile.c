@@ -160,13 +160,13 @@ int cmd_compile(int argc, char **argv) {
     if (code < 0 && !o.model) code = usage_error("compile", "no model: expected a folder, config.json or .gguf file");
     if (code < 0 && strcmp(format, "md") && strcmp(format, "json"))
         code = usage_error("compile", "-o: expected md or json, got '%s'", format);
-    if (code < 0 && strcmp(optim, "adamw") && strcmp(optim, "sgd"))
-        code = usage_error("compile", "--optim: expected adamw or sgd, got '%s'", optim);
+    if (code < 0 && (!plan_optimizer(optim, &t.plan.optimizer) || t.plan.optimizer == OPTIMIZER_MUON))
+        code = usage_error("compile", "--optim: expected adamw or sgd (muon trains on the CPU engine alone), got '%s'", optim);
     if (code < 0 && t.act && strcmp(t.act, "f32") && strcmp(t.act, "bf16"))
         code = usage_error("compile", "--act: expected f32 or bf16, got '%s'", t.act);
     if (code < 0 && t.act && !train) code = usage_error("compile", "--act is of --train; without it: --weights");
     if (code < 0 && train) {
-        t.plan.sgd = !strcmp(optim, "sgd"), t.desc = desc, t.json = !strcmp(format, "json");
+        t.desc = desc, t.json = !strcmp(format, "json");
         code = train_run(c, &t, &o, plugin, &err) ? EXIT_OK : fail(&err);
     } else if (code < 0) {
         c->result = (Compiled){.model = o.model, .partition = &c->programs.partition, .rows = o.rows};

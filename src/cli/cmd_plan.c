@@ -179,7 +179,7 @@ int cmd_plan(int argc, char **argv) {
         INT("seq-len", 0, &t.seq_len, 2, 1 << 20, "N", "with --train: tokens of a row (default 1024)"),
         INT("batch-size", 'b', &t.batch, 1, 1 << 16, "N", "with --train: rows of a step (default 8)"),
         INT("micro-batch", 0, &t.micro, 1, 1 << 16, "N", "with --train: rows that pass at once"),
-        TEXT("optim", 0, &optim, "adamw|sgd", "with --train: whose moments (default adamw)"),
+        TEXT("optim", 0, &optim, "adamw|sgd|muon", "with --train: whose moments (default adamw)"),
         INT("lora-r", 0, &t.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
         TEXT("lora-targets", 0, &t.lora_targets, "NAMES", "with --train: linears that get one (default q_proj,v_proj)"),
         TEXT("modules-to-save", 0, &t.modules_to_save, "NAMES", "with --train: modules trained whole beside it"),
@@ -195,11 +195,11 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--weights: expected bf16, f32, 8bit or 4bit, got '%s'", weights);
     else if (code < 0 && !cache_word(p))
         code = usage_error("plan", "--cache-type: expected bf16, f32 or 8bit, got '%s'", p->cache);
-    else if (code < 0 && strcmp(optim, "adamw") && strcmp(optim, "sgd"))
-        code = usage_error("plan", "--optim: expected adamw or sgd, got '%s'", optim);
+    else if (code < 0 && !plan_optimizer(optim, &t.optimizer))
+        code = usage_error("plan", "--optim: expected adamw, sgd or muon, got '%s'", optim);
     if (code < 0 && train && serve) code = usage_error("plan", "--train and --serve are two plans: expected one");
     if (code < 0 && train) {
-        t.sgd = !strcmp(optim, "sgd"), t.memory = memory, t.program = show_program;
+        t.memory = memory, t.program = show_program;
         Source *source = source_open(model, &err);
         bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   plan_train(&t, &p->config, &mesh, &err) && file_finish(stdout, "standard output", &err);

@@ -86,7 +86,7 @@ static bool of_training(const char *name) {
     INT("seed", 's', &o->seed, 0, 9e18, "N", "of the order, of new weights, of dropout (default 42)")
 
 #define OPTIMIZER_OPTIONS                                                                                              \
-    TEXT("optim", 0, &o->optim, "adamw|sgd|muon", "adamw (default) or sgd; muon is refused so far"),                   \
+    TEXT("optim", 0, &o->optim, "adamw|sgd|muon", "adamw (default), sgd, or muon for matrices of layers, adamw else"), \
     FLOAT("learning-rate", 0, &o->learning_rate, 0, 1e3, "LR", "the largest of the schedule (default 5e-5)"),          \
     TEXT("lr-scheduler-type", 0, &o->scheduler, "KIND", "linear (default), constant, cosine, wsd"),                    \
     FLOAT("warmup-steps", 0, &o->warmup_steps, 0, 1e15, "N", "from 0 up to it; below 1: a part of all (default 0)"),   \
@@ -97,6 +97,10 @@ static bool of_training(const char *name) {
     FLOAT("adam-beta1", 0, &o->beta1, 0, 0.999999, "B", "(default 0.9); of sgd its momentum"),                         \
     FLOAT("adam-beta2", 0, &o->beta2, 0, 0.99999999, "B", "(default 0.999)"),                                          \
     FLOAT("adam-epsilon", 0, &o->epsilon, 0, 1, "E", "(default 1e-8)"),                                                \
+    FLOAT("muon-lr", 0, &o->muon_rate, 0, 1e3, "LR", "the rate of what muon updates (default: --learning-rate)"),      \
+    FLOAT("muon-momentum", 0, &o->muon_momentum, 0, 0.999999, "B", "(default 0.95)"),                                  \
+    TEXT("muon-adjust-lr", 0, &o->muon_adjust, "KIND",                                                                 \
+         "original (default): rates of sqrt(max(1, rows/columns)); match_rms_adamw: AdamW's"),                         \
     FLOAT("max-grad-norm", 0, &o->max_grad_norm, 0, 1e30, "N", "clip the gradients' norm; 0: never (default 1)"),      \
     TEXT("moments", 0, &o->moments, "f32|8bit", "how moments are held: f32 (default); 8bit is refused so far"),        \
     FLOAT("label-smoothing-factor", 0, &o->label_smoothing, 0, 0.99, "P", "(default 0)"),                              \

@@ -50,7 +50,7 @@ static bool step_open(Step *s, ModelConfig *config, const Mesh *mesh, Err *err) 
     int64_t micro = p->micro ? p->micro : p->batch;
     s->slots = (micro + mesh->dp - 1) / mesh->dp;
     if (p->lora_r && !(s->adapter = plan_adapter(p, config, &s->adapted, err))) return false;
-    const TrainGraphOptions graph = {.sgd = p->sgd, .average = p->ema, .recompute = p->recompute, .adapted = s->adapted,
+    const TrainGraphOptions graph = {.optimizer = p->optimizer, .average = p->ema, .recompute = p->recompute, .adapted = s->adapted,
                                      .embed_parts = true};
     return train_graph(&s->graph, config, s->slots * mesh->dp * p->seq_len, p->seq_len, &graph, err) &&
            partition_new(&s->partition, config, mesh, true, err) &&

@@ -26,10 +26,32 @@ typedef struct TrainBytes {
 
 static double all_bytes(TrainBytes b) { return b.weights + b.gradients + b.moments + b.averages + b.activations; }
 
+bool plan_optimizer(const char *name, OptimizerKind *out) {
+    for (int i = 0; optimizer_names[i]; i++)
+        if (!strcmp(name, optimizer_names[i])) return *out = (OptimizerKind)i, true;
+    return false;
+}
+
 /* ---- What a device holds ----------------------------------------------------------------------------------------- */
+
+static double all_numbers(const Node *n) {
+    double size = 1;
+    for (int d = 0; d < n->shape.rank; d++) size *= (double)n->shape.dim[d].size;
+    return size;
+}
+
+/* Whether an op wants all of a state, or of a trained weight, on every device. */
+static bool held_whole(const Program *p, const Node *n) {
+    const Graph *g = &p->graph;
+    for (int u = 1; u < g->count; u++)
+        for (int i = 0; g->nodes[u].kind == NODE_OP && g->nodes[u].op->told && i < g->nodes[u].inputs; i++)
+            if (graph_state(g, g->nodes[u].in[i]) == n) return true;
+    return false;
+}
 
 static double local_numbers(const Program *p, const Node *n, int device) {
     double size = 1;
+    if (node_is_state(n) && held_whole(p, n)) return all_numbers(n);
     for (int d = 0; d < n->shape.rank; d++) size *= (double)program_local(p, n, d, device);
     return size;
 }
@@ -38,6 +60,7 @@ static double local_numbers(const Program *p, const Node *n, int device) {
 static double weight_numbers(const Program *p, int id, int device) {
     const Graph *g = &p->graph;
     double most = 0;
+    if (held_whole(p, &g->nodes[id])) return all_numbers(&g->nodes[id]);
     for (int u = id + 1; u < g->count; u++) {
         const Node *user = &g->nodes[u];
         for (int i = 0; user->kind == NODE_OP && i < user->inputs; i++) {
@@ -141,7 +164,7 @@ static Handed handed(const Training *t, const PlanTrain *o) {
 
 static bool training_open(Training *t, const PlanTrain *o, const ModelConfig *config, const Mesh *mesh, bool recompute,
                           Err *err) {
-    const TrainGraphOptions graph = {.sgd = o->sgd, .average = o->ema, .recompute = recompute, .adapted = t->adapted};
+    const TrainGraphOptions graph = {.optimizer = o->optimizer, .average = o->ema, .recompute = recompute, .adapted = t->adapted};
     t->rows = (o->micro + mesh->dp - 1) / mesh->dp * o->seq_len;
     return train_graph(&t->graph, config, o->micro * o->seq_len, o->seq_len, &graph, err) &&
            partition_new(&t->partition, config, mesh, false, err) &&
@@ -207,7 +230,7 @@ static void print_head(const PlanTrain *o, const Training *t) {
     printf("training %.3f M of %.1f M parameters by %s, in f32; a step of %lld rows of %lld tokens, %lld at once; "
            "gradients are up to %d sums each (ops/lanes.h)\n\n",
            (double)trained_numbers(&t->graph) / 1e6, (double)graph_parameters(&t->graph.model.graph) / 1e6,
-           o->sgd ? "sgd" : "adamw", (long long)o->batch, (long long)o->seq_len, (long long)o->micro, LANE_SLOTS);
+           optimizer_names[o->optimizer], (long long)o->batch, (long long)o->seq_len, (long long)o->micro, LANE_SLOTS);
 }
 
 bool plan_train(const PlanTrain *plan, ModelConfig *config, const Mesh *mesh, Err *err) {

@@ -42,6 +42,28 @@ static void input_exchange(Cpu *cpu, const Node *n, int replica, Range rows) {
                           node_width(in), rows);
 }
 
+/* What one rank has made in an op's rounds, to all that make its last one. Every rank has an item of that. */
+static void told_exchange(Cpu *cpu, int phase) {
+    const Phase *next = &cpu->plan.phases[phase + 1];
+    const Graph *g = &cpu->program->graph;
+    Spread *s = &cpu->spread;
+    int owner = 0;
+    for (const Node *n = g->nodes + 1; n < g->nodes + g->count; n++) {
+        if (n->kind != NODE_OP || !n->op->told) continue;
+        int from = owner++ % s->ranks;
+        for (int i = next->first; i < next->last && cpu->plan.node_phase[n - g->nodes] == phase + 1; i++) {
+            const Call *call = &cpu->plan.items[i].call;
+            int64_t floats;
+            if (call->node != n) continue;
+            float *data = n->op->told(call, &floats);
+            for (int to = 0; to < s->ranks; to++)
+                if (to != from && (s->rank == from || s->rank == to))
+                    spread_say(s, s->rank == from ? to : from, s->rank == from, data, (size_t)floats * sizeof *data);
+            spread_flush(s, "an update of another rank");
+        }
+    }
+}
+
 void cpu_exchange(Cpu *cpu, int phase) {
     const Graph *g = &cpu->program->graph;
     for (int id = 1; id < g->count; id++) {
@@ -54,6 +76,7 @@ void cpu_exchange(Cpu *cpu, int phase) {
             else partial_exchange(cpu, n, replica, rows);
         }
     }
+    if (phase + 1 < cpu->plan.phase_count) told_exchange(cpu, phase);
 }
 
 /* Only what the stages that ran have made. */

@@ -268,8 +268,18 @@ static Call call_of(Cpu *cpu, const Node *n, int replica) {
     return c;
 }
 
-static bool items_of(Cpu *cpu, const Node *n, Err *err) {
+/* Rounds between the first and the last, of an op that tells what comes of them, are dealt: an op's to a rank. */
+static bool round_here(const Cpu *cpu, const Node *n, int round) {
+    int told = 0;
+    if (!n->op->told || cpu->spread.ranks == 1 || round == 0 || round == n->op->rounds - 1) return true;
+    for (const Node *before = cpu->program->graph.nodes + 1; before < n; before++)
+        told += before->kind == NODE_OP && before->op->told;
+    return told % cpu->spread.ranks == cpu->spread.rank;
+}
+
+static bool items_of(Cpu *cpu, const Node *n, int round, Err *err) {
     const Partition *p = cpu->program->partition;
+    if (!round_here(cpu, n, round)) return true;
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(&cpu->program->graph, n->in[i]);
         if (in && in->kind == NODE_INPUT && !step_input(&cpu->step.given, in->name))
@@ -278,6 +288,7 @@ static bool items_of(Cpu *cpu, const Node *n, Err *err) {
     for (int replica = 0; replica < p->mesh.dp; replica++) {
         if (!spread_holds(&cpu->spread, replica)) continue;
         Call c = call_of(cpu, n, replica);
+        c.round = round;
         int from = cpu->plan.item_count, first = spread_first(&cpu->spread);
         bool once = n->op->accumulates || call_row_kind(&c) == NO_ROWS; /* not by rows: of all replicas at once */
         if (replica > first && once) continue;
@@ -358,7 +369,7 @@ static int phases_assign(Cpu *cpu) {
             const Node *n = &g->nodes[id];
             if (!n->op || (int)n->stage != stage) continue;
             cpu->plan.stages |= stage > 0;
-            int phase = cpu->plan.node_phase[id] = phase_of(cpu, id);
+            int phase = cpu->plan.node_phase[id] = phase_of(cpu, id) + (n->op->rounds > 1 ? n->op->rounds - 1 : 0);
             if (phase >= count) count = phase + 1;
         }
     }
@@ -399,6 +410,7 @@ static void phases_repeat(Cpu *cpu) {
         if (!n->op) continue;
         int with = cpu_exchange_phase(cpu, n);
         if (with >= 0 && cpu->spread.ranks > 1) cpu->plan.phases[with].exchange = true;
+        if (n->op->told && cpu->spread.ranks > 1) cpu->plan.phases[cpu->plan.node_phase[id] - 1].exchange = true;
         if (!repeatable(n)) cpu->plan.phases[cpu->plan.node_phase[id]].repeat = false;
         if (node_width(n) > REPEAT_WIDTH && quantise_of(cpu, id))
             cpu->plan.phases[cpu->plan.node_phase[id] + 1].repeat = false;
@@ -521,9 +533,12 @@ bool cpu_plan(Cpu *cpu, Err *err) {
     if (!memory_plan(cpu, err)) return false;
     for (int phase = 0; phase < cpu->plan.phase_count; phase++) {
         cpu->plan.phases[phase].first = cpu->plan.item_count;
-        for (int id = 1; id < g->count; id++)
-            if (g->nodes[id].kind == NODE_OP && cpu->plan.node_phase[id] == phase && !items_of(cpu, &g->nodes[id], err))
-                return false;
+        for (int id = 1; id < g->count; id++) {
+            const Node *n = &g->nodes[id];
+            if (n->kind != NODE_OP) continue;
+            int rounds = n->op->rounds > 1 ? n->op->rounds : 1, round = phase - cpu->plan.node_phase[id] + rounds - 1;
+            if (round >= 0 && round < rounds && !items_of(cpu, n, round, err)) return false;
+        }
         for (int id = 1; id < g->count; id++)
             if (cpu->plan.offset[g->count + id] >= 0 && cpu->plan.node_phase[id] + 1 == phase &&
                 !items_quantise(cpu, &g->nodes[id], quantise_of(cpu, id), err))

@@ -10,7 +10,7 @@ bool weight_whole(const Graph *g, int id) {
         for (int i = 0; i < g->nodes[u].inputs; i++) {
             const OpRow *op = g->nodes[u].op;
             if (g->nodes[u].in[i].id != id || !op) continue;
-            if (op->binds == BINDS_MATRICES || (op->binds == BINDS_TABLE && g->nodes[id].trained)) return true;
+            if (op->binds == BINDS_MATRICES || op->told || (op->binds == BINDS_TABLE && g->nodes[id].trained)) return true;
         }
     return false;
 }

@@ -1,6 +1,6 @@
 /* state_shards.h: what this rank holds of weights that are trained, of their gradients and moments. A rank holds what its
  * devices use of a matrix: whole panels, some columns. Vectors, and matrices that devices use whole (an embedding table,
- * what DoRA makes norms of), are whole on every rank, and updated by all in the same way. */
+ * what DoRA makes norms of, what Muon updates), are whole on every rank, and updated by all in the same way. */
 #ifndef STATE_SHARDS_H
 #define STATE_SHARDS_H
 #include "../ops/call.h"

@@ -152,6 +152,7 @@ Tensor row_squares(Graph *g, Tensor x);                               /* [o,i] o
 /* The rules of optimizers: w [o,i] or [o], its gradient, moments of the same shape, and an average or none. */
 Tensor adamw(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tensor average, bool decays);
 Tensor sgd(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decays);
+Tensor muon(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decays); /* of matrices, grad a sum */
 
 /* Collectives: inserted by program.c, never by a model. */
 Tensor reduce_max(Graph *g, Tensor x);                                /* largest per device       -> [r]         */
@@ -202,6 +203,10 @@ struct OpRow {
     Tensor (*finish)(Graph *g, Tensor partial); /* the collective that completes a partial result */
     /* Floats of scratch that a call needs in a step of `rows` rows; NULL: none. */
     int64_t (*scratch)(const struct Program *p, const Node *n, const struct Blocking *blocking, int64_t rows);
+    int rounds;            /* above 1: work in so many rounds, none of which begins before the one before has ended */
+    /* Of an op in rounds over states that every process holds whole: all but the first and the last round are the work of
+     * one process. What it leaves, and *floats of that: the others get it before the last. */
+    float *(*told)(const struct Call *call, int64_t *floats);
     const OpRow *quantise; /* turns input 0 into 8 bits or bf16 where the engine wants it so; NULL: it stays f32 */
     bool collective;
     int results;           /* further ones, NODE_RESULT; in `factors` after the first, with commas */
@@ -235,7 +240,7 @@ extern const OpRow embed_grad_row, rms_norm_grad_row, norm_gain_grad_row, head_n
     head_gain_sum_row, scale_columns_grad_row, dropout_row, adapter_norm_row, linear_dx_row, linear_dw_row,
     sum_rows_row, attention_backward_row, sum_group_row, silu_mul_grad_row, clear_rows_row, put_rows_row, row_max_row,
     exp_sum_row, label_logit_row, row_sum_row, token_loss_row, token_loss_grad_row, sum_states_row, row_squares_row,
-    squares_row, adamw_row, adamw_vector_row, sgd_row, sgd_vector_row, reduce_max_row, replica_sum_row;
+    squares_row, adamw_row, adamw_vector_row, sgd_row, sgd_vector_row, muon_row, reduce_max_row, replica_sum_row;
 
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */
 

@@ -6,6 +6,8 @@
 #include "family.h"
 #include "train_graph.h"
 
+const char *const optimizer_names[] = {"adamw", "sgd", "muon", NULL};
+
 /* ---- What is trained --------------------------------------------------------------------------------------------- */
 
 static bool is_trained(const char *name, Weights *adapted) {
@@ -80,12 +82,18 @@ static Tensor moment(Graph *g, Tensor weight, const char *what) {
     return state(g, axes, TYPE_F32, "%s.%s", what, name);
 }
 
+/* A matrix between hidden states, as torch.optim.Muon is made for: no table of embeddings, no head. */
+static bool is_hidden_matrix(const Node *n) { return n->value == VALUE_MATRIX && strstr(n->name, "layers."); }
+
 static void update_nodes(Graph *g, TrainedWeight *w, const TrainGraphOptions *o) {
+    bool with_muon = o->optimizer == OPTIMIZER_MUON && is_hidden_matrix(graph_node(g, w->weight));
+    bool with_adamw = o->optimizer != OPTIMIZER_SGD && !with_muon;
     g->stage = STAGE_UPDATE;
     w->first = moment(g, w->weight, "m");
-    if (!o->sgd) w->second = moment(g, w->weight, "v");
+    if (with_adamw) w->second = moment(g, w->weight, "v");
     if (o->average) w->average = moment(g, w->weight, "ema");
-    if (o->sgd) sgd(g, w->weight, w->gradient, w->first, w->average, w->decays);
+    if (with_muon) muon(g, w->weight, w->gradient, w->first, w->average, w->decays);
+    else if (o->optimizer == OPTIMIZER_SGD) sgd(g, w->weight, w->gradient, w->first, w->average, w->decays);
     else adamw(g, w->weight, w->gradient, w->first, w->second, w->average, w->decays);
 }
 

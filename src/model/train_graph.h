@@ -4,6 +4,10 @@
 #include "../io/weights.h"
 #include "model_graph.h"
 
+/* OPTIMIZER_MUON: Muon on the matrices of layers, of an adapter too; AdamW on embeddings, heads, gains and biases. */
+typedef enum OptimizerKind { OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZER_MUON } OptimizerKind;
+extern const char *const optimizer_names[];
+
 /* A parameter that is trained. */
 typedef struct TrainedWeight {
     Tensor weight, gradient;       /* of the whole step: a state, or, of a gain that heads share, a value       */
@@ -23,7 +27,7 @@ typedef struct TrainGraph {
 } TrainGraph;
 
 typedef struct TrainGraphOptions {
-    bool sgd;                      /* instead of AdamW                                                          */
+    OptimizerKind optimizer;
     bool recompute;                /* of each layer only what goes into it is kept for the backward pass        */
     bool average;                  /* averages of weights are kept                                              */
     bool embed_parts;              /* a trained embedding is looked up where its rows are (embed_part): of a backend

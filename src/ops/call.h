@@ -15,6 +15,8 @@
 typedef struct StepScalars {
     double loss_weight, label_smoothing, z_loss;
     double clip, learning_rate, beta1, beta2, epsilon, weight_decay, average_decay;
+    double muon_rate, muon_momentum;
+    bool muon_as_adamw; /* its rates are for updates as large as AdamW's: ops/muon.c */
     int64_t step;  /* 0: an evaluation */
     uint64_t seed; /* of draws         */
 } StepScalars;
@@ -55,6 +57,7 @@ typedef struct Call {
     const StepRows *step;
     int64_t row0, row1;          /* rows of this data-parallel replica                                      */
     int replica;
+    int round;                   /* of OpRow.rounds, from 0 on                                              */
     Range columns;               /* of the result, this shard's; heads for ops on heads                     */
     Subtrees subtrees;           /* node NULL: the sum is whole                                             */
     const float *in[MAX_INPUTS]; /* activations, row-major at their global width; vectors of weights        */

@@ -22,6 +22,8 @@ TrainOptions train_options_new(void) {
         .epsilon = 1e-8,
         .max_grad_norm = 1,
         .moments = "f32",
+        .muon_rate = -1,
+        .muon_momentum = 0.95,
         .save_steps = 500,
     };
 }
@@ -52,11 +54,20 @@ static bool words_check(TrainOptions *o, Err *err) {
     if (!schedule_named(o->scheduler, &o->schedule_kind))
         return err_as(err, QM_USAGE, "--lr-scheduler-type: expected constant|linear|cosine|wsd, got '%s'",
                       o->scheduler);
-    o->optimizer = !strcmp(o->optim, "sgd")    ? OPTIMIZER_SGD
-                   : !strcmp(o->optim, "muon") ? OPTIMIZER_MUON
-                                               : OPTIMIZER_ADAMW;
+    for (int i = 0; optimizer_names[i]; i++)
+        if (!strcmp(o->optim, optimizer_names[i])) o->optimizer = (OptimizerKind)i;
     o->moments_8bit = !strcmp(o->moments, "8bit");
     return true;
+}
+
+/* What is said of Muon alone. */
+static bool muon_check(TrainOptions *o, Err *err) {
+    const char *given = o->muon_rate >= 0 ? "muon-lr" : o->muon_adjust ? "muon-adjust-lr"
+                        : o->muon_momentum != train_options_new().muon_momentum ? "muon-momentum" : NULL;
+    if (given && o->optimizer != OPTIMIZER_MUON)
+        return err_as(err, QM_USAGE, "--%s: expected --optim muon with it", given);
+    o->muon_as_adamw = o->muon_adjust && !strcmp(o->muon_adjust, "match_rms_adamw");
+    return !o->muon_adjust || one_of("muon-adjust-lr", o->muon_adjust, "original|match_rms_adamw", err);
 }
 
 /* ---- What does not go together ----------------------------------------------------------------------------------- */
@@ -151,7 +162,7 @@ static bool decay_check(TrainOptions *o, Err *err) {
 }
 
 bool train_options_check(TrainOptions *o, Err *err) {
-    return words_check(o, err) && sources_check(o, err) && files_check(o, err) && lora_check(o, err) &&
+    return words_check(o, err) && muon_check(o, err) && sources_check(o, err) && files_check(o, err) && lora_check(o, err) &&
            batch_check(o, err) && decay_check(o, err);
 }
 
@@ -186,6 +197,8 @@ Schedule train_schedule(const TrainOptions *o, int64_t steps) {
 }
 
 StepNumbers train_step_numbers(const TrainOptions *o, const Schedule *schedule, int64_t step) {
+    Schedule of_muon = *schedule; /* the same curve, to another height */
+    if (o->muon_rate >= 0) of_muon.peak = o->muon_rate;
     return (StepNumbers){.step = step,
                          .learning_rate = schedule_rate(schedule, step),
                          .beta1 = o->beta1,
@@ -195,5 +208,8 @@ StepNumbers train_step_numbers(const TrainOptions *o, const Schedule *schedule, 
                          .max_grad_norm = o->max_grad_norm,
                          .label_smoothing = o->label_smoothing,
                          .z_loss = o->z_loss,
-                         .ema_decay = o->ema};
+                         .ema_decay = o->ema,
+                         .muon_rate = schedule_rate(&of_muon, step),
+                         .muon_momentum = o->muon_momentum,
+                         .muon_as_adamw = o->muon_as_adamw};
 }

@@ -28,7 +28,8 @@ typedef struct TrainOptions {
     const char *optim, *scheduler, *decay;
     double learning_rate, warmup_steps, decay_steps, least_rate; /* steps below 1: a part of all                     */
     double weight_decay, beta1, beta2, epsilon, max_grad_norm, label_smoothing, z_loss, ema, skip_outliers;
-    const char *moments;
+    const char *moments, *muon_adjust;
+    double muon_rate, muon_momentum;   /* rate -1: not given, as learning_rate                                       */
     bool recompute;
     /* LoRA. */
     int64_t lora_r;                    /* 0: none                                                                    */
@@ -45,7 +46,7 @@ typedef struct TrainOptions {
     ScheduleKind schedule_kind;
     DecayKind decay_kind;
     OptimizerKind optimizer;
-    bool moments_8bit;
+    bool moments_8bit, muon_as_adamw;
 } TrainOptions;
 
 /* Trainer's defaults. */

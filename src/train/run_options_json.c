@@ -20,6 +20,10 @@ json_t *train_options_json(const TrainOptions *o, int64_t steps, int64_t rows, i
         ok = json_object_set_new(j, "decay_steps", json_real(o->decay_steps)) == 0 &&
              json_object_set_new(j, "decay_type", json_string(o->decay ? o->decay : "cosine")) == 0 &&
              json_object_set_new(j, "min_lr_ratio", json_real(o->least_rate)) == 0;
+    if (ok && o->optimizer == OPTIMIZER_MUON)
+        ok = json_object_set_new(j, "muon_lr", json_real(o->muon_rate >= 0 ? o->muon_rate : o->learning_rate)) == 0 &&
+             json_object_set_new(j, "muon_momentum", json_real(o->muon_momentum)) == 0 &&
+             json_object_set_new(j, "muon_adjust_lr", json_string(o->muon_adjust ? o->muon_adjust : "original")) == 0;
     if (ok && o->lora_r)
         ok = json_object_set_new(j, "lora_r", json_integer(o->lora_r)) == 0 &&
              json_object_set_new(j, "lora_alpha", json_real(o->lora_alpha > 0 ? o->lora_alpha : 8)) == 0 &&

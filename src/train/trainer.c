@@ -23,9 +23,11 @@ static const Backend *backend_named(const char *name) {
 
 bool trainer_allows(const TrainerOptions *o, Err *err) {
     const Backend *backend = backend_named(o->engine.backend);
-    if (o->optimizer == OPTIMIZER_MUON) return err_as(err, QM_USAGE, "optimizer: expected adamw or sgd, got muon");
-    if (o->moments_8bit) return err_as(err, QM_USAGE, "moments: expected f32, got 8bit");
     if (!backend) return err_as(err, QM_USAGE, "backend: expected cpu or pjrt, got '%.20s'", o->engine.backend);
+    if (backend->uniform && o->optimizer == OPTIMIZER_MUON)
+        return err_as(err, QM_USAGE, "optimizer: muon needs whole matrices, which PJRT devices share: expected adamw or "
+                      "sgd there, or --backend cpu");
+    if (o->moments_8bit) return err_as(err, QM_USAGE, "moments: expected f32, got 8bit");
     if (backend->uniform && transport_ranks() > 1)
         return err_as(err, QM_USAGE, "train: on PJRT devices it runs in one process, got %d", transport_ranks());
     if (!engine_options_known(&o->engine, backend->uniform ? ON_PJRT : ON_CPU, backend->name, err)) return false;
@@ -108,7 +110,7 @@ static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
     Mesh mesh;
     bool missing;
-    TrainGraphOptions graph = {.sgd = o->optimizer == OPTIMIZER_SGD, .average = o->ema,
+    TrainGraphOptions graph = {.optimizer = o->optimizer, .average = o->ema,
                                .recompute = o->recompute, .embed_parts = t->backend->uniform};
     if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
@@ -248,7 +250,9 @@ bool trainer_step(Trainer *t, const TrainRow *rows, int64_t count, const StepNum
     s->scalars = (StepScalars){.loss_weight = 1 / (double)out->labels, .label_smoothing = n->label_smoothing,
                                .z_loss = n->z_loss, .clip = 1, .learning_rate = n->learning_rate, .beta1 = n->beta1,
                                .beta2 = n->beta2, .epsilon = n->epsilon, .weight_decay = n->weight_decay,
-                               .average_decay = n->ema_decay, .step = n->step, .seed = t->seed};
+                               .average_decay = n->ema_decay, .muon_rate = n->muon_rate,
+                               .muon_momentum = n->muon_momentum, .muon_as_adamw = n->muon_as_adamw,
+                               .step = n->step, .seed = t->seed};
     if (!train_lead_rows(TRAIN_STEP, rows, count, n, err)) return false;
     return train_together(passes_run(t, rows, count, true, &out->loss, err) &&
                               stages_run(t, STAGE_NORM, STAGE_NORM, err) && decide(t, n, out, err) &&

@@ -5,9 +5,8 @@
 #ifndef TRAINER_H
 #define TRAINER_H
 #include "../infer/engine.h"
+#include "../model/train_graph.h"
 #include "rows.h"
-
-typedef enum OptimizerKind { OPTIMIZER_ADAMW, OPTIMIZER_SGD, OPTIMIZER_MUON } OptimizerKind;
 
 /* What is fixed for a run. */
 typedef struct TrainerOptions {
@@ -34,6 +33,8 @@ typedef struct StepNumbers {
     double max_grad_norm;       /* 0: none                                                                         */
     double skip_norm, skip_loss; /* a larger gradient norm or loss skips the update; 0: never. NaN and inf always do */
     double label_smoothing, z_loss, ema_decay;
+    double muon_rate, muon_momentum; /* of what Muon updates                                                       */
+    bool muon_as_adamw;         /* updates as large as AdamW's: ops/muon.c                                         */
 } StepNumbers;
 
 /* loss: mean over the labels that count: of clm and tokcls tokens, of seqcls and qa sequences. grad_norm: before the clip. */
