@@ -172,15 +172,17 @@ static inline void of_square_loss(Graph *g) {
 
 /* ---- The optimizer: over weights split by rows, by columns, by heads, and vectors -------------------------------- */
 
-typedef enum Rule { RULE_ADAMW, RULE_SGD, RULE_MUON } Rule;
+typedef enum Rule { RULE_ADAMW, RULE_SGD, RULE_MUON, RULE_ADAMW8 } Rule;
 static inline void updated(Graph *g, Tensor w, const char *axes, const char *name, Tensor sum, Rule rule, bool average,
                            bool decays) {
     bool matrix = graph_node(g, w)->shape.rank == 2;
     at_stage(g, STAGE_NORM);
     row_squares(g, sum);
     at_stage(g, STAGE_UPDATE);
-    Tensor m = state(g, axes, TYPE_F32, "m.%s", name), e = average ? state(g, axes, TYPE_F32, "e.%s", name) : NO_TENSOR;
+    bool coded = rule == RULE_ADAMW8 && matrix;
+    Tensor m = state(g, axes, coded ? TYPE_FIRST8 : TYPE_F32, "m.%s", name), e = average ? state(g, axes, TYPE_F32, "e.%s", name) : NO_TENSOR;
     if (rule == RULE_SGD) sgd(g, w, sum, m, e, decays);
+    else if (coded) adamw8(g, w, sum, m, state(g, axes, TYPE_SECOND8, "v.%s", name), e, decays);
     else if (rule == RULE_MUON && matrix) muon(g, w, sum, m, e, decays);
     else adamw(g, w, sum, m, state(g, axes, TYPE_F32, "v.%s", name), e, decays);
 }
@@ -207,5 +209,7 @@ static inline void of_adamw_average(Graph *g) { optimizer_of(g, RULE_ADAMW, true
 static inline void of_sgd(Graph *g) { optimizer_of(g, RULE_SGD, false); }
 static inline void of_sgd_average(Graph *g) { optimizer_of(g, RULE_SGD, true); }
 static inline void of_muon(Graph *g) { optimizer_of(g, RULE_MUON, false); }
+static inline void of_adamw8(Graph *g) { optimizer_of(g, RULE_ADAMW8, false); }
+static inline void of_adamw8_average(Graph *g) { optimizer_of(g, RULE_ADAMW8, true); }
 static inline void of_muon_average(Graph *g) { optimizer_of(g, RULE_MUON, true); }
 #endif

@@ -186,6 +186,9 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     }
     return sum;
 }
+V16 void v16_put_u8(uint8_t *out, v16 v) {
+    for (int i = 0; i < 16; i++) out[i] = (uint8_t)((v.lane[i] + 12582912.0f) - 12582912.0f); /* nearest, ties to even */
+}
 V16 v16 v16_abs(v16 x) { V16_EACH(fabsf(x.lane[i])); }
 
 typedef struct pair16 { uint32_t lane[16]; } pair16;

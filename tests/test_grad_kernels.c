@@ -141,6 +141,37 @@ static void run_average(const Kernels *k, int64_t n, float *const v[VECTORS]) {
     k->average(v[0], v[1], n, 0.99f, 0.01f);
 }
 
+/* Blocks of moments in 8 bits, among them rows of zeros, of the smallest and of the largest numbers, over three steps. */
+enum { CODED = 256 };
+typedef struct Coded { float p[CODED * PANEL]; uint8_t m[(CODED + 4) * PANEL], v[(CODED + 4) * PANEL]; } Coded;
+static float coded_grad(int64_t i, int step) {
+    static const float row[PANEL] = {1, 0, 1e-30f, 1e-15f, 1e25f, 3e38f, 1e-3f, 1};
+    float x = (float)((i * 7919 + step * 104729) % 2003) / 1001 - 1;
+    return (i % PANEL < 8 ? row[i % PANEL] : 1) * x * x * x;
+}
+static void coded_steps(const Kernels *k, int64_t columns, Coded *c) {
+    float grad[CODED * PANEL];
+    for (int64_t i = 0; i < columns * PANEL; i++) c->p[i] = (float)(i % 13) / 13;
+    memset(c->m, 0, sizeof c->m), memset(c->v, 0, sizeof c->v);
+    for (int64_t i = 0; i < columns * PANEL; i++) c->m[4 * PANEL + i] = 128; /* nothing: scales are 0, too */
+    for (int step = 0; step < 3; step++) {
+        for (int64_t i = 0; i < columns * PANEL; i++) grad[i] = coded_grad(i, step);
+        k->adamw8(c->p, grad, c->m, c->v, columns, &adamw_numbers);
+    }
+}
+static void check_coded(const Kernels *k) {
+    static const int64_t sizes[] = {1, 2, 17, 64, 255, 256};
+    static Coded want, got;
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        size_t bytes = (size_t)(sizes[s] + 4) * PANEL;
+        coded_steps(&kernels_reference, sizes[s], &want);
+        coded_steps(k, sizes[s], &got);
+        if (memcmp(want.m, got.m, bytes) || memcmp(want.v, got.v, bytes) ||
+            memcmp(want.p, got.p, (size_t)sizes[s] * PANEL * sizeof(float)))
+            fail_msg("%s: adamw8 of %lld columns has other bits", k->isa, (long long)sizes[s]);
+    }
+}
+
 static void check_elements(const Kernels *k) {
     elements_of(k, "silu_mul_grad", run_silu);
     elements_of(k, "silu_mul_grad in place", run_silu_in_place);
@@ -151,9 +182,38 @@ static void check_elements(const Kernels *k) {
     elements_of(k, "sums", run_sums);
     elements_of(k, "softmax_minus", run_softmax);
     elements_of(k, "adamw", run_adamw);
+    check_coded(k);
     elements_of(k, "sgd", run_sgd);
     elements_of(k, "average", run_average);
 }
+/* What codes stand for is near, of second moments never nothing, and has these codes again. */
+static void codes_are_near(void **state) {
+    (void)state;
+    for (int kind = 0; kind < 2; kind++)
+        for (int exponent = -120; exponent <= 120; exponent += 8) {
+            float x[CODED], most = 0;
+            for (int i = 0; i < CODED; i++) {
+                float u = (float)(i + 1) / CODED;
+                x[i] = ldexpf(kind == CODE_FIRST && i % 2 ? -u * u * u : u * u * u, exponent);
+                most = fmaxf(most, fabsf(x[i]));
+            }
+            float scale = code_scale((CodeKind)kind, most), again = 0, value[CODED];
+            for (int i = 0; i < CODED; i++) {
+                double step = kind == CODE_FIRST ? 1.0 / 127 : 1.0 / 255, part = fabs((double)x[i] / (double)scale);
+                double root = kind == CODE_FIRST ? sqrt(part) : sqrt(sqrt(part)), power = kind == CODE_FIRST ? 2 : 4;
+                double wrong = (pow(root + step * 0.501, power) - part) * (double)scale;
+                value[i] = code_value((CodeKind)kind, code_of((CodeKind)kind, x[i], scale), scale);
+                if (kind == CODE_FIRST || code_of((CodeKind)kind, x[i], scale) > 1)
+                    assert_true(fabs((double)value[i] - (double)x[i]) <= wrong);
+                assert_true(kind == CODE_FIRST || value[i] > 0);
+                again = fmaxf(again, fabsf(value[i]));
+            }
+            assert_true(again == 0 || code_scale((CodeKind)kind, again) == scale);
+            for (int i = 0; i < CODED; i++)
+                assert_int_equal(code_of((CodeKind)kind, value[i], scale), code_of((CodeKind)kind, x[i], scale));
+        }
+}
+
 static void elements_match(void **state) {
     (void)state;
     on_every_table(check_elements);
@@ -307,7 +367,7 @@ static void sums_are_sums(void **state) {
 static void check_complete(const Kernels *k) {
     assert_true(k->outer && k->transpose && k->product_sum && k->scale && k->softmax_grad && k->silu_mul_grad);
     assert_true(k->rms_norm_grad && k->gain_grad && k->max && k->exp_sum && k->softmax_minus);
-    assert_true(k->adamw && k->sgd && k->average && k->sum_squares);
+    assert_true(k->adamw && k->adamw8 && k->sgd && k->average && k->sum_squares);
 }
 static void tables_are_complete(void **state) {
     (void)state;
@@ -321,6 +381,7 @@ int main(void) {
         cmocka_unit_test(elements_match),      cmocka_unit_test(softmax_grad_matches),
         cmocka_unit_test(max_matches),         cmocka_unit_test(gradients_are_gradients),
         cmocka_unit_test(optimizers_are_torch), cmocka_unit_test(sums_are_sums),
+        cmocka_unit_test(codes_are_near),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -228,7 +228,7 @@ static void case_run(const Case *c, int shapes_tried, int64_t steps, double tole
             Both *b = l ? &other : &first;
             both_open(b, c, shapes[s], &layouts[l]);
             for (int64_t step = 0; step < steps; step++) step_run(b, step);
-            as_reference(b, tolerance);
+            as_reference(b, c->tolerance > 0 ? c->tolerance : tolerance);
             for (int i = 0; op_table[i]; i++)
                 for (int id = 1; id < b->program.graph.count; id++)
                     seen[i] |= b->program.graph.nodes[id].op == op_table[i];

@@ -81,6 +81,20 @@ one one heads14-2 $lora --lora-dropout 0.1
 all 2 1x4 heads14-2 $lora --lora-dropout 0.1
 check "LoRA with dropout: 1x4 on 2 ranks" 'is 0' 'same one all'
 
+muon="--batch-size 4 --max-steps 2 --optim muon --muon-lr 0.02"
+# shellcheck disable=SC2086 # words
+one one heads14-2 $muon
+# shellcheck disable=SC2086 # words
+all 4 dp2,tp4 heads14-2 $muon
+check "muon, its matrices dealt: dp2,tp4 on 4 ranks" 'is 0' 'same one all'
+
+eight="--batch-size 4 --max-steps 2 --moments 8bit"
+# shellcheck disable=SC2086 # words
+one one heads14-2 $eight
+# shellcheck disable=SC2086 # words
+all 4 dp2,tp4 heads14-2 $eight
+check "moments in 8 bits: dp2,tp4 on 4 ranks" 'is 0' 'same one all'
+
 # ---- Going on with other processes -----------------------------------------------------------------------------------
 one whole tiny --batch-size 4 --max-steps 4 --save-steps 2
 go_on() { # WHERE RANKS: from step 2 of `whole`, alone or spread

@@ -19,7 +19,7 @@ static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int
     Err err = {0};
     QmSource *source = qm_source_open(path_of(c, ""), &err);
     TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .recompute = recompute,
-                        .stop = leaves, .optimizer = c->optimizer};
+                        .stop = leaves, .optimizer = c->optimizer, .moments_8bit = c->moments_8bit};
     char adapter[sizeof path];
     if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
     o.engine.mesh = mesh;
@@ -61,6 +61,26 @@ static void as_torch(void **state) {
         compare(c, t, &after, "", PART_VALUE, 1, 0, 1e-4);
         safetensors_close(&after);
     } else compare(c, t, &d.tensors, c->after, PART_VALUE, 1, 0, 1e-4);
+    trainer_close(t);
+    data_close(&d);
+}
+
+/* With moments in 8 bits losses stay within 0.01 % of torch's with moments in f32. */
+static void near_f32(void **state) {
+    const Case *c = *state;
+    Data d;
+    data_open(&d, c);
+    Trainer *t = open_trainer(c, &d, "1x1", 2, 4, NULL, false);
+    double most = 0;
+    StepResult r = {0};
+    for (int step = 0; step < c->steps; step++) {
+        Err err = {0};
+        StepNumbers n = numbers_of(c, &d, step);
+        if (!trainer_step(t, d.rows, d.count, &n, &r, &err)) fail_msg("%s", err.text);
+        most = fmax(most, fabs(r.loss / d.loss[step] - 1));
+    }
+    if (!(most < 1e-4)) fail_msg("%s: losses off by up to %.3g", c->name, most);
+    assert_true(most > 1e-7); /* they are in 8 bits */
     trainer_close(t);
     data_close(&d);
 }
@@ -268,6 +288,8 @@ int main(void) {
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[2]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[3]),
         cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[6]),
+        cmocka_unit_test_prestate(near_f32, (void *)(uintptr_t)&cases[8]),
+        cmocka_unit_test_prestate(same_bits, (void *)(uintptr_t)&cases[8]),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

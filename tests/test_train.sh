@@ -62,6 +62,10 @@ run plan tests/golden/configs/0.5b.json --train --lora-r 16 --lora-targets all-l
 check "plan --train: an adapter of all linears" 'is 0' 'out "training 8.798 M of 502.8 M"'
 run plan tests/golden/tiny --train --mesh dp2,tp2 --program --micro-batch 2 --seq-len 32
 check "plan --train --program: gradients are summed over replicas" 'is 0' 'grep -q "^== .*all_reduce" "$work/out"' '[ "$(grep -c "^==" "$work/out")" -gt 39 ]'
+run plan tests/golden/configs/0.5b.json --train --seq-len 512 --optim muon --mesh 1x2
+check "plan --train: muon has one moment, and its matrices whole" 'is 0' 'out "by muon"' 'grep -qE "^ +1 +1884.5 +7538.1 +1884.8 " "$work/out"'
+run plan tests/golden/configs/0.5b.json --train --seq-len 512 --moments 8bit
+check "plan --train: moments in 8 bits" 'is 0' 'out "most moments in 8 bits"' 'grep -qE "^ +0 +1884.6 .* 17[0-9][0-9]\.[0-9] " "$work/out"'
 run plan tests/golden/tiny --train --optim adam
 check "plan --train: an optimizer that is none" 'is 2' 'err "--optim: expected adamw, sgd or muon"'
 
@@ -182,6 +186,41 @@ train lora5 --lora-r 4 --modules-to-save lm_head,nothing
 check "and a saved module that is none" 'is 2' 'err "no module called nothing"'
 train lora6 --modules-to-save lm_head
 check "and one without an adapter" 'is 2' 'err "modules-to-save"'
+
+# ---- Other optimizers ------------------------------------------------------------------------------------------------
+# alike NAME OPTIONS...: whole, and on other meshes from a checkpoint on.
+alike() {
+    mode=$1
+    shift
+    train "$mode" --max-steps 4 --save-steps 2 "$@"
+    check "$mode: a run" 'is 0' 'out "4 steps"'
+    cp -r "$work/$mode" "$work/$mode.2" && rm -r "$work/$mode.2/checkpoint-4"
+    train "$mode.2" --max-steps 4 --save-steps 2 "$@" --resume "$work/$mode.2" --mesh dp2,tp3 --micro-batch 1 --isa reference
+    check "$mode: the same bytes on another mesh, from a checkpoint on, by plain C" 'is 0' \
+        'cmp "$work/$mode/checkpoint-4/$values.safetensors" "$work/$mode.2/checkpoint-4/$values.safetensors"' \
+        'same_as $mode $mode.2 checkpoint-4/optimizer.safetensors'
+}
+values=model
+alike muon --optim muon --muon-lr 0.02 --weight-decay 0.1 --ema 0.9 --gradient-accumulation-steps 2 --per-device-train-batch-size 2
+alike moments8 --moments 8bit --weight-decay 0.1 --ema 0.9
+size_of() { wc -c <"$work/$1/checkpoint-4/optimizer.safetensors"; }
+check "moments in 8 bits: the checkpoint is smaller, and has codes and scales" '[ "$(size_of moments8)" -lt "$(size_of muon)" ]' \
+    'head -c 20000 "$work/moments8/checkpoint-4/optimizer.safetensors" | grep -aq "q_proj.weight.exp_avg_sq.scale"'
+train torn3 --resume "$work/whole/checkpoint-24" --moments 8bit
+check "a checkpoint with moments in f32 does not go on in 8 bits, and why" 'is 1' 'err "exp_avg: expected i8"'
+values=adapter_model
+alike moments8-lora --moments 8bit --lora-r 64 --lora-targets all-linear --dora --recompute
+alike muon-lora --optim muon --muon-adjust-lr match_rms_adamw --lora-r 4 --dora --recompute
+run train -m "$model" --data "$data" -o "$work/none" --muon-lr 0.01
+check "refused: a rate of muon without it" 'is 2' 'err "--muon-lr: expected --optim muon with it"'
+run train -m "$model" --data "$data" -o "$work/none" --optim muon --muon-adjust-lr rms
+check "refused: a rule of its rates that is none" 'is 2' 'err "--muon-adjust-lr: expected original|match_rms_adamw"'
+run train -m "$model" --data "$data" -o "$work/none" --optim sgd --moments 8bit
+check "refused: moments of sgd in 8 bits" 'is 2' 'err "only AdamW"' '[ ! -e "$work/none" ]'
+run train -m "$model" --data "$data" -o "$work/none" --moments 8bit --backend pjrt --plugin cpu --mesh 2x4
+check "refused: moments in 8 bits on PJRT devices" 'is 2' 'err "on PJRT devices they are f32"' '[ ! -e "$work/none" ]'
+run train -m "$model" --data "$data" -o "$work/none" --optim muon --backend pjrt --plugin cpu --mesh 2x4
+check "refused: muon on PJRT devices" 'is 2' 'err "muon needs whole matrices"' '[ ! -e "$work/none" ]'
 
 # ---- Classes ---------------------------------------------------------------------------------------------------------
 for word in good great fine nice; do echo "{\"text\":\"$word film\",\"label\":\"pos\"}"; echo "{\"text\":\"not $word at all\",\"label\":\"neg\"}"; done >"$work/class.jsonl"

@@ -24,7 +24,7 @@ typedef struct Case {
     const char *results;                 /* the folder of what torch made of it; NULL: the model's         */
     OptimizerKind optimizer;
     double muon_rate;
-    bool muon_as_adamw;
+    bool muon_as_adamw, moments_8bit;
 } Case;
 
 #define ADAMW .results = NULL
@@ -39,6 +39,7 @@ static const Case cases[] = {
     {"train", NULL, "original.", 6, 1e-3, 0.9, 0.95, 0.1, 0, true, MUON("original"), .muon_rate = 0.02},
     {"train", NULL, "match_rms_adamw.", 6, 4e-3, 0.9, 0.95, 0.1, 0, true, MUON("match_rms_adamw"), .muon_rate = 4e-3,
      .muon_as_adamw = true},
+    {"train", NULL, NULL, 10, 1e-3, 0.9, 0.95, 0.1, 0, true, NULL, NULL, ADAMW, .moments_8bit = true},
 };
 enum { CASES = sizeof cases / sizeof *cases };
 

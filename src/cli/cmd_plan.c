@@ -149,7 +149,7 @@ int cmd_plan(int argc, char **argv) {
     bool show_program = false, train = false, serve = false;
     PlanTrain t = {.seq_len = 1024, .batch = 8};
     PlanServe load = {.rate = 1, .prompt = 512, .fresh = 256, .wait = 1, .busy = 0.8};
-    const char *optim = "adamw";
+    const char *optim = "adamw", *moments = "f32";
     if (!p) return EXIT_FAILED;
     p->context = 4096, p->slots = 1, p->rows = 128, p->cache = "bf16";
     const Option options[] = {
@@ -180,6 +180,7 @@ int cmd_plan(int argc, char **argv) {
         INT("batch-size", 'b', &t.batch, 1, 1 << 16, "N", "with --train: rows of a step (default 8)"),
         INT("micro-batch", 0, &t.micro, 1, 1 << 16, "N", "with --train: rows that pass at once"),
         TEXT("optim", 0, &optim, "adamw|sgd|muon", "with --train: whose moments (default adamw)"),
+        TEXT("moments", 0, &moments, "f32|8bit", "with --train: how adamw's are held (default f32)"),
         INT("lora-r", 0, &t.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
         TEXT("lora-targets", 0, &t.lora_targets, "NAMES", "with --train: linears that get one (default q_proj,v_proj)"),
         TEXT("modules-to-save", 0, &t.modules_to_save, "NAMES", "with --train: modules trained whole beside it"),
@@ -197,9 +198,11 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--cache-type: expected bf16, f32 or 8bit, got '%s'", p->cache);
     else if (code < 0 && !plan_optimizer(optim, &t.optimizer))
         code = usage_error("plan", "--optim: expected adamw, sgd or muon, got '%s'", optim);
+    else if (code < 0 && strcmp(moments, "f32") && (strcmp(moments, "8bit") || t.optimizer != OPTIMIZER_ADAMW))
+        code = usage_error("plan", "--moments: expected f32, or of adamw 8bit, got '%s'", moments);
     if (code < 0 && train && serve) code = usage_error("plan", "--train and --serve are two plans: expected one");
     if (code < 0 && train) {
-        t.memory = memory, t.program = show_program;
+        t.moments_8bit = !strcmp(moments, "8bit"), t.memory = memory, t.program = show_program;
         Source *source = source_open(model, &err);
         bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   plan_train(&t, &p->config, &mesh, &err) && file_finish(stdout, "standard output", &err);

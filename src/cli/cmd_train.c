@@ -102,7 +102,7 @@ static bool of_training(const char *name) {
     TEXT("muon-adjust-lr", 0, &o->muon_adjust, "KIND",                                                                 \
          "original (default): rates of sqrt(max(1, rows/columns)); match_rms_adamw: AdamW's"),                         \
     FLOAT("max-grad-norm", 0, &o->max_grad_norm, 0, 1e30, "N", "clip the gradients' norm; 0: never (default 1)"),      \
-    TEXT("moments", 0, &o->moments, "f32|8bit", "how moments are held: f32 (default); 8bit is refused so far"),        \
+    TEXT("moments", 0, &o->moments, "f32|8bit", "adamw's: f32 (default), or 8bit, each with a scale for 256"),          \
     FLOAT("label-smoothing-factor", 0, &o->label_smoothing, 0, 0.99, "P", "(default 0)"),                              \
     FLOAT("z-loss", 0, &o->z_loss, 0, 1e3, "W", "weight of the squared log of the softmax's sum (default 0)"),         \
     FLOAT("ema", 0, &o->ema, 0, 0.9999999, "D", "keep averages of the weights with this decay (default 0: none)"),     \

@@ -5,6 +5,7 @@
 #include "../model/family.h"
 #include "../model/train_graph.h"
 #include "../ops/lanes.h"
+#include "../ops/optimize8.h"
 #include "plan_train.h"
 
 #define MIB 1048576.0
@@ -127,7 +128,10 @@ static bool device_bytes(const Training *t, int device, TrainBytes *b, Err *err)
         if (n->kind == NODE_WEIGHT) b->weights += (whole ? 4 : 2) * weight_numbers(&t->program, id, device);
         else if (n->kind == NODE_STATE && n->type == TYPE_SUM)
             b->gradients += 4.0 * LANE_SLOTS * local_numbers(&t->program, n, device);
-        else if (n->kind == NODE_STATE && n->type == TYPE_F32)
+        else if (n->kind == NODE_STATE && node_is_coded(n)) { /* scales go with columns, as even as can be */
+            double scales = (double)code_blocks(g, &n->shape.dim[1]) / (double)n->shape.dim[1].size;
+            *bytes_of_state(b, n) += (1 + 4 * scales) * local_numbers(&t->program, n, device);
+        } else if (n->kind == NODE_STATE && n->type == TYPE_F32)
             *bytes_of_state(b, n) += 4 * local_numbers(&t->program, n, device);
     }
     if (!activations(t, device, &b->activations, err)) return false;
@@ -164,7 +168,7 @@ static Handed handed(const Training *t, const PlanTrain *o) {
 
 static bool training_open(Training *t, const PlanTrain *o, const ModelConfig *config, const Mesh *mesh, bool recompute,
                           Err *err) {
-    const TrainGraphOptions graph = {.optimizer = o->optimizer, .average = o->ema, .recompute = recompute, .adapted = t->adapted};
+    const TrainGraphOptions graph = {.optimizer = o->optimizer, .moments_8bit = o->moments_8bit, .average = o->ema, .recompute = recompute, .adapted = t->adapted};
     t->rows = (o->micro + mesh->dp - 1) / mesh->dp * o->seq_len;
     return train_graph(&t->graph, config, o->micro * o->seq_len, o->seq_len, &graph, err) &&
            partition_new(&t->partition, config, mesh, false, err) &&
@@ -227,10 +231,10 @@ static int64_t trained_numbers(const TrainGraph *t) {
 }
 
 static void print_head(const PlanTrain *o, const Training *t) {
-    printf("training %.3f M of %.1f M parameters by %s, in f32; a step of %lld rows of %lld tokens, %lld at once; "
+    printf("training %.3f M of %.1f M parameters by %s, in f32%s; a step of %lld rows of %lld tokens, %lld at once; "
            "gradients are up to %d sums each (ops/lanes.h)\n\n",
            (double)trained_numbers(&t->graph) / 1e6, (double)graph_parameters(&t->graph.model.graph) / 1e6,
-           optimizer_names[o->optimizer], (long long)o->batch, (long long)o->seq_len, (long long)o->micro, LANE_SLOTS);
+           optimizer_names[o->optimizer], o->moments_8bit ? ", most moments in 8 bits" : "", (long long)o->batch, (long long)o->seq_len, (long long)o->micro, LANE_SLOTS);
 }
 
 bool plan_train(const PlanTrain *plan, ModelConfig *config, const Mesh *mesh, Err *err) {

@@ -13,7 +13,7 @@ typedef struct PlanTrain {
     int64_t lora_r;           /* 0: the model is trained; else an adapter of this rank on lora_targets (NULL: PEFT's) */
     const char *lora_targets, *modules_to_save;
     OptimizerKind optimizer;
-    bool ema, recompute, program;
+    bool moments_8bit, ema, recompute, program;
     double memory;
 } PlanTrain;
 

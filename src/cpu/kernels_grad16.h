@@ -310,6 +310,57 @@ static void adamw(float *p, const float *grad, float *m, float *v, int64_t n, co
     });
 }
 
+/* codes8.h, lane by lane. */
+INLINE v16 codes_scale(CodeKind kind, v16 most) {
+    v16 s = v16_max(most, v16_all(code_least[kind])), zero = v16_all(0), last = v16_all(FLT_MAX);
+    return v16_pick(v16_less(zero, most), v16_pick(v16_less(s, last), s, last), zero);
+}
+INLINE v16 codes_value(CodeKind kind, const uint8_t *codes, v16 scale) {
+    v16 c = v16_u8(codes);
+    if (kind == CODE_FIRST) {
+        v16 t = v16_div(v16_sub(c, v16_all(128)), v16_all(127));
+        return v16_mul(v16_mul(t, v16_abs(t)), scale);
+    }
+    v16 t = v16_div(c, v16_all(255));
+    t = v16_mul(t, t);
+    return v16_mul(v16_mul(t, t), scale);
+}
+INLINE void codes_put(CodeKind kind, v16 x, v16 by, uint8_t *codes) {
+    v16 r = v16_div(x, by), zero = v16_all(0), one = v16_all(1), top = v16_all(kind == CODE_FIRST ? 127 : 255);
+    v16 q = v16_mul(kind == CODE_FIRST ? v16_sqrt(v16_abs(r)) : v16_sqrt(v16_sqrt(r)), top);
+    q = v16_pick(v16_less(q, top), q, top);
+    if (kind == CODE_FIRST) q = v16_add(v16_pick(v16_less(x, zero), v16_sub(zero, q), q), v16_all(128));
+    else q = v16_pick(v16_less(zero, x), v16_max(q, one), q);
+    v16_put_u8(codes, q);
+}
+INLINE void codes_store(CodeKind kind, const float *x, v16 most, int64_t columns, uint8_t *block) {
+    v16 scale = codes_scale(kind, most), by = v16_pick(v16_less(v16_all(0), scale), scale, v16_all(1));
+    v16_store((float *)(void *)block, scale);
+    for (int64_t i = 0; i < columns; i++) codes_put(kind, v16_load(x + i * PANEL), by, block + (4 + i) * PANEL);
+}
+
+static void adamw8(float *p, const float *grad, uint8_t *m, uint8_t *v, int64_t columns, const AdamwNumbers *numbers) {
+    _Alignas(64) float firsts[CODE_BLOCK * PANEL], seconds[CODE_BLOCK * PANEL];
+    const AdamwNumbers *a = numbers;
+    v16 m_scale = v16_load((const float *)(const void *)m), v_scale = v16_load((const float *)(const void *)v);
+    v16 m_most = v16_all(0), v_most = v16_all(0);
+    for (int64_t i = 0; i < columns; i++) {
+        v16 g = v16_mul(v16_load(grad + i * PANEL), v16_all(a->clip));
+        v16 first = codes_value(CODE_FIRST, m + (4 + i) * PANEL, m_scale), second = codes_value(CODE_SECOND, v + (4 + i) * PANEL, v_scale);
+        first = v16_add(v16_mul(first, v16_all(a->beta1)), v16_mul(g, v16_all(a->rest1)));
+        second = v16_add(v16_mul(second, v16_all(a->beta2)), v16_mul(v16_mul(g, g), v16_all(a->rest2)));
+        v16 below = v16_add(v16_div(v16_sqrt(second), v16_all(a->root)), v16_all(a->epsilon));
+        v16 change = v16_div(v16_mul(first, v16_all(a->step)), below);
+        v16_store(p + i * PANEL, v16_sub(v16_mul(v16_load(p + i * PANEL), v16_all(a->decay)), change));
+        v16_store(firsts + i * PANEL, first);
+        v16_store(seconds + i * PANEL, second);
+        m_most = v16_max(v16_abs(first), m_most);
+        v_most = v16_max(v16_abs(second), v_most);
+    }
+    codes_store(CODE_FIRST, firsts, m_most, columns, m);
+    codes_store(CODE_SECOND, seconds, v_most, columns, v);
+}
+
 static void sgd(float *p, const float *grad, float *m, int64_t n, const SgdNumbers *numbers) {
     const SgdNumbers *a = numbers;
     EACH16(n, {
@@ -341,6 +392,6 @@ static double sum_squares(const float *x, int64_t n) {
     .outer = outer, .copy = copy, .transpose = transpose, .product_sum = product_sum, .scale = scale,                  \
     .softmax_grad = softmax_grad, .sum_parts = sum_parts, .panels = panels,                                            \
     .silu_mul_grad = silu_mul_grad, .rms_norm_grad = rms_norm_grad, .gain_grad = gain_grad, .max = most,               \
-    .exp_sum = exp_sum, .softmax_minus = softmax_minus, .adamw = adamw, .sgd = sgd, .average = average,                \
+    .exp_sum = exp_sum, .softmax_minus = softmax_minus, .adamw = adamw, .adamw8 = adamw8, .sgd = sgd, .average = average,                \
     .sum_squares = sum_squares,
 #endif

@@ -16,13 +16,14 @@
  *   v16_bf16_pair(p, &even, &odd): [16][2]
  *   v16_s8(p): 16 int8 in a row
  *   v16_bf16_split(p): 16 in a row, their lanes in any order that v16_unsplit puts right
- *   v16_u8(p): 16 uint8 in a row
+ *   v16_u8(p): 16 uint8 in a row;  v16_put_u8(p, x): such of numbers from 0 to 255, to the nearest
  *   v16_topped(p, tops, shift, up, n, &even, &odd): bits shift .. shift + 3 and shift + 4 .. shift + 7 of 16 words,
  *   with n bits above them: of 16 words at tops from bit shift + up, and shift + up + n, up
  *   v16_nibbles(p, shift, &low, &high): bits shift .. shift + 3 of 16 words, and 16 times bits shift + 4 .. shift + 7
  *   V16_PANELS(rows, k decoded in one go): panels worked on together;  V16_APART_ROWS: see rows_step
  *   V16_ROWS_MOST: most rows whose sums stay in registers while weights are decoded, 4 or 8
  *   V16_TILE_ROWS: most rows of a tile;  V16_SUMS_F32, _BF16: most sums */
+#include "../ops/codes8.h"
 #include "../ops/kernels.h"
 #include "exp16.h"
 #include "fold16.h"

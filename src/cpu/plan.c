@@ -1,6 +1,7 @@
 /* plan.c: which device does what in which phase, and where every activation lives. Nothing is allocated after this. */
 #include <stdlib.h>
 #include <string.h>
+#include "../ops/optimize8.h"
 #include "cpu_state.h"
 
 static int64_t rows_most(const Cpu *cpu, const Node *n) {
@@ -146,6 +147,11 @@ int64_t cpu_state_floats(const Cpu *cpu, const Node *n) {
 
 size_t cpu_state_bytes(const Cpu *cpu, const Node *n) {
     if (n->kind != NODE_STATE || n->type == TYPE_CACHE) return 0;
+    if (node_is_coded(n)) {
+        const StateArea *held = &state_shard(cpu, n)->held;
+        Range coded = code_columns(&cpu->program->graph, &n->shape.dim[1], held->columns);
+        return (size_t)(size_of(held->panels) * code_panel_bytes(&cpu->program->graph, &n->shape.dim[1], coded));
+    }
     int64_t floats = n->value == VALUE_ROWS ? rows_most(cpu, n) * node_width(n) : cpu_state_floats(cpu, n);
     return (size_t)(floats * (n->type == TYPE_SUM ? cpu->options.sum_slots : 1)) * sizeof(float);
 }

@@ -222,6 +222,12 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     t = _mm_add_epi32(t, _mm_shuffle_epi32(t, 0x4e));
     return _mm_cvtsi128_si32(_mm_add_epi32(t, _mm_shuffle_epi32(t, 0xb1)));
 }
+/* 16 floats from 0 to 255 to bytes in a row, to the nearest, ties to even. */
+V16 void v16_put_u8(uint8_t *out, v16 v) {
+    __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b)), 0xd8);
+    _mm_storeu_si128((__m128i *)(void *)out,
+                     _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
 V16 v16 v16_abs(v16 x) {
     __m256 sign = _mm256_set1_ps(-0.0f);
     return (v16){_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};

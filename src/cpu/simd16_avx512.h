@@ -168,6 +168,10 @@ V16 int32_t v16_put_s8(int8_t *out, v16 v) {
     _mm_storeu_si128((__m128i *)(void *)out, _mm_shuffle_epi8(_mm512_cvtepi32_epi8(i), order));
     return _mm512_reduce_add_epi32(i);
 }
+/* 16 floats from 0 to 255 to bytes in a row, to the nearest, ties to even. */
+V16 void v16_put_u8(uint8_t *out, v16 v) {
+    _mm_storeu_si128((__m128i *)(void *)out, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(v)));
+}
 V16 v16 v16_abs(v16 x) { return _mm512_abs_ps(x); }
 
 /* ---- Products of bf16: pair16, sixteen pairs -------------------------------------------------------------------- */

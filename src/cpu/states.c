@@ -1,6 +1,7 @@
 /* states.c: states that outlive a step, row-major for whoever saves them: matrices lie in panels. Where ranks share one, it
  * is rank 0 that reads and writes, and all of them call this together. */
 #include <string.h>
+#include "../ops/optimize8.h"
 #include "cpu_state.h"
 
 /* Where the state lies; NULL: it is none. */
@@ -26,9 +27,44 @@ static int64_t place_of(const StateShard *s, const Node *n, int64_t row, int64_t
     return ((row / PANEL - s->held.panels.first) * columns + column - s->held.columns.first) * PANEL + row % PANEL;
 }
 
+/* One row's part of a block, in codes: its values from or to `x`. */
+static void code_copy(CodeKind kind, uint8_t *block, int64_t lane, float *x, int64_t columns, bool put) {
+    float scale, most = 0;
+    uint8_t *code = block + PANEL * sizeof scale + lane;
+    if (put) {
+        for (int64_t i = 0; i < columns; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+        scale = code_scale(kind, most);
+        memcpy(block + lane * (int64_t)sizeof scale, &scale, sizeof scale);
+    } else memcpy(&scale, block + lane * (int64_t)sizeof scale, sizeof scale);
+    for (int64_t i = 0; i < columns; i++)
+        if (put) code[i * PANEL] = code_of(kind, x[i], scale);
+        else x[i] = code_value(kind, code[i * PANEL], scale);
+}
+
+/* A rect of a state in codes, which is whole blocks of whole rows or of what no split cuts. */
+static void coded_copy(const Cpu *cpu, const Node *n, uint8_t *state, const Rect *r, float *rows, int64_t stride, bool put) {
+    const Graph *g = &cpu->program->graph;
+    const Dim *dim = &n->shape.dim[1];
+    const StateArea *held = &state_shard(cpu, n)->held;
+    Range coded = code_columns(g, dim, held->columns);
+    int64_t panel = code_panel_bytes(g, dim, coded), before = code_panel_bytes(g, dim, (Range){coded.first, r->columns.first});
+    for (int64_t row = r->rows.first; row < r->rows.last; row++, rows += stride) {
+        uint8_t *block = state + (row / PANEL - held->panels.first) * panel + before;
+        for (int64_t i = r->columns.first, end; i < r->columns.last; i = end) {
+            end = code_block_end(g, dim, i);
+            code_copy(node_code(n), block, row % PANEL, rows + i - r->columns.first, end - i, put);
+            block += code_block_bytes(end - i);
+        }
+    }
+}
+
 /* Rows of a rect, from or to [row][column] at `rows`, rows `stride` floats apart. */
 static void rect_copy(const Cpu *cpu, const Node *n, float *state, const Rect *r, float *rows, int64_t stride, bool put) {
     const StateShard *s = state_shard(cpu, n);
+    if (node_is_coded(n)) {
+        coded_copy(cpu, n, (uint8_t *)state, r, rows, stride, put);
+        return;
+    }
     for (int64_t row = r->rows.first; row < r->rows.last; row++, rows += stride) {
         float *at = state + place_of(s, n, row, r->columns.first);
         for (int64_t i = 0; i < r->columns.last - r->columns.first; i++, at += PANEL)

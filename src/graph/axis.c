@@ -111,3 +111,15 @@ const char *axis_sum_letters(const char *letters) {
     }
     return widest;
 }
+
+int64_t axis_leaf_end(const char *letters, int64_t size, int64_t channels_of_head, int64_t at) {
+    int sum = sum_of(axis_sum_letters(letters));
+    int64_t end = size;
+    if (sum < 0) return size;
+    if (sum_table[sum].each) end = (at / channels_of_head + 1) * channels_of_head;
+    for (int64_t leaf = 0; sum_table[sum].tree == sum_ffn && leaf < FFN_LEAVES; leaf++) {
+        Range r = tree_range(size, leaf);
+        if (at >= r.first && at < r.last) end = r.last;
+    }
+    return end < size ? end : size;
+}

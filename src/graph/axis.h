@@ -56,4 +56,7 @@ bool axis_is_split(char letter);
 int sum_of(const char *letters);
 /* Of a dimension of these letters: those of the widest sum that devices share within it; "": none. */
 const char *axis_sum_letters(const char *letters);
+/* Of a dimension of these letters and this size: where what no device parts ends, that column `at` is in: its leaf of that
+ * sum; all of it where devices share none. channels: of a head. */
+int64_t axis_leaf_end(const char *letters, int64_t size, int64_t channels, int64_t at);
 #endif

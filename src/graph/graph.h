@@ -28,8 +28,8 @@ static const Tensor NO_TENSOR = {0};
 typedef enum ValueKind { VALUE_ROWS, VALUE_VECTOR, VALUE_MATRIX, VALUE_PAIR } ValueKind;
 /* TYPE_F32: of weights, in whatever type they are stored. Of states: TYPE_CACHE: keys and values at the positions of
  * every slot, in the type the engine's options say; TYPE_SUM: a sum over the rows of a step of the optimizer, in the
- * order that ops/lanes.h says. */
-typedef enum ValueType { TYPE_F32, TYPE_I32, TYPE_CACHE, TYPE_SUM } ValueType;
+ * order that ops/lanes.h says; TYPE_FIRST8, TYPE_SECOND8: moments of a matrix in 8 bits, as ops/codes8.h says. */
+typedef enum ValueType { TYPE_F32, TYPE_I32, TYPE_CACHE, TYPE_SUM, TYPE_FIRST8, TYPE_SECOND8 } ValueType;
 
 /* Stages of a program, run apart, in this order, over one set of weights and states. A program that does not train has
  * the first alone. STAGE_HEAD and STAGE_HEAD_GRADIENT run once for every so many logit rows, so that logits of all rows
@@ -151,6 +151,7 @@ Tensor sum_states(Graph *g, Tensor a, Tensor b);                      /* G, G: a
 Tensor row_squares(Graph *g, Tensor x);                               /* [o,i] or [o]             -> [o]         */
 /* The rules of optimizers: w [o,i] or [o], its gradient, moments of the same shape, and an average or none. */
 Tensor adamw(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tensor average, bool decays);
+Tensor adamw8(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tensor average, bool decays); /* matrices */
 Tensor sgd(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decays);
 Tensor muon(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decays); /* of matrices, grad a sum */
 
@@ -240,7 +241,7 @@ extern const OpRow embed_grad_row, rms_norm_grad_row, norm_gain_grad_row, head_n
     head_gain_sum_row, scale_columns_grad_row, dropout_row, adapter_norm_row, linear_dx_row, linear_dw_row,
     sum_rows_row, attention_backward_row, sum_group_row, silu_mul_grad_row, clear_rows_row, put_rows_row, row_max_row,
     exp_sum_row, label_logit_row, row_sum_row, token_loss_row, token_loss_grad_row, sum_states_row, row_squares_row,
-    squares_row, adamw_row, adamw_vector_row, sgd_row, sgd_vector_row, muon_row, reduce_max_row, replica_sum_row;
+    squares_row, adamw_row, adamw_vector_row, adamw8_row, sgd_row, sgd_vector_row, muon_row, reduce_max_row, replica_sum_row;
 
 /* ---- Factor strings -------------------------------------------------------------------------------------------- */
 

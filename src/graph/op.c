@@ -13,7 +13,7 @@ const OpRow *const op_table[] = {
     &silu_mul_grad_row, &clear_rows_row, &put_rows_row, &row_max_row, &exp_sum_row, &row_sum_row, &label_logit_row,
     &token_loss_row, &token_loss_grad_row, &span_loss_row, &span_loss_grad_row, &square_loss_row,
     &square_loss_grad_row, &sum_states_row, &row_squares_row, &squares_row, &adamw_row,
-    &adamw_vector_row, &sgd_row, &sgd_vector_row, &muon_row, &reduce_max_row, &replica_sum_row, NULL,
+    &adamw_vector_row, &adamw8_row, &sgd_row, &sgd_vector_row, &muon_row, &reduce_max_row, &replica_sum_row, NULL,
 };
 
 bool op_trains(const OpRow *row) {

@@ -46,7 +46,7 @@ static bool deal(Sharding *s, const SaveTensor *tensors, int64_t count, int64_t 
     s->shard_of = mem_new((size_t)count + 1, sizeof *s->shard_of, "shards", err);
     if (!s->shard_of) return false;
     for (int64_t i = 0; i <= count; i++) {
-        int64_t elements = i < count ? save_elements(&tensors[i], err) : 0, bytes = elements * s->width;
+        int64_t elements = i < count ? save_elements(&tensors[i], err) : 0, bytes = elements * (i < count && tensors[i].as ? 1 : s->width);
         if (elements < 0) return false;
         s->parameters += elements;
         s->bytes += bytes;
@@ -93,10 +93,17 @@ bool safetensors_saved_name(const char *file, const char *name) {
 
 typedef struct Sink { SafeWriter *writer; DType dtype; } Sink;
 
-/* 16-bit numbers take the place of the ones they are made of. */
+/* Numbers of 8 or 16 bits, a few at a time. */
 static bool take_rows(void *owner, const float *numbers, int64_t rows, int64_t columns, Err *err) {
     Sink *sink = owner;
     size_t count = (size_t)(rows * columns);
+    uint8_t byte[4096];
+    for (size_t i = 0, now; sink->dtype == DTYPE_I8 || sink->dtype == DTYPE_U8; i += now) {
+        now = count - i < sizeof byte ? count - i : sizeof byte;
+        for (size_t j = 0; j < now; j++) byte[j] = (uint8_t)(int)numbers[i + j];
+        if (!safewriter_data(sink->writer, byte, now, err)) return false;
+        if (i + now == count) return true;
+    }
     if (sink->dtype == DTYPE_F32) return safewriter_data(sink->writer, numbers, count * sizeof *numbers, err);
     uint16_t half[4096];
     bool ok = true;
@@ -119,12 +126,15 @@ static bool write_file(const char *path, const SaveTensor **list, int64_t count,
     if (!header) return false;
     qsort(list, (size_t)count, sizeof *list, by_name);
     for (int64_t i = 0; i < count; i++) {
-        header[i] = (SafeTensor){.name = list[i]->name, .dtype = dtype, .rank = list[i]->rank};
+        header[i] = (SafeTensor){.name = list[i]->name, .dtype = list[i]->as ? list[i]->as : dtype, .rank = list[i]->rank};
         memcpy(header[i].dim, list[i]->dim, sizeof list[i]->dim);
     }
     Sink sink = {safewriter_open(path, header, count, err), dtype};
     bool ok = sink.writer != NULL;
-    for (int64_t i = 0; ok && i < count; i++) ok = save_rows(list[i], take_rows, &sink, err);
+    for (int64_t i = 0; ok && i < count; i++) {
+        sink.dtype = header[i].dtype;
+        ok = save_rows(list[i], take_rows, &sink, err);
+    }
     free(header);
     if (!sink.writer) return false;
     if (ok) return safewriter_close(sink.writer, err);

@@ -12,6 +12,7 @@ typedef struct SaveTensor {
     const char *name;
     int rank;        /* 1 or 2 */
     int64_t dim[2];
+    DType as;        /* I8 or U8: whole numbers that fit into it; F32: the type of the file */
     bool whole;      /* it is read once, all rows together; else in pieces, in order */
     SaveRead *read;
     void *owner;

@@ -75,25 +75,38 @@ static Tensor gradient_sum_of(Graph *g, const Gradient *b, Tensor weight) {
     return sum;
 }
 
-static Tensor moment(Graph *g, Tensor weight, const char *what) {
+static Tensor moment(Graph *g, Tensor weight, const char *what, ValueType type) {
     char axes[AXES_TEXT], name[sizeof graph_node(g, weight)->name];
     shape_axes(&graph_node(g, weight)->shape, axes);
     snprintf(name, sizeof name, "%s", graph_node(g, weight)->name);
-    return state(g, axes, TYPE_F32, "%s.%s", what, name);
+    return state(g, axes, type, "%s.%s", what, name);
 }
 
 /* A matrix between hidden states, as torch.optim.Muon is made for: no table of embeddings, no head. */
 static bool is_hidden_matrix(const Node *n) { return n->value == VALUE_MATRIX && strstr(n->name, "layers."); }
 
+/* Tables of embeddings keep f32: their rows are met seldom, each then by a gradient of its own size (ibid., section 2.3;
+ * so does Trainer). */
+static bool has_moments_8bit(const Graph *g, Tensor weight, const TrainGraphOptions *o) {
+    const Node *w = graph_node(g, weight);
+    if (!o->moments_8bit || w->value != VALUE_MATRIX || w->shape.dim[0].size * w->shape.dim[1].size < MOMENTS_8BIT) return false;
+    for (int id = weight.id + 1; id < g->count; id++)
+        for (int i = 0; i < g->nodes[id].inputs; i++)
+            if (g->nodes[id].in[i].id == weight.id && g->nodes[id].op && g->nodes[id].op->binds == BINDS_TABLE) return false;
+    return true;
+}
+
 static void update_nodes(Graph *g, TrainedWeight *w, const TrainGraphOptions *o) {
     bool with_muon = o->optimizer == OPTIMIZER_MUON && is_hidden_matrix(graph_node(g, w->weight));
     bool with_adamw = o->optimizer != OPTIMIZER_SGD && !with_muon;
+    bool coded = with_adamw && has_moments_8bit(g, w->weight, o);
     g->stage = STAGE_UPDATE;
-    w->first = moment(g, w->weight, "m");
-    if (with_adamw) w->second = moment(g, w->weight, "v");
-    if (o->average) w->average = moment(g, w->weight, "ema");
+    w->first = moment(g, w->weight, "m", coded ? TYPE_FIRST8 : TYPE_F32);
+    if (with_adamw) w->second = moment(g, w->weight, "v", coded ? TYPE_SECOND8 : TYPE_F32);
+    if (o->average) w->average = moment(g, w->weight, "ema", TYPE_F32);
     if (with_muon) muon(g, w->weight, w->gradient, w->first, w->average, w->decays);
     else if (o->optimizer == OPTIMIZER_SGD) sgd(g, w->weight, w->gradient, w->first, w->average, w->decays);
+    else if (coded) adamw8(g, w->weight, w->gradient, w->first, w->second, w->average, w->decays);
     else adamw(g, w->weight, w->gradient, w->first, w->second, w->average, w->decays);
 }
 

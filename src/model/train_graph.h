@@ -26,8 +26,10 @@ typedef struct TrainGraph {
     int count;
 } TrainGraph;
 
+enum { MOMENTS_8BIT = 4096 }; /* at least: less saves nothing, and may weigh more (Dettmers et al. 2021, section 2) */
 typedef struct TrainGraphOptions {
     OptimizerKind optimizer;
+    bool moments_8bit;             /* AdamW's, of matrices that are no table of embeddings and have MOMENTS_8BIT numbers */
     bool recompute;                /* of each layer only what goes into it is kept for the backward pass        */
     bool average;                  /* averages of weights are kept                                              */
     bool embed_parts;              /* a trained embedding is looked up where its rows are (embed_part): of a backend

@@ -246,6 +246,9 @@ typedef struct Kernels {
     /* torch's AdamW: g = grad[i] * clip;  p = p * decay;  m = m * beta1 + g * rest1;  v = v * beta2 + (g * g) * rest2;
      * p = p - (m * step) / (sqrtf(v) / root + epsilon). */
     void (*adamw)(float *p, const float *grad, float *m, float *v, int64_t n, const AdamwNumbers *numbers);
+    /* Of a block of `columns` columns, at most CODE_BLOCK, of a panel, with m and v in 8 bits (codes8.h): adamw of their
+     * values, then both are stored by the new ones, each row with the largest of its own. */
+    void (*adamw8)(float *p, const float *grad, uint8_t *m, uint8_t *v, int64_t columns, const AdamwNumbers *numbers);
     /* torch's SGD: g = grad[i] * clip + p * decay;  m = m * momentum + g, and g = m, unless m is NULL;
      * p = p - g * rate. */
     void (*sgd)(float *p, const float *grad, float *m, int64_t n, const SgdNumbers *numbers);

@@ -29,6 +29,7 @@ float plain_exp_sum(const float *z, int64_t n, float m);
 void plain_softmax_minus(const float *z, int64_t n, float m, float inverse, float weight, float *y);
 /* kernels_optimize.c */
 void plain_adamw(float *p, const float *grad, float *m, float *v, int64_t n, const AdamwNumbers *numbers);
+void plain_adamw8(float *p, const float *grad, uint8_t *m, uint8_t *v, int64_t columns, const AdamwNumbers *numbers);
 void plain_sgd(float *p, const float *grad, float *m, int64_t n, const SgdNumbers *numbers);
 void plain_average(float *e, const float *p, int64_t n, float decay, float rest);
 double plain_sum_squares(const float *x, int64_t n);
@@ -39,5 +40,5 @@ double plain_sum_squares(const float *x, int64_t n);
     .softmax_grad = plain_softmax_grad, .silu_mul_grad = plain_silu_mul_grad, .rms_norm_grad = plain_rms_norm_grad,    \
     .gain_grad = plain_gain_grad, .max = plain_max, .exp_sum = plain_exp_sum, .softmax_minus = plain_softmax_minus,
 #define KERNELS_OPTIMIZE                                                                                               \
-    .adamw = plain_adamw, .sgd = plain_sgd, .average = plain_average, .sum_squares = plain_sum_squares,
+    .adamw = plain_adamw, .adamw8 = plain_adamw8, .sgd = plain_sgd, .average = plain_average, .sum_squares = plain_sum_squares,
 #endif

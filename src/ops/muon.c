@@ -16,7 +16,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include "call.h"
+#include "optimize.h"
 #include "products.h"
 
 /* Rounds: momentum; norm; of each of NS steps three; the update. */
@@ -25,11 +25,8 @@ enum { NS_STEPS = 5, NS_PRODUCTS = 3, BEFORE = 2, ROUNDS = BEFORE + NS_STEPS * N
 enum { Z_ROWS = 96, Z_COLUMNS = 96, A_ROWS = 192, A_PANELS = 24, A_COLUMNS = 288 };
 static const double ns_a = 3.4445, ns_b = -4.7750, ns_c = 2.0315, least_norm = 1e-7;
 
-typedef struct MuonAttributes { bool decays; } MuonAttributes;
-static bool decays(const Node *n) { return ((const MuonAttributes *)n->attributes)->decays; }
-
 Tensor muon(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor average, bool decay) {
-    return graph_op(g, &muon_row, &(Node){.in = {w, grad, first, average}, .attributes = &(MuonAttributes){decay}});
+    return graph_op(g, &muon_row, &(Node){.in = {w, grad, first, average}, .attributes = &(UpdateAttributes){decay}});
 }
 
 static bool muon_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
@@ -84,7 +81,7 @@ static void plain_iterate(double *x, double *a, double *y, int64_t rows, int64_t
 static void plain_update(const PlainCall *c, const Sides *s, const double *x) {
     const StepScalars *of = &c->step->scalars;
     float *e = (float *)(uintptr_t)c->in[3];
-    double keep = decays(c->node) ? 1 - of->muon_rate * of->weight_decay : 1, rate = of->muon_rate * scale_of(s, of);
+    double keep = update_decays(c->node) ? 1 - of->muon_rate * of->weight_decay : 1, rate = of->muon_rate * scale_of(s, of);
     for (int64_t i = 0; i < s->rows * s->columns; i++) {
         c->out[i] = (float)((double)c->out[i] * keep - rate * x[i]);
         if (e) e[i] = (float)(of->average_decay * (double)e[i] + (1 - of->average_decay) * (double)c->out[i]);
@@ -191,7 +188,7 @@ static void update_run(const Call *c, const Sides *s, const Run *run, float *u) 
     if (s->tall) k->transpose(run->z, s->m, run->lanes, run->columns, u, PANEL);
     else k->copy(run->z, s->m, run->columns, run->lanes, u, PANEL);
     k->scale(u, (float)(-of->muon_rate * scale_of(s, of)), n, u);
-    if (decays(c->node)) k->scale(w, (float)(1 - of->muon_rate * of->weight_decay), n, w);
+    if (update_decays(c->node)) k->scale(w, (float)(1 - of->muon_rate * of->weight_decay), n, w);
     k->add(w, u, n, w);
     if (c->states.of[3])
         k->average(c->states.of[3] + run->at, w, n, (float)of->average_decay, (float)(1 - of->average_decay));
@@ -280,7 +277,7 @@ const OpRow muon_row = {
     .name = "muon", .factors = "oi,oi,oi,?oi->oi",
     .shape = muon_shape, .units = muon_units, .cost = muon_cost, .scratch = muon_scratch,
     .run = muon_run, .reference = muon_reference, .rounds = ROUNDS, .told = muon_told, .binds = BINDS_STATES,
-    .writes_state = true, .attributes = sizeof(MuonAttributes),
+    .writes_state = true, .attributes = sizeof(UpdateAttributes),
     .none = {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED,
              [FACET_STABLEHLO] = "a device would need whole matrices: on PJRT devices muon is refused"},
 };

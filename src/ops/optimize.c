@@ -5,20 +5,18 @@
 #include <math.h>
 #include <string.h>
 #include "../graph/lower_train.h"
-#include "call.h"
+#include "optimize.h"
 
 #define NONE_UPDATE {[FACET_GRADIENT] = OF_GRADIENT, [FACET_FINISH] = NOTHING_REDUCED}
 
-typedef struct UpdateAttributes { bool decays; } UpdateAttributes;
-
-static Cost update_cost(const Graph *g, const Node *n) {
+Cost update_cost(const Graph *g, const Node *n) {
     const Shape *s = &n->shape;
     double size = (double)s->dim[0].size * (s->rank > 1 ? (double)s->dim[1].size : 1);
     (void)g;
     return (Cost){.flops = 14 * size, .bytes = 28 * size};
 }
 
-static bool update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
+bool update_shape(const Graph *g, const Node *n, Shape *out, Err *err) {
     *out = graph_node(g, n->in[0])->shape;
     for (int i = 0; i < n->inputs; i++)
         if (n->in[i].id && !shape_same(out, &graph_node(g, n->in[i])->shape))
@@ -43,8 +41,6 @@ static int64_t plain_size(const PlainCall *c) {
     const Shape *s = &c->node->shape;
     return s->dim[0].size * (s->rank > 1 ? s->dim[1].size : 1);
 }
-
-static bool decays(const Node *n) { return ((const UpdateAttributes *)n->attributes)->decays; }
 
 static void average_plainly(const PlainCall *c, int of) {
     float *e = (float *)(uintptr_t)c->in[of];
@@ -88,7 +84,7 @@ Tensor adamw(Graph *g, Tensor w, Tensor grad, Tensor first, Tensor second, Tenso
                     &(Node){.in = {w, grad, first, second, average}, .attributes = &(UpdateAttributes){decay}});
 }
 
-static AdamwNumbers adamw_numbers(const StepScalars *s, bool decay) {
+AdamwNumbers adamw_numbers(const StepScalars *s, bool decay) {
     return (AdamwNumbers){.clip = (float)s->clip,
                           .decay = decay ? (float)(1 - s->learning_rate * s->weight_decay) : 1,
                           .beta1 = (float)s->beta1,
@@ -107,7 +103,7 @@ static void adamw_reference(const PlainCall *c) {
     for (int64_t i = 0; i < plain_size(c); i++) {
         double g = (double)c->in[1][i] * s->clip, p = (double)c->out[i];
         double m1 = s->beta1 * (double)m[i] + (1 - s->beta1) * g, v1 = s->beta2 * (double)v[i] + (1 - s->beta2) * g * g;
-        if (decays(c->node)) p *= 1 - s->learning_rate * s->weight_decay;
+        if (update_decays(c->node)) p *= 1 - s->learning_rate * s->weight_decay;
         c->out[i] = (float)(p - s->learning_rate / bias1 * m1 / (sqrt(v1) / bias2 + s->epsilon));
         m[i] = (float)m1, v[i] = (float)v1;
     }
@@ -115,7 +111,7 @@ static void adamw_reference(const PlainCall *c) {
 }
 
 static void adamw_run(const Call *c, int64_t first, int64_t last) {
-    AdamwNumbers numbers = adamw_numbers(&c->step->scalars, decays(c->node));
+    AdamwNumbers numbers = adamw_numbers(&c->step->scalars, update_decays(c->node));
     for (int64_t u = first; u < last; u++) {
         Range r = update_range(c, u);
         float *const *of = c->states.of;
@@ -129,7 +125,7 @@ static void adamw_stablehlo(Lower *l, const Node *n) {
     const char *out = lower_out(l, n), *type = lower_tensor(l, n), *w = lower_state_in(l, n, 0);
     const char *g = times(l, lower_word(l, "%s_g", out), gradient_in(l, n, 1), SCALAR_CLIP, type);
     const char *m = lower_word(l, "%s_m", out), *v = lower_word(l, "%s_v", out);
-    if (decays(n)) w = times(l, lower_word(l, "%s_w", out), w, SCALAR_KEEP, type);
+    if (update_decays(n)) w = times(l, lower_word(l, "%s_w", out), w, SCALAR_KEEP, type);
     times(l, lower_word(l, "%s_ma", out), lower_state_in(l, n, 2), SCALAR_BETA1, type);
     times(l, lower_word(l, "%s_mb", out), g, SCALAR_REST1, type);
     lower_op(l, m, "add", lower_word(l, "%s_ma", out), lower_word(l, "%s_mb", out), type);
@@ -174,7 +170,7 @@ static void sgd_reference(const PlainCall *c) {
     const StepScalars *s = &c->step->scalars;
     float *m = (float *)(uintptr_t)c->in[2];
     for (int64_t i = 0; i < plain_size(c); i++) {
-        double g = (double)c->in[1][i] * s->clip + (decays(c->node) ? s->weight_decay * (double)c->out[i] : 0);
+        double g = (double)c->in[1][i] * s->clip + (update_decays(c->node) ? s->weight_decay * (double)c->out[i] : 0);
         if (s->beta1 > 0) m[i] = (float)(g = s->beta1 * (double)m[i] + g);
         c->out[i] = (float)((double)c->out[i] - s->learning_rate * g);
     }
@@ -183,7 +179,7 @@ static void sgd_reference(const PlainCall *c) {
 
 static void sgd_run(const Call *c, int64_t first, int64_t last) {
     const StepScalars *s = &c->step->scalars;
-    SgdNumbers numbers = {.clip = (float)s->clip, .decay = decays(c->node) ? (float)s->weight_decay : 0,
+    SgdNumbers numbers = {.clip = (float)s->clip, .decay = update_decays(c->node) ? (float)s->weight_decay : 0,
                           .momentum = (float)s->beta1, .rate = (float)s->learning_rate};
     for (int64_t u = first; u < last; u++) {
         Range r = update_range(c, u);
@@ -199,7 +195,7 @@ static void sgd_stablehlo(Lower *l, const Node *n) {
     const char *out = lower_out(l, n), *type = lower_tensor(l, n), *w = lower_state_in(l, n, 0);
     const char *g = times(l, lower_word(l, "%s_g", out), gradient_in(l, n, 1), SCALAR_CLIP, type);
     const char *m = lower_word(l, "%s_m", out);
-    if (decays(n)) {
+    if (update_decays(n)) {
         times(l, lower_word(l, "%s_d", out), w, SCALAR_WEIGHT_DECAY, type);
         lower_op(l, lower_word(l, "%s_gd", out), "add", g, lower_word(l, "%s_d", out), type);
         g = lower_word(l, "%s_gd", out);

@@ -20,30 +20,65 @@ static const char *const part_names[CHECKPOINT_PARTS] = {"", ".exp_avg", ".exp_a
 
 /* ---- Tensors of the files ---------------------------------------------------------------------------------------- */
 
-/* What one tensor of a file is of the model's. */
-typedef struct Item { const CheckpointModel *model; int64_t tensor; CheckpointPart part; } Item;
+/* What one tensor of a file is of the model's: a part's numbers; of a coded one its codes, or its blocks' scales. */
+typedef enum Form { FORM_NUMBERS, FORM_CODES, FORM_SCALES } Form;
+typedef struct Item { const CheckpointModel *model; int64_t tensor; CheckpointPart part; Form form; } Item;
 
 /* A file's tensors: those of the values, or those of all other parts. */
 typedef struct Items { SaveTensor *tensors; Item *items; int64_t count; Arena arena; } Items;
 
+static CodeKind kind_of(const Item *item) { return item->part == CHECKPOINT_FIRST ? CODE_FIRST : CODE_SECOND; }
+/* A code as the file has it. */
+static int code_bias(const Item *item) { return item->part == CHECKPOINT_FIRST ? 128 : 0; }
+
+static int64_t blocks_of(const CheckpointModel *m, int64_t tensor) {
+    int64_t count = 0;
+    for (int64_t at = 0; at < m->tensors[tensor].dim[1]; count++) at = m->block_end(m->owner, tensor, at);
+    return count;
+}
+
+/* Codes or scales of numbers [rows][columns], as numbers. */
+static void take_form(const Item *item, const float *x, float *out) {
+    const CheckpointTensor *t = &item->model->tensors[item->tensor];
+    for (int64_t row = 0; row < t->dim[0]; row++, x += t->dim[1])
+        for (int64_t at = 0, end; at < t->dim[1]; at = end) {
+            float most = 0;
+            end = item->model->block_end(item->model->owner, item->tensor, at);
+            for (int64_t i = at; i < end; i++) most = fabsf(x[i]) > most ? fabsf(x[i]) : most;
+            float scale = code_scale(kind_of(item), most);
+            if (item->form == FORM_SCALES) *out++ = scale;
+            for (int64_t i = at; item->form == FORM_CODES && i < end; i++)
+                *out++ = (float)(code_of(kind_of(item), x[i], scale) - code_bias(item));
+        }
+}
+
 static bool read_item(void *owner, int64_t first, int64_t rows, float *out, Err *err) {
     const Item *item = owner;
     (void)first, (void)rows; /* all: SaveTensor.whole */
-    return item->model->read(item->model->owner, item->tensor, item->part, out, err);
+    if (item->form == FORM_NUMBERS) return item->model->read(item->model->owner, item->tensor, item->part, out, err);
+    const CheckpointTensor *t = &item->model->tensors[item->tensor];
+    float *numbers = mem_new((size_t)(t->dim[0] * t->dim[1]), sizeof *numbers, t->name, err);
+    bool ok = numbers && item->model->read(item->model->owner, item->tensor, item->part, numbers, err);
+    if (ok) take_form(item, numbers, out);
+    free(numbers);
+    return ok;
 }
 
-static bool add_item(Items *list, const CheckpointModel *m, int64_t i, CheckpointPart part, Err *err) {
+static bool add_item(Items *list, const CheckpointModel *m, int64_t i, CheckpointPart part, Form form, Err *err) {
     const CheckpointTensor *t = &m->tensors[i];
+    const char *end = form == FORM_SCALES ? ".scale" : "";
     const char *below = part == CHECKPOINT_VALUE && m->prefix ? name_below(t->name) : NULL;
     const char *prefix = below ? m->prefix : "", *rest = below ? below : t->name;
-    size_t bytes = strlen(prefix) + strlen(rest) + strlen(part_names[part]) + 1;
+    size_t bytes = strlen(prefix) + strlen(rest) + strlen(part_names[part]) + strlen(end) + 1;
     char *name = arena_new(&list->arena, bytes, 1, "name", err);
     if (!name) return false;
-    snprintf(name, bytes, "%s%s%s", prefix, rest, part_names[part]);
-    list->items[list->count] = (Item){m, i, part};
+    snprintf(name, bytes, "%s%s%s%s", prefix, rest, part_names[part], end);
+    list->items[list->count] = (Item){m, i, part, form};
     list->tensors[list->count] = (SaveTensor){.name = name,
                                               .rank = t->rank,
-                                              .dim = {t->dim[0], t->dim[1]},
+                                              .dim = {t->dim[0], form == FORM_SCALES ? blocks_of(m, i) : t->dim[1]},
+                                              .as = form != FORM_CODES ? DTYPE_F32
+                                                    : part == CHECKPOINT_FIRST ? DTYPE_I8 : DTYPE_U8,
                                               .whole = true,
                                               .read = read_item,
                                               .owner = &list->items[list->count]};
@@ -53,14 +88,19 @@ static bool add_item(Items *list, const CheckpointModel *m, int64_t i, Checkpoin
 
 static bool list_items(Items *list, const CheckpointModel *m, bool values, Err *err) {
     int first = values ? CHECKPOINT_VALUE : CHECKPOINT_FIRST, end = values ? CHECKPOINT_FIRST : CHECKPOINT_PARTS;
-    size_t room = (size_t)m->count * CHECKPOINT_PARTS + 1;
+    size_t room = (size_t)m->count * (CHECKPOINT_PARTS + 2) + 1; /* two may be codes and scales */
     *list = (Items){0};
     list->tensors = arena_new(&list->arena, room, sizeof *list->tensors, "checkpoint", err);
     list->items = list->tensors ? arena_new(&list->arena, room, sizeof *list->items, "checkpoint", err) : NULL;
     if (!list->items) return false;
     for (int64_t i = 0; i < m->count; i++)
-        for (int part = first; part < end; part++)
-            if (m->tensors[i].has[part] && !add_item(list, m, i, (CheckpointPart)part, err)) return false;
+        for (int part = first; part < end; part++) {
+            bool coded = m->tensors[i].coded && (part == CHECKPOINT_FIRST || part == CHECKPOINT_SECOND);
+            if (!m->tensors[i].has[part]) continue;
+            if (!add_item(list, m, i, (CheckpointPart)part, coded ? FORM_CODES : FORM_NUMBERS, err) ||
+                (coded && !add_item(list, m, i, (CheckpointPart)part, FORM_SCALES, err)))
+                return false;
+        }
     return true;
 }
 
@@ -213,14 +253,14 @@ static bool check_tensor(const Found *f, const SaveTensor *want, Err *err) {
     shape_text(want->rank, want->dim, expected);
     if (!got)
         return err_set(err,
-                       "%s: tensor %s is missing: expected f32 %s: the checkpoint is of another model or optimizer",
-                       f->path, want->name, expected);
+                       "%s: tensor %s is missing: expected %s %s: the checkpoint is of another model or optimizer",
+                       f->path, want->name, dtype_row(want->as)->name, expected);
     const SafeTensor *t = got->tensor;
     shape_text(t->rank, t->dim, found);
-    return (t->dtype == DTYPE_F32 && t->rank == want->rank &&
+    return (t->dtype == want->as && t->rank == want->rank &&
             !memcmp(t->dim, want->dim, (size_t)t->rank * sizeof *t->dim)) ||
-           err_set(err, "%s: tensor %s: expected f32 %s, got %s %s: the checkpoint is of another model or optimizer",
-                   got->file, want->name, expected, dtype_row(t->dtype)->name, found);
+           err_set(err, "%s: tensor %s: expected %s %s, got %s %s: the checkpoint is of another model or optimizer",
+                   got->file, want->name, dtype_row(want->as)->name, expected, dtype_row(t->dtype)->name, found);
 }
 
 /* Every tensor that is wanted, and no other. */
@@ -245,12 +285,32 @@ static bool check_part(const Found *f, const Items *list, Err *err) {
 
 /* ---- Loading ----------------------------------------------------------------------------------------------------- */
 
+/* Numbers of codes in a file, and the scales that stand there after them. */
+static bool read_codes(const Item *item, const ShardTensor *codes, const ShardTensor *scales, float *out, Err *err) {
+    const CheckpointTensor *t = &item->model->tensors[item->tensor];
+    const uint8_t *code = codes->tensor->data, *from = scales->tensor->data;
+    for (int64_t row = 0; row < t->dim[0]; row++)
+        for (int64_t at = 0, end; at < t->dim[1]; at = end, from += sizeof(float)) {
+            float scale;
+            memcpy(&scale, from, sizeof scale);
+            end = item->model->block_end(item->model->owner, item->tensor, at);
+            if (!(scale >= 0 && scale <= FLT_MAX))
+                return err_set(err, "%s: tensor %s: expected scales from 0 on, got %g", scales->file, scales->tensor->name,
+                               (double)scale);
+            for (; at < end; at++) *out++ = code_value(kind_of(item), (uint8_t)(*code++ + code_bias(item)), scale);
+        }
+    return true;
+}
+
 static bool write_tensor(const Found *f, const Items *list, int64_t i, Err *err) {
     const Item *item = &list->items[i];
     const ShardTensor *t = find_tensor(f, list->tensors[i].name);
-    float *numbers = mem_new(t->tensor->bytes / sizeof *numbers + 1, sizeof *numbers, list->tensors[i].name, err);
+    if (item->form == FORM_SCALES) return true; /* with its codes */
+    size_t count = item->form == FORM_CODES ? t->tensor->bytes : t->tensor->bytes / sizeof(float);
+    float *numbers = mem_new(count + 1, sizeof *numbers, list->tensors[i].name, err);
     if (!numbers) return false;
-    memcpy(numbers, t->tensor->data, t->tensor->bytes); /* in the file they need not be aligned */
+    if (item->form == FORM_NUMBERS) memcpy(numbers, t->tensor->data, t->tensor->bytes); /* there they need not be aligned */
+    else if (!read_codes(item, t, find_tensor(f, list->tensors[i + 1].name), numbers, err)) return free(numbers), false;
     bool ok = item->model->write(item->model->owner, item->tensor, item->part, numbers, err);
     free(numbers);
     return ok;

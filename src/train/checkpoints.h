@@ -1,13 +1,16 @@
 /* checkpoints.h: what a training run can go on from: folders DIR/checkpoint-STEP, each whole or not there.
  *
  *   model.safetensors (or shards with an index)   values in f32, by their names
- *   optimizer.safetensors                         NAME.exp_avg, NAME.exp_avg_sq, NAME.ema in f32
+ *   optimizer.safetensors                         NAME.exp_avg, NAME.exp_avg_sq, NAME.ema in f32; of moments in 8 bits
+ *                                                 the codes (i8: c - 128, u8: c of ops/codes8.h), and the scales of
+ *                                                 each row's blocks as NAME.exp_avg.scale, NAME.exp_avg_sq.scale
  *   trainer_state.json                            train_state.h; with the bytes of the files above
  *   config.json, tokenizer.json, ...              what makes it a model that every command takes
  */
 #ifndef CHECKPOINTS_H
 #define CHECKPOINTS_H
 #include "../base/base.h"
+#include "../ops/codes8.h"
 #include "train_state.h"
 
 typedef enum CheckpointPart {
@@ -23,6 +26,7 @@ typedef struct CheckpointTensor {
     int rank;                    /* 1 or 2 */
     int64_t dim[2];
     bool has[CHECKPOINT_PARTS];
+    bool coded;                  /* its moments are in 8 bits */
 } CheckpointTensor;
 
 /* What is saved and loaded. read and write move all of one part of a tensor, row-major f32. */
@@ -31,6 +35,8 @@ typedef struct CheckpointModel {
     int64_t count;
     bool (*read)(void *owner, int64_t tensor, CheckpointPart part, float *out, Err *err);
     bool (*write)(void *owner, int64_t tensor, CheckpointPart part, const float *in, Err *err);
+    /* Of a coded tensor: the end of the block of columns that begins at `column`. */
+    int64_t (*block_end)(void *owner, int64_t tensor, int64_t column);
     /* Writes the small files of the model into `folder`; NULL: there are none. */
     bool (*small)(void *owner, const char *folder, Err *err);
     void *owner;

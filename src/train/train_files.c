@@ -23,6 +23,11 @@ static bool write_part(void *owner, int64_t tensor, CheckpointPart part, const f
     return trainer_write(f->trainer, f->place[tensor], parts[part], in, err);
 }
 
+static int64_t block_end(void *owner, int64_t tensor, int64_t column) {
+    const TrainFiles *f = owner;
+    return trainer_block_end(f->trainer, f->place[tensor], column);
+}
+
 /* ---- The small files --------------------------------------------------------------------------------------------- */
 
 /* An adapter has the configuration that it began with. */
@@ -74,6 +79,7 @@ static bool list_tensors(TrainFiles *f, Err *err) {
         if (!name) return false;
         *to = (CheckpointTensor){.name = name, .rank = t->rank, .dim = {t->dim[0], t->dim[1]}};
         for (int part = 0; part < CHECKPOINT_PARTS; part++) to->has[part] = trainer_has(f->trainer, i, parts[part]);
+        to->coded = trainer_coded(f->trainer, i, PART_FIRST);
         f->place[f->model.count++] = i;
     }
     return f->place != NULL;
@@ -93,7 +99,7 @@ bool train_files_open(TrainFiles *f, const TrainOptions *options, Trainer *train
     f->config.labels = trainer_info(trainer)->labels;
     if (ok && list_tensors(f, err)) {
         f->model.tensors = f->tensors;
-        f->model.read = read_part, f->model.write = write_part, f->model.small = small_files;
+        f->model.read = read_part, f->model.write = write_part, f->model.block_end = block_end, f->model.small = small_files;
         f->model.owner = f;
         f->model.weights = adapter ? "adapter_model" : "model";
         if (!adapter) f->model.prefix = head_table[f->config.head].below;

@@ -18,6 +18,7 @@ bool train_open_write(TrainOpen *open, const char *model, const TrainerOptions *
     open->task = o->task;
     open->recompute = o->recompute;
     open->ema = o->ema;
+    open->moments_8bit = o->moments_8bit;
     open->adapted = o->adapter != NULL;
     open->seed = o->seed;
     if (o->adapter && snprintf(open->adapter, sizeof open->adapter, "%s", o->adapter) >= (int)sizeof open->adapter)
@@ -33,7 +34,8 @@ bool train_within(const char *what, int64_t value, int64_t first, int64_t last, 
 
 bool train_open_read(const TrainOpen *open, TrainerOptions *o, Err *err) {
     *o = (TrainerOptions){.seq_len = open->seq_len, .micro_batch = open->micro_batch, .labels = open->labels,
-                          .recompute = open->recompute != 0, .ema = open->ema != 0, .seed = open->seed};
+                          .recompute = open->recompute != 0, .ema = open->ema != 0, .moments_8bit = open->moments_8bit != 0,
+                          .seed = open->seed};
     if (!open_order_read(&open->engine, &o->engine, err) ||
         !train_within("optimizer", open->optimizer, 0, OPTIMIZER_MUON, err) || !train_within("task", open->task, 0, TASK_QA, err) ||
         !train_within("labels", open->labels, 0, INT32_MAX, err) || !train_within("tokens of a row", open->seq_len, 1, MAX_ROWS, err) ||

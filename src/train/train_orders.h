@@ -22,7 +22,7 @@ enum { TARGET_NUMBERS = 6 };
 
 typedef struct TrainOpen {
     OpenOrder engine;
-    int64_t seq_len, micro_batch, labels, optimizer, task, recompute, ema, adapted;
+    int64_t seq_len, micro_batch, labels, optimizer, task, recompute, ema, moments_8bit, adapted;
     uint64_t seed;
     char adapter[ORDER_TEXT_BYTES];
 } TrainOpen;

@@ -9,6 +9,7 @@
 #include "../io/source.h"
 #include "../pjrt/pjrt.h"
 #include "../model/family.h"
+#include "../ops/optimize8.h"
 #include "passes.h"
 #include "task_head.h"
 #include "train_orders.h"
@@ -27,7 +28,11 @@ bool trainer_allows(const TrainerOptions *o, Err *err) {
     if (backend->uniform && o->optimizer == OPTIMIZER_MUON)
         return err_as(err, QM_USAGE, "optimizer: muon needs whole matrices, which PJRT devices share: expected adamw or "
                       "sgd there, or --backend cpu");
-    if (o->moments_8bit) return err_as(err, QM_USAGE, "moments: expected f32, got 8bit");
+    if (o->moments_8bit && o->optimizer != OPTIMIZER_ADAMW)
+        return err_as(err, QM_USAGE, "moments: only AdamW's are held in 8 bits: expected f32 with --optim %s",
+                      optimizer_names[o->optimizer]);
+    if (o->moments_8bit && backend->uniform)
+        return err_as(err, QM_USAGE, "moments: on PJRT devices they are f32: expected f32 there, or --backend cpu");
     if (backend->uniform && transport_ranks() > 1)
         return err_as(err, QM_USAGE, "train: on PJRT devices it runs in one process, got %d", transport_ranks());
     if (!engine_options_known(&o->engine, backend->uniform ? ON_PJRT : ON_CPU, backend->name, err)) return false;
@@ -110,7 +115,7 @@ static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
     Mesh mesh;
     bool missing;
-    TrainGraphOptions graph = {.optimizer = o->optimizer, .average = o->ema,
+    TrainGraphOptions graph = {.optimizer = o->optimizer, .moments_8bit = o->moments_8bit, .average = o->ema,
                                .recompute = o->recompute, .embed_parts = t->backend->uniform};
     if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
@@ -288,6 +293,16 @@ static Tensor part_of(const Trainer *t, int i, TensorPart part) {
 }
 
 bool trainer_has(const Trainer *t, int i, TensorPart part) { return part_of(t, i, part).id != 0; }
+
+bool trainer_coded(const Trainer *t, int i, TensorPart part) {
+    const Node *n = graph_state(&t->program.graph, part_of(t, i, part));
+    return n && node_is_coded(n);
+}
+
+int64_t trainer_block_end(const Trainer *t, int i, int64_t column) {
+    const Graph *g = &t->program.graph;
+    return code_block_end(g, &graph_node(g, t->tensor_trained[i].weight)->shape.dim[1], column);
+}
 
 /* A gain that heads share has its gradient as a value, which the last step left. */
 static bool value_read(Trainer *t, int i, Tensor value, float *out, Err *err) {

@@ -73,6 +73,9 @@ typedef struct TrainTensor { const char *name; int rank; int64_t dim[2]; bool tr
 int trainer_tensors(const Trainer *t);
 const TrainTensor *trainer_tensor(const Trainer *t, int i);
 bool trainer_has(const Trainer *t, int i, TensorPart part);
+/* Whether a part is in 8 bits: it is read and written as f32 like all others, which changes no value. */
+bool trainer_coded(const Trainer *t, int i, TensorPart part);
+int64_t trainer_block_end(const Trainer *t, int i, int64_t column); /* of the block that begins there: ops/codes8.h */
 /* All of a part, row-major f32: dim[0] * dim[1] numbers. */
 bool trainer_read(Trainer *t, int i, TensorPart part, float *out, Err *err);
 bool trainer_write(Trainer *t, int i, TensorPart part, const float *in, Err *err);
