@@ -14,11 +14,11 @@
 
 enum { TENSORS = 5, MOST_NUMBERS = 400 };
 static const CheckpointTensor tensors[TENSORS] = {
-    {"model.embed_tokens.weight", 2, {20, 20}, {true, true, true, true}},
-    {"model.layers.0.self_attn.q_proj.weight", 2, {7, 13}, {true, true, true, true}},
-    {"model.layers.0.self_attn.q_proj.bias", 1, {7}, {true, true, true, true}},
-    {"model.norm.weight", 1, {20}, {true, true, false, false}}, /* Muon keeps one moment */
-    {"model.frozen.weight", 2, {3, 4}, {true, false, false, false}},
+    {"model.embed_tokens.weight", 2, {20, 20}, {true, true, true, true}, false},
+    {"model.layers.0.self_attn.q_proj.weight", 2, {7, 13}, {true, true, true, true}, false},
+    {"model.layers.0.self_attn.q_proj.bias", 1, {7}, {true, true, true, true}, false},
+    {"model.norm.weight", 1, {20}, {true, true, false, false}, false}, /* Muon keeps one moment */
+    {"model.frozen.weight", 2, {3, 4}, {true, false, false, false}, false},
 };
 
 typedef struct Counting { int64_t step; float got[TENSORS][CHECKPOINT_PARTS][MOST_NUMBERS]; int writes; } Counting;
@@ -53,7 +53,7 @@ static bool small_files(void *owner, const char *folder, Err *err) {
 }
 
 static CheckpointModel model_of(Counting *c) {
-    return (CheckpointModel){tensors, TENSORS, count_read, count_write, small_files, c, NULL, "model"};
+    return (CheckpointModel){tensors, TENSORS, count_read, count_write, small_files, c, NULL, "model", NULL};
 }
 
 static bool save_step(const char *dir, Counting *c, int64_t step, Err *err) {
@@ -257,7 +257,7 @@ static void other_models_are_refused(void **state) {
     list[0].has[CHECKPOINT_EMA] = false;
     expect_error(folder, m, "optimizer.safetensors: tensor model.embed_tokens.weight.ema is none of this run's", "");
     memcpy(list, tensors, sizeof tensors);
-    list[TENSORS] = (CheckpointTensor){"lm_head.weight", 2, {20, 20}, {true, false, false, false}};
+    list[TENSORS] = (CheckpointTensor){"lm_head.weight", 2, {20, 20}, {true, false, false, false}, false};
     m.count = TENSORS + 1;
     expect_error(folder, m, "model.safetensors: tensor lm_head.weight is missing: expected f32 [20,20]",
                  "another model");

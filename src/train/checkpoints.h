@@ -35,13 +35,13 @@ typedef struct CheckpointModel {
     int64_t count;
     bool (*read)(void *owner, int64_t tensor, CheckpointPart part, float *out, Err *err);
     bool (*write)(void *owner, int64_t tensor, CheckpointPart part, const float *in, Err *err);
-    /* Of a coded tensor: the end of the block of columns that begins at `column`. */
-    int64_t (*block_end)(void *owner, int64_t tensor, int64_t column);
     /* Writes the small files of the model into `folder`; NULL: there are none. */
     bool (*small)(void *owner, const char *folder, Err *err);
     void *owner;
     const char *prefix;          /* in the file of the values, for GRAPH_BELOW of the names; NULL: that         */
     const char *weights;         /* "model" or "adapter_model": the name of the file with the values */
+    /* Of a coded tensor: the end of the block of columns that begins at `column`. */
+    int64_t (*block_end)(void *owner, int64_t tensor, int64_t column);
 } CheckpointModel;
 
 /* Writes DIR/checkpoint-STEP of state->step; one that is there is replaced as a whole. When true is returned it is on
