@@ -92,18 +92,23 @@ void guard_miss(void) { missed = true; }
 /* The reserve is given out from one end to the other, and is whole again when all of it has come back: what misses memory
  * is over soon. */
 enum { RESERVE = 8 << 20, BESIDE = 16 }; /* bytes; before each piece its size */
-static uint8_t *reserve;
+static _Atomic(uint8_t *) reserve; /* libraries free on other threads while it is made */
 static size_t reserve_used, reserve_pieces;
 static pthread_mutex_t reserve_lock = PTHREAD_MUTEX_INITIALIZER;
 
 bool guard_go_on(bool on) {
-    if (on && !reserve && (reserve = malloc(RESERVE))) memset(reserve, 1, RESERVE); /* so that it is there */
-    atomic_store(&goes_on, on && reserve);
-    return reserve != NULL;
+    uint8_t *made = atomic_load(&reserve);
+    if (on && !made && (made = malloc(RESERVE))) {
+        memset(made, 1, RESERVE); /* so that it is there */
+        atomic_store(&reserve, made);
+    }
+    atomic_store(&goes_on, on && made);
+    return made != NULL;
 }
 
 static bool in_reserve(const void *p) {
-    return reserve && (uintptr_t)p >= (uintptr_t)reserve && (uintptr_t)p < (uintptr_t)reserve + RESERVE;
+    uintptr_t from = (uintptr_t)atomic_load(&reserve);
+    return from && (uintptr_t)p >= from && (uintptr_t)p < from + RESERVE;
 }
 
 static void *from_reserve(size_t bytes) {
@@ -113,7 +118,7 @@ static void *from_reserve(size_t bytes) {
     guard_miss();
     pthread_mutex_lock(&reserve_lock);
     if (bytes < RESERVE && whole <= RESERVE - reserve_used) {
-        p = reserve + reserve_used;
+        p = atomic_load(&reserve) + reserve_used;
         reserve_used += whole;
         reserve_pieces++;
     }

@@ -211,10 +211,10 @@ bool serve(const ServerOptions *options, ModelOpen open, void *owner, Err *err) 
     ok = ok && signals_start(&r, err) && open_model(&r, open, owner, err);
     if (ok) {
         ServerState loading = SERVER_LOADING;
-        server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)s->slots,
-                   (long long)qm_engine_info(s->model.engine)->context);
         guard_go_on(true);
         atomic_compare_exchange_strong(&s->state, &loading, SERVER_READY);
+        server_log(s, "ready: %s, %lld slots of %lld tokens", server_name(s), (long long)s->slots, /* who reads it may ask */
+                   (long long)qm_engine_info(s->model.engine)->context);
         ok = run(&r, err);
         guard_go_on(false);
     }
