@@ -20,8 +20,7 @@
 enum { PIECE_LAYERS = 4, PIECES = 16, IN_FLIGHT = 32, SPARE = 8 };
 _Static_assert(PIECES + 1 + SPARE < IN_FLIGHT, "executions of a run");
 
-/* Layers of a piece: as many as divide all, since a rest would be another program to compile; else all of them. */
-static int pieces_layers(int layers) {
+int pieces_layers(int layers) {
     int best = 1, most = (layers + PIECES - 1) / PIECES;
     for (int n = 2; n <= (most > PIECE_LAYERS ? most : PIECE_LAYERS) && n < layers; n++)
         if (layers % n == 0) best = n;

@@ -116,7 +116,7 @@ typedef struct PjrtStages {
     const LowerArgument **told; /* [node] as the program that gave `result` calls it        */
     LowerArgument *state;       /* [state] as programs take it; rank 0: none does           */
     int *last_use;              /* [node] place of the last piece that takes its value      */
-    bool in_layers;             /* a piece is a layer; else nothing is cut                  */
+    int piece_layers;           /* of a piece before STAGE_NORM, then one; 0: nothing is cut */
     int64_t logit_rows;         /* of a replica that pass the head at once; 0: all it has   */
     int running;                /* executions begun since one was waited for                */
 } PjrtStages;
@@ -163,6 +163,8 @@ static inline PjrtType pjrt_type_of(const char *type) {
 }
 /* pieces.c: where the program is cut, and what its pieces keep on the devices. */
 bool pieces_cut(Pjrt *p, Err *err);
+/* Layers of a piece: as many as divide all, since a rest would be another program to compile; else all of them. */
+int pieces_layers(int layers);
 bool pieces_kept(Pjrt *p, const Compiled *c, Err *err);
 /* host_step.c */
 bool pjrt_step_new(Pjrt *p, Err *err);

@@ -30,24 +30,26 @@ static int weight_at(const Graph *g, int id) {
     return 0;
 }
 
-/* Which layer a node is of, in the order of its stage: 0 and the last are what stands outside of all. marks: ends of
- * layers' gradients before it. */
-static int group_at(const Graph *g, int id, int marks) {
+/* Which group of layers a node is of, in the order of its stage: 0 and the last are what stands outside of all. marks:
+ * ends of layers' gradients before it. */
+static int group_at(const Graph *g, int id, int each, int marks) {
     Stage stage = g->nodes[id].stage;
-    return stage == STAGE_GRADIENT ? marks : layer_at(g, stage == STAGE_FORWARD ? id : weight_at(g, id));
+    int layer = stage == STAGE_GRADIENT ? marks : layer_at(g, stage == STAGE_FORWARD ? id : weight_at(g, id));
+    return layer ? 1 + (layer - 1) / each : 0;
 }
 
 /* Where a run of stages is cut into pieces: piece i is nodes [cut[i], cut[i + 1]). Returns the number; cut has room for
  * as many as there are nodes. */
 static int stage_cuts(const Pjrt *p, Stage first, Stage last, int *cut) {
     const Graph *g = &p->program->graph;
+    int each = first < STAGE_NORM ? p->stages.piece_layers : p->stages.piece_layers > 0;
     int count = 0, group = -1, marks = 0;
     cut[0] = 1;
-    for (int id = 1; id < g->count && p->stages.in_layers && first == last && first != STAGE_HEAD; id++) {
+    for (int id = 1; id < g->count && each && first == last && first != STAGE_HEAD; id++) {
         const Node *n = &g->nodes[id], *before = n - 1;
         marks += before->cut && (before->stage == STAGE_HEAD_GRADIENT || before->stage == STAGE_GRADIENT);
         if (n->stage != first || !n->op || n->op->on_host) continue;
-        int now = group_at(g, id, marks);
+        int now = group_at(g, id, each, marks);
         if (group >= 0 && now != group) cut[++count] = id;
         group = now;
     }
