@@ -130,8 +130,11 @@ static void rounding_is_torchs(void **state) {
 static void shards_are_dealt_in_order(void **state) {
     (void)state;
     float zeros[64] = {0};
-    SaveTensor list[4] = {{"a", 1, {10}, false, read_list, zeros}, {"b", 1, {15}, false, read_list, zeros},
-                          {"c", 1, {40}, false, read_list, zeros}, {"d", 1, {1}, false, read_list, zeros}};
+    static const struct { const char *name; int64_t numbers; } sizes[] = {{"a", 10}, {"b", 15}, {"c", 40}, {"d", 1}};
+    SaveTensor list[4];
+    for (int i = 0; i < 4; i++)
+        list[i] = (SaveTensor){.name = sizes[i].name, .rank = 1, .dim = {sizes[i].numbers}, .read = read_list,
+                               .owner = zeros};
     const struct { int64_t most; const char *file[4]; } cuts[] = {
         {1000, {NULL, NULL, NULL, NULL}},
         {100, {"2-of-00003", "2-of-00003", "1-of-00003", "3-of-00003"}},
