@@ -1,7 +1,8 @@
 /* products.c: how fast the three products of a linear are, forward, dx and dW, and the backward pass of attention, next
  * to the peak of fused multiply-adds of one core, in turns, since other programs and guests move both. One thread, by
  * its own clock of the CPU; best and median are printed.
- *     build/bench/products [REPETITIONS [WORD [ISA]]]     (7; only products whose name has the word; the best) */
+ *     build/bench/products [REPETITIONS [WORD [ISA [bf16]]]]
+ * (7; only products whose name has the word; "" the best; operands in bf16, next to the peak of their products) */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,8 +28,15 @@ struct Item {
 };
 
 static const Kernels *kernels;
+static bool bf16;
 static float *dy, *x, *y, *weights, *scratch;
+static Pair *pairs; /* of the rows at hand: the engine makes them once for all who read them */
 static Blocking blocking;
+
+static int64_t pairs_of(const float *from, int64_t rows, int64_t columns, Pair *to) {
+    for (int64_t t = 0; t < rows; t++) kernels->round(from + t * columns, columns, to + t * pairs_step(columns));
+    return rows * pairs_step(columns);
+}
 
 static PackedWeight weight_of(int64_t outputs, int64_t inputs, int64_t panel) {
     int64_t bytes = packed_panel_bytes(PACKED_F32, inputs);
@@ -38,11 +46,16 @@ static PackedWeight weight_of(int64_t outputs, int64_t inputs, int64_t panel) {
 }
 
 static double run_forward(const Item *item) {
+    static const Graph graph = {.trains = true};
     PackedWeight w = weight_of(item->outputs[0], item->inputs, 0);
     StepRows step = {.rows = item->rows};
     Call call = {.kernels = kernels, .step = &step, .row1 = item->rows, .columns = {0, w.rows}, .in = {x},
                  .out = y, .in_width = {item->inputs}, .out_width = w.rows, .scratch = scratch,
-                 .matrix = {.weight = &w, .blocking = &blocking}};
+                 .graph = &graph, .matrix = {.weight = &w, .blocking = &blocking}};
+    if (bf16) {
+        call.matrix.act = ACT_BF16, call.matrix.acts = pairs, call.matrix.acts_step = pairs_step(item->inputs);
+        pairs_of(x, item->rows, item->inputs, pairs);
+    }
     for (int64_t u = 0; u < w.panels; u += 8) linear_row.run(&call, u, u + 8 < w.panels ? u + 8 : w.panels);
     return 2.0 * (double)item->rows * (double)(w.rows * w.k);
 }
@@ -61,10 +74,16 @@ static double run_dx(const Item *item) {
     BackPair pair[PAIRS_MOST];
     BackSum sum = {.pair = pair};
     double flops = 0;
+    int64_t paired = 0;
     for (int64_t panel = 0, at = 0; sum.pairs < PAIRS_MOST && item->outputs[sum.pairs]; sum.pairs++) {
         int64_t outputs = item->outputs[sum.pairs];
         w[sum.pairs] = weight_of(outputs, item->inputs, panel);
-        pair[sum.pairs] = (BackPair){dy + at, outputs, &w[sum.pairs], NULL};
+        pair[sum.pairs] = (BackPair){.dy = dy + at, .dy_stride = outputs, .weight = &w[sum.pairs]};
+        if (bf16) {
+            pair[sum.pairs].pairs = pairs + paired;
+            pair[sum.pairs].dy_stride = pairs_step(outputs);
+            paired += pairs_of(dy + at, item->rows, outputs, pairs + paired);
+        }
         panel += w[sum.pairs].panels;
         at += item->rows * outputs;
         flops += 2.0 * (double)item->rows * (double)(outputs * item->inputs);
@@ -89,6 +108,11 @@ static double run_dw(const Item *item) {
     LanePlan plan = {.count = 1, .run = {{.last = item->rows, .fresh = true}}, .kept = 1};
     WeightGrad g = {.dy = dy, .x = x, .dy_stride = outputs, .x_stride = item->inputs, .outputs = outputs,
                     .inputs = item->inputs, .plan = &plan, .slot = {weights}};
+    static int64_t index[ROWS_MOST];
+    static int32_t slot[ROWS_MOST];
+    for (int64_t t = 0; t < item->rows; t++) index[t] = t;
+    RowPairs rows = {.slot = slot, .index = index};
+    if (bf16) g.pairs = &rows;
     products_dw(kernels, &g, 0, panels, 0, item->inputs, scratch);
     return 2.0 * (double)item->rows * (double)(outputs * item->inputs);
 }
@@ -160,13 +184,15 @@ int main(int argc, char **argv) {
         fprintf(stderr, "products: repetitions are 1 to %d, got '%s'\n", REPETITIONS_MOST, argv[1]);
         return 2;
     }
-    kernels = kernels_select(argc > 3 ? argv[3] : NULL, &err);
+    kernels = kernels_select(argc > 3 && *argv[3] ? argv[3] : NULL, &err);
+    bf16 = argc > 4 && !strcmp(argv[4], "bf16");
     if (kernels) dy = floats_new(X_MOST, &err);
     if (dy) x = floats_new(ROWS_MOST * 4864, &err);
     if (x) y = floats_new(X_MOST, &err);
     if (y) weights = floats_new(W_MOST, &err);
     if (weights) scratch = floats_new(SCRATCH, &err);
-    if (!scratch) {
+    if (scratch) pairs = mem_pages_new((size_t)X_MOST * sizeof *pairs, "pairs", &err);
+    if (!pairs) {
         fprintf(stderr, "%s\n", err.text);
         return 1;
     }
@@ -174,7 +200,7 @@ int main(int argc, char **argv) {
     double peak[REPETITIONS_MOST];
     cpu_pin(0);
     for (int r = 0; r < repetitions; r++) {
-        peak[r] = cpu_fma_peak(1, 0.2, &err);
+        peak[r] = (bf16 ? cpu_pair_peak : cpu_fma_peak)(1, 0.2, &err);
         for (Item *item = items; item->name; item++) {
             if (argc > 2 && !strstr(item->name, argv[2])) continue;
             double start = thread_seconds(), flops = item->run(item);
@@ -184,7 +210,7 @@ int main(int argc, char **argv) {
     qsort(peak, (size_t)repetitions, sizeof *peak, by_value);
     double top = peak[repetitions - 1]; /* it goes by the clock, not by the thread's own time */
     printf("%-32s %9s %9s  GFLOP/s, %s\n", "one thread", "best", "median", kernels->isa);
-    printf("%-32s %9.1f\n", "fused multiply-add peak", top / 1e9);
+    printf("%-32s %9.1f\n", bf16 ? "peak of bf16 products" : "fused multiply-add peak", top / 1e9);
     for (Item *item = items; item->name; item++) {
         qsort(item->seen, (size_t)repetitions, sizeof *item->seen, by_value);
         double best = item->seen[repetitions - 1], median = item->seen[repetitions / 2];

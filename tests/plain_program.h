@@ -21,8 +21,18 @@ FIXTURE void shape_set(const int64_t *s) {
     config.rope.dim = s[6];
 }
 
-/* value, keys: by node. Of a state: what it holds; of a cache: keys, then values. */
-typedef struct Plainly { const Program *program; float **value, **keys; int64_t rows, slots; } Plainly;
+/* value, keys: by node. Of a state: what it holds; of a cache: keys, then values. bf16: linears, and what is made of them
+ * in the backward pass, have the nearest bf16 of what they read. after, if it is there, is told of each node that has been
+ * computed, and may put something else there. */
+typedef struct Plainly Plainly;
+struct Plainly {
+    const Program *program;
+    float **value, **keys;
+    int64_t rows, slots;
+    bool bf16;
+    void (*after)(const void *of, int id, const StepRows *s);
+    const void *of;
+};
 
 FIXTURE void *zeros(int64_t n) {
     void *p = calloc((size_t)n + 1, sizeof(float));
@@ -45,7 +55,8 @@ FIXTURE int64_t node_size(const Node *n) {
 FIXTURE void plainly_new(Plainly *p, const Program *program, int64_t rows, int64_t slots) {
     const Graph *g = &program->graph;
     size_t count = (size_t)g->count;
-    *p = (Plainly){program, calloc(count, sizeof(float *)), calloc(count, sizeof(float *)), rows, slots};
+    *p = (Plainly){.program = program, .rows = rows, .slots = slots, .value = calloc(count, sizeof(float *)),
+                   .keys = calloc(count, sizeof(float *))};
     for (int id = 1; id < g->count; id++) {
         const Node *n = &g->nodes[id];
         int64_t size = node_size(n), most = (shape_rows(&n->shape) ? rows : 1) * node_width(n);
@@ -71,6 +82,22 @@ FIXTURE float *plainly_value(const Plainly *p, Tensor t) {
     return p->value[state ? state - p->program->graph.nodes : t.id];
 }
 
+/* The reference over operands in bf16. */
+FIXTURE void linear_rounded(PlainCall *c, const StepRows *s) {
+    float *copy[MAX_INPUTS] = {NULL};
+    bool sum = c->node->op == &linear_dw_row;
+    for (int i = 0; i < c->node->inputs; i++) {
+        const Node *in = graph_node(c->graph, c->node->in[i]);
+        if (!c->in[i] || in->value == VALUE_VECTOR || (sum && i == 2)) continue; /* a bias, or the sum */
+        int64_t n = in->value == VALUE_MATRIX ? node_size(in) : rows_of_node(s, in) * c->width[i];
+        copy[i] = zeros(n);
+        for (int64_t k = 0; k < n; k++) copy[i][k] = bf16_to_f32(f32_to_bf16(c->in[i][k]));
+        c->in[i] = copy[i];
+    }
+    c->node->op->reference(c);
+    for (int i = 0; i < MAX_INPUTS; i++) free(copy[i]);
+}
+
 /* The stages that the step says. */
 FIXTURE void plainly_step(const Plainly *p, const StepRows *s) {
     const Graph *g = &p->program->graph;
@@ -94,7 +121,10 @@ FIXTURE void plainly_step(const Plainly *p, const StepRows *s) {
         for (int u = id + 1; u < g->count; u++)
             if (g->nodes[u].kind == NODE_RESULT && g->nodes[u].in[0].id == id)
                 c.more[g->nodes[u].result - 1] = p->value[u];
-        n->op->reference(&c);
+        bool linears = n->op == &linear_row || n->op == &linear_dx_row || n->op == &linear_dw_row;
+        if (p->bf16 && linears) linear_rounded(&c, s);
+        else n->op->reference(&c);
+        if (p->after) p->after(p->of, id, s);
     }
 }
 

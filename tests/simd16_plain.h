@@ -215,4 +215,10 @@ V16 void v16_put_bf16(void *out, v16 v) {
     for (int i = 0; i < 16; i++) h[i] = f32_to_bf16(v.lane[i]);
     memcpy(out, h, sizeof h);
 }
+V16 void v16_put_pairs(void *out, v16 low, v16 high) {
+    uint32_t y[16];
+    for (int i = 0; i < 16; i++) y[i] = f32_to_bf16(low.lane[i]) | (uint32_t)f32_to_bf16(high.lane[i]) << 16;
+    memcpy(out, y, sizeof y);
+}
+V16 v16 v16_pin(v16 x) { return x; }
 #endif

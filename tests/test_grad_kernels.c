@@ -1,5 +1,6 @@
 /* test_grad_kernels.c: the kernels of training, backward pass and optimizer: every tuned table against the reference,
  * bit for bit, and the reference against its formula in double. */
+#include <float.h>
 #include "kernel_checks.h"
 
 /* ---- Products ---------------------------------------------------------------------------------------------------- */
@@ -44,6 +45,134 @@ static void outer_is_tile(void **state) {
     kernels_reference.outer(w, COUNT * PANEL, PANELS, COUNT, x, ROWS, ROWS, a, ROWS * PANEL);
     kernels_reference.tile(w, COUNT * PANEL, PANELS, COUNT, turned, COUNT, ROWS, b);
     same_bits("reference", "outer", a, b, PANELS * ROWS * PANEL);
+}
+
+/* Signs and fractions of bf16, products next to the smallest normal number or sums that round at every step. */
+static float pair_number(int round) {
+    uint32_t bits = random_bits() & 0x807f0000u, exponent = round % 2 ? 62 + random_bits() % 4 : 124 + random_bits() % 7;
+    float f;
+    bits |= exponent << 23;
+    memcpy(&f, &bits, sizeof f);
+    return f;
+}
+static Pair *pairs_guarded(Guarded *g, int64_t n, int side, int round) {
+    Pair *p = guarded_new(g, 4 * n, side);
+    for (int64_t i = 0; i < n; i++) p[i] = f32_to_bf16(pair_number(round)) | (Pair)f32_to_bf16(pair_number(round)) << 16;
+    return p;
+}
+/* Sums: those of odd rounds may be subnormal. */
+static float *sums_guarded(Guarded *g, int64_t n, int round) {
+    float *p = guarded_new(g, 4 * n, 0);
+    for (int64_t i = 0; i < n; i++) p[i] = round % 2 ? pair_number(0) * 0x1p-126f : pair_number(0);
+    return p;
+}
+
+static void check_outer_pairs(const Kernels *kernels) {
+    for (int round = 0; round < 150; round++) {
+        int panels = 1 + (int)random_below(6), side = round % SIDES;
+        int64_t count = random_below(30), rows = 1 + random_below(50), x_step = rows + random_below(4),
+                step = (count + random_below(3)) * PANEL + PANEL, acc_step = (rows + random_below(3)) * PANEL,
+                n = panels * acc_step;
+        Guarded gw, gx, ga, gb;
+        Pair *w = pairs_guarded(&gw, step * (panels - 1) + count * PANEL, 0, round);
+        Pair *x = pairs_guarded(&gx, count ? (count - 1) * x_step + rows : 0, side, round);
+        float *a = sums_guarded(&ga, n, round), *b = guarded_new(&gb, 4 * n, 0);
+        memcpy(b, a, 4 * (size_t)n);
+        kernels_reference.outer_pairs(w, step, panels, count, x, x_step, rows, a, acc_step);
+        kernels->outer_pairs(w, step, panels, count, x, x_step, rows, b, acc_step);
+        same_bits(kernels->isa, "outer_pairs", a, b, n);
+        Guarded *all[] = {&gw, &gx, &ga, &gb};
+        for (int i = 0; i < 4; i++) guarded_free(all[i]);
+    }
+}
+
+/* Parts of a tree of some levels, every leaf in one or two. */
+static void parts_draw(SumParts *parts, int levels, int64_t *count) {
+    if (levels > 0) {
+        parts_draw(parts, levels - 1, count);
+        parts_draw(parts, levels - 1, count);
+        parts->part[parts->count - 1].adds++;
+        return;
+    }
+    for (int more = (int)random_below(2), i = 0; i <= more; i++) {
+        parts->part[parts->count] = (SumPart){.count = random_below(9), .begins = i == 0};
+        *count += parts->part[parts->count++].count;
+    }
+}
+
+static void check_pair_parts(const Kernels *kernels) {
+    for (int round = 0; round < 150; round++) {
+        SumParts parts = {.joins = (int)random_below(3)};
+        int panels = 1 + (int)random_below(4);
+        int64_t count = 0, rows = 1 + random_below(40), step, n = panels * rows * PANEL, stride;
+        parts_draw(&parts, (int)random_below(4), &count);
+        parts.part[0].begins = random_below(3) > 0;
+        parts.join_step = n;
+        step = (count + random_below(3)) * PANEL + PANEL, stride = count + random_below(3) + 1;
+        Guarded gw, gx, ga, gb;
+        Pair *w = pairs_guarded(&gw, step * (panels - 1) + count * PANEL, 0, round);
+        Pair *x = pairs_guarded(&gx, rows * stride, round % SIDES, round);
+        for (int p = 0, at = 0; p < parts.count; at += (int)parts.part[p++].count)
+            parts.part[p].x = x + at, parts.part[p].x_stride = stride;
+        int64_t all = (parts.joins + 1) * n;
+        float *a = sums_guarded(&ga, all, round), *b = guarded_new(&gb, 4 * all, 0);
+        memcpy(b, a, 4 * (size_t)all);
+        kernels_reference.sum_pair_parts(w, step, panels, &parts, rows, a + parts.joins * n);
+        kernels->sum_pair_parts(w, step, panels, &parts, rows, b + parts.joins * n);
+        same_bits(kernels->isa, "sum_pair_parts", a, b, all);
+        Guarded *blocks[] = {&gw, &gx, &ga, &gb};
+        for (int i = 0; i < 4; i++) guarded_free(blocks[i]);
+    }
+}
+
+static void check_pair_up(const Kernels *kernels) {
+    for (int round = 0; round < 150; round++) {
+        int64_t rows = 1 + random_below(9), columns = 1 + random_below(70), wide = (columns + 15) / 16 * 16,
+                in_step = columns + random_below(3), in_n = (rows - 1) * in_step + columns, panel_step = PANEL,
+                out_step = wide + random_below(3);
+        if (round % 2) out_step = PANEL, panel_step = (rows + random_below(3)) * PANEL;
+        int64_t out_n = (rows - 1) * out_step + (wide / 16 - 1) * panel_step + PANEL;
+        Guarded ge, go, ga, gb;
+        float *even = guarded_floats(&ge, in_n, round % SIDES), *odd = guarded_floats(&go, in_n, round % SIDES);
+        even[random_below(in_n)] = round % 4 ? NAN : FLT_MAX; /* which becomes inf */
+        odd[random_below(in_n)] = FLT_MIN / 2;
+        Pair *a = guarded_new(&ga, 4 * out_n, 0), *b = guarded_new(&gb, 4 * out_n, (int)columns % SIDES);
+        for (int64_t i = 0; i < out_n; i++) a[i] = b[i] = 7;
+        const float *e = round % 5 ? even : NULL, *o = round % 7 ? odd : NULL;
+        kernels_reference.pair_up(e, o, in_step, rows, columns, a, out_step, panel_step);
+        kernels->pair_up(e, o, in_step, rows, columns, b, out_step, panel_step);
+        for (int64_t i = 0; i < out_n; i++)
+            if (a[i] != b[i]) fail_msg("%s pair_up: %08x, the reference has %08x", kernels->isa, b[i], a[i]);
+        assert_int_equal(a[0], (e ? f32_to_bf16(e[0]) : 0u) | (Pair)(o ? f32_to_bf16(o[0]) : 0u) << 16);
+        Guarded *all[] = {&ge, &go, &ga, &gb};
+        for (int i = 0; i < 4; i++) guarded_free(all[i]);
+    }
+}
+
+static void pairs_match(void **state) {
+    (void)state;
+    on_every_table(check_outer_pairs);
+    on_every_table(check_pair_parts);
+    on_every_table(check_pair_up);
+}
+
+/* The reference: outer and sums of parts are dot_pairs of the same numbers, laid out in another way. */
+static void outer_pairs_is_dot(void **state) {
+    (void)state;
+    enum { COUNT = 37, ROWS = 5 };
+    Guarded gw, gx;
+    Pair *w = pairs_guarded(&gw, COUNT * PANEL, 0, 0), *x = pairs_guarded(&gx, COUNT * ROWS, 0, 0), turned[ROWS * COUNT];
+    float a[ROWS * PANEL] = {0}, b[ROWS * PANEL] = {0}, c[ROWS * PANEL];
+    for (int i = 0; i < COUNT * ROWS; i++) turned[i % ROWS * COUNT + i / ROWS] = x[i];
+    SumParts parts = {.count = 1, .part = {{.x = turned, .x_stride = COUNT, .count = COUNT, .begins = true}}};
+    Leaves leaf;
+    leaves_one(&leaf, 0, 2 * COUNT);
+    kernels_reference.outer_pairs(w, 0, 1, COUNT, x, ROWS, ROWS, a, 0);
+    kernels_reference.dot_pairs(w, 0, 1, &leaf, turned, COUNT, ROWS, b);
+    kernels_reference.sum_pair_parts(w, 0, 1, &parts, ROWS, c);
+    same_bits("reference", "outer_pairs", b, a, ROWS * PANEL);
+    same_bits("reference", "sum_pair_parts", b, c, ROWS * PANEL);
+    guarded_free(&gw), guarded_free(&gx);
 }
 
 /* transpose: any size and steps; what lies between rows stays. */
@@ -378,6 +507,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tables_are_complete), cmocka_unit_test(outer_matches),
         cmocka_unit_test(outer_is_tile),       cmocka_unit_test(transpose_matches),
+        cmocka_unit_test(pairs_match),         cmocka_unit_test(outer_pairs_is_dot),
         cmocka_unit_test(elements_match),      cmocka_unit_test(softmax_grad_matches),
         cmocka_unit_test(max_matches),         cmocka_unit_test(gradients_are_gradients),
         cmocka_unit_test(optimizers_are_torch), cmocka_unit_test(sums_are_sums),

@@ -66,6 +66,9 @@ fi
 one one heads14-2 --batch-size 4 --max-steps 2 --recompute
 all 4 2x4 heads14-2 --batch-size 4 --max-steps 2 --recompute
 check "tied embeddings, 14 and 2 heads, layers computed again: 2x4 on 4 ranks" 'is 0' 'same one all'
+one one heads14-2 --batch-size 4 --max-steps 2 --act bf16 --packing bfd
+all 4 dp2,tp4 heads14-2 --batch-size 4 --max-steps 2 --act bf16 --packing bfd
+check "in bf16: dp2,tp4 on 4 ranks" 'is 0' 'same one all'
 one one qwen3-6-3 --batch-size 4 --max-steps 2 --save-steps 0
 all 2 1x8 qwen3-6-3 --batch-size 4 --max-steps 2 --save-steps 0
 check "gains that heads share: 1x8 on 2 ranks" 'is 0' 'same one all'

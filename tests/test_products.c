@@ -23,6 +23,8 @@ typedef struct DxCase {
     int64_t stride[PAIRS_MOST];
     Range leaf[PAIRS_MOST][1 << LEAF_LEVELS_MOST];
     BackPair pair[PAIRS_MOST];
+    bool bf16; /* then dy and dense are, as numbers */
+    Pair *paired[PAIRS_MOST];
 } DxCase;
 
 /* Random bytes would be NaN here and there; so weights are packed from bf16 numbers, or quantised from them. */
@@ -81,12 +83,36 @@ static void dx_new(DxCase *c, int round) {
             c->leaf[p][l] = (Range){at, end};
             at = end;
         }
-        c->pair[p] = (BackPair){c->dy[p], c->stride[p], &c->weight[p], c->levels || round % 2 ? c->leaf[p] : NULL};
+        c->pair[p] = (BackPair){.dy = c->dy[p], .dy_stride = c->stride[p], .weight = &c->weight[p],
+                                .leaf = c->levels || round % 2 ? c->leaf[p] : NULL};
     }
 }
 
 static void dx_free(DxCase *c) {
-    for (int p = 0; p < c->pairs; p++) free(c->panels[p]), free(c->dense[p]), free(c->dy[p]);
+    for (int p = 0; p < c->pairs; p++) free(c->panels[p]), free(c->dense[p]), free(c->dy[p]), free(c->paired[p]);
+}
+
+static void round_floats(float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] = bf16_to_f32(f32_to_bf16(x[i]));
+}
+
+/* Leaves of whole pairs, and gradients in bf16; weights stay as they are held. */
+static void dx_in_pairs(DxCase *c) {
+    c->bf16 = true;
+    for (int p = 0; p < c->pairs; p++) {
+        int64_t outputs = c->weight[p].rows, stride = pairs_step(outputs) + random_below(2) * PANEL;
+        for (int l = 0; l < 1 << c->levels; l++) {
+            Range *r = &c->leaf[p][l];
+            if (r->first < outputs) r->first -= r->first % 2;
+            if (r->last < outputs) r->last -= r->last % 2;
+        }
+        c->paired[p] = calloc((size_t)(c->rows * stride), sizeof *c->paired[p]);
+        for (int64_t t = 0; t < c->rows; t++)
+            kernels_reference.round(c->dy[p] + t * c->stride[p], outputs, c->paired[p] + t * stride);
+        round_floats(c->dy[p], c->rows * c->stride[p]);
+        round_floats(c->dense[p], (outputs + PANEL - 1) / PANEL * PANEL * c->columns);
+        c->pair[p].dy = NULL, c->pair[p].pairs = c->paired[p], c->pair[p].dy_stride = stride;
+    }
 }
 
 /* One number as the law has it: true if any column counts. */
@@ -100,9 +126,17 @@ static bool dx_leaves(const DxCase *c, int level, int64_t index, int64_t t, int6
         return true;
     }
     bool some = false;
-    for (int p = 0; p < c->pairs; p++)
-        for (int64_t o = c->leaf[p][index].first; o < c->leaf[p][index].last; o++, some = true)
-            *out = fmaf(c->dy[p][t * c->stride[p] + o], c->dense[p][o * c->columns + i], *out);
+    for (int p = 0; p < c->pairs; p++) {
+        const float *dy = c->dy[p] + t * c->stride[p], *w = c->dense[p] + i;
+        int64_t first = c->leaf[p][index].first, last = c->leaf[p][index].last;
+        for (int64_t o = first; o < last && !c->bf16; o++) *out = fmaf(dy[o], w[o * c->columns], *out);
+        for (int64_t o = first; o < last && c->bf16; o += 2) {
+            bool both = o + 1 < last;
+            *out = fma_flushed(both ? dy[o + 1] : 0, both ? w[(o + 1) * c->columns] : 0, *out);
+            *out = fma_flushed(dy[o], w[o * c->columns], *out);
+        }
+        some = some || first < last;
+    }
     return some;
 }
 
@@ -124,12 +158,13 @@ static void check_dx_near(const DxCase *c, const float *y) {
 
 /* products_dx: law, double, tables, and cuts into rows and columns. What lies outside is not touched. */
 static void dx_is_lawful(void **state) {
-    (void)state;
+    const bool *bf16 = *state;
     const Kernels *table[TABLES_MOST];
     int tables = all_tables(table);
     for (int round = 0; round < 60; round++) {
         DxCase c;
         dx_new(&c, round);
+        if (*bf16) dx_in_pairs(&c);
         BackSum sum = {.pair = c.pair, .pairs = c.pairs, .level = c.levels};
         int64_t stride = c.columns + 5, n = c.rows * stride;
         float *expected = floats_new(n), *y = floats_new(n), *scratch = floats_new(products_dx_scratch(c.levels));
@@ -158,10 +193,11 @@ static void dx_is_lawful(void **state) {
 
 /* Subtrees add up to the whole; a weight that is a part of its matrix is found where it says. */
 static void dx_of_subtrees(void **state) {
-    (void)state;
+    const bool *bf16 = *state;
     for (int round = 0; round < 40; round++) {
         DxCase c;
         dx_new(&c, round);
+        if (*bf16) dx_in_pairs(&c);
         if (!c.levels) c.levels = 1, c.leaf[0][1] = c.leaf[1][1] = c.leaf[2][1] = (Range){0, 0};
         for (int p = 0; p < c.pairs; p++) c.pair[p].leaf = c.leaf[p];
         int64_t n = c.rows * c.columns;
@@ -228,8 +264,14 @@ typedef struct DwCase {
     Steps steps;
     int64_t outputs, inputs;
     float *dy, *x, *r;
+    /* Rows in bf16, which are these of some step; slot and index are of its rows. */
+    bool bf16;
+    RowPairs pairs;
+    int32_t *row, *slot;
+    int64_t *index;
 } DwCase;
 static void dw_new(DwCase *c, int round) {
+    *c = (DwCase){.r = NULL};
     steps_new(&c->steps, round);
     int64_t rows = c->steps.begins[c->steps.n];
     c->outputs = 1 + random_below(round % 3 ? 50 : 300);
@@ -240,11 +282,54 @@ static void dw_new(DwCase *c, int round) {
     c->x = random_floats(rows * (c->inputs + 2) + 1);
     c->r = random_floats(rows + 1);
 }
-static void dw_free(DwCase *c) { free(c->dy), free(c->x), free(c->r); }
+static void dw_free(DwCase *c) {
+    free(c->dy), free(c->x), free(c->r), free(c->row), free(c->slot), free(c->index);
+}
+
+/* Each sequence is one or several in slots of their own; of some rounds' rows only those with a label are there. */
+enum { STEP_BEFORE = 3 };
+static void dw_in_pairs(DwCase *c, int round) {
+    int64_t rows = c->steps.begins[c->steps.n], step = STEP_BEFORE, gaps = round % 3;
+    c->bf16 = true;
+    round_floats(c->dy, rows * (c->outputs + 1));
+    round_floats(c->x, rows * (c->inputs + 2));
+    c->row = calloc((size_t)rows + 1, sizeof *c->row);
+    c->slot = calloc((size_t)(4 * rows + STEP_BEFORE + 1), sizeof *c->slot);
+    c->index = calloc((size_t)(4 * rows + STEP_BEFORE + 1), sizeof *c->index);
+    int32_t slot = 5;
+    for (int64_t i = 0; i < c->steps.n; i++, slot++) {
+        int64_t at = 0;
+        for (int64_t t = c->steps.begins[i]; t < c->steps.begins[i + 1]; t++) {
+            if (random_below(6) == 0) slot++, at = 0;
+            for (int64_t skip = gaps ? random_below(2 * gaps) : 0; skip >= 0; skip--) {
+                c->row[t] = (int32_t)step;
+                c->slot[step] = slot;
+                c->index[step++] = at++;
+            }
+        }
+    }
+    c->pairs = (RowPairs){.row = gaps ? c->row : NULL, .slot = c->slot, .index = c->index};
+    if (!gaps) c->pairs.slot += STEP_BEFORE, c->pairs.index += STEP_BEFORE;
+}
 
 typedef struct At { const DwCase *c; int64_t o, i; } At;
+/* Two rows of one sequence, the even one's number last; its place in the step says what a row is. */
+static float chain_pairs(const At *a, int64_t t, float sum) {
+    const DwCase *c = a->c;
+    int64_t rows = c->steps.begins[c->steps.n], at = c->row[t];
+    bool odd = c->index[at] % 2, after = t + 1 < rows && c->row[t + 1] == at + 1 && c->slot[at] == c->slot[at + 1];
+    if (odd && t > 0 && c->row[t - 1] == at - 1 && c->slot[at] == c->slot[at - 1]) return sum; /* with that */
+    for (int64_t of = 1; of >= 0; of--) {
+        bool there = odd ? of == 1 : of == 0 || after;
+        int64_t row = t + (!odd && of);
+        sum = fma_flushed(there ? c->dy[row * (c->outputs + 1) + a->o] : 0,
+                          there ? c->x[row * (c->inputs + 2) + a->i] : 0, sum);
+    }
+    return sum;
+}
 static float chain_product(const void *v, int64_t t, float sum) {
     const At *a = v;
+    if (a->c->bf16) return chain_pairs(a, t, sum);
     return fmaf(a->c->dy[t * (a->c->outputs + 1) + a->o], a->c->x[t * (a->c->inputs + 2) + a->i], sum);
 }
 static float chain_sum(const void *v, int64_t t, float sum) {
@@ -283,6 +368,10 @@ static void pass_dw(const LanePlan *plan, const Kernels *k, const DwCase *c, flo
     WeightGrad g = {.dy = c->dy + from * (c->outputs + 1), .x = c->x + from * (c->inputs + 2),
                     .dy_stride = c->outputs + 1, .x_stride = c->inputs + 2, .outputs = c->outputs,
                     .inputs = c->inputs, .plan = plan};
+    RowPairs pairs = c->pairs;
+    if (pairs.row) pairs.row += from;
+    else pairs.slot += from, pairs.index += from;
+    if (c->bf16) g.pairs = &pairs;
     int64_t panels = (c->outputs + PANEL - 1) / PANEL;
     memcpy(g.slot, slot, sizeof g.slot);
     for (int64_t p = 0, end; p < panels; p = end) {
@@ -296,13 +385,14 @@ static void pass_dw(const LanePlan *plan, const Kernels *k, const DwCase *c, flo
 
 /* products_dw: law, double, tables, units, passes. */
 static void dw_is_lawful(void **state) {
-    (void)state;
+    const bool *bf16 = *state;
     const Kernels *table[TABLES_MOST];
     int tables = all_tables(table);
     float *scratch = floats_new(products_dw_scratch());
     for (int round = 0; round < 40; round++) {
         DwCase c;
         dw_new(&c, round);
+        if (*bf16) dw_in_pairs(&c, round);
         int64_t panels = (c.outputs + PANEL - 1) / PANEL, size = panels * c.inputs * PANEL;
         float *expected = floats_new(size), *slot[LANE_SLOTS];
         for (int s = 0; s < LANE_SLOTS; s++) slot[s] = floats_new(size);
@@ -379,10 +469,14 @@ static void vectors_are_lawful(void **state) {
 }
 
 int main(void) {
+    static bool f32 = false, bf16 = true;
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(dx_is_lawful),
-        cmocka_unit_test(dx_of_subtrees),
-        cmocka_unit_test(dw_is_lawful),
+        cmocka_unit_test_prestate(dx_is_lawful, &f32),
+        cmocka_unit_test_prestate(dx_is_lawful, &bf16),
+        cmocka_unit_test_prestate(dx_of_subtrees, &f32),
+        cmocka_unit_test_prestate(dx_of_subtrees, &bf16),
+        cmocka_unit_test_prestate(dw_is_lawful, &f32),
+        cmocka_unit_test_prestate(dw_is_lawful, &bf16),
         cmocka_unit_test(vectors_are_lawful),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

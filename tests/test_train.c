@@ -8,28 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 #include <cmocka.h>
-#include "../src/eval/head_loss.h"
-#include "train_cases.h"
-
-static int asked, leave_when; /* leave_when 0: never */
-static bool leaves(void) { return ++asked == leave_when; }
-
-static Trainer *open_trainer(const Case *c, const Data *d, const char *mesh, int threads, int64_t micro_batch,
-                             const char *isa, bool recompute) {
-    Err err = {0};
-    QmSource *source = qm_source_open(path_of(c, ""), &err);
-    TrainerOptions o = {.seq_len = d->longest, .micro_batch = micro_batch, .recompute = recompute,
-                        .stop = leaves, .optimizer = c->optimizer, .moments_8bit = c->moments_8bit};
-    char adapter[sizeof path];
-    if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.adapter = adapter;
-    o.engine.mesh = mesh;
-    o.engine.threads = threads;
-    o.engine.isa = isa;
-    Trainer *t = source ? trainer_open(source, &o, &err) : NULL;
-    qm_source_close(source);
-    if (!t) fail_msg("%s on %s: %s", c->name, mesh, err.text);
-    return t;
-}
+#include "train_layouts.h"
 
 /* ---- Against torch ----------------------------------------------------------------------------------------------- */
 
@@ -37,7 +16,7 @@ static void as_torch(void **state) {
     const Case *c = *state;
     Data d;
     data_open(&d, c);
-    Trainer *t = open_trainer(c, &d, "1x1", 2, 4, NULL, false);
+    Trainer *t = open_trainer(c, &d, &(Layout){"1x1", 2, 4, NULL, false, 0}, NULL);
     for (int step = 0; step < c->steps; step++) {
         StepResult r;
         Err err = {0};
@@ -70,7 +49,7 @@ static void near_f32(void **state) {
     const Case *c = *state;
     Data d;
     data_open(&d, c);
-    Trainer *t = open_trainer(c, &d, "1x1", 2, 4, NULL, false);
+    Trainer *t = open_trainer(c, &d, &(Layout){"1x1", 2, 4, NULL, false, 0}, NULL);
     double most = 0;
     StepResult r = {0};
     for (int step = 0; step < c->steps; step++) {
@@ -87,8 +66,6 @@ static void near_f32(void **state) {
 
 /* ---- The same bits ----------------------------------------------------------------------------------------------- */
 
-/* leave: each step is begun once more before, and left when the trainer asks for the so manieth time. */
-typedef struct Layout { const char *mesh; int threads; int64_t micro_batch; const char *isa; bool recompute; int leave; } Layout;
 static const Layout layouts[] = {
     {"1x1", 1, 1, "reference", false, 0}, {"1x1", 2, 4, NULL, false, 0},  {"1x1", 3, 3, NULL, false, 0},
     {"2x4", 2, 2, NULL, false, 0},     {"1x8", 2, 4, NULL, false, 0},     {"8x4", 2, 3, NULL, false, 0},
@@ -96,64 +73,9 @@ static const Layout layouts[] = {
     {"dp4,tp2", 2, 2, NULL, false, 0}, {"dp8,tp1", 8, 4, NULL, false, 0}, {"dp2,tp3", 2, 3, NULL, false, 0},
     {"dp3,tp1", 2, 4, NULL, false, 0}, {"1x1", 2, 4, NULL, true, 0},      {"dp2,tp4", 2, 1, NULL, true, 0},
 };
-enum { LAYOUTS = sizeof layouts / sizeof *layouts, BIT_STEPS = 3 };
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
 
-/* Everything that some steps leave, one number after the other. */
-static size_t trained(const Case *c, const Data *d, const Layout *l, float **out) {
-    Trainer *t = open_trainer(c, d, l->mesh, l->threads, l->micro_batch, l->isa, l->recompute);
-    Err err = {0};
-    size_t count = 0, capacity = 0;
-    *out = NULL;
-    for (int step = 0; step < BIT_STEPS; step++) {
-        StepResult r;
-        StepNumbers n = numbers_of(c, d, step + 1);
-        n.label_smoothing = 0.1, n.z_loss = 1e-3;
-        const TrainRow *rows = c->same_rows ? d->rows : d->rows + 4 * step;
-        int64_t count_of_rows = c->same_rows ? d->count : 4;
-        if (l->leave) {
-            Err left = {0};
-            asked = 0, leave_when = l->leave;
-            assert_false(trainer_step(t, rows, count_of_rows, &n, &r, &left));
-            if (left.kind != QM_INTERRUPTED) fail_msg("%s: expected a step to be left, got %s", l->mesh, left.text);
-            leave_when = 0;
-        }
-        if (!trainer_step(t, rows, count_of_rows, &n, &r, &err)) fail_msg("%s: %s", l->mesh, err.text);
-        assert_true(mem_grow((void **)out, &capacity, count + 4, sizeof **out, "test", &err));
-        memcpy(*out + count, (double[]){r.loss, r.grad_norm}, 2 * sizeof(double));
-        count += 4;
-    }
-    for (int i = 0; i < trainer_tensors(t); i++) {
-        size_t n = (size_t)(trainer_tensor(t, i)->dim[0] * trainer_tensor(t, i)->dim[1]);
-        for (TensorPart part = PART_VALUE; part <= (trainer_tensor(t, i)->trained ? PART_SECOND : PART_VALUE); part++) {
-            if (!trainer_has(t, i, part) && part != PART_VALUE) continue;
-            assert_true(mem_grow((void **)out, &capacity, count + n, sizeof **out, "test", &err));
-            if (!trainer_read(t, i, part, *out + count, &err)) fail_msg("%s", err.text);
-            count += n;
-        }
-    }
-    trainer_close(t);
-    return count;
-}
-
-static void same_bits(void **state) {
-    const Case *c = *state;
-    Data d;
-    float *first, *other;
-    data_open(&d, c);
-    size_t count = trained(c, &d, &layouts[1], &first);
-    for (int i = 0; i < LAYOUTS; i++) {
-        if (brief() && i % 4) continue;
-        assert_int_equal(trained(c, &d, &layouts[i], &other), count);
-        for (size_t k = 0; k < count; k++)
-            if (memcmp(&first[k], &other[k], sizeof *first))
-                fail_msg("%s on %s, %d threads, %lld rows at a time: number %zu of %zu is %.9g, not %.9g", c->name,
-                         layouts[i].mesh, layouts[i].threads, (long long)layouts[i].micro_batch, k, count,
-                         (double)other[k], (double)first[k]);
-        free(other);
-    }
-    free(first);
-    data_close(&d);
-}
+static void same_bits(void **state) { same_on(*state, layouts, LAYOUTS, 4, NULL); }
 
 /* ---- Dropout ----------------------------------------------------------------------------------------------------- */
 
@@ -226,47 +148,7 @@ static void drops_alike(void **state) {
 
 /* ---- The loss of forward ----------------------------------------------------------------------------------------- */
 
-static void as_forward(void **state) {
-    const Case *c = *state;
-    Data d;
-    Err err = {0};
-    data_open(&d, c);
-    Trainer *t = open_trainer(c, &d, "2x4", 2, 3, NULL, false);
-    QmEngineOptions o;
-    qm_engine_options(&o);
-    char model[sizeof path], adapter[sizeof path];
-    snprintf(model, sizeof model, "%s", path_of(c, ""));
-    o.model = model;
-    if (c->adapter) snprintf(adapter, sizeof adapter, "%s", path_of(c, c->adapter)), o.lora = adapter;
-    o.mesh = "1x3";
-    QmEngine *e = qm_engine_open(&o, &err);
-    if (!e) fail_msg("%s", err.text);
-    int64_t vocab = qm_engine_info(e)->vocab, s = d.longest, b = d.count, labels;
-    float *logits = calloc((size_t)(b * s * vocab), sizeof *logits);
-    int32_t *wanted = calloc((size_t)(b * s), sizeof *wanted);
-    for (int64_t i = 0; i < b; i++) {
-        const TrainSegment *g = d.rows[i].segments;
-        QmSession *session = qm_session_new(e, &err);
-        QmAppend a = {.session = session, .tokens = g->ids, .count = s, .logits_from = s, .logits = logits + i * s * vocab};
-        assert_true(d.rows[i].count == 1 && g->count == s && qm_forward(e, &a, 1, &err));
-        memcpy(wanted + i * s, g->labels, (size_t)s * sizeof *wanted);
-        qm_session_free(session);
-    }
-    const HeadRows rows = {.b = b, .s = s, .columns = vocab, .values = logits};
-    double loss, sum;
-    StepResult r;
-    StepNumbers n = numbers_of(c, &d, 0);
-    assert_true(loss_tokens(&rows, wanted, true, &loss, &err));
-    assert_true(trainer_evaluate(t, d.rows, b, &sum, &labels, &err) && trainer_step(t, d.rows, b, &n, &r, &err));
-    sum /= (double)labels;
-    if (memcmp(&loss, &sum, sizeof loss) || memcmp(&loss, &r.loss, sizeof loss))
-        fail_msg("loss of forward %.17g, of an evaluation %.17g, of a step %.17g", loss, sum, r.loss);
-    free(logits);
-    free(wanted);
-    qm_engine_close(e);
-    trainer_close(t);
-    data_close(&d);
-}
+static void as_forward(void **state) { same_as_forward(*state, NULL); }
 
 int main(void) {
     const struct CMUnitTest tests[] = {

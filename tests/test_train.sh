@@ -47,6 +47,7 @@ refused "no folder" "expected -o DIR" -m "$model" --data "$data"
     refused "a model and a configuration" "expected -m MODEL or --init CONFIG.json, got both" $base --init "$model/config.json"
     refused "another program's name" "unknown option --output-dir: here it is --out" $base --output_dir x
     refused "what it always does" "unknown option --do-train: leave it out" $base --do_train
+    refused "activations in 8 bits" "activations: training computes in f32 or bf16, got 'int8'" $base --act int8
     refused "a key/value cache" "unknown option --cache-type" $base --cache-type bf16
     refused "no folder to write but the model's" "expected another folder to write" -m "$model" --data "$data" -o "$model"
 }
@@ -66,6 +67,10 @@ run plan tests/golden/configs/0.5b.json --train --seq-len 512 --optim muon --mes
 check "plan --train: muon has one moment, and its matrices whole" 'is 0' 'out "by muon"' 'grep -qE "^ +1 +1884.5 +7538.1 +1884.8 " "$work/out"'
 run plan tests/golden/configs/0.5b.json --train --seq-len 512 --moments 8bit
 check "plan --train: moments in 8 bits" 'is 0' 'out "most moments in 8 bits"' 'grep -qE "^ +0 +1884.6 .* 17[0-9][0-9]\.[0-9] " "$work/out"'
+run plan tests/golden/configs/0.5b.json --train --seq-len 512 --act bf16
+check "plan --train in bf16: weights and moments as in f32" 'is 0' 'out "in bf16 with masters in f32"' 'grep -qE "^ +0 +1884.6 .* 3769.2 " "$work/out"'
+run plan tests/golden/tiny --train --act int8
+check "plan --train: activations that are none" 'is 2' 'err "--act: expected f32 or bf16, got '"'"'int8'"'"'"'
 run plan tests/golden/tiny --train --optim adam
 check "plan --train: an optimizer that is none" 'is 2' 'err "--optim: expected adamw, sgd or muon"'
 
@@ -99,6 +104,19 @@ train twin --mesh 2x4 --threads 2 --micro_batch 3
 check "the same bytes on 8 devices" 'is 0' 'same twin model.safetensors' 'same twin checkpoint-12/optimizer.safetensors' 'same_log twin'
 train twin2 --mesh dp2,tp3 --threads 1 --micro-batch 1 --isa reference
 check "the same bytes on 2 replicas, by plain C" 'is 0' 'same twin2 model.safetensors' 'same_log twin2'
+
+# Operands of linears in bf16: bytes of their own, the same on every mesh, and after a resume.
+train half --act bf16 --max-steps 6 --mesh 1x1 --eval-steps 3
+check "in bf16" 'is 0' 'out "6 steps"' '! same_as half whole model.safetensors'
+train half2 --act bf16 --max-steps 6 --mesh dp2,tp3 --threads 3 --micro-batch 1 --recompute --eval-steps 3
+check "the same bytes in bf16 on 2 replicas" 'is 0' 'same_as half half2 model.safetensors' 'same_as half half2 checkpoint-6/optimizer.safetensors' \
+    '[ "$(untimed half)" = "$(untimed half2)" ]'
+rm -r "$work/half2/checkpoint-6"
+train half2 --act bf16 --max-steps 6 --mesh 2x4 --eval-steps 3 --resume "$work/half2"
+check "and after a resume on another mesh" 'is 0' 'same_as half half2 model.safetensors' '[ "$(untimed half)" = "$(untimed half2)" ]'
+rm -r "$work/half2/checkpoint-6"
+train half2 --max-steps 6 --eval-steps 3 --resume "$work/half2"
+check "a resume that goes on in f32 says so" 'is 0' 'err "is of a run with other numbers: act: \"bf16\" there, not here"' '! same_as half half2 model.safetensors'
 
 # ---- Ends of runs ----------------------------------------------------------------------------------------------------
 begin() { # NAME OPTIONS...: in the background
@@ -180,6 +198,13 @@ run forward -m "$model" --lora "$work/lora" --in tests/golden/tiny/golden.safete
 check "--lora takes it" 'is 0' '! cmp -s "$work/with.st" "$work/f.st"'
 train lora3 --init-adapter "$work/lora" --max-steps 2
 check "--init-adapter goes on with it" 'is 0' '[ -s "$work/lora3/adapter_model.safetensors" ]'
+run merge "$model" -o "$work/q4.gguf" --save-dtype q4_0
+for layout in "1 --mesh 1x1" "2 --mesh dp2,tp2 --micro-batch 1"; do
+    # shellcheck disable=SC2086 # words
+    run train -m "$work/q4.gguf" --tokenizer "$model" $options -o "$work/quant${layout%% *}" --lora-r 4 --lora-targets all-linear --act bf16 \
+        --max-steps 3 ${layout#* }
+done
+check "an adapter of a base in 4 bits, in bf16: the same bytes on another mesh" 'is 0' 'same_as quant1 quant2 adapter_model.safetensors'
 train lora4 --lora-r 4 --lora-targets nothing
 check "a target that is none is an error" 'is 2' 'err "no linear called nothing"'
 train lora5 --lora-r 4 --modules-to-save lm_head,nothing
@@ -235,6 +260,8 @@ check "--task seqcls: a new head with the data's names, and how right it is" 'is
     'grep -q "\"eval_accuracy\":1.0,\"eval_f1\":1.0" "$work/classes.jsonl"'
 learn seqcls class classes2 --mesh dp2,tp2 --micro-batch 3
 check "--task seqcls: the same bytes on another mesh" 'is 0' 'same_as classes classes2 model.safetensors'
+learn seqcls class classes3 --act bf16 --mesh 2x2
+check "--task seqcls in bf16" 'is 0' 'grep -q "\"eval_accuracy\":1.0,\"eval_f1\":1.0" "$work/classes3.jsonl"' '! same_as classes classes3 model.safetensors'
 learn tokcls words words2
 check "--task tokcls: entities" 'is 0' 'grep -q "Qwen2ForTokenClassification" "$work/words2/config.json"' 'grep -q "\"eval_f1\":1.0" "$work/words2.jsonl"'
 run train -m "$work/words2" --task seqcls --data "$work/class.jsonl" -o "$work/none"

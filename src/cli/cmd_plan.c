@@ -149,7 +149,7 @@ int cmd_plan(int argc, char **argv) {
     bool show_program = false, train = false, serve = false;
     PlanTrain t = {.seq_len = 1024, .batch = 8};
     PlanServe load = {.rate = 1, .prompt = 512, .fresh = 256, .wait = 1, .busy = 0.8};
-    const char *optim = "adamw", *moments = "f32";
+    const char *optim = "adamw", *moments = "f32", *act = "f32";
     if (!p) return EXIT_FAILED;
     p->context = 4096, p->slots = 1, p->rows = 128, p->cache = "bf16";
     const Option options[] = {
@@ -184,6 +184,7 @@ int cmd_plan(int argc, char **argv) {
         INT("lora-r", 0, &t.lora_r, 1, 1 << 12, "R", "with --train: an adapter of this rank, not the model"),
         TEXT("lora-targets", 0, &t.lora_targets, "NAMES", "with --train: linears that get one (default q_proj,v_proj)"),
         TEXT("modules-to-save", 0, &t.modules_to_save, "NAMES", "with --train: modules trained whole beside it"),
+        TEXT("act", 0, &act, "f32|bf16", "with --train: operands of linears, as `train --act` (default f32)"),
         FLAG("ema", 0, &t.ema, "with --train: averages of the weights are kept, too"),
         FLAG("recompute", 0, &t.recompute, "with --train: layers are computed again in the backward pass"),
     };
@@ -200,9 +201,11 @@ int cmd_plan(int argc, char **argv) {
         code = usage_error("plan", "--optim: expected adamw, sgd or muon, got '%s'", optim);
     else if (code < 0 && strcmp(moments, "f32") && (strcmp(moments, "8bit") || t.optimizer != OPTIMIZER_ADAMW))
         code = usage_error("plan", "--moments: expected f32, or of adamw 8bit, got '%s'", moments);
+    else if (code < 0 && strcmp(act, "f32") && strcmp(act, "bf16"))
+        code = usage_error("plan", "--act: expected f32 or bf16, got '%s'", act);
     if (code < 0 && train && serve) code = usage_error("plan", "--train and --serve are two plans: expected one");
     if (code < 0 && train) {
-        t.moments_8bit = !strcmp(moments, "8bit"), t.memory = memory, t.program = show_program;
+        t.bf16 = !strcmp(act, "bf16"), t.moments_8bit = !strcmp(moments, "8bit"), t.memory = memory, t.program = show_program;
         Source *source = source_open(model, &err);
         bool ok = source && config_load(&p->config, source, &err) && mesh_parse(&mesh, mesh_text, &err) &&
                   plan_train(&t, &p->config, &mesh, &err) && file_finish(stdout, "standard output", &err);

@@ -45,10 +45,10 @@ typedef struct TrainCommand {
 
 enum { MOST_TRAIN_OPTIONS = 112 };
 
-/* Engine options that say nothing to training: it has no key/value cache, its rows are the micro-batch's,
- * its adapter has options of its own. */
+/* Engine options that say nothing to training, or another thing: it has no key/value cache, its rows are the
+ * micro-batch's, its adapter and its activations have options of their own. */
 static bool of_training(const char *name) {
-    static const char *const others[] = {"ctx", "rows", "cache-type", "candidates", "lora"};
+    static const char *const others[] = {"ctx", "rows", "cache-type", "candidates", "lora", "act"};
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (!strcmp(name, others[i])) return false;
     return true;
@@ -108,6 +108,8 @@ static bool of_training(const char *name) {
     FLOAT("ema", 0, &o->ema, 0, 0.9999999, "D", "keep averages of the weights with this decay (default 0: none)"),     \
     FLOAT("skip-outliers", 0, &o->skip_outliers, 0, 1e6, "Z",                                                          \
           "leave out updates whose loss or norm is Z deviations above the last 128 (default 0: none)"),                \
+    TEXT("act", 0, &c->m.engine.act, "f32|bf16",                                                                       \
+         "operands of linears, forward and backward: f32 (default) or bf16, summed in f32; masters are f32"),          \
     FLAG("recompute", 0, &o->recompute, "keep only the inputs of layers for the backward pass: less memory")
 
 #define LORA_OPTIONS                                                                                                   \

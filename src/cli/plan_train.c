@@ -4,6 +4,7 @@
 #include "../model/adapter_fresh.h"
 #include "../model/family.h"
 #include "../model/train_graph.h"
+#include "../ops/kernels.h"
 #include "../ops/lanes.h"
 #include "../ops/optimize8.h"
 #include "plan_train.h"
@@ -18,6 +19,7 @@ typedef struct Training {
     Program program;
     int64_t rows;     /* of a pass, on one replica                            */
     Weights *adapted; /* tensors of the adapter that is trained; NULL: none is */
+    bool bf16;        /* operands of linears                                  */
 } Training;
 
 /* carried: of activations, from stage to stage. */
@@ -84,33 +86,57 @@ static double value_bytes(const Training *t, const Node *n, int device) {
     return 4 * rows * width * (n->value == VALUE_PAIR ? 2 : 1);
 }
 
-/* The most that lives at once: from where a value is made to where it is last read. */
-static bool activations(const Training *t, int device, double *most, Err *err) {
+/* Of its copy in bf16 (ops/kernels.h, Pair). */
+static double pairs_bytes(const Training *t, const Node *n, int device) {
+    double width = (double)program_local(&t->program, n, 1, device);
+    return width > 0 ? value_bytes(t, n, device) / width * (double)pairs_step((int64_t)width) : 0;
+}
+
+/* As the CPU engine has it: src/cpu/acts.c. */
+static bool reads_pairs(const Training *t, const Node *n, int input) {
+    if (!t->bf16 || n->kind != NODE_OP || !n->op->quantise) return false;
+    return n->op->binds == BINDS_MATRIX ? input == 0 : input % 2 == 0;
+}
+
+/* Where each value, and its copy in bf16, is last read; pairs 0: it has none. */
+static void last_reads(const Training *t, int *last, int *pairs) {
     const Graph *g = &t->program.graph;
-    int *last = mem_new((size_t)g->count, sizeof *last, "plan", err);
-    double now = 0;
-    *most = 0;
-    if (!last) return false;
     for (int id = 1; id < g->count; id++) {
         last[id] = g->nodes[id].keep ? g->count : id;
         for (int i = 0; i < g->nodes[id].inputs; i++) {
             int in = g->nodes[id].in[i].id;
-            if (in && last[in] < id) last[in] = id;
+            if (in && reads_pairs(t, &g->nodes[id], i)) pairs[in] = id;
+            else if (in && last[in] < id) last[in] = id;
         }
     }
-    for (int id = 1; id < g->count; id++) {
+}
+
+/* The most that lives at once: from where a value is made to where it is last read. */
+static bool activations(const Training *t, int device, double *most, Err *err) {
+    const Graph *g = &t->program.graph;
+    int *last = mem_new((size_t)g->count, sizeof *last, "plan", err);
+    int *pairs = mem_new((size_t)g->count, sizeof *pairs, "plan", err);
+    double now = 0;
+    *most = 0;
+    if (last && pairs) last_reads(t, last, pairs);
+    for (int id = 1; last && pairs && id < g->count; id++) {
         now += value_bytes(t, &g->nodes[id], device);
+        if (pairs[id]) now += pairs_bytes(t, &g->nodes[id], device);
         if (now > *most) *most = now;
         for (int i = 0; i < g->nodes[id].inputs; i++) {
             int in = g->nodes[id].in[i].id;
             bool again = false; /* an input that is given twice goes once */
             for (int k = 0; k < i; k++) again = again || g->nodes[id].in[k].id == in;
-            if (in && !again && last[in] == id) now -= value_bytes(t, &g->nodes[in], device);
+            if (!in || again) continue;
+            if (last[in] == id) now -= value_bytes(t, &g->nodes[in], device);
+            if (pairs[in] == id) now -= pairs_bytes(t, &g->nodes[in], device);
         }
         if (last[id] == id) now -= value_bytes(t, &g->nodes[id], device);
     }
+    bool ok = last && pairs;
     free(last);
-    return true;
+    free(pairs);
+    return ok;
 }
 
 /* By its name (train_graph.c); what is neither moment nor average passes values from stage to stage. */
@@ -170,6 +196,7 @@ static bool training_open(Training *t, const PlanTrain *o, const ModelConfig *co
                           Err *err) {
     const TrainGraphOptions graph = {.optimizer = o->optimizer, .moments_8bit = o->moments_8bit, .average = o->ema, .recompute = recompute, .adapted = t->adapted};
     t->rows = (o->micro + mesh->dp - 1) / mesh->dp * o->seq_len;
+    t->bf16 = o->bf16;
     return train_graph(&t->graph, config, o->micro * o->seq_len, o->seq_len, &graph, err) &&
            partition_new(&t->partition, config, mesh, false, err) &&
            program_new(&t->program, &t->graph.model.graph, &t->partition, err);
@@ -231,10 +258,11 @@ static int64_t trained_numbers(const TrainGraph *t) {
 }
 
 static void print_head(const PlanTrain *o, const Training *t) {
-    printf("training %.3f M of %.1f M parameters by %s, in f32%s; a step of %lld rows of %lld tokens, %lld at once; "
+    printf("training %.3f M of %.1f M parameters by %s, in %s%s; a step of %lld rows of %lld tokens, %lld at once; "
            "gradients are up to %d sums each (ops/lanes.h)\n\n",
            (double)trained_numbers(&t->graph) / 1e6, (double)graph_parameters(&t->graph.model.graph) / 1e6,
-           optimizer_names[o->optimizer], o->moments_8bit ? ", most moments in 8 bits" : "", (long long)o->batch, (long long)o->seq_len, (long long)o->micro, LANE_SLOTS);
+           optimizer_names[o->optimizer], o->bf16 ? "bf16 with masters in f32" : "f32",
+           o->moments_8bit ? ", most moments in 8 bits" : "", (long long)o->batch, (long long)o->seq_len, (long long)o->micro, LANE_SLOTS);
 }
 
 bool plan_train(const PlanTrain *plan, ModelConfig *config, const Mesh *mesh, Err *err) {

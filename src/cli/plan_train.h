@@ -14,6 +14,7 @@ typedef struct PlanTrain {
     const char *lora_targets, *modules_to_save;
     OptimizerKind optimizer;
     bool moments_8bit, ema, recompute, program;
+    bool bf16;                /* linears take their operands so: beside what they read lies another copy of it */
     double memory;
 } PlanTrain;
 

@@ -13,23 +13,38 @@ static bool leaves_whole(const Tree *tree, int64_t group, int64_t k) {
     return true;
 }
 
-/* In 8 bits if its weights are quantised, in bf16 if they are bf16, and if every sum is over whole groups, or over
- * whole pairs. */
+/* In 8 bits if its weights are quantised, in bf16 if they are bf16 or made so as they are read, and if every sum is over
+ * whole groups, or over whole pairs. */
 static Kept kept(const Cpu *cpu, const Node *n, ActType act) {
     const PackedWeight *w = &cpu->load.weights[n->in[1].id].packed;
     const SumTree *sum = program_sum(cpu->program, n);
-    if (act == ACT_INT8 ? !packed_quantised(w->type) : w->type != PACKED_BF16) return KEPT_WEIGHTS;
+    bool held = act == ACT_INT8 ? packed_quantised(w->type) : w->type == PACKED_BF16 || cpu->program->graph.trains;
+    if (!held) return KEPT_WEIGHTS;
     if (act == ACT_INT8 && w->k % ACT_GROUP) return KEPT_SUMS;
     return leaves_whole(sum ? &sum->tree : NULL, act == ACT_INT8 ? ACT_GROUP : 2, w->k) ? KEPT_NOT : KEPT_SUMS;
 }
 
 static bool is_linear(const Cpu *cpu, const Node *n) {
-    return n->kind == NODE_OP && n->op->quantise && cpu->load.weights[n->in[1].id].as_matrix;
+    return n->kind == NODE_OP && n->op->quantise && n->op->binds == BINDS_MATRIX &&
+           cpu->load.weights[n->in[1].id].as_matrix;
 }
 
-ActType cpu_act(const Cpu *cpu, const Node *n) {
+/* Gradients of a sum for dx, whose leaves are whole pairs of each matrix's rows. */
+static bool is_paired_dx(const Cpu *cpu, const Node *n) {
+    const Graph *g = &cpu->program->graph;
+    if (n->kind != NODE_OP || !n->op->quantise || n->op->binds != BINDS_PRODUCTS) return false;
+    for (int i = 0; i < n->inputs; i += 2) {
+        const Dim *dim = &graph_node(g, n->in[i])->shape.dim[1];
+        const SumTree *sum = partition_sum(cpu->program->partition, axis_sum_letters(dim->letters));
+        if (!leaves_whole(sum ? &sum->tree : NULL, 2, dim->size)) return false;
+    }
+    return true;
+}
+
+ActType cpu_act(const Cpu *cpu, const Node *n, int input) {
     ActType act = cpu->options.act;
-    return act != ACT_F32 && is_linear(cpu, n) && kept(cpu, n, act) == KEPT_NOT ? act : ACT_F32;
+    if (act == ACT_BF16 && input % 2 == 0 && is_paired_dx(cpu, n)) return act;
+    return act != ACT_F32 && input == 0 && is_linear(cpu, n) && kept(cpu, n, act) == KEPT_NOT ? act : ACT_F32;
 }
 
 /* Why the linears are in the form they are in, `count` of them for each reason. */

@@ -141,8 +141,9 @@ void cpu_pack_panel(const LoadedWeight *w, int64_t panel, void *to, PackError *e
 bool cpu_vector(const LoadedWeight *w, float *out, Err *err); /* out: as many floats as the vector has */
 /* acts.c: resolves BackendOptions.act_auto by the weights found, and says in cpu->info what is in force and why. */
 void cpu_acts_choose(Cpu *cpu);
-/* In which form this node takes its input 0; f32 unless it is a linear that can take the other. */
-ActType cpu_act(const Cpu *cpu, const Node *n);
+/* In which form this node takes an input; f32 unless it is a linear's, or a gradient that a dx is made of, and can be the
+ * other. */
+ActType cpu_act(const Cpu *cpu, const Node *n, int input);
 /* plan.c: items, phases, and one planned block of memory for every activation. */
 bool cpu_plan(Cpu *cpu, Err *err);
 int64_t cpu_cache_number(const Graph *g, const Node *state); /* caches before it; NULL: all there are */

@@ -18,7 +18,8 @@ void cpu_step_count(Cpu *cpu) {
         phase->cost = 0;
         for (int i = phase->first; i < phase->last; i++) {
             Item *item = &cpu->plan.items[i];
-            const int64_t *rows = cpu->step.first_row[call_row_kind(&item->call)];
+            bool form = item->op != item->call.node->op; /* of all that the value has */
+            const int64_t *rows = cpu->step.first_row[form ? shape_rows(&item->call.node->shape) : call_row_kind(&item->call)];
             bool all = item->op->accumulates; /* rows of all replicas; no rows sum to zeros */
             item->call.row0 = rows && !all ? rows[item->replica] : 0;
             item->call.row1 = !rows ? call_block_rows(&item->call, item->call.node)

@@ -5,7 +5,7 @@
 #include "kernels_pair16.h"
 
 extern const Kernels kernels_avx512bf16;
-const Kernels kernels_avx512bf16 = {.dot_pairs = dot_pairs, .round = round_pairs};
+const Kernels kernels_avx512bf16 = {KERNELS_PAIR16};
 #else
 typedef int kernels_avx512bf16_is_empty; /* a file of ISO C is not */
 #endif

@@ -17,7 +17,7 @@ INLINE void part_sums(int rows, int vectors, const SumPart *part, const float *w
                       v16 sum[V16_TILE_ROWS][2]) {
     const float *third[(V16_TILE_ROWS + 2) / 3];
     const int64_t x_stride = part->x_stride;
-    UNROLL for (int r = 0; r < rows; r += 3) third[r / 3] = part->x + (r0 + r) * x_stride;
+    UNROLL for (int r = 0; r < rows; r += 3) third[r / 3] = (const float *)part->x + (r0 + r) * x_stride;
     for (int64_t k = part->count; k > 0; k--, w += PANEL) {
         v16 column[2];
         UNROLL for (int v = 0; v < vectors; v++) column[v] = v16_load(w + v * step);

@@ -1,10 +1,12 @@
-/* kernels_pair16.h: round and dot_pairs of ops/kernels.h, written once over v16 (floats) and pair16 (sixteen pairs of
- * bf16); simd16_<isa>.h has them. Included after kernels_simd16.h or alone by an instruction set that only makes these
- * faster. Beyond kernels_simd16.h's list:
+/* kernels_pair16.h: round and dot_pairs of ops/kernels.h, and those of training in bf16 (kernels_train16.h), written
+ * once over v16 (floats) and pair16 (sixteen pairs of bf16); simd16_<isa>.h has them. Included after kernels_simd16.h or
+ * alone by an instruction set that only makes these faster. Beyond kernels_simd16.h's list:
  *   pair16_load(p): 64 bytes, a pair per lane    pair16_all(p): the pair at p in every lane
  *   v16_pair(w, x, sum): fma_flushed of the odd numbers, then of the even ones
  *   v16_put_bf16(out, x): 16 nearest bf16, as f32_to_bf16
+ *   v16_put_pairs(out, x, y): the same of x in the low halves of 16 pairs, of y in the high ones
  *   v16_flush(): from now on v16_pair flushes; returns what v16_flush_end takes
+ *   v16_pin(x): x, which the compiler knows nothing of: computed before what follows in the code
  *   V16_PAIR_SUMS: sums that fit the registers;  V16_PAIR_ROWS: rows of two panels that fit;  V16_PAIR_MOST: rows of
  *   one panel;  V16_PAIR_FETCH: rows from which on sums take longer than loads, and fetching ahead gains;
  *   V16_PAIR_LONE: panels of one row: one stream from memory is the fastest, where a pair's product takes no longer */
@@ -130,5 +132,6 @@ static void dot_pairs(const void *panel, int64_t panel_step, int panels, const L
     }
 }
 
-#define KERNELS_PAIR16 .round = round_pairs, .dot_pairs = dot_pairs,
+#include "kernels_train16.h"
+#define KERNELS_PAIR16 .round = round_pairs, .dot_pairs = dot_pairs, KERNELS_TRAIN16
 #endif

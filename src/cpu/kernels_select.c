@@ -81,7 +81,10 @@ static void take_dot(Kernels *k, const Kernels *from) {
     memcpy(k->dot, from->dot, sizeof k->dot);
     k->quantise = from->quantise;
 }
-static void take_pairs(Kernels *k, const Kernels *from) { k->dot_pairs = from->dot_pairs, k->round = from->round; }
+static void take_pairs(Kernels *k, const Kernels *from) {
+    k->dot_pairs = from->dot_pairs, k->round = from->round, k->pair_up = from->pair_up;
+    k->sum_pair_parts = from->sum_pair_parts, k->outer_pairs = from->outer_pairs;
+}
 
 /* Weakest first. A row is used where `conforms`, if there, says so. */
 static const struct {

@@ -39,13 +39,14 @@ static bool item_add(Cpu *cpu, const OpRow *op, const Call *call, int replica, E
     return true;
 }
 
-static bool wants_other(const Cpu *cpu, const Node *n) { return cpu_act(cpu, n) != ACT_F32; }
+static bool wants_other(const Cpu *cpu, const Node *n, int input) { return cpu_act(cpu, n, input) != ACT_F32; }
 
 /* What turns the value of a node into another form for those who read it so; NULL: nobody does. */
 static const OpRow *quantise_of(const Cpu *cpu, int id) {
     const Graph *g = &cpu->program->graph;
     for (int u = id + 1; u < g->count; u++)
-        if (wants_other(cpu, &g->nodes[u]) && g->nodes[u].in[0].id == id) return g->nodes[u].op->quantise;
+        for (int i = 0; i < g->nodes[u].inputs; i++)
+            if (g->nodes[u].in[i].id == id && wants_other(cpu, &g->nodes[u], i)) return g->nodes[u].op->quantise;
     return NULL;
 }
 
@@ -179,6 +180,7 @@ static void bind_states(const Cpu *cpu, Call *c) {
     const char *reduced = axis_sum_letters(in->shape.dim[in->shape.rank - 1].letters);
     const SumTree *sum = n->op->whole && !n->op->accumulates ? partition_sum(cpu->program->partition, reduced) : NULL;
     b.tree = sum ? &sum->tree : NULL;
+    b.act = cpu->options.act;
     c->states = b;
 }
 
@@ -359,7 +361,7 @@ static int phase_of(const Cpu *cpu, int id) {
     if (n->after.id && cpu->plan.node_phase[n->after.id] >= phase) phase = cpu->plan.node_phase[n->after.id] + 1;
     for (int i = 0; i < n->inputs; i++) {
         const Node *in = graph_node(g, n->in[i]);
-        int ready = cpu->plan.node_phase[n->in[i].id] + 1 + (i == 0 && wants_other(cpu, n));
+        int ready = cpu->plan.node_phase[n->in[i].id] + 1 + wants_other(cpu, n, i);
         if (in && in->op && ready > phase) phase = ready;
     }
     return phase;
@@ -436,18 +438,18 @@ static bool memory_plan(Cpu *cpu, Err *err) {
         const Node *n = &g->nodes[id];
         for (int half = 0; half < 2; half++)
             cpu->plan.offset[half * g->count + id] = cpu->plan.own_offset[half * g->count + id] = -1;
-        if (cpu_value_floats(cpu, n) == 0) continue;
-        bool other = quantise_of(cpu, id);
+        bool other = quantise_of(cpu, id), stated = cpu_value_floats(cpu, n) == 0; /* a state of rows has a place */
+        if (stated && !other) continue;
         int made = cpu->plan.node_phase[id];
         Life v[2] = {{.first = made, .last = made + other, .size = cpu_value_floats(cpu, n)},
-                     {.first = made + 1, .last = made + 1, .size = other ? acts_floats(cpu, n, cpu->options.rows) : 0}};
+                     {.first = made + 1, .last = made + 1, .size = other ? acts_floats(cpu, n, rows_most(cpu, n)) : 0}};
         for (int u = id + 1; u < g->count; u++)
             for (int i = 0; i < g->nodes[u].inputs; i++) {
                 if (g->nodes[u].in[i].id != id || g->nodes[u].kind == NODE_RESULT) continue;
-                Life *read = &v[other && i == 0 && wants_other(cpu, &g->nodes[u])];
+                Life *read = &v[other && wants_other(cpu, &g->nodes[u], i)];
                 if (cpu->plan.node_phase[u] > read->last) read->last = cpu->plan.node_phase[u];
             }
-        for (int half = 0; half < 1 + other; half++) {
+        for (int half = stated; half < 1 + other; half++) {
             int64_t width = node_width(n);
             Life mine = v[half], shared = v[half];
             mine.size = half ? acts_floats(cpu, n, few) : few * width;
@@ -484,13 +486,25 @@ static void bind_acts(const Cpu *cpu, Item *item, int id) {
     item->own_acts = cpu->plan.own_offset[g->count + id];
 }
 
+/* The same of the gradients that a dx is made of. */
+static void bind_pairs(const Cpu *cpu, Call *c) {
+    const Graph *g = &cpu->program->graph;
+    for (int i = 0; i < c->node->inputs; i += 2) {
+        int id = c->node->in[i].id;
+        if (!wants_other(cpu, c->node, i)) continue;
+        c->products.acts[i / 2] = (const Pair *)(const void *)(cpu->plan.activations + cpu->plan.offset[g->count + id]);
+        c->products.acts_step[i / 2] = acts_step(cpu, &g->nodes[id]);
+    }
+}
+
 static void item_bind(Cpu *cpu, Item *item) {
     Call *c = &item->call;
     int id = (int)(c->node - cpu->program->graph.nodes);
     for (int i = 0; i < MAX_INPUTS; i++) item->own_in[i] = -1;
     item->own_out = item->own_acts = -1;
     if (item->op != c->node->op) {
-        c->in[0] = cpu->plan.activations + cpu->plan.offset[id];
+        const Node *state = graph_state(&cpu->program->graph, (Tensor){id});
+        c->in[0] = state ? cpu_state_data(cpu, state) : cpu->plan.activations + cpu->plan.offset[id];
         item->own_in[0] = cpu->plan.own_offset[id];
         bind_acts(cpu, item, id);
         return;
@@ -507,8 +521,9 @@ static void item_bind(Cpu *cpu, Item *item) {
         if (in && cpu->plan.offset[in] >= 0) c->in[i] = cpu->plan.activations + cpu->plan.offset[in];
         item->own_in[i] = cpu->plan.own_offset[in];
     }
+    if (c->node->op->binds == BINDS_PRODUCTS) bind_pairs(cpu, c);
     if (c->node->op->binds != BINDS_MATRIX) return;
-    c->matrix.act = cpu_act(cpu, c->node);
+    c->matrix.act = cpu_act(cpu, c->node, 0);
     if (c->matrix.act != ACT_F32) bind_acts(cpu, item, c->node->in[0].id);
 }
 

@@ -260,4 +260,15 @@ V16 void v16_put_bf16(void *out, v16 v) {
     __m256i a = _mm256_srli_epi32(v8_bf16(v.a), 16), b = _mm256_srli_epi32(v8_bf16(v.b), 16);
     _mm256_storeu_si256((__m256i *)out, _mm256_permute4x64_epi64(_mm256_packus_epi32(a, b), 0xd8));
 }
+V16 __m256i v8_pairs(__m256 low, __m256 high) {
+    return _mm256_blend_epi16(_mm256_srli_epi32(v8_bf16(low), 16), v8_bf16(high), 0xaa);
+}
+V16 void v16_put_pairs(void *out, v16 low, v16 high) {
+    _mm256_storeu_si256((__m256i *)out, v8_pairs(low.a, high.a));
+    _mm256_storeu_si256((__m256i *)out + 1, v8_pairs(low.b, high.b));
+}
+V16 v16 v16_pin(v16 x) {
+    __asm__ volatile("" : "+x"(x.a), "+x"(x.b));
+    return x;
+}
 #endif

@@ -196,11 +196,23 @@ V16 pair16 pair16_load(const uint8_t *p) { return pair16_of(_mm512_loadu_si512(p
 V16 pair16 pair16_all(const uint32_t *p) { return pair16_of(_mm512_set1_epi32((int)*p)); }
 V16 v16 v16_pair(pair16 w, pair16 x, v16 sum) { return v16_fma(w.even, x.even, v16_fma(w.odd, x.odd, sum)); }
 #endif
-V16 void v16_put_bf16(void *out, v16 v) {
+V16 __m512i v16_bf16(v16 v) { /* in the high halves */
     __m512i u = _mm512_castps_si512(v), one = _mm512_set1_epi32(1);
     __m512i even = _mm512_and_si512(_mm512_srli_epi32(u, 16), one);
     __m512i r = _mm512_add_epi32(u, _mm512_add_epi32(even, _mm512_set1_epi32(0x7fff)));
-    r = _mm512_mask_or_epi32(r, v16_nan(v), u, _mm512_set1_epi32(0x400000));
-    _mm256_storeu_si256((__m256i *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(r, 16)));
+    return _mm512_mask_or_epi32(r, v16_nan(v), u, _mm512_set1_epi32(0x400000));
+}
+V16 void v16_put_bf16(void *out, v16 v) {
+    _mm256_storeu_si256((__m256i *)out, _mm512_cvtepi32_epi16(_mm512_srli_epi32(v16_bf16(v), 16)));
+}
+V16 void v16_put_pairs(void *out, v16 low, v16 high) { /* 0xca: of `high` where the mask is set, else of `a` */
+    __m512i mask = _mm512_set1_epi32((int)0xffff0000u), a = _mm512_srli_epi32(v16_bf16(low), 16);
+    _mm512_storeu_si512(out, _mm512_ternarylogic_epi32(mask, v16_bf16(high), a, 0xca));
+}
+V16 v16 v16_pin(v16 x) {
+#ifndef __AVX512BF16__ /* which flushes whatever the mode is */
+    __asm__ volatile("" : "+v"(x));
+#endif
+    return x;
 }
 #endif

@@ -208,7 +208,8 @@ struct OpRow {
     /* Of an op in rounds over states that every process holds whole: all but the first and the last round are the work of
      * one process. What it leaves, and *floats of that: the others get it before the last. */
     float *(*told)(const struct Call *call, int64_t *floats);
-    const OpRow *quantise; /* turns input 0 into 8 bits or bf16 where the engine wants it so; NULL: it stays f32 */
+    const OpRow *quantise; /* turns input 0 (of BINDS_PRODUCTS all gradients) into 8 bits or bf16 where the engine wants
+                              it so; NULL: it stays f32 */
     bool collective;
     int results;           /* further ones, NODE_RESULT; in `factors` after the first, with commas */
     bool pairs;            /* the results are pairs */

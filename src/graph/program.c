@@ -123,6 +123,7 @@ bool program_new(Program *p, const Graph *graph, const Partition *partition, Err
     *p = (Program){.partition = partition, .map_count = graph->count};
     p->graph.nodes = NULL;
     memcpy(p->graph.size, graph->size, sizeof p->graph.size);
+    p->graph.trains = graph->trains;
     p->map = mem_new((size_t)graph->count, sizeof *p->map, "program", err);
     Tensor *made = mem_new((size_t)graph->count, sizeof *made, "program", err); /* before any collective */
     if (!p->map || !made ||

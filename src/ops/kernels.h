@@ -131,7 +131,7 @@ static inline int64_t attention_part(int64_t heads, int64_t channels) {
  * left + right. One is left in the end; `joins` times, it becomes what is join_step floats before + it, there. */
 enum { PARTS_MOST = 192, PARTS_DEPTH = 7 }; /* depth: most numbers at a time */
 typedef struct SumPart {
-    const float *x;
+    const void *x; /* floats of sum_parts, pairs of sum_pair_parts */
     int64_t x_stride, count;
     int adds;
     bool begins;
@@ -218,6 +218,16 @@ typedef struct Kernels {
     /* Rows in panels of 16 columns: out[p * out_step + r * 16 + lane] = in[r][16 p + lane], 0 past the columns. */
     void (*panels)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
     void (*transpose)(const float *in, int64_t in_step, int64_t rows, int64_t columns, float *out, int64_t out_step);
+    /* Pairs of numbers of two rows: of row j even[j * in_step + c] in the low half and odd[j * in_step + c] in the high
+     * one, each as `round` has it, at out[j * out_step + c / 16 * panel_step + c % 16]; 0 for columns past the end, up to
+     * a multiple of 16. odd or even NULL: zeros. */
+    void (*pair_up)(const float *even, const float *odd, int64_t in_step, int64_t rows, int64_t columns, Pair *out,
+                    int64_t out_step, int64_t panel_step);
+    /* As `sum_parts` and `outer`, where w is pairs of numbers of k, [k/2][16], x of a row or column too, and count says
+     * how many: the even number last, as in dot_pairs. Sums of parts are added up without flushing. */
+    void (*sum_pair_parts)(const Pair *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc);
+    void (*outer_pairs)(const Pair *w, int64_t step, int panels, int64_t count, const Pair *x, int64_t x_step,
+                        int64_t rows, float *acc, int64_t acc_step);
     float (*product_sum)(const float *a, const float *b, int64_t n); /* of a[i] * b[i]; 16 lanes, fmaf */
     void (*scale)(const float *x, float factor, int64_t n, float *y); /* y[i] = x[i] * factor. y may be x. */
     /* Of one row and the ATTENTION_BLOCK positions of a block, with s[i] = q k of position i at

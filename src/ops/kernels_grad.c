@@ -8,7 +8,7 @@ static void sum_parts_row(const float *w, const SumParts *parts, int64_t r, floa
     int top = 0;
     for (int n = 0; n < parts->count; n++) {
         const SumPart *part = &parts->part[n];
-        const float *x = part->x + r * part->x_stride;
+        const float *x = (const float *)part->x + r * part->x_stride;
         if (part->begins || !n)
             for (int i = 0; i < PANEL; i++) sum[top][i] = part->begins ? 0 : acc[i];
         top += part->begins || !n;

@@ -27,6 +27,12 @@ void plain_gain_grad(const float *x, const float *dy, float r, int64_t n, float 
 float plain_max(const float *x, int64_t n);
 float plain_exp_sum(const float *z, int64_t n, float m);
 void plain_softmax_minus(const float *z, int64_t n, float m, float inverse, float weight, float *y);
+/* kernels_pairs.c */
+void plain_pair_up(const float *even, const float *odd, int64_t in_step, int64_t rows, int64_t columns, Pair *out,
+                   int64_t out_step, int64_t panel_step);
+void plain_sum_pair_parts(const Pair *w, int64_t step, int panels, const SumParts *parts, int64_t rows, float *acc);
+void plain_outer_pairs(const Pair *w, int64_t step, int panels, int64_t count, const Pair *x, int64_t x_step,
+                       int64_t rows, float *acc, int64_t acc_step);
 /* kernels_optimize.c */
 void plain_adamw(float *p, const float *grad, float *m, float *v, int64_t n, const AdamwNumbers *numbers);
 void plain_adamw8(float *p, const float *grad, uint8_t *m, uint8_t *v, int64_t columns, const AdamwNumbers *numbers);
@@ -38,7 +44,8 @@ double plain_sum_squares(const float *x, int64_t n);
     .outer = plain_outer, .copy = plain_copy, .transpose = plain_transpose, .product_sum = plain_product_sum,          \
     .scale = plain_scale, .sum_parts = plain_sum_parts, .panels = plain_panels,                                        \
     .softmax_grad = plain_softmax_grad, .silu_mul_grad = plain_silu_mul_grad, .rms_norm_grad = plain_rms_norm_grad,    \
-    .gain_grad = plain_gain_grad, .max = plain_max, .exp_sum = plain_exp_sum, .softmax_minus = plain_softmax_minus,
+    .gain_grad = plain_gain_grad, .max = plain_max, .exp_sum = plain_exp_sum, .softmax_minus = plain_softmax_minus,   \
+    .pair_up = plain_pair_up, .sum_pair_parts = plain_sum_pair_parts, .outer_pairs = plain_outer_pairs,
 #define KERNELS_OPTIMIZE                                                                                               \
     .adamw = plain_adamw, .adamw8 = plain_adamw8, .sgd = plain_sgd, .average = plain_average, .sum_squares = plain_sum_squares,
 #endif

@@ -4,6 +4,9 @@
  * down_proj) it is cut into the leaves of a fixed tree (tree.h): a call adds up the subtrees of the process's devices,
  * each on its own, and all_reduce the rest. So the bits depend neither on the mesh nor on the number of rows: few rows
  * go through the panel once, many unpack it piece by piece (f32 lies as it is used).
+ *
+ * With activations in bf16 weights are too: as they are held, or, in training, where masters are f32, each the nearest
+ * bf16, made piece by piece.
  */
 #include <string.h>
 #include "../graph/lower.h"
@@ -62,6 +65,12 @@ Blocking linear_blocking(CpuCaches caches) {
                       .quad_bytes = caches.l2 / 2};
 }
 
+/* Scratch of a piece of the panels: unpacked, or, in training, in bf16 with a panel's unpacked columns behind it. */
+static int64_t piece_floats(const Blocking *b, const Graph *g) {
+    int64_t floats = b->floats * TILE_PANELS * PANEL, pairs = b->pairs / 2 * PAIR_PANELS * PANEL + b->floats * PANEL;
+    return g && g->trains && pairs > floats ? pairs : floats;
+}
+
 typedef struct Sum {
     const Call *call;
     const uint8_t *panel;
@@ -69,7 +78,7 @@ typedef struct Sum {
     int64_t rows, block; /* block = panels * acc_rows * PANEL floats */
     bool lone;           /* the replica has no other row in this step */
     const float *x;
-    float *w, *level;    /* scratch: an unpacked piece of the panels; one block per tree level */
+    float *w, *level;    /* scratch: a piece of the panels, unpacked or in bf16; one block per tree level */
 } Sum;
 
 /* Rows of a block of sums: quads are summed whole. */
@@ -95,20 +104,53 @@ static void sum_quads(const Sum *s, const Leaves *leaves, float *acc) {
     }
 }
 
+/* Whether weights have to be turned into bf16. */
+static bool is_rounded(const Call *c) { return c->matrix.act == ACT_BF16 && c->matrix.weight->type != PACKED_BF16; }
+
+/* A piece of the panels in bf16, [panel][k/2][16] at s->w. Quantised ones are unpacked behind it, `most` columns at a
+ * time, whole groups. */
+static void round_piece(const Sum *s, int64_t at, int64_t n) {
+    const PackedWeight *w = s->call->matrix.weight;
+    const Kernels *k = s->call->kernels;
+    const Blocking *b = s->call->matrix.blocking;
+    int64_t step = (n + 1) / 2 * PANEL, most = w->type == PACKED_F32 ? n : b->floats;
+    float *unpacked = s->w + b->pairs / 2 * PAIR_PANELS * PANEL;
+    for (int p = 0; p < s->panels; p++) {
+        const uint8_t *panel = s->panel + p * w->panel_bytes;
+        const float *floats = (const float *)(const void *)panel;
+        Pair *to = (Pair *)(void *)s->w + p * step;
+        for (int64_t i = 0, m; i < n; i += m, to += (m + 1) / 2 * PANEL) {
+            const float *from = w->type == PACKED_F32 ? floats + (at + i) * PANEL : unpacked;
+            m = n - i < most ? n - i : most;
+            if (w->type != PACKED_F32) k->unpack[w->type](panel, at + i, at + i + m, unpacked);
+            k->pair_up(from, from + PANEL, 2 * PANEL, m / 2, PANEL, to, PANEL, 0);
+            if (m % 2) k->pair_up(from + (m - 1) * PANEL, NULL, 0, 1, PANEL, to + m / 2 * PANEL, PANEL, 0);
+        }
+    }
+}
+
 /* The same in bf16: a leaf begins at an even column and ends at one, or at the end of the matrix. */
 static void sum_pairs(const Sum *s, const Leaves *leaves, float *acc) {
     const PackedWeight *w = s->call->matrix.weight;
     const Pair *pairs = call_pairs(s->call) + w->first_k / 2;
+    const Kernels *k = s->call->kernels;
     int64_t x_step = s->call->matrix.acts_step, most = s->call->matrix.blocking->pairs, last = leaves->last[0];
-    if (s->rows <= ROWS_DIRECT) {
-        s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, leaves, pairs, x_step, s->rows, acc);
+    if (s->rows <= ROWS_DIRECT && !is_rounded(s->call)) {
+        k->dot_pairs(s->panel, w->panel_bytes, s->panels, leaves, pairs, x_step, s->rows, acc);
         return;
     }
     for (int64_t at = leaves->first[0], end; at < last; at = end) {
         Leaves piece;
         end = last - at < most ? last : at + most;
         leaves_one(&piece, at, end);
-        s->call->kernels->dot_pairs(s->panel, w->panel_bytes, s->panels, &piece, pairs, x_step, s->rows, acc);
+        if (!is_rounded(s->call)) {
+            k->dot_pairs(s->panel, w->panel_bytes, s->panels, &piece, pairs, x_step, s->rows, acc);
+            continue;
+        }
+        round_piece(s, at, end - at);
+        leaves_one(&piece, 0, end - at);
+        k->dot_pairs(s->w, (end - at + 1) / 2 * PANEL * (int64_t)sizeof(Pair), s->panels, &piece, pairs + at / 2, x_step,
+                     s->rows, acc);
     }
 }
 
@@ -179,24 +221,55 @@ static Range tree_columns(const Tree *tree, int level, int64_t index) {
     return r;
 }
 
-/* Appends the leaves of a subtree that are not empty, of rows x that begin at column 0; false if there are none. */
-static bool parts_append(SumParts *parts, const Tree *tree, const float *x, int64_t stride, int level, int64_t index) {
+/* Appends the leaves of a subtree that are not empty, of rows that begin at column 0; false if there are none. */
+static bool parts_append(SumParts *parts, const Sum *s, int level, int64_t index) {
+    const MatrixBinding *m = &s->call->matrix;
     if (level == 0) {
-        int64_t first = tree->first[index], last = tree->last[index];
-        if (first < last) parts->part[parts->count++] = (SumPart){x + first, stride, last - first, 0, true};
+        int64_t first = m->tree->first[index], last = m->tree->last[index];
+        SumPart *part = &parts->part[parts->count];
+        if (first < last && m->act == ACT_BF16)
+            *part = (SumPart){call_pairs(s->call) + first / 2, m->acts_step, (last - first + 1) / 2, 0, true};
+        else if (first < last) *part = (SumPart){s->x + first, s->call->in_width[0], last - first, 0, true};
+        parts->count += first < last;
         return first < last;
     }
-    bool left = parts_append(parts, tree, x, stride, level - 1, 2 * index);
-    bool right = parts_append(parts, tree, x, stride, level - 1, 2 * index + 1);
+    bool left = parts_append(parts, s, level - 1, 2 * index);
+    bool right = parts_append(parts, s, level - 1, 2 * index + 1);
     if (left && right) parts->part[parts->count - 1].adds++;
     return left || right;
+}
+
+static void parts_of(SumParts *parts, const Sum *s, int level, int64_t index) {
+    parts->count = parts->joins = 0;
+    parts->join_step = 0;
+    parts_append(parts, s, level, index);
+}
+
+/* In bf16, a subtree whose columns are in a cache together is summed up in one go; false if it is none. */
+static bool sum_pair_parts(const Sum *s, int level, int64_t index, float *acc) {
+    const PackedWeight *w = s->call->matrix.weight;
+    Range r = tree_columns(s->call->matrix.tree, level, index);
+    int64_t at = r.first - w->first_k, n = r.last - r.first, step = w->panel_bytes / (int64_t)sizeof(Pair);
+    if (!n || n > s->call->matrix.blocking->pairs) return false;
+    const Pair *piece = (const Pair *)(const void *)s->panel + at / 2 * PANEL;
+    if (is_rounded(s->call)) {
+        round_piece(s, at, n);
+        piece = (const Pair *)(const void *)s->w;
+        step = (n + 1) / 2 * PANEL;
+    }
+    SumParts parts;
+    parts_of(&parts, s, level, index);
+    s->call->kernels->sum_pair_parts(piece, step, s->panels, &parts, s->rows, acc);
+    return true;
 }
 
 /* In f32, a subtree whose columns are in the level 1 cache together is summed up in one go; false if it is none. */
 static bool sum_parts(const Sum *s, int level, int64_t index, float *acc) {
     const PackedWeight *w = s->call->matrix.weight;
     const Kernels *k = s->call->kernels;
-    if (s->call->matrix.act != ACT_F32 || s->rows <= ROWS_DIRECT || level < 1 || level >= PARTS_DEPTH) return false;
+    ActType act = s->call->matrix.act;
+    if (act == ACT_INT8 || s->rows <= ROWS_DIRECT || level < 1 || level >= PARTS_DEPTH) return false;
+    if (act == ACT_BF16) return sum_pair_parts(s, level, index, acc);
     Range r = tree_columns(s->call->matrix.tree, level, index);
     int64_t at = r.first - w->first_k, n = r.last - r.first, step = n * PANEL;
     if (!n || n > (w->type == PACKED_F32 ? PARTS_COLUMNS : s->call->matrix.blocking->floats)) return false;
@@ -208,9 +281,7 @@ static bool sum_parts(const Sum *s, int level, int64_t index, float *acc) {
     for (int p = 0; p < s->panels && w->type != PACKED_F32; p++)
         k->unpack[w->type](s->panel + p * w->panel_bytes, at, at + n, s->w + p * step);
     SumParts parts;
-    parts.count = parts.joins = 0;
-    parts.join_step = 0;
-    parts_append(&parts, s->call->matrix.tree, s->x, s->call->in_width[0], level, index);
+    parts_of(&parts, s, level, index);
     ask_piece(s, at + n, n);
     k->sum_parts(piece, step, s->panels, &parts, s->rows, acc);
     return true;
@@ -260,7 +331,7 @@ static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
     int64_t rows = call_rows(c), panel0 = c->columns.first / PANEL, sums = acc_rows(c, lone);
     /* Few rows: the kernel adds up all subtrees while a panel goes by, one stream from memory. Leaf by leaf over some
      * panels, streams would end every few KiB: 10 to 24 % of a decode step. */
-    bool cut = c->matrix.tree && (rows > ROWS_DIRECT || c->matrix.tree->levels > LEAVES_LEVELS);
+    bool cut = c->matrix.tree && (rows > ROWS_DIRECT || is_rounded(c) || c->matrix.tree->levels > LEAVES_LEVELS);
     static const int many[ACT_COUNT] = {[ACT_F32] = TILE_PANELS, [ACT_BF16] = PAIR_PANELS, [ACT_INT8] = 1};
     int step = rows <= ROWS_DIRECT ? LINEAR_PANELS : many[c->matrix.act];
     Leaves leaves;
@@ -278,7 +349,7 @@ static void linear_rows(const Call *c, bool lone, int64_t first, int64_t last) {
                  .block = panels * sums * PANEL,
                  .x = c->in[0] + c->row0 * c->in_width[0],
                  .w = c->scratch,
-                 .level = c->scratch + c->matrix.blocking->floats * TILE_PANELS * PANEL};
+                 .level = c->scratch + piece_floats(c->matrix.blocking, c->graph)};
         float *acc = s.level + (c->matrix.tree ? c->matrix.tree->levels : 0) * s.block;
         leaves.sum_step = s.block;
         if (!cut) sum_leaves(&s, &leaves, acc);
@@ -338,7 +409,7 @@ static int64_t linear_scratch(const Program *p, const Node *n, const Blocking *b
     int64_t levels = sum ? sum->tree.levels : 0, blocks = sum ? sum->count : 1;
     int64_t few = ROWS_DIRECT * LINEAR_PANELS * PANEL, many = quad_rows(rows) * PAIR_PANELS * PANEL;
     if (quad_rows(rows) <= ROWS_DIRECT) many = few;
-    return blocking->floats * TILE_PANELS * PANEL + (levels + 1) * many + (blocks - 1) * few;
+    return piece_floats(blocking, &p->graph) + (levels + 1) * many + (blocks - 1) * few;
 }
 
 const OpRow linear_row = {

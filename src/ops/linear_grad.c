@@ -4,7 +4,7 @@
  *
  * Several linears of one x share a sum for dx: where devices share its leaves (heads, ffn, vocabulary) a leaf has the
  * columns of the first linear, then those of the second, then of the third, in one chain. dW and db add to states of
- * TYPE_SUM.
+ * TYPE_SUM. With activations in bf16 the operands of dx and dW are (products.h), and db is in f32 as ever.
  */
 #include <string.h>
 #include "../graph/gradient.h"
@@ -76,9 +76,12 @@ static int64_t linear_dx_op_scratch(const Program *p, const Node *n, const Block
 
 static void linear_dx_run(const Call *c, int64_t first, int64_t last) {
     BackPair pair[PRODUCT_PAIRS];
-    for (int p = 0; p < c->products.pairs; p++)
-        pair[p] = (BackPair){.dy = c->in[2 * p], .dy_stride = c->in_width[2 * p], .weight = c->products.weight[p],
+    for (int p = 0; p < c->products.pairs; p++) {
+        const Pair *pairs = c->products.acts[p];
+        pair[p] = (BackPair){.dy = c->in[2 * p], .pairs = pairs, .weight = c->products.weight[p],
+                             .dy_stride = pairs ? c->products.acts_step[p] : c->in_width[2 * p],
                              .leaf = c->products.leaf[p]};
+    }
     BackSum sum = {.pair = pair, .pairs = c->products.pairs, .level = c->products.tree ? c->products.tree->levels : 0};
     Range columns = dx_columns(c);
     int64_t blocks = dx_blocks(c);
@@ -122,6 +125,7 @@ const OpRow linear_dx_row = {
     .shape = linear_dx_shape, .units = linear_dx_units, .cost = linear_dx_cost,
     .run = linear_dx_run, .reference = linear_dx_reference, .scratch = linear_dx_op_scratch,
     .stablehlo = linear_dx_stablehlo,
+    .quantise = &quantise_row,
     .finish = all_reduce, .binds = BINDS_PRODUCTS, .whole = true, .by_subtrees = true, .none = NONE_SUM,
 };
 
@@ -180,6 +184,9 @@ static void linear_dw_run(const Call *c, int64_t first, int64_t last) {
     WeightGrad g = {.dy = c->in[0] + o, .x = c->in[1] + x, .dy_stride = c->in_width[0], .x_stride = c->in_width[1],
                     .outputs = c->in_width[0] - o, .inputs = held->columns.last - x,
                     .plan = &c->step->lanes[call_row_kind(c)]};
+    RowPairs pairs = {.row = call_row_kind(c) == LOGIT_ROWS ? c->step->logit_row : NULL, .slot = c->step->slot,
+                      .index = c->step->index};
+    if (c->states.act == ACT_BF16) g.pairs = &pairs;
     memcpy(g.slot, c->states.slot, sizeof g.slot);
     for (int64_t u = first, end; u < last; u = end) {
         end = (u / blocks + 1) * blocks < last ? (u / blocks + 1) * blocks : last;

@@ -13,6 +13,8 @@ typedef struct ProductsBinding {
     const Tree *tree;                   /* NULL: the sum is one leaf */
     const Range *leaf[PRODUCT_PAIRS];   /* [leaves]                  */
     int pairs;
+    const Pair *acts[PRODUCT_PAIRS];    /* the gradients in bf16, of all rows; NULL: they are taken in f32 */
+    int64_t acts_step[PRODUCT_PAIRS];   /* pairs from row to row                                           */
 } ProductsBinding;
 
 /* What of a matrix: so many panels, and columns of them. */
@@ -28,6 +30,7 @@ typedef struct StatesBinding {
     float *slot[LANE_SLOTS];
     int64_t floats;
     const Tree *tree; /* of a sum that devices share; else NULL */
+    ActType act;      /* in which form linear_dw takes its operands: f32 or bf16 */
 } StatesBinding;
 
 /* Letters of the sum that devices share in a linear_dx; "": none. */

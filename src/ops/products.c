@@ -24,20 +24,25 @@ static int64_t even_step(int64_t n, int64_t most, int64_t unit) {
  * wait, one for every level of the tree, stay where they are. */
 enum { DX_ROWS = 528, DX_WIDE = 36, DX_PANELS = 8, DX_SPAN = 192 };
 enum { DX_STEP = DX_SPAN + PANEL, DX_PIECE = (DX_SPAN + 1) * PANEL, DX_BLOCK = DX_ROWS * DX_WIDE * PANEL };
+/* Pairs of a panel's piece, an odd number of cache lines: each matrix may end with a column that has no other. */
+enum { DX_PAIRS = (DX_SPAN / 2 + 5) * PANEL };
+_Static_assert(DX_SPAN % 2 == 0 && DX_PAIRS / PANEL % 2 == 1, "spans end between pairs");
 enum { DX_MEET = 512 };
 
 typedef struct Back {
     const Kernels *kernels;
     const BackSum *sum;
     int64_t row, rows, i0, i1; /* of the block */
+    bool bf16;
     float *piece, *unpacked, *dy, *acc; /* scratch; acc: a block for every level */
+    Pair *paired;              /* scratch: the piece in bf16 */
     SumParts parts;            /* of the span ... */
-    const BackPair *pair[PARTS_MOST]; /* ... and where each is from: columns from first[] on */
-    int64_t first[PARTS_MOST], taken;
+    const BackPair *pair[PARTS_MOST]; /* ... and where each is from: columns first[] to last[] */
+    int64_t first[PARTS_MOST], last[PARTS_MOST], taken;
 } Back;
 
 int64_t products_dx_scratch(int levels) {
-    return DX_PANELS * (DX_PIECE + PANEL * PANEL) + DX_ROWS * DX_STEP + (levels + 1) * DX_BLOCK;
+    return DX_PANELS * (DX_PIECE + DX_PAIRS + PANEL * PANEL) + DX_ROWS * DX_STEP + (levels + 1) * DX_BLOCK;
 }
 
 static Range leaf_of(const BackPair *pair, int64_t leaf) {
@@ -58,9 +63,13 @@ static int64_t columns_of(const Back *b, int level, int64_t index) {
 /* Puts columns [first, last) of a pair into the span. */
 static void take_columns(Back *b, const BackPair *pair, int64_t first, int64_t last, bool begins) {
     int part = b->parts.count++;
-    const float *dy = pair->dy + b->row * pair->dy_stride + first;
+    int64_t row = b->row * pair->dy_stride;
+    const float *dy = b->bf16 ? NULL : pair->dy + row + first;
     b->parts.part[part] = (SumPart){.x = dy, .x_stride = pair->dy_stride, .count = last - first, .begins = begins};
-    if (pair->dy_stride % DX_MEET == 0) {
+    if (b->bf16) {
+        b->parts.part[part].x = pair->pairs + row + first / 2;
+        b->parts.part[part].count = (last - first + 1) / 2;
+    } else if (pair->dy_stride % DX_MEET == 0) {
         float *to = b->dy + b->taken;
         b->kernels->copy(dy, pair->dy_stride, b->rows, last - first, to, DX_STEP);
         b->parts.part[part].x = to;
@@ -68,7 +77,8 @@ static void take_columns(Back *b, const BackPair *pair, int64_t first, int64_t l
     }
     b->pair[part] = pair;
     b->first[part] = first;
-    b->taken += last - first;
+    b->last[part] = last;
+    b->taken += last - first + (b->bf16 && (last - first) % 2); /* so that a span ends after a pair */
 }
 
 /* Puts a subtree into the span; false if it is empty. */
@@ -113,11 +123,27 @@ static void turn_span(const Back *b, int64_t i, int64_t i1, int64_t next) {
     float *to = b->piece;
     for (int n = 0; n < b->parts.count; n++) {
         const PackedWeight *w = b->pair[n]->weight;
-        int64_t o = b->first[n], last = o + b->parts.part[n].count;
+        int64_t o = b->first[n], last = b->last[n];
         for (int64_t end; o < last; to += (end - o) * PANEL, o = end) {
             end = least(last, (o / PANEL + 1) * PANEL);
             turn_panel(b, w, o, end, i, i1, to);
             if (i1 < next) ask_panel(w, o, i1, next);
+        }
+    }
+}
+
+/* Panels of the turned piece in bf16: a part's last column may have no other beside it. */
+static void pair_span(const Back *b, int panels) {
+    for (int p = 0; p < panels; p++) {
+        const float *from = b->piece + p * DX_PIECE;
+        Pair *to = b->paired + p * DX_PAIRS;
+        for (int n = 0; n < b->parts.count; n++) {
+            int64_t columns = b->last[n] - b->first[n], both = columns / 2;
+            b->kernels->pair_up(from, from + PANEL, 2 * PANEL, both, PANEL, to, PANEL, 0);
+            if (columns % 2)
+                b->kernels->pair_up(from + 2 * both * PANEL, NULL, 0, 1, PANEL, to + both * PANEL, PANEL, 0);
+            from += columns * PANEL;
+            to += (columns + 1) / 2 * PANEL;
         }
     }
 }
@@ -130,8 +156,14 @@ static void sum_span(Back *b, int top, int joins) {
         end = least(b->i1, i + DX_PANELS * PANEL);
         next = least(b->i1, end + DX_PANELS * PANEL);
         turn_span(b, i, end, next);
-        b->kernels->sum_parts(b->piece, DX_PIECE, (int)(up16(end - i) / PANEL), &b->parts, b->rows,
-                              b->acc + top * DX_BLOCK + (i - b->i0) * b->rows);
+        int panels = (int)(up16(end - i) / PANEL);
+        float *acc = b->acc + top * DX_BLOCK + (i - b->i0) * b->rows;
+        if (b->bf16) {
+            pair_span(b, panels);
+            b->kernels->sum_pair_parts(b->paired, DX_PAIRS, panels, &b->parts, b->rows, acc);
+        } else {
+            b->kernels->sum_parts(b->piece, DX_PIECE, panels, &b->parts, b->rows, acc);
+        }
     }
     b->parts.count = 0;
     b->taken = 0;
@@ -182,12 +214,13 @@ static void store_block(const Back *b, float *y, int64_t stride) {
 
 void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row1, int64_t i0, int64_t i1, float *y,
                  int64_t y_stride, float *scratch) {
-    Back b = {.kernels = k, .sum = sum, .piece = scratch};
+    Back b = {.kernels = k, .sum = sum, .bf16 = sum->pair[0].pairs != NULL, .piece = scratch};
     int64_t rows = even_step(row1 - row0, DX_ROWS, 1), wide = even_step(i1 - i0, DX_WIDE * PANEL, PANEL);
     bool some = columns_of(&b, sum->level, sum->index) > 0;
     b.unpacked = b.piece + DX_PANELS * DX_PIECE;
     b.dy = b.unpacked + DX_PANELS * PANEL * PANEL;
     b.acc = b.dy + DX_ROWS * DX_STEP;
+    b.paired = (Pair *)(void *)(b.acc + (sum->level + 1) * DX_BLOCK);
     if (i1 % PANEL) memset(b.piece, 0, DX_PANELS * DX_PIECE * sizeof *b.piece); /* lanes past the last column */
     for (b.row = row0; b.row < row1; b.row += b.rows) {
         b.rows = least(row1 - b.row, rows);
@@ -214,11 +247,40 @@ static int lowest(const LanePlan *plan) {
 
 /* ---- dW ---------------------------------------------------------------------------------------------------------- */
 
-/* Rows go by in spans, of which dy and x are copied once for all of a block of G. A few columns of x, in the level 2
+/* Rows, or pairs of them, go by in spans, of which dy and x are copied once for all of a block of G. A few columns of x, in the level 2
  * cache, meet two panels of dy at a time, in level 1. These columns are an odd number of cache lines, so that those of
  * one do not meet in a few sets of level 1, and whole tiles of 12 or 6. */
 enum { DW_PANELS = 48, DW_COLUMNS = 144, DW_GROUPS = 4, DW_SPAN = 192 };
 enum { DW_STEP = (DW_SPAN + 1) * PANEL, DW_BLOCK = DW_PANELS * DW_GROUPS * DW_COLUMNS * PANEL };
+
+/* ---- Pairs of rows ------------------------------------------------------------------------------------------------ */
+
+/* `pairs` pairs of rows from `row` on, of each both, or of one pair one alone. */
+typedef struct PairRun { int64_t row, pairs; bool even, odd; } PairRun;
+
+/* At most `most` pairs of rows [first, last) as runs; returns where they end. */
+static int64_t pair_runs(const RowPairs *p, int64_t first, int64_t last, int64_t most, PairRun *run, int *runs,
+                         int64_t *pairs) {
+    int64_t t = first;
+    for (*runs = 0, *pairs = 0; t < last && *pairs < most; ++*pairs) {
+        bool odd = pairs_odd(p, t), both = !odd && t + 1 < last && pairs_joined(p, t);
+        PairRun *before = *runs ? &run[*runs - 1] : NULL;
+        if (both && before && before->even && before->odd) before->pairs++;
+        else run[(*runs)++] = (PairRun){t, 1, !odd, odd || both};
+        t += 1 + both;
+    }
+    return t;
+}
+
+static void pair_copy(const Kernels *k, const PairRun *run, int runs, const float *from, int64_t stride, int64_t columns,
+                      Pair *to, int64_t to_step, int64_t panel_step) {
+    for (int i = 0; i < runs; to += run[i++].pairs * to_step) {
+        const float *row = from + run[i].row * stride;
+        bool both = run[i].even && run[i].odd;
+        k->pair_up(run[i].even ? row : NULL, both ? row + stride : run[i].odd ? row : NULL, 2 * stride, run[i].pairs,
+                   columns, to, to_step, panel_step);
+    }
+}
 
 /* A block of a slot, panels `step` floats apart. */
 typedef struct Sums { float *acc; int64_t step; } Sums;
@@ -248,6 +310,23 @@ static void sum_rows(const Grad *b, int64_t first, int64_t last, const Sums *s) 
     }
 }
 
+/* Adds rows from `first` on, as many as make `pairs` pairs, to sums; returns where they end. */
+static int64_t sum_row_pairs(const Grad *b, int64_t first, int64_t last, int64_t pairs, const Sums *s) {
+    const WeightGrad *g = b->g;
+    int64_t o = b->panel * PANEL, outputs = least(b->panels * PANEL, g->outputs - o);
+    PairRun run[DW_SPAN];
+    int runs = 0;
+    first = pair_runs(g->pairs, first, last, pairs, run, &runs, &pairs);
+    Pair *dy = (Pair *)(void *)b->dy, *x = (Pair *)(void *)b->x;
+    pair_copy(b->kernels, run, runs, g->dy + o, g->dy_stride, outputs, dy, PANEL, DW_STEP);
+    for (int64_t i = 0, n; i < b->columns; i += n) {
+        n = least(b->columns - i, DW_COLUMNS);
+        pair_copy(b->kernels, run, runs, g->x + b->i + i, g->x_stride, n, x, DW_COLUMNS, PANEL);
+        b->kernels->outer_pairs(dy, DW_STEP, b->panels, pairs, x, DW_COLUMNS, n, s->acc + i * PANEL, s->step);
+    }
+    return first;
+}
+
 static void each_panel(const Grad *b, const Sums *to, const Sums *from) {
     for (int p = 0; p < b->panels; p++) {
         float *acc = to->acc + p * to->step;
@@ -259,9 +338,12 @@ static void each_panel(const Grad *b, const Sums *to, const Sums *from) {
 
 static void sum_run(const Grad *b, const LaneRun *run) {
     const Sums *top = &b->slot[run->slot];
-    int64_t step = even_step(run->last - run->first, DW_SPAN, 1);
+    int64_t rows = run->last - run->first, step = even_step(b->g->pairs ? (rows + 1) / 2 : rows, DW_SPAN, 1);
     if (run->fresh) each_panel(b, top, NULL);
-    for (int64_t t = run->first; t < run->last; t += step) sum_rows(b, t, least(run->last, t + step), top);
+    for (int64_t t = run->first; t < run->last;) {
+        if (b->g->pairs) t = sum_row_pairs(b, t, run->last, step, top);
+        else sum_rows(b, t, least(run->last, t + step), top), t += step;
+    }
     for (int n = 0; n < run->adds; n++, top--)
         for (int p = 0; p < b->panels; p++) {
             float *left = top[-1].acc + p * top[-1].step;

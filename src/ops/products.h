@@ -7,13 +7,20 @@
 #include "lanes.h"
 #include "linear.h"
 
+/* Operands in bf16. Numbers of dy, of x and of W are each the nearest bf16 then, and a chain goes by pairs of the letter
+ * that is summed up: fma_flushed (kernels.h) of the odd number, then of the even one, as vdpbf16ps has it; a number that
+ * is missing is 0 on both sides. Leaves are joined in f32. Pairs of o are 2j and 2j + 1, so leaves begin at even columns,
+ * and end at such or at the last. Pairs of rows are 2j and 2j + 1 of a sequence, wherever these lie: RowPairs. */
+
 /* dy [rows][o], `dy_stride` floats from row to row, and its weight [o][i]. leaf[l]: the columns o, maybe none, that go
- * to leaf l of a tree (graph/tree.h); NULL: all go to the one leaf of a tree without levels. */
+ * to leaf l of a tree (graph/tree.h); NULL: all go to the one leaf of a tree without levels. pairs: dy in bf16 instead,
+ * `dy_stride` pairs from row to row. */
 typedef struct BackPair {
     const float *dy;
     int64_t dy_stride;
     const PackedWeight *weight;
     const Range *leaf;
+    const Pair *pairs;
 } BackPair;
 
 /* y[t][i] = sum over pairs and o of dy[t][o] W[o][i]: the sum of a subtree, 2^level leaves from index << level on. A
@@ -33,6 +40,18 @@ void products_dx(const Kernels *k, const BackSum *sum, int64_t row0, int64_t row
                  int64_t y_stride, float *scratch);
 int64_t products_dx_scratch(int levels);
 
+/* Which rows of a list are pairs. Row r of it is row row[r] (NULL: r) of the step, the index[]-th of its sequence in
+ * slot[]. A run of rows does not end within a pair. */
+typedef struct RowPairs {
+    const int32_t *row, *slot;
+    const int64_t *index;
+} RowPairs;
+static inline bool pairs_joined(const RowPairs *p, int64_t r) { /* rows r and r + 1 */
+    int64_t a = p->row ? p->row[r] : r, b = p->row ? p->row[r + 1] : r + 1;
+    return p->index[a] % 2 == 0 && p->index[b] == p->index[a] + 1 && p->slot[a] == p->slot[b];
+}
+static inline bool pairs_odd(const RowPairs *p, int64_t r) { return p->index[p->row ? p->row[r] : r] % 2 != 0; }
+
 /* G[o][i] = sum over rows of dy[t][o] x[t][i], in panels of 16 o as PACKED_F32 has them: [panel][i][16], lanes past
  * `outputs` 0. Rows are summed as plan says (ops/lanes.h), onto slots that hold a whole G each: what is held and not
  * changed is not read, and only what is kept and changed is written. */
@@ -40,6 +59,7 @@ typedef struct WeightGrad {
     const float *dy, *x; /* [row][outputs], [row][inputs], strides in floats */
     int64_t dy_stride, x_stride, outputs, inputs;
     const LanePlan *plan;
+    const RowPairs *pairs; /* NULL: operands in f32 */
     float *slot[LANE_SLOTS];
 } WeightGrad;
 

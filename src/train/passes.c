@@ -4,6 +4,7 @@
 #include <string.h>
 #include "../ops/lanes.h"
 #include "../ops/loss.h"
+#include "../ops/products.h"
 #include "passes.h"
 #include "train_orders.h"
 
@@ -197,15 +198,22 @@ bool stages_run(Trainer *t, Stage first, Stage last, Err *err) {
 /* The logit rows of a pass that go through the head together: as many of each side, [at, end) of the pass's. */
 typedef struct Piece { int64_t at[MAX_DEVICES], end[MAX_DEVICES]; bool more; } Piece;
 
+/* Whether logit rows l - 1 and l of the pass are a pair (ops/products.h), which a sum over rows takes at once. */
+static bool is_in_pair(Trainer *t, int64_t l) {
+    const StepRows *s = t->backend->rows(t->state);
+    return pairs_joined(&(RowPairs){.row = t->logit_row, .slot = s->slot, .index = s->index}, l - 1);
+}
+
+/* The piece that follows; number 0: the first. */
 static void piece_fill(Trainer *t, const Pass *p, int64_t number, Piece *piece) {
     StepRows *s = t->backend->rows(t->state);
     s->logit_rows = 0;
     piece->more = false;
     for (int64_t g = 0; g < sides_of(t); g++) {
-        int64_t last = t->logit_begins[p->first[g + 1]], at = t->logit_begins[p->first[g]] + number * t->head_rows;
-        if (at > last) at = last;
+        int64_t last = t->logit_begins[p->first[g + 1]], at = number ? piece->end[g] : t->logit_begins[p->first[g]];
         piece->at[g] = at;
         piece->end[g] = at + t->head_rows < last ? at + t->head_rows : last;
+        if (!t->backend->uniform && piece->end[g] < last && t->head_rows > 1) piece->end[g] -= is_in_pair(t, piece->end[g]);
         piece->more |= piece->end[g] < last;
         size_t n = (size_t)(piece->end[g] - at);
         memcpy(s->logit_row + s->logit_rows, t->logit_row + at, n * sizeof *s->logit_row);

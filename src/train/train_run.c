@@ -216,6 +216,11 @@ static bool open_trainer(TrainRun *run, Err *err) {
     if (!begin(run, &t.adapter, err) || !(run->trainer = trainer_open(run->job.source, &t, err))) return false;
     count_parameters(run);
     json_t *numbers = train_options_json(o, run->length.steps, counts->rows, counts->tokens, counts->labels, err);
+    const char *act = run->job.engine.act;
+    if (numbers && act && strcmp(act, act_names[ACT_F32]) && json_object_set_new(numbers, "act", json_string(act)) != 0) {
+        json_decref(numbers);
+        return err_as(err, QM_MEMORY, "out of memory: options");
+    }
     return numbers && train_files_open(&run->files, o, run->trainer, run->job.source, run->job.tokenizer_source,
                                        t.adapter, numbers, err) &&
            name_classes(run, err);

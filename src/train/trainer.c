@@ -36,9 +36,8 @@ bool trainer_allows(const TrainerOptions *o, Err *err) {
     if (backend->uniform && transport_ranks() > 1)
         return err_as(err, QM_USAGE, "train: on PJRT devices it runs in one process, got %d", transport_ranks());
     if (!engine_options_known(&o->engine, backend->uniform ? ON_PJRT : ON_CPU, backend->name, err)) return false;
-    if (o->engine.act && strcmp(o->engine.act, "f32") && (!backend->uniform || strcmp(o->engine.act, "bf16")))
-        return err_as(err, QM_USAGE, "activations: training computes in f32%s, got '%.20s'",
-                      backend->uniform ? " or bf16" : "", o->engine.act);
+    if (o->engine.act && strcmp(o->engine.act, "f32") && strcmp(o->engine.act, "bf16"))
+        return err_as(err, QM_USAGE, "activations: training computes in f32 or bf16, got '%.20s'", o->engine.act);
     if (o->seq_len < 2 || o->seq_len > MAX_ROWS)
         return err_as(err, QM_USAGE, "sequence length: expected 2 to %d tokens, got %lld", MAX_ROWS,
                       (long long)o->seq_len);
@@ -163,7 +162,8 @@ static bool trainer_start(Trainer *t, const TrainerOptions *o, Err *err) {
     bool bf16 = o->engine.act && !strcmp(o->engine.act, act_names[ACT_BF16]);
     BackendOptions b = {.threads = (int)o->engine.threads, .slots = t->slots, .context = t->context,
                         .rows = t->rows, .logit_rows = t->head_rows * sides,
-                        .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = bf16 ? ACT_BF16 : ACT_F32, .isa = o->engine.isa,
+                        .sum_slots = LANE_SLOTS, .cache = CACHE_F32, .act = bf16 ? ACT_BF16 : ACT_F32,
+                        .act_given = o->engine.act != NULL, .isa = o->engine.isa,
                         .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1,
                         .plugin = o->engine.plugin, .program_cache = o->engine.program_cache};
     if (!lists_new(t, err)) return false;
