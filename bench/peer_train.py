@@ -1,6 +1,6 @@
 """A training step of torch with transformers (and PEFT) at a shape with random f32 weights: forward, backward, AdamW; one
 line a step after the first: tokens per second, and at the end peak memory.
-Usage: peer_train.py CONFIG.json BATCH SEQ STEPS LORA_RANK THREADS"""
+Usage: peer_train.py CONFIG.json BATCH SEQ STEPS LORA_RANK THREADS [f32|bf16]     (bf16: under autocast)"""
 import json
 import resource
 import sys
@@ -26,7 +26,9 @@ ids = torch.randint(0, settings["vocab_size"], (batch, seq))
 for step in range(steps + 1):
     start = time.perf_counter()
     optimizer.zero_grad(set_to_none=True)
-    model(input_ids=ids, labels=ids).loss.backward()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=sys.argv[7:] == ["bf16"]):
+        loss = model(input_ids=ids, labels=ids).loss
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(trained, 1.0)
     optimizer.step()
     if step:
