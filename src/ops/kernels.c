@@ -141,22 +141,6 @@ static void tile(const float *w, int64_t step, int panels, int64_t count, const 
 
 /* ---- Linear with activations in bf16 ---------------------------------------------------------------------------- */
 
-static float flushed(float f) { return fabsf(f) < FLT_MIN ? copysignf(0, f) : f; }
-
-float fma_flushed(float a, float b, float c) {
-    a = flushed(a), b = flushed(b), c = flushed(c);
-    float r = fmaf(a, b, c);
-    if (!(fabsf(r) <= FLT_MIN)) return r;
-    if (fabsf(r) < FLT_MIN) return copysignf(0, r);
-    /* Rounded up to 2^-126 as a multiple of 2^-149: with 24 bits it rounds so only from 2^-126 - 2^-151 on. Below,
-     * sum + rest is a * b + c exactly (Knuth's two-sum; the product is exact in double). */
-    const double edge = 0x1p-126 - 0x1p-151;
-    double product = (double)a * (double)b, sum = product + (double)c, part = sum - product;
-    double rest = (product - (sum - part)) + ((double)c - part);
-    bool tiny = fabs(sum) < edge || (fabs(sum) == edge && rest * sum < 0);
-    return tiny ? copysignf(0, r) : r;
-}
-
 static void round_pairs(const float *x, int64_t n, Pair *out) {
     for (int64_t i = 0; i < n; i += 2)
         out[i / 2] = f32_to_bf16(x[i]) | (Pair)(i + 1 < n ? f32_to_bf16(x[i + 1]) : 0) << 16;

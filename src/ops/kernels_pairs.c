@@ -1,6 +1,24 @@
 /* kernels_pairs.c: the products of training in bf16, in plain C: the truth the tuned ones are compared with, bit for bit,
  * in the order of the table in kernels.h. */
+#include <float.h>
+#include <math.h>
 #include "kernels_grad.h"
+
+static float flushed(float f) { return fabsf(f) < FLT_MIN ? copysignf(0, f) : f; }
+
+float fma_flushed(float a, float b, float c) {
+    a = flushed(a), b = flushed(b), c = flushed(c);
+    float r = fmaf(a, b, c);
+    if (!(fabsf(r) <= FLT_MIN)) return r;
+    if (fabsf(r) < FLT_MIN) return copysignf(0, r);
+    /* Rounded up to 2^-126 as a multiple of 2^-149: with 24 bits it rounds so only from 2^-126 - 2^-151 on. Below,
+     * sum + rest is a * b + c exactly (Knuth's two-sum; the product is exact in double). */
+    const double edge = 0x1p-126 - 0x1p-151;
+    double product = (double)a * (double)b, sum = product + (double)c, part = sum - product;
+    double rest = (product - (sum - part)) + ((double)c - part);
+    bool tiny = fabs(sum) < edge || (fabs(sum) == edge && rest * sum < 0);
+    return tiny ? copysignf(0, r) : r;
+}
 
 static Pair pair_of(const float *even, const float *odd, int64_t i) {
     return (even ? f32_to_bf16(even[i]) : 0u) | (Pair)(odd ? f32_to_bf16(odd[i]) : 0u) << 16;
