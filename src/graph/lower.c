@@ -66,15 +66,21 @@ const char *lower_type(Lower *l, const char *type, int rank, ...) {
 
 void lower_line(Lower *l, const char *format, ...) {
     char line[2048];
-    va_list args;
+    va_list args, again;
     va_start(args, format);
+    va_copy(again, args);
     int n = vsnprintf(line, sizeof line, format, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= sizeof line - 1) {
-        err_as(&l->err, QM_INTERNAL, "lowering: a line of text is too long");
-        return;
+    const char *text = line;
+    if (n >= (int)sizeof line) { /* a list of many operands */
+        char *room = word_room(l, (size_t)n + 1);
+        if (room) vsnprintf(room, (size_t)n + 1, format, again);
+        text = room;
     }
-    text_add(&l->body, line, (size_t)n);
+    va_end(again);
+    if (n < 0) err_as(&l->err, QM_INTERNAL, "lowering: a line of text cannot be formed");
+    if (n < 0 || !text) return;
+    text_add(&l->body, text, (size_t)n);
     text_add(&l->body, "\n", 1);
 }
 
