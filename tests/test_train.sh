@@ -205,6 +205,15 @@ for layout in "1 --mesh 1x1" "2 --mesh dp2,tp2 --micro-batch 1"; do
         --max-steps 3 ${layout#* }
 done
 check "an adapter of a base in 4 bits, in bf16: the same bytes on another mesh" 'is 0' 'same_as quant1 quant2 adapter_model.safetensors'
+train four --lora-r 4 --max-steps 3 --weights 4bit --mesh 1x1
+train four2 --lora-r 4 --max-steps 3 --weights 4bit --mesh 2x3
+train four3 --lora-r 4 --max-steps 3
+check "--weights 4bit: an adapter of a base quantised at load, its own numbers on any mesh" 'same_as four four2 adapter_model.safetensors' '! cmp -s "$work/four/adapter_model.safetensors" "$work/four3/adapter_model.safetensors"'
+for bad in "--lora-r 4 --weights 5bit:expected file, bf16, 8bit or 4bit" "--weights 4bit:expected an adapter"; do
+    # shellcheck disable=SC2086 # words
+    run train -m "$model" $options -o "$work/five" ${bad%%:*}
+    check "refused: ${bad%%:*}" 'is 2' "err '${bad#*:}'" '! err "step 1"'
+done
 train lora4 --lora-r 4 --lora-targets nothing
 check "a target that is none is an error" 'is 2' 'err "no linear called nothing"'
 train lora5 --lora-r 4 --modules-to-save lm_head,nothing

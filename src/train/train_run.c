@@ -208,6 +208,12 @@ static bool name_classes(TrainRun *run, Err *err) {
     return true;
 }
 
+/* A flag of the engine that decides numbers, among those that a checkpoint keeps; not where it is the default. */
+static bool number_add(json_t *numbers, const char *name, const char *value, const char *usual, Err *err) {
+    return !value || !strcmp(value, usual) || json_object_set_new(numbers, name, json_string(value)) == 0 ||
+           err_as(err, QM_MEMORY, "out of memory: options");
+}
+
 static bool open_trainer(TrainRun *run, Err *err) {
     const TrainOptions *o = options_of(run);
     const TrainCounts *counts = train_counts(run->data);
@@ -216,10 +222,11 @@ static bool open_trainer(TrainRun *run, Err *err) {
     if (!begin(run, &t.adapter, err) || !(run->trainer = trainer_open(run->job.source, &t, err))) return false;
     count_parameters(run);
     json_t *numbers = train_options_json(o, run->length.steps, counts->rows, counts->tokens, counts->labels, err);
-    const char *act = run->job.engine.act;
-    if (numbers && act && strcmp(act, act_names[ACT_F32]) && json_object_set_new(numbers, "act", json_string(act)) != 0) {
+    const QmEngineOptions *e = &run->job.engine;
+    if (numbers && (!number_add(numbers, "act", e->act, act_names[ACT_F32], err) ||
+                    !number_add(numbers, "weights", e->weights, "file", err))) {
         json_decref(numbers);
-        return err_as(err, QM_MEMORY, "out of memory: options");
+        return false;
     }
     return numbers && train_files_open(&run->files, o, run->trainer, run->job.source, run->job.tokenizer_source,
                                        t.adapter, numbers, err) &&

@@ -5,6 +5,7 @@
 #include "../base/engine_options.h"
 #include "../base/transport.h"
 #include "../cpu/cpu_engine.h"
+#include "../cpu/packed_file.h"
 #include "../infer/lead.h"
 #include "../io/source.h"
 #include "../pjrt/pjrt.h"
@@ -111,12 +112,24 @@ static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
     return true;
 }
 
+/* Only a base that is not trained can have other weights than its file's. */
+static bool weights_allowed(const TrainerOptions *o, Err *err) {
+    const char *type = o->engine.weights;
+    if (!type || !strcmp(type, "file") || (o->adapter && !o->engine.backend) ||
+        (o->adapter && !strcmp(o->engine.backend, "cpu")))
+        return true;
+    return err_as(err, QM_USAGE, o->adapter ? "weights: on PJRT devices --act says the type of a base, got '%.20s'"
+                                            : "weights: what is trained is in f32: expected an adapter (--lora-r), or "
+                                              "file, got '%.20s'", type);
+}
+
 static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, Err *err) {
     Mesh mesh;
     bool missing;
     TrainGraphOptions graph = {.optimizer = o->optimizer, .moments_8bit = o->moments_8bit, .average = o->ema,
                                .recompute = o->recompute, .embed_parts = t->backend->uniform};
-    if (!mesh_parse(&mesh, o->engine.mesh, err) || !config_load(&t->config, source, err) ||
+    if (!weights_allowed(o, err) || !mesh_parse(&mesh, o->engine.mesh, err) ||
+        !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
                         !adapters_configure(t->adapters, &t->config, err))) ||
         !task_head_configure(&t->config, o->task, o->task == TASK_QA ? 2 : o->labels, &missing, err) ||
@@ -166,7 +179,7 @@ static bool trainer_start(Trainer *t, const TrainerOptions *o, Err *err) {
                         .act_given = o->engine.act != NULL, .isa = o->engine.isa,
                         .pin = o->engine.pin, .phases = o->engine.phases, .candidates = -1,
                         .plugin = o->engine.plugin, .program_cache = o->engine.program_cache};
-    if (!lists_new(t, err)) return false;
+    if (!lists_new(t, err) || !weights_option(o->engine.weights, &b.quantise, err)) return false;
     t->state = t->backend->open(&t->program, t->weights, &b, err);
     if (!t->state || !tensors_list(t, err)) return false;
     info_fill(t);
