@@ -178,7 +178,7 @@ check "no room for a checkpoint: an error that says so, and nothing half" 'is 1'
 # ---- A task ----------------------------------------------------------------------------------------------------------
 sed -i 's/"max_position_embeddings": *[0-9]*/"max_position_embeddings": 8192/' "$model/config.json"
 train task --max-steps 2 --eval gsm8k --limit 2 --task-data tests/data/gsm8k
-check "--eval gsm8k: a score at each evaluation, in the log" 'is 0' 'err "% right"' 'grep -q "\"gsm8k\":0.[05]" "$work/task.jsonl"' '[ ! -e "$work/task/scored" ]'
+check "--eval gsm8k: a score at each evaluation, in the log" 'is 0' '! out nan' 'err "% right"' 'grep -q "\"gsm8k\":0.[05]" "$work/task.jsonl"' '[ ! -e "$work/task/scored" ]'
 run train -m "$model" --data "$data" -o "$work/none" --eval gsm8k --task-data "$work/nowhere"
 check "a task without data is an error before the first step" 'is 1' 'err "test.jsonl"' '[ ! -e "$work/none" ]'
 run train -m "$model" --data "$data" -o "$data" --max-steps 1

@@ -200,9 +200,9 @@ static void print_outcome(const TrainCommand *c, const TrainOutcome *r, const Tr
            (long long)r->state.tokens);
     if (r->state.skipped) printf(", %lld updates skipped", (long long)r->state.skipped);
     if (s->busy > 0) printf("; %.1f tokens/s", (double)s->all_tokens / s->busy);
-    if (isfinite(r->state.eval_loss) && r->state.evaluated >= 0)
-        printf("; evaluation loss %.6f", r->state.eval_loss);
-    if (r->state.evaluated >= 0 && !strcmp(c->o.task, "clm")) printf(", perplexity %.6g", exp(r->state.eval_loss));
+    bool evaluated = r->state.evaluated >= 0 && !isnan(r->state.eval_loss); /* there is data for it, not a task alone */
+    if (evaluated) printf("; evaluation loss %.6f", r->state.eval_loss);
+    if (evaluated && !strcmp(c->o.task, "clm")) printf(", perplexity %.6g", exp(r->state.eval_loss));
     if (r->state.best_step) printf("; best %.6f at step %lld", r->state.best_loss, (long long)r->state.best_step);
     printf("\n%s is in %s\n", train_options_lora(&c->o) ? "the adapter" : "the model", c->o.out);
 }
