@@ -143,19 +143,24 @@ static json_t *config_of(const char *path) {
     return root;
 }
 
+/* What `from` names and what is written of it to `out` give the same logits. */
+static void written_again(const char *what, const char *from, const char *out) {
+    Opened o;
+    Err err = {0};
+    open_with(&o, MODEL, from);
+    if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
+    opened_free(&o);
+    QmEngineOptions a = options_of(MODEL, from), b = options_of(MODEL, out);
+    logits_of(&a, first);
+    logits_of(&b, second);
+    same(what, first, second);
+}
+
 static void written_is_read(void **state) {
     (void)state;
     for (int i = 1; i < 5; i++) {
-        Opened o;
-        Err err = {0};
         const char *out = in_folder("written");
-        open_with(&o, MODEL, adapter(i));
-        if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
-        opened_free(&o);
-        QmEngineOptions a = options_of(MODEL, adapter(i)), b = options_of(MODEL, out);
-        logits_of(&a, first);
-        logits_of(&b, second);
-        same(cases[i].folder, first, second);
+        written_again(cases[i].folder, adapter(i), out);
         json_t *root = config_of(out);
         assert_string_equal(json_string_value(json_object_get(root, "peft_type")), "LORA");
         assert_string_equal(json_string_value(json_object_get(root, "task_type")), "CAUSAL_LM");
@@ -172,18 +177,7 @@ static void written_is_read(void **state) {
     Maker maker;
     maker_ranks(&maker);
     snprintf(two, sizeof two, "%s\n%s:3", made(&maker, "ranks", config_with(RANKS)), adapter(5));
-    for (int i = 0; i < 2; i++) {
-        Opened o;
-        Err err = {0};
-        const char *from = i ? two : in_folder("ranks"), *out = in_folder("joined");
-        open_with(&o, MODEL, from);
-        if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
-        opened_free(&o);
-        QmEngineOptions a = options_of(MODEL, from), b = options_of(MODEL, out);
-        logits_of(&a, first);
-        logits_of(&b, second);
-        same("as one", first, second);
-    }
+    for (int i = 0; i < 2; i++) written_again("as one", i ? two : in_folder("ranks"), in_folder("joined"));
 }
 
 /* Names as PEFT gives them, whatever class the model is. */
@@ -218,17 +212,7 @@ static void names_of_files(void **state) {
     made(&maker, "biases", config_with(BIASES));
     maker_head(&maker);
     made(&maker, "head", config_with(HEAD));
-    for (int i = 0; i < 2; i++) {
-        Err err = {0};
-        const char *from = in_folder(more[i]), *out = in_folder("rewritten");
-        open_with(&o, MODEL, from);
-        if (!adapter_save(o.adapters, &o.config, out, DTYPE_F32, NULL, NULL, &err)) fail_msg("%s", err.text);
-        opened_free(&o);
-        QmEngineOptions a = options_of(MODEL, from), b = options_of(MODEL, out);
-        logits_of(&a, first);
-        logits_of(&b, second);
-        same(more[i], first, second);
-    }
+    for (int i = 0; i < 2; i++) written_again(more[i], in_folder(more[i]), in_folder("rewritten"));
 }
 
 static bool read_ones(void *owner, const char *name, float *out, Err *err) {

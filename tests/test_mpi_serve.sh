@@ -31,11 +31,10 @@ asks() { # TOKENS FILE: of the server whose log is $work/err
     port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$work/err")
     python3 "$work/ask.py" "$port" "$1" >"$2" 2>"$2.err"
 }
-ready() { for _ in $(seq 300); do if grep -q ' ready: ' "$work/err"; then break; else sleep 0.05; fi; done; }
 # shellcheck disable=SC2086 # words
 "$QWENMESH" $served >"$work/out" 2>"$work/err" </dev/null &
 pid=$!
-ready
+until_ready "$work/err"
 asks 24 "$work/one"
 kill -TERM "$pid"
 wait "$pid"
@@ -43,7 +42,7 @@ begin() { # RANKS MESH
     : >"$work/err"
     # shellcheck disable=SC2086 # words
     behind "$1" $served --mesh "$2"
-    ready
+    until_ready "$work/err"
     running=$(alive)
 }
 begin 3 2x4

@@ -150,11 +150,7 @@ PY
     asked() { # asked OPTIONS...: what a server says to three requests at once, and a vector
         "$QWENMESH" serve -m "$work/ml" --port 0 --embeddings --lora one=$lora/adapter-lora-10 --lora two=$lora/adapter-rslora-0 "$@" 2>"$work/err" &
         server=$!
-        for _ in $(seq 600); do
-            grep -q ' ready: ' "$work/err" && break
-            kill -0 "$server" 2>/dev/null || break
-            sleep 0.1
-        done
+        until_ready "$work/err" "$server"
         python3 - "$(grep -om1 'http://[0-9.:]*' "$work/err")" <<'PY'
 import json, sys, threading, urllib.request
 def ask(path, body, put):

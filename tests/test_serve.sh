@@ -13,11 +13,7 @@ start() {
     : >"$log"
     "$QWENMESH" serve -m "$model" -t 1 --port 0 "$@" 2>"$log" &
     pid=$!
-    for _ in $(seq 300); do
-        grep -q ' ready: ' "$log" && break
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.05
-    done
+    until_ready "$log" "$pid"
     port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$log")
 }
 # stop: SIGTERM, and its exit status in $status.
@@ -62,7 +58,7 @@ check "its number is gone" '[ ! -e "$work/pid" ]'
 
 (ulimit -n 90 && exec "$QWENMESH" serve -m "$model" -t 1 --port 0 2>"$work/log") &
 pid=$!
-for _ in $(seq 300); do grep -q ' ready: ' "$work/log" 2>/dev/null && break; sleep 0.05; done
+until_ready "$work/log" "$pid"
 port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$work/log")
 client crowd
 stop
@@ -158,11 +154,7 @@ given() {
     : >"$log"
     python3 "$work/given.py" "$(realpath "$QWENMESH")" "$1" "$2" "$3" -m "$model" -t 1 --port 1 --parallel 2 2>"$log" &
     pid=$!
-    for _ in $(seq 300); do
-        grep -q ' ready: ' "$log" && break
-        kill -0 "$pid" 2>/dev/null || break
-        sleep 0.05
-    done
+    until_ready "$log" "$pid"
     port=$(sed -n 's/.*listening at .*:\([0-9]*\)$/\1/p' "$log")
 }
 given 127.0.0.1 1 listens

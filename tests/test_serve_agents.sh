@@ -11,11 +11,7 @@ echo '{"eos_token_id": 511}' >"$model/generation_config.json"
 "$QWENMESH" serve -m "$model" --chat-template qwen2.5 --port 0 --served-model-name tiny -c 4096 --embeddings 2>"$work/log" &
 server=$!
 trap 'kill "$server" 2>/dev/null; rm -rf "$work"' EXIT
-for _ in $(seq 300); do
-    grep -q ' ready: ' "$work/log" && break
-    kill -0 "$server" 2>/dev/null || break
-    sleep 0.1
-done
+until_ready "$work/log" "$server"
 address=$(grep -om1 'http://[0-9.:]*' "$work/log") || { cat "$work/log"; exit 1; }
 python3 tests/serve_agents.py "$address"
 code=$?

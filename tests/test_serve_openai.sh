@@ -16,10 +16,7 @@ start() {
     cp "$folder"/{config,generation_config,model}* tests/data/bytes/*.json "$work/$name" 2>/dev/null
     "$QWENMESH" serve -m "$work/$name" --port 0 --threads 2 --ctx 128 "$@" 2>"$work/$name.log" &
     servers="$servers $!"
-    for _ in $(seq 300); do
-        grep -q ' ready: ' "$work/$name.log" && break
-        sleep 0.1
-    done
+    until_ready "$work/$name.log" $!
     url=$(sed -n 's#.*listening at \(http://[^ ]*\).*#\1#p' "$work/$name.log")
 }
 mkdir "$work/exchanges"

@@ -98,11 +98,11 @@ static Adapter *described(const AdapterInit *init, const ModelConfig *config, Er
 /* ---- Its modules ------------------------------------------------------------------------------------------------- */
 
 /* The module of a weight: what stands before ".weight" or, with `bias`, ".bias". */
-static bool module_of_weight(const Node *w, bool bias, char module[MODULE_NAME]) {
-    const char *dot = strrchr(w->name, '.');
-    size_t bytes = dot ? (size_t)(dot - w->name) : 0;
+static bool module_of_weight(const char *weight, bool bias, char module[MODULE_NAME]) {
+    const char *dot = strrchr(weight, '.');
+    size_t bytes = dot ? (size_t)(dot - weight) : 0;
     if (!bytes || bytes >= MODULE_NAME || (strcmp(dot, ".weight") && !(bias && !strcmp(dot, ".bias")))) return false;
-    snprintf(module, MODULE_NAME, "%.*s", (int)bytes, w->name);
+    snprintf(module, MODULE_NAME, "%.*s", (int)bytes, weight);
     return true;
 }
 
@@ -110,7 +110,7 @@ static bool module_of_weight(const Node *w, bool bias, char module[MODULE_NAME])
 static bool module_name(const ModelConfig *c, const Graph *g, const Node *n, char module[MODULE_NAME]) {
     const Node *w = graph_node(g, n->in[1]);
     return n->op->binds == BINDS_MATRIX && w && w->kind == NODE_WEIGHT && strcmp(w->name, family_of(c)->embedding) &&
-           module_of_weight(w, false, module);
+           module_of_weight(w->name, false, module);
 }
 
 /* PEFT finds what is saved by the end of its name alone: "norm" is input_layernorm, too. found [names]: set for each
@@ -153,7 +153,7 @@ static bool saved_add(Adapters *a, const Graph *g, Err *err) {
     bool *found = arena_new(&c->arena, (size_t)c->saved.count + 1, sizeof *found, SAVED, err);
     for (int id = 1; found && id < g->count; id++) {
         const Node *w = &g->nodes[id];
-        if (w->kind != NODE_WEIGHT || !module_of_weight(w, true, module)) continue;
+        if (w->kind != NODE_WEIGHT || !module_of_weight(w->name, true, module)) continue;
         if (is_saved(c, module, found) && !adapters_floats(a, w->name, a->file[0]->path, w->shape.dim[0].size,
                                                            w->shape.rank > 1 ? w->shape.dim[1].size : 0, err))
             return false;
@@ -167,10 +167,11 @@ static bool saved_add(Adapters *a, const Graph *g, Err *err) {
 static bool target_saved(Adapters *a, const AdapterNames *target, bool *found, Err *err) {
     AdapterConfig *c = &a->file[0]->config;
     for (int64_t i = 0; i < a->tensor_count && !*found; i++) {
-        const char *name = a->tensors[i].name, *dot = strrchr(name, '.');
+        const char *name = a->tensors[i].name;
         char module[MODULE_NAME];
-        if (!strncmp(name, ADAPTER_PREFIX, sizeof ADAPTER_PREFIX - 1) || a->tensors[i].rank < 2) continue;
-        snprintf(module, sizeof module, "%.*s", (int)(dot - name), name);
+        if (!strncmp(name, ADAPTER_PREFIX, sizeof ADAPTER_PREFIX - 1) || a->tensors[i].rank < 2 ||
+            !module_of_weight(name, false, module))
+            continue;
         if (!adapter_names(c, target, module, found, err)) return false;
     }
     return true;
@@ -217,8 +218,7 @@ static bool parts_tied(const AdapterConfig *c, const ModelConfig *config) {
     bool parts = false;
     for (int i = 0; i < 2; i++) {
         char module[MODULE_NAME];
-        snprintf(module, sizeof module, "%.*s", (int)(strlen(both[i]) - strlen(".weight")), both[i]);
-        parts |= is_saved(c, module, NULL);
+        parts |= module_of_weight(both[i], false, module) && is_saved(c, module, NULL);
     }
     return parts;
 }

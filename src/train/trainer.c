@@ -113,11 +113,9 @@ static bool sizes_set(Trainer *t, const TrainerOptions *o, Err *err) {
 }
 
 /* Only a base that is not trained can have other weights than its file's. */
-static bool weights_allowed(const TrainerOptions *o, Err *err) {
+static bool weights_allowed(const Trainer *t, const TrainerOptions *o, Err *err) {
     const char *type = o->engine.weights;
-    if (!type || !strcmp(type, "file") || (o->adapter && !o->engine.backend) ||
-        (o->adapter && !strcmp(o->engine.backend, "cpu")))
-        return true;
+    if (!type || !strcmp(type, "file") || (o->adapter && !t->backend->uniform)) return true;
     return err_as(err, QM_USAGE, o->adapter ? "weights: on PJRT devices --act says the type of a base, got '%.20s'"
                                             : "weights: what is trained is in f32: expected an adapter (--lora-r), or "
                                               "file, got '%.20s'", type);
@@ -128,7 +126,7 @@ static bool trainer_plan(Trainer *t, QmSource *source, const TrainerOptions *o, 
     bool missing;
     TrainGraphOptions graph = {.optimizer = o->optimizer, .moments_8bit = o->moments_8bit, .average = o->ema,
                                .recompute = o->recompute, .embed_parts = t->backend->uniform};
-    if (!weights_allowed(o, err) || !mesh_parse(&mesh, o->engine.mesh, err) ||
+    if (!weights_allowed(t, o, err) || !mesh_parse(&mesh, o->engine.mesh, err) ||
         !config_load(&t->config, source, err) ||
         (o->adapter && (!(t->adapters = adapters_open(o->adapter, err)) ||
                         !adapters_configure(t->adapters, &t->config, err))) ||
